@@ -1,0 +1,42 @@
+"""Which sequences a case has: the 15 non-empty subsets of the four, and the pairs of them that nest."""
+
+from collections.abc import Iterable
+from itertools import combinations
+
+from brats_mm.domain.modality import MODALITIES, Modality
+
+Availability = frozenset[Modality]
+"""The modalities at hand. Decided once a case, and passed on explicitly everywhere."""
+
+ALL_AVAILABLE: Availability = frozenset(MODALITIES)
+
+SUBSETS: tuple[Availability, ...] = tuple(
+    frozenset(subset) for size in range(1, len(MODALITIES) + 1) for subset in combinations(MODALITIES, size)
+)
+"""The 15 non-empty subsets, single sequences first, all four last."""
+
+NESTED_PAIRS: tuple[tuple[Availability, Availability], ...] = tuple(
+    (more, fewer) for more in SUBSETS for fewer in SUBSETS if fewer < more
+)
+"""The 50 pairs (more, fewer) in which the first has every sequence of the second and others besides."""
+
+
+def ordered(available: Iterable[Modality]) -> tuple[Modality, ...]:
+    """The given modalities in channel order."""
+    chosen = set(available)
+    return tuple(modality for modality in MODALITIES if modality in chosen)
+
+
+def flags(available: Availability) -> tuple[bool, ...]:
+    """One boolean a channel."""
+    return tuple(modality in available for modality in MODALITIES)
+
+
+def subset_name(available: Iterable[Modality]) -> str:
+    """A name such as `t1ce+flair`."""
+    return "+".join(modality.value for modality in ordered(available))
+
+
+def describe(available: Iterable[Modality]) -> str:
+    """For people: `T1ce, FLAIR`, or `none`."""
+    return ", ".join(modality.label for modality in ordered(available)) or "none"

@@ -1,0 +1,35 @@
+"""Entropy of predicted probabilities, in nats: 0 where the model is sure, largest where it cannot decide.
+
+SimMLM's supplement shows entropy maps without a formula; these are the natural ones.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.volume import Array
+
+MAX_BINARY_NATS = math.log(2)
+MAX_COMPARTMENT_NATS = math.log(4)
+
+_TINY = np.float32(1e-12)
+"""Inside the logarithm only, so that 0 ln 0 is 0."""
+
+
+def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(-p * np.log(np.maximum(p, _TINY)))
+
+
+def binary_entropy(p: Array) -> Array:
+    """`H = -p ln p - (1 - p) ln(1 - p)`, 0 to ln 2; same shape as `p`."""
+    return _surprise(p) + _surprise(1 - p)
+
+
+def compartment_entropy(wt: Array, tc: Array, et: Array) -> Array:
+    """Entropy over none, oedema, necrosis and enhancing, 0 to ln 4.
+
+    The four probabilities follow from nested regions: `1 - wt`, `wt - tc`, `tc - et` and `et`. Needs
+    `wt >= tc >= et` at each voxel.
+    """
+    return _surprise(1 - wt) + _surprise(wt - tc) + _surprise(tc - et) + _surprise(et)

@@ -1,0 +1,109 @@
+"""What the model says of a case, on the input grid, with its uncertainty and where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.case import Case
+from brats_mm.domain.entropy import binary_entropy, compartment_entropy
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS, LabelConvention, Labels, Mask, Region, labels_from_regions
+from brats_mm.domain.volume import Array
+
+NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."
+
+THRESHOLD = 0.5
+"""A voxel belongs to a region when its probability is at least this."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters."""
+
+    name: str
+    version: str
+    weights_sha256: str
+    parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How much each sequence counted.
+
+    Attributes:
+        weights: modality -> region -> gate weight in [0, 1], the mean over the brain; sums to 1 over modalities, and is
+            exactly 0 for a missing sequence.
+        maps: the same for each voxel on the input grid, when asked for.
+    """
+
+    weights: Mapping[Modality, Mapping[Region, float]]
+    maps: Mapping[Modality, Mapping[Region, Array]] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the prediction was made: device, window, seconds a stage."""
+
+    device: str
+    backend: str
+    window: tuple[int, int, int]
+    windows: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Probabilities of the three regions on the input grid, and everything that follows from them.
+
+    Attributes:
+        case: the input: its grid, and which sequences were there.
+        probabilities: region -> probability in [0, 1], `case.grid.shape`, zero outside the brain.
+        importance: how much each sequence counted.
+        model: which model spoke.
+        run: how it was run.
+        warnings: what a reader should know.
+    """
+
+    case: Case
+    probabilities: Mapping[Region, Array]
+    importance: Importance
+    model: ModelIdentity
+    run: Run
+    warnings: tuple[str, ...] = field(default=())
+
+    def mask(self, region: Region) -> Mask:
+        """Voxels of a region, as in the label map: probability of this region, or of one inside it, at least 0.5."""
+        return np.asarray(self._nested[region] >= THRESHOLD)
+
+    def labels(self, convention: LabelConvention = LabelConvention.BRATS2023) -> Labels:
+        """The label map."""
+        wt, tc, et = (self.probabilities[region] >= THRESHOLD for region in REGIONS)
+        return labels_from_regions(wt, tc, et, convention)
+
+    def entropy(self, region: Region) -> Array:
+        """Entropy of the region's probability at each voxel, in nats, 0 to ln 2."""
+        return binary_entropy(self.probabilities[region])
+
+    def combined_entropy(self) -> Array:
+        """Entropy of the compartment at each voxel (none, oedema, necrosis, enhancing), in nats, 0 to ln 4."""
+        return compartment_entropy(*(self._nested[region] for region in REGIONS))
+
+    def volume_ml(self, region: Region) -> float:
+        """Volume of a region in millilitres."""
+        return int(self.mask(region).sum()) * self.case.grid.voxel_ml
+
+    def mean_entropy_inside(self, region: Region) -> float | None:
+        """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""
+        inside = self.mask(region)
+        return float(self.entropy(region)[inside].mean()) if inside.any() else None
+
+    @cached_property
+    def _nested(self) -> dict[Region, npt.NDArray[np.float32]]:
+        """Probabilities made to nest, as the label map does: a region is at least as likely as what it contains."""
+        et = self.probabilities[Region.ET]
+        tc = np.maximum(self.probabilities[Region.TC], et)
+        wt = np.maximum(self.probabilities[Region.WT], tc)
+        return {Region.WT: wt, Region.TC: tc, Region.ET: et}

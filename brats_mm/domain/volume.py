@@ -1,0 +1,62 @@
+"""A volume and the grid it lies on: voxels never travel without their geometry."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where voxels lie.
+
+    Attributes:
+        shape: voxels along the three axes.
+        affine: (4, 4) from voxel indices to millimetres in RAS+ patient space (the NIfTI convention).
+        sform_code, qform_code: the NIfTI codes of the file this grid came from, to be written back unchanged.
+        sform, qform: the file's own matrices, where it had them, since the two may differ.
+    """
+
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    sform_code: int = 2
+    qform_code: int = 0
+    sform: npt.NDArray[np.float64] | None = None
+    qform: npt.NDArray[np.float64] | None = None
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along each axis."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    def corners_mm(self) -> npt.NDArray[np.float64]:
+        """The eight corner voxels' centres in patient space, (8, 3)."""
+        last = [size - 1 for size in self.shape]
+        index = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])], np.float64)
+        return np.asarray((index @ self.affine.T)[:, :3])
+
+    def distance_mm(self, other: "Grid") -> float:
+        """How far apart two grids of the same shape lie: the largest distance between their corners."""
+        return float(np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels on a grid; `data.shape == grid.shape`."""
+
+    data: Array
+    grid: Grid

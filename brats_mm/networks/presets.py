@@ -1,0 +1,59 @@
+"""Named sizes and ablations: what configs call. Sizes live here and nowhere else."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.gating import GatingNetwork, UniformGate
+from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
+
+WIDTHS: dict[str, tuple[int, ...]] = {
+    "light": (8, 16, 32, 64, 80, 80),
+    "full": (32, 64, 128, 256, 320, 320),
+}
+"""`light` is the paper's 7.8 M-parameter model; `full` is nnU-Net's own plan, 124.8 M."""
+
+GATES: dict[str, Callable[..., nn.Module]] = {"dynamic": GatingNetwork, "mean": UniformGate}
+
+LEVELS = ("logit", "probability", "feature")
+
+
+def _choose(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        message = f"{name} is {value!r}; it must be one of {', '.join(choices)}."
+        raise OptionError(message)
+    return value
+
+
+def expert(size: str = "light") -> UNetExpert:
+    """One modality's U-Net; `size` is a key of `WIDTHS`."""
+    return UNetExpert(WIDTHS[_choose("size", size, tuple(WIDTHS))], out_channels=len(REGIONS))
+
+
+def simmlm(size: str = "light", *, level: str = "logit", weighting: str = "dynamic") -> DMoME:
+    """The mixture of four experts (SimMLM; the defaults are the paper's).
+
+    Args:
+        size: `light` (widths 8-16-32-64-80-80) or `full` (32-...-320).
+        level: what is mixed: `logit` (the paper), `probability` or `feature` (its ablations).
+        weighting: `dynamic` (the gate) or `mean` (static mean of the available experts).
+
+    Raises:
+        OptionError: an argument is none of these.
+    """
+    _choose("level", level, LEVELS)
+    make_gate = GATES[_choose("weighting", weighting, tuple(GATES))]
+    experts = {modality.value: expert(size) for modality in MODALITIES}
+    shared = level == "feature"
+    gate = make_gate(modalities=len(MODALITIES), outputs=1 if shared else len(REGIONS))
+    if level == "probability":
+        return DMoME({name: ProbabilityExpert(net) for name, net in experts.items()}, gate, LogitOfProbability())
+    if level == "feature":
+        head = nn.Conv3d(WIDTHS[size][0], len(REGIONS), kernel_size=1)
+        return DMoME({name: FeatureExpert(net) for name, net in experts.items()}, gate, head)
+    return DMoME(experts, gate)
