@@ -42,7 +42,7 @@ class DMoME(nn.Module):
         """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
         if available is None:
             available = available_by_content(image)
-        hidden = image * available[:, :, None, None, None].to(image.dtype)
+        hidden = image.masked_fill(~available[:, :, None, None, None], 0.0)
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -22,10 +22,9 @@ def modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
         gets zeros rather than the NaN of a softmax over nothing.
     """
     mask = available.unsqueeze(-1)
-    # The most negative number stands for minus infinity: its exponential is exactly zero beside any available value,
-    # and gradients stay finite where a whole row is missing.
-    lowest = torch.finfo(gate_values.dtype).min
-    return torch.softmax(gate_values.masked_fill(~mask, lowest), dim=1) * mask
+    # -1e30 stands for minus infinity: its exponential is exactly zero beside any available value, and gradients stay
+    # finite where a whole row is missing.
+    return torch.softmax(gate_values.masked_fill(~mask, -1e30), dim=1) * mask
 
 
 def mix(contributions: Tensor, weights: Tensor) -> Tensor:
