@@ -73,7 +73,8 @@ class UNetExpert(nn.Module):
 
     Shapes:
         input (b, in_channels, h, w, d), output (b, out_channels, h, w, d); h, w and d are multiples of
-        `2 ** (len(widths) - 1)`, 32 for the six stages of the paper.
+        `stride`, 32 for the six stages of the paper, and not all three equal to it: normalising the one voxel that would
+        be left at the bottom has no meaning.
     """
 
     def __init__(self, widths: Sequence[int], *, in_channels: int = 1, out_channels: int = 3) -> None:
