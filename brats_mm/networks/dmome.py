@@ -62,3 +62,30 @@ class DMoME(nn.Module):
                 mixture = mixture.index_add(0, rows, weighted)
             channel += 1
         return self.finish(mixture), weights
+
+    def forward_subsets(self, image: Tensor, subsets: Tensor) -> tuple[Tensor, Tensor]:
+        """The mixtures of several availability sets of one image, each expert run once at most.
+
+        Args:
+            image: (b, m, h, w, d).
+            subsets: (s, m) booleans, at least one true a row; each row holds for the whole batch.
+
+        Returns:
+            Logits (s, b, c, h, w, d) and weights (s, b, m, c), equal to `forward_with_weights` of each set.
+        """
+        needed = subsets.any(dim=0).tolist()
+        contributions = {
+            channel: expert(image[:, channel : channel + 1])
+            for channel, expert in enumerate(self.experts.values())
+            if needed[channel]
+        }
+        logits, weights = [], []
+        for subset in subsets:
+            weight = self.gate_weights(image, subset.expand(image.shape[0], -1))
+            mixture = sum(
+                weight[:, channel][:, :, None, None, None].to(contributions[channel].dtype) * contributions[channel]
+                for channel in torch.nonzero(subset).flatten().tolist()
+            )
+            logits.append(self.finish(mixture))
+            weights.append(weight)
+        return torch.stack(logits), torch.stack(weights)

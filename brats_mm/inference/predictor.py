@@ -1,0 +1,174 @@
+"""From a case to a prediction: prepare, run the windows, and bring everything back to the input grid."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import Availability, describe
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.volume import Array
+from brats_mm.errors import ResourceError
+from brats_mm.inference.engine import LogitMap, Progress, WindowSettings, run_windows, window_sizes
+from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
+
+logger = logging.getLogger(__name__)
+
+WITHOUT_CONTRAST = (
+    "T1ce is missing: enhancing tumour and tumour core can hardly be told without contrast. Expect their outlines to be "
+    "unreliable, and look at their entropy."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A loaded model and how to run it.
+
+    Attributes:
+        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`.
+        model: which model it is.
+        device: where to run; memory that runs out there leads to smaller windows, then to the CPU.
+        settings: how the brain's box is walked.
+    """
+
+    network: nn.Module
+    model: ModelIdentity
+    device: torch.device
+    settings: WindowSettings = WindowSettings()
+
+    def predict(self, case: Case, *, on_window: Progress | None = None) -> Prediction:
+        """Segment a case with the sequences it has."""
+        return self.predict_subsets(case, [case.available], on_window=on_window)[case.available]
+
+    def predict_subsets(
+        self, case: Case, subsets: Sequence[Availability], *, on_window: Progress | None = None
+    ) -> dict[Availability, Prediction]:
+        """Segment a case as if only the sequences of each subset were there, each expert run once.
+
+        The brain's box is that of all the case's sequences.
+
+        Returns:
+            One prediction a subset; `prediction.case` holds the sequences of that subset only.
+        """
+        clock = _Clock()
+        with clock.stage("prepare"):
+            model_input = prepare(case)
+        with clock.stage("network"):
+            maps, device, notes = self._run(model_input, subsets, on_window)
+        predictions = {}
+        for subset in subsets:
+            with clock.stage("restore"):
+                probabilities = restore_probabilities(maps[subset].logits, model_input.placement)
+                importance = _importance(maps[subset], subset, model_input.placement)
+            run = Run(str(device), "torch", maps[subset].window, maps[subset].windows, dict(clock.seconds))
+            predictions[subset] = Prediction(
+                case=_only(case, subset),
+                probabilities=probabilities,
+                importance=importance,
+                model=self.model,
+                run=run,
+                warnings=(*case.warnings, *_subset_warnings(subset), *notes),
+            )
+        return predictions
+
+    def _run(
+        self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
+    ) -> tuple[dict[Availability, LogitMap], torch.device, tuple[str, ...]]:
+        """Run the engine; where memory runs out, try smaller windows, then the CPU, and say so."""
+        devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
+        attempts = [(device, size) for device in devices for size in window_sizes(self.settings.window)]
+        for device, size in attempts:
+            try:
+                network = self.network.to(device)
+                settings = replace(self.settings, window=size)
+                maps = run_windows(
+                    model_input,
+                    network,  # type: ignore[arg-type]  # a mixture; nn.Module hides its methods from the checker
+                    settings,
+                    subsets=subsets,
+                    device=device,
+                    on_window=on_window,
+                )
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                logger.warning("Memory ran out on %s with a window of %s.", device, size)
+                _free(device)
+                continue
+            if (device, size) == attempts[0]:
+                return maps, device, ()
+            side = "x".join(str(voxels) for voxels in size)
+            note = f"Memory ran out; the result comes from {device} with a smaller window of {side} voxels."
+            return maps, device, (note,)
+        message = "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
+        raise ResourceError(message)
+
+
+def restore_probabilities(logits: Tensor, placement: Placement) -> dict[Region, Array]:
+    """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box."""
+    probabilities = torch.sigmoid(logits)
+    return {region: restore(probabilities[region.channel], placement) for region in REGIONS}
+
+
+def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:
+    weights = {
+        modality: {region: float(logit_map.weights[modality.channel, region.channel]) for region in REGIONS}
+        for modality in MODALITIES
+    }
+    if logit_map.weight_maps is None:
+        return Importance(weights)
+    maps = {
+        modality: {
+            region: restore(logit_map.weight_maps[modality.channel, region.channel], placement) for region in REGIONS
+        }
+        for modality in MODALITIES
+        if modality in subset
+    }
+    return Importance(weights, maps)
+
+
+def _only(case: Case, subset: Availability) -> Case:
+    if subset == case.available:
+        return case
+    return replace(case, volumes={modality: case.volumes[modality] for modality in MODALITIES if modality in subset})
+
+
+def _subset_warnings(subset: Availability) -> tuple[str, ...]:
+    missing = frozenset(MODALITIES) - subset
+    if not missing:
+        return ()
+    said = f"Segmented without {describe(missing)}."
+    return (said, WITHOUT_CONTRAST) if "t1ce" in {modality.value for modality in missing} else (said,)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _free(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+class _Clock:
+    """Seconds a stage, summed over visits."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self.seconds: dict[str, float] = {}
+        self._now = now
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
