@@ -85,9 +85,7 @@ SEGMENT_STYLES: dict[Compartment, SegmentStyle] = {
     Compartment.NECROSIS: SegmentStyle(
         "Necrotic and non-enhancing core", (225, 87, 89), _ABNORMAL, Code("SCT", "6574001", "Necrosis")
     ),
-    Compartment.OEDEMA: SegmentStyle(
-        "Peritumoural oedema", (89, 161, 79), _ABNORMAL, Code("SCT", "79654002", "Edema")
-    ),
+    Compartment.OEDEMA: SegmentStyle("Peritumoural oedema", (89, 161, 79), _ABNORMAL, Code("SCT", "79654002", "Edema")),
     Compartment.ENHANCING: SegmentStyle(
         "Enhancing tumour", (242, 190, 44), _ABNORMAL, Code("NCIt", "C113842", "Enhancing Lesion")
     ),

@@ -119,7 +119,9 @@ def run_windows(
         for index in range(len(subsets)):
             sums[index][(slice(None), *window)] += logits[index] * share
             if weight_sums:
-                weight_sums[index][(slice(None), slice(None), *window)] += weights[index][:, :, None, None, None] * share
+                weight_sums[index][(slice(None), slice(None), *window)] += (
+                    weights[index][:, :, None, None, None] * share
+                )
         if on_window is not None:
             on_window(position + 1, len(walk.slices))
     assert means is not None, "a box around brain has a window with brain"
@@ -140,7 +142,9 @@ def run_windows(
 def _walk(model_input: ModelInput, settings: WindowSettings) -> _Walk:
     box = model_input.brain.shape
     window = _fit(settings.window, box)
-    padding = [amount for size, side in zip(box[::-1], window[::-1], strict=True) for amount in (0, max(0, side - size))]
+    padding = [
+        amount for size, side in zip(box[::-1], window[::-1], strict=True) for amount in (0, max(0, side - size))
+    ]
     image, brain = F.pad(model_input.image, padding), F.pad(model_input.brain, padding)
     step = tuple(max(1, int(side * (1 - settings.overlap))) for side in window)
     slices = [tuple(place) for place in dense_patch_slices(tuple(brain.shape), window, step)]

@@ -107,7 +107,9 @@ class Predictor:
             side = "x".join(str(voxels) for voxels in size)
             note = f"Memory ran out; the result comes from {device} with a smaller window of {side} voxels."
             return maps, device, (note,)
-        message = "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
+        message = (
+            "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
+        )
         raise ResourceError(message)
 
 

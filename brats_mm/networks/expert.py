@@ -12,6 +12,7 @@ Departures, both without effect on what the network can compute or on its parame
 * The four lower heads answer only under deep supervision (`forward_levels`); `forward` uses the last one.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -46,8 +47,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.norm1(self.conv1(x)))
-        x = self.activation(self.norm2(self.conv2(x)))
-        return x
+        return self.activation(self.norm2(self.conv2(x)))
 
 
 class UpBlock(nn.Module):
@@ -73,8 +73,8 @@ class UNetExpert(nn.Module):
 
     Shapes:
         input (b, in_channels, h, w, d), output (b, out_channels, h, w, d); h, w and d are multiples of
-        `stride`, 32 for the six stages of the paper, and not all three equal to it: normalising the one voxel that would
-        be left at the bottom has no meaning.
+        `stride`, 32 for the six stages of the paper, and not all three equal to it: the one voxel that would be left at
+        the bottom cannot be normalised.
     """
 
     def __init__(self, widths: Sequence[int], *, in_channels: int = 1, out_channels: int = 3) -> None:
@@ -83,7 +83,7 @@ class UNetExpert(nn.Module):
         """Window sides must be multiples of this many voxels."""
         self.stem = ConvBlock(in_channels, widths[0], stride=1)
         self.down = nn.ModuleList(
-            ConvBlock(fine, coarse, stride=2) for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            ConvBlock(fine, coarse, stride=2) for fine, coarse in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(
             UpBlock(coarse, fine, out_channels)

@@ -1,0 +1,130 @@
+"""The command line's options. No heavy import, so that `--help` answers at once."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm import __version__
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import LabelConvention
+
+STATEMENT = "Research software. Not a medical device; not for diagnosis or treatment decisions."
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples' lines, and shows defaults."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `brats-mm`."""
+    parser = argparse.ArgumentParser(
+        prog="brats-mm",
+        description="Segment brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is there.\n" + STATEMENT,
+        epilog="examples:\n  brats-mm demo -o demo\n  brats-mm segment CASE_FOLDER -o result\n"
+        "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"brats-mm {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_segment(commands)
+    _add_demo(commands)
+    _add_doctor(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "segment",
+        help="segment one case with the sequences it has",
+        description="Segment one case with the sequences it has. Give a folder, whose sequences are found by name, or "
+        "name the files.\n" + STATEMENT,
+        epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
+        "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of one case")
+    for modality in MODALITIES:
+        parser.add_argument(f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument(
+        "--labels",
+        choices=[convention.value for convention in LabelConvention],
+        default=LabelConvention.BRATS2023.value,
+        help="label values: enhancing tumour is 3 (brats2023) or 4 (brats2021)",
+    )
+    parser.add_argument("--probabilities", action="store_true", help="also write probability_{wt,tc,et}.nii.gz")
+    parser.add_argument("--importance-maps", action="store_true", help="also write each gate weight as a map")
+    parser.add_argument("--no-preview", action="store_true", help="write no preview.png")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")
+    _add_model_options(parser)
+    _add_talk_options(parser)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="make a synthetic tumour head, drop sequences, segment the rest",
+        description="Make a synthetic tumour head on the spot, drop sequences from it, segment what is left, and write "
+        "every output and a picture.\n" + STATEMENT,
+        epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("brats-mm-demo"), metavar="OUT", help="folder to write to"
+    )
+    parser.add_argument(
+        "--drop",
+        nargs="*",
+        choices=[modality.value for modality in MODALITIES],
+        default=["t1", "t2"],
+        metavar="SEQUENCE",
+        help="sequences to leave out: any of t1 t1ce t2 flair, but not all",
+    )
+    parser.add_argument("--seed", type=int, default=7, help="which head to make")
+    _add_model_options(parser)
+    _add_talk_options(parser)
+
+
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="check this installation: versions, devices, weights, disk",
+        description="Check this installation, and say what to do where something is wrong. Exit code 1 when it cannot work.",
+        epilog="example:\n  brats-mm doctor --json",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--bundle", metavar="DIR", help="model bundle to check instead of the one installed")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "info",
+        help="what this installation knows: model, sequences, regions, labels",
+        description="Show the model, the sequences and the names they go by, the regions, and the label values.",
+        epilog="example:\n  brats-mm info --json",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--bundle", metavar="DIR", help="model bundle to describe instead of the one installed")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    group.add_argument("--bundle", metavar="DIR", help="model bundle to use instead of the one installed")
+    group.add_argument(
+        "--window", type=int, default=128, metavar="VOXELS", help="window side, a multiple of 32 from 64"
+    )
+    group.add_argument("--overlap", type=float, default=0.5, metavar="SHARE", help="overlap of windows, 0 to 0.9")
+
+
+def _add_talk_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output on the terminal")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+    group.add_argument("--json", action="store_true", help="print the report as one JSON document")

@@ -1,0 +1,187 @@
+"""The command `brats-mm`: reads options, calls a use case, says what came of it.
+
+Exit codes: 0 done, 1 this machine or installation is at fault, 2 the input or an option is, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.output import Console
+from brats_mm.errors import BratsMMError, InputError, OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.domain.case import CaseFiles
+    from brats_mm.usecases.segment import Segmenter
+
+EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+Command = Callable[[argparse.Namespace, Console], int]
+
+
+def entry() -> None:
+    """What the console script calls."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. No error of ours ends in a traceback."""
+    options = make_parser().parse_args(arguments)
+    console = Console(quiet=getattr(options, "quiet", False), as_json=options.json)
+    try:
+        return COMMANDS[options.command](options, console)
+    except InputError as error:
+        console.error(str(error))
+        return EXIT_INPUT
+    except BratsMMError as error:
+        console.error(str(error))
+        return EXIT_FAULT
+    except KeyboardInterrupt:
+        console.error("Interrupted; nothing was written.")
+        return EXIT_INTERRUPTED
+
+
+def segment(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm segment`."""
+    from brats_mm.domain.regions import LabelConvention
+    from brats_mm.usecases.recognise import recognise
+
+    files = recognise(_source(options))
+    _say_files(files, console)
+    segmenter = _load_segmenter(options, console)
+    from brats_mm.usecases.segment import OutputOptions, segment_to_folder
+
+    wanted = OutputOptions(
+        convention=LabelConvention(options.labels),
+        probabilities=options.probabilities,
+        importance_maps=options.importance_maps,
+        preview=not options.no_preview,
+        overwrite=options.overwrite,
+    )
+    with console.progress("segmenting") as on_window:
+        segmented = segment_to_folder(files, options.output, segmenter, wanted, on_window=on_window)
+    _say_report(segmented.report, console)
+    console.say(
+        f"\n{len(segmented.files)} files in {options.output}, with a picture in preview.png."
+        if wanted.preview
+        else f"\n{len(segmented.files)} files in {options.output}."
+    )
+    console.document(segmented.report)
+    return EXIT_OK
+
+
+def demo(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm demo`."""
+    from brats_mm.domain.availability import ALL_AVAILABLE, describe
+    from brats_mm.domain.modality import Modality
+
+    dropped = frozenset(Modality(name) for name in options.drop)
+    if dropped == ALL_AVAILABLE:
+        message = "All four sequences were dropped; leave at least one to segment."
+        raise OptionError(message)
+    console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
+    segmenter = _load_segmenter(options, console)
+    from brats_mm.usecases.demo import run_demo
+
+    with console.progress("segmenting") as on_window:
+        made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
+    _say_report(made.segmented.report, console)
+    overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in made.dice.items())
+    console.say(f"\nDice against the head's true labels: {overlap} (synthetic: no measure of the model).")
+    console.say(f"The head is in {made.head}; results and preview.png are in {options.output / 'result'}.")
+    console.document({**made.segmented.report, "dice": {region.value: value for region, value in made.dice.items()}})
+    return EXIT_OK
+
+
+def doctor(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm doctor`."""
+    from brats_mm.usecases.doctor import examine
+
+    checks = examine(options.bundle)
+    failed = [check for check in checks if check.state == "failed"]
+    for check in checks:
+        console.result(f"{check.state:8}{check.name}: {check.found}")
+    console.result("This installation cannot segment yet; see the failed lines." if failed else "OK: ready to segment.")
+    console.document({"ok": not failed, "checks": [vars(check) for check in checks]})
+    return EXIT_FAULT if failed else EXIT_OK
+
+
+def info(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm info`."""
+    from brats_mm.usecases.describe import describe_installation
+
+    found = describe_installation(options.bundle)
+    console.result(f"brats-mm {found['version']}. {found['statement']}")
+    console.result(f"model: {_one_line(found['model'])}")
+    for name, sequence in found["sequences"].items():
+        console.result(f"{name}: files named with {', '.join(sequence['file_name_tokens'])}")
+    for name, values in found["labels"].items():
+        console.result(f"labels {name}: {_one_line(values)}")
+    console.document(found)
+    return EXIT_OK
+
+
+COMMANDS: dict[str, Command] = {"segment": segment, "demo": demo, "doctor": doctor, "info": info}
+
+
+def _source(options: argparse.Namespace) -> Any:
+    from brats_mm.domain.modality import MODALITIES
+
+    named = {modality: getattr(options, modality.value) for modality in MODALITIES}
+    given = {modality: path for modality, path in named.items() if path is not None}
+    if options.case is not None and given:
+        message = "A case folder and single files were both given; give one or the other."
+        raise OptionError(message)
+    if options.case is None and not given:
+        message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
+        raise OptionError(message)
+    return options.case if options.case is not None else given
+
+
+def _load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter":
+    side, overlap = options.window, options.overlap
+    if side < 64 or side % 32:
+        message = f"The window side is {side}; it must be a multiple of 32, and at least 64."
+        raise OptionError(message)
+    if not 0 <= overlap <= 0.9:
+        message = f"The overlap is {overlap}; it must be from 0 to 0.9."
+        raise OptionError(message)
+    console.say("Loading the model.")
+    from brats_mm.inference.engine import WindowSettings
+    from brats_mm.usecases.segment import Segmenter
+
+    settings = WindowSettings(
+        window=(side, side, side), overlap=overlap, keep_weight_maps=getattr(options, "importance_maps", True)
+    )
+    return Segmenter.from_bundle(options.bundle, device=options.device, settings=settings)
+
+
+def _say_files(files: "CaseFiles", console: Console) -> None:
+    from brats_mm.domain.availability import describe, ordered
+
+    for modality in ordered(files.found):
+        console.say(f"found    {modality.label}: {files.found[modality]}")
+    if files.missing:
+        console.say(f"missing  {describe(files.missing)}")
+    for name, reason in files.ignored.items():
+        console.say(f"ignored  {name}: {reason}")
+    for note in files.notes:
+        console.warn(note)
+
+
+def _say_report(report: dict[str, Any], console: Console) -> None:
+    for warning in report["warnings"]:
+        console.warn(warning)
+    for name, region in report["regions"].items():
+        entropy = region["mean_entropy_inside_nats"]
+        sure = "empty" if entropy is None else f"mean entropy {entropy:.3f} nats"
+        console.say(f"{name.upper()} {region['name']:<17}{region['volume_ml']:8.1f} mL, {sure}")
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report["run"]["seconds"].items())
+    console.say(f"on {report['run']['device']}: {seconds}")
+    console.say(report["statement"])
+
+
+def _one_line(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())

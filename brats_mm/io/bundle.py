@@ -1,0 +1,113 @@
+"""The model bundle on disk: where it is, what it says of itself, and whether its weights are those it records.
+
+No torch here, so that `brats-mm info` answers at once; `bundle_network` loads the network.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import BundleError
+
+DEFAULT_BUNDLE = "brats_mm_segmentation"
+WEIGHTS = "models/model.pt"
+HASHES = "models/SHA256SUMS"
+"""Recorded hashes, in the format that `sha256sum -c` reads."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder laid out as a MONAI Bundle."""
+
+    root: Path
+
+    @property
+    def weights(self) -> Path:
+        """The state dict that inference loads."""
+        return self.root / WEIGHTS
+
+    def metadata(self) -> dict[str, Any]:
+        """`configs/metadata.json`.
+
+        Raises:
+            BundleError: the file is absent or not JSON.
+        """
+        path = self.root / "configs" / "metadata.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            message = (
+                f"{self.root} is not a model bundle: it has no configs/metadata.json. Give the folder of a bundle."
+            )
+            raise BundleError(message) from error
+        except (OSError, ValueError) as error:
+            message = f"{path} cannot be read ({error}). Restore the bundle from its archive."
+            raise BundleError(message) from error
+        return found
+
+    def recorded_hash(self) -> str | None:
+        """The SHA-256 that the bundle records for its weights; None when it records none."""
+        path = self.root / HASHES
+        if not path.is_file():
+            return None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            if name.strip() == Path(WEIGHTS).name:
+                return digest.strip()
+        return None
+
+
+def default_bundle() -> Path:
+    """The bundle that comes with the package: inside the installed package, or beside it in a checkout.
+
+    Raises:
+        BundleError: neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = [package / "bundles" / DEFAULT_BUNDLE, package.parent / "bundles" / DEFAULT_BUNDLE]
+    for place in places:
+        if (place / "configs" / "metadata.json").is_file():
+            return place
+    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (looked in {places[0]} and {places[1]}). Reinstall brats-mm."
+    raise BundleError(message)
+
+
+def open_bundle(root: Path | str | None = None) -> Bundle:
+    """The bundle at `root`, or the one that comes with the package."""
+    folder = default_bundle() if root is None else Path(root).expanduser()
+    if not folder.is_dir():
+        message = f"There is no bundle folder {folder}. Give the folder that holds configs/ and models/."
+        raise BundleError(message)
+    return Bundle(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def checked_hash(bundle: Bundle) -> str:
+    """The hash of the bundle's weights, after comparing it with the recorded one.
+
+    Raises:
+        BundleError: there are no weights, or they are not the ones recorded.
+    """
+    if not bundle.weights.is_file():
+        message = (
+            f"The bundle has no weights: {bundle.weights} is absent. Reinstall brats-mm, or train and save them there."
+        )
+        raise BundleError(message)
+    found, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
+    if recorded is not None and found != recorded:
+        message = (
+            f"The weights {bundle.weights} are not those that the bundle records (SHA-256 {found[:12]}..., recorded "
+            f"{recorded[:12]}...). Reinstall brats-mm; after training your own, update {HASHES}."
+        )
+        raise BundleError(message)
+    return found

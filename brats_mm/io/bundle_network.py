@@ -1,0 +1,57 @@
+"""From a bundle on disk to a network ready to run."""
+
+import torch
+from torch import nn
+
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle, checked_hash
+
+
+def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
+    """The network that `configs/inference.json` names as `network_def`, with the bundle's weights, ready to run.
+
+    Raises:
+        BundleError: a part of the bundle is absent, damaged, or does not fit the others.
+    """
+    metadata, digest = bundle.metadata(), checked_hash(bundle)
+    network = _network_of(bundle)
+    try:
+        state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except Exception as error:  # noqa: BLE001 (torch raises a dozen types for a damaged file)
+        message = f"The weights {bundle.weights} do not fit the bundle's network ({_first_line(error)}). Restore both."
+        raise BundleError(message) from error
+    network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    identity = ModelIdentity(
+        name=str(metadata.get("name", bundle.root.name)),
+        version=str(metadata.get("version", "unknown")),
+        weights_sha256=digest,
+        parameters=parameters,
+    )
+    return network, identity
+
+
+def _network_of(bundle: Bundle) -> nn.Module:
+    from monai.bundle import ConfigParser
+
+    path = bundle.root / "configs" / "inference.json"
+    if not path.is_file():
+        message = f"The bundle has no {path}. Restore the bundle from its archive."
+        raise BundleError(message)
+    try:
+        parser = ConfigParser(ConfigParser.load_config_file(path))
+        parser["bundle_root"] = str(bundle.root)
+        network = parser.get_parsed_content("network_def")
+    except Exception as error:  # noqa: BLE001 (configs can name anything)
+        message = f"{path} does not describe a network under network_def ({_first_line(error)}). Mend the config."
+        raise BundleError(message) from error
+    if not isinstance(network, nn.Module):
+        message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Mend the config."
+        raise BundleError(message)
+    return network
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
