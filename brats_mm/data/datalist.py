@@ -1,0 +1,178 @@
+"""Which cases there are: folders of BraTS cases, Decathlon-style JSON lists, and files that name a split."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.modality import MODALITIES, Modality, is_label_name, modalities_in_name
+from brats_mm.errors import CaseError, OptionError
+
+Item = dict[str, Any]
+"""A case: `name`; `image`, a mapping from modality name to file; where there is one, `label`; where it is known,
+`label_convention` (`brats2023` or `brats2021`), without which the label map's own values tell."""
+
+SUFFIXES = (".nii.gz", ".nii")
+
+SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val")}
+"""Names that lists give to their sections."""
+
+
+def find_item(folder: Path) -> Item | None:
+    """The case in a folder of NIfTI files named as BraTS names them; None when it holds no sequence.
+
+    Raises:
+        CaseError: two files claim to be the same sequence, or two to be the label map.
+    """
+    images: dict[str, str] = {}
+    labels: list[str] = []
+    for path in sorted(folder.iterdir()):
+        if not path.name.endswith(SUFFIXES):
+            continue
+        stem = path.name.split(".nii")[0].removeprefix(folder.name)
+        if is_label_name(stem):
+            labels.append(str(path))
+            continue
+        named = modalities_in_name(stem)
+        if len(named) == 1:
+            modality = next(iter(named)).value
+            if modality in images:
+                message = f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
+                raise CaseError(message)
+            images[modality] = str(path)
+    if not images:
+        return None
+    if len(labels) > 1:
+        message = f"{folder} has several label maps: {', '.join(Path(label).name for label in labels)}. Keep one."
+        raise CaseError(message)
+    item: Item = {"name": folder.name, "image": images}
+    return {**item, "label": labels[0]} if labels else item
+
+
+def find_items(dataset_dir: Path | str) -> list[Item]:
+    """The cases of a folder with one sub-folder a case, by name.
+
+    Raises:
+        CaseError: there is no such folder, or no case in it.
+    """
+    root = Path(dataset_dir).expanduser()
+    if not root.is_dir():
+        message = f"There is no folder {root}. Give --dataset_dir a folder with one sub-folder for each case."
+        raise CaseError(message)
+    items = [item for folder in sorted(root.iterdir()) if folder.is_dir() for item in [find_item(folder)] if item]
+    if not items:
+        message = (
+            f"{root} holds no case: each needs a sub-folder with NIfTI files whose names say which sequence they are, "
+            f"such as case-t1ce.nii.gz."
+        )
+        raise CaseError(message)
+    return items
+
+
+def make_datalist(dataset_dir: Path | str, validation: Collection[str]) -> dict[str, Any]:
+    """A Decathlon-style list of a folder's labelled cases, paths relative to the folder; write it with `json.dump`.
+
+    Args:
+        dataset_dir: folder with one sub-folder a case.
+        validation: names of the cases to validate on; all others are for training.
+    """
+    root = Path(dataset_dir).expanduser()
+    items = [_relative(item, root) for item in find_items(root) if "label" in item]
+    _refuse_unknown(validation, items, root)
+    return {
+        "name": root.name,
+        "modality": {str(modality.channel): modality.value for modality in MODALITIES},
+        "training": [item for item in items if item["name"] not in validation],
+        "validation": [item for item in items if item["name"] in validation],
+    }
+
+
+def training_items(
+    dataset_dir: Path | str, datalist: Path | str, section: str, *, needs: Sequence[str] = ()
+) -> list[Item]:
+    """The labelled cases of one section of a list.
+
+    Args:
+        dataset_dir: where the list's relative paths and case names are looked up.
+        datalist: JSON with the sections `training` and `validation`; their entries are items (see `Item`; `image` may
+            also be a list of four paths in channel order, null for a missing sequence), or names of case folders.
+        section: `training` or `validation`.
+        needs: modalities without which a case is left out.
+
+    Raises:
+        CaseError: the list, a section or a case in it is absent or unlabelled.
+        OptionError: there is no such section name.
+    """
+    root = Path(dataset_dir).expanduser()
+    items = [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
+    unlabelled = [item["name"] for item in items if "label" not in item]
+    if unlabelled:
+        message = f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
+        raise CaseError(message)
+    usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
+    if not usable:
+        message = f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}."
+        raise CaseError(message)
+    return usable
+
+
+def inference_items(dataset_dir: Path | str) -> list[Item]:
+    """What the bundle's inference walks over: each sub-folder of a folder is a case; which file is which is told later.
+
+    Raises:
+        CaseError: the folder is absent or has no sub-folder.
+    """
+    root = Path(dataset_dir).expanduser()
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if not folders:
+        message = f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case."
+        raise CaseError(message)
+    return [{"name": folder.name, "image": str(folder)} for folder in folders]
+
+
+def _entries(path: Path, section: str) -> Iterator[Any]:
+    if section not in SECTIONS:
+        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
+        raise OptionError(message)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file."
+        raise CaseError(message) from error
+    for name in SECTIONS[section]:
+        if content.get(name):
+            yield from content[name]
+            return
+    message = f"The list of cases {path} has no section {section}; it has {', '.join(content) or 'nothing'}."
+    raise CaseError(message)
+
+
+def _resolved(entry: str | Mapping[str, Any], root: Path) -> Item:
+    """An item with absolute paths, from a case's name or from a list's entry."""
+    if isinstance(entry, str):
+        item = find_item(root / entry) if (root / entry).is_dir() else None
+        if item is None:
+            message = f"The list names the case {entry}, which {root} does not hold. Check --dataset_dir."
+            raise CaseError(message)
+        return item
+    image = entry["image"]
+    named = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
+    unknown = [name for name in named if name not in {modality.value for modality in Modality}]
+    if unknown:
+        message = f"A case of the list has sequences named {', '.join(unknown)}; name them t1, t1ce, t2, flair."
+        raise CaseError(message)
+    images = {name: str(root / path) for name, path in named.items() if path}
+    item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}
+    return {**item, "label": str(root / entry["label"])} if entry.get("label") else item
+
+
+def _relative(item: Item, root: Path) -> Item:
+    images = {name: Path(path).relative_to(root).as_posix() for name, path in item["image"].items()}
+    return {**item, "image": images, "label": Path(item["label"]).relative_to(root).as_posix()}
+
+
+def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:
+    unknown = sorted(set(names) - {item["name"] for item in items})
+    if unknown:
+        message = f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation. Check the names."
+        raise CaseError(message)

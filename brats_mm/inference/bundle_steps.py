@@ -1,0 +1,162 @@
+"""The steps that the bundle's inference config names: onto the model grid, through the engine, back to a label map.
+
+They wrap `prepare`, `run_windows` and `restore`, so that MONAI's command line gives what the library gives.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from monai.transforms import InvertibleTransform, MapTransform
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.prediction import THRESHOLD
+from brats_mm.domain.regions import REGIONS, LabelConvention, labels_from_regions
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import OptionError
+from brats_mm.inference.engine import WindowSettings, run_windows
+from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
+
+AVAILABLE = "available"
+"""Key of the (m,) booleans beside an image."""
+
+
+class ToModelGridd(MapTransform, InvertibleTransform):  # type: ignore[misc]  # MONAI's own pattern
+    """Read a case and bring it to the model grid; the inverse brings (c, h, w, d) maps back to the input grid.
+
+    Args:
+        key: what `read` takes (a folder, or a mapping from sequence to file); replaced by the (m, h, w, d) image.
+        read: from the key's value to a case, such as `usecases.segment.load_case`.
+
+    Adds `available`, (m,) booleans: the sequences that the case has.
+    """
+
+    def __init__(self, key: str, read: Callable[[Any], Case]) -> None:
+        super().__init__(key)
+        self.key = key
+        self.read = read
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        case = self.read(data[self.key])
+        model_input = prepare(case)
+        meta = {"filename_or_obj": f"{case.name}.nii.gz", "original_affine": case.grid.affine}
+        image = MetaTensor(model_input.image, affine=box_affine(model_input.placement), meta=meta)
+        self.push_transform(image, extra_info={"placement": model_input.placement})
+        return {**data, self.key: image, AVAILABLE: model_input.flags}
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        maps = data[self.key]
+        placement: Placement = self.pop_transform(maps)["extra_info"]["placement"]
+        restored = np.stack([restore(one.as_tensor(), placement) for one in maps])
+        meta = {**maps.meta, "affine": torch.as_tensor(placement.grid.affine)}
+        return {**data, self.key: MetaTensor(torch.from_numpy(restored), meta=meta)}
+
+
+class EngineInferer(Inferer):  # type: ignore[misc]
+    """The library's sliding windows behind MONAI's inferer interface.
+
+    Args:
+        window: voxels a side, multiples of 32 from 64 up.
+        overlap: share of a window that its neighbour covers too, 0 to below 1.
+    """
+
+    def __init__(self, window: tuple[int, int, int] | list[int], *, overlap: float = 0.5) -> None:
+        height, width, depth = window
+        self.settings = WindowSettings(window=(height, width, depth), overlap=overlap)
+
+    def __call__(
+        self, inputs: Float[Tensor, "b m h w d"], network: nn.Module, available: Bool[Tensor, "b m"] | None = None
+    ) -> Float[Tensor, "b c h w d"]:
+        """Logits of whole boxes, on the inputs' device.
+
+        Args:
+            inputs: from `ToModelGridd`, one box a sample.
+            network: a mixture, such as `networks.presets.simmlm()`.
+            available: which channels are at hand. Hosts that call an inferer with image and network alone leave it
+                out; then a channel that is zero over the whole case counts as missing.
+        """
+        device = inputs.device
+        images = torch.as_tensor(inputs).detach().float().cpu()
+        sets = available_of(images) if available is None else [_set_of(row) for row in available.cpu()]
+        logits = [
+            run_windows(_box_input(image, at_hand), network, self.settings, subsets=[at_hand], device=device)[  # type: ignore[arg-type]
+                at_hand
+            ].logits
+            for image, at_hand in zip(images, sets, strict=True)
+        ]
+        # Tensors made under inference mode refuse later changes in place; a clone is an ordinary tensor.
+        return torch.stack(logits).clone().to(device)
+
+
+class ToLabelMapd(MapTransform):  # type: ignore[misc]
+    """Merge probabilities (c, h, w, d) into one label map (1, h, w, d), uint8.
+
+    Args:
+        key: the probabilities; replaced by the label map, with the same geometry.
+        convention: name of the label values: `brats2023` (enhancing tumour 3) or `brats2021` (4).
+
+    Raises:
+        OptionError: there is no such convention.
+    """
+
+    def __init__(self, key: str, *, convention: str = LabelConvention.BRATS2023.value) -> None:
+        super().__init__(key)
+        self.key = key
+        try:
+            self.convention = LabelConvention(convention)
+        except ValueError as error:
+            names = ", ".join(known.value for known in LabelConvention)
+            message = f"The label convention is {convention!r}; it must be one of {names}."
+            raise OptionError(message) from error
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        probabilities = data[self.key]
+        wt, tc, et = (probabilities[region.channel].numpy() >= THRESHOLD for region in REGIONS)
+        labels = torch.from_numpy(labels_from_regions(wt, tc, et, self.convention))[None]
+        return {**data, self.key: MetaTensor(labels, meta=probabilities.meta)}
+
+
+def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
+    """(4, 4) from voxel indices of the model's box to millimetres in RAS+ patient space."""
+    to_input = np.zeros((4, 4))
+    to_input[3, 3] = 1
+    for axis in range(3):
+        source = placement.axes[axis]
+        size = placement.grid.shape[source]
+        scale = size / placement.model_shape[axis]
+        start = (placement.box[axis][0] + 0.5) * scale - 0.5
+        to_input[source, axis] = -scale if placement.flipped[axis] else scale
+        to_input[source, 3] = size - 1 - start if placement.flipped[axis] else start
+    return np.asarray(placement.grid.affine @ to_input)
+
+
+def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
+    """What whole cases seem to hold: a channel without any signal is a missing sequence."""
+    seen = (images != 0).flatten(2).any(dim=2)
+    return [_set_of(row) or ALL_AVAILABLE for row in seen]
+
+
+def _set_of(row: Bool[Tensor, " m"]) -> Availability:
+    return frozenset(modality for modality in MODALITIES if bool(row[modality.channel]))
+
+
+def _box_input(image: Float[Tensor, "m h w d"], available: Availability) -> ModelInput:
+    kept = image * torch.tensor(flags(available))[:, None, None, None]
+    brain = (kept != 0).any(dim=0)
+    shape = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+    here = Placement(
+        grid=Grid(shape, np.eye(4)),
+        axes=(0, 1, 2),
+        flipped=(False, False, False),
+        model_shape=shape,
+        box=((0, shape[0]), (0, shape[1]), (0, shape[2])),
+    )
+    return ModelInput(kept, available, brain if bool(brain.any()) else torch.ones_like(brain), here)
