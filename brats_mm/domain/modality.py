@@ -2,6 +2,7 @@
 
 import re
 from enum import Enum
+from itertools import pairwise
 
 
 class Modality(str, Enum):
@@ -40,10 +41,38 @@ ALIASES: dict[str, Modality] = {
 CONTRAST_TOKENS = frozenset({"gd", "gad", "gado", "gadolinium", "ce", "contrast", "post", "postcontrast", "km"})
 """Tokens that make a T1 beside them contrast-enhanced, as in `T1_Gd` or `T1-post`."""
 
+NATIVE_TOKENS = frozenset(
+    {"pre", "precontrast", "noncontrast", "native", "unenhanced", "plain", "no", "non", "without", "wo"}
+)
+"""Tokens that take the contrast back, as in `T1_pre_contrast` or `T1_without_Gd`."""
+
 LABEL_TOKENS = frozenset(
     {"seg", "segm", "segmentation", "label", "labels", "mask", "brainmask", "ot", "gt", "segauto", "autosegm", "pred"}
 )
 """Tokens of files that hold labels, not images."""
+
+OTHER_IMAGE_TOKENS = frozenset(
+    {
+        "adc",
+        "dwi",
+        "dti",
+        "swi",
+        "swan",
+        "asl",
+        "dsc",
+        "dce",
+        "cbv",
+        "rcbv",
+        "cbf",
+        "perfusion",
+        "bold",
+        "tof",
+        "mra",
+        "star",
+    }
+    | {"t2star", "subtraction", "entropy", "importance", "probability", "uncertainty"}
+)
+"""Tokens of other MR images, and of results that may lie beside the input."""
 
 MSD_CHANNELS: tuple[Modality, ...] = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 """Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
@@ -61,15 +90,22 @@ def is_label_name(stem: str) -> bool:
     return any(token in LABEL_TOKENS for token in name_tokens(stem))
 
 
+def is_other_image_name(stem: str) -> bool:
+    """Whether a file name says that the file holds another kind of MR image (`T2_star`), or a result."""
+    return any(token in OTHER_IMAGE_TOKENS for token in name_tokens(stem))
+
+
 def modalities_in_name(stem: str) -> set[Modality]:
     """The modalities that a file name speaks of; one element when the name is clear, none when it says nothing.
 
-    `T2_FLAIR` is FLAIR and `T1_Gd` is T1ce. A name with two sequences otherwise (`t2_to_t1`) gives both.
+    `T2_FLAIR` is FLAIR; `T1_Gd` and `T1+C` are T1ce, `T1_pre_Gd` is not. A name with two sequences otherwise
+    (`t2_to_t1`) gives both.
     """
     tokens = name_tokens(stem)
     named = {ALIASES[token] for token in tokens if token in ALIASES}
     if Modality.FLAIR in named:
         named.discard(Modality.T2)
-    if Modality.T1 in named and CONTRAST_TOKENS.intersection(tokens):
+    contrast = CONTRAST_TOKENS.intersection(tokens) or ("t1", "c") in pairwise(tokens)
+    if Modality.T1 in named and contrast and not NATIVE_TOKENS.intersection(tokens):
         named = (named - {Modality.T1}) | {Modality.T1CE}
     return named

@@ -1,0 +1,193 @@
+"""Which sequences of a case are there: by the names in a folder, or as the user says."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.case import CaseFiles
+from brats_mm.domain.modality import Modality, modalities_in_name, name_tokens
+from brats_mm.errors import CaseError
+from brats_mm.io.naming import Recognised, common_prefix, recognise
+from brats_mm.io.nifti import image_stem, image_suffix, volumes_in
+
+_SHOWN_FILES = 12
+_BY_OPTION = "give the files by option: --t1, --t1ce, --t2, --flair"
+
+
+def find_case(folder: Path) -> CaseFiles:
+    """The sequences in a folder, by file name; in its sub-folders (one level) if it holds none itself.
+
+    Raises:
+        CaseError: there is no such folder, no sequence in it, or more than one file for a sequence.
+    """
+    _check_folder(folder)
+    inside, ignored = _images(folder)
+    found = recognise(inside, folder)
+    if not found.candidates and not found.unclear:
+        below = _below(folder)
+        _check_one_case(below, folder)
+        images: list[Path] = []
+        for sub in below:
+            more, passed_over = _images(sub)
+            images += more
+            ignored |= {f"{sub.name}/{name}": reason for name, reason in passed_over.items()}
+        if images:
+            deeper = recognise(images, folder)
+            found = Recognised(deeper.candidates, {**found.ignored, **deeper.ignored}, deeper.unclear, deeper.notes)
+    ignored |= {_shown(path, folder): reason for path, reason in found.ignored.items()}
+    ignored |= _settle_unclear(found, folder)
+    _check_found(found, ignored, folder)
+    chosen = {modality: str(found.candidates[modality][0]) for modality in ordered(found.candidates)}
+    return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), found.notes)
+
+
+def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> CaseFiles:
+    """The sequences as the user names them.
+
+    Args:
+        paths: the file of each sequence that is there. `read_case` finds out whether the files are usable.
+        name: the case's name; by default what the files' names have in common, else their folder's name.
+
+    Raises:
+        CaseError: no file, or the same file for two sequences.
+    """
+    if not paths:
+        message = f"No sequence was given. Give at least one file: {_BY_OPTION}."
+        raise CaseError(message)
+    seen: dict[Path, Modality] = {}
+    for modality in ordered(paths):
+        twin = seen.setdefault(paths[modality].resolve(), modality)
+        if twin is not modality:
+            message = (
+                f"{paths[modality].name} was given as {twin.label} and as {modality.label}. "
+                "Give each sequence its own file, and leave out those that are missing."
+            )
+            raise CaseError(message)
+    return CaseFiles(
+        name or _common_name(list(paths.values())), {modality: str(paths[modality]) for modality in ordered(paths)}
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    what = "is a file, not a folder" if folder.exists() else "does not exist"
+    message = f"{folder} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
+    raise CaseError(message)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        message = f"The folder {folder} cannot be read: {error.strerror or error}. Check its permissions."
+        raise CaseError(message) from error
+
+
+def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The image files of a folder, and name -> reason of the files passed over."""
+    images: list[Path] = []
+    passed_over: dict[str, str] = {}
+    for path in _entries(folder):
+        if path.is_dir():
+            continue
+        if path.name.startswith("."):
+            passed_over[path.name] = "it is a hidden file"
+        elif not path.is_file():
+            passed_over[path.name] = "it is not a file, or a link to nothing"
+        elif image_suffix(path.name) is None:
+            passed_over[path.name] = "it is not a volume file (.nii, .nii.gz, .mha, .mhd, .nrrd)"
+        else:
+            images.append(path)
+    return images, passed_over
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _check_one_case(below: Iterable[Path], folder: Path) -> None:
+    """A folder of cases is a frequent mistake, with an answer of its own."""
+    cases = [sub.name for sub in below if len(recognise(_images(sub)[0], sub).candidates) > 1]
+    if len(cases) > 1:
+        message = (
+            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed here. "
+            "Give the folder of one of them."
+        )
+        raise CaseError(message)
+
+
+def _settle_unclear(found: Recognised, folder: Path) -> dict[str, str]:
+    """Files whose names say two sequences are passed over if both are there anyway (a subtraction, say)."""
+    open_ones = {path: named for path, named in found.unclear.items() if not set(named) <= set(found.candidates)}
+    if open_ones:
+        shown = "; ".join(f"{_shown(path, folder)} ({_or(named)})" for path, named in open_ones.items())
+        message = f"In {folder}, these names say more than one sequence: {shown}. Rename them, or {_BY_OPTION}."
+        raise CaseError(message)
+    return {_shown(path, folder): f"its name says {_or(named)}" for path, named in found.unclear.items()}
+
+
+def _or(named: Iterable[Modality]) -> str:
+    return " or ".join(modality.label for modality in named)
+
+
+def _check_found(found: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
+    if not found.candidates:
+        raise CaseError(_nothing_found(ignored, folder))
+    doubles = [
+        f"{modality.label} could be {_or_listed([_shown(path, folder) for path in found.candidates[modality]])}"
+        for modality in ordered(found.candidates)
+        if len(found.candidates[modality]) > 1
+    ]
+    if doubles:
+        message = (
+            f"In {folder}, more than one file could be the same sequence: {'; '.join(doubles)}. "
+            f"Keep one file a sequence, or {_BY_OPTION}."
+        )
+        raise CaseError(message)
+
+
+def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
+    seen = f"it holds {_listed(list(ignored))}" if ignored else "it is empty"
+    several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
+    if several:
+        hint = f"{_listed(several)} has several volumes in one file: split it into one file a sequence."
+    elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
+        hint = "DICOM series must be converted to NIfTI first, for example with dcm2niix."
+    else:
+        hint = "Names must say the sequence, as in case_t1.nii.gz, case_t1ce.nii.gz, case_t2.nii.gz, case_flair.nii.gz."
+    return f"No sequence was recognised in {folder}; {seen}. {hint} Or {_BY_OPTION}."
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _SHOWN_FILES
+    return ", ".join(names[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _or_listed(names: list[str]) -> str:
+    return _listed(names[:-1]) + f" or {names[-1]}"
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _common_name(paths: list[Path]) -> str:
+    """What the names have in common, without the words for a sequence; else the folder's name."""
+    stems = [image_stem(path.name) for path in paths]
+    shared = stems[0]
+    if len(stems) > 1:
+        tokens = [name_tokens(stem) for stem in stems]
+        shared = _first_tokens(stems[0], common_prefix(tokens))
+    elif (words := name_tokens(shared)) and modalities_in_name(words[-1]):
+        shared = _first_tokens(shared, len(words) - 1)
+    return shared or paths[0].resolve().parent.name or "case"
+
+
+def _first_tokens(stem: str, count: int) -> str:
+    """The beginning of a name up to the end of its first `count` tokens, as spelled."""
+    end, position = 0, 0
+    for token in name_tokens(stem)[:count]:
+        position = stem.lower().index(token, position) + len(token)
+        end = position
+    return stem[:end]

@@ -1,0 +1,270 @@
+"""Volumes in, and label maps and maps out as NIfTI on exactly the grid of the input."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
+
+from brats_mm.domain.regions import Labels
+from brats_mm.domain.volume import Array, Grid, Volume
+from brats_mm.errors import VolumeError
+from brats_mm.io.itk_image import READERS, read_itk
+from brats_mm.io.output_folder import output_errors
+from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *READERS)
+
+AGREEMENT_MM = 0.5
+"""How far apart the two matrices of a NIfTI header may place a corner before a reader should know."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_LARGEST_RATIO = 1100
+"""Deflate cannot shrink more than 1032 times: a shorter file cannot hold the voxels that its header speaks of."""
+_COMPRESSION = 3
+_LARGEST_OFFSET = 2**26
+_LABEL_INTENT = 1002
+
+
+def image_suffix(name: str) -> str | None:
+    """The suffix of a file that can be read (`.nii.gz`, `.mha`, ...), lower case; None for other files."""
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
+
+
+def image_stem(name: str) -> str:
+    """A file's name without the suffix of an image."""
+    return name[: -len(image_suffix(name) or "")] if image_suffix(name) else name
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a volume: .nii, .nii.gz, .mha, .mhd or .nrrd.
+
+    The header is judged before memory is taken for voxels. Where a NIfTI header has both matrices, the sform counts,
+    as in nibabel; `header_warnings` says when they disagree.
+
+    Raises:
+        VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry cannot be used.
+    """
+    suffix = image_suffix(path.name)
+    if path.is_dir():
+        message = f"{path} is a folder. Give one volume file for the sequence."
+        raise VolumeError(message)
+    if not path.exists():
+        message = f"{path} does not exist. Check the name."
+        raise VolumeError(message)
+    if suffix is None:
+        message = (
+            f"{path.name} is not a volume file that can be read. Convert it to one of {', '.join(IMAGE_SUFFIXES)}."
+        )
+        raise VolumeError(message)
+    return read_itk(path) if suffix in READERS else _read_nifti(path)
+
+
+def volumes_in(path: Path) -> int | None:
+    """How many volumes a NIfTI file says it holds, by its header alone; None if it cannot be told."""
+    try:
+        with _damage_told(path), _opened(path) as stream:
+            shape = _read_header(stream, path).get_data_shape()
+    except VolumeError:
+        return None
+    return int(np.prod(shape[3:])) if len(shape) > 3 else 1
+
+
+def header_warnings(grid: Grid) -> tuple[str, ...]:
+    """What a reader should know about a NIfTI header's geometry, without the file's name."""
+    if grid.sform_code <= 0 and grid.qform_code <= 0:
+        return (
+            "the header does not say where the volume lies (sform and qform codes are 0); left and right are a guess",
+        )
+    if grid.sform_code <= 0 or grid.qform_code <= 0 or grid.sform is None or grid.qform is None:
+        return ()
+    apart_mm = Grid(grid.shape, grid.sform).distance_mm(Grid(grid.shape, grid.qform))
+    if apart_mm <= AGREEMENT_MM:
+        return ()
+    return (f"the sform and the qform of the header lie up to {apart_mm:.1f} mm apart; the sform is used",)
+
+
+def _read_nifti(path: Path) -> Volume:
+    with _damage_told(path), np.errstate(all="ignore"), _opened(path) as stream:
+        header = _read_header(stream, path)
+        shape = spatial_shape(header.get_data_shape(), path)
+        check_spacing(header["pixdim"][1:4], path)
+        grid = _grid(header, shape)
+        check_affine(grid.affine, path)
+        data = _read_voxels(stream, header, grid, path)
+    check_voxels(data, path)
+    return Volume(data, grid)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file's uncompressed bytes; the content, not the name, says whether it is compressed."""
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        if not compressed:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as stream:
+            yield cast("BinaryIO", stream)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a file that cannot be read."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        message = (
+            f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
+        )
+        raise VolumeError(message) from error
+    except (HeaderDataError, ValueError, OverflowError) as error:
+        message = f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
+        raise VolumeError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
+        raise VolumeError(message) from error
+
+
+def _read_header(stream: BinaryIO, path: Path) -> Any:
+    """A NIfTI-1 or NIfTI-2 header, unchecked by nibabel (which would log), with harmless oddities put right."""
+    size = stream.read(4)
+    kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+    kind = next((kinds[n] for n in kinds for order in ("little", "big") if int.from_bytes(size, order) == n), None)  # type: ignore[arg-type]
+    block = size + stream.read(0 if kind is None else kind.sizeof_hdr - 4)
+    if (
+        kind is None
+        or len(block) < kind.sizeof_hdr
+        or kind(block, check=False)["magic"].item()[:3] not in (b"n+1", b"n+2")
+    ):
+        message = f"{path.name} is not a NIfTI volume, whatever its name says. Give an MR volume as .nii or .nii.gz."
+        raise VolumeError(message)
+    header = kind(block, check=False)
+    if header["pixdim"][0] not in (-1, 1):
+        header["pixdim"][0] = 1  # the standard reads any other value so
+    for code in ("sform_code", "qform_code"):
+        if not 0 <= int(header[code]) <= 5:
+            header[code] = 0
+    return header
+
+
+def _grid(header: Any, shape: tuple[int, int, int]) -> Grid:
+    sform, qform = header.get_sform(), _qform(header)
+    return Grid(
+        shape,
+        np.asarray(header.get_best_affine(), np.float64),
+        sform_code=int(header["sform_code"]),
+        qform_code=int(header["qform_code"]),
+        sform=np.asarray(sform, np.float64) if np.isfinite(sform).all() else None,
+        qform=qform,
+    )
+
+
+def _qform(header: Any) -> npt.NDArray[np.float64] | None:
+    """The header's qform; None where it says nothing that could be written back."""
+    try:
+        qform = np.asarray(header.get_qform(), np.float64)
+    except (HeaderDataError, ValueError):
+        if int(header["qform_code"]) > 0:
+            raise
+        return None
+    return qform if np.isfinite(qform).all() else None
+
+
+def _read_voxels(stream: BinaryIO, header: Any, grid: Grid, path: Path) -> Array:
+    kind = header.get_data_dtype()
+    if kind.kind not in "iuf":
+        message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
+        raise VolumeError(message)
+    offset, size = int(header.get_data_offset()), grid.voxels * kind.itemsize
+    on_disk = path.stat().st_size
+    at_most = on_disk * _GZIP_LARGEST_RATIO if isinstance(stream, gzip.GzipFile) else on_disk
+    raw = b""
+    if header.sizeof_hdr <= offset <= _LARGEST_OFFSET and offset + size <= at_most:
+        stream.seek(offset)
+        raw = stream.read(size)
+        stream.read(1)  # at the end of a gzip file, this compares the checksum
+    if len(raw) < size:
+        shown = " x ".join(map(str, grid.shape))
+        message = f"{path.name} is cut off: it has fewer data than its {shown} voxels need. Copy or convert it again."
+        raise VolumeError(message)
+    slope, inter = header.get_slope_inter()
+    stored = np.frombuffer(raw, kind).reshape(grid.shape, order="F")
+    scaled = apply_read_scaling(stored, 1.0 if slope is None else slope, 0.0 if inter is None else inter)
+    return np.asarray(scaled).astype(np.float32)
+
+
+def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
+    """Write a label map on the input grid.
+
+    Args:
+        path: ends in .nii or .nii.gz.
+        labels: uint8, `grid.shape`.
+        grid: the input's grid; its affine, codes and matrices are written back.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = _header(grid, np.dtype("<u1"), "tumour labels")
+    header["intent_code"] = _LABEL_INTENT
+    _write(path, header, np.asarray(labels, np.uint8))
+
+
+def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum: float) -> None:
+    """Write a map of values from 0 to `maximum` on the input grid, as uint16 with a scale.
+
+    Readers get back the values to within `maximum / 131070`. Values outside the range are clipped.
+
+    Args:
+        path: ends in .nii or .nii.gz.
+        data: values, `grid.shape`.
+        grid: the input's grid; its affine, codes and matrices are written back.
+        description: what the values are, with their unit; the header holds 80 bytes of it.
+        maximum: the largest value that there can be; viewers are told to show 0 to this.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = _header(grid, np.dtype("<u2"), description)
+    steps = np.iinfo(np.uint16).max
+    header.set_slope_inter(maximum / steps, 0.0)
+    header["cal_min"], header["cal_max"] = 0.0, maximum
+    stored = np.rint(np.clip(data, 0.0, maximum) * np.float32(steps / maximum))
+    _write(path, header, np.minimum(stored, steps).astype(np.uint16))
+
+
+def _header(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
+    header = nib.Nifti1Header(endianness="<")
+    header.set_data_dtype(kind)
+    header.set_data_shape(grid.shape)
+    header.set_zooms(grid.spacing_mm)
+    if grid.qform is not None or grid.qform_code > 0:
+        header.set_qform(grid.affine if grid.qform is None else grid.qform, grid.qform_code)
+    if grid.sform is not None or grid.sform_code > 0:
+        header.set_sform(grid.affine if grid.sform is None else grid.sform, grid.sform_code)
+    header["qform_code"], header["sform_code"] = grid.qform_code, grid.sform_code
+    header.set_xyzt_units("mm")
+    header["descrip"] = description.encode("utf-8")[:80]
+    header["magic"] = b"n+1"
+    header["vox_offset"] = 352
+    return header
+
+
+def _write(path: Path, header: Any, stored: npt.NDArray[Any]) -> None:
+    """Header, an empty extension flag, voxels. The same input gives the same bytes: the gzip header has no time."""
+    content = header.binaryblock + b"\0\0\0\0" + stored.astype(header.get_data_dtype(), copy=False).tobytes(order="F")
+    with output_errors(path), path.open("wb") as raw:
+        if path.suffix != ".gz":
+            raw.write(content)
+            return
+        with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as stream:
+            stream.write(content)

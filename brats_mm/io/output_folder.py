@@ -1,0 +1,128 @@
+"""Results in a folder, all or none: written aside first, moved in at the end, removed if anything fails."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from brats_mm.errors import OutputError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
+    errno.EDQUOT: ("your disk quota is used up", "Free some space, or choose a folder on another disk."),
+    errno.EACCES: ("you may not write there", "Choose a folder of your own."),
+    errno.EPERM: ("you may not write there", "Choose a folder of your own."),
+    errno.EROFS: ("the disk is read-only", "Choose a folder on another disk."),
+    errno.ENOTDIR: ("a part of the path is a file", "Choose a folder."),
+    errno.EEXIST: ("it is a file", "Choose a folder."),
+    errno.EISDIR: ("a folder of that name is in the way", "Rename it, or choose another folder."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """The sentence for a failed write: where, why, and what to do."""
+    why, remedy = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another folder."))
+    return OutputError(f"Cannot write to {path}: {why}. {remedy}")
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors inside the block into an `OutputError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+class OutputFolder:
+    """A context in which results are written aside; they appear in `path` together, when the block ends well.
+
+    Use `with OutputFolder(path) as folder:` and write each result to `folder.staged(name)`. Files of the same names are
+    replaced at the end only; other files in the folder are left alone. On any error, nothing is left behind.
+
+    Raises:
+        OutputError: the folder cannot be made or written to, also for OSErrors that come out of the block.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made: list[Path] = []
+        self._aside: Path | None = None
+
+    def staged(self, name: str) -> Path:
+        """Where to write the result `name` (a relative path) now; it moves to `self.path / name` at the end."""
+        if self._aside is None:
+            message = "staged() works inside the `with` block only"
+            raise RuntimeError(message)
+        place = self._aside / "new" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def __enter__(self) -> "OutputFolder":
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._made = missing
+            self._aside = Path(tempfile.mkdtemp(prefix=".brats-mm-", dir=self.path))
+        except OSError as error:
+            self._made = missing
+            self._discard()
+            raise output_error(self.path, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                with output_errors(self.path):
+                    self._commit()
+                self._made = []
+            elif isinstance(error, OSError):
+                raise output_error(self.path, error) from error
+        finally:
+            self._discard()
+
+    def _commit(self) -> None:
+        """Move all results in; where one fails, put back what was there."""
+        assert self._aside is not None
+        new, old = self._aside / "new", self._aside / "old"
+        done: list[Path] = []
+        try:
+            for staged in sorted(file for file in new.rglob("*") if file.is_file()):
+                name = staged.relative_to(new)
+                _replace(self.path / name, staged, kept=old / name, done=done)
+        except OSError:
+            for target in done:
+                self._restore(target, old / target.relative_to(self.path))
+            raise
+
+    @staticmethod
+    def _restore(target: Path, kept: Path) -> None:
+        if kept.exists():
+            kept.replace(target)
+        else:
+            target.unlink(missing_ok=True)
+
+    def _discard(self) -> None:
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._aside = None
+        for folder in self._made:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+
+
+def _replace(target: Path, staged: Path, *, kept: Path, done: list[Path]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder of that name is in the way", str(target))
+    if target.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        target.replace(kept)
+    done.append(target)
+    staged.replace(target)

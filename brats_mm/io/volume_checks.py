@@ -1,0 +1,112 @@
+"""What makes a volume usable: shape, geometry, voxels. Each fault is a sentence that names the file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.volume import Array
+from brats_mm.errors import VolumeError
+
+MIN_AXIS = 8
+MAX_AXIS = 1024
+MAX_VOXELS = 2**28
+"""A volume of this many voxels takes 1 GiB; heads at 0.5 mm have a quarter of it."""
+
+MIN_SPACING_MM = 0.05
+MAX_SPACING_MM = 50.0
+
+MAX_LABELS = 8
+"""A volume of whole numbers with no more distinct values than this is taken for a label map."""
+
+
+def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
+    """The three axes of a volume; trailing axes of length one are dropped.
+
+    Raises:
+        VolumeError: several volumes, a single slice, or axes that no head scan has.
+    """
+    sizes = [int(size) for size in shape]
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    shown = " x ".join(map(str, sizes)) or "no axes"
+    if len(sizes) > 3:
+        message = (
+            f"{path.name} holds several volumes ({shown}), but one file must hold one sequence. "
+            "Split it into one file a sequence."
+        )
+        raise VolumeError(message)
+    if len(sizes) < 3 or min(sizes) == 1:
+        message = f"{path.name} is a picture, not a volume ({shown}). Give a 3-D volume."
+        raise VolumeError(message)
+    if min(sizes) < MIN_AXIS or max(sizes) > MAX_AXIS or sizes[0] * sizes[1] * sizes[2] > MAX_VOXELS:
+        message = (
+            f"{path.name} says that it has {shown} voxels; each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and "
+            f"the volume at most {MAX_VOXELS:,}. Check that it is an MR volume; resample it if it is larger."
+        )
+        raise VolumeError(message)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
+    """Raise VolumeError unless all three spacings are finite, positive and those of a head scan."""
+    values = [float(value) for value in spacing_mm]
+    if all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in values):
+        return
+    shown = " x ".join(f"{value:g}" for value in values)
+    message = (
+        f"{path.name} has a voxel spacing of {shown} mm; each must lie between {MIN_SPACING_MM:g} and "
+        f"{MAX_SPACING_MM:g} mm. Correct the header, or convert the series again."
+    )
+    raise VolumeError(message)
+
+
+def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
+    """Raise VolumeError unless the affine is finite, invertible and has plausible spacings."""
+    if not np.isfinite(affine).all():
+        message = f"The affine of {path.name} has values that are not finite. Correct the header, or convert it again."
+        raise VolumeError(message)
+    columns = affine[:3, :3]
+    lengths = np.linalg.norm(columns, axis=0)
+    if (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
+        message = (
+            f"The affine of {path.name} is singular: its three axes do not span space. "
+            "Correct the header, or convert the series again."
+        )
+        raise VolumeError(message)
+    check_spacing([float(length) for length in lengths], path)
+
+
+def check_voxels(data: Array, path: Path) -> None:
+    """Raise VolumeError for voxels that are not finite, all the same, or a label map's."""
+    finite = np.isfinite(data)
+    if not finite.all():
+        count = int(data.size - finite.sum())
+        message = (
+            f"{path.name} has {count:,} of {data.size:,} voxels that are NaN or infinite. Replace them by 0, or "
+            "convert the series again."
+        )
+        raise VolumeError(message)
+    lowest, highest = float(data.min()), float(data.max())
+    if lowest == highest:
+        what = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
+        message = f"{path.name} is {what}: there is no image in it. Leave a missing sequence out instead of filling it."
+        raise VolumeError(message)
+    values = _few_whole_values(data)
+    if values is not None:
+        shown = ", ".join(f"{value:g}" for value in values)
+        message = (
+            f"{path.name} looks like a label map: its only values are {shown}. Give the MR sequence itself, "
+            "with its grey values."
+        )
+        raise VolumeError(message)
+
+
+def _few_whole_values(data: Array) -> Array | None:
+    """The distinct values, where they are whole numbers and few; None otherwise."""
+    for part in (data[::5, ::5, ::5], data):  # a coarse sample settles nearly every case
+        values = np.unique(part)
+        if len(values) > MAX_LABELS or (values != np.rint(values)).any():
+            return None
+    return values
