@@ -1,0 +1,167 @@
+"""Synthetic tumour heads: four MR sequences and a label map, made on the spot, the same for the same seed.
+
+For tests, demonstrations and installation checks where no patient's images may be used. The pictures resemble
+skull-stripped MRI; they are no model of disease, and no performance may be claimed on them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from brats_mm.data.phantom_anatomy import Anatomy, build_anatomy, coarse_axes, smooth_noise
+from brats_mm.data.phantom_sampling import BrainVoxels, brain_voxels
+from brats_mm.data.phantom_tumour import Tumour, grow_tumour
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import Compartment, LabelConvention, Labels
+from brats_mm.domain.volume import Array, Grid, Volume
+from brats_mm.errors import OptionError
+
+BRATS_SHAPE = (240, 240, 155)
+SMALLEST_SIDE = 48
+
+_GREY_MM = 2.9
+"""Thickness of the cortex."""
+
+_SEQUENCES: dict[Modality, dict[str, float]] = {
+    Modality.T1: {"wm": 850, "gm": 680, "csf": 360, "ncr": 520, "ed": 690, "et": 760, "vessel": 500},
+    Modality.T1CE: {"wm": 2200, "gm": 1820, "csf": 850, "ncr": 1150, "ed": 1600, "et": 4300, "vessel": 6500},
+    Modality.T2: {"wm": 430, "gm": 590, "csf": 1900, "ncr": 1350, "ed": 980, "et": 760, "vessel": 700},
+    Modality.FLAIR: {"wm": 980, "gm": 1260, "csf": 260, "ncr": 1050, "ed": 2150, "et": 1700, "vessel": 500},
+}
+"""Mean signal of each tissue, of the size that scanners deliver."""
+
+_NOISE = 0.016
+"""Standard deviation of the noise relative to white matter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic tumour head.
+
+    Attributes:
+        images: one volume a sequence: whole numbers as float32, skull-stripped, exactly 0 outside the brain.
+        labels: label map of `grid.shape` in the BraTS 2023 convention (1 necrosis, 2 oedema, 3 enhancing).
+        grid: the grid of them all; axes run to the left, to the back and up, as in BraTS.
+    """
+
+    images: Mapping[Modality, Volume]
+    labels: Labels
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class _Tissue:
+    """What each brain voxel is made of: fractions by tissue name that sum to 1, and the label that wins."""
+
+    fractions: Mapping[str, Array]
+    labels: Labels
+    texture: Array
+
+
+def make_phantom(
+    seed: int,
+    shape: tuple[int, int, int] = BRATS_SHAPE,
+    *,
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    enhancing: bool = True,
+) -> Phantom:
+    """A head of about 1.6 litres with a tumour of 40 to 150 mL, smaller in proportion where the grid has less room.
+
+    Args:
+        seed: decides the head, the tumour's place, size and shape, and the noise.
+        shape: voxels along the axes, each at least 48.
+        spacing_mm: distance between voxel centres.
+        enhancing: whether the core has an enhancing rim; without it no voxel has label 3.
+
+    Raises:
+        OptionError: a side of `shape` is too small to show a head.
+    """
+    if min(shape) < SMALLEST_SIDE:
+        message = f"A phantom of shape {shape} was asked for; choose at least {SMALLEST_SIDE} voxels along each axis."
+        raise OptionError(message)
+    rng = np.random.default_rng(seed)
+    axes = coarse_axes()
+    anatomy = build_anatomy(rng, axes)
+    tumour = grow_tumour(rng, axes, anatomy, enhancing=enhancing)
+    grid = _grid(shape, spacing_mm)
+    brain = brain_voxels(grid, anatomy.hull)
+    tissue = _tissue(rng, brain, anatomy, tumour)
+    images = {modality: Volume(_image(rng, brain, tissue, modality), grid) for modality in Modality}
+    return Phantom(images, np.asarray(brain.spread(tissue.labels), np.uint8), grid)
+
+
+def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
+    x, y, z = spacing_mm
+    affine = np.diag([-x, -y, z, 1.0])
+    affine[1, 3] = (shape[1] - 1) * y
+    return Grid(shape, affine)
+
+
+def _tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anatomy, tumour: Tumour) -> _Tissue:
+    """Healthy tissue, with the tumour painted over it; borders as soft as a voxel is wide."""
+    softness_mm = 0.6 * max(brain.voxel_mm, 1.0)
+
+    def inside(distance: Array) -> Array:
+        return np.asarray(np.clip(0.5 - distance / (2 * softness_mm), 0, 1))
+
+    core, rim = brain.at(tumour.core), brain.at(tumour.rim)
+    fractions = _healthy(rng, brain, anatomy, core, inside)
+    spread = inside(brain.at(tumour.oedema)) * fractions["wm"]
+    fractions["ed"], fractions["wm"] = spread, fractions["wm"] - spread
+    in_core, in_necrosis = inside(core), inside(core + rim)
+    fractions = {name: fraction * (1 - in_core) for name, fraction in fractions.items()}
+    fractions["ncr"], fractions["et"] = in_necrosis, in_core - in_necrosis
+    labels = np.zeros(core.shape, np.uint8)
+    value_of = LabelConvention.BRATS2023.value_of
+    labels[(spread > 0.4) & (core >= 0)] = value_of(Compartment.OEDEMA)
+    labels[core < 0] = value_of(Compartment.ENHANCING)
+    labels[(core < -rim) & (core < 0)] = value_of(Compartment.NECROSIS)
+    texture = brain.at(smooth_noise(rng, anatomy.hull.shape, 2.5))
+    return _Tissue(fractions, labels, texture)
+
+
+def _healthy(
+    rng: np.random.Generator,
+    brain: BrainVoxels,
+    anatomy: Anatomy,
+    core: Array,
+    inside: Callable[[Array], Array],
+) -> dict[str, Array]:
+    """Fractions of fluid, vessels, grey and white matter; sulci and ventricles are narrower near the tumour's core."""
+    pressure = np.exp(-np.maximum(core, 0) / 10)
+    pial, fold, reach = brain.at(anatomy.pial), np.abs(brain.at(anatomy.fold)), brain.at(anatomy.sulcus_reach)
+    width = 0.9 * np.clip(1.15 - pial / np.maximum(reach, 1), 0.2, 1) * (1 - 0.8 * pressure)
+    to_sulcus = np.hypot(fold, np.maximum(pial - reach, 0)) - width
+    surface = np.minimum(pial, to_sulcus)
+    stem = inside(brain.at(anatomy.stem))
+    ventricle = inside(brain.at(anatomy.ventricle) + 4 * pressure)
+    csf = np.maximum(inside(surface) * (1 - stem), ventricle)
+    rim_mm = 0.2 + 0.9 * brain.at(smooth_noise(rng, anatomy.hull.shape, 6.0))
+    csf = np.maximum(csf, inside(brain.at(anatomy.hull) - rim_mm))
+    grey = np.maximum(inside(surface - _GREY_MM) * (1 - stem), 0.75 * inside(brain.at(anatomy.nucleus)))
+    grey = np.maximum(grey, 0.25 * stem)
+    spots = np.clip(2.5 * brain.at(smooth_noise(rng, anatomy.hull.shape, 1.6)) - 4.2, 0, 1) * (1 - 0.4 * ventricle)
+    sinus = np.maximum(inside(brain.at(anatomy.sinus)), spots)
+    vessel = csf * sinus
+    return {
+        "vessel": vessel,
+        "csf": csf - vessel,
+        "gm": (1 - csf) * grey,
+        "wm": (1 - csf) * (1 - grey),
+    }
+
+
+def _image(rng: np.random.Generator, brain: BrainVoxels, tissue: _Tissue, modality: Modality) -> Array:
+    """One sequence: tissue contrast, texture, uneven coil sensitivity and Rician noise; whole numbers from 1 up."""
+    signal_of = _SEQUENCES[modality]
+    gain = np.float32(rng.uniform(0.8, 1.25))
+    signal = sum(fraction * np.float32(signal_of[name]) for name, fraction in tissue.fractions.items())
+    sick = tissue.fractions["ncr"] + tissue.fractions["et"] + tissue.fractions["ed"]
+    signal = signal * (1 + tissue.texture * (0.015 + 0.07 * sick))
+    bias = brain.at(smooth_noise(rng, brain.coarse_shape, 45.0))
+    signal = signal * (1 + 0.05 * bias)
+    sigma = np.float32(_NOISE * signal_of["wm"])
+    real = signal + sigma * rng.standard_normal(signal.shape, dtype=np.float32)
+    measured = np.hypot(real, sigma * rng.standard_normal(signal.shape, dtype=np.float32))
+    return np.asarray(brain.spread(np.maximum(np.rint(gain * measured), 1).astype(np.float32)), np.float32)

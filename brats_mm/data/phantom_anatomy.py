@@ -1,0 +1,217 @@
+"""The synthetic head's shape: tissue borders and a tumour as smooth fields on a coarse grid in head millimetres.
+
+Fields are coarse (2 mm) and signed distances where they are borders, so that they can be interpolated to any grid,
+keep sharp edges, and cost little. The frame is RAS: x to the right, y to the front, z up, origin mid-brain.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from brats_mm.domain.volume import Array
+
+PITCH_MM = 2.0
+HALF_EXTENT_MM = (74.0, 94.0, 76.0)
+"""The brain lies inside this half-extent around the origin."""
+
+Point = tuple[int | float, int | float, int | float]
+
+_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
+    ((6, 34, 8), (10, 8, 17), 7.5),  # frontal horn, towards the body
+    ((10, 8, 17), (14, -22, 17), 6.5),  # body
+    ((14, -22, 17), (24, -38, 6), 8.5),  # atrium
+    ((24, -38, 6), (26, -58, 3), 5.0),  # occipital horn
+    ((24, -38, 4), (34, -8, -18), 3.5),  # temporal horn
+)
+"""Lateral ventricle as capsules (from, to, radius), right side."""
+
+_MIDLINE_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
+    ((0, 4, 4), (0, -16, 2), 2.5),  # third
+    ((0, -16, 2), (0, -30, -24), 1.2),  # aqueduct
+    ((0, -32, -30), (0, -36, -42), 5.0),  # fourth
+)
+
+_NUCLEI: tuple[tuple[Point, Point], ...] = (
+    ((10, -10, 6), (8, 14, 8)),  # thalamus
+    ((25, 5, 2), (6, 17, 10)),  # putamen and pallidum
+    ((14, 20, 12), (5, 11, 8)),  # caudate head
+)
+"""Deep grey matter as ellipsoids (centre, half-axes), right side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """Coordinates of the coarse grid in head millimetres, one array an axis; shapes broadcast to a volume."""
+
+    x: Array
+    y: Array
+    z: Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size of the coarse grid."""
+        width, depth, height = np.broadcast_shapes(self.x.shape, self.y.shape, self.z.shape)
+        return width, depth, height
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """A healthy head on the coarse grid; distances in millimetres.
+
+    Attributes:
+        hull: positive inside the brain's envelope.
+        pial: depth below the nearest open surface (envelope, fissures between the lobes and under the tentorium).
+        fold: signed distance to the nearest sulcus sheet, sulci standing upright on the surface.
+        sulcus_reach: how deep sulci go.
+        ventricle: negative inside the ventricles.
+        nucleus: negative inside deep grey matter.
+        stem: negative inside brainstem.
+        sinus: negative inside the sagittal sinus.
+    """
+
+    hull: Array
+    pial: Array
+    fold: Array
+    sulcus_reach: Array
+    ventricle: Array
+    nucleus: Array
+    stem: Array
+    sinus: Array
+
+
+def coarse_axes() -> Axes:
+    """The coarse grid, the same for every phantom."""
+    x, y, z = (np.arange(-half, half + 1e-3, PITCH_MM, dtype=np.float32) for half in HALF_EXTENT_MM)
+    return Axes(x[:, None, None], y[None, :, None], z[None, None, :])
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm: float) -> Array:
+    """Gaussian noise of mean 0 and standard deviation 1, correlated over `sigma_mm`: random bumps on a lattice."""
+    bumps = [_bumps(size, sigma_mm / PITCH_MM) for size in shape]
+    noise = rng.standard_normal([bump.shape[1] for bump in bumps], dtype=np.float32)
+    for bump in bumps:  # each turn moves the first axis to the end, so three turns restore the order
+        noise = np.tensordot(noise, bump, axes=(0, 1))
+    noise -= noise.mean()
+    return np.asarray(noise / noise.std(), np.float32)
+
+
+def _bumps(size: int, sigma: float) -> Array:
+    """Bell curves a little more than `sigma` apart along an axis, (size, bumps); all in samples."""
+    centres = np.arange(-2 * sigma, size + 2 * sigma, 1.2 * sigma)
+    return np.exp(-(((np.arange(size)[:, None] - centres) / sigma) ** 2)).astype(np.float32)
+
+
+def build_anatomy(rng: np.random.Generator, axes: Axes) -> Anatomy:
+    """A head of its own: size, symmetry and folds vary with the generator's state."""
+    bent = _bend(rng, axes)
+    cerebellum = _ellipsoid(bent, (0, -52, -38), (50, 33, 26))
+    stem = _capsule(bent, (0, -14, -14), (0, -26, -72), 13.0)
+    hull = _hull(bent, cerebellum, stem)
+    pial = np.minimum(_depth(hull), _to_fissures(bent, cerebellum, stem))
+    inward = np.stack(np.gradient(ndimage.gaussian_filter(np.maximum(pial, 0), 1.5), PITCH_MM))
+    fold = _folds(rng, axes, pial, inward)
+    fold = np.where(cerebellum < 1.5, _folia(rng, bent), fold)
+    upright = np.maximum(np.clip(np.sqrt((inward**2).sum(axis=0)) * 4 - 2.6, 0, 1), np.clip(2 - pial / 5, 0, 1))
+    reach = upright * (16 + 3 * smooth_noise(rng, axes.shape, 14.0))
+    reach = np.where(cerebellum < 0, 18, np.where(stem < 2, 0, reach))
+    centre_free = np.minimum(_pairs(bent), _midline(bent))
+    nuclei = np.minimum.reduce([_ellipsoid(_mirrored(bent), centre, half) for centre, half in _NUCLEI])
+    sinus = np.maximum(np.abs(bent.x) - 3, np.maximum(hull - 6, -bent.z - 5 + np.maximum(bent.y, -20)))
+    fields = (hull, pial, fold, reach, centre_free, nuclei, stem, sinus)
+    return Anatomy(*(np.ascontiguousarray(field, dtype=np.float32) for field in fields))
+
+
+def _bend(rng: np.random.Generator, axes: Axes) -> Axes:
+    """The coarse coordinates, gently warped and scaled, so that no two heads are alike."""
+    size = 1 + 0.03 * rng.standard_normal(3).clip(-1.2, 0.4)
+    warped = (
+        axis / np.float32(scale) + 1.6 * smooth_noise(rng, axes.shape, 22.0)
+        for axis, scale in zip((axes.x, axes.y, axes.z), size, strict=True)
+    )
+    return Axes(*(np.asarray(axis, np.float32) for axis in warped))
+
+
+def _mirrored(at: Axes) -> Axes:
+    return Axes(np.abs(at.x), at.y, at.z)
+
+
+def _ellipsoid(at: Axes, centre: Point, half: Point, power: float = 2.0) -> Array:
+    """Roughly the signed distance to a (super)ellipsoid, negative inside."""
+    offsets = (np.abs(axis - c) / h for axis, c, h in zip((at.x, at.y, at.z), centre, half, strict=True))
+    radius = sum(offset**power for offset in offsets) ** (1 / power)
+    return np.asarray((radius - 1) * np.float32(min(half)), np.float32)
+
+
+def _capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
+    """Signed distance to a segment with round ends, negative inside."""
+    along = np.subtract(end, start)
+    offsets = [axis - c for axis, c in zip((at.x, at.y, at.z), start, strict=True)]
+    position = sum(offset * a for offset, a in zip(offsets, along, strict=True)) / float(along @ along)
+    position = np.clip(position, 0, 1)
+    square = sum((offset - position * a) ** 2 for offset, a in zip(offsets, along, strict=True))
+    return np.asarray(np.sqrt(square) - radius, np.float32)
+
+
+def _hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
+    """Envelope of the whole brain, positive inside: flat on the skull base, joints rounded."""
+    flattened = Axes(at.x, at.y, np.where(at.z < 2, 2 + (at.z - 2) * 2.1, at.z))
+    cerebrum = _ellipsoid(flattened, (0, 0, 2), (67, 86, 70), power=2.2)
+    temporal = _ellipsoid(_mirrored(at), (37, 2, -24), (27, 42, 25))
+    outside = _blend(_blend(cerebrum, temporal, 7.0), _blend(cerebellum, stem, 5.0), 5.0)
+    return np.asarray(-outside, np.float32)
+
+
+def _blend(one: Array, other: Array, reach_mm: float) -> Array:
+    """The smaller of two distances, rounded where they meet."""
+    overlap = np.maximum(reach_mm - np.abs(one - other), 0) / reach_mm
+    return np.asarray(np.minimum(one, other) - overlap**2 * np.float32(reach_mm / 4))
+
+
+def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:
+    """Distance to the open clefts: between the hemispheres, over the insula, and under the tentorium."""
+    lateral = np.abs(at.x)
+    callosum = _ellipsoid(at, (0, -6, -4), (1000, 46, 31))
+    bridged = np.maximum(-np.minimum(np.minimum(callosum, cerebellum), stem), 0)
+    between = np.hypot(at.x, bridged) - 0.7
+    beside = np.maximum(np.abs(at.y - 4) - 28, 0)
+    sylvian = np.sqrt((at.z + 4 - 0.25 * (at.y + 10)) ** 2 + np.maximum(40 - lateral, 0) ** 2 + beside**2) - 1.2
+    insula = (
+        np.sqrt((lateral - 41 + 0.01 * (at.y - 4) ** 2) ** 2 + np.maximum(np.abs(at.z - 2) - 8, 0) ** 2 + beside**2)
+        - 1.0
+    )
+    tentorium = np.hypot(cerebellum - 0.5, np.maximum(-stem, 0)) - 0.8
+    return np.asarray(np.minimum.reduce([between, sylvian, insula, tentorium]), np.float32)
+
+
+def _depth(hull: Array) -> Array:
+    """Distance below the envelope, exact far from it and smooth near it."""
+    depth = ndimage.distance_transform_edt(hull > 0, sampling=PITCH_MM)
+    return np.asarray(ndimage.gaussian_filter(depth, 0.8) - PITCH_MM / 2, np.float32)
+
+
+def _folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> Array:
+    """Signed distance to sulcus sheets: zero crossings of noise carried down from the surface along its normal."""
+    noise = smooth_noise(rng, axes.shape, 5.6)
+    index = np.indices(axes.shape, dtype=np.float32)
+    index -= (0.8 / PITCH_MM) * np.clip(pial, 0, 24) * inward
+    carried = ndimage.map_coordinates(noise, index, order=1, mode="nearest")
+    slope = np.sqrt(sum(part**2 for part in np.gradient(carried, PITCH_MM)))
+    return np.asarray(carried / np.maximum(ndimage.gaussian_filter(slope, 2.0), 0.06), np.float32)
+
+
+def _folia(rng: np.random.Generator, at: Axes) -> Array:
+    """The cerebellum's fine leaves: signed distance to sheets, exaggerated, since its clefts are thin."""
+    way = np.hypot(at.y + 30, at.z + 30) + 0.03 * np.hypot(at.x, 10) ** 1.6
+    way = way + 1.2 * smooth_noise(rng, at.shape, 8.0)
+    return np.asarray(1.6 * (np.sin(2 * np.pi * way / 9.0) * (9.0 / (2 * np.pi)) + 0.4), np.float32)
+
+
+def _pairs(at: Axes) -> Array:
+    parts = [_capsule(_mirrored(at), *capsule) for capsule in _VENTRICLES]
+    septum = 1.2 - np.abs(at.x)
+    return np.asarray(np.maximum(np.minimum.reduce(parts), septum), np.float32)
+
+
+def _midline(at: Axes) -> Array:
+    return np.asarray(np.minimum.reduce([_capsule(at, *capsule) for capsule in _MIDLINE_VENTRICLES]), np.float32)
