@@ -1,0 +1,138 @@
+"""Calibration of a region's probabilities: expected and static calibration error, and the reliability diagram.
+
+Everything follows from one additive table of 16 rows, so tables of many cases add up without keeping a voxel: 15
+equal-width bins of the foreground probability, of which the middle one is cut at 0.5. Cut there, each row belongs to
+one predicted class, and mirrors into the bin of that class's own confidence.
+
+SimMLM reports ECE and SCE without defining them; these are the usual definitions (Guo et al. 2017; Nixon et al. 2019).
+Bins are closed below; a probability on an inner edge counts in the upper bin.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float
+
+from brats_mm.domain.prediction import THRESHOLD
+
+BINS = 15
+_MIDDLE = BINS // 2
+_ROWS = BINS + 1
+DEFINITIONS = {
+    "ece": (
+        "Expected calibration error of the predicted class: sum over 15 equal-width bins of confidence max(p, 1 - p) "
+        "of (share of voxels) x |accuracy - mean confidence|, over the voxels of the case's brain box."
+    ),
+    "sce": (
+        "Static calibration error: for foreground (p) and background (1 - p), the sum over 15 equal-width bins of "
+        "(share of voxels) x |share of the class - mean probability|; the mean of the two."
+    ),
+    "class_ece": (
+        "ECE over the voxels predicted as foreground and over those predicted as background, each by itself; the mean "
+        "of the two. Unlike ECE and SCE it is not swamped by the background."
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Counts of voxels by foreground probability; adds up over cases.
+
+    Attributes:
+        voxels: (16,) voxels in each row.
+        probability: (16,) sum of their foreground probabilities.
+        positives: (16,) how many of them are foreground in the reference.
+    """
+
+    voxels: Float[np.ndarray, "16"]
+    probability: Float[np.ndarray, "16"]
+    positives: Float[np.ndarray, "16"]
+
+    def __add__(self, other: "Reliability") -> "Reliability":
+        return Reliability(
+            self.voxels + other.voxels, self.probability + other.probability, self.positives + other.positives
+        )
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error of the predicted class, 0 to 1; NaN without voxels."""
+        foreground, background = self._by_predicted_class()
+        return _error(_mirrored_sum(foreground, background))
+
+    @property
+    def sce(self) -> float:
+        """Static calibration error, 0 to 1; NaN without voxels.
+
+        With two classes the bins of one mirror those of the other, so the mean over classes is the value of either.
+        """
+        return _error(_merge_middle(np.stack([self.voxels, self.probability, self.positives])))
+
+    @property
+    def class_ece(self) -> float:
+        """Mean of the ECE over voxels predicted as foreground and over voxels predicted as background."""
+        errors = [_error(rows) for rows in self._by_predicted_class() if rows[0].sum() > 0]
+        return float(np.mean(errors)) if errors else float("nan")
+
+    def curve(self) -> list[dict[str, float | None]]:
+        """Rows of the reliability diagram of the foreground: `probability` and `frequency` are None in empty bins."""
+        voxels, probability, positives = _merge_middle(np.stack([self.voxels, self.probability, self.positives]))
+        return [
+            {
+                "from": index / BINS,
+                "to": (index + 1) / BINS,
+                "voxels": float(voxels[index]),
+                "probability": float(probability[index] / voxels[index]) if voxels[index] else None,
+                "frequency": float(positives[index] / voxels[index]) if voxels[index] else None,
+            }
+            for index in range(BINS)
+        ]
+
+    def _by_predicted_class(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(3, rows) of voxels, confidence and right answers, for the foreground's rows and the background's."""
+        upper, lower = slice(_MIDDLE + 1, None), slice(0, _MIDDLE + 1)
+        foreground = np.stack([self.voxels[upper], self.probability[upper], self.positives[upper]])
+        voxels = self.voxels[lower]
+        background = np.stack([voxels, voxels - self.probability[lower], voxels - self.positives[lower]])
+        return foreground, background
+
+
+def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarray, "..."]) -> Reliability:
+    """Count voxels by probability.
+
+    Args:
+        probability: of the foreground, in [0, 1]; any shape, such as the brain's box.
+        reference: which voxels are foreground; same shape.
+    """
+    p = probability.reshape(-1)
+    row = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    row += p >= THRESHOLD  # the upper half moves up by one: the middle bin is cut
+    return Reliability(
+        np.bincount(row, minlength=_ROWS).astype(np.float64),
+        np.bincount(row, weights=p, minlength=_ROWS),
+        np.bincount(row, weights=reference.reshape(-1), minlength=_ROWS),
+    )
+
+
+def no_reliability() -> Reliability:
+    """The table of no voxels, to start a sum from."""
+    return Reliability(np.zeros(_ROWS), np.zeros(_ROWS), np.zeros(_ROWS))
+
+
+def _error(rows: npt.NDArray[np.float64]) -> float:
+    """Sum over bins of share x |right - confidence|, from sums of voxels, confidence and right answers."""
+    voxels, confidence, right = rows
+    total = voxels.sum()
+    return float(np.abs(right - confidence).sum() / total) if total else float("nan")
+
+
+def _mirrored_sum(foreground: npt.NDArray[np.float64], background: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Bins of confidence from 0.5 up: the foreground's rows run up, the background's run down."""
+    return np.asarray(foreground + background[:, ::-1])
+
+
+def _merge_middle(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The 15 bins of probability: the two halves of the middle one become one again."""
+    merged = np.delete(rows, _MIDDLE + 1, axis=1)
+    merged[:, _MIDDLE] += rows[:, _MIDDLE + 1]
+    return np.asarray(merged)

@@ -1,0 +1,58 @@
+"""Counter-intuitive rate: how often a sequence more makes the segmentation worse.
+
+SimMLM reports a rate without defining it. Here it is the share of (case, pair of nested subsets) in which the larger
+subset has the lower Dice, over the 50 nested pairs; a tie is no loss, and pairs without a score are left out.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from brats_mm.domain.availability import NESTED_PAIRS, Availability
+
+DEFINITION = (
+    "Share of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower Dice; "
+    "ties are no loss, pairs without a score are left out."
+)
+
+
+@dataclass(frozen=True)
+class PairTally:
+    """Pairs in which more sequences did worse, among the pairs that have scores; adds up over cases.
+
+    Attributes:
+        worse: pairs with Dice(more) < Dice(fewer).
+        pairs: pairs with both scores.
+        lost_dice: sum of the Dice lost in the `worse` pairs.
+    """
+
+    worse: int = 0
+    pairs: int = 0
+    lost_dice: float = 0.0
+
+    def __add__(self, other: "PairTally") -> "PairTally":
+        return PairTally(self.worse + other.worse, self.pairs + other.pairs, self.lost_dice + other.lost_dice)
+
+    @property
+    def rate(self) -> float:
+        """In [0, 1]; NaN without pairs."""
+        return self.worse / self.pairs if self.pairs else math.nan
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean Dice lost where more did worse; 0 where it never did."""
+        return self.lost_dice / self.worse if self.worse else 0.0
+
+
+def tally_pairs(dice: Mapping[Availability, float]) -> PairTally:
+    """Count one case's and region's counter-intuitive pairs; subsets that are absent or NaN are left out."""
+    worse, pairs, lost = 0, 0, 0.0
+    for more, fewer in NESTED_PAIRS:
+        loss = dice.get(fewer, math.nan) - dice.get(more, math.nan)
+        if math.isnan(loss):
+            continue
+        pairs += 1
+        if loss > 0:
+            worse += 1
+            lost += loss
+    return PairTally(worse, pairs, lost)

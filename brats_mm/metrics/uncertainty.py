@@ -1,0 +1,120 @@
+"""Does entropy point at errors? AUROC of entropy for wrong voxels, and the filtered-Dice curves of QU-BraTS.
+
+Everything follows from one additive table: correct and wrong voxels of both kinds by entropy, in bins fine enough that
+the ranking within a bin does not matter. Tables of many cases add up without keeping a voxel.
+
+QU-BraTS (Mehta et al. 2022) drops voxels whose uncertainty, scaled to 0 to 100, is above a threshold, and asks of the
+rest: the Dice, and the shares of true positives and true negatives lost. Its score is the mean of the area under the
+Dice curve and of one minus the areas under the two ratio curves. Departures: uncertainty is the region's entropy over
+ln 2, thresholds run from 0 to 100 in steps of one, and voxels are those of the case's brain box.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float
+
+from brats_mm.domain.entropy import MAX_BINARY_NATS
+
+BINS = 1000
+THRESHOLDS = np.arange(101)
+"""QU-BraTS thresholds: entropy over ln 2, in percent."""
+
+TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, TRUE_NEGATIVE = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class FilteredCurve:
+    """What is left at each of the 101 thresholds (QU-BraTS).
+
+    Attributes:
+        dice: of the voxels kept; 1 where none of them is foreground in either.
+        lost_true_positives: share of the true positives that were dropped, 0 where there were none.
+        lost_true_negatives: share of the true negatives that were dropped.
+        kept: share of all voxels that were kept.
+    """
+
+    dice: Float[np.ndarray, "101"]
+    lost_true_positives: Float[np.ndarray, "101"]
+    lost_true_negatives: Float[np.ndarray, "101"]
+    kept: Float[np.ndarray, "101"]
+
+    @property
+    def score(self) -> float:
+        """QU-BraTS score in [0, 1]; higher is better."""
+        areas = [_area(self.dice), 1 - _area(self.lost_true_positives), 1 - _area(self.lost_true_negatives)]
+        return float(np.mean(areas))
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyTable:
+    """Voxels by outcome and entropy: (4, 1001), outcomes in the order TP, FP, FN, TN; adds up over cases.
+
+    Column k counts the voxels whose entropy over ln 2 rounds up to k thousandths, so that those of column k are kept by
+    a threshold of k thousandths or more.
+    """
+
+    voxels: Float[np.ndarray, "4 1001"]
+
+    def __add__(self, other: "EntropyTable") -> "EntropyTable":
+        return EntropyTable(self.voxels + other.voxels)
+
+    @property
+    def auroc(self) -> float:
+        """Chance that a wrong voxel has a higher entropy than a right one, ties count half; NaN without both kinds."""
+        wrong = self.voxels[FALSE_POSITIVE] + self.voxels[FALSE_NEGATIVE]
+        right = self.voxels[TRUE_POSITIVE] + self.voxels[TRUE_NEGATIVE]
+        pairs = wrong.sum() * right.sum()
+        if not pairs:
+            return math.nan
+        below = np.cumsum(right) - right
+        return float((wrong * (below + 0.5 * right)).sum() / pairs)
+
+    def filtered(self) -> FilteredCurve:
+        """The QU-BraTS curves."""
+        kept = np.cumsum(self.voxels, axis=1)[:, THRESHOLDS * (BINS // 100)]
+        every = self.voxels.sum(axis=1)
+        foreground = 2 * kept[TRUE_POSITIVE] + kept[FALSE_POSITIVE] + kept[FALSE_NEGATIVE]
+        dice = np.divide(2 * kept[TRUE_POSITIVE], foreground, out=np.ones(len(THRESHOLDS)), where=foreground > 0)
+        return FilteredCurve(
+            dice=dice,
+            lost_true_positives=_lost(kept[TRUE_POSITIVE], every[TRUE_POSITIVE]),
+            lost_true_negatives=_lost(kept[TRUE_NEGATIVE], every[TRUE_NEGATIVE]),
+            kept=1 - _lost(kept.sum(axis=0), every.sum()),
+        )
+
+
+def entropy_table(
+    entropy_nats: Float[np.ndarray, "..."], predicted: Bool[np.ndarray, "..."], reference: Bool[np.ndarray, "..."]
+) -> EntropyTable:
+    """Count voxels by outcome and entropy.
+
+    Args:
+        entropy_nats: entropy of the region's probability, 0 to ln 2; any shape, such as the brain's box.
+        predicted, reference: masks of the same shape.
+    """
+    share = np.ceil(entropy_nats.reshape(-1) * (BINS / MAX_BINARY_NATS) - 1e-3).astype(np.int64)
+    np.clip(share, 0, BINS, out=share)  # a float32 maximum may pass ln 2 by a rounding error
+    said, true = predicted.reshape(-1), reference.reshape(-1)
+    outcome = np.full(share.shape, TRUE_NEGATIVE, np.int64)
+    outcome[said & true] = TRUE_POSITIVE
+    outcome[said & ~true] = FALSE_POSITIVE
+    outcome[~said & true] = FALSE_NEGATIVE
+    counts = np.bincount(outcome * (BINS + 1) + share, minlength=4 * (BINS + 1))
+    return EntropyTable(counts.reshape(4, BINS + 1).astype(np.float64))
+
+
+def no_entropy_table() -> EntropyTable:
+    """The table of no voxels, to start a sum from."""
+    return EntropyTable(np.zeros((4, BINS + 1)))
+
+
+def _lost(kept: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64]:
+    return np.asarray((every - kept) / every) if every else np.zeros(len(THRESHOLDS))
+
+
+def _area(curve: npt.NDArray[np.float64]) -> float:
+    """Area under a curve over thresholds scaled to [0, 1], by trapezia."""
+    return float((curve[1:] + curve[:-1]).mean() / 2)

@@ -1,0 +1,75 @@
+"""Calibration errors of a few voxels, worked by hand, and against a direct computation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brats_mm.metrics.calibration import BINS, no_reliability, reliability
+
+
+def table(probability, reference):
+    return reliability(np.array(probability, np.float32), np.array(reference, np.bool_))
+
+
+def direct_ece(p: np.ndarray, reference: np.ndarray) -> float:
+    said = p >= 0.5
+    confidence, right = np.where(said, p, 1 - p), said == reference
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    parts = [bins == index for index in range(BINS)]
+    return sum(abs(right[part].mean() - confidence[part].mean()) * part.mean() for part in parts if part.any())
+
+
+def test_sure_and_right_is_calibrated():
+    found = table([0, 0, 1, 1], [0, 0, 1, 1])
+    assert (found.ece, found.sce, found.class_ece) == (0, 0, 0)
+
+
+def test_sure_and_wrong_errs_by_one():
+    found = table([0, 1], [1, 0])
+    assert (found.ece, found.sce, found.class_ece) == (1, 1, 1)
+
+
+def test_opposite_errors_of_the_two_classes_cancel_in_ece_but_not_in_sce():
+    # Foreground at 0.9 is right half the time (0.4 too sure); background at 0.9 is always right (0.1 too unsure).
+    found = table([0.9, 0.9, 0.1, 0.1], [1, 0, 0, 0])
+    assert pytest.approx(abs((0.5 + 1.0) / 2 - 0.9)) == found.ece
+    assert pytest.approx((0.4 + 0.1) / 2) == found.sce
+    assert pytest.approx((0.4 + 0.1) / 2) == found.class_ece
+
+
+def test_class_ece_is_not_swamped_by_background():
+    # 2 foreground voxels, 0.4 too sure, beside 98 voxels of certain background.
+    found = table([0.9, 0.9] + [0.0] * 98, [1, 0] + [0] * 98)
+    assert pytest.approx(0.008) == found.ece
+    assert pytest.approx(0.2) == found.class_ece
+
+
+def test_halves_of_the_middle_bin_belong_to_different_predicted_classes_but_one_bin():
+    found = table([0.48, 0.52], [0, 1])
+    assert found.curve()[7]["voxels"] == 2
+    assert pytest.approx(0.48) == found.ece
+    assert pytest.approx(0.0, abs=1e-7) == found.sce
+
+
+def test_curve_gives_mean_probability_and_share_of_foreground():
+    row = table([0.70, 0.72, 0.30], [1, 0, 0]).curve()[10]
+    assert (2, pytest.approx(0.71), 0.5) == (row["voxels"], row["probability"], row["frequency"])
+    assert table([0.70], [1]).curve()[0]["frequency"] is None
+
+
+def test_no_voxels_have_no_error():
+    assert np.isnan(no_reliability().ece)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_ece_equals_the_direct_computation_and_tables_add_up(seed):
+    rng = np.random.default_rng(seed)
+    p, reference = rng.random(400).astype(np.float32), rng.random(400) < 0.4
+    whole, parts = (
+        reliability(p, reference),
+        reliability(p[:100], reference[:100]) + reliability(p[100:], reference[100:]),
+    )
+    assert direct_ece(p.astype(np.float64), reference) == pytest.approx(whole.ece, abs=1e-5)
+    assert whole.ece == pytest.approx(parts.ece)
+    assert whole.sce == pytest.approx(parts.sce)

@@ -1,0 +1,53 @@
+"""Overlap counts, ratios, and what happens where a region is empty."""
+
+import math
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.regions import Region
+from brats_mm.metrics.empty import EmptyPolicy, small_enhancing_becomes_necrosis
+from brats_mm.metrics.overlap import Counts, count, overlap
+
+
+def line(*voxels: int) -> np.ndarray:
+    return np.array(voxels, np.bool_).reshape(1, 1, -1)
+
+
+def test_counts_are_shared_and_own_voxels():
+    assert Counts(2, 1, 3) == count(line(1, 1, 1, 0, 0, 0, 0), line(1, 1, 0, 1, 1, 1, 0))
+
+
+def test_ratios_of_counts():
+    scores = overlap(Counts(2, 1, 3), EmptyPolicy.BRATS)
+    assert (scores.dice, scores.sensitivity, pytest.approx(scores.precision)) == (0.5, 0.4, 2 / 3)
+
+
+def test_both_empty_is_perfect_under_brats_and_left_out_under_skip():
+    assert overlap(Counts(0, 0, 0), EmptyPolicy.BRATS).dice == 1
+    assert math.isnan(overlap(Counts(0, 0, 0), EmptyPolicy.SKIP).dice)
+
+
+def test_an_invented_region_scores_zero_under_brats_and_is_left_out_under_skip():
+    scores = overlap(Counts(0, 5, 0), EmptyPolicy.BRATS)
+    assert (scores.dice, scores.precision) == (0, 0)
+    assert math.isnan(scores.sensitivity)
+    assert math.isnan(overlap(Counts(0, 5, 0), EmptyPolicy.SKIP).dice)
+
+
+@pytest.mark.parametrize("policy", EmptyPolicy)
+def test_a_missed_region_scores_zero_under_every_policy(policy):
+    scores = overlap(Counts(0, 0, 5), policy)
+    assert (scores.dice, scores.sensitivity) == (0, 0)
+    assert math.isnan(scores.precision)
+
+
+@pytest.mark.parametrize(("voxels", "kept"), [(499, 0), (500, 500)])
+def test_enhancing_tumour_below_500_voxels_becomes_necrosis(voxels, kept):
+    core = np.zeros((10, 10, 10), np.bool_)
+    core.reshape(-1)[:600] = True
+    enhancing = np.zeros_like(core)
+    enhancing.reshape(-1)[:voxels] = True
+    after = small_enhancing_becomes_necrosis({Region.WT: core, Region.TC: core, Region.ET: enhancing})
+    assert (kept, 600, 600) == tuple(after[region].sum() for region in (Region.ET, Region.TC, Region.WT))
+    assert enhancing.sum() == voxels, "the input is left as it was"

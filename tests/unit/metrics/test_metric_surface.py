@@ -1,0 +1,62 @@
+"""HD95 on outlines small enough to measure by hand, and against MONAI's on random ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import compute_hausdorff_distance
+
+from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
+from brats_mm.metrics.surface import hd95_mm, surface_points
+
+UNIT = (1.0, 1.0, 1.0)
+
+
+def block(start: int, stop: int, side: int = 16) -> np.ndarray:
+    mask = np.zeros((side, side, side), np.bool_)
+    mask[start:stop, start:stop, start:stop] = True
+    return mask
+
+
+def test_the_surface_of_a_cube_leaves_out_its_inside():
+    assert len(surface_points(block(2, 5), UNIT)) == 27 - 1
+
+
+def test_the_edge_of_the_volume_counts_as_outside():
+    assert len(surface_points(np.ones((3, 3, 3), np.bool_), UNIT)) == 26
+
+
+def test_equal_masks_are_zero_apart():
+    assert hd95_mm(block(2, 6), block(2, 6), UNIT, EmptyPolicy.BRATS) == 0
+
+
+def test_two_voxels_are_as_far_apart_as_their_centres_in_millimetres():
+    first, second = np.zeros((8, 8, 8), np.bool_), np.zeros((8, 8, 8), np.bool_)
+    first[1, 1, 1] = second[4, 1, 3] = True
+    assert pytest.approx(math.hypot(3 * 1.0, 2 * 2.0)) == hd95_mm(first, second, (1.0, 1.0, 2.0), EmptyPolicy.BRATS)
+
+
+def test_the_larger_of_the_two_directions_counts():
+    small = block(4, 5)
+    both = small | block(10, 11)
+    assert hd95_mm(small, both, UNIT, EmptyPolicy.BRATS) == pytest.approx(0.95 * 6 * math.sqrt(3))
+
+
+def test_empty_regions_follow_the_policy():
+    none, some = block(0, 0), block(2, 4)
+    assert hd95_mm(none, none, UNIT, EmptyPolicy.BRATS) == 0
+    assert hd95_mm(some, none, UNIT, EmptyPolicy.BRATS) == PENALTY_MM
+    assert hd95_mm(none, some, UNIT, EmptyPolicy.SKIP) == PENALTY_MM
+    assert math.isnan(hd95_mm(some, none, UNIT, EmptyPolicy.SKIP))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_monai_on_random_blobs(seed):
+    rng = np.random.default_rng(seed)
+    first, second = block(3, 11) & (rng.random((16, 16, 16)) > 0.3), block(5, 13) & (rng.random((16, 16, 16)) > 0.3)
+    spacing = (1.0, 1.5, 2.0)
+    theirs = compute_hausdorff_distance(
+        torch.from_numpy(first)[None, None], torch.from_numpy(second)[None, None], percentile=95, spacing=spacing
+    )
+    assert float(theirs) == pytest.approx(hd95_mm(first, second, spacing, EmptyPolicy.BRATS), abs=1e-4)
