@@ -37,7 +37,9 @@ def find_item(folder: Path) -> Item | None:
         if len(named) == 1:
             modality = next(iter(named)).value
             if modality in images:
-                message = f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
+                message = (
+                    f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
+                )
                 raise CaseError(message)
             images[modality] = str(path)
     if not images:
@@ -107,7 +109,9 @@ def training_items(
     items = [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
-        message = f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
+        message = (
+            f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
+        )
         raise CaseError(message)
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
     if not usable:

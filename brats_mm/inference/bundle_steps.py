@@ -29,7 +29,7 @@ AVAILABLE = "available"
 """Key of the (m,) booleans beside an image."""
 
 
-class ToModelGridd(MapTransform, InvertibleTransform):  # type: ignore[misc]  # MONAI's own pattern
+class ToModelGridd(MapTransform, InvertibleTransform):
     """Read a case and bring it to the model grid; the inverse brings (c, h, w, d) maps back to the input grid.
 
     Args:
@@ -60,7 +60,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):  # type: ignore[misc]  # 
         return {**data, self.key: MetaTensor(torch.from_numpy(restored), meta=meta)}
 
 
-class EngineInferer(Inferer):  # type: ignore[misc]
+class EngineInferer(Inferer):
     """The library's sliding windows behind MONAI's inferer interface.
 
     Args:
@@ -96,7 +96,7 @@ class EngineInferer(Inferer):  # type: ignore[misc]
         return torch.stack(logits).clone().to(device)
 
 
-class ToLabelMapd(MapTransform):  # type: ignore[misc]
+class ToLabelMapd(MapTransform):
     """Merge probabilities (c, h, w, d) into one label map (1, h, w, d), uint8.
 
     Args:

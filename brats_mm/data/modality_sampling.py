@@ -1,0 +1,115 @@
+"""Dropping sequences on purpose: which ones, and how, so that the network learns to live without them.
+
+Sets are drawn from those a case has, so a case with three sequences trains too. Dropping comes last in a chain of
+transforms: the channel of a dropped sequence then holds exact zeros, and `available` says so.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Shaped
+from monai.transforms import RandomizableTransform
+from torch import Tensor
+
+from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.errors import OptionError
+
+Pair = tuple[Availability, Availability]
+"""(more, fewer): the second is a proper subset of the first."""
+
+
+@lru_cache(maxsize=len(SUBSETS))
+def subsets_of(available: Availability) -> tuple[Availability, ...]:
+    """The non-empty subsets of what is available, singles first."""
+    return tuple(subset for subset in SUBSETS if subset <= available)
+
+
+@lru_cache(maxsize=len(SUBSETS))
+def accepted_draws(available: Availability) -> tuple[Pair, ...]:
+    """All outcomes, equally likely, of SimMLM's sampling: one entry a draw that is kept, as (more, fewer).
+
+    Two sets are drawn uniformly and independently; the draw is kept when one strictly holds the other and the
+    first-drawn lacks something (its dropped set is not empty). A pair therefore counts twice, once for each order of
+    drawing, unless its larger set is complete: then only the order that draws it second is kept. Source: the released
+    code; for four sequences these are 86 draws.
+    """
+    draws = []
+    for first in subsets_of(available):
+        for second in subsets_of(available):
+            if first != available and (first < second or second < first):
+                draws.append((max(first, second, key=len), min(first, second, key=len)))
+    return tuple(draws)
+
+
+@lru_cache(maxsize=len(SUBSETS))
+def nested_pairs(available: Availability) -> tuple[Pair, ...]:
+    """All nested pairs, each once; 50 for four sequences."""
+    return tuple((more, fewer) for more, fewer in NESTED_PAIRS if more <= available)
+
+
+PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
+    "released": accepted_draws,
+    "uniform": nested_pairs,
+}
+"""`released` is SimMLM's redraw rule, `uniform` gives each of the nested pairs the same chance."""
+
+
+def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILABLE) -> Availability:
+    """One of the non-empty subsets, uniformly."""
+    choices = subsets_of(available)
+    return choices[int(rng.randint(len(choices)))]
+
+
+def draw_pair(
+    rng: np.random.RandomState, available: Availability = ALL_AVAILABLE, *, sampler: str = "released"
+) -> Pair:
+    """Two nested sets (more, fewer); both are the whole where a single sequence is available, which has no pair."""
+    choices = PAIR_SAMPLERS[sampler](available) or ((available, available),)
+    return choices[int(rng.randint(len(choices)))]
+
+
+def keep(image: Shaped[Tensor, "m *space"], subset: Availability) -> Shaped[Tensor, "m *space"]:
+    """The image with exact zeros in the channels of all other modalities."""
+    dropped = ~torch.tensor(flags(subset)).reshape(-1, *[1] * (image.ndim - 1))
+    return image.masked_fill(dropped, 0)
+
+
+def as_set(available: Bool[Tensor, " m"]) -> Availability:
+    """The modalities whose flag is set."""
+    return frozenset(modality for modality in MODALITIES if bool(available[modality.channel]))
+
+
+class RandDropSequencesd(RandomizableTransform):
+    """Keep a uniformly drawn subset of an item's sequences, in `image` and `available`."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        kept = draw_subset(self.R, as_set(data["available"]))
+        return {**data, "image": keep(data["image"], kept), "available": torch.tensor(flags(kept))}
+
+
+class RandPairOfSubsetsd(RandomizableTransform):
+    """Draw the two availability sets of a MoFe pair: adds `more` and `fewer`, (m,) booleans.
+
+    The image is left whole; `training.iteration.PairBatch` makes the two views from it.
+
+    Args:
+        sampler: a key of `PAIR_SAMPLERS`.
+
+    Raises:
+        OptionError: there is no such sampler.
+    """
+
+    def __init__(self, sampler: str = "released") -> None:
+        super().__init__()
+        if sampler not in PAIR_SAMPLERS:
+            message = f"The pair sampler is {sampler!r}; it must be one of {', '.join(PAIR_SAMPLERS)}."
+            raise OptionError(message)
+        self.sampler = sampler
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        more, fewer = draw_pair(self.R, as_set(data["available"]), sampler=self.sampler)
+        return {**data, "more": torch.tensor(flags(more)), "fewer": torch.tensor(flags(fewer))}

@@ -1,0 +1,149 @@
+"""From files to what the network is trained on: stacked sequences, availability, region masks, places to crop at."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Num, Shaped
+from monai.data import MetaTensor
+from monai.transforms import LoadImage, MapTransform, Transform
+from torch import Tensor
+
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region, convention_of, regions_from_labels
+from brats_mm.errors import CaseError, GridError, VolumeError
+
+CHANNELS = tuple(modality.value for modality in MODALITIES)
+"""Names of an image's channels, in order."""
+
+AFFINE_TOLERANCE_MM = 1e-2
+"""How far the matrices of a case's files may differ, by entry, before they count as different grids."""
+
+CANDIDATES = 4000
+"""Crop centres kept of each kind for a case: enough to look random, little enough to cache."""
+
+
+class LoadSequencesd(Transform):
+    """Load the sequences that an item has into one image, and say which they are.
+
+    Adds `image` (m, h, w, d), one channel a modality, zero where it is missing; `available`, (m,) booleans; and, when
+    the item has one, `label` (1, h, w, d) with the file's values.
+
+    Args:
+        modalities: names of the channels, in order; all four unless a single expert is trained.
+    """
+
+    def __init__(self, modalities: Sequence[str] = CHANNELS) -> None:
+        self.modalities = tuple(Modality(name) for name in modalities)
+        self._load = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        files: Mapping[str, str] = data["image"]
+        found = {modality: self._volume(files[modality.value]) for modality in self.modalities if modality in files}
+        if not found:
+            names = ", ".join(modality.value for modality in self.modalities)
+            message = (
+                f"The case {data.get('name', '?')} has none of {names}. Leave it out of the list, or add the files."
+            )
+            raise CaseError(message)
+        first = next(iter(found.values()))
+        channels = [found.get(modality, torch.zeros_like(first)) for modality in self.modalities]
+        for volume in found.values():
+            _refuse_other_grid(volume, first)
+        image = MetaTensor(torch.cat([torch.as_tensor(channel) for channel in channels]), affine=first.affine)
+        available = torch.tensor([modality in found for modality in self.modalities])
+        loaded: dict[Hashable, Any] = {**data, "image": image, "available": available}
+        if "label" in data:
+            label = self._volume(data["label"])
+            _refuse_other_grid(label, first)
+            loaded["label"] = MetaTensor(torch.as_tensor(label), affine=first.affine)
+        return loaded
+
+    def _volume(self, path: str) -> MetaTensor:
+        if not Path(path).is_file():
+            message = f"The file {path} does not exist. Check the list of cases and --dataset_dir."
+            raise VolumeError(message)
+        volume: MetaTensor = self._load(path)
+        if volume.ndim != 4 or volume.shape[0] != 1:
+            message = f"{path} has the shape {tuple(volume.shape[1:])}; a sequence is one three-dimensional volume."
+            raise VolumeError(message)
+        if not bool(torch.isfinite(volume).all()):
+            message = f"{path} has voxels that are not numbers. Repair or leave out the file."
+            raise VolumeError(message)
+        volume.meta["file"] = path
+        return volume
+
+
+class LabelsToRegionsd(MapTransform):
+    """Replace a label map (1, h, w, d) by the masks (3, h, w, d) of WT, TC, ET, as uint8.
+
+    The item's `label_convention` says what the values mean; without it the values themselves do (4 appears only up to
+    BraTS 2021, 3 only since 2023; a map with neither reads the same either way).
+
+    Raises:
+        VolumeError: the map has values that its convention does not know.
+    """
+
+    def __init__(self, key: str = "label") -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        label = data[self.key]
+        masks = region_masks(label[0], data.get("label_convention"), name=str(data.get("name", "a case")))
+        return {**data, self.key: MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
+
+
+class CropCandidatesd(Transform):
+    """Note where windows may be centred: `centres`, flat voxel indices of brain, whole tumour and enhancing tumour.
+
+    Meant for the cached part of a chain; `RandCropByLabelClassesd(indices_key="centres")` draws from it.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        label = data["label"]
+        brain = (data["image"] != 0).any(dim=0)
+        kinds = (brain, label[Region.WT.channel] > 0, label[Region.ET.channel] > 0)
+        return {**data, "centres": [_spread(torch.as_tensor(kind)) for kind in kinds]}
+
+
+def region_masks(
+    labels: Num[Tensor, "h w d"], convention: str | None = None, *, name: str = "a case"
+) -> Shaped[Tensor, "c h w d"]:
+    """Masks of WT, TC, ET, (3, h, w, d) uint8, of a label map; see `LabelsToRegionsd`."""
+    values = torch.as_tensor(labels).round().to(torch.int16).numpy()
+    meant = LabelConvention(convention) if convention else convention_of(values) or LabelConvention.BRATS2023
+    enhancing = 3 if meant is LabelConvention.BRATS2023 else 4
+    strange = sorted(set(np.unique(values).tolist()) - {0, 1, 2, enhancing})
+    if strange:
+        message = (
+            f"The label map of {name} has the values {strange}; {meant.value} knows 0, 1, 2 and {enhancing}. "
+            f"Map them to these values first."
+        )
+        raise VolumeError(message)
+    masks = regions_from_labels(values, meant)
+    return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
+
+
+def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:
+    """Where an image is not exactly zero: brain, in skull-stripped images. The selector of the brain's box."""
+    return image != 0
+
+
+def _spread(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
+    """Flat indices of up to `CANDIDATES` voxels of a mask, evenly spread over it."""
+    indices = torch.nonzero(mask.flatten()).flatten()
+    if len(indices) <= CANDIDATES:
+        return indices
+    return indices[torch.linspace(0, len(indices) - 1, CANDIDATES).long()]
+
+
+def _refuse_other_grid(volume: MetaTensor, first: MetaTensor) -> None:
+    if volume.shape != first.shape or float((volume.affine - first.affine).abs().max()) > AFFINE_TOLERANCE_MM:
+        message = (
+            f"{volume.meta['file']} and {first.meta['file']} do not lie on one grid (shapes {tuple(volume.shape[1:])} and "
+            f"{tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
+        )
+        raise GridError(message)

@@ -1,0 +1,55 @@
+"""The task loss: Dice and binary cross-entropy on sigmoids, for each sample and region.
+
+Source: SimMLM (Li, Chen, Han, ICCV 2025), section 4, with the details of the released code: MONAI's Dice loss with its
+smoothing of 1e-5 in numerator and denominator and plain (not squared) sums; cross-entropy averaged over voxels.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Float, Num, Shaped
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+
+_UNREDUCED_DICE = DiceLoss(sigmoid=True, reduction="none")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskTerms:
+    """The parts of the task loss, unreduced.
+
+    Attributes:
+        dice: (b, c), 0 to 1, of each sample and region.
+        bce: (b, c), from 0 up, the mean over voxels of each sample and region, in nats.
+    """
+
+    dice: Float[Tensor, "b c"]
+    bce: Float[Tensor, "b c"]
+
+    @property
+    def task(self) -> Float[Tensor, "b c"]:
+        """Dice plus cross-entropy."""
+        return self.dice + self.bce
+
+
+def task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h w d"]) -> TaskTerms:
+    """Dice and cross-entropy of each sample and region, in float32 whatever the logits' precision.
+
+    `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)`, sums over voxels. A region that
+    is empty in the target is not left out: its Dice loss is near 1 unless next to nothing is predicted.
+
+    Args:
+        logits: region logits.
+        target: region masks, 0 or 1, of any type.
+    """
+    logits, target = logits.float(), target.float()
+    dice = _UNREDUCED_DICE(logits, target).flatten(1)  # (b c)
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(2).mean(dim=2)  # (b c)
+    return TaskTerms(dice, bce)
+
+
+class TaskLoss(nn.Module):
+    """Mean of Dice plus cross-entropy over samples and regions: stage 1, where each expert is trained alone."""
+
+    def forward(self, logits: Float[Tensor, "b c h w d"], target: Num[Tensor, "b c h w d"]) -> Float[Tensor, ""]:
+        return task_terms(logits, target).task.mean()

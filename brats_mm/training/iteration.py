@@ -1,0 +1,122 @@
+"""What the bundle's trainers and evaluators name: how a batch reaches the network, and one optimisation step.
+
+Tensors are laid out channels-last, which about halves the time of 3D convolutions on a CPU.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Shaped
+from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents, PrepareBatch
+from monai.utils import CommonKeys
+from torch import Tensor, nn
+
+from brats_mm.errors import OptionError
+
+Prepared = tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]
+"""Network input, target, further arguments of the network, keyword arguments: what MONAI's engines expect."""
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+class ExpertBatch(PrepareBatch):
+    """Stage 1: an expert sees one channel, and nothing is missing."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
+        **kwargs: Any,
+    ) -> Prepared:
+        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
+        return image, label, (), {}
+
+
+class MixtureBatch(PrepareBatch):
+    """A mixture sees all channels and is told which are available."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
+        **kwargs: Any,
+    ) -> Prepared:
+        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
+        return image, label, (batchdata["available"].to(device),), {}
+
+
+class PairBatch(PrepareBatch):
+    """Stage 2: each sample twice, first all views with more sequences, then those with fewer (SimMLM, section 3.2).
+
+    One forward pass of 2b samples; the losses of `losses.mofe` take the two halves apart again. Both views are the same
+    crop.
+    """
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
+        **kwargs: Any,
+    ) -> Prepared:
+        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
+        available = torch.cat([batchdata["more"], batchdata["fewer"]]).to(device)  # (2b m)
+        return stacked_views(image, available), torch.cat([label, label]), (available,), {}
+
+
+def stacked_views(image: Shaped[Tensor, "b m h w d"], available: Bool[Tensor, "twice_b m"]) -> Tensor:
+    """The batch twice over, (2b, m, h, w, d), with exact zeros where a view lacks a sequence."""
+    twice = torch.cat([image, image])
+    return twice.masked_fill(~available[:, :, None, None, None], 0).contiguous(memory_format=torch.channels_last_3d)
+
+
+class TrainingStep:
+    """One optimisation step, for `SupervisedTrainer(iteration_update=...)`; the same for both stages.
+
+    MONAI's own step knows mixed precision on CUDA only; this one runs it on the CPU too (bfloat16). It also clips
+    gradients.
+
+    Args:
+        precision: `float32` or `bfloat16` (forward pass under autocast; losses are computed in float32).
+        clip_norm: largest norm of all gradients together.
+
+    Raises:
+        OptionError: there is no such precision.
+    """
+
+    def __init__(self, *, precision: str = "float32", clip_norm: float = 5.0) -> None:
+        if precision not in PRECISIONS:
+            message = f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
+            raise OptionError(message)
+        self.dtype = PRECISIONS[precision]
+        self.clip_norm = clip_norm
+
+    def __call__(self, engine: SupervisedTrainer, batchdata: Mapping[str, Tensor]) -> dict[str, Any]:
+        inputs, targets, args, kwargs = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
+        output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
+        engine.state.output = output
+        engine.network.train()
+        engine.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(inputs.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
+        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+        output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
+        output[CommonKeys.LOSS].backward()
+        engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm)
+        engine.optimizer.step()
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return output
+
+
+def _placed(batch: Tensor, device: str | torch.device | None, *, non_blocking: bool) -> Tensor:
+    """A plain float tensor on the device, channels last: MetaTensors would carry their history through every layer."""
+    plain = batch.as_tensor() if hasattr(batch, "as_tensor") else batch
+    return plain.to(device=device, dtype=torch.float32, non_blocking=non_blocking).contiguous(
+        memory_format=torch.channels_last_3d
+    )

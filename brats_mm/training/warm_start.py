@@ -1,0 +1,73 @@
+"""Where a network starts from: the experts of stage 1, placed on a device in the layout that is fast there."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import BundleError
+
+logger = logging.getLogger(__name__)
+
+
+def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """The network on a device, its 3D kernels channels-last (twice as fast on a CPU)."""
+    return network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+
+def expert_file(modality: Modality) -> str:
+    """The file name under which stage 1 leaves a modality's expert."""
+    return f"expert_{modality.value}.pt"
+
+
+def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Module:
+    """A mixture whose experts start from their own checkpoints, found by name (SimMLM, stage 2).
+
+    Args:
+        network: has `experts`, a module for each modality by name; changed in place.
+        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt`, `expert_t2.pt`, `expert_flair.pt`; None starts from
+            fresh weights (the ablation "no expert pretraining").
+
+    Returns:
+        The same network.
+
+    Raises:
+        BundleError: files are absent or do not fit; names them all, and the command that makes them.
+    """
+    if experts_dir is None:
+        return network
+    folder = Path(experts_dir)
+    experts = network.get_submodule("experts")
+    absent = [modality for modality in MODALITIES if not (folder / expert_file(modality)).is_file()]
+    if absent:
+        names = ", ".join(expert_file(modality) for modality in absent)
+        message = f"{folder} lacks {names}. {_remedy(absent)}"
+        raise BundleError(message)
+    for modality in MODALITIES:
+        expert = experts.get_submodule(modality.value)
+        _load(expert, folder / expert_file(modality), modality)
+    logger.info("The experts start from the checkpoints in %s.", folder)
+    return network
+
+
+def _load(expert: nn.Module, path: Path, modality: Modality) -> None:
+    try:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        expert.load_state_dict(state)
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = (
+            f"{path} does not hold weights of this bundle's {modality.label} expert ({reason}). {_remedy([modality])}"
+        )
+        raise BundleError(message) from error
+
+
+def _remedy(modalities: list[Modality]) -> str:
+    names = " and again with ".join(f"--modality {modality.value}" for modality in modalities)
+    return (
+        f"Train with: python -m monai.bundle run --config_file configs/pretrain_expert.json {names}; "
+        f"or start without them: --experts_dir None."
+    )

@@ -1,0 +1,154 @@
+"""What MONAI's own tools demand of a bundle: metadata, input and output of the network, export, tidy configs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, LabelConvention
+from brats_mm.networks.presets import simmlm
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation"
+CONFIGS = BUNDLE / "configs"
+JSON_FILES = sorted(CONFIGS.glob("*.json"))
+METADATA = json.loads((CONFIGS / "metadata.json").read_text())
+
+TENSOR = {
+    "type": "object",
+    "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"],
+    "properties": {
+        "num_channels": {"type": "integer"},
+        "spatial_shape": {"type": "array", "items": {"type": ["integer", "string"]}},
+        "value_range": {"type": "array", "items": {"type": "number"}},
+        "is_patch_data": {"type": "boolean"},
+        "channel_def": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}
+TEXTS = ("schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description", "copyright")
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2019-09/schema",
+    "type": "object",
+    "required": [*TEXTS, "authors", "required_packages_version", "network_data_format"],
+    "properties": {
+        **{text: {"type": "string"} for text in TEXTS},
+        "changelog": {"type": "object", "additionalProperties": {"type": "string"}},
+        "required_packages_version": {"type": "object", "additionalProperties": {"type": "string"}},
+        "supported_apps": {"type": "object"},
+        "network_data_format": {
+            "type": "object",
+            "required": ["inputs", "outputs"],
+            "properties": {
+                "inputs": {"type": "object", "additionalProperties": TENSOR},
+                "outputs": {"type": "object", "additionalProperties": TENSOR},
+            },
+        },
+    },
+}
+"""The demands of MONAI's schema of 2024-07-25 that concern this bundle, so that the check needs no download."""
+
+
+@pytest.mark.parametrize("path", JSON_FILES, ids=lambda path: path.name)
+def test_each_config_parses_and_is_indented_by_four(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    content = json.loads(text)
+
+    assert text == json.dumps(content, indent=4) + "\n"
+    assert ConfigParser(content).parse() is None
+
+
+@pytest.mark.parametrize("path", JSON_FILES, ids=lambda path: path.name)
+def test_each_component_that_a_config_names_exists(path: Path) -> None:
+    parser = ConfigParser(json.loads(path.read_text()))
+    parser.parse()
+    for node in _nodes(parser.config):
+        if isinstance(node, dict) and "_target_" in node:
+            component = ConfigParser({"it": {"_target_": node["_target_"], "_mode_": "callable"}})
+            assert callable(component.get_parsed_content("it")), node["_target_"]
+
+
+@pytest.mark.parametrize("path", [path for path in JSON_FILES if path.stem != "metadata"], ids=lambda path: path.name)
+def test_every_key_of_a_config_is_used(path: Path) -> None:
+    content = json.loads(path.read_text())
+    entry_points = {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root"}
+    text = json.dumps(content)
+    unused = [key for key in content if key not in entry_points and f"@{key}" not in text]
+    assert unused == []
+
+
+def test_the_metadata_fit_the_schema(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
+
+
+def test_the_metadata_schema_refuses_what_lacks_a_required_key(tmp_path: Path) -> None:
+    schema, broken = tmp_path / "schema.json", tmp_path / "metadata.json"
+    schema.write_text(json.dumps(SCHEMA))
+    broken.write_text(json.dumps({key: value for key, value in METADATA.items() if key != "task"}))
+    with pytest.raises(ValueError, match="Failed validating"):
+        verify_metadata(meta_file=str(broken), filepath=str(schema))
+
+
+def test_channels_are_those_of_the_domain() -> None:
+    formats = METADATA["network_data_format"]
+    labels = {"0": "background"}
+    for part, style in SEGMENT_STYLES.items():
+        labels[str(LabelConvention.BRATS2023.value_of(part))] = style.name.lower()
+    first = next(iter(formats["outputs"].values()))
+
+    assert formats["inputs"]["image"]["channel_def"] == {str(one.channel): one.label for one in MODALITIES}
+    assert formats["outputs"]["pred"]["channel_def"] == {str(one.channel): one.label for one in REGIONS}
+    assert first["channel_def"] == labels, "MONAI Label takes label values from the first output"
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    assert METADATA["version"] in METADATA["changelog"]
+
+
+def test_the_network_takes_and_gives_what_the_metadata_say() -> None:
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+        device="cpu",
+    )
+
+
+def test_a_checkpoint_exports_to_torchscript_that_answers_alike(tiny: dict[str, Any], tmp_path: Path) -> None:
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=tiny["weights"],
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=[str(CONFIGS / "inference.json"), tiny["inference"]],
+    )
+    exported = torch.jit.load(tmp_path / "model.ts").eval()
+    network = ConfigParser.load_config_file(tiny["inference"])
+    plain = ConfigParser(network).get_parsed_content("network_def")
+    plain.load_state_dict(torch.load(tiny["weights"], weights_only=True))
+    image = torch.rand(1, 4, 64, 32, 32, generator=torch.Generator().manual_seed(1))
+    available = torch.tensor([[True, False, True, True]])
+
+    assert torch.allclose(exported(image, available), plain.eval()(image, available), atol=1e-5)
+
+
+def test_the_network_that_is_shipped_compiles() -> None:
+    assert torch.jit.script(simmlm()) is not None
+
+
+def test_the_bundle_is_complete() -> None:
+    for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/data_license.txt"):
+        assert (BUNDLE / name).is_file(), name
+    assert not list(BUNDLE.rglob("*.py")), "a bundle holds configuration and weights, no Python"
+
+
+def _nodes(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [value, *(node for child in value.values() for node in _nodes(child))]
+    if isinstance(value, list):
+        return [node for child in value for node in _nodes(child)]
+    return [value]

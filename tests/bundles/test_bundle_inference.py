@@ -1,0 +1,97 @@
+"""The shipped inference config segments case folders with whatever sequences they hold, onto their own grid."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+import brats_mm
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.inference.predictor import Predictor
+from brats_mm.usecases.segment import load_case
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+
+
+def _workflow(tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
+    files = [str(CONFIGS / "inference.json"), tiny["inference"]]
+    settings = {"device": "cpu", "window": [64, 64, 64], "weights": tiny["weights"]}
+    return ConfigWorkflow(files, workflow_type="infer", logging_file=False, **{**settings, **override})
+
+
+@pytest.fixture
+def two_cases(cases: Path, tmp_path: Path) -> Path:
+    """A complete case, and the same case with T1ce alone; neither with its label map."""
+    folder = tmp_path / "cases"
+    for name in ("whole", "t1ce_only"):
+        (folder / name).mkdir(parents=True)
+    for path in (cases / "one").glob("*.nii.gz"):
+        modality = path.name.split("-")[-1]
+        if modality != "seg.nii.gz":
+            shutil.copy(path, folder / "whole" / f"whole-{modality}")
+    shutil.copy(cases / "one" / "one-t1ce.nii.gz", folder / "t1ce_only" / "t1ce_only-t1ce.nii.gz")
+    return folder
+
+
+def test_label_maps_lie_on_the_input_grid_and_equal_those_of_the_library(
+    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    workflow = _workflow(tiny, dataset_dir=str(two_cases), output_dir=str(tmp_path / "out"))
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    workflow.run()
+    workflow.finalize()
+
+    network = workflow.parser.get_parsed_content("network_def").eval()
+    predictor = Predictor(network, ModelIdentity("toy", "0", "", 0), torch.device("cpu"), WindowSettings((64, 64, 64)))
+    for name in ("whole", "t1ce_only"):
+        expected = predictor.predict(load_case(two_cases / name)).labels()
+        saved = nib.load(tmp_path / "out" / f"{name}_seg.nii.gz")
+        source = nib.load(two_cases / name / f"{name}-t1ce.nii.gz")
+        assert np.array_equal(saved.affine, source.affine)
+        assert saved.get_data_dtype() == np.uint8
+        assert np.array_equal(np.asarray(saved.dataobj), expected)
+        assert expected.any(), "a toy network that says nothing proves nothing"
+
+
+def test_the_command_line_segments_from_any_working_directory(
+    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
+    command += [f"['{CONFIGS / 'inference.json'}','{tiny['inference']}']", "--dataset_dir", str(two_cases)]
+    command += ["--weights", tiny["weights"], "--device", "cpu", "--window", "[64,64,64]"]
+
+    environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["t1ce_only_seg.nii.gz", "whole_seg.nii.gz"]
+
+
+def test_the_2021_convention_writes_enhancing_tumour_as_4(
+    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    workflow = _workflow(
+        tiny, dataset_dir=str(two_cases), output_dir=str(tmp_path / "out"), label_convention="brats2021"
+    )
+    workflow.initialize()
+    workflow.run()
+
+    values = set(np.unique(nib.load(tmp_path / "out" / "whole_seg.nii.gz").dataobj).tolist())
+    assert 4 in values
+    assert 3 not in values
+
+
+def test_the_window_is_a_multiple_of_what_the_metadata_promises() -> None:
+    window = json.loads((CONFIGS / "inference.json").read_text())["window"]
+    assert all(side % 64 == 0 for side in window)

@@ -1,0 +1,94 @@
+"""The shipped training configs train: an expert alone, then the mixture that starts from the experts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+import brats_mm
+from brats_mm.errors import BundleError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+SMALL = {
+    "device": "cpu",
+    "epochs": 1,
+    "val_interval": 1,
+    "batch_size": 2,
+    "window": [64, 32, 32],
+    "validation_window": [64, 32, 32],
+}
+
+
+def _workflow(name: str, tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
+    files = [str(CONFIGS / f"{name}.json"), tiny[name]]
+    return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **override})
+
+
+def test_an_epoch_of_each_stage_leaves_checkpoints_that_the_next_stage_finds(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    stage = _workflow("pretrain_expert", tiny, dataset_dir=str(cases), output_dir=str(models))
+    stage.initialize()
+    assert stage.check_properties() == []
+    stage.run()
+    stage.finalize()
+    assert [path.name for path in models.iterdir()] == ["expert_flair.pt"]
+
+    for modality in ("t1", "t1ce", "t2"):
+        shutil.copy(models / "expert_flair.pt", models / f"expert_{modality}.pt")
+    mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(models), augmentation="paper")
+    mixture.initialize()
+    assert mixture.check_properties() == []
+    start = mixture.parser.get_parsed_content("network").experts["flair"].state_dict()
+    for name, value in torch.load(models / "expert_flair.pt", weights_only=True).items():
+        assert torch.equal(start[name], value)
+    mixture.run()
+    mixture.finalize()
+
+    saved = torch.load(models / "model.pt", weights_only=True)
+    assert {name.split(".")[0] for name in saved} == {"experts", "gate"}
+
+
+def test_validation_shows_each_case_under_every_subset(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path), experts_dir=None)
+    mixture.initialize()
+
+    assert len(mixture.parser.get_parsed_content("validate::dataset")) == 15
+
+
+def test_a_mixture_without_its_experts_names_the_command_that_trains_them(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path))
+    mixture.initialize()
+
+    with pytest.raises(Exception, match="instantiate") as caught:
+        mixture.run()
+
+    cause = caught.value
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    assert isinstance(cause, BundleError)
+    assert "pretrain_expert.json --modality t1" in str(cause)
+
+
+def test_the_command_line_pretrains_an_expert_from_any_working_directory(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
+    command += [f"['{CONFIGS / 'pretrain_expert.json'}','{tiny['pretrain_expert']}']", "--modality", "t1ce"]
+    for name, value in {**SMALL, "dataset_dir": cases}.items():
+        command += [f"--{name}", str(value)]
+
+    environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (tmp_path / "models" / "expert_t1ce.pt").is_file()
