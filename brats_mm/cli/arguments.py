@@ -74,9 +74,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
         formatter_class=_Formatter,
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("brats-mm-demo"), metavar="OUT", help="folder to write to"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all of it")
     parser.add_argument(
         "--drop",
         nargs="*",

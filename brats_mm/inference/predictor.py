@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 logger = logging.getLogger(__name__)
 
 WITHOUT_CONTRAST = (
-    "T1ce is missing: enhancing tumour and tumour core can hardly be told without contrast. Expect their outlines to be "
-    "unreliable, and look at their entropy."
+    "T1ce is missing: enhancing tumour and tumour core can hardly be told without contrast. Expect their outlines to "
+    "be unreliable, and look at their entropy."
 )
 
 
@@ -41,7 +41,7 @@ class Predictor:
     network: nn.Module
     model: ModelIdentity
     device: torch.device
-    settings: WindowSettings = WindowSettings()
+    settings: WindowSettings = field(default_factory=WindowSettings)
 
     def predict(self, case: Case, *, on_window: Progress | None = None) -> Prediction:
         """Segment a case with the sequences it has."""

@@ -107,7 +107,7 @@ def restore(volume: Float[Tensor, "h w d"], placement: Placement) -> Array:
     if ras_shape != placement.model_shape:
         whole = _resample(whole, ras_shape)
     array = whole.numpy()
-    array = np.flip(array, [axis for axis in range(3) if placement.flipped[axis]])
+    array = np.flip(array, tuple(axis for axis in range(3) if placement.flipped[axis]))
     return np.ascontiguousarray(np.transpose(array, np.argsort(placement.axes)))
 
 
@@ -142,7 +142,7 @@ def _model_volume(
     inside = data != 0
     voxels = data[inside].astype(np.float64)
     normalised = np.where(inside, (data - voxels.mean()) / max(float(voxels.std()), 1e-8), 0).astype(np.float32)
-    ras = np.flip(normalised.transpose(axes), [axis for axis in range(3) if flipped[axis]])
+    ras = np.flip(normalised.transpose(axes), tuple(axis for axis in range(3) if flipped[axis]))
     scored = torch.from_numpy(np.ascontiguousarray(ras))
     if tuple(scored.shape) == shape:
         return scored

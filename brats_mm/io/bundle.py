@@ -70,7 +70,8 @@ def default_bundle() -> Path:
     for place in places:
         if (place / "configs" / "metadata.json").is_file():
             return place
-    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (looked in {places[0]} and {places[1]}). Reinstall brats-mm."
+    looked = " and ".join(str(place) for place in places)
+    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (looked in {looked}). Reinstall brats-mm."
     raise BundleError(message)
 
 

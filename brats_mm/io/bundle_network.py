@@ -19,7 +19,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
-    except Exception as error:  # noqa: BLE001 (torch raises a dozen types for a damaged file)
+    except Exception as error:  # (torch raises a dozen types for a damaged file)
         message = f"The weights {bundle.weights} do not fit the bundle's network ({_first_line(error)}). Restore both."
         raise BundleError(message) from error
     network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
@@ -44,7 +44,7 @@ def _network_of(bundle: Bundle) -> nn.Module:
         parser = ConfigParser(ConfigParser.load_config_file(path))
         parser["bundle_root"] = str(bundle.root)
         network = parser.get_parsed_content("network_def")
-    except Exception as error:  # noqa: BLE001 (configs can name anything)
+    except Exception as error:  # (configs can name anything)
         message = f"{path} does not describe a network under network_def ({_first_line(error)}). Mend the config."
         raise BundleError(message) from error
     if not isinstance(network, nn.Module):

@@ -67,8 +67,8 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
     return {
         "statement": NOT_FOR_DIAGNOSIS,
         "meaning": (
-            "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the sequences "
-            "found, 0 for a missing one."
+            "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
+            "sequences found, 0 for a missing one."
         ),
         "sequences_found": [modality.value for modality in ordered(prediction.case.available)],
         "sequences_missing": [modality.value for modality in ordered(prediction.case.missing)],

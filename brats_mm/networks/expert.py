@@ -47,20 +47,22 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.norm1(self.conv1(x)))
-        return self.activation(self.norm2(self.conv2(x)))
+        x = self.activation(self.norm2(self.conv2(x)))
+        return x  # noqa: RET504 (a name gives the result its type)
 
 
 class UpBlock(nn.Module):
-    """One decoder level: upsample by two, put the encoder's features beside it, two convolutions, and a head."""
+    """One decoder level: upsample by two, put the encoder's features beside it, two convolutions."""
 
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, skip_channels: int) -> None:
         super().__init__()
         self.upsample = nn.ConvTranspose3d(in_channels, skip_channels, kernel_size=2, stride=2)
         self.block = ConvBlock(2 * skip_channels, skip_channels, stride=1)
-        self.head = nn.Conv3d(skip_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.block(torch.cat([self.upsample(x), skip], dim=1))
+        x = torch.cat([self.upsample(x), skip], dim=1)
+        x = self.block(x)
+        return x  # noqa: RET504 (a name gives the result its type)
 
 
 class UNetExpert(nn.Module):
@@ -82,13 +84,11 @@ class UNetExpert(nn.Module):
         self.stride = 2 ** (len(widths) - 1)
         """Window sides must be multiples of this many voxels."""
         self.stem = ConvBlock(in_channels, widths[0], stride=1)
-        self.down = nn.ModuleList(
-            ConvBlock(fine, coarse, stride=2) for fine, coarse in itertools.pairwise(widths)
-        )
+        self.down = nn.ModuleList(ConvBlock(fine, coarse, stride=2) for fine, coarse in itertools.pairwise(widths))
         self.up = nn.ModuleList(
-            UpBlock(coarse, fine, out_channels)
-            for fine, coarse in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
+            UpBlock(coarse, fine) for fine, coarse in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
+        self.heads = nn.ModuleList(nn.Conv3d(fine, out_channels, kernel_size=1) for fine in reversed(widths[:-1]))
 
     def features(self, x: Tensor) -> Tensor:
         """The finest decoder features, (b, widths[0], h, w, d)."""
@@ -110,9 +110,10 @@ class UNetExpert(nn.Module):
         return levels
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.up[-1].head(self.features(x))
+        x = self.heads[-1](self.features(x))
+        return x  # noqa: RET504
 
     def forward_levels(self, x: Tensor) -> list[Tensor]:
         """Logits of each decoder level, finest first, for deep supervision; (b, c, h / 2^k, w / 2^k, d / 2^k)."""
-        levels = [block.head(level) for block, level in zip(self.up, self.decode(x), strict=True)]
+        levels = [head(level) for head, level in zip(self.heads, self.decode(x), strict=True)]
         return levels[::-1]

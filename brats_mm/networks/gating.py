@@ -45,7 +45,8 @@ class GatingNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         pooled = self.pool(self.stages(image))
-        return self.linear(pooled.flatten(1)).reshape(-1, self.modalities, self.outputs)
+        values: Tensor = self.linear(pooled.flatten(1))
+        return values.reshape(-1, self.modalities, self.outputs)
 
 
 class UniformGate(nn.Module):

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from brats_mm.networks.expert import UNetExpert
+
 PROBABILITY_EPS = 1e-6
 """Keeps the logit of a mixed probability finite: |logit| <= 13.8."""
 
@@ -32,7 +34,7 @@ class LogitOfProbability(nn.Module):
 class FeatureExpert(nn.Module):
     """An expert up to its finest features; one head shared by all experts follows the mixture."""
 
-    def __init__(self, expert: nn.Module) -> None:
+    def __init__(self, expert: UNetExpert) -> None:
         super().__init__()
         self.expert = expert
 

@@ -35,12 +35,14 @@ def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[R
     """Make a synthetic head and write its sequences and labels as NIfTI; returns the files and the true regions."""
     phantom = make_phantom(seed)
     grid = phantom.images[MODALITIES[0]].grid
-    with OutputFolder(folder, overwrite=True) as out:
+    with OutputFolder(folder) as out:
         for modality in MODALITIES:
             data = phantom.images[modality].data
             name = f"head-{modality.value}.nii.gz"
-            write_map(out.path / name, data, grid, description=f"synthetic {modality.label}", maximum=float(data.max()))
-        write_labels(out.path / "head-seg.nii.gz", phantom.labels, grid)
+            write_map(
+                out.staged(name), data, grid, description=f"synthetic {modality.label}", maximum=float(data.max())
+            )
+        write_labels(out.staged("head-seg.nii.gz"), phantom.labels, grid)
     files = {modality: folder / f"head-{modality.value}.nii.gz" for modality in MODALITIES}
     return files, regions_from_labels(phantom.labels, LabelConvention.BRATS2023)
 

@@ -8,8 +8,11 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
 from brats_mm.io.case import explicit_case, find_case
 
+FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
+"""A case folder, a mapping from sequence to file, or files already recognised."""
 
-def recognise(source: Path | str | Mapping[Modality | str, Path | str] | CaseFiles) -> CaseFiles:
+
+def recognise(source: FilesSource) -> CaseFiles:
     """The files of a case, without reading a voxel.
 
     Args:

@@ -1,0 +1,42 @@
+"""Labels, regions, and the way between them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from brats_mm.domain.regions import (
+    Compartment,
+    LabelConvention,
+    Region,
+    convention_of,
+    labels_from_regions,
+    regions_from_labels,
+)
+
+
+def test_inner_regions_overwrite_outer_ones():
+    """Outside, oedema, core, enhancing."""
+    wt, tc, et = np.array([[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], bool)[:, :, None, None]
+    assert labels_from_regions(wt, tc, et, LabelConvention.BRATS2023).ravel().tolist() == [0, 2, 1, 3]
+    assert labels_from_regions(wt, tc, et, LabelConvention.BRATS2021).ravel().tolist() == [0, 2, 1, 4]
+
+
+@given(arrays(np.uint8, (3, 3, 3), elements=st.integers(0, 3)), st.sampled_from(LabelConvention))
+def test_labels_survive_the_way_to_regions_and_back(indices, convention):
+    values = np.array([0, *(convention.value_of(part) for part in Compartment)], np.uint8)
+    labels = values[indices]
+    regions = regions_from_labels(labels, convention)
+    again = labels_from_regions(regions[Region.WT], regions[Region.TC], regions[Region.ET], convention)
+    assert np.array_equal(again, labels)
+    assert not (regions[Region.ET] & ~regions[Region.TC]).any()
+    assert not (regions[Region.TC] & ~regions[Region.WT]).any()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 1, 2, 4], LabelConvention.BRATS2021), ([0, 1, 2, 3], LabelConvention.BRATS2023), ([0, 2], None)],
+)
+def test_the_value_of_enhancing_tumour_tells_the_convention(values, expected):
+    assert convention_of(np.array(values, np.uint8)) is expected

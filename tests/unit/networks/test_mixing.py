@@ -1,0 +1,77 @@
+"""The mixture's mathematics, with numbers that can be checked by hand."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.networks.mixing import available_by_content, mix, modality_weights
+
+ALL = torch.ones(1, 4, dtype=torch.bool)
+
+
+def test_weights_are_a_softmax_over_modalities():
+    """exp(0) : exp(ln 2) : exp(ln 5) = 1 : 2 : 5 of 8."""
+    values = torch.tensor([[[0.0], [math.log(2)], [math.log(5)]]])
+    weights = modality_weights(values, torch.ones(1, 3, dtype=torch.bool))
+    torch.testing.assert_close(weights, torch.tensor([[[1 / 8], [2 / 8], [5 / 8]]]))
+
+
+def test_a_missing_modality_leaves_its_share_to_the_others():
+    """Without the third of 1 : 2 : 5, the others have 1 and 2 of 3."""
+    values = torch.tensor([[[0.0], [math.log(2)], [math.log(5)]]])
+    weights = modality_weights(values, torch.tensor([[True, True, False]]))
+    torch.testing.assert_close(weights, torch.tensor([[[1 / 3], [2 / 3], [0.0]]]))
+    assert weights[0, 2, 0] == 0
+
+
+def test_regions_have_weights_of_their_own():
+    """The softmax runs for each region apart."""
+    values = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]])
+    weights = modality_weights(values, torch.ones(1, 2, dtype=torch.bool))
+    torch.testing.assert_close(weights, torch.tensor([[[0.5, 0.75], [0.5, 0.25]]]))
+
+
+def test_mix_is_the_weighted_sum_of_logits():
+    """0.25 x 4 + 0.75 x 8 = 7."""
+    contributions = torch.stack([torch.full((1, 1, 2, 2, 2), 4.0), torch.full((1, 1, 2, 2, 2), 8.0)], dim=1)
+    weights = torch.tensor([[[0.25], [0.75]]])
+    assert mix(contributions, weights).shape == (1, 1, 2, 2, 2)
+    torch.testing.assert_close(mix(contributions, weights), torch.full((1, 1, 2, 2, 2), 7.0))
+
+
+@given(
+    values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12), subset=st.sampled_from(SUBSETS)
+)
+def test_weights_sum_to_one_over_what_is_there(values, subset):
+    """Whatever the gate says: a sum of 1, exact zeros for the missing, nothing negative."""
+    available = torch.tensor([flags(subset)])
+    weights = modality_weights(torch.tensor(values).reshape(1, 4, 3), available)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 3))
+    assert (weights >= 0).all()
+    assert (weights[~available] == 0).all()
+
+
+def test_nothing_available_gives_zeros_and_finite_gradients():
+    """A softmax over nothing would be NaN, forwards and backwards."""
+    values = torch.zeros(1, 4, 3, requires_grad=True)
+    weights = modality_weights(values, torch.zeros(1, 4, dtype=torch.bool))
+    weights.sum().backward()
+    assert (weights == 0).all()
+    assert values.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_content_tells_which_channels_are_there(subset):
+    """A channel of zeros counts as missing."""
+    image = torch.zeros(1, 4, 2, 2, 2)
+    image[:, torch.tensor(flags(subset)), 1, 1, 1] = 0.5
+    assert available_by_content(image).tolist() == [list(flags(subset))]
+
+
+def test_a_window_of_zeros_counts_as_complete():
+    """Nothing tells its channels apart, and an empty mixture has no meaning."""
+    assert available_by_content(torch.zeros(2, 4, 2, 2, 2)).all()
