@@ -69,9 +69,12 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    what = "is a file, not a folder" if folder.exists() else "does not exist"
+    try:
+        if folder.is_dir():
+            return
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        what = f"cannot be read ({error.strerror or error})"
     message = f"{folder} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
     raise CaseError(message)
 

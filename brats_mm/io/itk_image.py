@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
 
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
+from brats_mm.io.itk_header import check_header, check_metaimage_size, damaged
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
 
 READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nrd": "NrrdImageIO"}
@@ -29,6 +30,7 @@ def read_itk(path: Path) -> Volume:
     Raises:
         VolumeError: the file cannot be read, or its shape, geometry or voxels cannot be used.
     """
+    check_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(READERS[path.suffix.lower()])
@@ -39,6 +41,8 @@ def read_itk(path: Path) -> Volume:
         check_spacing(reader.GetSpacing()[:3], path)
         affine = _ras_affine(reader)
         check_affine(affine, path)
+        if READERS[path.suffix.lower()] == "MetaImageIO":
+            check_metaimage_size(path)
         image = _run(reader.Execute, path)
     data = sitk.GetArrayViewFromImage(image).T.reshape(shape, order="F").astype(np.float32)
     check_voxels(data, path)
@@ -49,10 +53,7 @@ def _run(step: Any, path: Path) -> Any:
     try:
         return step()
     except (RuntimeError, MemoryError) as error:
-        message = (
-            f"{path.name} cannot be read: it is damaged, cut off or not a {path.suffix} file. Copy or convert it again."
-        )
-        raise VolumeError(message) from error
+        raise damaged(path) from error
 
 
 def _check_pixels(reader: Any, path: Path) -> None:

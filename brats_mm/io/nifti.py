@@ -1,11 +1,12 @@
 """Volumes in, and label maps and maps out as NIfTI on exactly the grid of the input."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -32,6 +33,8 @@ _GZIP_LARGEST_RATIO = 1100
 _COMPRESSION = 3
 _LARGEST_OFFSET = 2**26
 _LABEL_INTENT = 1002
+_HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+"""By the header's first field, its own size."""
 
 
 def image_suffix(name: str) -> str | None:
@@ -54,12 +57,11 @@ def read_volume(path: Path) -> Volume:
         VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry cannot be used.
     """
     suffix = image_suffix(path.name)
-    if path.is_dir():
-        message = f"{path} is a folder. Give one volume file for the sequence."
-        raise VolumeError(message)
-    if not path.exists():
-        message = f"{path} does not exist. Check the name."
-        raise VolumeError(message)
+    with _damage_told(path):
+        folder, there = path.is_dir(), path.exists()
+    if folder or not there:
+        what = "is a folder. Give one volume file for the sequence." if folder else "does not exist. Check the name."
+        raise VolumeError(f"{path} {what}")
     if suffix is None:
         message = (
             f"{path.name} is not a volume file that can be read. Convert it to one of {', '.join(IMAGE_SUFFIXES)}."
@@ -96,7 +98,7 @@ def _read_nifti(path: Path) -> Volume:
     with _damage_told(path), np.errstate(all="ignore"), _opened(path) as stream:
         header = _read_header(stream, path)
         shape = spatial_shape(header.get_data_shape(), path)
-        check_spacing(header["pixdim"][1:4], path)
+        check_spacing(header["pixdim"][1:4].tolist(), path)
         grid = _grid(header, shape)
         check_affine(grid.affine, path)
         data = _read_voxels(stream, header, grid, path)
@@ -105,7 +107,7 @@ def _read_nifti(path: Path) -> Volume:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file's uncompressed bytes; the content, not the name, says whether it is compressed."""
     with path.open("rb") as raw:
         compressed = raw.read(2) == _GZIP_MAGIC
@@ -114,7 +116,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield cast("BinaryIO", stream)
+            yield stream
 
 
 @contextmanager
@@ -127,7 +129,7 @@ def _damage_told(path: Path) -> Iterator[None]:
             f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
         )
         raise VolumeError(message) from error
-    except (HeaderDataError, ValueError, OverflowError) as error:
+    except (HeaderDataError, ValueError, OverflowError, KeyError) as error:
         message = f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
         raise VolumeError(message) from error
     except OSError as error:
@@ -135,17 +137,12 @@ def _damage_told(path: Path) -> Iterator[None]:
         raise VolumeError(message) from error
 
 
-def _read_header(stream: BinaryIO, path: Path) -> Any:
+def _read_header(stream: io.BufferedIOBase, path: Path) -> Any:
     """A NIfTI-1 or NIfTI-2 header, unchecked by nibabel (which would log), with harmless oddities put right."""
-    size = stream.read(4)
-    kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-    kind = next((kinds[n] for n in kinds for order in ("little", "big") if int.from_bytes(size, order) == n), None)  # type: ignore[arg-type]
-    block = size + stream.read(0 if kind is None else kind.sizeof_hdr - 4)
-    if (
-        kind is None
-        or len(block) < kind.sizeof_hdr
-        or kind(block, check=False)["magic"].item()[:3] not in (b"n+1", b"n+2")
-    ):
+    first = stream.read(4)
+    kind = _HEADERS.get(int.from_bytes(first, "little")) or _HEADERS.get(int.from_bytes(first, "big"))
+    block = first + stream.read(kind.sizeof_hdr - 4) if kind is not None else b""
+    if kind is None or len(block) < kind.sizeof_hdr or not _is_single_file(kind(block, check=False)):
         message = f"{path.name} is not a NIfTI volume, whatever its name says. Give an MR volume as .nii or .nii.gz."
         raise VolumeError(message)
     header = kind(block, check=False)
@@ -155,6 +152,10 @@ def _read_header(stream: BinaryIO, path: Path) -> Any:
         if not 0 <= int(header[code]) <= 5:
             header[code] = 0
     return header
+
+
+def _is_single_file(header: Any) -> bool:
+    return bytes(header["magic"].item()[:3]) in (b"n+1", b"n+2")
 
 
 def _grid(header: Any, shape: tuple[int, int, int]) -> Grid:
@@ -180,7 +181,7 @@ def _qform(header: Any) -> npt.NDArray[np.float64] | None:
     return qform if np.isfinite(qform).all() else None
 
 
-def _read_voxels(stream: BinaryIO, header: Any, grid: Grid, path: Path) -> Array:
+def _read_voxels(stream: io.BufferedIOBase, header: Any, grid: Grid, path: Path) -> Array:
     kind = header.get_data_dtype()
     if kind.kind not in "iuf":
         message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."

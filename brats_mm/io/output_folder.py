@@ -63,13 +63,11 @@ class OutputFolder:
         return place
 
     def __enter__(self) -> "OutputFolder":
-        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            self._made = missing
             self._aside = Path(tempfile.mkdtemp(prefix=".brats-mm-", dir=self.path))
         except OSError as error:
-            self._made = missing
             self._discard()
             raise output_error(self.path, error) from error
         return self
