@@ -5,7 +5,7 @@ One window grid serves any number of availability sets of the same case, with ea
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 """Called with windows done and windows in all; raising from it stops the engine (that is how a run is cancelled)."""
 
 
+@runtime_checkable
 class Mixture(Protocol):
     """What the engine needs of a network."""
 

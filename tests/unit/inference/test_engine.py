@@ -1,0 +1,119 @@
+"""The sliding-window engine, with networks whose answers are known."""
+
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows, window_sizes
+from brats_mm.inference.prepare import ModelInput, Placement
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import UniformGate
+
+CPU = torch.device("cpu")
+FLAIR = frozenset({Modality.FLAIR})
+
+
+class Tripled(nn.Module):
+    """An expert whose logits are its input, times 1, 2 and 3."""
+
+    def forward(self, x):
+        return x * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
+
+
+class PositionGate(nn.Module):
+    """Prefers T1 where the window's mean is high."""
+
+    def forward(self, image):
+        values = torch.zeros(image.shape[0], 4, 3)
+        values[:, 0] = image.mean()
+        return values
+
+
+def network(gate=None):
+    return DMoME({m.value: Tripled() for m in MODALITIES}, gate or UniformGate(modalities=4, outputs=3)).eval()
+
+
+def model_input(shape, available, seed=0):
+    image = torch.randn(4, *shape, generator=torch.Generator().manual_seed(seed))
+    image[~torch.tensor(flags(available))] = 0
+    brain = torch.ones(shape, dtype=torch.bool)
+    return ModelInput(image, available, brain, Placement(None, (0, 1, 2), (False,) * 3, shape, ((0, 1),) * 3))
+
+
+def run(given, settings, subsets=None, net=None, **options):
+    subsets = subsets or [given.available]
+    return run_windows(given, net or network(), settings, subsets=subsets, device=CPU, **options)
+
+
+@pytest.mark.parametrize("shape", [(20, 33, 50), (70, 64, 90), (100, 65, 64)])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+def test_stitching_a_local_network_gives_what_it_says_of_the_whole(shape, overlap):
+    """Blending windows of one opinion changes nothing, wherever the windows fall."""
+    given = model_input(shape, FLAIR)
+    made = run(given, WindowSettings(window=(64, 64, 64), overlap=overlap))[FLAIR]
+    expected = given.image[3] * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
+    torch.testing.assert_close(made.logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_windows_shrink_to_a_small_box_and_stay_multiples_of_32():
+    made = run(model_input((20, 33, 50), FLAIR), WindowSettings())[FLAIR]
+    assert made.window == (32, 64, 64)
+    assert made.windows == 1
+    assert run(model_input((20, 20, 20), FLAIR), WindowSettings())[FLAIR].window == (64, 32, 32)
+
+
+def test_windows_without_brain_are_not_run_and_count_as_background():
+    given = model_input((64, 64, 192), FLAIR)
+    brain = given.brain.clone()
+    brain[:, :, 64:] = False
+    emptied = ModelInput(given.image * brain, FLAIR, brain, given.placement)
+    made = run(emptied, WindowSettings(window=(64, 64, 64), overlap=0.0))[FLAIR]
+    assert made.windows == 1
+    assert (made.logits[:, :, :, 64:] == BACKGROUND_LOGIT).all()
+
+
+def test_fifteen_subsets_at_once_equal_fifteen_runs():
+    """Experts run once for all sets; the answer is the plain way's."""
+    everything = SUBSETS[-1]
+    given = model_input((40, 70, 64), everything)
+    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
+    together = run(given, settings, SUBSETS, network(PositionGate()))
+    for subset in SUBSETS:
+        alone = run(given, settings, [subset], network(PositionGate()))[subset]
+        torch.testing.assert_close(together[subset].logits, alone.logits)
+        torch.testing.assert_close(together[subset].weights, alone.weights)
+
+
+def test_case_weights_are_the_mean_of_the_weight_maps_over_the_brain():
+    """And sum to 1 over the sequences at hand."""
+    given = model_input((64, 64, 100), frozenset({Modality.T1, Modality.T2}))
+    brain = given.brain.clone()
+    brain[:, :30] = False
+    given = ModelInput(given.image, given.available, brain, given.placement)
+    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
+    made = run(given, settings, net=network(PositionGate()))[given.available]
+    torch.testing.assert_close(made.weight_maps[:, :, brain].mean(dim=-1), made.weights, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made.weights.sum(dim=0), torch.ones(3))
+    torch.testing.assert_close(made.weight_maps.sum(dim=0), torch.ones(3, *brain.shape), rtol=1e-4, atol=1e-4)
+    assert (made.weights[[1, 3]] == 0).all()
+
+
+def test_progress_counts_to_the_end_and_raising_stops_the_run():
+    """That is how a run is cancelled."""
+    seen = []
+    given = model_input((64, 64, 128), FLAIR)
+    run(given, WindowSettings(window=(64, 64, 64)), on_window=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(given, WindowSettings(window=(64, 64, 64)), on_window=stop)
+
+
+def test_smaller_windows_follow_when_memory_runs_out():
+    assert list(window_sizes((128, 128, 128))) == [(128,) * 3, (96,) * 3, (64,) * 3]
+    assert list(window_sizes((192, 160, 64)))[1:] == [(128, 128, 64), (96, 96, 64), (64, 64, 64)]

@@ -1,0 +1,126 @@
+"""From a case to a prediction on its own grid."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.domain.availability import SUBSETS
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import ResourceError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.inference.predictor import Predictor
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import GatingNetwork
+
+MODEL = ModelIdentity("fake", "0", "0" * 64, 0)
+
+
+class Bright(nn.Module):
+    """Says whole tumour above 1 standard deviation, core above 2, enhancing above 3."""
+
+    def forward(self, x):
+        return 20 * (x - torch.tensor([1.0, 2.0, 3.0])[:, None, None, None])
+
+
+@pytest.fixture
+def predictor():
+    torch.manual_seed(0)
+    network = DMoME({m.value: Bright() for m in MODALITIES}, GatingNetwork(modalities=4, outputs=3)).eval()
+    return Predictor(network, MODEL, torch.device("cpu"), WindowSettings(window=(64, 64, 64)))
+
+
+@pytest.fixture
+def case():
+    """A 2 mm, LPS case: dim everywhere, with a bright blob of 4 voxels a side near one corner."""
+    grid = Grid((32, 34, 36), np.array([[-2.0, 0, 0, 40], [0, -2, 0, 30], [0, 0, 2, -20], [0, 0, 0, 1]]))
+    data = np.zeros(grid.shape, np.float32)
+    data[2:-2, 2:-2, 2:-2] = 100 + np.random.default_rng(0).normal(0, 1, (28, 30, 32))
+    data[6:10, 20:24, 8:12] = 300
+    return Case("case", dict.fromkeys(MODALITIES, Volume(data, grid)), grid)
+
+
+def test_the_tumour_is_where_it_was_in_the_input(predictor, case):
+    """Through flips and 2 mm resampling, on the input grid."""
+    labels = predictor.predict(case).labels()
+    assert labels.shape == case.grid.shape
+    found = np.argwhere(labels == 3)
+    assert np.abs(found.mean(axis=0) - [7.5, 21.5, 9.5]).max() < 0.3
+    assert 30 <= len(found) <= 120
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
+    made = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
+    assert made.case.available == subset
+    for region in REGIONS:
+        assert np.isfinite(made.probabilities[region]).all()
+        assert 0 <= made.probabilities[region].min() <= made.probabilities[region].max() <= 1
+        assert made.volume_ml(region) > 0
+        assert sum(made.importance.weights[m][region] for m in MODALITIES) == pytest.approx(1, abs=1e-5)
+        assert all(made.importance.weights[m][region] == 0 for m in MODALITIES if m not in subset)
+    assert any("Segmented without" in warning for warning in made.warnings) == (len(subset) < 4)
+    assert any("T1ce is missing" in warning for warning in made.warnings) == (Modality.T1CE not in subset)
+
+
+def test_volume_is_voxels_times_voxel_size(predictor, case):
+    """8 mm^3 a voxel."""
+    made = predictor.predict(case)
+    assert made.volume_ml(Region.WT) == pytest.approx(made.mask(Region.WT).sum() * 0.008)
+
+
+def test_subsets_together_equal_subsets_apart(predictor, case):
+    """Of sequences with one brain, so that the box is the same."""
+    together = predictor.predict_subsets(case, SUBSETS)
+    for subset in SUBSETS:
+        alone = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
+        for region in REGIONS:
+            np.testing.assert_allclose(together[subset].probabilities[region], alone.probabilities[region], atol=1e-5)
+
+
+def test_memory_that_runs_out_leads_to_smaller_windows_and_is_said(predictor, case):
+    """Windows of over 64 voxels fail here."""
+
+    class Hungry(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward_subsets(self, image, subsets):
+            if image.shape[2] > 64:
+                message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."
+                raise RuntimeError(message)
+            return self.inner.forward_subsets(image, subsets)
+
+    grid = Grid((100, 40, 40), np.eye(4))
+    data = np.random.default_rng(0).uniform(1, 2, grid.shape).astype(np.float32)
+    long = Case("long", {Modality.T2: Volume(data, grid)}, grid)
+    hungry = replace(predictor, network=Hungry(predictor.network), settings=WindowSettings(window=(128, 64, 64)))
+    made = hungry.predict(long)
+    assert made.run.window == (64, 64, 64)
+    assert any("Memory ran out; the result comes from cpu" in warning for warning in made.warnings)
+
+
+def test_memory_that_never_suffices_is_an_error_with_advice(predictor, case):
+    class Bottomless(nn.Module):
+        def forward_subsets(self, image, subsets):
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(ResourceError, match="Close other programs"):
+        replace(predictor, network=Bottomless()).predict(case)
+
+
+def test_other_errors_are_not_taken_for_memory(predictor, case):
+    class Broken(nn.Module):
+        def forward_subsets(self, image, subsets):
+            message = "a fault of ours"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        replace(predictor, network=Broken()).predict(case)
