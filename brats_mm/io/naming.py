@@ -49,7 +49,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     unclear: dict[Path, Sequence[Modality]] = {}
     for image, tail in zip(images, tails, strict=True):
         reason = _not_a_sequence(" ".join(tail))
-        named = [channels[image]] if image in channels else _named(image, tail)
+        named = [channels[image]] if image in channels else _named(image, tail, folder)
         if reason is not None:
             ignored[image] = reason
         elif len(named) == 1:
@@ -69,9 +69,10 @@ def _not_a_sequence(tail: str) -> str | None:
     return None
 
 
-def _named(image: Path, tail: list[str]) -> list[Modality]:
+def _named(image: Path, tail: list[str], folder: Path) -> list[Modality]:
     """The sequences in the part of the name that sets it apart, else in the whole name, else in its sub-folder's."""
-    for stem in (" ".join(tail), image_stem(image.name), image.parent.name):
+    sub_folder = "" if image.parent == folder else image.parent.name
+    for stem in (" ".join(tail), image_stem(image.name), sub_folder):
         found = modalities_in_name(stem)
         if found:
             return [modality for modality in MODALITIES if modality in found]

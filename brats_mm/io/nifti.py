@@ -61,7 +61,8 @@ def read_volume(path: Path) -> Volume:
         folder, there = path.is_dir(), path.exists()
     if folder or not there:
         what = "is a folder. Give one volume file for the sequence." if folder else "does not exist. Check the name."
-        raise VolumeError(f"{path} {what}")
+        message = f"{path} {what}"
+        raise VolumeError(message)
     if suffix is None:
         message = (
             f"{path.name} is not a volume file that can be read. Convert it to one of {', '.join(IMAGE_SUFFIXES)}."

@@ -1,0 +1,71 @@
+"""Which sequences a file name speaks of."""
+
+import pytest
+
+from brats_mm.domain.modality import ALIASES, Modality, is_label_name, is_other_image_name, modalities_in_name
+
+T1, T1CE, T2, FLAIR = Modality
+
+CLEAR = {
+    "Brats18_CBICA_ABO_1_t1": T1,
+    "Brats18_CBICA_ABO_1_t1ce": T1CE,
+    "BraTS2021_00000_flair": FLAIR,
+    "BraTS-GLI-00005-100-t1n": T1,
+    "BraTS-GLI-00005-100-t1c": T1CE,
+    "BraTS-GLI-00005-100-t2w": T2,
+    "BraTS-GLI-00005-100-t2f": FLAIR,
+    "UPENN-GBM-00001_11_T1GD": T1CE,
+    "UPENN-GBM-00001_11_FLAIR": FLAIR,
+    "UCSF-PDGM-0004_T1c": T1CE,
+    "VSD.Brain.XX.O.MR_T1c.54514": T1CE,
+    "VSD.Brain.XX.O.MR_Flair.54512": FLAIR,
+    "sub-01_ce-gadolinium_T1w": T1CE,
+    "sub-01_T1w": T1,
+    "sub-01_FLAIR": FLAIR,
+    "T1-post": T1CE,
+    "ax t1 post contrast": T1CE,
+    "T1_Gd": T1CE,
+    "T1+C": T1CE,
+    "T1_pre": T1,
+    "T1_pre_contrast": T1,
+    "T1_without_Gd": T1,
+    "T2_FLAIR": FLAIR,
+    "t2_tirm_tra_dark-fluid": FLAIR,
+    "fla": FLAIR,
+    "t2": T2,
+}
+
+
+@pytest.mark.parametrize(("stem", "modality"), CLEAR.items(), ids=CLEAR.keys())
+def test_conventions(stem, modality):
+    """Challenges, archives, BIDS and clinics."""
+    assert modalities_in_name(stem) == {modality}
+
+
+@pytest.mark.parametrize("stem", ["t2_to_t1", "T1_FLAIR", "t1_and_flair"])
+def test_two_sequences_in_a_name_are_both_told(stem):
+    """The name is not clear."""
+    assert len(modalities_in_name(stem)) == 2
+
+
+@pytest.mark.parametrize("stem", ["BraTS2021_00000", "post_op", "gd", "at1", "t10", "", "brain"])
+def test_names_without_a_sequence(stem):
+    """Part of a word, or contrast alone, says nothing."""
+    assert modalities_in_name(stem) == set()
+
+
+@pytest.mark.parametrize("stem", ["BraTS2021_00000_seg", "x-segauto", "VSD.Brain_3more.XX.O.OT.54517", "t1_mask"])
+def test_label_names(stem):
+    """Names of label maps in the challenges."""
+    assert is_label_name(stem)
+
+
+@pytest.mark.parametrize("stem", ["T2_star", "ADC", "UCSF-PDGM-0004_SWI", "importance_t1ce_wt", "entropy_et"])
+def test_other_images_and_results(stem):
+    """They must not be taken for a sequence."""
+    assert is_other_image_name(stem)
+
+
+def test_no_alias_is_also_a_label_or_another_image():
+    """The lists do not contradict one another."""
+    assert not [alias for alias in ALIASES if is_label_name(alias) or is_other_image_name(alias)]

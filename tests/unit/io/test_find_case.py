@@ -1,0 +1,235 @@
+"""Which file of a folder is which sequence."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import CaseError
+from brats_mm.io.case import explicit_case, find_case
+
+T1, T1CE, T2, FLAIR = Modality
+
+
+def folder_of(tmp_path, *names, case="case"):
+    """A folder with empty files of these names."""
+    for name in names:
+        (tmp_path / case / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / case / name).touch()
+    return tmp_path / case
+
+
+def found_in(folder):
+    """Sequence -> file name, in channel order."""
+    return {modality: path.rsplit("/", 1)[-1] for modality, path in find_case(folder).found.items()}
+
+
+CONVENTIONS = {
+    "BraTS 2018": ("B_1_t1.nii.gz", "B_1_t1ce.nii.gz", "B_1_t2.nii.gz", "B_1_flair.nii.gz"),
+    "BraTS 2023": ("B-1-t1n.nii.gz", "B-1-t1c.nii.gz", "B-1-t2w.nii.gz", "B-1-t2f.nii.gz"),
+    "UPENN-GBM": ("U-1_11_T1.nii.gz", "U-1_11_T1GD.nii.gz", "U-1_11_T2.nii.gz", "U-1_11_FLAIR.nii.gz"),
+    "clinical": ("T1 pre.nii", "T1 post Gd.nii", "T2.nii", "T2 FLAIR.nii"),
+    "BIDS": ("s_T1w.nii.gz", "s_ce-gd_T1w.nii.gz", "s_T2w.nii.gz", "s_FLAIR.nii.gz"),
+    "only words": ("t1.mha", "t1c.mha", "t2.nrrd", "flair.mhd"),
+}
+
+
+@pytest.mark.parametrize("names", CONVENTIONS.values(), ids=CONVENTIONS.keys())
+def test_conventions(tmp_path, names):
+    """All four sequences, each in its place; the case has the folder's name."""
+    folder = folder_of(tmp_path, *names)
+
+    assert tuple(found_in(folder).values()) == names
+    assert find_case(folder).name == "case"
+
+
+def test_brats_2015_keeps_each_sequence_in_a_folder_of_its_own(tmp_path):
+    """One level down, with the labels among them."""
+    names = [f"VSD.Brain.XX.O.MR_{word}.{n}" for n, word in enumerate(("T1", "T1c", "T2", "Flair"))]
+    names.append("VSD.Brain_3more.XX.O.OT.9")
+    case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
+
+    assert [path.rsplit("/", 1)[-1] for path in case.found.values()] == [f"{name}.mha" for name in names[:4]]
+    assert case.ignored == {f"{names[4]}/{names[4]}.mha": "its name says that it holds labels"}
+
+
+def test_sub_folder_may_name_the_sequence(tmp_path):
+    """Files that are all called the same."""
+    folder = folder_of(tmp_path, "T1/image.nii.gz", "T2_FLAIR/image.nii.gz")
+
+    assert list(find_case(folder).found) == [T1, FLAIR]
+
+
+def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
+    """Nothing is passed over in silence."""
+    names = ("a_t1.nii.gz", "a_seg.nii.gz", "a_adc.nii.gz", "a_x.nii.gz", "notes.txt", ".DS_Store", "entropy_et.nii.gz")
+    case = find_case(folder_of(tmp_path, *names))
+
+    assert list(case.found) == [T1]
+    assert case.ignored == {
+        ".DS_Store": "it is a hidden file",
+        "a_adc.nii.gz": "its name says that it is another kind of image or a result",
+        "a_seg.nii.gz": "its name says that it holds labels",
+        "a_x.nii.gz": "its name does not say a sequence",
+        "entropy_et.nii.gz": "its name says that it is another kind of image or a result",
+        "notes.txt": "it is not a volume file (.nii, .nii.gz, .mha, .mhd, .nrrd)",
+    }
+    assert case.missing == {T1CE, T2, FLAIR}
+
+
+@pytest.mark.parametrize("case", ["T1_study_007", "post_seg_3", "flair_gd_x"])
+def test_words_of_the_case_name_do_not_count(tmp_path, case):
+    """What all names begin with is the case's name."""
+    names = [f"{case}_{word}.nii.gz" for word in ("t1", "t1ce", "t2", "flair")]
+
+    assert list(found_in(folder_of(tmp_path, *names)).values()) == names
+    assert list(found_in(folder_of(tmp_path, *names[2:3], "other.nii.gz", case=case)).values()) == names[2:3]
+
+
+def test_words_in_front_count_where_nothing_else_speaks(tmp_path):
+    """`t1` is in front of both, and is not a case name."""
+    assert found_in(folder_of(tmp_path, "t1_pre.nii", "t1_post.nii")) == {T1: "t1_pre.nii", T1CE: "t1_post.nii"}
+
+
+def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
+    """And a note says so."""
+    case = find_case(folder_of(tmp_path, *(f"BRATS_001_000{n}.nii.gz" for n in range(4))))
+
+    assert {m: path[-11:-7] for m, path in case.found.items()} == {T1: "0001", T1CE: "0002", T2: "0003", FLAIR: "0000"}
+    assert case.notes == (
+        "channel numbers are read in the order of the Medical Segmentation Decathlon: "
+        "0000 FLAIR, 0001 T1, 0002 T1ce, 0003 T2",
+    )
+
+
+@pytest.mark.parametrize("where", [".", "..", "../.."])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}},
+        {"modality": {"0": "T1w", "1": "t1gd", "2": "T2w", "3": "FLAIR"}},
+        {"modality": ["t1n", "t1c", "t2w", "t2f"]},
+    ],
+)
+def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, content):
+    """dataset.json of nnU-Net or the Decathlon, beside the files or up to two folders above."""
+    folder = folder_of(tmp_path / "set", *(f"case_000{n}.nii.gz" for n in (1, 3)), case="imagesTr/x")
+    (folder / where / "dataset.json").write_text(json.dumps(content))
+
+    case = find_case(folder)
+
+    assert list(case.found) == [T1CE, FLAIR]
+    assert "dataset.json names them" in case.notes[0]
+
+
+def test_damaged_dataset_json_is_not_used(tmp_path):
+    """The Decathlon's order is assumed, and told."""
+    folder = folder_of(tmp_path, "case_0002.nii.gz")
+    (folder / "dataset.json").write_text("{")
+
+    assert "Decathlon" in find_case(folder).notes[0]
+
+
+def test_two_files_for_a_sequence(tmp_path):
+    """Both are named, and the options that decide."""
+    folder = folder_of(tmp_path, "a_t1c.nii.gz", "b_t1gd.nii.gz", "a_t2.nii", "a_t2.nii.gz")
+
+    with pytest.raises(CaseError, match="more than one file") as caught:
+        find_case(folder)
+    assert "T1ce could be a_t1c.nii.gz or b_t1gd.nii.gz; T2 could be a_t2.nii or a_t2.nii.gz" in str(caught.value)
+    assert "--t1, --t1ce, --t2, --flair" in str(caught.value)
+
+
+def test_name_with_two_sequences(tmp_path):
+    """It may be the T2 on the T1's grid, so it is not passed over in silence."""
+    with pytest.raises(CaseError, match=r"say more than one sequence: t2_to_t1\.nii\.gz \(T1 or T2\)"):
+        find_case(folder_of(tmp_path, "t1.nii.gz", "t2_to_t1.nii.gz"))
+
+
+def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
+    """A difference of two sequences, say."""
+    case = find_case(folder_of(tmp_path, "t1.nii.gz", "t1ce.nii.gz", "t1ce_minus_t1.nii.gz"))
+
+    assert list(case.found) == [T1, T1CE]
+    assert case.ignored == {"t1ce_minus_t1.nii.gz": "its name says T1 or T1ce"}
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (("head.nii.gz", "x.txt"), r"it holds x\.txt, head\.nii\.gz\. Names must say the sequence, as in case_t1\.nii"),
+        (("1.dcm", "2.dcm"), "DICOM series must be converted to NIfTI first"),
+        (("t1_seg.nii.gz",), "it holds t1_seg"),
+    ],
+)
+def test_no_sequence(tmp_path, names, match):
+    """What was seen, and what would be recognised."""
+    with pytest.raises(CaseError, match=f"No sequence was recognised .*{match}"):
+        find_case(folder_of(tmp_path, *names))
+
+
+def test_empty_folder(tmp_path):
+    """Nothing there."""
+    with pytest.raises(CaseError, match=r"No sequence was recognised .*; it is empty\."):
+        find_case(tmp_path)
+
+
+def test_file_of_several_volumes_is_not_split(tmp_path):
+    """The Decathlon's 4-D files."""
+    nib.Nifti1Image(np.zeros((8, 8, 8, 4), np.uint8), np.eye(4)).to_filename(tmp_path / "BRATS_001.nii.gz")
+
+    with pytest.raises(CaseError, match="has several volumes in one file: split it into one file a sequence"):
+        find_case(tmp_path)
+
+
+def test_folder_of_cases(tmp_path):
+    """A frequent mistake, with its own answer."""
+    for case in ("p1", "p2"):
+        folder_of(tmp_path, f"{case}_t1.nii.gz", f"{case}_t2.nii.gz", case=case)
+
+    with pytest.raises(CaseError, match=r"holds 2 cases \(p1, p2\)"):
+        find_case(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"), [("none", "does not exist"), ("file", "is a file"), ("x" * 300, "cannot|does not")]
+)
+def test_no_folder(tmp_path, name, match):
+    """Give a folder, or files by option."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CaseError, match=rf"{match}.*Give the folder of one case.*--t1ce FILE"):
+        find_case(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("B_007_t1.nii.gz", "B_007_flair.nii.gz"), "B_007"),
+        (("B-007-t1.nii.gz",), "B-007"),
+        (("t1.nii.gz", "flair.nii.gz"), "visit"),
+        (("t1.nii.gz",), "visit"),
+        (("scan.nii.gz",), "scan"),
+    ],
+)
+def test_name_of_files_given_by_option(tmp_path, names, expected):
+    """What they have in common, else their folder's name."""
+    paths = {(T1, FLAIR)[n]: tmp_path / "visit" / name for n, name in enumerate(names)}
+
+    assert explicit_case(paths).name == expected
+    assert explicit_case(paths, "mine").name == "mine"
+    assert explicit_case(paths).found == {modality: str(path) for modality, path in paths.items()}
+
+
+def test_same_file_for_two_sequences(tmp_path):
+    """Under two spellings of its path."""
+    with pytest.raises(CaseError, match=r"a\.nii was given as T1 and as T2"):
+        explicit_case({T1: tmp_path / "a.nii", T2: tmp_path / "x" / ".." / "a.nii"})
+
+
+def test_no_file_by_option():
+    """At least one is needed."""
+    with pytest.raises(CaseError, match="No sequence was given"):
+        explicit_case({})

@@ -1,0 +1,137 @@
+"""The volumes of a case are read together, and all that is wrong with it is said at once."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import CaseError, GridError, VolumeError
+from brats_mm.io.case import explicit_case, find_case, read_case
+
+T1, T1CE, T2, FLAIR = Modality
+SHAPE = (12, 12, 12)
+
+
+def brain(seed):
+    """Grey values in the middle, zeros around."""
+    data = np.zeros(SHAPE, np.float32)
+    data[3:9, 3:9, 3:9] = np.random.default_rng(seed).uniform(50, 150, (6, 6, 6))
+    return data
+
+
+def save(folder, name, data, affine=None):
+    """A NIfTI file with an sform."""
+    image = nib.Nifti1Image(data, np.eye(4) if affine is None else affine)
+    image.set_sform(image.affine, 1)
+    image.to_filename(folder / f"x_{name}.nii.gz")
+
+
+def shifted(offset_mm):
+    """An affine that lies a little aside."""
+    affine = np.eye(4)
+    affine[0, 3] = offset_mm
+    return affine
+
+
+def test_case_is_read_on_the_grid_of_its_first_sequence(tmp_path):
+    """First in channel order; a shift below the tolerance is header noise."""
+    save(tmp_path, "flair", brain(1))
+    save(tmp_path, "t1ce", brain(2), shifted(0.0005))
+
+    case = read_case(find_case(tmp_path))
+
+    assert list(case.volumes) == [T1CE, FLAIR]
+    np.testing.assert_array_equal(case.grid.affine, case.volumes[T1CE].grid.affine)
+    np.testing.assert_array_equal(case.volumes[FLAIR].data, brain(1))
+    assert case.warnings == ()
+    assert (case.name, case.missing) == (tmp_path.name, {T1, T2})
+
+
+def test_small_shift_is_tolerated_and_told(tmp_path):
+    """Between a thousandth and a tenth of a millimetre."""
+    save(tmp_path, "t1", brain(1))
+    save(tmp_path, "t2", brain(2), shifted(0.05))
+
+    (warning,) = read_case(find_case(tmp_path)).warnings
+
+    assert warning.startswith("T2 (x_t2.nii.gz) lies 0.050 mm off the case's grid")
+
+
+@pytest.mark.parametrize("affine", [shifted(0.2), np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1.05, 1])])
+def test_different_grids(tmp_path, affine):
+    """Each file's shape, spacing, orientation and offset, and what to do."""
+    save(tmp_path, "t1", brain(1))
+    save(tmp_path, "t2", brain(2), affine)
+
+    with pytest.raises(GridError, match="do not lie on one grid") as caught:
+        read_case(find_case(tmp_path))
+    assert "T1 (x_t1.nii.gz) has 12 x 12 x 12 voxels of 1 x 1 x 1 mm, orientation RAS, offset (0, 0, 0) mm" in str(
+        caught.value
+    )
+    assert "Co-register them and resample" in str(caught.value)
+
+
+def test_different_shapes(tmp_path):
+    """Said with both shapes."""
+    save(tmp_path, "t1", brain(1))
+    save(tmp_path, "t2", brain(2)[:, :, :-1])
+
+    with pytest.raises(GridError, match=r"12 x 12 x 12 voxels.*12 x 12 x 11 voxels"):
+        read_case(find_case(tmp_path))
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    """Two bad files and a grid that differs, in one error."""
+    save(tmp_path, "t1", brain(1) * 0)
+    (tmp_path / "x_t1ce.nii.gz").write_bytes(b"nothing")
+    save(tmp_path, "t2", brain(2))
+    save(tmp_path, "flair", brain(3), shifted(5))
+
+    with pytest.raises(VolumeError, match=r"x_t1\.nii\.gz is 0 everywhere") as caught:
+        read_case(find_case(tmp_path))
+    assert "x_t1ce.nii.gz is not a NIfTI volume" in str(caught.value)
+    assert "do not lie on one grid: T2" in str(caught.value)
+
+
+def test_same_image_under_two_names(tmp_path):
+    """A copy with another name is found by its voxels."""
+    save(tmp_path, "t1", brain(1))
+    save(tmp_path, "t1ce", brain(1))
+
+    with pytest.raises(CaseError, match=r"T1 \(x_t1.nii.gz\) and T1ce \(x_t1ce.nii.gz\) have identical voxels"):
+        read_case(find_case(tmp_path))
+
+
+def test_skull_is_told(tmp_path):
+    """Most voxels are not background."""
+    save(tmp_path, "flair", np.random.default_rng(1).uniform(1, 9, SHAPE).astype(np.float32))
+
+    (warning,) = read_case(find_case(tmp_path)).warnings
+
+    assert warning.startswith("FLAIR does not look skull-stripped")
+
+
+@pytest.mark.parametrize("background", [0, -3])
+def test_stripped_volume_needs_no_warning(tmp_path, background):
+    """Also where the background is not 0."""
+    save(tmp_path, "t1", brain(1) + background)
+
+    assert read_case(find_case(tmp_path)).warnings == ()
+
+
+def test_header_warnings_name_the_file(tmp_path):
+    """Neither matrix has a code."""
+    image = nib.Nifti1Image(brain(1), np.eye(4))
+    image.set_sform(None)
+    image.set_qform(None)
+    image.to_filename(tmp_path / "t1.nii")
+
+    (warning,) = read_case(explicit_case({T1: tmp_path / "t1.nii"})).warnings
+
+    assert warning.startswith("T1 (t1.nii): the header does not say where the volume lies")
+
+
+def test_missing_file_given_by_option(tmp_path):
+    """By its path."""
+    with pytest.raises(VolumeError, match=r"none\.nii does not exist"):
+        read_case(explicit_case({T1: tmp_path / "none.nii"}))
