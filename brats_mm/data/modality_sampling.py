@@ -37,12 +37,9 @@ def accepted_draws(available: Availability) -> tuple[Pair, ...]:
     drawing, unless its larger set is complete: then only the order that draws it second is kept. Source: the released
     code; for four sequences these are 86 draws.
     """
-    draws = []
-    for first in subsets_of(available):
-        for second in subsets_of(available):
-            if first != available and (first < second or second < first):
-                draws.append((max(first, second, key=len), min(first, second, key=len)))
-    return tuple(draws)
+    sets = subsets_of(available)
+    kept = [(one, two) for one in sets for two in sets if one != available and (one < two or two < one)]
+    return tuple((max(draw, key=len), min(draw, key=len)) for draw in kept)
 
 
 @lru_cache(maxsize=len(SUBSETS))
@@ -72,9 +69,9 @@ def draw_pair(
     return choices[int(rng.randint(len(choices)))]
 
 
-def keep(image: Shaped[Tensor, "m *space"], subset: Availability) -> Shaped[Tensor, "m *space"]:
+def keep(image: Shaped[Tensor, "m h w d"], subset: Availability) -> Shaped[Tensor, "m h w d"]:
     """The image with exact zeros in the channels of all other modalities."""
-    dropped = ~torch.tensor(flags(subset)).reshape(-1, *[1] * (image.ndim - 1))
+    dropped = ~torch.tensor(flags(subset))[:, None, None, None]
     return image.masked_fill(dropped, 0)
 
 

@@ -143,7 +143,7 @@ def _spread(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
 def _refuse_other_grid(volume: MetaTensor, first: MetaTensor) -> None:
     if volume.shape != first.shape or float((volume.affine - first.affine).abs().max()) > AFFINE_TOLERANCE_MM:
         message = (
-            f"{volume.meta['file']} and {first.meta['file']} do not lie on one grid (shapes {tuple(volume.shape[1:])} and "
-            f"{tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
+            f"{volume.meta['file']} and {first.meta['file']} do not lie on one grid (shapes {tuple(volume.shape[1:])} "
+            f"and {tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
         )
         raise GridError(message)

@@ -35,8 +35,8 @@ class TaskTerms:
 def task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h w d"]) -> TaskTerms:
     """Dice and cross-entropy of each sample and region, in float32 whatever the logits' precision.
 
-    `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)`, sums over voxels. A region that
-    is empty in the target is not left out: its Dice loss is near 1 unless next to nothing is predicted.
+    `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)`, sums over voxels. A region
+    that is empty in the target is not left out: its Dice loss is near 1 unless next to nothing is predicted.
 
     Args:
         logits: region logits.

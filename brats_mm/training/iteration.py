@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Shaped
-from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents, PrepareBatch
 from monai.utils import CommonKeys
 from torch import Tensor, nn
@@ -75,7 +74,7 @@ def stacked_views(image: Shaped[Tensor, "b m h w d"], available: Bool[Tensor, "t
 
 
 class TrainingStep:
-    """One optimisation step, for `SupervisedTrainer(iteration_update=...)`; the same for both stages.
+    """One optimisation step of a `SupervisedTrainer`, as its `iteration_update`; the same for both stages.
 
     MONAI's own step knows mixed precision on CUDA only; this one runs it on the CPU too (bfloat16). It also clips
     gradients.
@@ -95,7 +94,7 @@ class TrainingStep:
         self.dtype = PRECISIONS[precision]
         self.clip_norm = clip_norm
 
-    def __call__(self, engine: SupervisedTrainer, batchdata: Mapping[str, Tensor]) -> dict[str, Any]:
+    def __call__(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Any]:
         inputs, targets, args, kwargs = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
         output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
         engine.state.output = output

@@ -78,20 +78,6 @@ def test_the_command_line_segments_from_any_working_directory(
     assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["t1ce_only_seg.nii.gz", "whole_seg.nii.gz"]
 
 
-def test_the_2021_convention_writes_enhancing_tumour_as_4(
-    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
-    workflow = _workflow(
-        tiny, dataset_dir=str(two_cases), output_dir=str(tmp_path / "out"), label_convention="brats2021"
-    )
-    workflow.initialize()
-    workflow.run()
-
-    values = set(np.unique(nib.load(tmp_path / "out" / "whole_seg.nii.gz").dataobj).tolist())
-    assert 4 in values
-    assert 3 not in values
-
-
 def test_the_window_is_a_multiple_of_what_the_metadata_promises() -> None:
     window = json.loads((CONFIGS / "inference.json").read_text())["window"]
     assert all(side % 64 == 0 for side in window)

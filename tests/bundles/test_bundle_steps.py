@@ -1,0 +1,111 @@
+"""The steps that the inference config names do what the library does, and training sees what inference sees."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Invertd
+
+from brats_mm.data.datalist import find_item
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
+from brats_mm.inference.bundle_steps import EngineInferer, ToLabelMapd, ToModelGridd, available_of
+from brats_mm.inference.prepare import prepare
+from brats_mm.usecases.segment import load_case
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+
+
+def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
+    """The cached part of the training chain gives the tensor that `prepare` gives."""
+    config = ConfigParser.load_config_file(CONFIGS / "train.json")["train"]["preprocessing"]["transforms"][:5]
+    chain = ConfigParser({"chain": {"_target_": "Compose", "transforms": config}}).get_parsed_content("chain")
+    item = find_item(cases / "two")
+
+    trained_on = chain(item)
+    expected = prepare(load_case({Modality(name): Path(path) for name, path in item["image"].items()}))  # type: ignore[index]
+
+    assert trained_on["available"].tolist() == expected.flags.tolist()
+    assert trained_on["image"].shape == expected.image.shape
+    assert torch.allclose(torch.as_tensor(trained_on["image"]), expected.image, atol=1e-4)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 2.0], ids=["1 mm", "2 mm, resampled"])
+def test_a_voxel_keeps_its_place_in_the_patient(tmp_path: Path, spacing: float) -> None:
+    """The box's affine maps the brightest voxel to where the input's affine has it."""
+    affine = np.array([[0, -spacing, 0, 10], [spacing, 0, 0, -20], [0, 0, -spacing, 30], [0, 0, 0, 1.0]])
+    voxels = np.zeros((40, 44, 48), np.float32)
+    voxels[8:32, 6:38, 4:40] = np.random.default_rng(0).normal(100, 1, (24, 32, 36))
+    voxels[20:22, 10:12, 12:14] = 500
+    nib.save(nib.Nifti1Image(voxels, affine), tmp_path / "x-t1ce.nii.gz")
+
+    image = ToModelGridd("image", load_case)({"image": str(tmp_path)})["image"]
+
+    bright = torch.nonzero(image[Modality.T1CE.channel] > 0.9 * image.max()).float().mean(dim=0).numpy()
+    in_patient = image.affine.numpy() @ np.append(bright, 1)
+    assert np.allclose(in_patient, affine @ [20.5, 10.5, 12.5, 1], atol=0.01)
+
+
+def test_the_inverse_brings_maps_back_to_the_input_grid(cases: Path, tmp_path: Path) -> None:
+    step = ToModelGridd("image", load_case)
+    source = nib.load(cases / "one" / "one-t2.nii.gz")
+    data = step({"image": str(cases / "two")})
+    data["pred"] = MetaTensor(torch.ones(3, *data["image"].shape[1:]))
+
+    restored = Invertd("pred", transform=step, orig_keys="image", nearest_interp=False)(data)["pred"]
+
+    assert restored.shape == (3, *source.shape)
+    assert np.array_equal(restored.affine.numpy(), source.affine)
+    brain = np.asarray(nib.load(cases / "one" / "one-t1.nii.gz").dataobj) != 0
+    assert np.asarray(restored[0])[brain].min() == 1
+    assert float(restored.min()) == 0
+
+
+class _Channels(torch.nn.Module):
+    """Logits that say which channels were called available."""
+
+    def forward_subsets(self, image: torch.Tensor, subsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        code = (subsets * torch.tensor([1, 2, 4, 8])).sum(dim=1).float()  # (s)
+        logits = code[:, None, None, None, None, None].expand(-1, len(image), 3, *image.shape[2:])
+        return logits.contiguous(), torch.full((len(subsets), len(image), 4, 3), 0.25)
+
+
+def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> None:
+    image = torch.zeros(1, 4, 10, 12, 14)
+    image[:, 1] = 1
+    infer = EngineInferer([64, 64, 64])
+
+    told = infer(image, _Channels(), torch.tensor([[True, True, False, False]]))
+    guessed = infer(image, _Channels())
+
+    assert told.shape == (1, 3, 10, 12, 14)
+    assert torch.allclose(told, torch.tensor(3.0))
+    assert torch.allclose(guessed, torch.tensor(2.0))
+    told += 1  # an ordinary tensor, not one of inference mode
+
+
+def test_a_case_of_zeros_counts_as_complete() -> None:
+    assert len(available_of(torch.zeros(1, 4, 2, 2, 2))[0]) == 4
+
+
+@pytest.mark.parametrize(("convention", "enhancing"), [("brats2023", 3), ("brats2021", 4)])
+def test_probabilities_merge_into_labels_of_the_convention(convention: str, enhancing: int) -> None:
+    """Nothing, oedema, necrosis, enhancing; exactly one half counts as tumour."""
+    rows: list[list[Any]] = [[0.1, 0.5, 0.9, 0.9], [0.1, 0.2, 0.5, 0.9], [0.1, 0.1, 0.4, 0.5]]
+    probabilities = MetaTensor(torch.tensor(rows).reshape(3, 1, 1, 4), affine=torch.eye(4) * 2)
+
+    labels = ToLabelMapd("pred", convention=convention)({"pred": probabilities})["pred"]
+
+    assert labels.flatten().tolist() == [0, 2, 1, enhancing]
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels.affine, probabilities.affine)
+
+
+def test_an_unknown_convention_is_named_with_its_rivals() -> None:
+    with pytest.raises(OptionError, match="'brats2020'; it must be one of brats2023, brats2021"):
+        ToLabelMapd("pred", convention="brats2020")

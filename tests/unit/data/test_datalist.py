@@ -1,0 +1,143 @@
+"""Cases are found in folders, Decathlon-style lists and split files; what is wrong is said by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brats_mm.data.datalist import find_item, find_items, inference_items, make_datalist, training_items
+from brats_mm.errors import CaseError, OptionError
+
+
+def _case(root: Path, name: str, *kinds: str) -> Path:
+    folder = root / name
+    folder.mkdir(parents=True)
+    for kind in kinds:
+        (folder / f"{name}-{kind}.nii.gz").touch()
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two labelled cases, one of them without T2, and one without labels."""
+    _case(tmp_path, "BraTS-GLI-00001-000", "t1n", "t1c", "t2w", "t2f", "seg")
+    _case(tmp_path, "Brats18_2", "t1", "t1ce", "flair", "seg")
+    _case(tmp_path, "unlabelled", "t1")
+    return tmp_path
+
+
+def test_a_folder_is_read_by_name_in_either_naming(root: Path) -> None:
+    item = find_item(root / "BraTS-GLI-00001-000")
+
+    assert item is not None
+    assert set(item["image"]) == {"t1", "t1ce", "t2", "flair"}
+    assert item["image"]["flair"].endswith("t2f.nii.gz")
+    assert item["label"].endswith("seg.nii.gz")
+
+
+def test_a_case_may_lack_sequences_and_labels(root: Path) -> None:
+    names = {item["name"]: item for item in find_items(root)}
+
+    assert set(names["Brats18_2"]["image"]) == {"t1", "t1ce", "flair"}
+    assert "label" not in names["unlabelled"]
+
+
+def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:
+    folder = _case(tmp_path, "twice", "t1ce", "t1c")
+    with pytest.raises(CaseError, match=r"two files for t1ce: twice-t1c\.nii\.gz and twice-t1ce\.nii\.gz"):
+        find_item(folder)
+
+
+def test_two_label_maps_are_refused(tmp_path: Path) -> None:
+    folder = _case(tmp_path, "twice", "t1", "seg", "mask")
+    with pytest.raises(CaseError, match="several label maps"):
+        find_item(folder)
+
+
+def test_a_folder_without_cases_says_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="holds no case"):
+        find_items(tmp_path)
+    with pytest.raises(CaseError, match="There is no folder"):
+        find_items(tmp_path / "absent")
+
+
+def test_a_list_made_from_a_folder_reads_back(root: Path) -> None:
+    made = make_datalist(root, validation=["Brats18_2"])
+    (root / "list.json").write_text(json.dumps(made))
+
+    training = training_items(root, root / "list.json", "training")
+    validation = training_items(root, root / "list.json", "validation")
+
+    assert [item["name"] for item in training] == ["BraTS-GLI-00001-000"]
+    assert [item["name"] for item in validation] == ["Brats18_2"]
+    assert Path(training[0]["image"]["t1"]) == root / "BraTS-GLI-00001-000" / "BraTS-GLI-00001-000-t1n.nii.gz"
+    assert not Path(made["training"][0]["label"]).is_absolute()
+
+
+def test_validation_names_must_exist(root: Path) -> None:
+    with pytest.raises(CaseError, match="no labelled case nobody"):
+        make_datalist(root, validation=["nobody"])
+
+
+def test_a_split_file_of_names_is_a_list_too(root: Path) -> None:
+    (root / "split.json").write_text(json.dumps({"train": ["Brats18_2"], "validation": ["BraTS-GLI-00001-000"]}))
+
+    assert [item["name"] for item in training_items(root, root / "split.json", "training")] == ["Brats18_2"]
+
+
+def test_a_list_may_give_paths_in_channel_order_with_gaps(root: Path) -> None:
+    entry = {
+        "image": ["a/t1.nii.gz", None, "a/t2.nii.gz", None],
+        "label": "a/seg.nii.gz",
+        "label_convention": "brats2021",
+    }
+    (root / "list.json").write_text(json.dumps({"training": [entry]}))
+
+    item = training_items(root, root / "list.json", "training")[0]
+
+    assert item["image"] == {"t1": str(root / "a/t1.nii.gz"), "t2": str(root / "a/t2.nii.gz")}
+    assert item["label_convention"] == "brats2021"
+    assert item["name"] == "a"
+
+
+def test_cases_without_the_needed_sequence_are_left_out(root: Path) -> None:
+    (root / "split.json").write_text(json.dumps({"training": ["Brats18_2", "BraTS-GLI-00001-000"]}))
+
+    names = [item["name"] for item in training_items(root, root / "split.json", "training", needs=["t2"])]
+
+    assert names == ["BraTS-GLI-00001-000"]
+
+
+@pytest.mark.parametrize(
+    ("content", "section", "error", "said"),
+    [
+        ({"training": ["absent"]}, "training", CaseError, "names the case absent"),
+        ({"training": ["unlabelled"]}, "training", CaseError, "have no label map: unlabelled"),
+        ({"training": ["Brats18_2"]}, "validation", CaseError, "has no section validation; it has training"),
+        ({"training": ["Brats18_2"]}, "test", OptionError, "'test'; it must be one of training, validation"),
+        ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
+    ],
+)
+def test_faults_of_a_list_are_named(
+    root: Path, content: object, section: str, error: type[Exception], said: str
+) -> None:
+    (root / "list.json").write_text(json.dumps(content))
+    with pytest.raises(error, match=said):
+        training_items(root, root / "list.json", section)
+
+
+def test_no_case_with_the_needed_sequence_is_an_error(root: Path) -> None:
+    (root / "split.json").write_text(json.dumps({"training": ["Brats18_2"]}))
+    with pytest.raises(CaseError, match="has t2"):
+        training_items(root, root / "split.json", "training", needs=["t2"])
+
+
+def test_an_unreadable_list_is_named(root: Path) -> None:
+    with pytest.raises(CaseError, match=r"absent\.json cannot be read"):
+        training_items(root, root / "absent.json", "training")
+
+
+def test_inference_walks_over_sub_folders(root: Path) -> None:
+    assert [item["name"] for item in inference_items(root)] == ["BraTS-GLI-00001-000", "Brats18_2", "unlabelled"]
+    with pytest.raises(CaseError, match="has no case folders"):
+        inference_items(root / "unlabelled")

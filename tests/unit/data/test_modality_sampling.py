@@ -1,0 +1,105 @@
+"""Which sequences are dropped, how often, and that dropping leaves exact zeros."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brats_mm.data.modality_sampling import (
+    RandDropSequencesd,
+    RandPairOfSubsetsd,
+    accepted_draws,
+    draw_pair,
+    draw_subset,
+    keep,
+    nested_pairs,
+    subsets_of,
+)
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, flags
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
+
+T1CE_FLAIR = frozenset({Modality.T1CE, Modality.FLAIR})
+
+
+def test_simmlm_keeps_86_of_its_draws() -> None:
+    """36 pairs without the full set count twice, 14 with it once: 2 x 36 + 14."""
+    draws = Counter(accepted_draws(ALL_AVAILABLE))
+
+    assert sum(draws.values()) == 86
+    assert {count for (more, _), count in draws.items() if more == ALL_AVAILABLE} == {1}
+    assert {count for (more, _), count in draws.items() if more != ALL_AVAILABLE} == {2}
+
+
+def test_simmlm_draws_have_the_known_shares_by_size() -> None:
+    """Of the 86: with more, 14 full, 48 of three, 24 of two; with fewer, 4 of three, 30 of two, 52 of one."""
+    draws = accepted_draws(ALL_AVAILABLE)
+
+    assert Counter(len(more) for more, _ in draws) == {4: 14, 3: 48, 2: 24}
+    assert Counter(len(fewer) for _, fewer in draws) == {3: 4, 2: 30, 1: 52}
+
+
+def test_the_uniform_sampler_knows_each_of_the_50_pairs_once() -> None:
+    pairs = nested_pairs(ALL_AVAILABLE)
+
+    assert len(pairs) == len(set(pairs)) == 50
+
+
+def test_a_subset_is_drawn_uniformly_from_15() -> None:
+    rng = np.random.RandomState(0)
+    counts = Counter(draw_subset(rng) for _ in range(3000))
+
+    assert set(counts) == set(SUBSETS)
+    assert max(counts.values()) < 2 * min(counts.values())
+
+
+@given(st.sampled_from(SUBSETS), st.sampled_from(["released", "uniform"]), st.integers(0, 2**31))
+def test_a_pair_nests_strictly_within_what_the_case_has(
+    available: frozenset[Modality], sampler: str, seed: int
+) -> None:
+    more, fewer = draw_pair(np.random.RandomState(seed), available, sampler=sampler)
+
+    assert fewer <= more <= available
+    assert fewer
+    assert fewer != more or len(available) == 1
+
+
+def test_a_single_sequence_has_one_subset() -> None:
+    assert subsets_of(frozenset({Modality.T2})) == (frozenset({Modality.T2}),)
+
+
+def test_dropped_channels_are_exactly_zero_and_kept_ones_untouched() -> None:
+    image = torch.randn(4, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    image[1, 0, 0, 0] = float("nan")
+    kept = keep(image, frozenset({Modality.T2}))
+
+    assert torch.equal(kept[2], image[2])
+    assert kept[[0, 1, 3]].abs().sum() == 0
+
+
+def test_dropping_says_what_is_left() -> None:
+    transform = RandDropSequencesd().set_random_state(seed=1)
+    item = {"image": torch.ones(4, 2, 2, 2), "available": torch.tensor(flags(T1CE_FLAIR))}
+
+    for _ in range(10):
+        dropped = transform(item)
+        present = dropped["image"].flatten(1).any(dim=1)
+        assert torch.equal(present & item["available"], dropped["available"])
+        assert dropped["available"].any()
+
+
+def test_pairs_are_added_and_repeat_with_the_seed() -> None:
+    item = {"image": torch.ones(4, 2, 2, 2), "available": torch.ones(4, dtype=torch.bool)}
+    first = [RandPairOfSubsetsd().set_random_state(seed=5)(item) for _ in range(2)]
+
+    assert torch.equal(first[0]["more"], first[1]["more"])
+    assert torch.equal(first[0]["fewer"] | first[0]["more"], first[0]["more"])
+    assert first[0]["image"] is item["image"]
+
+
+def test_an_unknown_sampler_is_named_with_its_rivals() -> None:
+    with pytest.raises(OptionError, match="'pairs'; it must be one of released, uniform"):
+        RandPairOfSubsetsd("pairs")

@@ -1,0 +1,132 @@
+"""Files become stacked sequences with explicit availability; label maps become regions in either convention."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from brats_mm.data.transforms import (
+    CANDIDATES,
+    CropCandidatesd,
+    LabelsToRegionsd,
+    LoadSequencesd,
+    has_signal,
+    region_masks,
+)
+from brats_mm.errors import CaseError, GridError, VolumeError
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def _save(path: Path, value: float, shape: tuple[int, ...] = (4, 5, 6), affine: np.ndarray = LPS) -> str:
+    nib.save(nib.Nifti1Image(np.full(shape, value, np.float32), affine), path)
+    return str(path)
+
+
+def test_each_sequence_lands_in_its_channel_and_gaps_are_said(tmp_path: Path) -> None:
+    files = {"flair": _save(tmp_path / "f.nii.gz", 4.0), "t1ce": _save(tmp_path / "c.nii.gz", 2.0)}
+    loaded = LoadSequencesd()({"name": "x", "image": files, "label": _save(tmp_path / "s.nii.gz", 1.0)})
+
+    assert loaded["image"].shape == (4, 4, 5, 6)
+    assert [float(channel.max()) for channel in loaded["image"]] == [0, 2, 0, 4]
+    assert loaded["available"].tolist() == [False, True, False, True]
+    assert loaded["label"].shape == (1, 4, 5, 6)
+    assert np.array_equal(loaded["image"].affine.numpy(), LPS)
+
+
+def test_an_all_zero_sequence_that_is_there_stays_available(tmp_path: Path) -> None:
+    """Availability comes from the list, never from voxels."""
+    loaded = LoadSequencesd()({"image": {"t1": _save(tmp_path / "a.nii.gz", 0.0)}})
+
+    assert loaded["available"].tolist() == [True, False, False, False]
+
+
+def test_one_modality_gives_one_channel(tmp_path: Path) -> None:
+    files = {"flair": _save(tmp_path / "f.nii.gz", 4.0), "t1ce": _save(tmp_path / "c.nii.gz", 2.0)}
+    loaded = LoadSequencesd(["flair"])({"image": files})
+
+    assert loaded["image"].shape == (1, 4, 5, 6)
+    assert float(loaded["image"].min()) == 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "shift"), [((4, 5, 7), 0.0), ((4, 5, 6), 1.0)], ids=["other shape", "shifted by a millimetre"]
+)
+def test_files_on_different_grids_are_refused_by_name(tmp_path: Path, shape: tuple[int, ...], shift: float) -> None:
+    affine = LPS.copy()
+    affine[0, 3] = shift
+    files = {"t1": _save(tmp_path / "a.nii.gz", 1), "t2": _save(tmp_path / "b.nii.gz", 1, shape, affine)}
+    with pytest.raises(GridError, match=r"b\.nii\.gz and .*a\.nii\.gz do not lie on one grid"):
+        LoadSequencesd()({"image": files})
+
+
+def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
+    load = LoadSequencesd()
+    with pytest.raises(VolumeError, match=r"absent\.nii\.gz does not exist"):
+        load({"image": {"t1": str(tmp_path / "absent.nii.gz")}})
+    with pytest.raises(VolumeError, match="are not numbers"):
+        load({"image": {"t1": _save(tmp_path / "nan.nii.gz", float("nan"))}})
+    with pytest.raises(VolumeError, match="one three-dimensional volume"):
+        load({"image": {"t1": _save(tmp_path / "four.nii.gz", 1, (4, 5, 6, 2))}})
+
+
+def test_a_case_without_the_wanted_sequence_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="case x has none of t2"):
+        LoadSequencesd(["t2"])({"name": "x", "image": {"t1": _save(tmp_path / "a.nii.gz", 1)}})
+
+
+def _labels(*values: int) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(1, 1, -1)
+
+
+@pytest.mark.parametrize("enhancing", [3, 4])
+def test_either_convention_gives_the_same_regions(enhancing: int) -> None:
+    """Background, necrosis, oedema, enhancing: WT 0111, TC 0101, ET 0001."""
+    masks = region_masks(_labels(0, 1, 2, enhancing))
+
+    assert masks.flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
+    assert masks.dtype == torch.uint8
+
+
+def test_a_map_without_enhancing_tumour_has_an_empty_region() -> None:
+    assert region_masks(_labels(0, 1, 2)).flatten(1).tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
+
+
+def test_values_of_no_convention_are_refused() -> None:
+    with pytest.raises(VolumeError, match=r"label map of x has the values \[3\]; brats2021 knows 0, 1, 2 and 4"):
+        region_masks(_labels(0, 3, 4), name="x")
+    with pytest.raises(VolumeError, match=r"has the values \[4\]; brats2023"):
+        region_masks(_labels(0, 4), "brats2023")
+
+
+def test_the_item_may_name_its_convention() -> None:
+    item = {"name": "x", "label_convention": "brats2021", "label": MetaTensor(_labels(0, 1, 2, 4)[None])}
+
+    masks = LabelsToRegionsd()(item)["label"]
+
+    assert masks.shape == (3, 1, 1, 4)
+    assert masks[2].flatten().tolist() == [0, 0, 0, 1]
+
+
+def test_crop_candidates_are_brain_tumour_and_enhancing_voxels() -> None:
+    image, label = torch.zeros(2, 2, 2, 2), torch.zeros(3, 2, 2, 2)
+    image[1, 0, 0, 1] = -1
+    label[0, 1, 0, 0] = 1
+
+    brain, whole, enhancing = CropCandidatesd()({"image": image, "label": label})["centres"]
+
+    assert (brain.tolist(), whole.tolist(), enhancing.tolist()) == ([1], [4], [])
+
+
+def test_crop_candidates_are_thinned_evenly() -> None:
+    brain = CropCandidatesd()({"image": torch.ones(1, 20, 20, 20), "label": torch.zeros(3, 20, 20, 20)})["centres"][0]
+
+    assert len(brain) == CANDIDATES
+    assert (int(brain[0]), int(brain[-1])) == (0, 7999)
+
+
+def test_negative_values_are_signal() -> None:
+    assert has_signal(torch.tensor([-1.0, 0.0, 2.0]).reshape(1, 1, 1, 3)).flatten().tolist() == [True, False, True]

@@ -1,0 +1,119 @@
+"""Batches reach the network with their availability, and a step changes weights in either precision."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
+
+from brats_mm.errors import OptionError
+from brats_mm.losses.mofe import PaperMoFeLoss
+from brats_mm.training.iteration import ExpertBatch, MixtureBatch, PairBatch, TrainingStep
+
+
+class Toy(nn.Module):
+    """One convolution over all channels; notes what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(4, 3, kernel_size=1)
+        self.seen: Tensor | None = None
+        self.dtype: torch.dtype | None = None
+
+    def forward(self, image: Tensor, available: Tensor) -> Tensor:
+        self.seen = available
+        logits = self.conv(image)
+        self.dtype = logits.dtype
+        return logits
+
+
+def _batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.randn(2, 4, 4, 4, 4, generator=generator),
+        "label": (torch.rand(2, 3, 4, 4, 4, generator=generator) > 0.5).to(torch.uint8),
+        "available": torch.ones(2, 4, dtype=torch.bool),
+        "more": torch.tensor([[True, True, False, True], [True, True, True, True]]),
+        "fewer": torch.tensor([[False, True, False, False], [True, False, False, True]]),
+    }
+
+
+class Engine(SimpleNamespace):
+    """Stands in for MONAI's trainer: what a step asks of it, and the events it was told of."""
+
+    def fire_event(self, event: Any) -> None:
+        self.events.append(event.name)
+
+
+def _engine(network: nn.Module) -> Engine:
+    return Engine(
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        loss_function=PaperMoFeLoss(),
+        inferer=SimpleInferer(),
+        prepare_batch=PairBatch(),
+        non_blocking=False,
+        state=SimpleNamespace(device=torch.device("cpu"), output=None),
+        events=[],
+    )
+
+
+def test_an_expert_gets_image_and_target_alone() -> None:
+    image, label, args, kwargs = ExpertBatch()(_batch(), "cpu")
+
+    assert (args, kwargs) == ((), {})
+    assert label.dtype == torch.float32
+    assert image.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_mixture_is_told_what_is_available() -> None:
+    batch = _batch()
+    _, _, args, _ = MixtureBatch()(batch, "cpu")
+
+    assert torch.equal(args[0], batch["available"])
+
+
+def test_pairs_are_stacked_more_first_with_exact_zeros_where_dropped() -> None:
+    batch = _batch()
+    image, label, (available,), _ = PairBatch()(batch, "cpu")
+
+    assert image.shape == (4, 4, 4, 4, 4)
+    assert torch.equal(available, torch.cat([batch["more"], batch["fewer"]]))
+    assert torch.equal(image.flatten(2).any(dim=2), available)
+    assert torch.equal(image[2, 1], batch["image"][0, 1])
+    assert torch.equal(label[:2], label[2:])
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    engine = _engine(network)
+
+    output = TrainingStep(precision=precision)(engine, _batch())
+
+    assert network.dtype == dtype
+    assert network.seen is not None
+    assert network.seen.shape == (4, 4)
+    assert output["loss"].dtype == torch.float32
+    assert not torch.equal(network.conv.weight, before)
+    assert engine.events == ["FORWARD_COMPLETED", "LOSS_COMPLETED", "BACKWARD_COMPLETED", "MODEL_COMPLETED"]
+
+
+def test_gradients_are_clipped() -> None:
+    torch.manual_seed(0)
+    network = Toy()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+
+    TrainingStep(clip_norm=1e-3)(_engine(network), _batch())
+
+    moved = torch.cat([(new.detach() - old).flatten() for new, old in zip(network.parameters(), before, strict=True)])
+    assert float(moved.norm()) <= 0.1 * 1e-3 * 1.01
+
+
+def test_an_unknown_precision_is_named_with_its_rivals() -> None:
+    with pytest.raises(OptionError, match="'float16'; it must be one of float32, bfloat16"):
+        TrainingStep(precision="float16")

@@ -1,0 +1,74 @@
+"""A mixture finds its experts by name, and says how to make those that it lacks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.errors import BundleError
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.gating import UniformGate
+from brats_mm.training.warm_start import on_device, with_experts
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+def _mixture() -> DMoME:
+    return DMoME({name: UNetExpert([2, 2]) for name in MODALITIES}, UniformGate(modalities=4, outputs=3))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Checkpoints of four experts, all different."""
+    for number, name in enumerate(MODALITIES):
+        torch.manual_seed(number)
+        torch.save(UNetExpert([2, 2]).state_dict(), tmp_path / f"expert_{name}.pt")
+    return tmp_path
+
+
+def test_each_expert_starts_from_its_own_checkpoint(folder: Path) -> None:
+    mixture = with_experts(_mixture(), folder)
+
+    for name in MODALITIES:
+        saved = torch.load(folder / f"expert_{name}.pt", weights_only=True)
+        loaded = mixture.get_submodule(f"experts.{name}").state_dict()
+        assert all(torch.equal(loaded[key], saved[key]) for key in saved)
+
+
+def test_without_a_folder_the_weights_stay(folder: Path) -> None:
+    mixture = _mixture()
+    before = {key: value.clone() for key, value in mixture.state_dict().items()}
+
+    assert with_experts(mixture, None) is mixture
+    assert all(torch.equal(value, before[key]) for key, value in mixture.state_dict().items())
+
+
+def test_absent_experts_are_all_named_with_the_command_that_trains_them(folder: Path) -> None:
+    (folder / "expert_t1.pt").unlink()
+    (folder / "expert_t2.pt").unlink()
+    with pytest.raises(
+        BundleError, match=r"lacks expert_t1\.pt, expert_t2\.pt\. .*pretrain_expert\.json --modality t1"
+    ):
+        with_experts(_mixture(), folder)
+
+
+def test_an_expert_of_another_size_is_refused_with_the_remedy(folder: Path) -> None:
+    torch.save(UNetExpert([4, 4]).state_dict(), folder / "expert_flair.pt")
+    with pytest.raises(
+        BundleError, match=r"expert_flair\.pt does not hold weights of this bundle's FLAIR expert .*--modality flair"
+    ):
+        with_experts(_mixture(), folder)
+
+
+def test_a_damaged_file_is_refused(folder: Path) -> None:
+    (folder / "expert_t1ce.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(BundleError, match="T1ce expert"):
+        with_experts(_mixture(), folder)
+
+
+def test_kernels_are_laid_out_channels_last() -> None:
+    network = on_device(nn.Conv3d(4, 4, kernel_size=3), "cpu")
+
+    assert next(network.parameters()).is_contiguous(memory_format=torch.channels_last_3d)
