@@ -14,7 +14,7 @@ Item = dict[str, Any]
 
 SUFFIXES = (".nii.gz", ".nii")
 
-SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val")}
+SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val"), "testing": ("testing", "test")}
 """Names that lists give to their sections."""
 
 
@@ -120,13 +120,24 @@ def training_items(
     return usable
 
 
-def inference_items(dataset_dir: Path | str) -> list[Item]:
-    """What the bundle's inference walks over: each sub-folder of a folder is a case; which file is which is told later.
+def inference_items(
+    dataset_dir: Path | str, datalist: Path | str | None = None, *, section: str = "testing"
+) -> list[Item]:
+    """What the bundle's inference walks over.
+
+    Args:
+        dataset_dir: folder with one sub-folder a case; which file is which sequence is told when the case is read.
+        datalist: a list as for `training_items`, whose paths and names are looked up in `dataset_dir`; labels are not
+            needed. None takes every sub-folder.
+        section: the list's section: `training`, `validation` or `testing`.
 
     Raises:
-        CaseError: the folder is absent or has no sub-folder.
+        CaseError: the folder is absent or has no sub-folder, or the list cannot be used.
+        OptionError: there is no such section name.
     """
     root = Path(dataset_dir).expanduser()
+    if datalist is not None:
+        return [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
         message = f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case."

@@ -36,7 +36,8 @@ class ToModelGridd(MapTransform, InvertibleTransform):
         key: what `read` takes (a folder, or a mapping from sequence to file); replaced by the (m, h, w, d) image.
         read: from the key's value to a case, such as `usecases.segment.load_case`.
 
-    Adds `available`, (m,) booleans: the sequences that the case has.
+    Adds `available`, (m,) booleans: the sequences that the case has. An item's `name`, else the case's own, names the
+    output.
     """
 
     def __init__(self, key: str, read: Callable[[Any], Case]) -> None:
@@ -47,7 +48,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = self.read(data[self.key])
         model_input = prepare(case)
-        meta = {"filename_or_obj": f"{case.name}.nii.gz", "original_affine": case.grid.affine}
+        meta = {"filename_or_obj": f"{data.get('name', case.name)}.nii.gz", "original_affine": case.grid.affine}
         image = MetaTensor(model_input.image, affine=box_affine(model_input.placement), meta=meta)
         self.push_transform(image, extra_info={"placement": model_input.placement})
         return {**data, self.key: image, AVAILABLE: model_input.flags}

@@ -78,6 +78,18 @@ def test_the_command_line_segments_from_any_working_directory(
     assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["t1ce_only_seg.nii.gz", "whole_seg.nii.gz"]
 
 
+def test_a_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    entry = {"name": "renamed", "image": {"flair": "one/one-flair.nii.gz"}}
+    (tmp_path / "list.json").write_text(json.dumps({"testing": [entry]}))
+    workflow = _workflow(
+        tiny, dataset_dir=str(cases), datalist=str(tmp_path / "list.json"), output_dir=str(tmp_path / "out")
+    )
+    workflow.initialize()
+    workflow.run()
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["renamed_seg.nii.gz"]
+
+
 def test_the_window_is_a_multiple_of_what_the_metadata_promises() -> None:
     window = json.loads((CONFIGS / "inference.json").read_text())["window"]
     assert all(side % 64 == 0 for side in window)

@@ -114,7 +114,7 @@ def test_cases_without_the_needed_sequence_are_left_out(root: Path) -> None:
         ({"training": ["absent"]}, "training", CaseError, "names the case absent"),
         ({"training": ["unlabelled"]}, "training", CaseError, "have no label map: unlabelled"),
         ({"training": ["Brats18_2"]}, "validation", CaseError, "has no section validation; it has training"),
-        ({"training": ["Brats18_2"]}, "test", OptionError, "'test'; it must be one of training, validation"),
+        ({"training": ["Brats18_2"]}, "tests", OptionError, "'tests'; it must be one of training, validation, testing"),
         ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
     ],
 )
@@ -141,3 +141,13 @@ def test_inference_walks_over_sub_folders(root: Path) -> None:
     assert [item["name"] for item in inference_items(root)] == ["BraTS-GLI-00001-000", "Brats18_2", "unlabelled"]
     with pytest.raises(CaseError, match="has no case folders"):
         inference_items(root / "unlabelled")
+
+
+def test_inference_may_walk_over_a_list_without_labels(root: Path) -> None:
+    content = {"testing": ["unlabelled", {"name": "b", "image": {"t2": "x/t2.nii.gz"}}]}
+    (root / "list.json").write_text(json.dumps(content))
+
+    items = inference_items(root, root / "list.json")
+
+    assert [item["name"] for item in items] == ["unlabelled", "b"]
+    assert items[1]["image"] == {"t2": str(root / "x/t2.nii.gz")}
