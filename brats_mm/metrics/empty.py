@@ -7,7 +7,6 @@ result.
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Bool
 
 from brats_mm.domain.regions import Mask, Region
 
@@ -59,8 +58,3 @@ def small_enhancing_becomes_necrosis(
     if int(masks[Region.ET].sum()) >= minimum_voxels:
         return masks
     return {**masks, Region.ET: np.zeros_like(masks[Region.ET])}
-
-
-def is_empty(mask: Bool[np.ndarray, "h w d"]) -> bool:
-    """Whether no voxel is set."""
-    return not bool(mask.any())

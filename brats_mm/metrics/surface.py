@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import binary_erosion, find_objects
 from scipy.spatial import cKDTree
 
-from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy, is_empty
+from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
 
 PERCENTILE = 95.0
 
@@ -31,11 +31,19 @@ def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, flo
     return np.asarray(index * np.asarray(spacing_mm, np.float64))
 
 
-def hd95_of_points(first: Points, second: Points) -> float:
-    """The larger of the two directed 95th percentiles, in millimetres; neither may be empty."""
-    there = _nearest(first, second)
-    back = _nearest(second, first)
-    return max(float(np.percentile(there, PERCENTILE)), float(np.percentile(back, PERCENTILE)))
+def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) -> float:
+    """HD95 of two surfaces, in millimetres; NaN where the policy leaves the case out.
+
+    `max(P95 over p of min over r |p - r|, P95 over r of min over p |p - r|)`
+    """
+    if len(reference) == 0:
+        if policy is EmptyPolicy.SKIP:
+            return math.nan
+        return 0.0 if len(predicted) == 0 else PENALTY_MM
+    if len(predicted) == 0:
+        return PENALTY_MM
+    directed = (_nearest(predicted, reference), _nearest(reference, predicted))
+    return max(float(np.percentile(distances, PERCENTILE)) for distances in directed)
 
 
 def hd95_mm(
@@ -45,13 +53,7 @@ def hd95_mm(
     policy: EmptyPolicy,
 ) -> float:
     """HD95 of two masks on one grid, in millimetres; NaN where the policy leaves the case out."""
-    if is_empty(reference):
-        if policy is EmptyPolicy.SKIP:
-            return math.nan
-        return 0.0 if is_empty(predicted) else PENALTY_MM
-    if is_empty(predicted):
-        return PENALTY_MM
-    return hd95_of_points(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm))
+    return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
 
 
 def _nearest(points: Points, others: Points) -> npt.NDArray[np.float64]:

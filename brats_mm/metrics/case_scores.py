@@ -1,0 +1,104 @@
+"""All overlap and distance scores of one prediction against one reference, under both rules for enhancing tumour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from brats_mm.domain.regions import REGIONS, Mask, Region
+from brats_mm.metrics.empty import EmptyPolicy, small_enhancing_becomes_necrosis
+from brats_mm.metrics.lesions import Lesion, lesion_score, reference_lesions
+from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.surface import Points, hd95_of_surfaces, surface_points
+
+
+class Rule(str, Enum):
+    """What is done to a prediction before it is scored; papers differ."""
+
+    RAW = "raw"
+    """Nothing, as in SimMLM."""
+
+    ET500 = "et500"
+    """Enhancing tumour of fewer than 500 voxels becomes necrosis, as in DeMoSeg."""
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """Scores of one region. NaN where the policy leaves the case out, or a ratio has no denominator.
+
+    Attributes:
+        dice, sensitivity, precision: of voxels, in [0, 1].
+        hd95_mm: 95th percentile Hausdorff distance.
+        lesion_dice: lesion-wise Dice of BraTS 2023, in [0, 1].
+        lesions_found, lesions_missed, lesions_false: lesions of more than 50 mm3, and made-up components.
+        predicted_voxels, reference_voxels: sizes, from which another empty-region policy can be worked out.
+    """
+
+    dice: float
+    hd95_mm: float
+    sensitivity: float
+    precision: float
+    lesion_dice: float
+    lesions_found: int
+    lesions_missed: int
+    lesions_false: int
+    predicted_voxels: int
+    reference_voxels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A reference with what each comparison needs of it, worked out once a case.
+
+    Attributes:
+        masks: region -> mask; all scores are over these masks' box.
+        surfaces: region -> surface points in millimetres.
+        lesions: region -> lesions.
+        spacing_mm: of the voxels.
+    """
+
+    masks: Mapping[Region, Mask]
+    surfaces: Mapping[Region, Points]
+    lesions: Mapping[Region, tuple[Lesion, ...]]
+    spacing_mm: tuple[float, float, float]
+
+
+def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, float]) -> Reference:
+    """Prepare a reference from its region masks."""
+    return Reference(
+        masks,
+        {region: surface_points(masks[region], spacing_mm) for region in REGIONS},
+        {region: reference_lesions(masks[region], spacing_mm) for region in REGIONS},
+        spacing_mm,
+    )
+
+
+def score_regions(
+    masks: Mapping[Region, Mask], reference: Reference, policy: EmptyPolicy
+) -> dict[Rule, dict[Region, RegionScores]]:
+    """Score the three regions raw and with the ET rule; the rule changes ET only, so the others are scored once."""
+    raw = {region: _score(masks[region], region, reference, policy) for region in REGIONS}
+    after = small_enhancing_becomes_necrosis(dict(masks))
+    if np.shares_memory(after[Region.ET], masks[Region.ET]):
+        return {Rule.RAW: raw, Rule.ET500: raw}
+    ruled = {**raw, Region.ET: _score(after[Region.ET], Region.ET, reference, policy)}
+    return {Rule.RAW: raw, Rule.ET500: ruled}
+
+
+def _score(mask: Mask, region: Region, reference: Reference, policy: EmptyPolicy) -> RegionScores:
+    counts = count(mask, reference.masks[region])
+    voxels = overlap(counts, policy)
+    lesions = lesion_score(mask, reference.lesions[region], policy)
+    return RegionScores(
+        dice=voxels.dice,
+        hd95_mm=hd95_of_surfaces(surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy),
+        sensitivity=voxels.sensitivity,
+        precision=voxels.precision,
+        lesion_dice=lesions.dice,
+        lesions_found=lesions.found,
+        lesions_missed=lesions.missed,
+        lesions_false=lesions.false,
+        predicted_voxels=counts.predicted,
+        reference_voxels=counts.reference,
+    )
