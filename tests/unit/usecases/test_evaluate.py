@@ -1,0 +1,234 @@
+"""Evaluation of made cases: what is written, that it is right where the answer is known, and that both ways agree."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered, subset_name
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.errors import CaseError, GridError, OutputError, VolumeError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.evaluation_tables import read_case_rows, read_summary
+from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
+from brats_mm.usecases.evaluate import EvaluationSettings, SetPredictor, evaluate, separate_passes, shared_passes
+from brats_mm.usecases.labelled_cases import labelled_cases
+from tests.networks import tiny_mixture
+
+SIDE = 24
+MODEL = ModelIdentity("tiny", "0", "0" * 64, 1)
+QUICK = EvaluationSettings(plots=False)
+FEW = EvaluationSettings(plots=False, subsets=(*SUBSETS[:2], SUBSETS[-5], SUBSETS[-1]))
+
+
+def distance(centre: tuple[float, float, float]) -> np.ndarray:
+    place = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1)
+    return np.linalg.norm(place - np.array(centre), axis=-1)
+
+
+def labels_of(enhancing: int) -> np.ndarray:
+    """Oedema, core and an enhancing ball of about 900 voxels."""
+    ball = distance((12, 12, 13))
+    labels = np.zeros((SIDE,) * 3, np.uint8)
+    labels[ball < 8] = 2
+    labels[ball < 7] = 1
+    if enhancing:
+        labels[ball < 6] = enhancing
+    return labels
+
+
+def write_case(
+    root: Path, name: str, *, enhancing: int = 4, sequences: Iterable[Modality] = MODALITIES, label: bool = True
+) -> None:
+    rng = np.random.default_rng(len(name) + enhancing)
+    folder = root / name
+    folder.mkdir(parents=True)
+    brain = distance((12, 12, 12)) < 11
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    for modality in sequences:
+        image = np.where(brain, 100 + 20 * rng.random(brain.shape), 0).astype(np.float32)
+        nib.save(nib.Nifti1Image(image, affine), folder / f"{name}_{modality.value}.nii.gz")
+    if label:
+        nib.save(nib.Nifti1Image(labels_of(enhancing), affine), folder / f"{name}_seg.nii.gz")
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    root = tmp_path / "cases"
+    write_case(root, "a")
+    write_case(root, "b", enhancing=3)
+    return root
+
+
+def knowing(blurred_without: Modality | None = None) -> SetPredictor:
+    """Predicts the truth, surely; says nothing of enhancing tumour when the named sequence is missing."""
+
+    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
+        labels = labels_of(3)
+        masks = {Region.WT: labels > 0, Region.TC: (labels == 1) | (labels == 3), Region.ET: labels == 3}
+        for subset in subsets:
+            blind = blurred_without is not None and blurred_without not in subset
+            truth = {region: masks[region].astype(np.float32) for region in REGIONS}
+            if blind:
+                truth[Region.ET] = np.zeros_like(truth[Region.ET])
+            share = {m: dict.fromkeys(REGIONS, 1 / len(subset) if m in subset else 0.0) for m in MODALITIES}
+            own = replace(case, volumes={modality: case.volumes[modality] for modality in ordered(subset)})
+            yield Prediction(own, truth, Importance(share), MODEL, Run("cpu", "fake", (64, 64, 64), 1, {}))
+
+    return SetPredictor("fake", MODEL, predict)
+
+
+def tiny_predictor() -> Predictor:
+    return Predictor(tiny_mixture().eval(), MODEL, torch.device("cpu"), WindowSettings(window=(64, 64, 64)))
+
+
+def test_a_perfect_prediction_scores_perfectly_everywhere(cases, tmp_path):
+    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
+    rows = list(read_case_rows(tmp_path / "out"))
+    assert len(rows) == 2 * 15 * 3 * 2, "cases, sets, regions, rules"
+    assert {(row.dice, row.hd95_mm, row.sensitivity, row.precision, row.lesion_dice) for row in rows} == {
+        (1, 0, 1, 1, 1)
+    }
+    assert {(row.ece, row.sce) for row in rows} == {(0, 0)}
+    assert found.summary["counterintuitive"]["raw"]["et"]["rate"] == 0
+    wt = found.summary["means"]["raw"]["all_sets"]["wt"]
+    assert wt["error_auroc"] is None, "without errors there is no ranking of errors"
+
+
+def test_a_sequence_that_decides_enhancing_tumour_shows_in_the_means(cases, tmp_path):
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
+    means = found.summary["means"]["raw"]
+    assert (means["with_t1ce"]["et"]["dice"], means["without_t1ce"]["et"]["dice"]) == (1, 0)
+    assert (means["with_t1ce"]["et"]["sets"], means["without_t1ce"]["et"]["sets"]) == (8, 7)
+    assert means["all_sets"]["et"]["dice"] == pytest.approx(8 / 15)
+    assert means["without_t1ce"]["et"]["hd95_mm"] == pytest.approx(PENALTY_MM)
+    assert means["single_sequences"]["et"]["dice"] == 0.25
+    assert means["full_set"]["tc"]["dice"] == 1
+
+
+def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
+    predictor = tiny_predictor()
+    for name, way in (("shared", shared_passes), ("separate", separate_passes)):
+        evaluate(labelled_cases(cases, names=["a"]), tmp_path / name, way(predictor), FEW)
+    shared, separate = (list(read_case_rows(tmp_path / name)) for name in ("shared", "separate"))
+    assert len(shared) == len(separate) == 4 * 3 * 2
+    for one, other in zip(shared, separate, strict=True):
+        for name, value in vars(one).items():
+            plain = getattr(other, name)
+            same = pytest.approx(plain, rel=1e-3, abs=1e-4, nan_ok=True) if isinstance(value, float) else plain
+            assert value == same, (one.subset, one.region, name)
+    weights = [
+        [
+            float(row["weight"])
+            for row in csv.DictReader((tmp_path / name / "gate_weights.csv").read_text().splitlines())
+        ]
+        for name in ("shared", "separate")
+    ]
+    assert weights[0] == pytest.approx(weights[1], abs=1e-5)
+
+
+def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in found.files}
+    assert {"cases.csv", "summary.json", "summary.md", "dice_by_set.png", "reliability.png"} < {
+        path.name for path in found.files
+    }
+    summary = read_summary(tmp_path / "out")
+    assert summary["empty_policy"]["name"] == "brats"
+    assert {"ece", "sce", "counterintuitive", "et500", "brain_box"} < set(summary["definitions"])
+    assert summary["gate_weights"]["t1+t2"]["t1"]["wt"] == 0.5
+    page = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
+    assert page.index("| T2 |") < page.index("| T1ce |") < page.index("| T1, T1ce, T2, FLAIR |")
+    assert "published; SimMLM supplement" in page
+    assert "63.22 | 78.54 | 87.21" in page
+
+
+def test_missing_scores_are_empty_cells_and_null(tmp_path):
+    write_case(tmp_path / "cases", "plain", enhancing=0)
+    settings = replace(FEW, policy=EmptyPolicy.SKIP)
+    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), settings)
+    et = [row for row in read_case_rows(tmp_path / "out") if row.region == "et"]
+    assert all(math.isnan(row.dice) for row in et)
+    assert all(row.predicted_voxels > 0 and row.reference_voxels == 0 for row in et)
+    json.loads((tmp_path / "out" / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert read_summary(tmp_path / "out")["means"]["raw"]["all_sets"]["et"]["dice"] is None
+
+
+def test_a_case_is_tried_with_the_sets_it_has(tmp_path):
+    write_case(tmp_path / "cases", "two", sequences=(Modality.T1CE, Modality.FLAIR))
+    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), QUICK)
+    assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"t1ce", "flair", "t1ce+flair"}
+
+
+def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(cases, tmp_path):
+    wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE + 1), np.uint8), np.eye(4))
+    nib.save(wrong, cases / "a" / "a_seg.nii.gz")
+    heard: list[tuple[int, int, str]] = []
+    told = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
+    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=told)
+    assert (found.summary["cases"], list(found.summary["failed"])) == (1, ["a"])
+    assert "does not lie on the grid" in (tmp_path / "out" / "summary.md").read_text()
+    assert heard == [(1, 2, "a"), (2, 2, "b")]
+    (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(CaseError, match="None of the 2 cases could be evaluated"):
+        evaluate(labelled_cases(cases), tmp_path / "none", knowing(), QUICK)
+
+
+def test_an_evaluation_is_not_replaced_unasked(cases, tmp_path):
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    with pytest.raises(OutputError, match="holds an evaluation already"):
+        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, overwrite=True))
+
+
+def test_cases_come_from_folders_names_or_lists(cases, tmp_path):
+    write_case(cases, "unlabelled", label=False)
+    assert [case.files.name for case in labelled_cases(cases)] == ["a", "b"]
+    assert [case.files.name for case in labelled_cases(cases, names=["b"])] == ["b"]
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"training": ["a"], "validation": ["b"]}))
+    assert [case.files.name for case in labelled_cases(cases, datalist=datalist)] == ["b"]
+    with pytest.raises(CaseError, match="has no labelled case unlabelled"):
+        labelled_cases(cases, names=["unlabelled"])
+
+
+def test_folders_without_labels_are_refused(tmp_path):
+    write_case(tmp_path / "cases", "a", label=False)
+    with pytest.raises(CaseError, match="has a label map"):
+        labelled_cases(tmp_path / "cases")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [((0, 3, 4), "holds both 3 and 4"), ((0, 1, 7), "holds 7; labels are 0 to 4")]
+)
+def test_label_values_that_cannot_be_told_are_refused(cases, values, message):
+    from brats_mm.io.case import read_case
+    from brats_mm.io.reference_labels import read_reference
+
+    labelled = labelled_cases(cases)[0]
+    grid = read_case(labelled.files).grid
+    labels = np.resize(np.array(values, np.uint8), grid.shape)
+    nib.save(nib.Nifti1Image(labels, grid.affine), labelled.label)
+    with pytest.raises(VolumeError, match=message):
+        read_reference(labelled.label, grid)
+    nib.save(nib.Nifti1Image(labels, 2 * np.eye(4)), labelled.label)
+    with pytest.raises(GridError, match="does not lie on the grid"):
+        read_reference(labelled.label, grid)
+
+
+def test_every_set_has_its_row_in_order(cases, tmp_path):
+    evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(), QUICK)
+    subsets = list(dict.fromkeys(row.subset for row in read_case_rows(tmp_path / "out")))
+    assert subsets == [subset_name(subset) for subset in SUBSETS]
+    assert subsets[-1] == subset_name(ALL_AVAILABLE)
