@@ -12,8 +12,9 @@ import numpy as np
 from brats_mm.data.phantom_anatomy import Anatomy, build_anatomy, coarse_axes, smooth_noise
 from brats_mm.data.phantom_sampling import BrainVoxels, brain_voxels
 from brats_mm.data.phantom_tumour import Tumour, grow_tumour
+from brats_mm.domain.label_map import Labels
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import Compartment, LabelConvention, Labels
+from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import OptionError
 

@@ -11,8 +11,9 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform, Transform
 from torch import Tensor
 
+from brats_mm.domain.label_map import convention_of, regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.regions import REGIONS, LabelConvention, Region, convention_of, regions_from_labels
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.errors import CaseError, GridError, VolumeError
 
 CHANNELS = tuple(modality.value for modality in MODALITIES)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
+from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import REGIONS, LabelConvention, Labels, Mask, Region, labels_from_regions
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Array
 
 NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."

@@ -1,4 +1,4 @@
-"""Tumour regions (what the network predicts) and compartments (what a label map stores), and the way between them.
+"""Tumour regions (what the network predicts) and compartments (what a label map stores), their names and codes.
 
 Regions nest: the whole tumour holds the core, the core holds the enhancing tumour. Compartments do not overlap:
 whole tumour = necrosis + oedema + enhancing, core = necrosis + enhancing.
@@ -6,12 +6,6 @@ whole tumour = necrosis + oedema + enhancing, core = necrosis + enhancing.
 
 from dataclasses import dataclass
 from enum import Enum
-
-import numpy as np
-import numpy.typing as npt
-
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint8]
 
 
 class Region(str, Enum):
@@ -90,31 +84,3 @@ SEGMENT_STYLES: dict[Compartment, SegmentStyle] = {
         "Enhancing tumour", (242, 190, 44), _ABNORMAL, Code("NCIt", "C113842", "Enhancing Lesion")
     ),
 }
-
-
-def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> Labels:
-    """Merge region masks into one label map, inner regions over outer ones (SimMLM's export rule).
-
-    A core voxel outside the predicted whole tumour keeps its core label, so the whole tumour of the label map is the
-    union of the three masks.
-    """
-    labels = np.zeros(wt.shape, np.uint8)
-    labels[wt] = convention.value_of(Compartment.OEDEMA)
-    labels[tc] = convention.value_of(Compartment.NECROSIS)
-    labels[et] = convention.value_of(Compartment.ENHANCING)
-    return labels
-
-
-def regions_from_labels(labels: npt.NDArray[np.integer], convention: LabelConvention) -> dict[Region, Mask]:
-    """Region masks of a label map. Values that the convention does not name count as background."""
-    necrosis, oedema, enhancing = (labels == convention.value_of(part) for part in Compartment)
-    core = necrosis | enhancing
-    return {Region.WT: core | oedema, Region.TC: core, Region.ET: enhancing}
-
-
-def convention_of(labels: npt.NDArray[np.integer]) -> LabelConvention | None:
-    """The convention that a label map's values speak for; None when it has no enhancing tumour to tell by."""
-    values = set(np.unique(labels).tolist())
-    if 4 in values:
-        return LabelConvention.BRATS2021
-    return LabelConvention.BRATS2023 if 3 in values else None

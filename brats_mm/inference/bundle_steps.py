@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags
 from brats_mm.domain.case import Case
+from brats_mm.domain.label_map import labels_from_regions
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.prediction import THRESHOLD
-from brats_mm.domain.regions import REGIONS, LabelConvention, labels_from_regions
+from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
 from brats_mm.inference.engine import WindowSettings, run_windows

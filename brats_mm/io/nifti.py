@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
-from brats_mm.domain.regions import Labels
+from brats_mm.domain.label_map import Labels
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 from brats_mm.io.itk_image import READERS, read_itk

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.regions import Mask
+from brats_mm.domain.label_map import Mask
 from brats_mm.domain.volume import Grid
 
 _MARGIN_MM = 6.0

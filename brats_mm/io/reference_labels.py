@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from brats_mm.domain.regions import LabelConvention, Mask, Region, convention_of, regions_from_labels
+from brats_mm.domain.label_map import Mask, convention_of, regions_from_labels
+from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import GridError, VolumeError
 

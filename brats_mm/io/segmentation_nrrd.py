@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, Labels, SegmentStyle
+from brats_mm.domain.label_map import Labels
+from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, SegmentStyle
 from brats_mm.domain.volume import Grid
 from brats_mm.io.output_folder import output_errors
 

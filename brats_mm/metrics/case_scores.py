@@ -6,7 +6,8 @@ from enum import Enum
 
 import numpy as np
 
-from brats_mm.domain.regions import REGIONS, Mask, Region
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.metrics.empty import EmptyPolicy, small_enhancing_becomes_necrosis
 from brats_mm.metrics.lesions import Lesion, lesion_score, reference_lesions
 from brats_mm.metrics.overlap import count, overlap

@@ -8,7 +8,8 @@ from enum import Enum
 
 import numpy as np
 
-from brats_mm.domain.regions import Mask, Region
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.regions import Region
 
 SMALL_ENHANCING_VOXELS = 500
 """DeMoSeg and the RFNet lineage: fewer voxels of enhancing tumour than this become necrosis before scoring."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jaxtyping import Bool
 from scipy.ndimage import binary_dilation, find_objects, generate_binary_structure, label
 
-from brats_mm.domain.regions import Mask
+from brats_mm.domain.label_map import Mask
 from brats_mm.metrics.empty import EmptyPolicy
 
 DILATION_VOXELS = 3

@@ -8,8 +8,9 @@ import numpy as np
 
 from brats_mm.data.phantom import make_phantom
 from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.label_map import Mask, regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.regions import REGIONS, LabelConvention, Mask, Region, regions_from_labels
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.inference.engine import Progress
 from brats_mm.io.nifti import write_labels, write_map
 from brats_mm.io.output_folder import OutputFolder

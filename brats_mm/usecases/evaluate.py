@@ -16,8 +16,9 @@ import numpy as np
 from brats_mm.domain.availability import SUBSETS, Availability, ordered, subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy
+from brats_mm.domain.label_map import Mask
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
-from brats_mm.domain.regions import REGIONS, Mask, Region
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import CaseError, InputError, OutputError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.inference.prepare import background_of

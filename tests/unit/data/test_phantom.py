@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from brats_mm.data.phantom import Phantom, make_phantom
+from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import LabelConvention, Region, regions_from_labels
+from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.errors import OptionError
 
 SMALL = (80, 84, 72)

@@ -17,7 +17,7 @@ def test_entropy_of_a_coin_and_of_certainty():
 
 
 def test_four_equal_compartments_have_the_largest_entropy():
-    """wt = 3/4, tc = 1/2, et = 1/4 make four quarters."""
+    """Wt = 3/4, tc = 1/2, et = 1/4 make four quarters."""
     wt, tc, et = (np.full((1, 1, 1), value, np.float32) for value in (0.75, 0.5, 0.25))
     np.testing.assert_allclose(compartment_entropy(wt, tc, et), MAX_COMPARTMENT_NATS, rtol=1e-6)
 

@@ -1,11 +1,13 @@
 """The sliding-window engine, with networks whose answers are known."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.volume import Grid
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.dmome import DMoME
@@ -39,7 +41,9 @@ def model_input(shape, available, seed=0):
     image = torch.randn(4, *shape, generator=torch.Generator().manual_seed(seed))
     image[~torch.tensor(flags(available))] = 0
     brain = torch.ones(shape, dtype=torch.bool)
-    return ModelInput(image, available, brain, Placement(None, (0, 1, 2), (False,) * 3, shape, ((0, 1),) * 3))
+    grid = Grid(shape, np.eye(4))
+    whole = tuple((0, size) for size in shape)
+    return ModelInput(image, available, brain, Placement(grid, (0, 1, 2), (False,) * 3, shape, whole))
 
 
 def run(given, settings, subsets=None, net=None, **options):

@@ -74,9 +74,11 @@ def test_the_box_is_the_brain():
 def test_thick_slices_are_resampled_and_restored_to_their_grid():
     """5 mm slices: the model sees 1 mm, the result lies on the input grid; a wide blob keeps its place and volume."""
     grid = Grid((40, 40, 12), np.diag([0.9, 0.9, 5.0, 1]))
-    x, y, z = np.meshgrid(*(np.arange(size) * step for size, step in zip(grid.shape, (0.9, 0.9, 5.0), strict=True)), indexing="ij")
+    x, y, z = np.meshgrid(
+        *(np.arange(size) * step for size, step in zip(grid.shape, (0.9, 0.9, 5.0), strict=True)), indexing="ij"
+    )
     blob = (((x - 18) ** 2 + (y - 18) ** 2 + (z - 27) ** 2) < 14**2).astype(np.float32)
-    made = prepare(case_of(Volume(blob * 90 + blob * (x + 1), grid)))
+    made = prepare(case_of(Volume((blob * (x + 91)).astype(np.float32), grid)))
     assert made.placement.model_shape == (36, 36, 60)
     back = restore(made.brain.float(), made.placement)
     assert back.shape == grid.shape

@@ -14,9 +14,10 @@ from scipy import ndimage
 from brats_mm.data.phantom import Phantom, make_phantom
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability
 from brats_mm.domain.case import Case
+from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
-from brats_mm.domain.regions import REGIONS, LabelConvention, Region, regions_from_labels
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OutputError
 from brats_mm.io.preview import HEIGHT_PX, WIDTH_PX, write_preview

@@ -43,9 +43,7 @@ def test_mix_is_the_weighted_sum_of_logits():
     torch.testing.assert_close(mix(contributions, weights), torch.full((1, 1, 2, 2, 2), 7.0))
 
 
-@given(
-    values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12), subset=st.sampled_from(SUBSETS)
-)
+@given(values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12), subset=st.sampled_from(SUBSETS))
 def test_weights_sum_to_one_over_what_is_there(values, subset):
     """Whatever the gate says: a sum of 1, exact zeros for the missing, nothing negative."""
     available = torch.tensor([flags(subset)])

@@ -102,7 +102,9 @@ def test_what_stands_in_a_missing_channel_changes_nothing(small, image, subset):
     available = torch.tensor([flags(subset)] * 2)
     spoilt = image.clone()
     spoilt[~available] = float("nan")
-    assert torch.equal(small(spoilt, available), small(image.masked_fill(~available[..., None, None, None], 0), available))
+    assert torch.equal(
+        small(spoilt, available), small(image.masked_fill(~available[..., None, None, None], 0), available)
+    )
 
 
 @pytest.mark.parametrize("subset", SUBSETS)

@@ -6,14 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brats_mm.domain.regions import (
-    Compartment,
-    LabelConvention,
-    Region,
-    convention_of,
-    labels_from_regions,
-    regions_from_labels,
-)
+from brats_mm.domain.label_map import convention_of, labels_from_regions, regions_from_labels
+from brats_mm.domain.regions import Compartment, LabelConvention, Region
 
 
 def test_inner_regions_overwrite_outer_ones():

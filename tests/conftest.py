@@ -1,0 +1,67 @@
+"""Fixtures that many tests share: tiny networks, made cases, and the real cases where there are any."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REAL_CASES = "BRATS_MM_REAL_CASES"
+
+
+@pytest.fixture(scope="session")
+def real_cases() -> Path:
+    """Folder of real BraTS-like cases, one sub-folder each; the test is skipped where there is none."""
+    named = os.environ.get(REAL_CASES)
+    if not named or not Path(named).is_dir():
+        pytest.skip(f"no real cases: set {REAL_CASES} to a folder with one sub-folder a case")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
+def made_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A case folder with four small sequences of one made head, BraTS 2023 names, LPS, 1 mm; not to be written to."""
+    import nibabel as nib
+
+    from brats_mm.data.phantom import make_phantom
+
+    phantom = make_phantom(3, (64, 72, 56))
+    folder = tmp_path_factory.mktemp("made") / "head"
+    folder.mkdir()
+    names = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
+    for modality, volume in phantom.images.items():
+        image = nib.Nifti1Image(np.rint(volume.data).astype(np.int16), volume.grid.affine)
+        image.set_sform(volume.grid.affine, 1)
+        image.set_qform(volume.grid.affine, 1)
+        nib.save(image, folder / f"BraTS-GLI-00000-000-{names[modality.value]}.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def head_folder(made_head: Path, tmp_path: Path) -> Path:
+    """A copy of the made head that a test may change."""
+    return Path(shutil.copytree(made_head, tmp_path / "head"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the shipped layout whose network is tiny and random: quick, and of no medical meaning."""
+    import json
+
+    import torch
+
+    from brats_mm.io.bundle import default_bundle, sha256_of
+    from tests.networks import tiny_mixture
+
+    root = tmp_path_factory.mktemp("bundles") / "tiny_segmentation"
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    metadata = (default_bundle() / "configs" / "metadata.json").read_text(encoding="utf-8")
+    (root / "configs" / "metadata.json").write_text(metadata, encoding="utf-8")
+    config = {"network_def": {"_target_": "tests.networks.tiny_mixture"}}
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
+    weights = root / "models" / "model.pt"
+    torch.save(tiny_mixture().state_dict(), weights)
+    (root / "models" / "SHA256SUMS").write_text(f"{sha256_of(weights)}  model.pt\n", encoding="utf-8")
+    return root

@@ -1,0 +1,16 @@
+"""Networks small enough for tests."""
+
+import torch
+from torch import nn
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import GatingNetwork
+
+
+def tiny_mixture() -> DMoME:
+    """Experts of one 1x1x1 convolution and the paper's gate, always with the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        experts = {modality.value: nn.Conv3d(1, 3, kernel_size=1) for modality in MODALITIES}
+        return DMoME(experts, GatingNetwork(modalities=len(MODALITIES), outputs=3))

@@ -1,0 +1,196 @@
+"""The command line: what it says, what it writes, how it exits."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.cli.main import main
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def quick(tiny_bundle):
+    return ("--bundle", tiny_bundle, "--device", "cpu", "--window", "64", "--no-preview")
+
+
+def test_segment_says_what_was_found_missing_and_ignored(capsys, head_folder, tmp_path, quick):
+    (head_folder / "BraTS-GLI-00000-000-t1n.nii.gz").unlink()
+    (head_folder / "notes.txt").write_text("hello")
+    code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", *quick)
+    assert code == 0
+    assert "found    T1ce" in out
+    assert "missing  T1" in out
+    assert "ignored  notes.txt" in out
+    assert "Segmented without T1." in err
+    assert "not for diagnosis" in out
+    assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
+
+
+def test_json_is_one_document_and_nothing_else(capsys, head_folder, tmp_path, quick):
+    code, out, _ = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--json", *quick)
+    assert code == 0
+    assert json.loads(out) == json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+def test_quiet_says_nothing(capsys, head_folder, tmp_path, quick):
+    code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--quiet", *quick)
+    assert (code, out, err) == (0, "", "")
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, head_folder, tmp_path, quick):
+    _, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", *quick)
+    assert "segmenting: 1 of" in err or "segmenting: 2 of" in err
+    assert "\r" not in err
+
+
+def faults(folder, tmp_path):
+    """Bad inputs: arguments, and a piece of the sentence that each must give."""
+    t1c, t2f = folder / "BraTS-GLI-00000-000-t1c.nii.gz", folder / "BraTS-GLI-00000-000-t2f.nii.gz"
+    image = nib.load(t1c)
+    data = np.asarray(image.dataobj)
+
+    def save(name, array, affine=None):
+        path = tmp_path / name
+        nib.save(nib.Nifti1Image(array, image.affine if affine is None else affine), path)
+        return path
+
+    def text(name, content):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    nan = data.astype(np.float32)
+    nan[30, 30, 30] = np.nan
+    singular = save("singular_t1c.nii", data)
+    raw = bytearray(singular.read_bytes())
+    raw[280:328] = bytes(48)  # the three rows of the sform
+    huge = bytearray(singular.read_bytes())
+    huge[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
+    moved = image.affine.copy()
+    moved[0, 3] += 20
+    return {
+        "missing file": (["--t1ce", tmp_path / "none.nii.gz"], "none.nii.gz"),
+        "not NIfTI": (["--t1ce", text("text.nii.gz", b"hello, I am no image")], "text.nii.gz"),
+        "truncated gzip": (["--t1ce", text("cut.nii.gz", t1c.read_bytes()[:20000])], "cut.nii.gz"),
+        "4-D": (["--t1ce", save("four.nii.gz", np.stack([data] * 4, axis=-1))], "four.nii.gz"),
+        "other shape": (["--t1ce", t1c, "--flair", save("crop.nii.gz", data[2:])], "grid"),
+        "other place": (["--t1ce", t1c, "--flair", save("moved.nii.gz", data + 1, moved)], "grid"),
+        "same file": (["--t1ce", t1c, "--flair", t1c], "was given as T1ce and as FLAIR"),
+        "NaN": (["--t1ce", save("nan.nii.gz", nan)], "NaN"),
+        "zeros": (["--t1ce", save("zero.nii.gz", np.zeros_like(data))], "zero"),
+        "constant": (["--t1ce", save("one.nii.gz", np.full_like(data, 7))], "one.nii.gz"),
+        "singular affine": (["--t1ce", text("singular.nii", bytes(raw))], "singular.nii"),
+        "absurd size": (["--t1ce", text("huge.nii", bytes(huge))], "huge.nii"),
+        "labels": (["--t1ce", save("labels.nii.gz", (data > 100).astype(np.uint8))], "label map"),
+        "two ways": ([folder, "--t1ce", t1c], "one or the other"),
+        "nothing": ([], "No input was given"),
+        "no folder": ([tmp_path / "nowhere"], "nowhere"),
+        "window": (["--t1ce", t1c, "--flair", t2f, "--window", "100"], "multiple of 32"),
+        "overlap": (["--t1ce", t1c, "--overlap", "1"], "from 0 to 0.9"),
+        "device": (["--t1ce", t1c, "--device", "tpu"], "must be auto, cpu, cuda"),
+    }
+
+
+FAULTS = [
+    "missing file",
+    "not NIfTI",
+    "truncated gzip",
+    "4-D",
+    "other shape",
+    "other place",
+    "same file",
+    "NaN",
+    "zeros",
+    "constant",
+    "singular affine",
+    "absurd size",
+    "labels",
+    "two ways",
+    "nothing",
+    "no folder",
+    "window",
+    "overlap",
+    "device",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(capsys, head_folder, tmp_path, tiny_bundle, fault):
+    arguments, sentence = faults(head_folder, tmp_path)[fault]
+    code, _, err = run(capsys, "segment", *arguments, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert code == 2
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert sentence in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused(capsys, head_folder, tmp_path, quick):
+    (tmp_path / "file").write_text("x")
+    code, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "file", *quick)
+    assert code == 2
+    assert "Cannot write to" in err
+
+
+def test_a_missing_bundle_is_the_installations_fault(capsys, head_folder, tmp_path):
+    code, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--bundle", tmp_path / "none")
+    assert code == 1
+    assert "There is no bundle folder" in err
+
+
+def test_doctor_ends_on_ok(capsys, tiny_bundle):
+    code, out, _ = run(capsys, "doctor", "--bundle", tiny_bundle)
+    assert code == 0
+    assert out.splitlines()[-1] == "OK: ready to segment."
+
+
+def test_doctor_tells_what_is_wrong(capsys, tmp_path):
+    code, out, _ = run(capsys, "doctor", "--bundle", tmp_path / "none", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert not found["ok"]
+    assert {check["name"] for check in found["checks"] if check["state"] == "failed"} == {"weights", "model"}
+
+
+def test_info_is_json_on_request(capsys):
+    code, out, _ = run(capsys, "info", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert len(found["subsets"]) == 15
+    assert found["labels"]["brats2021"]["et"] == 4
+
+
+def test_the_demo_refuses_to_drop_everything(capsys, tmp_path):
+    code, _, err = run(capsys, "demo", "-o", tmp_path, "--drop", "t1", "t1ce", "t2", "flair")
+    assert code == 2
+    assert "leave at least one" in err
+
+
+@pytest.mark.parametrize("command", ["segment", "demo", "doctor", "info"])
+def test_help_shows_an_example(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"brats-mm {command}" in capsys.readouterr().out.split("example")[1]
+
+
+def test_help_and_info_load_nothing_heavy():
+    """No torch, no numpy for help; the answer comes at once."""
+    code = (
+        "import sys\nfrom brats_mm.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'monai', 'numpy', 'nibabel', 'SimpleITK', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "main(['info'])\n"
+        "sys.exit(f'loaded {heavy}' if heavy or 'torch' in sys.modules else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
