@@ -31,7 +31,7 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         "# Evaluation with missing sequences",
         f"{document['statement']}",
         f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), "
-        f"{document['cases']} cases. {document['empty_policy']['sentence']} "
+        f"cases: {document['cases']}. {document['empty_policy']['sentence']} "
         f"(Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
         "## Dice of each set, in percent",

@@ -45,7 +45,7 @@ def draw_heat_map(axes: Axes, document: Mapping[str, Any]) -> None:
         value = values[row, column]
         text = "-" if math.isnan(value) else f"{100 * value:.1f}"
         axes.text(column, row, text, ha="center", va="center", color="black" if value > 0.6 else "white")
-    axes.set_title(f"Dice in percent, {document['cases']} cases")
+    axes.set_title(f"Dice in percent (cases: {document['cases']})")
     axes.figure.colorbar(picture, ax=axes, shrink=0.6)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,15 @@ from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.evaluation_tables import read_case_rows, read_summary
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.usecases.evaluate import EvaluationSettings, SetPredictor, evaluate, separate_passes, shared_passes
+from brats_mm.usecases.evaluate import (
+    EvaluationSettings,
+    SetPredictor,
+    evaluate,
+    evaluate_case,
+    separate_passes,
+    shared_passes,
+)
+from brats_mm.usecases.evaluation_summary import Summary
 from brats_mm.usecases.labelled_cases import labelled_cases
 from tests.networks import tiny_mixture
 
@@ -232,3 +241,14 @@ def test_every_set_has_its_row_in_order(cases, tmp_path):
     subsets = list(dict.fromkeys(row.subset for row in read_case_rows(tmp_path / "out")))
     assert subsets == [subset_name(subset) for subset in SUBSETS]
     assert subsets[-1] == subset_name(ALL_AVAILABLE)
+
+
+def test_the_summary_takes_no_more_memory_after_more_cases(cases):
+    summary = Summary()
+    sizes = []
+    for _ in range(3):
+        for labelled in labelled_cases(cases):
+            evaluate_case(labelled, knowing(Modality.T1CE), FEW, summary)
+        sizes.append(len(pickle.dumps(summary)))
+    assert summary.cases == 6
+    assert sizes[2] == pytest.approx(sizes[0], rel=0.01)
