@@ -22,12 +22,13 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters."""
+    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters, voxel size it works at."""
 
     name: str
     version: str
     weights_sha256: str
     parameters: int
+    spacing_mm: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class Prediction:
 
     Attributes:
         case: the input: its grid, and which sequences were there.
-        probabilities: region -> probability in [0, 1], `case.grid.shape`, zero outside the brain.
+        probabilities: region -> probability in [0, 1], `case.grid.shape`; 2e-9 outside the brain's box.
         importance: how much each sequence counted.
         model: which model spoke.
         run: how it was run.

@@ -23,7 +23,7 @@ from brats_mm.domain.prediction import THRESHOLD
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
-from brats_mm.inference.engine import WindowSettings, run_windows
+from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 
 AVAILABLE = "available"
@@ -31,24 +31,26 @@ AVAILABLE = "available"
 
 
 class ToModelGridd(MapTransform, InvertibleTransform):
-    """Read a case and bring it to the model grid; the inverse brings (c, h, w, d) maps back to the input grid.
+    """Read a case and bring it to the model grid; the inverse brings (c, h, w, d) logits back to the input grid.
 
     Args:
         key: what `read` takes (a folder, or a mapping from sequence to file); replaced by the (m, h, w, d) image.
         read: from the key's value to a case, such as `usecases.segment.load_case`.
+        spacing_mm: voxel size of the model grid.
 
     Adds `available`, (m,) booleans: the sequences that the case has. An item's `name`, else the case's own, names the
     output.
     """
 
-    def __init__(self, key: str, read: Callable[[Any], Case]) -> None:
+    def __init__(self, key: str, read: Callable[[Any], Case], *, spacing_mm: float = 1.0) -> None:
         super().__init__(key)
         self.key = key
         self.read = read
+        self.spacing_mm = float(spacing_mm)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = self.read(data[self.key])
-        model_input = prepare(case)
+        model_input = prepare(case, self.spacing_mm)
         meta = {"filename_or_obj": f"{data.get('name', case.name)}.nii.gz", "original_affine": case.grid.affine}
         image = MetaTensor(model_input.image, affine=box_affine(model_input.placement), meta=meta)
         self.push_transform(image, extra_info={"placement": model_input.placement})
@@ -57,7 +59,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         maps = data[self.key]
         placement: Placement = self.pop_transform(maps)["extra_info"]["placement"]
-        restored = np.stack([restore(one.as_tensor(), placement) for one in maps])
+        restored = np.stack([restore(one.as_tensor(), placement, outside=BACKGROUND_LOGIT) for one in maps])
         meta = {**maps.meta, "affine": torch.as_tensor(placement.grid.affine)}
         return {**data, self.key: MetaTensor(torch.from_numpy(restored), meta=meta)}
 

@@ -16,7 +16,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
-from brats_mm.inference.engine import LogitMap, Progress, WindowSettings, run_windows, window_sizes
+from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Predictor:
         """
         clock = _Clock()
         with clock.stage("prepare"):
-            model_input = prepare(case)
+            model_input = prepare(case, self.model.spacing_mm)
         with clock.stage("network"):
             maps, device, notes = self._run(model_input, subsets, on_window)
         predictions = {}
@@ -114,9 +114,12 @@ class Predictor:
 
 
 def restore_probabilities(logits: Tensor, placement: Placement) -> dict[Region, Array]:
-    """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box."""
-    probabilities = torch.sigmoid(logits)
-    return {region: restore(probabilities[region.channel], placement) for region in REGIONS}
+    """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box.
+
+    Logits are what is interpolated: a border that falls between two voxels of the model's grid stays sharp.
+    """
+    maps = {region: restore(logits[region.channel], placement, outside=BACKGROUND_LOGIT) for region in REGIONS}
+    return {region: torch.sigmoid(torch.from_numpy(one)).numpy() for region, one in maps.items()}
 
 
 def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:

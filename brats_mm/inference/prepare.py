@@ -1,8 +1,8 @@
 """From a case on its input grid to the model's input, and the way back for what the model says.
 
-The model grid has its axes in the order and direction of RAS, voxels of 1 mm, and holds the box around the brain.
-Axes are permuted and flipped exactly; only a spacing that is not 1 mm is resampled. An oblique volume keeps its
-rotation: the network sees it as it would see a tilted head.
+The model grid has its axes in the order and direction of RAS, the voxel size that the model was trained at, and holds
+the box around the brain. Axes are permuted and flipped exactly; only another spacing than the model's is resampled. An
+oblique volume keeps its rotation: the network sees it as it would see a tilted head.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,15 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.resample import resample, resample_signal, resampled_side
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
-
-MODEL_SPACING_MM = 1.0
-SPACING_TOLERANCE = 0.02
-"""Relative; a spacing within it counts as 1 mm and is not resampled."""
 
 LARGEST_SIDE_MM = 600.0
 """No head is larger; what claims to be is a header fault, and its model grid would not fit in memory."""
@@ -78,16 +74,20 @@ class ModelInput:
         return torch.tensor(flags(self.available))
 
 
-def prepare(case: Case) -> ModelInput:
-    """Bring a case to the model grid (RAS, 1 mm), cut the brain's box, and z-score each modality inside the brain.
+def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
+    """Bring a case to the model grid, cut the brain's box, and z-score each modality inside the brain.
 
     Normalisation is nnU-Net's: mean and standard deviation over the modality's own non-zero voxels, on the input grid.
+
+    Args:
+        case: the volumes, on one grid.
+        spacing_mm: voxel size of the model grid.
 
     Raises:
         VolumeError: the field of view cannot be a head's.
     """
     axes, flipped = _to_ras(case.grid)
-    shape = _model_shape(case.grid, axes)
+    shape = _model_shape(case.grid, axes, spacing_mm)
     image = torch.zeros((len(MODALITIES), *shape))
     for modality in ordered(case.available):
         image[modality.channel] = _model_volume(case.volumes[modality], axes, flipped, shape)
@@ -98,15 +98,13 @@ def prepare(case: Case) -> ModelInput:
     return ModelInput(image[:, x, y, z].contiguous(), case.available, brain[x, y, z].contiguous(), placement)
 
 
-def restore(volume: Float[Tensor, "h w d"], placement: Placement) -> Array:
-    """Bring a map from the model's box back to the input grid; zero outside the box."""
-    x, y, z = placement.slices
-    whole = torch.zeros(placement.model_shape)
-    whole[x, y, z] = volume.float().cpu()
-    ras_shape = tuple(placement.grid.shape[axis] for axis in placement.axes)
-    if ras_shape != placement.model_shape:
-        whole = _resample(whole, ras_shape)
-    array = whole.numpy()
+def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: float = 0.0) -> Array:
+    """Bring a map from the model's box back to the input grid, with the value `outside` beyond the box."""
+    whole = np.full(placement.model_shape, outside, np.float32)
+    whole[placement.slices] = volume.float().cpu().numpy()
+    x, y, z = placement.axes
+    shape = placement.grid.shape
+    array = resample(whole, (shape[x], shape[y], shape[z]))
     array = np.flip(array, tuple(axis for axis in range(3) if placement.flipped[axis]))
     return np.ascontiguousarray(np.transpose(array, np.argsort(placement.axes)))
 
@@ -119,7 +117,7 @@ def _to_ras(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     return (order[0], order[1], order[2]), (against[0], against[1], against[2])
 
 
-def _model_shape(grid: Grid, axes: tuple[int, int, int]) -> tuple[int, int, int]:
+def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> tuple[int, int, int]:
     shape = []
     for axis in axes:
         size, spacing = grid.shape[axis], grid.spacing_mm[axis]
@@ -130,8 +128,7 @@ def _model_shape(grid: Grid, axes: tuple[int, int, int]) -> tuple[int, int, int]
                 f"{SMALLEST_SIDE_MM:.0f} to {LARGEST_SIDE_MM:.0f} mm. Check the voxel size in the header."
             )
             raise VolumeError(message)
-        near = abs(spacing / MODEL_SPACING_MM - 1) <= SPACING_TOLERANCE
-        shape.append(size if near else max(1, round(side / MODEL_SPACING_MM)))
+        shape.append(resampled_side(size, spacing, spacing_mm))
     return shape[0], shape[1], shape[2]
 
 
@@ -143,11 +140,7 @@ def _model_volume(
     voxels = data[inside].astype(np.float64)
     normalised = np.where(inside, (data - voxels.mean()) / max(float(voxels.std()), 1e-8), 0).astype(np.float32)
     ras = np.flip(normalised.transpose(axes), tuple(axis for axis in range(3) if flipped[axis]))
-    scored = torch.from_numpy(np.ascontiguousarray(ras))
-    if tuple(scored.shape) == shape:
-        return scored
-    signal = _resample((scored != 0).float(), shape) >= 0.5
-    return _resample(scored, shape) * signal
+    return torch.from_numpy(np.ascontiguousarray(resample_signal(ras, shape)))
 
 
 def background_of(data: npt.NDArray[np.float32]) -> float:
@@ -158,17 +151,6 @@ def background_of(data: npt.NDArray[np.float32]) -> float:
     corners = data[:: max(1, data.shape[0] - 1), :: max(1, data.shape[1] - 1), :: max(1, data.shape[2] - 1)]
     value = float(corners.flat[0])
     return value if bool((corners == value).all()) else 0.0
-
-
-def _resample(volume: Float[Tensor, "a b c"], shape: tuple[int, ...]) -> Float[Tensor, "h w d"]:
-    """Change the number of voxels over the same field of view: averaging where it shrinks, trilinear where it grows."""
-    smaller = tuple(min(old, new) for old, new in zip(volume.shape, shape, strict=True))
-    batch = volume[None, None]
-    if smaller != tuple(volume.shape):
-        batch = F.interpolate(batch, size=smaller, mode="area")
-    if smaller != tuple(shape):
-        batch = F.interpolate(batch, size=shape, mode="trilinear", align_corners=False)
-    return batch[0, 0]
 
 
 def _bounding_box(mask: Bool[Tensor, "h w d"]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -11,11 +11,13 @@ from brats_mm.io.bundle import Bundle, checked_hash
 def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     """The network that `configs/inference.json` names as `network_def`, with the bundle's weights, ready to run.
 
+    The voxel size that it works at is `spacing_mm` of the same config, 1 where it is silent.
+
     Raises:
         BundleError: a part of the bundle is absent, damaged, or does not fit the others.
     """
     metadata, digest = bundle.metadata(), checked_hash(bundle)
-    network = _network_of(bundle)
+    network, spacing_mm = _network_of(bundle)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
@@ -29,11 +31,12 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         version=str(metadata.get("version", "unknown")),
         weights_sha256=digest,
         parameters=parameters,
+        spacing_mm=spacing_mm,
     )
     return network, identity
 
 
-def _network_of(bundle: Bundle) -> nn.Module:
+def _network_of(bundle: Bundle) -> tuple[nn.Module, float]:
     from monai.bundle import ConfigParser
 
     path = bundle.root / "configs" / "inference.json"
@@ -44,13 +47,14 @@ def _network_of(bundle: Bundle) -> nn.Module:
         parser = ConfigParser(ConfigParser.load_config_file(path))
         parser["bundle_root"] = str(bundle.root)
         network = parser.get_parsed_content("network_def")
+        spacing_mm = float(parser.get("spacing_mm", 1.0))
     except Exception as error:  # (configs can name anything)
         message = f"{path} does not describe a network under network_def ({_first_line(error)}). Mend the config."
         raise BundleError(message) from error
     if not isinstance(network, nn.Module):
         message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Mend the config."
         raise BundleError(message)
-    return network
+    return network, spacing_mm
 
 
 def _first_line(error: BaseException) -> str:

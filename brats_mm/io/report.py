@@ -41,6 +41,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "version": prediction.model.version,
             "weights_sha256": prediction.model.weights_sha256,
             "parameters": prediction.model.parameters,
+            "spacing_mm": prediction.model.spacing_mm,
         },
         "run": {
             "device": run.device,
