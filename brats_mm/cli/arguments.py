@@ -92,7 +92,7 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser(
         "doctor",
         help="check this installation: versions, devices, weights, disk",
-        description="Check this installation, and say what to do where something is wrong. Exits with 1 where it fails.",
+        description="Check this installation, and say what to do about what is wrong. Exit code 1 where it fails.",
         epilog="example:\n  brats-mm doctor --json",
         formatter_class=_Formatter,
     )

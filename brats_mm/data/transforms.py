@@ -14,6 +14,7 @@ from torch import Tensor
 from brats_mm.domain.label_map import convention_of, regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.resample import resample, resample_signal, resampled_side
 from brats_mm.errors import CaseError, GridError, VolumeError
 
 CHANNELS = tuple(modality.value for modality in MODALITIES)
@@ -108,6 +109,47 @@ class CropCandidatesd(Transform):
         brain = (data["image"] != 0).any(dim=0)
         kinds = (brain, label[Region.WT.channel] > 0, label[Region.ET.channel] > 0)
         return {**data, "centres": [_spread(torch.as_tensor(kind)) for kind in kinds]}
+
+
+class ToSpacingd(Transform):
+    """Bring a z-scored image and its region masks to the voxel size that the model works at, as inference does.
+
+    The image's background stays exactly zero; a mask's voxel is kept where at least half of it is inside. The field of
+    view stays; `label` may be absent.
+
+    Args:
+        spacing_mm: wanted voxel size; one within 2 % of it is left alone.
+    """
+
+    def __init__(self, *, spacing_mm: float = 1.0) -> None:
+        self.spacing_mm = float(spacing_mm)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image = data["image"]
+        old = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+        x, y, z = (
+            resampled_side(size, float(step), self.spacing_mm) for size, step in zip(old, image.pixdim, strict=True)
+        )
+        if (x, y, z) == old:
+            return dict(data)
+        made = dict(data)
+        affine = _scaled(image.affine, old, (x, y, z))
+        channels = [resample_signal(channel.numpy(), (x, y, z)) for channel in image.as_tensor()]
+        made["image"] = MetaTensor(torch.from_numpy(np.stack(channels)), affine=affine)
+        if "label" in data:
+            masks = [resample(mask.float().numpy(), (x, y, z)) >= 0.5 for mask in data["label"].as_tensor()]
+            made["label"] = MetaTensor(torch.from_numpy(np.stack(masks).astype(np.uint8)), affine=affine)
+        return made
+
+
+def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
+    """The affine of a grid with another number of voxels over the same field of view."""
+    scale = torch.eye(4, dtype=affine.dtype)
+    for axis in range(3):
+        ratio = old[axis] / new[axis]
+        scale[axis, axis] = ratio
+        scale[axis, 3] = (ratio - 1) / 2
+    return affine @ scale
 
 
 def region_masks(

@@ -19,7 +19,6 @@ from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import labels_from_regions
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.prediction import THRESHOLD
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
@@ -101,10 +100,12 @@ class EngineInferer(Inferer):
 
 
 class ToLabelMapd(MapTransform):
-    """Merge probabilities (c, h, w, d) into one label map (1, h, w, d), uint8.
+    """Merge logits (c, h, w, d) into one label map (1, h, w, d), uint8.
+
+    A voxel belongs to a region when its logit is at least 0, that is, its probability at least 0.5.
 
     Args:
-        key: the probabilities; replaced by the label map, with the same geometry.
+        key: the logits; replaced by the label map, with the same geometry.
         convention: name of the label values: `brats2023` (enhancing tumour 3) or `brats2021` (4).
 
     Raises:
@@ -122,10 +123,10 @@ class ToLabelMapd(MapTransform):
             raise OptionError(message) from error
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        probabilities = data[self.key]
-        wt, tc, et = (probabilities[region.channel].numpy() >= THRESHOLD for region in REGIONS)
+        logits = data[self.key]
+        wt, tc, et = (logits[region.channel].numpy() >= 0 for region in REGIONS)
         labels = torch.from_numpy(labels_from_regions(wt, tc, et, self.convention))[None]
-        return {**data, self.key: MetaTensor(labels, meta=probabilities.meta)}
+        return {**data, self.key: MetaTensor(labels, meta=logits.meta)}
 
 
 def box_affine(placement: Placement) -> npt.NDArray[np.float64]:

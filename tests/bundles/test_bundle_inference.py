@@ -53,7 +53,9 @@ def test_label_maps_lie_on_the_input_grid_and_equal_those_of_the_library(
     workflow.finalize()
 
     network = workflow.parser.get_parsed_content("network_def").eval()
-    predictor = Predictor(network, ModelIdentity("toy", "0", "", 0), torch.device("cpu"), WindowSettings((64, 64, 64)))
+    predictor = Predictor(
+        network, ModelIdentity("toy", "0", "", 0, spacing_mm=2.0), torch.device("cpu"), WindowSettings((64, 64, 64))
+    )
     for name in ("whole", "t1ce_only"):
         expected = predictor.predict(load_case(two_cases / name)).labels()
         saved = nib.load(tmp_path / "out" / f"{name}_seg.nii.gz")

@@ -15,6 +15,7 @@ from brats_mm.data.datalist import find_item
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.bundle_steps import EngineInferer, ToLabelMapd, ToModelGridd, available_of
+from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
 from brats_mm.usecases.segment import load_case
 
@@ -63,7 +64,7 @@ def test_the_inverse_brings_maps_back_to_the_input_grid(cases: Path, tmp_path: P
     assert np.array_equal(restored.affine.numpy(), source.affine)
     brain = np.asarray(nib.load(cases / "one" / "one-t1.nii.gz").dataobj) != 0
     assert np.asarray(restored[0])[brain].min() == 1
-    assert float(restored.min()) == 0
+    assert float(restored.min()) == BACKGROUND_LOGIT
 
 
 class _Channels(torch.nn.Module):
@@ -96,14 +97,14 @@ def test_a_case_of_zeros_counts_as_complete() -> None:
 @pytest.mark.parametrize(("convention", "enhancing"), [("brats2023", 3), ("brats2021", 4)])
 def test_probabilities_merge_into_labels_of_the_convention(convention: str, enhancing: int) -> None:
     """Nothing, oedema, necrosis, enhancing; exactly one half counts as tumour."""
-    rows: list[list[Any]] = [[0.1, 0.5, 0.9, 0.9], [0.1, 0.2, 0.5, 0.9], [0.1, 0.1, 0.4, 0.5]]
-    probabilities = MetaTensor(torch.tensor(rows).reshape(3, 1, 1, 4), affine=torch.eye(4) * 2)
+    rows: list[list[Any]] = [[-2, 0, 2, 2], [-2, -1, 0, 2], [-2, -2, -0.5, 0]]
+    logits = MetaTensor(torch.tensor(rows).reshape(3, 1, 1, 4), affine=torch.eye(4) * 2)
 
-    labels = ToLabelMapd("pred", convention=convention)({"pred": probabilities})["pred"]
+    labels = ToLabelMapd("pred", convention=convention)({"pred": logits})["pred"]
 
     assert labels.flatten().tolist() == [0, 2, 1, enhancing]
     assert labels.dtype == torch.uint8
-    assert torch.equal(labels.affine, probabilities.affine)
+    assert torch.equal(labels.affine, logits.affine)
 
 
 def test_an_unknown_convention_is_named_with_its_rivals() -> None:
