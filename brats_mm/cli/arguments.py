@@ -32,6 +32,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_segment(commands)
     _add_demo(commands)
+    _add_evaluate(commands)
+    _add_compare(commands)
     _add_doctor(commands)
     _add_info(commands)
     return parser
@@ -85,6 +87,47 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     parser.add_argument("--seed", type=int, default=7, help="which head to make")
     _add_model_options(parser)
+    _add_talk_options(parser)
+
+
+def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="score labelled cases over the 15 subsets of sequences",
+        description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
+        "rate, uncertainty against error, gate weights; as CSV, JSON, Markdown and plots.",
+        epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
+        "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--section", default="validation", help="section of the list")
+    parser.add_argument("--names", nargs="*", default=[], metavar="CASE", help="only these cases")
+    parser.add_argument(
+        "--labels", choices=[c.value for c in LabelConvention], help="of the true labels, if not told by them"
+    )
+    parser.add_argument(
+        "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
+    parser.add_argument("--overwrite", action="store_true", help="replace an evaluation that is already in OUT")
+    parser.add_argument("--no-plots", action="store_true", help="draw no plots")
+    _add_model_options(parser)
+    _add_talk_options(parser)
+
+
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare two evaluations of the same cases",
+        description="Compare evaluation B with evaluation A, paired by case: differences, bootstrap intervals, tests.",
+        epilog="example:\n  brats-mm compare evaluation_a evaluation_b -o comparison",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("first", type=Path, metavar="A", help="folder of an evaluation")
+    parser.add_argument("second", type=Path, metavar="B", help="folder of another one")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for the comparison")
     _add_talk_options(parser)
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.evaluation import compare, evaluate
+from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
-    from brats_mm.usecases.segment import Segmenter
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -50,7 +51,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
 
     files = recognise(_source(options))
     _say_files(files, console)
-    segmenter = _load_segmenter(options, console)
+    segmenter = load_segmenter(options, console)
     from brats_mm.usecases.segment import OutputOptions, segment_to_folder
 
     wanted = OutputOptions(
@@ -82,7 +83,7 @@ def demo(options: argparse.Namespace, console: Console) -> int:
         message = "All four sequences were dropped; leave at least one to segment."
         raise OptionError(message)
     console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
-    segmenter = _load_segmenter(options, console)
+    segmenter = load_segmenter(options, console)
     from brats_mm.usecases.demo import run_demo
 
     with console.progress("segmenting") as on_window:
@@ -123,7 +124,14 @@ def info(options: argparse.Namespace, console: Console) -> int:
     return EXIT_OK
 
 
-COMMANDS: dict[str, Command] = {"segment": segment, "demo": demo, "doctor": doctor, "info": info}
+COMMANDS: dict[str, Command] = {
+    "segment": segment,
+    "demo": demo,
+    "evaluate": evaluate,
+    "compare": compare,
+    "doctor": doctor,
+    "info": info,
+}
 
 
 def _source(options: argparse.Namespace) -> Any:
@@ -138,24 +146,6 @@ def _source(options: argparse.Namespace) -> Any:
         message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
         raise OptionError(message)
     return options.case if options.case is not None else given
-
-
-def _load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter":
-    side, overlap = options.window, options.overlap
-    if side < 64 or side % 32:
-        message = f"The window side is {side}; it must be a multiple of 32, and at least 64."
-        raise OptionError(message)
-    if not 0 <= overlap <= 0.9:
-        message = f"The overlap is {overlap}; it must be from 0 to 0.9."
-        raise OptionError(message)
-    console.say("Loading the model.")
-    from brats_mm.inference.engine import WindowSettings
-    from brats_mm.usecases.segment import Segmenter
-
-    settings = WindowSettings(
-        window=(side, side, side), overlap=overlap, keep_weight_maps=getattr(options, "importance_maps", True)
-    )
-    return Segmenter.from_bundle(options.bundle, device=options.device, settings=settings)
 
 
 def _say_files(files: "CaseFiles", console: Console) -> None:

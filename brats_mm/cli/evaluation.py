@@ -1,0 +1,56 @@
+"""The commands that judge: `brats-mm evaluate` and `brats-mm compare`."""
+
+import argparse
+from typing import Any
+
+from brats_mm.cli.model import load_segmenter
+from brats_mm.cli.output import Console
+
+
+def evaluate(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm evaluate`."""
+    from brats_mm.domain.regions import LabelConvention
+    from brats_mm.usecases.labelled_cases import labelled_cases
+
+    is_list = options.dataset.suffix == ".json"
+    cases = labelled_cases(
+        (options.dataset_dir or options.dataset.parent) if is_list else options.dataset,
+        datalist=options.dataset if is_list else None,
+        section=options.section,
+        names=options.names,
+        convention=LabelConvention(options.labels) if options.labels else None,
+    )
+    console.say(f"{len(cases)} labelled cases.")
+    segmenter = load_segmenter(options, console)
+    from brats_mm.metrics.empty import EmptyPolicy
+    from brats_mm.usecases.evaluate import EvaluationSettings, shared_passes
+    from brats_mm.usecases.evaluate import evaluate as run
+
+    settings = EvaluationSettings(
+        policy=EmptyPolicy(options.empty), plots=not options.no_plots, overwrite=options.overwrite
+    )
+    made = run(
+        cases,
+        options.output,
+        shared_passes(segmenter.predictor),
+        settings,
+        on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
+    )
+    for name, reason in made.summary["failed"].items():
+        console.warn(f"{name} was left out: {reason}")
+    console.say((options.output / "summary.md").read_text(encoding="utf-8"))
+    console.document(dict(made.summary))
+    return 0
+
+
+def compare(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm compare`."""
+    from brats_mm.usecases.compare import compare as run
+
+    document = run(options.first, options.second, options.output)
+    from brats_mm.io.comparison_tables import comparison_markdown
+
+    text: Any = comparison_markdown(document)
+    console.say(text)
+    console.document(document)
+    return 0

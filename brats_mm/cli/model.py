@@ -1,0 +1,31 @@
+"""The model options of the command line, turned into a loaded model."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from brats_mm.cli.output import Console
+from brats_mm.errors import OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.usecases.segment import Segmenter
+
+
+def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter":
+    """Check the options, then load the model; heavy imports start here."""
+    side, overlap = options.window, options.overlap
+    if side < 64 or side % 32:
+        message = f"The window side is {side}; it must be a multiple of 32, and at least 64."
+        raise OptionError(message)
+    if not 0 <= overlap <= 0.9:
+        message = f"The overlap is {overlap}; it must be from 0 to 0.9."
+        raise OptionError(message)
+    console.say("Loading the model.")
+    from brats_mm.inference.engine import WindowSettings
+    from brats_mm.usecases.segment import Segmenter
+
+    settings = WindowSettings(
+        window=(side, side, side),
+        overlap=overlap,
+        keep_weight_maps=getattr(options, "importance_maps", options.command == "demo"),
+    )
+    return Segmenter.from_bundle(options.bundle, device=options.device, settings=settings)

@@ -1,0 +1,71 @@
+"""Real cases, all 15 subsets each: every output opens, lies on the input grid, and holds what it should."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+
+from brats_mm import Segmenter
+from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.errors import GridError
+from brats_mm.usecases.recognise import recognise
+from brats_mm.usecases.segment import OutputOptions, segment_to_folder
+
+pytestmark = pytest.mark.real
+MOST_CASES = 3
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter.from_bundle(device="cpu")
+
+
+def complete_cases(folder: Path) -> list[Path]:
+    """Up to three case folders whose four sequences lie on one grid."""
+    found = []
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = recognise(case).found
+        shapes = {nib.load(path).shape for path in files.values()}
+        if len(files) == len(MODALITIES) and len(shapes) == 1:
+            found.append(case)
+    return found[:MOST_CASES]
+
+
+@pytest.mark.parametrize("subset", SUBSETS, ids=subset_name)
+def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmenter, tmp_path, subset):
+    cases = complete_cases(real_cases)
+    if not cases:
+        pytest.skip("no case with four sequences on one grid")
+    for case in cases:
+        files = recognise(case).found
+        given = {modality: Path(files[modality]) for modality in subset}
+        out = tmp_path / case.name
+        segment_to_folder(given, out, segmenter, OutputOptions(probabilities=True))
+        source = nib.load(next(iter(given.values())))
+        for path in out.glob("*.nii.gz"):
+            image = nib.load(path)
+            assert image.shape == source.shape
+            np.testing.assert_array_equal(image.affine, source.affine)
+            for code in ("sform_code", "qform_code"):
+                assert int(image.header[code]) == int(source.header[code])
+            assert np.isfinite(image.get_fdata(dtype=np.float32)).all()
+        labels = np.asarray(nib.load(out / "segmentation.nii.gz").dataobj)
+        assert set(np.unique(labels)) <= {0, 1, 2, 3}
+        ours = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(out / "segmentation.seg.nrrd")))
+        assert (ours > 0).sum() == (labels > 0).sum()
+        report = json.loads((out / "report.json").read_text())
+        assert set(report["sequences_found"]) == {modality.value for modality in subset}
+
+
+def test_sequences_on_different_grids_are_refused_with_their_geometries(real_cases, segmenter):
+    for case in sorted(path for path in real_cases.iterdir() if path.is_dir()):
+        files = recognise(case).found
+        if len({nib.load(path).shape for path in files.values()}) > 1:
+            with pytest.raises(GridError, match="grid"):
+                segmenter.predict(case)
+            return
+    pytest.skip("no case with sequences on different grids")

@@ -1,0 +1,82 @@
+"""The house keeps its own rules: sizes, links, versions, commands that parse."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import brats_mm
+from brats_mm import errors
+from brats_mm.cli.arguments import make_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "brats_mm").rglob("*.py"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES += sorted((ROOT / "bundles").rglob("*.md"))
+
+
+def test_a_file_holds_one_idea():
+    """At most 400 lines, and a sentence on top that says which idea."""
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, path
+        assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} does not say what it is"
+
+
+def test_no_python_inside_bundles():
+    assert not list((ROOT / "bundles").rglob("*.py"))
+
+
+def test_only_output_prints():
+    for path in SOURCES:
+        if path.name != "output.py":
+            assert not re.search(r"^\s*print\(", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+def test_versions_agree():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{brats_mm.__version__}"' in pyproject
+
+
+def test_every_error_stands_in_the_drawn_tree():
+    tree = errors.__doc__ or ""
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type):
+            assert re.search(rf"\b{name}\b", tree), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page} links to {target}"
+
+
+def commands():
+    """Each `brats-mm ...` line in a code block of a page."""
+    for page in PAGES:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in re.split(r"\n|&&", block):
+                words = shlex.split(line, comments=True)
+                if words and words[0].endswith("brats-mm"):
+                    yield pytest.param(words[1:], id=" ".join(words[1:]))
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_commands_in_the_pages_parse(words):
+    options = make_parser().parse_args(words)
+    assert options.command
+
+
+def test_every_option_stands_in_the_reference():
+    """docs/commands.md names each option of each command."""
+    reference = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    subparsers = make_parser()._subparsers._group_actions[0].choices
+    for name, parser in subparsers.items():
+        section = reference.split(f"## brats-mm {name}\n")[1].split("\n## ")[0]
+        for action in parser._actions:
+            for option in action.option_strings:
+                if option.startswith("--") and option != "--help":
+                    assert f"`{option}" in section, f"{name} {option}"
