@@ -24,6 +24,8 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     except Exception as error:  # (torch raises a dozen types for a damaged file)
         message = f"The weights {bundle.weights} do not fit the bundle's network ({_first_line(error)}). Restore both."
         raise BundleError(message) from error
+    # Channels-last kernels are faster on every device that 3D convolutions run on here.
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     identity = ModelIdentity(

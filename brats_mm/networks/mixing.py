@@ -1,4 +1,4 @@
-"""Pure mathematics of the mixture: availability mask, softmax over modalities, weighted sum.
+"""Pure mathematics of the mixture: which modalities are there, and the softmax over them.
 
 Annotations are plain tensors, with shapes in words, because these functions are compiled by TorchScript when a
 bundle is exported, which knows no other annotation.
@@ -25,19 +25,6 @@ def modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
     # -1e30 stands for minus infinity: its exponential is exactly zero beside any available value, and gradients stay
     # finite where a whole row is missing.
     return torch.softmax(gate_values.masked_fill(~mask, -1e30), dim=1) * mask
-
-
-def mix(contributions: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum over modalities: `o[b, c, v] = sum_m w[b, m, c] o[b, m, c, v]` (SimMLM section 3.1).
-
-    Args:
-        contributions: (b, m, c, h, w, d), one map of each expert; those of a missing modality are ignored.
-        weights: (b, m, c), or (b, m, 1) where all channels share a weight.
-
-    Returns:
-        (b, c, h, w, d).
-    """
-    return (weights[:, :, :, None, None, None] * contributions).sum(dim=1)
 
 
 def available_by_content(image: Tensor) -> Tensor:

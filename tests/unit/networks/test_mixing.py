@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brats_mm.domain.availability import SUBSETS, flags
-from brats_mm.networks.mixing import available_by_content, mix, modality_weights
+from brats_mm.networks.mixing import available_by_content, modality_weights
 
 ALL = torch.ones(1, 4, dtype=torch.bool)
 
@@ -33,14 +33,6 @@ def test_regions_have_weights_of_their_own():
     values = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]])
     weights = modality_weights(values, torch.ones(1, 2, dtype=torch.bool))
     torch.testing.assert_close(weights, torch.tensor([[[0.5, 0.75], [0.5, 0.25]]]))
-
-
-def test_mix_is_the_weighted_sum_of_logits():
-    """0.25 x 4 + 0.75 x 8 = 7."""
-    contributions = torch.stack([torch.full((1, 1, 2, 2, 2), 4.0), torch.full((1, 1, 2, 2, 2), 8.0)], dim=1)
-    weights = torch.tensor([[[0.25], [0.75]]])
-    assert mix(contributions, weights).shape == (1, 1, 2, 2, 2)
-    torch.testing.assert_close(mix(contributions, weights), torch.full((1, 1, 2, 2, 2), 7.0))
 
 
 @given(values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12), subset=st.sampled_from(SUBSETS))

@@ -1,5 +1,7 @@
 """The network is the paper's: sizes, counts, and what the parts do."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -146,6 +148,28 @@ def test_subsets_together_equal_subsets_apart(small, image):
         expected_logits, expected_weights = small.forward_with_weights(image, available.expand(2, -1))
         torch.testing.assert_close(logits[index], expected_logits)
         torch.testing.assert_close(weights[index], expected_weights)
+
+
+def test_the_mixture_is_the_weighted_sum_of_the_experts_logits():
+    """exp(0) : exp(ln 3) = 1/4 : 3/4, and 4/4 + 8 x 3/4 = 7."""
+
+    class Constant(nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def forward(self, x):
+            return torch.full((x.shape[0], 1, *x.shape[2:]), self.value)
+
+    class FixedGate(nn.Module):
+        def forward(self, image):
+            return torch.tensor([0.0, math.log(3)])[None, :, None].expand(image.shape[0], -1, -1)
+
+    network = DMoME({"a": Constant(4.0), "b": Constant(8.0)}, FixedGate())
+    image = torch.ones(2, 2, 3, 3, 3)
+    torch.testing.assert_close(network(image), torch.full((2, 1, 3, 3, 3), 7.0))
+    only_a = torch.tensor([[True, False]] * 2)
+    torch.testing.assert_close(network(image, only_a), torch.full((2, 1, 3, 3, 3), 4.0))
 
 
 def test_static_mean_is_the_mean_of_the_available_experts(image):
