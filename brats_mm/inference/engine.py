@@ -9,9 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from monai.data.utils import compute_importance_map, dense_patch_slices
 from monai.utils import BlendMode
+from scipy import ndimage
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags
@@ -21,7 +22,7 @@ STRIDE = 32
 """Window sides are multiples of this: the network halves its input five times."""
 
 BACKGROUND_LOGIT = -20.0
-"""Where no window with brain reached: a probability of 2e-9."""
+"""Beyond the brain: a probability of 2e-9."""
 
 Progress = Callable[[int, int], None]
 """Called with windows done and windows in all; raising from it stops the engine (that is how a run is cancelled)."""
@@ -127,10 +128,10 @@ def run_windows(
             on_window(position + 1, len(walk.slices))
     assert means is not None, "a box around brain has a window with brain"
     inner = tuple(slice(0, size) for size in model_input.brain.shape)
-    uncovered = walk.coverage[inner] == 0
+    beyond = (walk.coverage[inner] == 0) | ~near_brain(model_input.brain)
     return {
         subset: LogitMap(
-            sums[index][(slice(None), *inner)].masked_fill_(uncovered, BACKGROUND_LOGIT),
+            sums[index][(slice(None), *inner)].masked_fill_(beyond, BACKGROUND_LOGIT),
             means[index] / means[index].sum(dim=0, keepdim=True),
             weight_sums[index][(slice(None), slice(None), *inner)] if weight_sums else None,
             walk.window,
@@ -138,6 +139,15 @@ def run_windows(
         )
         for index, subset in enumerate(subsets)
     }
+
+
+def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
+    """Brain with its cavities filled, and one voxel around it: where the network's opinion counts.
+
+    Fluid and cysts can be exactly zero in the only sequence at hand, so cavities belong to the brain.
+    """
+    whole = ndimage.binary_dilation(ndimage.binary_fill_holes(brain.numpy()))
+    return torch.from_numpy(whole)
 
 
 def _walk(model_input: ModelInput, settings: WindowSettings) -> _Walk:

@@ -8,7 +8,7 @@ from torch import nn
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
-from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows, window_sizes
+from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
@@ -121,3 +121,18 @@ def test_progress_counts_to_the_end_and_raising_stops_the_run():
 def test_smaller_windows_follow_when_memory_runs_out():
     assert list(window_sizes((128, 128, 128))) == [(128,) * 3, (96,) * 3, (64,) * 3]
     assert list(window_sizes((192, 160, 64)))[1:] == [(128, 128, 64), (96, 96, 64), (64, 64, 64)]
+
+
+def test_beyond_the_brain_is_background_and_cavities_belong_to_it():
+    """One voxel around the brain is kept, what lies farther off is not; a cavity is inside."""
+    brain = torch.zeros(20, 20, 20, dtype=torch.bool)
+    brain[5:15, 5:15, 5:15] = True
+    brain[8:12, 8:12, 8:12] = False
+    near = near_brain(brain)
+    assert near[4, 10, 10]
+    assert not near[3, 10, 10]
+    assert near[10, 10, 10]
+    given = model_input((20, 20, 20), FLAIR)
+    made = run(ModelInput(given.image, FLAIR, brain, given.placement), WindowSettings())[FLAIR]
+    assert (made.logits[:, ~near] == BACKGROUND_LOGIT).all()
+    assert (made.logits[:, near] != BACKGROUND_LOGIT).all()
