@@ -16,12 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built and unpacked as pip would, without its dependencies."""
     place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(place), str(ROOT)]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
-    if done.returncode:
-        if "No matching distribution" in done.stdout + done.stderr:
-            pytest.skip("the build backend cannot be fetched here")
-        pytest.fail(done.stdout[-2000:] + done.stderr[-2000:])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (wheel,) = place.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(place / "site")
