@@ -1,0 +1,56 @@
+"""`evaluate` and `compare` from the command line, with a tiny network on a made head."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.cli.main import main
+
+
+@pytest.fixture
+def labelled(head_folder):
+    """A data set of one made head with a box for a tumour, and a list that names it."""
+    source = nib.load(head_folder / "BraTS-GLI-00000-000-t2f.nii.gz")
+    labels = np.zeros(source.shape, np.uint8)
+    labels[20:40, 20:40, 20:36] = 2
+    labels[24:36, 24:36, 24:32] = 1
+    labels[28:34, 28:34, 26:30] = 3
+    nib.save(nib.Nifti1Image(labels, source.affine), head_folder / "BraTS-GLI-00000-000-seg.nii.gz")
+    listed = head_folder.parent / "datalist.json"
+    listed.write_text(json.dumps({"training": [], "validation": [head_folder.name]}))
+    return listed
+
+
+def test_evaluate_scores_all_subsets_and_compare_pairs_two_runs(capsys, labelled, tmp_path, tiny_bundle):
+    quick = ("--bundle", str(tiny_bundle), "--device", "cpu", "--window", "64")
+    for name in ("a", "b"):
+        code = main(["evaluate", str(labelled), "-o", str(tmp_path / name), "--no-plots", *quick])
+        assert code == 0
+    out = capsys.readouterr().out
+    assert "1 labelled cases." in out
+    assert "Means" in out
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert summary["cases"] == 1
+    assert len(summary["sets"]) == 15
+
+    code = main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "c"), "--json"])
+    compared = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert compared["cases"] == 1
+    assert (tmp_path / "c" / "comparison.md").is_file()
+
+
+def test_an_evaluation_is_not_replaced_unasked(capsys, labelled, tmp_path, tiny_bundle):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "cases.csv").write_text("precious")
+    code = main(["evaluate", str(labelled), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
+    assert code == 2
+    assert (tmp_path / "a" / "cases.csv").read_text() == "precious"
+
+
+def test_a_folder_without_labels_is_told(capsys, head_folder, tmp_path, tiny_bundle):
+    code = main(["evaluate", str(head_folder.parent), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
+    assert code == 2
+    assert "needs the true labels" in capsys.readouterr().err.replace("\n", " ")
