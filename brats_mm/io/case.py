@@ -43,7 +43,7 @@ def read_case(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume)
         kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _any_is(faults, kind))
         raise kind(" ".join(dict.fromkeys(str(fault) for fault in faults)))
     grid = volumes[ordered(volumes)[0]].grid
-    return Case(files.name, volumes, grid, _warnings(files, volumes, grid), files)
+    return Case(files.name, volumes, grid, _warnings(volumes, grid), files)
 
 
 def _any_is(faults: list[InputError], kind: type[InputError]) -> bool:
@@ -104,15 +104,15 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
     )
 
 
-def _warnings(files: CaseFiles, volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]:
+def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]:
     found: list[str] = []
     for modality in ordered(volumes):
         volume = volumes[modality]
-        who = f"{modality.label} ({Path(files.found[modality]).name})"
-        found += [f"{who}: {warning}." for warning in header_warnings(volume.grid)]
+        # No file names: warnings go into the report, and files can be named after patients.
+        found += [f"{modality.label}: {warning}." for warning in header_warnings(volume.grid)]
         apart_mm = volume.grid.distance_mm(grid)
         if apart_mm > EXACT_GRID_MM:
-            found.append(f"{who} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it.")
+            found.append(f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it.")
         if _foreground_share(volume) > STRIPPED_SHARE:
             found.append(
                 f"{modality.label} does not look skull-stripped: "
