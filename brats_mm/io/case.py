@@ -112,7 +112,9 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
         found += [f"{modality.label}: {warning}." for warning in header_warnings(volume.grid)]
         apart_mm = volume.grid.distance_mm(grid)
         if apart_mm > EXACT_GRID_MM:
-            found.append(f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it.")
+            found.append(
+                f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it."
+            )
         if _foreground_share(volume) > STRIPPED_SHARE:
             found.append(
                 f"{modality.label} does not look skull-stripped: "
