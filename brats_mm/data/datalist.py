@@ -106,7 +106,7 @@ def training_items(
         OptionError: there is no such section name.
     """
     root = Path(dataset_dir).expanduser()
-    items = [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
+    items = [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
         message = (
@@ -137,7 +137,7 @@ def inference_items(
     """
     root = Path(dataset_dir).expanduser()
     if datalist is not None:
-        return [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
+        return [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
         message = f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case."
@@ -145,7 +145,13 @@ def inference_items(
     return [{"name": folder.name, "image": str(folder)} for folder in folders]
 
 
-def _entries(path: Path, section: str) -> Iterator[Any]:
+def section_entries(path: Path, section: str) -> Iterator[Any]:
+    """The entries of a section as the list has them: items, or names of case folders.
+
+    Raises:
+        CaseError: the list cannot be read, or has no such section.
+        OptionError: there is no such section name.
+    """
     if section not in SECTIONS:
         message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
         raise OptionError(message)
@@ -162,8 +168,12 @@ def _entries(path: Path, section: str) -> Iterator[Any]:
     raise CaseError(message)
 
 
-def _resolved(entry: str | Mapping[str, Any], root: Path) -> Item:
-    """An item with absolute paths, from a case's name or from a list's entry."""
+def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
+    """An item with absolute paths, from a case's name or from a list's entry.
+
+    Raises:
+        CaseError: there is no such case, or its files cannot be told apart.
+    """
     if isinstance(entry, str):
         item = find_item(root / entry) if (root / entry).is_dir() else None
         if item is None:

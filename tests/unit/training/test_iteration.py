@@ -8,7 +8,7 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, TrainingError
 from brats_mm.losses.mofe import PaperMoFeLoss
 from brats_mm.training.iteration import ExpertBatch, MixtureBatch, PairBatch, TrainingStep
 
@@ -117,3 +117,41 @@ def test_gradients_are_clipped() -> None:
 def test_an_unknown_precision_is_named_with_its_rivals() -> None:
     with pytest.raises(OptionError, match="'float16'; it must be one of float32, bfloat16"):
         TrainingStep(precision="float16")
+
+
+def test_no_clipping_leaves_the_gradients() -> None:
+    torch.manual_seed(0)
+    first, second = Toy(), Toy()
+    second.load_state_dict(first.state_dict())
+
+    TrainingStep(clip_norm=0.0)(_engine(first), _batch())
+    TrainingStep(clip_norm=1e9)(_engine(second), _batch())
+
+    assert torch.equal(first.conv.weight, second.conv.weight)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_names_its_cases_and_changes_no_weight(bad: float) -> None:
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    engine = _engine(network)
+    engine.state.epoch, engine.state.iteration = 3, 17
+    engine.loss_function = lambda logits, target: logits.sum() * bad
+
+    with pytest.raises(TrainingError, match=r"loss is (nan|-?inf) in epoch 3, step 17, on one, two\."):
+        TrainingStep()(engine, {**_batch(), "name": ["one", "two"]})
+
+    assert torch.equal(network.conv.weight, before)
+
+
+def test_gradients_that_are_no_numbers_change_no_weight() -> None:
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    engine = _engine(network)
+    engine.state.epoch, engine.state.iteration = 1, 1
+    engine.loss_function = lambda logits, target: (logits * 0).abs().sqrt().sum()  # slope 0 times infinity
+
+    with pytest.raises(TrainingError, match="norm of the gradients is nan"):
+        TrainingStep()(engine, _batch())
+
+    assert torch.equal(network.conv.weight, before)
