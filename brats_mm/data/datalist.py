@@ -71,21 +71,36 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     return items
 
 
-def make_datalist(dataset_dir: Path | str, validation: Collection[str]) -> dict[str, Any]:
-    """A Decathlon-style list of a folder's labelled cases, paths relative to the folder; write it with `json.dump`.
+def make_datalist(
+    dataset_dir: Path | str,
+    validation: Collection[str],
+    *,
+    testing: Collection[str] = (),
+    items: Sequence[Item] | None = None,
+) -> dict[str, Any]:
+    """A Decathlon-style list of a folder's cases, paths relative to the folder; write it with `json.dump`.
 
     Args:
         dataset_dir: folder with one sub-folder a case.
-        validation: names of the cases to validate on; all others are for training.
+        validation: names of the cases to validate on; the others with a label map are for training.
+        testing: names of cases to leave for testing; cases without a label map are left for it too.
+        items: the cases, where they were found in another way.
+
+    Raises:
+        CaseError: there is no case, or a name is of none.
     """
     root = Path(dataset_dir).expanduser()
-    items = [_relative(item, root) for item in find_items(root) if "label" in item]
-    _refuse_unknown(validation, items, root)
+    found = [_relative(item, root) for item in (find_items(root) if items is None else items)]
+    labelled = [item for item in found if "label" in item]
+    _refuse_unknown([*validation, *testing], labelled, root)
+    unlabelled = {item["name"] for item in found} - {item["name"] for item in labelled}
+    taken = {*validation, *testing}
     return {
-        "name": root.name,
+        "name": root.resolve().name,
         "modality": {str(modality.channel): modality.value for modality in MODALITIES},
-        "training": [item for item in items if item["name"] not in validation],
-        "validation": [item for item in items if item["name"] in validation],
+        "training": [item for item in labelled if item["name"] not in taken],
+        "validation": [item for item in labelled if item["name"] in validation],
+        "testing": [item for item in found if item["name"] in testing or item["name"] in unlabelled],
     }
 
 
@@ -193,11 +208,14 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
 
 def _relative(item: Item, root: Path) -> Item:
     images = {name: Path(path).relative_to(root).as_posix() for name, path in item["image"].items()}
-    return {**item, "image": images, "label": Path(item["label"]).relative_to(root).as_posix()}
+    made = {**item, "image": images}
+    return {**made, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else made
 
 
 def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:
     unknown = sorted(set(names) - {item["name"] for item in items})
     if unknown:
-        message = f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation. Check the names."
+        message = (
+            f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation or testing. Check the names."
+        )
         raise CaseError(message)
