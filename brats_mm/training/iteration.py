@@ -95,7 +95,7 @@ class TrainingStep:
         self.dtype = PRECISIONS[precision]
         self.clip_norm = clip_norm
 
-    def __call__(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Any]:
+    def __call__(self, engine: Any, batchdata: Mapping[str, Any]) -> list[dict[str, Any]]:
         inputs, targets, args, kwargs = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
         output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
         engine.state.output = output
@@ -112,15 +112,21 @@ class TrainingStep:
         norm = nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm or float("inf"))
         _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
         engine.optimizer.step()
-        output[CommonKeys.LOSS] = output[CommonKeys.LOSS].detach()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
-        return output
+        return _samples(output)
 
 
-def loss_of(output: Mapping[str, Any]) -> Tensor:
-    """The loss in a step's output: the `output_transform` of handlers that show it."""
-    loss: Tensor = output[CommonKeys.LOSS]
-    return loss
+def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A dictionary a sample, as MONAI's decollation leaves them: trackers and metrics read from these."""
+    pred = output[CommonKeys.PRED]
+    finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision has a list of levels
+    batches = {CommonKeys.IMAGE: output[CommonKeys.IMAGE], CommonKeys.LABEL: output[CommonKeys.LABEL]}
+    batches[CommonKeys.PRED] = finest.detach()
+    loss = output[CommonKeys.LOSS].detach()
+    return [
+        {**{key: batch[sample] for key, batch in batches.items()}, CommonKeys.LOSS: loss}
+        for sample in range(len(finest))
+    ]
 
 
 def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[str, Any]) -> None:

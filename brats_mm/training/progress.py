@@ -53,7 +53,7 @@ class Progress:
 
     def _count(self, engine: Any) -> None:
         self.images += len(engine.state.batch["image"])
-        self.losses += float(engine.state.output["loss"])
+        self.losses += float(engine.state.output[0]["loss"])
         self.steps += 1
 
     def _end_epoch(self, engine: Any) -> None:

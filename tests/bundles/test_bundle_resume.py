@@ -53,7 +53,7 @@ def test_two_epochs_and_two_resumed_ones_are_four(cases: Path, tiny: dict[str, A
     _run(_workflow(tiny, cases, tmp_path / "resumed"), until=2)
     half = torch.load(tmp_path / "resumed" / "expert_flair_last.pt", weights_only=True)
     torch.rand(5)  # whatever else happens in between
-    _run(_workflow(tiny, cases, tmp_path / "resumed", resume=True))
+    _run(_workflow(tiny, cases, tmp_path / "resumed", resume="true"))
 
     straight, resumed = (
         torch.load(tmp_path / folder / "expert_flair_last.pt", weights_only=True) for folder in ("straight", "resumed")
@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
 def test_a_checkpoint_of_another_network_is_refused(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     torch.save({"network": {}, "epoch": 1}, tmp_path / "expert_flair_last.pt")
     with pytest.raises(TrainingError, match=r"expert_flair_last\.pt does not fit this training"):
-        _run(_workflow(tiny, cases, tmp_path, resume=True))
+        _run(_workflow(tiny, cases, tmp_path, resume="true"))
 
 
 def test_resuming_without_a_checkpoint_starts_from_the_beginning(
@@ -114,7 +114,7 @@ def test_faulty_cases_are_said_before_training_and_the_check_can_be_turned_off(
     listed = tmp_path / "list.json"
     listed.write_text('{"training": ["one", "absent"], "validation": ["nobody"]}')
 
-    _workflow(tiny, cases, tmp_path, datalist=str(listed), check_cases=False).initialize()
+    _workflow(tiny, cases, tmp_path, datalist=str(listed), check_cases="false").initialize()
     with pytest.raises(Exception, match=r"initialize|case_check") as caught:
         _workflow(tiny, cases, tmp_path, datalist=str(listed)).initialize()
 

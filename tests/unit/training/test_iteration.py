@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.handlers import from_engine
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
@@ -98,9 +99,18 @@ def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torc
     assert network.dtype == dtype
     assert network.seen is not None
     assert network.seen.shape == (4, 4)
-    assert output["loss"].dtype == torch.float32
+    assert output[0]["loss"].dtype == torch.float32
     assert not torch.equal(network.conv.weight, before)
     assert engine.events == ["FORWARD_COMPLETED", "LOSS_COMPLETED", "BACKWARD_COMPLETED", "MODEL_COMPLETED"]
+
+
+def test_trackers_find_the_loss_and_each_sample_in_the_output() -> None:
+    torch.manual_seed(0)
+    output = TrainingStep()(_engine(Toy()), _batch())
+
+    assert from_engine(["loss"], first=True)(output).ndim == 0
+    assert [tuple(sample["pred"].shape) for sample in output] == [(3, 4, 4, 4)] * 4
+    assert not output[0]["pred"].requires_grad
 
 
 def test_gradients_are_clipped() -> None:
