@@ -18,6 +18,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 
 def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
     settings = {
         "dataset_dir": str(cases),
         "output_dir": str(tmp_path / "models"),

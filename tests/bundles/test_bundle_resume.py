@@ -127,12 +127,11 @@ def test_faulty_cases_are_said_before_training_and_the_check_can_be_turned_off(
 
 
 def test_tensorboard_gets_curves_and_deep_supervision_trains(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     curves = tmp_path / "curves"
     _run(_workflow(tiny, cases, tmp_path, epochs=1, tensorboard_dir=str(curves), supervised_levels=2))
 
-    found = EventAccumulator(str(curves)).Reload().Tags()["scalars"]
+    found = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
     assert {"train_loss", "val_mean_dice", "mean_loss", "data_wait_share", "learning_rate"} <= set(found)
 
 
