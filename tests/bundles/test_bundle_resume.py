@@ -23,8 +23,10 @@ SMALL = {
 }
 
 
-def _workflow(tiny: dict[str, Any], cases: Path, models: Path, **override: Any) -> ConfigWorkflow:
-    files = [str(CONFIGS / "pretrain_expert.json"), tiny["pretrain_expert"]]
+def _workflow(
+    tiny: dict[str, Any], cases: Path, models: Path, stage: str = "pretrain_expert", **override: Any
+) -> ConfigWorkflow:
+    files = [str(CONFIGS / f"{stage}.json"), tiny[stage]]
     places = {"dataset_dir": str(cases), "output_dir": str(models)}
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
 
@@ -48,16 +50,23 @@ def _flat(value: Any) -> list[float]:
     return [float(value)] if isinstance(value, (int, float)) else []
 
 
-def test_two_epochs_and_two_resumed_ones_are_four(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    _run(_workflow(tiny, cases, tmp_path / "straight"))
-    _run(_workflow(tiny, cases, tmp_path / "resumed"), until=2)
-    half = torch.load(tmp_path / "resumed" / "expert_flair_last.pt", weights_only=True)
+@pytest.mark.parametrize(
+    ("stage", "file", "settings"),
+    [
+        ("pretrain_expert", "expert_flair_last.pt", {}),
+        ("train", "model_last.pt", {"experts_dir": None, "augmentation": "paper", "val_interval": 2}),
+    ],
+)
+def test_two_epochs_and_two_resumed_ones_are_four(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path, stage: str, file: str, settings: dict[str, Any]
+) -> None:
+    _run(_workflow(tiny, cases, tmp_path / "straight", stage, **settings))
+    _run(_workflow(tiny, cases, tmp_path / "resumed", stage, **settings), until=2)
+    half = torch.load(tmp_path / "resumed" / file, weights_only=True)
     torch.rand(5)  # whatever else happens in between
-    _run(_workflow(tiny, cases, tmp_path / "resumed", resume="true"))
+    _run(_workflow(tiny, cases, tmp_path / "resumed", stage, **settings, resume="true"))
 
-    straight, resumed = (
-        torch.load(tmp_path / folder / "expert_flair_last.pt", weights_only=True) for folder in ("straight", "resumed")
-    )
+    straight, resumed = (torch.load(tmp_path / run / file, weights_only=True) for run in ("straight", "resumed"))
     assert (half["epoch"], resumed["epoch"]) == (2, 4)
     assert _flat(half["network"]) != _flat(resumed["network"])
     for part in ("network", "average", "optimizer", "lr_scheduler", "best", "seed"):
