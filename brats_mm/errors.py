@@ -8,6 +8,7 @@
     |   |-- OptionError       an option has no such value
     |   `-- OutputError       results cannot be written where they were wanted
     |-- BundleError           a model bundle is absent, incomplete, or its weights are not the recorded ones
+    |-- TrainingError         a training cannot go on: its loss is no number, or its checkpoint does not fit
     |-- ResourceError         this machine's memory is too small for the settings
     `-- Cancelled             the caller asked to stop
 
@@ -45,6 +46,10 @@ class OutputError(InputError):
 
 class BundleError(BratsMMError):
     """A model bundle is absent, incomplete, or does not hold the weights it says."""
+
+
+class TrainingError(BratsMMError):
+    """A training cannot start, continue or go on."""
 
 
 class ResourceError(BratsMMError):

@@ -32,6 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_segment(commands)
     _add_demo(commands)
+    _add_datalist(commands)
     _add_evaluate(commands)
     _add_compare(commands)
     _add_doctor(commands)
@@ -87,6 +88,40 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     parser.add_argument("--seed", type=int, default=7, help="which head to make")
     _add_model_options(parser)
+    _add_talk_options(parser)
+
+
+def _add_datalist(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "datalist",
+        help="list a folder's cases for training and validation",
+        description="List a folder's cases for training and validation, as JSON that training and evaluation read. The "
+        "folder holds a sub-folder a case, as BraTS has them, or has nnU-Net's raw layout. The scans of one patient "
+        "stay together.",
+        epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
+        "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("dataset", type=Path, metavar="FOLDER", help="folder of cases; the list's paths start there")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the list to write, JSON")
+    parser.add_argument(
+        "--validation",
+        nargs="*",
+        default=[],
+        metavar="CASE",
+        help="cases for validation, or a share of the patients such as 0.2, which it is if nothing is said",
+    )
+    parser.add_argument("--folds", type=int, default=0, metavar="K", help="write K lists for cross-validation")
+    parser.add_argument(
+        "--split",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="text files of names: training, validation, testing",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of a random share or of folds")
+    parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
     _add_talk_options(parser)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.datalist import datalist
 from brats_mm.cli.evaluation import compare, evaluate
 from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
@@ -127,6 +128,7 @@ def info(options: argparse.Namespace, console: Console) -> int:
 COMMANDS: dict[str, Command] = {
     "segment": segment,
     "demo": demo,
+    "datalist": datalist,
     "evaluate": evaluate,
     "compare": compare,
     "doctor": doctor,

@@ -71,21 +71,36 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     return items
 
 
-def make_datalist(dataset_dir: Path | str, validation: Collection[str]) -> dict[str, Any]:
-    """A Decathlon-style list of a folder's labelled cases, paths relative to the folder; write it with `json.dump`.
+def make_datalist(
+    dataset_dir: Path | str,
+    validation: Collection[str],
+    *,
+    testing: Collection[str] = (),
+    items: Sequence[Item] | None = None,
+) -> dict[str, Any]:
+    """A Decathlon-style list of a folder's cases, paths relative to the folder; write it with `json.dump`.
 
     Args:
         dataset_dir: folder with one sub-folder a case.
-        validation: names of the cases to validate on; all others are for training.
+        validation: names of the cases to validate on; the others with a label map are for training.
+        testing: names of cases to leave for testing; cases without a label map are left for it too.
+        items: the cases, where they were found in another way.
+
+    Raises:
+        CaseError: there is no case, or a name is of none.
     """
     root = Path(dataset_dir).expanduser()
-    items = [_relative(item, root) for item in find_items(root) if "label" in item]
-    _refuse_unknown(validation, items, root)
+    found = [_relative(item, root) for item in (find_items(root) if items is None else items)]
+    labelled = [item for item in found if "label" in item]
+    _refuse_unknown([*validation, *testing], labelled, root)
+    unlabelled = {item["name"] for item in found} - {item["name"] for item in labelled}
+    taken = {*validation, *testing}
     return {
-        "name": root.name,
+        "name": root.resolve().name,
         "modality": {str(modality.channel): modality.value for modality in MODALITIES},
-        "training": [item for item in items if item["name"] not in validation],
-        "validation": [item for item in items if item["name"] in validation],
+        "training": [item for item in labelled if item["name"] not in taken],
+        "validation": [item for item in labelled if item["name"] in validation],
+        "testing": [item for item in found if item["name"] in testing or item["name"] in unlabelled],
     }
 
 
@@ -106,7 +121,7 @@ def training_items(
         OptionError: there is no such section name.
     """
     root = Path(dataset_dir).expanduser()
-    items = [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
+    items = [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
         message = (
@@ -137,7 +152,7 @@ def inference_items(
     """
     root = Path(dataset_dir).expanduser()
     if datalist is not None:
-        return [_resolved(entry, root) for entry in _entries(Path(datalist).expanduser(), section)]
+        return [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
         message = f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case."
@@ -145,7 +160,13 @@ def inference_items(
     return [{"name": folder.name, "image": str(folder)} for folder in folders]
 
 
-def _entries(path: Path, section: str) -> Iterator[Any]:
+def section_entries(path: Path, section: str) -> Iterator[Any]:
+    """The entries of a section as the list has them: items, or names of case folders.
+
+    Raises:
+        CaseError: the list cannot be read, or has no such section.
+        OptionError: there is no such section name.
+    """
     if section not in SECTIONS:
         message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
         raise OptionError(message)
@@ -162,8 +183,12 @@ def _entries(path: Path, section: str) -> Iterator[Any]:
     raise CaseError(message)
 
 
-def _resolved(entry: str | Mapping[str, Any], root: Path) -> Item:
-    """An item with absolute paths, from a case's name or from a list's entry."""
+def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
+    """An item with absolute paths, from a case's name or from a list's entry.
+
+    Raises:
+        CaseError: there is no such case, or its files cannot be told apart.
+    """
     if isinstance(entry, str):
         item = find_item(root / entry) if (root / entry).is_dir() else None
         if item is None:
@@ -183,11 +208,14 @@ def _resolved(entry: str | Mapping[str, Any], root: Path) -> Item:
 
 def _relative(item: Item, root: Path) -> Item:
     images = {name: Path(path).relative_to(root).as_posix() for name, path in item["image"].items()}
-    return {**item, "image": images, "label": Path(item["label"]).relative_to(root).as_posix()}
+    made = {**item, "image": images}
+    return {**made, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else made
 
 
 def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:
     unknown = sorted(set(names) - {item["name"] for item in items})
     if unknown:
-        message = f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation. Check the names."
+        message = (
+            f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation or testing. Check the names."
+        )
         raise CaseError(message)

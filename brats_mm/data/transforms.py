@@ -56,7 +56,7 @@ class LoadSequencesd(Transform):
             _refuse_other_grid(volume, first)
         image = MetaTensor(torch.cat([torch.as_tensor(channel) for channel in channels]), affine=first.affine)
         available = torch.tensor([modality in found for modality in self.modalities])
-        loaded: dict[Hashable, Any] = {**data, "image": image, "available": available}
+        loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
             label = self._volume(data["label"])
             _refuse_other_grid(label, first)

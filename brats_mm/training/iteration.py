@@ -12,7 +12,7 @@ from monai.engines.utils import IterationEvents, PrepareBatch
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, TrainingError
 
 Prepared = tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]
 """Network input, target, further arguments of the network, keyword arguments: what MONAI's engines expect."""
@@ -77,11 +77,12 @@ class TrainingStep:
     """One optimisation step of a `SupervisedTrainer`, as its `iteration_update`; the same for both stages.
 
     MONAI's own step knows mixed precision on CUDA only; this one runs it on the CPU too (bfloat16). It also clips
-    gradients.
+    gradients, and stops before weights are spoilt: a call raises TrainingError, naming the step's cases, when the loss
+    or the gradients are not finite.
 
     Args:
         precision: `float32` or `bfloat16` (forward pass under autocast; losses are computed in float32).
-        clip_norm: largest norm of all gradients together.
+        clip_norm: largest norm of all gradients together; 0 does not clip.
 
     Raises:
         OptionError: there is no such precision.
@@ -94,7 +95,7 @@ class TrainingStep:
         self.dtype = PRECISIONS[precision]
         self.clip_norm = clip_norm
 
-    def __call__(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Any]:
+    def __call__(self, engine: Any, batchdata: Mapping[str, Any]) -> list[dict[str, Any]]:
         inputs, targets, args, kwargs = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
         output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
         engine.state.output = output
@@ -104,13 +105,40 @@ class TrainingStep:
             output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
+        _refuse_nonfinite(output[CommonKeys.LOSS], "loss", engine, batchdata)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         output[CommonKeys.LOSS].backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
-        nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm)
+        norm = nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm or float("inf"))
+        _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
         engine.optimizer.step()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
-        return output
+        return _samples(output)
+
+
+def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A dictionary a sample, as MONAI's decollation leaves them: trackers and metrics read from these."""
+    pred = output[CommonKeys.PRED]
+    finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision has a list of levels
+    batches = {CommonKeys.IMAGE: output[CommonKeys.IMAGE], CommonKeys.LABEL: output[CommonKeys.LABEL]}
+    batches[CommonKeys.PRED] = finest.detach()
+    loss = output[CommonKeys.LOSS].detach()
+    return [
+        {**{key: batch[sample] for key, batch in batches.items()}, CommonKeys.LOSS: loss}
+        for sample in range(len(finest))
+    ]
+
+
+def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
+    if bool(torch.isfinite(value)):
+        return
+    names = ", ".join(batchdata.get("name", ())) or "unnamed cases"
+    message = (
+        f"The {what} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. The "
+        "weights were not changed by this step, and the checkpoints are those of before. Look at these cases; if they "
+        "are sound, lower --learning_rate or --train::step::clip_norm, and continue with --resume true."
+    )
+    raise TrainingError(message)
 
 
 def _placed(batch: Tensor, device: str | torch.device | None, *, non_blocking: bool) -> Tensor:

@@ -69,13 +69,24 @@ def test_each_component_that_a_config_names_exists(path: Path) -> None:
             assert callable(component.get_parsed_content("it")), node["_target_"]
 
 
-@pytest.mark.parametrize("path", [path for path in JSON_FILES if path.stem != "metadata"], ids=lambda path: path.name)
+WHOLE = [path for path in JSON_FILES if path.stem not in ("metadata", "multi_gpu_train")]
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.name)
 def test_every_key_of_a_config_is_used(path: Path) -> None:
     content = json.loads(path.read_text())
     entry_points = {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root"}
     text = json.dumps(content)
     unused = [key for key in content if key not in entry_points and f"@{key}" not in text]
     assert unused == []
+
+
+@pytest.mark.parametrize("name", ["train", "pretrain_expert"])
+def test_every_override_for_several_devices_finds_its_place(name: str) -> None:
+    overrides = json.loads((CONFIGS / "multi_gpu_train.json").read_text())
+    parser = ConfigParser(json.loads((CONFIGS / f"{name}.json").read_text()))
+    absent = [key for key in overrides if key not in parser and not key.endswith("dataloader::sampler")]
+    assert absent == []
 
 
 def test_the_metadata_fit_the_schema(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from monai.handlers import from_engine
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, TrainingError
 from brats_mm.losses.mofe import PaperMoFeLoss
 from brats_mm.training.iteration import ExpertBatch, MixtureBatch, PairBatch, TrainingStep
 
@@ -98,9 +99,18 @@ def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torc
     assert network.dtype == dtype
     assert network.seen is not None
     assert network.seen.shape == (4, 4)
-    assert output["loss"].dtype == torch.float32
+    assert output[0]["loss"].dtype == torch.float32
     assert not torch.equal(network.conv.weight, before)
     assert engine.events == ["FORWARD_COMPLETED", "LOSS_COMPLETED", "BACKWARD_COMPLETED", "MODEL_COMPLETED"]
+
+
+def test_trackers_find_the_loss_and_each_sample_in_the_output() -> None:
+    torch.manual_seed(0)
+    output = TrainingStep()(_engine(Toy()), _batch())
+
+    assert from_engine(["loss"], first=True)(output).ndim == 0
+    assert [tuple(sample["pred"].shape) for sample in output] == [(3, 4, 4, 4)] * 4
+    assert not output[0]["pred"].requires_grad
 
 
 def test_gradients_are_clipped() -> None:
@@ -117,3 +127,41 @@ def test_gradients_are_clipped() -> None:
 def test_an_unknown_precision_is_named_with_its_rivals() -> None:
     with pytest.raises(OptionError, match="'float16'; it must be one of float32, bfloat16"):
         TrainingStep(precision="float16")
+
+
+def test_no_clipping_leaves_the_gradients() -> None:
+    torch.manual_seed(0)
+    first, second = Toy(), Toy()
+    second.load_state_dict(first.state_dict())
+
+    TrainingStep(clip_norm=0.0)(_engine(first), _batch())
+    TrainingStep(clip_norm=1e9)(_engine(second), _batch())
+
+    assert torch.equal(first.conv.weight, second.conv.weight)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_names_its_cases_and_changes_no_weight(bad: float) -> None:
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    engine = _engine(network)
+    engine.state.epoch, engine.state.iteration = 3, 17
+    engine.loss_function = lambda logits, target: logits.sum() * bad
+
+    with pytest.raises(TrainingError, match=r"loss is (nan|-?inf) in epoch 3, step 17, on one, two\."):
+        TrainingStep()(engine, {**_batch(), "name": ["one", "two"]})
+
+    assert torch.equal(network.conv.weight, before)
+
+
+def test_gradients_that_are_no_numbers_change_no_weight() -> None:
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    engine = _engine(network)
+    engine.state.epoch, engine.state.iteration = 1, 1
+    engine.loss_function = lambda logits, target: (logits * 0).abs().sqrt().sum()  # slope 0 times infinity
+
+    with pytest.raises(TrainingError, match="norm of the gradients is nan"):
+        TrainingStep()(engine, _batch())
+
+    assert torch.equal(network.conv.weight, before)

@@ -1,0 +1,83 @@
+"""Cases of a folder in nnU-Net's raw layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.data.datalist import Item
+from brats_mm.domain.modality import Modality, modalities_in_name
+from brats_mm.errors import CaseError
+
+IMAGES, LABELS, TEST_IMAGES, DESCRIPTION = "imagesTr", "labelsTr", "imagesTs", "dataset.json"
+
+
+def is_nnunet_raw(root: Path) -> bool:
+    """Whether a folder has nnU-Net's raw layout."""
+    return (root / IMAGES).is_dir() and (root / DESCRIPTION).is_file()
+
+
+def nnunet_items(root: Path) -> list[Item]:
+    """The cases of a raw folder, those without a label map (imagesTs) included.
+
+    `dataset.json` says which channel is which sequence (`channel_names`, or `modality` up to version 1).
+
+    Raises:
+        CaseError: `dataset.json` cannot be read, names other sequences, or numbers the labels in another way.
+    """
+    content = _description(root / DESCRIPTION)
+    _refuse_other_labels(content.get("labels", {}), root / DESCRIPTION)
+    channels = _channels(content.get("channel_names") or content.get("modality") or {}, root / DESCRIPTION)
+    ending = content.get("file_ending", ".nii.gz")
+    return [
+        *_items(root / IMAGES, root / LABELS, channels, ending),
+        *_items(root / TEST_IMAGES, root / "labelsTs", channels, ending),
+    ]
+
+
+def _items(images: Path, labels: Path, channels: Mapping[str, Modality], ending: str) -> list[Item]:
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(images.glob(f"*{ending}")):
+        name, _, number = path.name.removesuffix(ending).rpartition("_")
+        if name and number.isdigit() and number.lstrip("0").zfill(1) in channels:
+            found.setdefault(name, {})[channels[number.lstrip("0").zfill(1)].value] = str(path)
+    items: list[Item] = []
+    for name, sequences in found.items():
+        label = labels / f"{name}{ending}"
+        items.append({"name": name, "image": sequences, **({"label": str(label)} if label.is_file() else {})})
+    return items
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read ({error}). Give a folder in nnU-Net's raw layout, or one of BraTS cases."
+        raise CaseError(message) from error
+    return dict(content)
+
+
+def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
+    named = {number: modalities_in_name(name) for number, name in names.items()}
+    odd = [f"{number} ({names[number]})" for number, found in named.items() if len(found) != 1]
+    if odd or not named:
+        message = (
+            f"{path} does not say of each channel which sequence it is: {', '.join(odd) or 'no channel_names'}. Name "
+            "them T1, T1ce, T2, FLAIR in its channel_names."
+        )
+        raise CaseError(message)
+    return {number: next(iter(found)) for number, found in named.items()}
+
+
+def _refuse_other_labels(labels: Mapping[str, Any], path: Path) -> None:
+    """nnU-Net's own BraTS conversion swaps 1 and 2; read as BraTS labels, core and oedema would change places."""
+    for name, value in labels.items():
+        values = value if isinstance(value, list) else [value]
+        low = name.lower()
+        swapped = ("edema" in low and values in ([1], ["1"])) or ("core" in low and 2 in values and 1 not in values)
+        if swapped:
+            message = (
+                f"{path} says that label 1 is oedema and 2 the necrotic core, but BraTS label maps have 1 for the core "
+                "and 2 for oedema. Exchange 1 and 2 in the label maps (and in this file) first."
+            )
+            raise CaseError(message)

@@ -1,0 +1,32 @@
+"""The task loss on several decoder levels at once."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+
+from brats_mm.losses.segmentation import TaskLoss
+
+
+class LevelsLoss(nn.Module):
+    """Task losses of the decoder's levels, weighted 1, 1/2, 1/4, ... from the finest on, divided by the weights' sum.
+
+    On one level it is the task loss. The weights are nnU-Net's; the masks of a coarse level are pooled by maximum, so
+    that small regions do not vanish from it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task = TaskLoss()
+
+    def forward(
+        self, levels: Sequence[Float[Tensor, "b c _h _w _d"]], target: Num[Tensor, "b c h w d"]
+    ) -> Float[Tensor, ""]:
+        weights = [0.5**level for level in range(len(levels))]
+        losses = [
+            weight * self.task(logits, F.max_pool3d(target.float(), 2**level))
+            for level, (weight, logits) in enumerate(zip(weights, levels, strict=True))
+        ]
+        return torch.stack(losses).sum() / sum(weights)

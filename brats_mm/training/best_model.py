@@ -1,0 +1,84 @@
+"""The best model of a run, by validation, and when to stop because nothing better comes."""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Events
+from torch import nn
+
+from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
+from brats_mm.training.warm_start import bare
+
+logger = logging.getLogger(__name__)
+
+
+class BestModel:
+    """Attached to a validator: keeps the weights with the highest key metric so far in a file.
+
+    The weights are those that were validated, so with an average of weights (`WeightAverage`) they are the average.
+
+    Args:
+        network: whose weights are saved.
+        path: the checkpoint, a plain state dict.
+
+    Attributes:
+        score: the highest key metric so far; minus infinity before the first validation.
+        epoch: when that was.
+        waited: validations since then.
+    """
+
+    def __init__(self, network: nn.Module, path: Path | str) -> None:
+        self.network = bare(network)
+        self.path = Path(path)
+        self.score = -math.inf
+        self.epoch = 0
+        self.waited = 0
+
+    def attach(self, engine: Any) -> None:
+        """Look at every validation's result."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        score = float(engine.state.metrics[engine.state.key_metric_name])
+        if not score > self.score:  # also where the score is no number
+            self.waited += 1
+            return
+        weights = self.network.state_dict()
+        refuse_nonfinite_weights(weights, self.path)
+        if engine.state.rank == 0:
+            save_whole(weights, self.path)
+        self.score, self.epoch, self.waited = score, int(engine.state.epoch), 0
+        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, engine.state.key_metric_name, score)
+
+    def state_dict(self) -> dict[str, float]:
+        """What a resumed run must know."""
+        return {"score": self.score, "epoch": self.epoch, "waited": self.waited}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from an earlier run."""
+        self.score, self.epoch, self.waited = float(state["score"]), int(state["epoch"]), int(state["waited"])
+
+
+class EarlyStop:
+    """Attached to a trainer, after its validation: ends the run when validations have long brought nothing better.
+
+    Args:
+        best: knows for how long.
+        patience: so many validations in a row without a better one end the run; 0 never does.
+    """
+
+    def __init__(self, best: BestModel, *, patience: int = 0) -> None:
+        self.best = best
+        self.patience = patience
+
+    def attach(self, engine: Any) -> None:
+        """Look after every epoch."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        if 0 < self.patience <= self.best.waited:
+            logger.info("No better validation since epoch %d: the training stops early.", self.best.epoch)
+            engine.terminate()

@@ -1,0 +1,80 @@
+"""nnU-Net's raw folders are read by what their dataset.json says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
+from brats_mm.errors import CaseError
+
+CHANNELS = {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}
+LABELS: dict[str, Any] = {"background": 0, "necrotic core": 1, "oedema": 2, "enhancing": 3}
+
+
+def _raw(root: Path, **changed: Any) -> Path:
+    description = {"channel_names": CHANNELS, "labels": LABELS, "file_ending": ".nii.gz", **changed}
+    for folder, names in {
+        "imagesTr": ["case_1_0000", "case_1_0001", "case_1_0002", "case_1_0003", "b_0003"],
+        "labelsTr": ["case_1", "b"],
+        "imagesTs": ["t_0002"],
+    }.items():
+        (root / folder).mkdir()
+        for name in names:
+            (root / folder / f"{name}.nii.gz").touch()
+    (root / "dataset.json").write_text(json.dumps(description))
+    return root
+
+
+def test_channels_become_sequences_and_labels_are_found(tmp_path: Path) -> None:
+    items = {item["name"]: item for item in nnunet_items(_raw(tmp_path))}
+
+    assert is_nnunet_raw(tmp_path)
+    assert list(items) == ["b", "case_1", "t"]
+    assert items["case_1"]["image"] == {
+        name: str(tmp_path / "imagesTr" / f"case_1_000{channel}.nii.gz")
+        for channel, name in enumerate(("t1", "t1ce", "t2", "flair"))
+    }
+    assert items["b"] == {
+        "name": "b",
+        "image": {"flair": str(tmp_path / "imagesTr" / "b_0003.nii.gz")},
+        "label": str(tmp_path / "labelsTr" / "b.nii.gz"),
+    }
+    assert "label" not in items["t"]
+
+
+def test_the_older_form_of_the_description_is_read_too(tmp_path: Path) -> None:
+    modality = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+    items = {item["name"]: item for item in nnunet_items(_raw(tmp_path, channel_names=None, modality=modality))}
+
+    assert items["case_1"]["image"]["flair"].endswith("case_1_0000.nii.gz")
+    assert items["case_1"]["image"]["t1ce"].endswith("case_1_0002.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "edema": 1, "non-enhancing": 2, "enhancing": 3},
+        {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3},
+    ],
+)
+def test_labels_in_the_order_of_nnunets_own_conversion_are_refused(tmp_path: Path, labels: dict[str, Any]) -> None:
+    with pytest.raises(CaseError, match=r"label 1 is oedema .* Exchange 1 and 2"):
+        nnunet_items(_raw(tmp_path, labels=labels))
+
+
+def test_regions_in_the_order_of_brats_are_taken(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": 3}
+    assert len(nnunet_items(_raw(tmp_path, labels=labels))) == 3
+
+
+def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match=r"which sequence it is: 1 \(noise\)"):
+        nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
+
+
+def test_a_description_that_is_no_json_is_said(tmp_path: Path) -> None:
+    (_raw(tmp_path) / "dataset.json").write_text("{")
+    with pytest.raises(CaseError, match=r"dataset\.json cannot be read"):
+        nnunet_items(tmp_path)

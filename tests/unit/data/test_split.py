@@ -1,0 +1,68 @@
+"""Cases are divided by patient, the same way for the same seed, or as a published list says."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brats_mm.data.split import patient_of, read_names, validation_folds, validation_share
+from brats_mm.errors import CaseError, OptionError
+
+TWICE = [f"BraTS-GLI-{patient:05d}-{scan:03d}" for patient in range(10) for scan in (0, 1)]
+
+
+def test_a_patient_is_told_by_name() -> None:
+    assert patient_of("BraTS-GLI-00005-100") == "BraTS-GLI-00005"
+    assert patient_of("Brats18_CBICA_AAB_1") == "Brats18_CBICA_AAB_1"
+
+
+@given(st.floats(0.01, 0.99), st.integers(0, 99))
+def test_a_share_keeps_patients_together_and_leaves_some_for_training(share: float, seed: int) -> None:
+    chosen = validation_share(TWICE, share, seed=seed)
+
+    assert chosen == validation_share(TWICE, share, seed=seed)
+    assert 0 < len(chosen) < len(TWICE)
+    assert len(chosen) == 2 * len({patient_of(name) for name in chosen})
+
+
+def test_a_fifth_of_ten_patients_is_two() -> None:
+    assert len(validation_share(TWICE, 0.2, seed=0)) == 4
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 5.0])
+def test_a_share_lies_between_0_and_1(share: float) -> None:
+    with pytest.raises(OptionError, match="must lie between 0 and 1"):
+        validation_share(TWICE, share, seed=0)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 10])
+def test_each_case_is_in_one_fold_with_its_patient(folds: int) -> None:
+    made = validation_folds(TWICE, folds, seed=0)
+
+    assert sorted(name for fold in made for name in fold) == TWICE
+    patients = [{patient_of(name) for name in fold} for fold in made]
+    assert sum(map(len, patients)) == 10
+
+
+def test_folds_need_patients() -> None:
+    with pytest.raises(OptionError, match="at least 2"):
+        validation_folds(TWICE, 1, seed=0)
+    with pytest.raises(OptionError, match="10 patients; this division needs at least 11"):
+        validation_folds(TWICE, 11, seed=0)
+
+
+def test_a_text_file_of_names_may_have_paths_prefixes_and_gaps(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("Brats18_a\n\nHGG_Brats18_b\ndata/LGG/Brats18_c/\n")
+
+    names = read_names(tmp_path / "train.txt", ["Brats18_a", "Brats18_b", "Brats18_c", "Brats18_d"])
+
+    assert names == {"Brats18_a", "Brats18_b", "Brats18_c"}
+
+
+def test_names_that_are_not_there_are_said(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a\nx\ny\n")
+    with pytest.raises(CaseError, match=r"train\.txt lists 2 cases that the folder does not have labelled: x, y"):
+        read_names(tmp_path / "train.txt", ["a"])
+    with pytest.raises(CaseError, match=r"absent\.txt cannot be read"):
+        read_names(tmp_path / "absent.txt", ["a"])

@@ -1,0 +1,26 @@
+"""Loss, speed and waiting of an epoch, by the clock that is handed in."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from brats_mm.training.progress import Progress
+
+
+def test_an_epoch_reports_loss_images_a_second_and_the_share_of_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 0.0, 0.0, 10.0, 11.0, 14.0, 15.0, 20.0])  # made, run, epoch, ask, get, ask, get, end
+    trainer = Engine(lambda engine, batch: [{"loss": batch["loss"]}])
+    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])  # type: ignore[attr-defined]
+    batches = [{"image": torch.zeros(size, 1), "loss": loss} for size, loss in ((3, 1.0), (2, 2.0))]
+
+    with caplog.at_level(logging.INFO):
+        Progress(clock=lambda: next(times)).attach(trainer)
+        trainer.run(batches, max_epochs=1)
+
+    expected = {"mean_loss": 1.5, "images_per_second": 0.25, "data_wait_share": 0.1, "learning_rate": 0.1}
+    assert trainer.state.metrics == pytest.approx(expected)
+    said = "Epoch 1 of 1: loss 1.5000, 0.25 images/s, 10 % of 20.0 s waiting for data, about 0 min left."
+    assert said in caplog.text
