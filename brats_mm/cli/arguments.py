@@ -6,8 +6,7 @@ from pathlib import Path
 from brats_mm import __version__
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
-
-STATEMENT = "Research software. Not a medical device; not for diagnosis or treatment decisions."
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -23,7 +22,8 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `brats-mm`."""
     parser = argparse.ArgumentParser(
         prog="brats-mm",
-        description="Segment brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is there.\n" + STATEMENT,
+        description="Segment brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is there.\n"
+        + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm demo -o demo\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result",
         formatter_class=_Formatter,
@@ -45,7 +45,7 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "segment",
         help="segment one case with the sequences it has",
         description="Segment one case with the sequences it has. Give a folder, whose sequences are found by name, or "
-        "name the files.\n" + STATEMENT,
+        "name the files.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities",
         formatter_class=_Formatter,
@@ -73,7 +73,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "demo",
         help="make a synthetic tumour head, drop sequences, segment the rest",
         description="Make a synthetic tumour head on the spot, drop sequences from it, segment what is left, and write "
-        "every output and a picture.\n" + STATEMENT,
+        "every output and a picture.\n" + NOT_FOR_DIAGNOSIS,
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
         formatter_class=_Formatter,
     )

@@ -14,8 +14,6 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Array
 
-NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."
-
 THRESHOLD = 0.5
 """A voxel belongs to a region when its probability is at least this."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, describe
 from brats_mm.domain.case import Case
-from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
@@ -150,7 +150,7 @@ def _subset_warnings(subset: Availability) -> tuple[str, ...]:
     if not missing:
         return ()
     said = f"Segmented without {describe(missing)}."
-    return (said, WITHOUT_CONTRAST) if "t1ce" in {modality.value for modality in missing} else (said,)
+    return (said, WITHOUT_CONTRAST) if Modality.T1CE in missing else (said,)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

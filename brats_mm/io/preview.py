@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from brats_mm.domain.availability import describe
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.prediction import NOT_FOR_DIAGNOSIS, Prediction
+from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.io.output_folder import output_errors
 from brats_mm.io.preview_planes import Slice, choose_slices, to_ras
 

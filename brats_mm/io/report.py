@@ -9,8 +9,9 @@ from typing import Any
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.prediction import NOT_FOR_DIAGNOSIS, Prediction
+from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 REPORT_VERSION = 1
 DIGITS = 6

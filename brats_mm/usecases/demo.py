@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from brats_mm.data.phantom import make_phantom
 from brats_mm.domain.availability import Availability, ordered
 from brats_mm.domain.label_map import Mask, regions_from_labels
@@ -14,6 +12,8 @@ from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.inference.engine import Progress
 from brats_mm.io.nifti import write_labels, write_map
 from brats_mm.io.output_folder import OutputFolder
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.overlap import count, overlap
 from brats_mm.usecases.segment import OutputOptions, Segmented, Segmenter, segment_to_folder
 
 
@@ -56,11 +56,8 @@ def run_demo(
     kept = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
     options = OutputOptions(probabilities=True, importance_maps=True, overwrite=True)
     segmented = segment_to_folder(kept, folder / "result", segmenter, options, on_window=on_window)
-    dice = {region: _dice(segmented.prediction.mask(region), truth[region]) for region in REGIONS}
+    dice = {
+        region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
+        for region in REGIONS
+    }
     return Demo(folder / "head", segmented, dice)
-
-
-def _dice(predicted: Mask, true: Mask) -> float:
-    both = int(np.count_nonzero(predicted & true))
-    total = int(np.count_nonzero(predicted)) + int(np.count_nonzero(true))
-    return 2 * both / total if total else 1.0

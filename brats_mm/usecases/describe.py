@@ -5,8 +5,8 @@ from typing import Any
 from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.modality import ALIASES, MODALITIES
-from brats_mm.domain.prediction import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle, open_bundle
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.prediction import NOT_FOR_DIAGNOSIS, ModelIdentity
+from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.io.evaluation_tables import NUMBERS, SCORES, CaseRow, WeightRow
 from brats_mm.metrics import calibration, monotonicity
 from brats_mm.metrics.calibration import Reliability, no_reliability
