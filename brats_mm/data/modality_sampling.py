@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
-from monai.transforms import RandomizableTransform
+from monai.transforms import RandomizableTransform, Transform
 from torch import Tensor
 
 from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags
@@ -89,24 +89,44 @@ class RandDropSequencesd(RandomizableTransform):
 
 
 class RandPairOfSubsetsd(RandomizableTransform):
-    """Draw the two availability sets of a MoFe pair: adds `more` and `fewer`, (m,) booleans.
+    """Draw the availability sets of MoFe pairs: adds `more` and `fewer`, (pairs, m) booleans.
 
-    The image is left whole; `training.iteration.PairBatch` makes the two views from it.
+    The image is left whole; the network mixes the views (`training.iteration.PairBatch`).
 
     Args:
         sampler: a key of `PAIR_SAMPLERS`.
+        pairs: how many a crop. SimMLM has one; since views share the experts' passes, further ones cost little.
 
     Raises:
-        OptionError: there is no such sampler.
+        OptionError: there is no such sampler, or no pair is asked for.
     """
 
-    def __init__(self, sampler: str = "released") -> None:
+    def __init__(self, sampler: str = "released", *, pairs: int = 1) -> None:
         super().__init__()
         if sampler not in PAIR_SAMPLERS:
             message = f"The pair sampler is {sampler!r}; it must be one of {', '.join(PAIR_SAMPLERS)}."
             raise OptionError(message)
+        if pairs < 1:
+            message = f"The number of pairs a crop is {pairs}; it must be 1 or more."
+            raise OptionError(message)
         self.sampler = sampler
+        self.pairs = pairs
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        more, fewer = draw_pair(self.R, as_set(data["available"]), sampler=self.sampler)
-        return {**data, "more": torch.tensor(flags(more)), "fewer": torch.tensor(flags(fewer))}
+        available = as_set(data["available"])
+        drawn = [draw_pair(self.R, available, sampler=self.sampler) for _ in range(self.pairs)]
+        more, fewer = (torch.tensor([flags(pair[side]) for pair in drawn]) for side in (0, 1))
+        return {**data, "more": more, "fewer": fewer}
+
+
+class EverySubsetd(Transform):
+    """Show a case under each of the 15 availability sets: what a mixture is validated on (SimMLM, section 4).
+
+    `available` becomes (15, m). A set that asks for a sequence which the case lacks is replaced by one of those that it
+    can show, so that every case counts 15 times.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        choices = subsets_of(as_set(data["available"]))
+        shown = [choices[index % len(choices)] for index in range(len(SUBSETS))]
+        return {**data, "available": torch.tensor([flags(subset) for subset in shown])}

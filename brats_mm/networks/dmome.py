@@ -31,10 +31,12 @@ class DMoME(nn.Module):
 
         Args:
             image: (b, m, h, w, d); what stands in the channel of a missing modality has no effect.
-            available: (b, m) booleans, at least one true a row. Without it, channels of zeros count as missing.
+            available: (b, m) booleans, at least one true a row. Without it, channels of zeros count as missing. With
+                (v b, m), v views of each sample are mixed, first all samples in the first view; each expert still
+                runs once a sample.
 
         Returns:
-            (b, c, h, w, d) logits in the order WT, TC, ET.
+            (b, c, h, w, d) logits in the order WT, TC, ET; (v b, c, h, w, d) of v views.
         """
         return self.forward_with_weights(image, available)[0]
 
@@ -46,22 +48,45 @@ class DMoME(nn.Module):
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits (b, c, h, w, d) and weights (b, m, c) of one pass; arguments as in `forward`."""
+        """Logits (v b, c, h, w, d) and weights (v b, m, c) of one pass; arguments as in `forward`."""
         if available is None:
             available = available_by_content(image)
-        weights = self.gate_weights(image, available)
-        mixture = torch.zeros(0)
+        views = available.reshape(-1, image.shape[0], available.shape[1])  # (v b m)
+        contributions = self.contributions(image, views.any(dim=0))
+        logits: list[Tensor] = []
+        weights: list[Tensor] = []
+        for view in views.unbind(0):
+            weight = self.gate_weights(image, view)
+            mixture = torch.zeros(0)
+            for channel, contribution in enumerate(contributions):
+                if bool(view[:, channel].any()):
+                    weighted = weight[:, channel][:, :, None, None, None].to(contribution.dtype) * contribution
+                    mixture = weighted if mixture.numel() == 0 else mixture + weighted
+            logits.append(self.finish(mixture))
+            weights.append(weight)
+        return torch.cat(logits), torch.cat(weights)
+
+    def contributions(self, image: Tensor, needed: Tensor) -> list[Tensor]:
+        """What each expert makes of its channel, (b, c, h, w, d): zeros for samples that do not need it.
+
+        Args:
+            image: (b, m, h, w, d).
+            needed: (b, m) booleans; an expert that no sample needs is not run and leaves an empty tensor.
+        """
+        made: list[Tensor] = []
         channel = 0
         for expert in self.experts.values():
-            rows = torch.nonzero(available[:, channel]).flatten()
-            if rows.numel() > 0:
+            rows = torch.nonzero(needed[:, channel]).flatten()
+            if rows.numel() == 0:
+                made.append(image.new_zeros(0))
+            else:
                 contribution = expert(image[rows, channel : channel + 1])
-                weighted = weights[rows, channel][:, :, None, None, None].to(contribution.dtype) * contribution
-                if mixture.numel() == 0:
-                    mixture = weighted.new_zeros([image.shape[0]] + list(weighted.shape[1:]))  # noqa: RUF005 (TorchScript)
-                mixture = mixture.index_add(0, rows, weighted)
+                if rows.numel() < image.shape[0]:
+                    whole = contribution.new_zeros([image.shape[0]] + list(contribution.shape[1:]))  # noqa: RUF005 (TorchScript)
+                    contribution = whole.index_add(0, rows, contribution)
+                made.append(contribution)
             channel += 1
-        return self.finish(mixture), weights
+        return made
 
     def forward_subsets(self, image: Tensor, subsets: Tensor) -> tuple[Tensor, Tensor]:
         """The mixtures of several availability sets of one image, each expert run once at most.
@@ -73,19 +98,6 @@ class DMoME(nn.Module):
         Returns:
             Logits (s, b, c, h, w, d) and weights (s, b, m, c), equal to `forward_with_weights` of each set.
         """
-        needed = subsets.any(dim=0).tolist()
-        contributions = {
-            channel: expert(image[:, channel : channel + 1])
-            for channel, expert in enumerate(self.experts.values())
-            if needed[channel]
-        }
-        logits, weights = [], []
-        for subset in subsets:
-            weight = self.gate_weights(image, subset.expand(image.shape[0], -1))
-            mixture = sum(
-                weight[:, channel][:, :, None, None, None].to(contributions[channel].dtype) * contributions[channel]
-                for channel in torch.nonzero(subset).flatten().tolist()
-            )
-            logits.append(self.finish(mixture))
-            weights.append(weight)
-        return torch.stack(logits), torch.stack(weights)
+        logits, weights = self.forward_with_weights(image, subsets.repeat_interleave(image.shape[0], dim=0))
+        sets = [subsets.shape[0], image.shape[0]]
+        return logits.reshape(sets + list(logits.shape[1:])), weights.reshape(sets + list(weights.shape[1:]))

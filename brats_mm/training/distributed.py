@@ -2,10 +2,13 @@
 
 import logging
 import os
+from typing import Any
 
 import torch
+from monai.data.samplers import DistributedSampler
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from brats_mm.errors import TrainingError
 from brats_mm.training.warm_start import on_device
@@ -64,6 +67,19 @@ def shared(network: nn.Module, device: str | torch.device) -> DistributedDataPar
     placed = on_device(network, device)
     device_ids = [device] if torch.device(device).type == "cuda" else None
     return DistributedDataParallel(placed, device_ids=device_ids, find_unused_parameters=True)
+
+
+def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
+    """Which cases this process validates: its share of them, without repeats.
+
+    Where there are fewer cases than processes, each process validates them all, since a process without any would have
+    no metric to bring; their mean is the same.
+    """
+    cases: Any = dataset
+    if len(cases) < distributed.get_world_size():
+        return SequentialSampler(cases)
+    share: Sampler[int] = DistributedSampler(cases, even_divisible=False, shuffle=False)
+    return share
 
 
 def untracked(folder: str | None) -> bool:

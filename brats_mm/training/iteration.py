@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Shaped
 from monai.engines.utils import IterationEvents, PrepareBatch
 from monai.utils import CommonKeys
 from torch import Tensor, nn
@@ -35,7 +34,7 @@ class ExpertBatch(PrepareBatch):
 
 
 class MixtureBatch(PrepareBatch):
-    """A mixture sees all channels and is told which are available."""
+    """A mixture sees all channels and is told which are available, (b, v, m): in v views of each sample."""
 
     def __call__(
         self,
@@ -44,15 +43,15 @@ class MixtureBatch(PrepareBatch):
         non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
         **kwargs: Any,
     ) -> Prepared:
-        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
-        return image, label, (batchdata["available"].to(device),), {}
+        return _in_views(batchdata, batchdata["available"], device, non_blocking=non_blocking)
 
 
 class PairBatch(PrepareBatch):
-    """Stage 2: each sample twice, first all views with more sequences, then those with fewer (SimMLM, section 3.2).
+    """Stage 2: views of each sample, first those with more sequences, then those with fewer (SimMLM, section 3.2).
 
-    One forward pass of 2b samples; the losses of `losses.mofe` take the two halves apart again. Both views are the same
-    crop.
+    All views are of the same crop, so the network gets it once together with the availability of every view, and runs
+    each expert once; the losses of `losses.mofe` take the two halves of its answer apart again. With several pairs a
+    sample, a half holds all samples of the first pair, then of the second, and so on.
     """
 
     def __call__(
@@ -62,15 +61,8 @@ class PairBatch(PrepareBatch):
         non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
         **kwargs: Any,
     ) -> Prepared:
-        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
-        available = torch.cat([batchdata["more"], batchdata["fewer"]]).to(device)  # (2b m)
-        return stacked_views(image, available), torch.cat([label, label]), (available,), {}
-
-
-def stacked_views(image: Shaped[Tensor, "b m h w d"], available: Bool[Tensor, "twice_b m"]) -> Tensor:
-    """The batch twice over, (2b, m, h, w, d), with exact zeros where a view lacks a sequence."""
-    twice = torch.cat([image, image])
-    return twice.masked_fill(~available[:, :, None, None, None], 0).contiguous(memory_format=torch.channels_last_3d)
+        available = torch.cat([batchdata["more"], batchdata["fewer"]], dim=1)  # (b 2p m)
+        return _in_views(batchdata, available, device, non_blocking=non_blocking)
 
 
 class TrainingStep:
@@ -120,12 +112,15 @@ def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A dictionary a sample, as MONAI's decollation leaves them: trackers and metrics read from these."""
     pred = output[CommonKeys.PRED]
     finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision has a list of levels
-    batches = {CommonKeys.IMAGE: output[CommonKeys.IMAGE], CommonKeys.LABEL: output[CommonKeys.LABEL]}
-    batches[CommonKeys.PRED] = finest.detach()
-    loss = output[CommonKeys.LOSS].detach()
+    images, labels, loss = output[CommonKeys.IMAGE], output[CommonKeys.LABEL], output[CommonKeys.LOSS].detach()
     return [
-        {**{key: batch[sample] for key, batch in batches.items()}, CommonKeys.LOSS: loss}
-        for sample in range(len(finest))
+        {
+            CommonKeys.IMAGE: images[view % len(images)],  # the views of a sample share its image
+            CommonKeys.LABEL: labels[view],
+            CommonKeys.PRED: finest[view].detach(),
+            CommonKeys.LOSS: loss,
+        }
+        for view in range(len(finest))
     ]
 
 
@@ -139,6 +134,15 @@ def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[
         "are sound, lower --learning_rate or --train::step::clip_norm, and continue with --resume true."
     )
     raise TrainingError(message)
+
+
+def _in_views(
+    batchdata: Mapping[str, Tensor], available: Tensor, device: str | torch.device | None, *, non_blocking: bool
+) -> Prepared:
+    """Image (b, m, h, w, d), and target (v b, c, h, w, d) and availability (v b, m) of its views (b, v, m)."""
+    image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
+    views = available.shape[1]
+    return image, label.repeat(views, 1, 1, 1, 1), (available.transpose(0, 1).flatten(0, 1).to(device),), {}
 
 
 def _placed(batch: Tensor, device: str | torch.device | None, *, non_blocking: bool) -> Tensor:

@@ -54,20 +54,49 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
         raise BundleError(message)
     for modality in MODALITIES:
         expert = experts.get_submodule(modality.value)
-        _load(expert, folder / expert_file(modality), modality)
+        # At other levels than logits the expert stands inside a wrapper (networks.levels).
+        network_of_stage_1 = dict(expert.named_children()).get("expert", expert)
+        _load(network_of_stage_1, folder / expert_file(modality), f"{modality.label} expert", _remedy([modality]))
     logger.info("The experts start from the checkpoints in %s.", folder)
     return network
 
 
-def _load(expert: nn.Module, path: Path, modality: Modality) -> None:
+def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
+    """A network that starts from a whole checkpoint of its own kind, to go on from it or to suit it to other data.
+
+    Args:
+        network: changed in place.
+        path: a state dict, of any floating-point type; None leaves the network as it is.
+
+    Returns:
+        The same network.
+
+    Raises:
+        BundleError: the file is absent or does not fit.
+    """
+    if path is None:
+        return network
+    _load(
+        network, Path(path), "network", "Name another checkpoint, or start from fresh weights: --initial_weights None."
+    )
+    logger.info("The network starts from %s.", path)
+    return network
+
+
+def warm_start(
+    network: nn.Module, *, experts_dir: Path | str | None, initial_weights: Path | str | None = None
+) -> nn.Module:
+    """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts."""
+    return with_experts(network, experts_dir) if initial_weights is None else with_weights(network, initial_weights)
+
+
+def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        expert.load_state_dict(state)
+        network.load_state_dict(state)
     except Exception as error:  # torch raises a dozen types for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = (
-            f"{path} does not hold weights of this bundle's {modality.label} expert ({reason}). {_remedy([modality])}"
-        )
+        message = f"{path} does not hold weights of this bundle's {what} ({reason}). {remedy}"
         raise BundleError(message) from error
 
 

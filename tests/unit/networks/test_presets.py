@@ -150,6 +150,14 @@ def test_subsets_together_equal_subsets_apart(small, image):
         torch.testing.assert_close(weights[index], expected_weights)
 
 
+def test_views_with_different_sequences_by_sample_equal_views_apart(small, image):
+    """A training pair: each expert runs once a sample, and each view equals its own pass."""
+    more = torch.tensor([[True, True, False, True], [True, True, True, True]])
+    fewer = torch.tensor([[False, True, False, False], [True, False, False, True]])
+    together = small(image, torch.cat([more, fewer]))
+    torch.testing.assert_close(together, torch.cat([small(image, more), small(image, fewer)]))
+
+
 def test_the_mixture_is_the_weighted_sum_of_the_experts_logits():
     """exp(0) : exp(ln 3) = 1/4 : 3/4, and 4/4 + 8 x 3/4 = 7."""
 

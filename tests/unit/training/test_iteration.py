@@ -25,7 +25,7 @@ class Toy(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> Tensor:
         self.seen = available
-        logits = self.conv(image)
+        logits = self.conv(image).repeat(len(available) // len(image), 1, 1, 1, 1)
         self.dtype = logits.dtype
         return logits
 
@@ -35,9 +35,11 @@ def _batch() -> dict[str, Tensor]:
     return {
         "image": torch.randn(2, 4, 4, 4, 4, generator=generator),
         "label": (torch.rand(2, 3, 4, 4, 4, generator=generator) > 0.5).to(torch.uint8),
-        "available": torch.ones(2, 4, dtype=torch.bool),
-        "more": torch.tensor([[True, True, False, True], [True, True, True, True]]),
-        "fewer": torch.tensor([[False, True, False, False], [True, False, False, True]]),
+        "available": torch.tensor(
+            [[[True] * 4, [True, False, True, False]], [[True] * 4, [False, False, True, False]]]
+        ),
+        "more": torch.tensor([[[True, True, False, True]], [[True, True, True, True]]]),
+        "fewer": torch.tensor([[[False, True, False, False]], [[True, False, False, True]]]),
     }
 
 
@@ -69,22 +71,31 @@ def test_an_expert_gets_image_and_target_alone() -> None:
     assert image.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_a_mixture_is_told_what_is_available() -> None:
+def test_a_mixture_is_told_what_is_available_in_each_view() -> None:
     batch = _batch()
-    _, _, args, _ = MixtureBatch()(batch, "cpu")
+    image, label, (available,), _ = MixtureBatch()(batch, "cpu")
 
-    assert torch.equal(args[0], batch["available"])
+    assert len(image) == 2
+    assert torch.equal(available, batch["available"].transpose(0, 1).flatten(0, 1))
+    assert torch.equal(label[:2], label[2:])
 
 
-def test_pairs_are_stacked_more_first_with_exact_zeros_where_dropped() -> None:
+def test_pairs_are_views_of_one_image_those_with_more_first() -> None:
     batch = _batch()
     image, label, (available,), _ = PairBatch()(batch, "cpu")
 
-    assert image.shape == (4, 4, 4, 4, 4)
-    assert torch.equal(available, torch.cat([batch["more"], batch["fewer"]]))
-    assert torch.equal(image.flatten(2).any(dim=2), available)
-    assert torch.equal(image[2, 1], batch["image"][0, 1])
+    assert torch.equal(image, batch["image"])
+    assert torch.equal(available, torch.cat([batch["more"][:, 0], batch["fewer"][:, 0]]))
     assert torch.equal(label[:2], label[2:])
+
+
+def test_all_views_with_more_come_before_all_views_with_fewer() -> None:
+    batch = _batch()
+    two = {key: torch.cat([batch[key], batch[key].flip(0)], dim=1) for key in ("more", "fewer")}
+    _, label, (available,), _ = PairBatch()({**batch, **two}, "cpu")
+
+    assert label.shape[0] == available.shape[0] == 8
+    assert torch.equal(available[:4] & available[4:], available[4:])
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])

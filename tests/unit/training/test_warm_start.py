@@ -10,7 +10,8 @@ from brats_mm.errors import BundleError
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import UniformGate
-from brats_mm.training.warm_start import on_device, with_experts
+from brats_mm.networks.presets import expert, simmlm
+from brats_mm.training.warm_start import on_device, warm_start, with_experts, with_weights
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -72,3 +73,35 @@ def test_kernels_are_laid_out_channels_last() -> None:
     network = on_device(nn.Conv3d(4, 4, kernel_size=3), "cpu")
 
     assert next(network.parameters()).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_mixture_starts_from_a_whole_checkpoint_of_half_precision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    released = _mixture()
+    torch.save({name: value.half() for name, value in released.state_dict().items()}, tmp_path / "model.pt")
+
+    started = warm_start(_mixture(), experts_dir=tmp_path / "nowhere", initial_weights=tmp_path / "model.pt")
+
+    for name, value in started.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, released.state_dict()[name].half().float())
+
+
+def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, tmp_path / "model.pt")
+
+    with pytest.raises(BundleError, match=r"model\.pt does not hold weights .* --initial_weights None"):
+        with_weights(_mixture(), tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("level", ["probability", "feature"])
+def test_experts_are_found_inside_the_wrappers_of_other_mixing_levels(tmp_path: Path, level: str) -> None:
+    torch.manual_seed(0)
+    for name in MODALITIES:
+        torch.save(expert().state_dict(), tmp_path / f"expert_{name}.pt")
+
+    mixture = warm_start(simmlm(level=level), experts_dir=tmp_path)
+
+    saved = torch.load(tmp_path / "expert_t2.pt", weights_only=True)
+    loaded = mixture.get_submodule("experts.t2.expert").state_dict()
+    assert all(torch.equal(loaded[key], saved[key]) for key in saved)
