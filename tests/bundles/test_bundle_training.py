@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
+from monai.metrics import DiceMetric
 
 import brats_mm
+from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import BundleError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
@@ -56,11 +58,24 @@ def test_an_epoch_of_each_stage_leaves_checkpoints_that_the_next_stage_finds(
     assert {name.split(".")[0] for name in saved} == {"experts", "gate"}
 
 
-def test_validation_shows_each_case_under_every_subset(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_the_validation_score_is_the_mean_dice_over_the_15_subsets(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Scored together in one pass of the experts, equal to 15 passes with one subset each."""
     mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path), experts_dir=None)
     mixture.initialize()
+    evaluator = mixture.parser.get_parsed_content("validate::evaluator")
+    case = next(iter(mixture.parser.get_parsed_content("validate::dataloader")))
 
-    assert len(mixture.parser.get_parsed_content("validate::dataset")) == 15
+    evaluator.run()
+
+    network = evaluator.network.eval()
+    plain = DiceMetric(include_background=True)
+    with torch.no_grad():
+        for subset in SUBSETS:
+            logits = network(case["image"].as_tensor(), torch.tensor([flags(subset)]))
+            plain((logits >= 0).float(), case["label"].as_tensor())
+    assert evaluator.state.metrics["val_mean_dice"] == pytest.approx(float(plain.aggregate()), abs=1e-5)
 
 
 def test_a_mixture_without_its_experts_names_the_command_that_trains_them(
