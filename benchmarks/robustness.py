@@ -1,0 +1,90 @@
+"""What a model loses on scans that differ from its training: Dice of labelled cases after each named change.
+
+    python benchmarks/robustness.py CASES/datalist.json -o robustness
+
+Writes robustness.json and robustness.md. Each change is applied to the images of each case (`brats_mm.data.shifts`);
+the reference stays. Three availability sets are tried: all four sequences, T1ce + FLAIR, and T2 alone.
+"""
+
+import argparse
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm.data.shifts import SHIFTS, Shift
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, subset_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.case import read_case
+from brats_mm.io.reference_labels import read_reference
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.overlap import count, overlap
+from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.usecases.segment import Segmenter
+
+SETS: tuple[Availability, ...] = (
+    ALL_AVAILABLE,
+    frozenset({Modality.T1CE, Modality.FLAIR}),
+    frozenset({Modality.T2}),
+)
+
+
+def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift]) -> Iterator[dict[str, Any]]:
+    """Dice of each set and region of one case after each change."""
+    case = read_case(labelled.files)
+    masks = read_reference(labelled.label, case.grid, labelled.convention)
+    sets = [wanted for wanted in SETS if wanted <= case.available]
+    for shift in shifts:
+        rng = np.random.default_rng(zlib.crc32(f"{case.name} {shift.name}".encode()))
+        changed, reference = shift.apply(case, masks, rng)
+        for subset, prediction in predictor.predict_subsets(changed, sets).items():
+            for region in REGIONS:
+                dice = overlap(count(prediction.mask(region), reference[region]), EmptyPolicy.BRATS).dice
+                yield {"shift": shift.name, "subset": subset_name(subset), "region": region.value, "dice": dice}
+
+
+def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
+    """Mean Dice in percent as a Markdown table, a row a change."""
+    names = [subset_name(subset) for subset in SETS]
+    heads = [f"{name}: {region.value.upper()}" for name in names for region in REGIONS]
+    lines = ["| change | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    for shift in shifts:
+        cells = []
+        for name in names:
+            for region in REGIONS:
+                key = (shift.name, name, region.value)
+                dice = [row["dice"] for row in rows if (row["shift"], row["subset"], row["region"]) == key]
+                cells.append(f"{100 * np.mean(dice):.1f}" if dice else "")
+        lines.append(f"| {shift.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path)
+    parser.add_argument("--section", default="validation")
+    parser.add_argument("--cases", type=int, default=None, help="only the first so many")
+    parser.add_argument("--bundle", type=Path, default=None)
+    parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
+    options = parser.parse_args()
+    chosen = labelled_cases(options.datalist.parent, datalist=options.datalist, section=options.section)[
+        : options.cases
+    ]
+    predictor = Segmenter.from_bundle(options.bundle).predictor
+    rows = []
+    for labelled in chosen:
+        rows += list(rows_of(labelled, predictor, SHIFTS))
+        print(f"{len(rows)} rows", flush=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "robustness.json").write_text(json.dumps(rows, indent=1))
+    (options.output / "robustness.md").write_text(table(rows, SHIFTS))
+    print(table(rows, SHIFTS))
+
+
+if __name__ == "__main__":
+    main()
