@@ -35,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_datalist(commands)
     _add_evaluate(commands)
     _add_compare(commands)
+    _add_pack(commands)
     _add_doctor(commands)
     _add_info(commands)
     return parser
@@ -130,9 +131,11 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "evaluate",
         help="score labelled cases over the 15 subsets of sequences",
         description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
-        "rate, uncertainty against error, gate weights; as CSV, JSON, Markdown and plots.",
+        "rate, uncertainty against error, gate weights; as CSV, JSON, Markdown and plots. A stopped evaluation keeps "
+        "what it has done, and --resume goes on from there.",
         epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
-        "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation",
+        "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation\n"
+        "  brats-mm evaluate CASES -o evaluation --resume",
         formatter_class=_Formatter,
     )
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
@@ -146,7 +149,13 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
-    parser.add_argument("--overwrite", action="store_true", help="replace an evaluation that is already in OUT")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a stopped evaluation in OUT was; start where there is none"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an evaluation in OUT; without --resume, a stopped one too"
+    )
+    parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
     _add_model_options(parser)
     _add_talk_options(parser)
@@ -163,6 +172,26 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("first", type=Path, metavar="A", help="folder of an evaluation")
     parser.add_argument("second", type=Path, metavar="B", help="folder of another one")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for the comparison")
+    _add_talk_options(parser)
+
+
+def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "pack",
+        help="make a bundle of a trained checkpoint",
+        description="Make a bundle of a trained checkpoint: weights in half precision with their hash, the configs "
+        "that they were trained with, and a model card to complete. --calibrate chooses a constant for each region's "
+        "logits on labelled cases.",
+        epilog="example:\n  brats-mm pack models/model.pt -o my_segmentation --calibrate CASES/datalist.json",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="model.pt of a training")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
+    parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to take instead of the one installed")
+    parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="of the new bundle")
+    parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--section", default="validation", help="section of the list")
     _add_talk_options(parser)
 
 

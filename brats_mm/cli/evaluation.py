@@ -6,6 +6,8 @@ from typing import Any
 from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
 
+INTERRUPTED = 130
+
 
 def evaluate(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm evaluate`."""
@@ -22,20 +24,35 @@ def evaluate(options: argparse.Namespace, console: Console) -> int:
     )
     console.say(f"{len(cases)} labelled cases.")
     segmenter = load_segmenter(options, console)
+    from brats_mm.io.evaluation_unfinished import Unfinished
     from brats_mm.metrics.empty import EmptyPolicy
-    from brats_mm.usecases.evaluate import EvaluationSettings, shared_passes
+    from brats_mm.usecases.evaluate import EvaluationSettings
     from brats_mm.usecases.evaluate import evaluate as run
+    from brats_mm.usecases.evaluate_case import shared_passes
 
     settings = EvaluationSettings(
-        policy=EmptyPolicy(options.empty), plots=not options.no_plots, overwrite=options.overwrite
+        policy=EmptyPolicy(options.empty),
+        plots=not options.no_plots,
+        parquet=options.parquet,
+        resume=options.resume,
+        overwrite=options.overwrite,
     )
-    made = run(
-        cases,
-        options.output,
-        shared_passes(segmenter.predictor),
-        settings,
-        on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
-    )
+    stopped = Unfinished(options.output)
+    if options.resume and (done := stopped.cases_done()):
+        console.say(f"Going on after {done} cases that are done.")
+    try:
+        made = run(
+            cases,
+            options.output,
+            shared_passes(segmenter.predictor),
+            settings,
+            on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
+        )
+    except KeyboardInterrupt:
+        if not (done := stopped.cases_done()):
+            raise
+        console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Go on with --resume.")
+        return INTERRUPTED
     for name, reason in made.summary["failed"].items():
         console.warn(f"{name} was left out: {reason}")
     console.say((options.output / "summary.md").read_text(encoding="utf-8"))

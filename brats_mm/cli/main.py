@@ -13,6 +13,7 @@ from brats_mm.cli.datalist import datalist
 from brats_mm.cli.evaluation import compare, evaluate
 from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
+from brats_mm.cli.pack import pack
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ COMMANDS: dict[str, Command] = {
     "datalist": datalist,
     "evaluate": evaluate,
     "compare": compare,
+    "pack": pack,
     "doctor": doctor,
     "info": info,
 }

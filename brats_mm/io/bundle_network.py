@@ -17,7 +17,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         BundleError: a part of the bundle is absent, damaged, or does not fit the others.
     """
     metadata, digest = bundle.metadata(), checked_hash(bundle)
-    network, spacing_mm = _network_of(bundle)
+    network, spacing_mm = network_of(bundle)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
@@ -38,7 +38,12 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     return network, identity
 
 
-def _network_of(bundle: Bundle) -> tuple[nn.Module, float]:
+def network_of(bundle: Bundle) -> tuple[nn.Module, float]:
+    """The network that the bundle's inference config describes, without its weights, and the voxel size it works at.
+
+    Raises:
+        BundleError: the config is absent or describes none.
+    """
     from monai.bundle import ConfigParser
 
     path = bundle.root / "configs" / "inference.json"

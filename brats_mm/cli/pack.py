@@ -1,0 +1,34 @@
+"""The command `brats-mm pack`."""
+
+import argparse
+
+from brats_mm.cli.output import Console
+
+
+def pack(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm pack`."""
+    from brats_mm.io.bundle import open_bundle
+    from brats_mm.usecases.labelled_cases import labelled_cases
+
+    template = open_bundle(options.bundle)
+    listed = options.calibrate
+    cases = (
+        labelled_cases(options.dataset_dir or listed.parent, datalist=listed, section=options.section) if listed else ()
+    )
+    from brats_mm.usecases.pack import pack as run
+
+    made = run(
+        options.checkpoint,
+        options.output,
+        template,
+        version=options.bundle_version,
+        calibrate_on=cases,
+        on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
+    )
+    if made.calibration is not None:
+        for region, offset in made.calibration.offsets.items():
+            gain = 100 * made.calibration.gains[region]
+            console.say(f"{region.value.upper()}: {offset:+.2f} off the logits, mean Dice {gain:+.1f} points")
+    console.say(f"The bundle is in {made.folder}, its weights have the SHA-256 {made.weights_sha256[:12]}...")
+    console.document({"folder": str(made.folder), "weights_sha256": made.weights_sha256})
+    return 0

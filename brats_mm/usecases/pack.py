@@ -1,0 +1,183 @@
+"""From a trained checkpoint to a bundle that can be used and passed on: half precision, calibrated, with its hash."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import SUBSETS
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.errors import BundleError, OutputError
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
+from brats_mm.io.bundle_network import network_of
+from brats_mm.io.case import read_case
+from brats_mm.io.output_folder import OutputFolder
+from brats_mm.io.reference_labels import read_reference
+from brats_mm.metrics.operating_point import best_offset, count_logits, dice_by_threshold
+from brats_mm.networks.offset import subtract_from_logits
+from brats_mm.usecases.labelled_cases import LabelledCase
+
+OnCase = Callable[[int, int, str], None]
+"""Called after each case with cases done, cases in all, and the case's name."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was taken off the logits, and what it gave.
+
+    Attributes:
+        offsets: region -> constant taken off its logits.
+        gains: region -> what that adds to the mean Dice over the cases and their subsets, in [0, 1].
+        cases: how many cases chose it.
+    """
+
+    offsets: dict[Region, float]
+    gains: dict[Region, float]
+    cases: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The bundle that was written."""
+
+    folder: Path
+    weights_sha256: str
+    calibration: Calibration | None
+
+
+def pack(
+    checkpoint: Path,
+    folder: Path,
+    template: Bundle,
+    *,
+    version: str,
+    calibrate_on: Sequence[LabelledCase] = (),
+    on_case: OnCase | None = None,
+) -> Packed:
+    """Write a bundle with the configs of `template` and the weights of a checkpoint.
+
+    Args:
+        checkpoint: `model.pt` that a training left, or its `model_last.pt`.
+        folder: for the bundle; must not hold one.
+        template: whose `network_def` the weights belong to.
+        version: of the new bundle.
+        calibrate_on: labelled cases on which a constant for each region is chosen that gives the highest mean Dice
+            over all their availability sets; none leaves the logits as they are. Take validation cases: those of the
+            training are answered too well, and test cases would no longer test.
+        on_case: told after each case.
+
+    Raises:
+        BundleError: the checkpoint does not fit, or the template is damaged.
+        OutputError: the folder holds a bundle already, or cannot be written to.
+        InputError: a case cannot be used.
+    """
+    if (folder / "configs").exists():
+        message = f"{folder} holds a bundle already. Choose another folder."
+        raise OutputError(message)
+    metadata = {**template.metadata(), "version": version}
+    network, spacing_mm = network_of(template)
+    _load(network, checkpoint)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
+    calibration = None
+    if calibrate_on:
+        identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
+        calibration = calibrate(Predictor(network, identity, torch.device("cpu")), calibrate_on, on_case=on_case)
+        subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
+        metadata["calibration"] = _document(calibration)
+    with OutputFolder(folder) as out:
+        for path in (template.root / "configs").iterdir():
+            out.staged(f"configs/{path.name}").write_bytes(path.read_bytes())
+        out.staged("configs/metadata.json").write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+        for name in ("LICENSE", "docs/data_license.txt"):
+            if (template.root / name).is_file():
+                out.staged(name).write_bytes((template.root / name).read_bytes())
+        weights = out.staged(WEIGHTS)
+        torch.save({name: _halved(value) for name, value in network.state_dict().items()}, weights)
+        digest = sha256_of(weights)
+        out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
+        out.staged("docs/README.md").write_text(_card(metadata, calibration, digest), encoding="utf-8")
+    return Packed(folder, digest, calibration)
+
+
+def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
+    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
+    curves: dict[Region, list[Any]] = {region: [] for region in REGIONS}
+    for done, labelled in enumerate(cases, start=1):
+        case = read_case(labelled.files)
+        reference = read_reference(labelled.label, case.grid, labelled.convention)
+        sets = [subset for subset in SUBSETS if subset <= case.available]
+        predictions = predictor.predict_subsets(case, sets)
+        for subset in sets:
+            prediction = predictions.pop(subset)
+            for region in REGIONS:
+                counts = count_logits(prediction.probabilities[region], reference[region])
+                curves[region].append(dice_by_threshold(counts))
+        if on_case is not None:
+            on_case(done, len(cases), labelled.files.name)
+    found = {region: best_offset(np.stack(curves[region])) for region in REGIONS}
+    return Calibration(
+        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(cases)
+    )
+
+
+def _load(network: nn.Module, checkpoint: Path) -> None:
+    try:
+        state: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        network.load_state_dict(_weights_in(state))
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = (
+            f"{checkpoint} does not hold weights of the template's network ({reason}). Give the model.pt that the "
+            "training left, and with --bundle the bundle whose configs it was trained with."
+        )
+        raise BundleError(message) from error
+
+
+def _weights_in(state: Any) -> dict[str, Tensor]:
+    """The weights in a checkpoint: the average where a training's last state has one, else the network's own."""
+    if "network" not in state:
+        weights: dict[str, Tensor] = state
+        return weights
+    averaged = (state.get("average") or {}).get("values") or {}
+    return {**state["network"], **averaged}
+
+
+def _halved(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _document(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "taken_off_logits": {region.value: round(value, 3) for region, value in calibration.offsets.items()},
+        "gain_in_mean_dice": {region.value: round(value, 4) for region, value in calibration.gains.items()},
+        "cases": calibration.cases,
+    }
+
+
+def _card(metadata: dict[str, Any], calibration: Calibration | None, digest: str) -> str:
+    """A model card to be completed: what is known here, and what only the person who trained can say."""
+    chosen = (
+        "The logits are as trained."
+        if calibration is None
+        else f"Constants taken off the logits, chosen on {calibration.cases} labelled cases: "
+        + ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in calibration.offsets.items())
+        + ". Figures on the same cases are a little flattered."
+    )
+    return (
+        f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"
+        f"{metadata.get('description', '')}\n\n"
+        f"{metadata.get('intended_use', '')}\n\n"
+        f"Weights: half precision, SHA-256 {digest}. {chosen}\n\n"
+        "## To be filled in\n\n"
+        "- Training data, by source and number of cases, with their terms.\n"
+        "- Figures: `brats-mm evaluate` writes the table of the 15 subsets.\n"
+        "- Where the model fails.\n"
+    )

@@ -1,0 +1,99 @@
+"""A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and says what it is."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.cli.main import main
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.errors import BundleError, OutputError
+from brats_mm.io.bundle import default_bundle, open_bundle
+from brats_mm.io.bundle_network import load_network
+from brats_mm.networks.presets import simmlm
+from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.usecases.pack import pack
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(simmlm().state_dict(), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
+    """One head of 40 voxels a side, FLAIR alone, with a tumour of a tenth of it."""
+    folder = tmp_path / "cases" / "one"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    voxels = np.zeros((40, 40, 40), np.float32)
+    voxels[4:36, 4:36, 4:36] = rng.uniform(50, 150, (32, 32, 32))
+    labels = np.zeros(voxels.shape, np.uint8)
+    labels[10:20, 10:20, 10:20] = 3
+    for name, array in (("flair", voxels), ("seg", labels)):
+        nib.save(nib.Nifti1Image(array, np.diag([2.0, 2.0, 2.0, 1.0])), folder / f"one-{name}.nii.gz")
+    return labelled_cases(tmp_path / "cases")
+
+
+def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
+    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1.2.3")
+
+    network, identity = load_network(open_bundle(tmp_path / "mine"))
+    assert (identity.version, identity.weights_sha256) == ("1.2.3", made.weights_sha256)
+    saved = torch.load(checkpoint, weights_only=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, saved[name].half().float())
+    stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+
+
+def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_path: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    values = {name: value + 1 for name, value in state.items()}
+    torch.save({"network": state, "average": {"steps": 3, "values": values}, "epoch": 1}, tmp_path / "model_last.pt")
+
+    pack(tmp_path / "model_last.pt", tmp_path / "mine", open_bundle(None), version="1")
+
+    stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(stored[name], values[name].half()) for name in stored)
+
+
+def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
+) -> None:
+    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
+
+    assert made.calibration is not None
+    assert min(made.calibration.gains.values()) >= 0
+    metadata = json.loads((tmp_path / "mine" / "configs" / "metadata.json").read_text())
+    assert metadata["calibration"]["cases"] == 1
+    before = torch.load(checkpoint, weights_only=True)["experts.flair.heads.4.bias"]
+    after = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)["experts.flair.heads.4.bias"]
+    offsets = torch.tensor([made.calibration.offsets[region] for region in REGIONS])
+    assert torch.allclose(before - after.float(), offsets, atol=1e-2)
+    assert made.calibration.offsets[Region.WT] != 0
+
+
+def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
+    pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1")
+
+    with pytest.raises(OutputError, match="holds a bundle already"):
+        pack(checkpoint, tmp_path / "mine", open_bundle(None), version="2")
+
+
+def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+
+    with pytest.raises(BundleError, match=r"other\.pt does not hold weights of the template's network .* model\.pt"):
+        pack(tmp_path / "other.pt", tmp_path / "mine", open_bundle(None), version="1")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Path) -> None:
+    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]) == 0
+    assert main(["doctor", "--bundle", str(tmp_path / "mine")]) == 0
