@@ -8,7 +8,7 @@ from brats_mm.domain.published import PAPER_ORDER
 from brats_mm.domain.regions import Region
 
 ORDER = (Region.ET, Region.TC, Region.WT)
-IN_MILLIMETRES = frozenset({"hd95_mm"})
+IN_MILLIMETRES = frozenset({"hd95_mm", "lesion_hd95_mm"})
 
 
 def comparison_markdown(document: Mapping[str, Any]) -> str:

@@ -106,6 +106,7 @@ def _others(document: Mapping[str, Any]) -> str:
         ("sensitivity, %", "sensitivity", 100.0),
         ("precision, %", "precision", 100.0),
         ("lesion-wise Dice, %", "lesion_dice", 100.0),
+        ("lesion-wise HD95, mm", "lesion_hd95_mm", 1.0),
         ("AUROC of entropy for errors, %", "error_auroc", 100.0),
         ("QU-BraTS score, %", "qu_brats", 100.0),
     )

@@ -3,11 +3,12 @@
 import csv
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from brats_mm.errors import OptionError
 from brats_mm.io.output_folder import output_errors
@@ -43,6 +44,7 @@ class CaseRow:
     sensitivity: float
     precision: float
     lesion_dice: float
+    lesion_hd95_mm: float
     lesions_found: int
     lesions_missed: int
     lesions_false: int
@@ -66,24 +68,34 @@ class WeightRow:
     weight: float
 
 
-SCORES = ("dice", "hd95_mm", "sensitivity", "precision", "lesion_dice")
+SCORES = ("dice", "hd95_mm", "sensitivity", "precision", "lesion_dice", "lesion_hd95_mm")
 UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
 NUMBERS = (*SCORES, *UNCERTAINTY)
 """Columns of `cases.csv` that are averaged."""
 
 
 class RowWriter:
-    """A context that writes rows of one dataclass to a CSV file, each batch at once: a crash loses none."""
+    """A context that writes rows of one dataclass to a CSV file, each batch at once: a crash loses none.
 
-    def __init__(self, path: Path, kind: type[CaseRow] | type[WeightRow]) -> None:
+    Args:
+        path: the file.
+        kind: the dataclass.
+        keep: bytes of a file that is there, after which to go on; None starts the file.
+    """
+
+    def __init__(self, path: Path, kind: type[CaseRow] | type[WeightRow], *, keep: int | None = None) -> None:
         self._path = path
         self._columns = [field.name for field in fields(kind)]
+        self._keep = keep
 
     def __enter__(self) -> "RowWriter":
         with output_errors(self._path):
-            self._stream = self._path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._stream, self._columns)
-        self._writer.writeheader()
+            if self._keep is not None:
+                os.truncate(self._path, self._keep)
+            self._stream = self._path.open("w" if self._keep is None else "a", encoding="utf-8", newline="")
+            self._writer = csv.DictWriter(self._stream, self._columns)
+            if self._keep is None:
+                self._writer.writeheader()
         return self
 
     def write(self, rows: Iterable[CaseRow] | Iterable[WeightRow]) -> None:
@@ -93,10 +105,37 @@ class RowWriter:
                 self._writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
             self._stream.flush()
 
+    def bytes_written(self) -> int:
+        """The file's size, when all rows so far are on the disk."""
+        with output_errors(self._path):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            return self._path.stat().st_size
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        with output_errors(self._path):
+            self._stream.close()
+
+
+Row = TypeVar("Row", bound=CaseRow | WeightRow)
+
+
+def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """The rows of a table, one after the other.
+
+    Raises:
+        OptionError: the file is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for record in csv.DictReader(stream):
+                values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(kind)}
+                yield kind(**values)
+    except (OSError, KeyError, ValueError) as error:
+        message = f"{path} is no table of an evaluation ({error}). Give a folder that `brats-mm evaluate` wrote."
+        raise OptionError(message) from error
 
 
 def read_case_rows(folder: Path) -> Iterator[CaseRow]:
@@ -105,15 +144,7 @@ def read_case_rows(folder: Path) -> Iterator[CaseRow]:
     Raises:
         OptionError: the folder holds no such table, or one of another kind.
     """
-    path = folder / CASES
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            for record in csv.DictReader(stream):
-                values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(CaseRow)}
-                yield CaseRow(**values)
-    except (OSError, KeyError, ValueError) as error:
-        message = f"{path} is no table of an evaluation ({error}). Give a folder that `brats-mm evaluate` wrote."
-        raise OptionError(message) from error
+    return read_rows(folder / CASES, CaseRow)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

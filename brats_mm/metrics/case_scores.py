@@ -31,7 +31,7 @@ class RegionScores:
     Attributes:
         dice, sensitivity, precision: of voxels, in [0, 1].
         hd95_mm: 95th percentile Hausdorff distance.
-        lesion_dice: lesion-wise Dice of BraTS 2023, in [0, 1].
+        lesion_dice, lesion_hd95_mm: lesion-wise Dice of BraTS 2023, in [0, 1], and lesion-wise HD95.
         lesions_found, lesions_missed, lesions_false: lesions of more than 50 mm3, and made-up components.
         predicted_voxels, reference_voxels: sizes, from which another empty-region policy can be worked out.
     """
@@ -41,6 +41,7 @@ class RegionScores:
     sensitivity: float
     precision: float
     lesion_dice: float
+    lesion_hd95_mm: float
     lesions_found: int
     lesions_missed: int
     lesions_false: int
@@ -90,13 +91,14 @@ def score_regions(
 def _score(mask: Mask, region: Region, reference: Reference, policy: EmptyPolicy) -> RegionScores:
     counts = count(mask, reference.masks[region])
     voxels = overlap(counts, policy)
-    lesions = lesion_score(mask, reference.lesions[region], policy)
+    lesions = lesion_score(mask, reference.lesions[region], reference.spacing_mm, policy)
     return RegionScores(
         dice=voxels.dice,
         hd95_mm=hd95_of_surfaces(surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy),
         sensitivity=voxels.sensitivity,
         precision=voxels.precision,
         lesion_dice=lesions.dice,
+        lesion_hd95_mm=lesions.hd95_mm,
         lesions_found=lesions.found,
         lesions_missed=lesions.missed,
         lesions_false=lesions.false,

@@ -2,7 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
+
+import numpy as np
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.modality import Modality
@@ -10,15 +13,16 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.io.evaluation_tables import NUMBERS, SCORES, CaseRow, WeightRow
+from brats_mm.io.evaluation_unfinished import SavedSums
 from brats_mm.metrics import calibration, monotonicity
 from brats_mm.metrics.calibration import Reliability, no_reliability
 from brats_mm.metrics.case_scores import Rule
-from brats_mm.metrics.empty import PENALTY_MM, SMALL_ENHANCING_VOXELS, EmptyPolicy
+from brats_mm.metrics.empty import LESION_PENALTY_MM, PENALTY_MM, SMALL_ENHANCING_VOXELS, EmptyPolicy
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 from brats_mm.metrics.running import RunningMean
 from brats_mm.metrics.uncertainty import EntropyTable, no_entropy_table
 
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 
 DEFINITIONS = {
     "dice": "Voxels of the label map on the input grid; 0 to 1.",
@@ -26,6 +30,10 @@ DEFINITIONS = {
     "lesion_dice": (
         "BraTS 2023: mean over reference lesions of more than 50 mm3 and made-up components, which count 0. "
         "Lesions are 26-connected after dilation by 3 voxels."
+    ),
+    "lesion_hd95_mm": (
+        f"The same mean of the lesions' HD95, millimetres; a missed lesion and a made-up component count "
+        f"{LESION_PENALTY_MM:.0f} mm."
     ),
     **calibration.DEFINITIONS,
     "error_auroc": (
@@ -77,8 +85,48 @@ class Summary:
                 named = {subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice}
                 self._pairs[rule.value, region.value] += tally_pairs(named)
 
+    def saved(self) -> SavedSums:
+        """The sums as they are, to be `restored` to the last bit."""
+        return SavedSums(
+            {
+                "cases": self.cases,
+                "numbers": [[*key, *astuple(mean)] for key, mean in self._numbers.items()],
+                "weights": [[*key, *astuple(mean)] for key, mean in self._weights.items()],
+                "pairs": [[*key, *astuple(tally)] for key, tally in self._pairs.items()],
+                "tables": [[subset_name(subset), region.value] for subset, region in self._reliability],
+            },
+            {
+                "reliability": np.stack([np.stack(list(vars(table).values())) for table in self._reliability.values()])
+                if self._reliability
+                else np.zeros(0),
+                "entropy": np.stack([self._entropy[key].voxels for key in self._reliability])
+                if self._reliability
+                else np.zeros(0),
+            },
+        )
+
+    @classmethod
+    def restored(cls, sums: SavedSums) -> "Summary":
+        """The summary whose sums these are; an empty one from no sums."""
+        summary, values = cls(), sums.values
+        if not values:
+            return summary
+        summary.cases = values["cases"]
+        for subset, region, rule, name, *mean in values["numbers"]:
+            summary._numbers[subset, region, rule, name] = RunningMean(*mean)
+        for subset, modality, region, *mean in values["weights"]:
+            summary._weights[subset, modality, region] = RunningMean(*mean)
+        for rule, region, *tally in values["pairs"]:
+            summary._pairs[rule, region] = PairTally(*tally)
+        named = {subset_name(subset): subset for subset in SUBSETS}
+        arrays = sums.arrays["reliability"], sums.arrays["entropy"]
+        for (subset, region), reliability, entropy in zip(values["tables"], *arrays, strict=True):
+            summary._reliability[named[subset], Region(region)] = Reliability(*reliability)
+            summary._entropy[named[subset], Region(region)] = EntropyTable(entropy)
+        return summary
+
     def document(
-        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: dict[str, str], way: str
+        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], way: str
     ) -> dict[str, Any]:
         """The content of `summary.json`."""
         subsets = [subset for subset in SUBSETS if self._has(subset)]

@@ -17,7 +17,7 @@ from brats_mm.metrics.case_scores import Rule
 from brats_mm.usecases.compare import ComparisonSettings, bootstrap_interval, compare, holm, paired, signed_rank
 
 QUICK = ComparisonSettings(resamples=500)
-ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 1, 0, 0, 10, 10, 0.01, 0.01, 0.1, 0.9, 0.9)
+ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10, 10, 0.01, 0.01, 0.1, 0.9, 0.9)
 
 
 def write_run(folder: Path, dice: dict[str, float], *, step: float = 0.01, policy: str = "brats") -> Path:

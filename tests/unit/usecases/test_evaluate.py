@@ -1,11 +1,17 @@
 """Evaluation of made cases: what is written, that it is right where the answer is known, and that both ways agree."""
 
 import csv
+import gc
 import json
 import math
 import pickle
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import signal
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -18,19 +24,15 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.errors import CaseError, GridError, OutputError, VolumeError
+from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.io.evaluation_tables import read_case_rows, read_summary
+from brats_mm.io.evaluation_parquet import write_parquet
+from brats_mm.io.evaluation_tables import CaseRow, WeightRow, read_case_rows, read_rows, read_summary
+from brats_mm.io.evaluation_unfinished import Unfinished
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.usecases.evaluate import (
-    EvaluationSettings,
-    SetPredictor,
-    evaluate,
-    evaluate_case,
-    separate_passes,
-    shared_passes,
-)
+from brats_mm.usecases.evaluate import EvaluationSettings, evaluate
+from brats_mm.usecases.evaluate_case import SetPredictor, evaluate_case, separate_passes, shared_passes
 from brats_mm.usecases.evaluation_summary import Summary
 from brats_mm.usecases.labelled_cases import labelled_cases
 from tests.networks import tiny_mixture
@@ -248,7 +250,214 @@ def test_the_summary_takes_no_more_memory_after_more_cases(cases):
     sizes = []
     for _ in range(3):
         for labelled in labelled_cases(cases):
-            evaluate_case(labelled, knowing(Modality.T1CE), FEW, summary)
+            found = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
+            summary.add_case(found.rows, found.weights, found.tables)
         sizes.append(len(pickle.dumps(summary)))
     assert summary.cases == 6
     assert sizes[2] == pytest.approx(sizes[0], rel=0.01)
+
+
+def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None) -> SetPredictor:
+    """Predicts noise around the truth, the same for a case and set each time; `stop` may raise before any of them."""
+
+    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
+        for prediction in knowing().predict(case, subsets):
+            own = prediction.case
+            stop(own.name, own.available)
+            rng = np.random.default_rng(zlib.crc32(f"{own.name} {subset_name(own.available)}".encode()))
+            blurred = {
+                region: np.clip(0.8 * truth + 0.3 * rng.random(truth.shape, np.float32), 0, 1)
+                for region, truth in prediction.probabilities.items()
+            }
+            yield replace(prediction, probabilities=blurred)
+
+    return SetPredictor("fake", MODEL, predict)
+
+
+def interrupted_in(name: str, seen: list[str]) -> Callable[[str, Availability], None]:
+    """Ctrl-C after some sets of the named case."""
+
+    def stop(case: str, subset: Availability) -> None:
+        seen.append(case)
+        if case == name and seen.count(case) == 3:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    root = tmp_path / "three"
+    for name in ("one", "three", "zwei"):
+        write_case(root, name)
+    return root
+
+
+EVERYTHING = replace(FEW, plots=True, parquet=True)
+
+
+def test_a_stopped_evaluation_resumes_to_the_same_files(three, tmp_path):
+    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), EVERYTHING)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), EVERYTHING)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished"], "no half result"
+
+    seen: list[str] = []
+    told: list[int] = []
+    evaluate(
+        labelled_cases(three),
+        tmp_path / "out",
+        unsure(lambda name, subset: seen.append(name)),
+        replace(EVERYTHING, resume=True),
+        on_case=lambda done, every, name: told.append(done),
+    )
+    assert (set(seen), told) == ({"three", "zwei"}, [2, 3])
+    unbroken, resumed = contents(tmp_path / "unbroken"), contents(tmp_path / "out")
+    assert set(unbroken) == set(resumed)
+    for name, content in unbroken.items():
+        assert content == resumed[name], name
+
+
+def killed_in_the_second_case(cases: str, out: str) -> None:
+    """Run in a process of its own: SIGKILL leaves a torn row, and nothing is tidied up."""
+
+    def stop(name: str, subset: Availability) -> None:
+        if name == "three":
+            with (Path(out) / "unfinished" / "cases.csv").open("a") as table:
+                table.write("three,t1,1,wt,ra")
+            (Path(out) / "unfinished" / "progress.npz.new").write_bytes(b"half")
+            signal.raise_signal(signal.SIGKILL)
+
+    evaluate(labelled_cases(Path(cases)), Path(out), unsure(stop), FEW)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
+    run = f"import runpy; runpy.run_path({str(Path(__file__))!r})['killed_in_the_second_case']"
+    command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == -signal.SIGKILL
+    assert Unfinished(tmp_path / "out").cases_done() == 1
+    evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), FEW)
+    assert contents(tmp_path / "unbroken") == contents(tmp_path / "out")
+
+
+def test_a_case_that_failed_before_the_stop_is_still_named_after_it(three, tmp_path):
+    (three / "one" / "one_seg.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
+    found = evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    assert (found.summary["cases"], list(found.summary["failed"])) == (2, ["one"])
+
+
+@pytest.fixture
+def stopped(three, tmp_path):
+    """A stopped evaluation with one case done."""
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), FEW)
+    return tmp_path / "out"
+
+
+def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
+    with pytest.raises(OutputError, match=r"stopped after 1 cases. Go on with --resume"):
+        evaluate(labelled_cases(three), stopped, unsure(), FEW)
+    again = replace(FEW, resume=True)
+    with pytest.raises(OptionError, match=r"another empty-region policy \(then brats, now skip\)"):
+        evaluate(labelled_cases(three), stopped, unsure(), replace(again, policy=EmptyPolicy.SKIP))
+    with pytest.raises(OptionError, match=r"another model .*'version': '9'"):
+        evaluate(labelled_cases(three), stopped, replace(unsure(), model=replace(MODEL, version="9")), again)
+    with pytest.raises(OptionError, match="another window settings"):
+        evaluate(labelled_cases(three), stopped, replace(unsure(), windows={"overlap": 0.25}), again)
+    with pytest.raises(OptionError, match="another choice of availability sets"):
+        evaluate(labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
+    with pytest.raises(OptionError, match="another list of cases"):
+        evaluate(labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
+    assert Unfinished(stopped).cases_done() == 1, "no refusal costs what was done"
+    (stopped / "unfinished" / "progress.npz").write_bytes(b"torn")
+    with pytest.raises(OptionError, match="Start anew with --overwrite"):
+        evaluate(labelled_cases(three), stopped, unsure(), again)
+
+
+def test_starting_anew_drops_the_stopped_evaluation(stopped, three):
+    seen: list[str] = []
+    anew = replace(FEW, overwrite=True)
+    evaluate(labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)
+    assert set(seen) == {"one", "three", "zwei"}
+    assert not (stopped / "unfinished").exists()
+
+
+def test_resume_without_a_stopped_evaluation_starts_one(three, tmp_path):
+    found = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
+    assert found.summary["cases"] == 3
+
+
+def test_an_evaluation_stopped_before_its_first_case_leaves_nothing(three, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "new" / "out", unsure(interrupted_in("one", [])), FEW)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("table", "kind"), [("cases", CaseRow), ("gate_weights", WeightRow)])
+def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    settings = replace(FEW, parquet=True, policy=EmptyPolicy.SKIP)
+    write_case(three, "plain", enhancing=0)
+    evaluate(labelled_cases(three), tmp_path / "out", unsure(), settings)
+    found = parquet.read_table(tmp_path / "out" / f"{table}.parquet")
+    rows = list(read_rows(tmp_path / "out" / f"{table}.csv", kind))
+    assert found.num_rows == len(rows)
+    assert found.column_names == [column.name for column in fields(kind)]
+    for column in fields(kind):
+        expected = [getattr(row, column.name) for row in rows]
+        assert found[column.name].to_pylist() == [
+            None if isinstance(value, float) and math.isnan(value) else value for value in expected
+        ], column.name
+    types = {name: str(found.schema.field(name).type).split("<")[0] for name in found.column_names}
+    assert types["subset"] == types["region"] == "dictionary"
+    if kind is CaseRow:
+        assert (types["case"], types["dice"], types["lesions_found"]) == ("string", "double", "int64")
+        assert found["dice"].null_count > 0, "scores that do not exist are null"
+
+
+def test_parquet_is_written_group_by_group(cases, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    path = write_parquet(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
+    assert parquet.ParquetFile(path).num_row_groups == 3, "48 rows"
+    assert parquet.read_table(path)["subset"].to_pylist() == [r.subset for r in read_case_rows(tmp_path / "out")]
+
+
+def test_parquet_without_pyarrow_is_refused_before_any_work(cases, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(OptionError, match="pip install pyarrow"):
+        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, parquet=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
+    """At rest and at its peak, an evaluation holds after 12 cases what it held after 3; rows of nine take 100 kB."""
+    root = tmp_path / "cases"
+    for number in range(12):
+        write_case(root, f"case{number:02}")
+    rests, peaks = [], []
+
+    def measure(done: int, every: int, name: str) -> None:
+        gc.collect()  # also empties the interpreter's free lists
+        rest, peak = tracemalloc.get_traced_memory()
+        rests.append(rest)
+        peaks.append(peak)
+        tracemalloc.reset_peak()
+
+    settings = replace(QUICK, subsets=SUBSETS[-2:])
+    tracemalloc.start()
+    try:
+        evaluate(labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)
+    finally:
+        tracemalloc.stop()
+    assert rests[-1] - rests[2] < 20_000
+    assert peaks[-1] == pytest.approx(peaks[2], rel=0.05)
