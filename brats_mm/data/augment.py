@@ -1,7 +1,8 @@
 """Random windows and augmentations, by preset.
 
 `paper` is SimMLM's recipe (released code; the paper's supplement says less); `small_data` adds what a few dozen cases
-need: rotation and zoom, bias field, low resolution, and windows that favour the tumour.
+need: rotation, zoom and elastic deformation, bias field, low resolution, tumours of other cases, and windows that
+favour the tumour.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -12,7 +13,6 @@ import torch
 from monai.transforms import (
     Compose,
     RandAdjustContrast,
-    RandAffined,
     RandBiasField,
     RandCropByLabelClassesd,
     RandFlipd,
@@ -27,6 +27,8 @@ from monai.transforms import (
     Transform,
 )
 
+from brats_mm.data.transplant import RandTransplantTumourd
+from brats_mm.data.warp import RandWarpd
 from brats_mm.errors import OptionError
 
 BOTH = ("image", "label")
@@ -89,7 +91,7 @@ def paper_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
-    """For a few dozen cases: windows that favour the tumour, rotation and zoom, and more kinds of intensity change.
+    """For a few dozen cases: windows that favour the tumour, more kinds of change of shape and of intensity.
 
     Needs `centres` from `CropCandidatesd`.
     """
@@ -105,15 +107,7 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
             allow_smaller=True,
             warn=False,
         ),
-        RandAffined(
-            BOTH,
-            prob=0.35,
-            spatial_size=window,
-            rotate_range=(0.26, 0.26, 0.26),
-            scale_range=(0.2, 0.2, 0.2),
-            mode=("bilinear", "nearest"),
-            padding_mode="zeros",
-        ),
+        RandWarpd(window),
         *[RandFlipd(BOTH, prob=share, spatial_axis=axis) for axis, share in enumerate((0.5, 0.1, 0.1))],
         InsideBraind(
             [
@@ -134,18 +128,31 @@ PRESETS: dict[str, Callable[[Sequence[int]], list[Transform]]] = {
     "small_data": small_data_augmentation,
 }
 
+TRANSPLANT_PROBS = {"paper": 0.0, "small_data": 0.1}
+"""How often a case is given another one's tumour as well, if nothing else is said."""
 
-def random_windows(window: Sequence[int], *, preset: str = "small_data") -> Compose:
+
+def random_windows(
+    window: Sequence[int], *, preset: str = "small_data", transplant_prob: float | int | None = None
+) -> Compose:
     """The random part of a training chain: one window of (m, h, w, d) and its masks, augmented.
+
+    Tumours are transplanted once a dataset has lent its cases (see `case_cache.cached_cases`).
 
     Args:
         window: voxels a side.
         preset: a key of `PRESETS`.
+        transplant_prob: how often a case is given another one's tumour; None is the preset's own share.
 
     Raises:
-        OptionError: there is no such preset.
+        OptionError: there is no such preset, or the probability is none.
     """
     if preset not in PRESETS:
         message = f"The augmentation is {preset!r}; it must be one of {', '.join(PRESETS)}."
         raise OptionError(message)
-    return Compose(PRESETS[preset](window))
+    share = TRANSPLANT_PROBS[preset] if transplant_prob is None else float(transplant_prob)
+    if not 0 <= share <= 1:
+        message = f"transplant_prob is {share:g}; it must lie between 0 and 1."
+        raise OptionError(message)
+    transplant = [RandTransplantTumourd(share)] if share else []
+    return Compose([*transplant, *PRESETS[preset](window)])

@@ -13,7 +13,7 @@ import torch
 from nibabel.filebasedimages import ImageFileError
 
 from brats_mm.data.datalist import Item, resolved_item, section_entries
-from brats_mm.data.transforms import AFFINE_TOLERANCE_MM, region_masks
+from brats_mm.data.transforms import AFFINE_TOLERANCE_MM, region_masks, relabelled
 from brats_mm.errors import CaseError, InputError
 
 logger = logging.getLogger(__name__)
@@ -81,12 +81,14 @@ def _item_faults(item: Item) -> Iterator[str]:
     if "label" not in item:
         yield "it has no label map"
     grids: list[tuple[str, Any]] = []
-    for path in [*item["image"].values(), *([item["label"]] if "label" in item else [])]:
-        image, fault = _opened(Path(path))
+    for path in dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]):
+        image, fault = _opened(Path(path), _axes_of(item, path))
         if fault:
             yield fault
             continue
         grids.append((Path(path).name, image))
+        if item.get("volumes") and path != item.get("label") and image.shape[3] <= max(item["volumes"].values()):
+            yield f"{Path(path).name} has {image.shape[3]} volumes, too few for its sequences"
         if path == item.get("label") and (unknown := _label_fault(item, image)):
             yield unknown
     for name, image in grids[1:]:
@@ -94,7 +96,12 @@ def _item_faults(item: Item) -> Iterator[str]:
             yield f"{name} does not lie on the grid of {grids[0][0]}"
 
 
-def _opened(path: Path) -> tuple[Any, str | None]:
+def _axes_of(item: Item, path: str) -> int:
+    """How many axes a file has: four where the sequences are in one file."""
+    return 4 if "volumes" in item and path != item.get("label") else 3
+
+
+def _opened(path: Path, axes: int) -> tuple[Any, str | None]:
     """The image with its header read, or what is wrong with it."""
     if not path.is_file():
         return None, f"{path} does not exist"
@@ -102,19 +109,20 @@ def _opened(path: Path) -> tuple[Any, str | None]:
         image: Any = nib.load(path)
     except (OSError, EOFError, ValueError, ImageFileError) as error:
         return None, f"{path.name} cannot be read ({error})"
-    if len(image.shape) != 3:
-        return None, f"{path.name} has {len(image.shape)} axes instead of 3"
+    if len(image.shape) != axes:
+        return None, f"{path.name} has {len(image.shape)} axes instead of {axes}"
     return image, None
 
 
 def _label_fault(item: Item, image: Any) -> str | None:
     try:
         values = np.unique(np.asanyarray(image.dataobj))
-        region_masks(torch.as_tensor(values.astype(np.float32)).reshape(-1, 1, 1), item.get("label_convention"))
+        labels = relabelled(torch.as_tensor(values.astype(np.float32)).reshape(-1, 1, 1), item.get("label_values", {}))
+        region_masks(labels, item.get("label_convention"))
     except (InputError, OSError, EOFError, ValueError) as error:
         return f"{Path(item['label']).name}: {error}"
     return None
 
 
 def _same_grid(image: Any, first: Any) -> bool:
-    return image.shape == first.shape and bool(np.abs(image.affine - first.affine).max() <= AFFINE_TOLERANCE_MM)
+    return image.shape[:3] == first.shape[:3] and bool(np.abs(image.affine - first.affine).max() <= AFFINE_TOLERANCE_MM)

@@ -5,12 +5,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.modality import MODALITIES, Modality, is_label_name, modalities_in_name
+from brats_mm.data.decathlon import with_volumes
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.errors import CaseError, OptionError
 
 Item = dict[str, Any]
 """A case: `name`; `image`, a mapping from modality name to file; where there is one, `label`; where it is known,
-`label_convention` (`brats2023` or `brats2021`), without which the label map's own values tell."""
+`label_convention` (`brats2023` or `brats2021`), without which the label map's own values tell. Where all sequences are
+in one file, `volumes` says which of its volumes is which; where label values mean other things, `label_values` does."""
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -24,24 +27,18 @@ def find_item(folder: Path) -> Item | None:
     Raises:
         CaseError: two files claim to be the same sequence, or two to be the label map.
     """
+    paths = [path for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES)]
+    readings = read_image_names([ImageName(path.name.split(".nii")[0]) for path in paths], folder.name)
     images: dict[str, str] = {}
-    labels: list[str] = []
-    for path in sorted(folder.iterdir()):
-        if not path.name.endswith(SUFFIXES):
+    for path, reading in zip(paths, readings, strict=True):
+        if reading.modality is None:
             continue
-        stem = path.name.split(".nii")[0].removeprefix(folder.name)
-        if is_label_name(stem):
-            labels.append(str(path))
-            continue
-        named = modalities_in_name(stem)
-        if len(named) == 1:
-            modality = next(iter(named)).value
-            if modality in images:
-                message = (
-                    f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
-                )
-                raise CaseError(message)
-            images[modality] = str(path)
+        modality = reading.modality.value
+        if modality in images:
+            message = f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
+            raise CaseError(message)
+        images[modality] = str(path)
+    labels = [str(path) for path, reading in zip(paths, readings, strict=True) if reading.is_label]
     if not images:
         return None
     if len(labels) > 1:
@@ -112,7 +109,8 @@ def training_items(
     Args:
         dataset_dir: where the list's relative paths and case names are looked up.
         datalist: JSON with the sections `training` and `validation`; their entries are items (see `Item`; `image` may
-            also be a list of four paths in channel order, null for a missing sequence), or names of case folders.
+            also be a list of four paths in channel order, null for a missing sequence, or one four-dimensional file as
+            the Decathlon has it), or names of case folders.
         section: `training` or `validation`.
         needs: modalities without which a case is left out.
 
@@ -177,7 +175,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         raise CaseError(message) from error
     for name in SECTIONS[section]:
         if content.get(name):
-            yield from content[name]
+            yield from (with_volumes(entry, content, path) for entry in content[name])
             return
     message = f"The list of cases {path} has no section {section}; it has {', '.join(content) or 'nothing'}."
     raise CaseError(message)

@@ -3,9 +3,11 @@
 Whoever was scanned twice is on one side only: in names like `BraTS-GLI-00005-100`, the first number is the patient.
 """
 
+import ast
+import csv
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from brats_mm.errors import CaseError, OptionError
@@ -49,29 +51,47 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
     return tuple(_cases_of(patients[fold::folds], names) for fold in range(folds))
 
 
-def read_names(path: Path, known: Collection[str]) -> frozenset[str]:
-    """The cases that a text file lists, one name a line.
+def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]:
+    """The cases that a published list names; one set, or one for each bracketed line.
 
-    A line may be a path, whose last part counts, and may stand in front of the name what its list's author put there
-    with an underscore (`HGG_Brats18_CBICA_AAB_1`). Empty lines are skipped.
+    Forms, as the field's repositories have them: a text file with one name a line (RFNet, M2FTrans, DeMoSeg), with
+    what its author put in front with an underscore (`HG_BraTS20_Training_005`) or as a path (mmFormer, ShaSpec's
+    .csv); a table with the column `case`, whose other columns are not looked at (IM-Fuse, MST-KDNet: `case,mask`); and
+    a line in brackets for each part, training first (mmFormer's `3folds.txt`). Empty lines are skipped.
 
     Raises:
         CaseError: the file cannot be read, or lists what is not known.
     """
     try:
-        lines = [line.strip().rstrip("/").rsplit("/", 1)[-1] for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        parts = [list(part) for part in _parts(lines)]
+    except (OSError, ValueError, SyntaxError) as error:
         message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name a line."
         raise CaseError(message) from error
-    found = {line: _known_name(line, known) for line in lines if line}
-    absent = sorted(line for line, name in found.items() if name is None)
+    found = {name: _known_name(name, known) for part in parts for name in part}
+    absent = sorted(name for name, case in found.items() if case is None)
     if absent:
         message = (
             f"{path} lists {len(absent)} cases that the folder does not have labelled: {', '.join(absent[:SHOWN])}. "
             "Give the folder that belongs to the list."
         )
         raise CaseError(message)
-    return frozenset(name for name in found.values() if name is not None)
+    return tuple(frozenset(case for name in part if (case := found[name]) is not None) for part in parts)
+
+
+def _parts(lines: list[str]) -> Iterator[Iterator[str]]:
+    if lines and all(line.lstrip().startswith("[") for line in lines):
+        for line in lines:
+            yield (_last_part(str(name)) for name in ast.literal_eval(line.strip()))
+        return
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    column = rows[0].index("case") if rows and "case" in rows[0] else None
+    named = rows if column is None else rows[1:]
+    yield (_last_part(row[column or 0]) for row in named)
+
+
+def _last_part(name: str) -> str:
+    return name.strip().rstrip("/").rsplit("/", 1)[-1]
 
 
 def _known_name(line: str, known: Collection[str]) -> str | None:

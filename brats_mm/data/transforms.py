@@ -1,6 +1,7 @@
 """From files to what the network is trained on: stacked sequences, availability, region masks, places to crop at."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,13 @@ class LoadSequencesd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         files: Mapping[str, str] = data["image"]
-        found = {modality: self._volume(files[modality.value]) for modality in self.modalities if modality in files}
+        read = lru_cache(self._volume)  # sequences may share a file
+        places: Mapping[str, int] = data.get("volumes", {})
+        found = {
+            modality: _one_of(read(files[modality.value]), places.get(modality.value), files[modality.value])
+            for modality in self.modalities
+            if modality.value in files
+        }
         if not found:
             names = ", ".join(modality.value for modality in self.modalities)
             message = (
@@ -58,7 +65,7 @@ class LoadSequencesd(Transform):
         available = torch.tensor([modality in found for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
-            label = self._volume(data["label"])
+            label = _one_of(self._volume(data["label"]), None, data["label"])
             _refuse_other_grid(label, first)
             loaded["label"] = MetaTensor(torch.as_tensor(label), affine=first.affine)
         return loaded
@@ -68,9 +75,6 @@ class LoadSequencesd(Transform):
             message = f"The file {path} does not exist. Check the list of cases and --dataset_dir."
             raise VolumeError(message)
         volume: MetaTensor = self._load(path)
-        if volume.ndim != 4 or volume.shape[0] != 1:
-            message = f"{path} has the shape {tuple(volume.shape[1:])}; a sequence is one three-dimensional volume."
-            raise VolumeError(message)
         if not bool(torch.isfinite(volume).all()):
             message = f"{path} has voxels that are not numbers. Repair or leave out the file."
             raise VolumeError(message)
@@ -78,11 +82,25 @@ class LoadSequencesd(Transform):
         return volume
 
 
+def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
+    """The volume (1, h, w, d) at a place of a file's fourth axis, or the only one that it has."""
+    if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
+        wanted = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
+        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes; {wanted}."
+        raise VolumeError(message)
+    if place is None:
+        return volumes
+    one = MetaTensor(torch.as_tensor(volumes)[place : place + 1].clone(), affine=volumes.affine)
+    one.meta["file"] = path
+    return one
+
+
 class LabelsToRegionsd(MapTransform):
     """Replace a label map (1, h, w, d) by the masks (3, h, w, d) of WT, TC, ET, as uint8.
 
     The item's `label_convention` says what the values mean; without it the values themselves do (4 appears only up to
-    BraTS 2021, 3 only since 2023; a map with neither reads the same either way).
+    BraTS 2021, 3 only since 2023; a map with neither reads the same either way). Before that, `label_values` changes
+    values to those of the convention, where the item has it.
 
     Raises:
         VolumeError: the map has values that its convention does not know.
@@ -94,7 +112,8 @@ class LabelsToRegionsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         label = data[self.key]
-        masks = region_masks(label[0], data.get("label_convention"), name=str(data.get("name", "a case")))
+        values = relabelled(torch.as_tensor(label[0]), data.get("label_values", {}))
+        masks = region_masks(values, data.get("label_convention"), name=str(data.get("name", "a case")))
         return {**data, self.key: MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
 
 
@@ -108,7 +127,7 @@ class CropCandidatesd(Transform):
         label = data["label"]
         brain = (data["image"] != 0).any(dim=0)
         kinds = (brain, label[Region.WT.channel] > 0, label[Region.ET.channel] > 0)
-        return {**data, "centres": [_spread(torch.as_tensor(kind)) for kind in kinds]}
+        return {**data, "centres": [spread_indices(torch.as_tensor(kind)) for kind in kinds]}
 
 
 class ToSpacingd(Transform):
@@ -170,12 +189,20 @@ def region_masks(
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
 
+def relabelled(labels: Num[Tensor, "h w d"], values: Mapping[str, int]) -> Num[Tensor, "h w d"]:
+    """A label map with values exchanged; those that are not named stay."""
+    made = labels.clone()
+    for old, new in values.items():
+        made[labels == int(old)] = new
+    return made
+
+
 def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:
     """Where an image is not exactly zero: brain, in skull-stripped images. The selector of the brain's box."""
     return image != 0
 
 
-def _spread(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
+def spread_indices(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
     """Flat indices of up to `CANDIDATES` voxels of a mask, evenly spread over it."""
     indices = torch.nonzero(mask.flatten()).flatten()
     if len(indices) <= CANDIDATES:

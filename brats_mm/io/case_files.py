@@ -6,8 +6,9 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality, modalities_in_name, name_tokens
+from brats_mm.domain.sequence_names import common_prefix
 from brats_mm.errors import CaseError
-from brats_mm.io.naming import Recognised, common_prefix, recognise
+from brats_mm.io.naming import Recognised, recognise
 from brats_mm.io.nifti import image_stem, image_suffix, volumes_in
 
 _SHOWN_FILES = 12

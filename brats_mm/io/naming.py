@@ -5,18 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats_mm.domain.modality import (
-    MODALITIES,
-    MSD_CHANNELS,
-    Modality,
-    is_label_name,
-    is_other_image_name,
-    modalities_in_name,
-    name_tokens,
-)
+from brats_mm.domain.modality import MSD_CHANNELS, Modality, modalities_in_name
+from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, ImageName, Reading, read_image_names
 from brats_mm.io.nifti import image_stem
-
-_CHANNELS = tuple(f"{number:04d}" for number in range(len(MSD_CHANNELS)))
 
 
 @dataclass(frozen=True)
@@ -37,19 +28,16 @@ class Recognised:
 
 
 def recognise(images: Sequence[Path], folder: Path) -> Recognised:
-    """Sort image files into sequences, labels and others by their names.
-
-    What all names (and the folder's name) begin with is the case's name, and does not count if anything is left
-    without it: in `T1_study_007_flair` of a folder `T1_study_007`, only `flair` speaks.
-    """
-    tails = _tails([name_tokens(image_stem(image.name)) for image in images], name_tokens(folder.name))
-    channels, notes = _channels(images, tails, folder)
+    """Sort image files into sequences, labels and others by their names (see `domain.sequence_names`)."""
+    names = [ImageName(image_stem(image.name), "" if image.parent == folder else image.parent.name) for image in images]
+    readings = read_image_names(names, folder.name)
+    order, notes = _channels(readings, folder)
     candidates: dict[Modality, list[Path]] = {}
     ignored: dict[Path, str] = {}
     unclear: dict[Path, Sequence[Modality]] = {}
-    for image, tail in zip(images, tails, strict=True):
-        reason = _not_a_sequence(" ".join(tail))
-        named = [channels[image]] if image in channels else _named(image, tail, folder)
+    for image, reading in zip(images, readings, strict=True):
+        reason = _not_a_sequence(reading)
+        named = (order[reading.number],) if reading.number in order else reading.modalities
         if reason is not None:
             ignored[image] = reason
         elif len(named) == 1:
@@ -61,59 +49,21 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     return Recognised(candidates, ignored, unclear, notes if candidates else ())
 
 
-def _not_a_sequence(tail: str) -> str | None:
-    if is_label_name(tail):
+def _not_a_sequence(reading: Reading) -> str | None:
+    if reading.is_label:
         return "its name says that it holds labels"
-    if is_other_image_name(tail):
+    if reading.is_other:
         return "its name says that it is another kind of image or a result"
     return None
 
 
-def _named(image: Path, tail: list[str], folder: Path) -> list[Modality]:
-    """The sequences in the part of the name that sets it apart, else in the whole name, else in its sub-folder's."""
-    sub_folder = "" if image.parent == folder else image.parent.name
-    for stem in (" ".join(tail), image_stem(image.name), sub_folder):
-        found = modalities_in_name(stem)
-        if found:
-            return [modality for modality in MODALITIES if modality in found]
-    return []
-
-
-def _tails(names: list[list[str]], folder: list[str]) -> list[list[str]]:
-    """Each name's tokens without the folder's name in front and without what all names have in front."""
-    tails = [tokens[len(folder) :] if tokens[: len(folder)] == folder else tokens for tokens in names]
-    tails = [tail or tokens for tail, tokens in zip(tails, names, strict=True)]
-    if len(tails) < 2:
-        return tails
-    shared = common_prefix(tails)
-    return [tail[shared:] for tail in tails]
-
-
-def common_prefix(names: Sequence[Sequence[str]]) -> int:
-    """How many parts all names have in common from the left."""
-    shared = 0
-    while all(len(name) > shared for name in names) and len({name[shared] for name in names}) == 1:
-        shared += 1
-    return shared
-
-
-def _channels(
-    images: Sequence[Path], tails: list[list[str]], folder: Path
-) -> tuple[dict[Path, Modality], tuple[str, ...]]:
-    """Files numbered `_0000` to `_0003`, where their names say no sequence in words."""
-    numbered = {
-        image: tokens[-1]
-        for image in images
-        if (tokens := name_tokens(image_stem(image.name))) and tokens[-1] in _CHANNELS
-    }
-    in_words = any(modalities_in_name(image_stem(image.name)) for image in numbered)
-    only_numbers = len(numbered) == len(images) == len(_CHANNELS) and all(tail[-1:] == tail for tail in tails)
-    if not numbered or (in_words and not only_numbers):
+def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
+    """Which sequence each channel number is, where files are numbered."""
+    if not any(reading.number for reading in readings):
         return {}, ()
     order, source = _channel_order(folder)
-    known = {image: order[number] for image, number in numbered.items() if number in order}
     spelled = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
-    return known, (f"channel numbers are read {source}: {spelled}",)
+    return dict(order.items()), (f"channel numbers are read {source}: {spelled}",)
 
 
 def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
@@ -121,7 +71,7 @@ def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
         names = _dataset_names(place / "dataset.json")
         if names:
             return names, f"as {place.name}/dataset.json names them"
-    return dict(zip(_CHANNELS, MSD_CHANNELS, strict=True)), "in the order of the Medical Segmentation Decathlon"
+    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "in the order of the Medical Segmentation Decathlon"
 
 
 def _dataset_names(path: Path) -> dict[str, Modality]:

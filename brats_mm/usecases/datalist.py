@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brats_mm.data.datalist import Item, find_item, find_items, make_datalist
+from brats_mm.data.datalist import SECTIONS as SECTION_KEYS
+from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolved_item, section_entries
+from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
 from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
 from brats_mm.data.split import read_names, validation_folds, validation_share
 from brats_mm.errors import CaseError, OptionError, OutputError
@@ -21,7 +23,8 @@ class Division:
     Attributes:
         validation: names of cases, or one number between 0 and 1, a share of the patients.
         folds: so many lists for cross-validation; 0 makes one list.
-        files: text files of names for training, validation and, if there is a third, testing.
+        files: published lists of names (see `data.split.read_names`) for training, validation and, if there is a
+            third, testing.
         seed: of the random share or folds.
     """
 
@@ -46,7 +49,7 @@ def write_datalists(
 
     Args:
         dataset: folder of BraTS cases, one sub-folder each (or `HGG` and `LGG` with such sub-folders), or a folder in
-            nnU-Net's raw layout. The list's paths are relative to it.
+            nnU-Net's raw layout or the Decathlon's. The list's paths are relative to it.
         output: the JSON file.
         division: without it, a fifth of the patients is for validation.
         overwrite: replace lists that are there.
@@ -76,6 +79,8 @@ def write_datalists(
 
 
 def _items(root: Path) -> list[Item]:
+    if is_decathlon(root):
+        return _decathlon_items(root)
     if is_nnunet_raw(root):
         return nnunet_items(root)
     grades = [folder for folder in sorted(root.iterdir()) if folder.is_dir()] if root.is_dir() else []
@@ -89,6 +94,14 @@ def _items(root: Path) -> list[Item]:
     if not nested:
         return find_items(root)
     return [item for grade in grades if (item := find_item(grade))] + nested
+
+
+def _decathlon_items(root: Path) -> list[Item]:
+    content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+    sections = [name for name in ("training", "testing") if any(content.get(key) for key in SECTION_KEYS[name])]
+    return [
+        resolved_item(entry, root) for section in sections for entry in section_entries(root / DESCRIPTION, section)
+    ]
 
 
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
@@ -118,13 +131,14 @@ def _validation(names: list[str], wanted: tuple[str, ...], seed: int) -> frozens
 
 
 def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[str, Any]:
-    if len(files) not in (2, 3):
+    known = [item["name"] for item in items if "label" in item]
+    sets = [part for path in files for part in read_names(path, known)]
+    if len(sets) not in (2, 3):
         message = (
-            f"--split needs two or three text files, for training, validation and testing; {len(files)} were given."
+            "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
+            f"file with a bracketed line for each. {len(sets)} were given."
         )
         raise OptionError(message)
-    known = [item["name"] for item in items if "label" in item]
-    sets = [read_names(path, known) for path in files]
     training, validation, testing = (*sets, frozenset[str]())[:3]
     twice = sorted((training & validation) | (training & testing) | (validation & testing))
     if twice:

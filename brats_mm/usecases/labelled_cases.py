@@ -62,6 +62,13 @@ def labelled_cases(
 
 
 def _labelled(item: Item, convention: LabelConvention | None) -> LabelledCase:
+    if item.get("volumes") or item.get("label_values"):
+        message = (
+            f"The case {item['name']} has its sequences in one file, or label values that are not those of BraTS, as "
+            "the Decathlon has them. Training reads these, but an evaluation needs a file for each sequence and the "
+            "labels of BraTS (1 core, 2 oedema, 3 or 4 enhancing): convert them first."
+        )
+        raise CaseError(message)
     files = replace(recognise(item["image"]), name=item["name"])
     stated = item.get("label_convention")
     return LabelledCase(files, Path(item["label"]), convention or (LabelConvention(stated) if stated else None))

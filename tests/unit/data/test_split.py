@@ -57,7 +57,7 @@ def test_a_text_file_of_names_may_have_paths_prefixes_and_gaps(tmp_path: Path) -
 
     names = read_names(tmp_path / "train.txt", ["Brats18_a", "Brats18_b", "Brats18_c", "Brats18_d"])
 
-    assert names == {"Brats18_a", "Brats18_b", "Brats18_c"}
+    assert names == ({"Brats18_a", "Brats18_b", "Brats18_c"},)
 
 
 def test_names_that_are_not_there_are_said(tmp_path: Path) -> None:
@@ -66,3 +66,32 @@ def test_names_that_are_not_there_are_said(tmp_path: Path) -> None:
         read_names(tmp_path / "train.txt", ["a"])
     with pytest.raises(CaseError, match=r"absent\.txt cannot be read"):
         read_names(tmp_path / "absent.txt", ["a"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Brats18_2013_0_1\nBrats18_TCIA_9_1\n",
+        "HG_Brats18_2013_0_1\r\nLG_Brats18_TCIA_9_1\r\n",
+        "HGG/Brats18_2013_0_1\nLGG/Brats18_TCIA_9_1",
+        "../data/Training/HGG/Brats18_2013_0_1\n../data/Training/LGG/Brats18_TCIA_9_1/\n\n",
+        'case,mask\nHGG/Brats18_2013_0_1,"[False, True, True, False]"\nLGG/Brats18_TCIA_9_1,"[True, True, True, True]"\n',
+        '\ufeffmask,case\n"[True, False, False, False]",Brats18_2013_0_1\n"[True, True, False, False]",Brats18_TCIA_9_1\n',
+        "['./Training/HGG/Brats18_2013_0_1', './Training/LGG/Brats18_TCIA_9_1']\n",
+    ],
+    ids=["names", "graded", "folders", "paths", "table with masks", "column by name", "brackets"],
+)
+def test_published_forms_of_lists_are_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train1.txt").write_text(text, encoding="utf-8", newline="")
+    known = ["Brats18_2013_0_1", "Brats18_TCIA_9_1", "Brats18_2013_10_1"]
+
+    assert read_names(tmp_path / "train1.txt", known) == (frozenset(known[:2]),)
+
+
+def test_bracketed_lines_are_parts_of_one_division(tmp_path: Path) -> None:
+    (tmp_path / "3folds.txt").write_text("['./Training/HGG/a', './Training/HGG/b']\n['./Training/LGG/c']\n")
+    assert read_names(tmp_path / "3folds.txt", ["a", "b", "c"]) == (frozenset("ab"), frozenset("c"))
+
+    (tmp_path / "broken.txt").write_text("['a', 'b'\n")
+    with pytest.raises(CaseError, match=r"broken\.txt cannot be read"):
+        read_names(tmp_path / "broken.txt", ["a"])

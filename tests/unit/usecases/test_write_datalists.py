@@ -74,6 +74,16 @@ def test_published_lists_of_names_divide_cases_below_their_grades(tmp_path: Path
     ]
 
 
+def test_one_file_may_hold_the_whole_division(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.txt").write_text("['./Training/HGG/a', './Training/b']\n['./Training/HGG/d']\n")
+    (written,) = write_datalists(root, root / "list.json", Division(files=(tmp_path / "folds.txt",)))
+
+    assert (_names(root, written.path, "training"), _names(root, written.path, "validation")) == (["a", "b"], ["d"])
+    (tmp_path / "one.txt").write_text("a\n")
+    with pytest.raises(OptionError, match=r"needs two or three lists of names.*1 were given"):
+        write_datalists(root, root / "other.json", Division(files=(tmp_path / "one.txt",)))
+
+
 def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\nb\n")
     (tmp_path / "b.txt").write_text("b\n")
@@ -89,7 +99,7 @@ def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> 
         (Division(validation=("nobody",)), CaseError, "no labelled case nobody"),
         (Division(validation=tuple(NAMES)), CaseError, "is left for training"),
         (Division(folds=1), OptionError, "at least 2"),
-        (Division(files=(Path("x"),)), OptionError, "two or three text files"),
+        (Division(files=(Path("x"),)), CaseError, "The list of names x cannot be read"),
     ],
 )
 def test_divisions_that_cannot_be_are_said(root: Path, division: Division, error: type[Exception], said: str) -> None:

@@ -1,0 +1,150 @@
+"""Prepared cases, kept in memory or on disk, so that loading and preprocessing happen once.
+
+Only what comes before the first random transform is kept; windows and augmentations are drawn anew each time.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import monai
+import numpy as np
+import torch
+from monai.data import CacheDataset, PersistentDataset
+from monai.transforms import Compose, Transform
+from monai.transforms.traits import RandomizableTrait
+
+from brats_mm.data import transforms
+from brats_mm.data.datalist import Item
+from brats_mm.data.transplant import RandTransplantTumourd
+from brats_mm.domain import label_map, resample
+
+_CODE = (transforms, label_map, resample)
+"""Modules whose change makes kept cases worthless."""
+
+Dataset: TypeAlias = CacheDataset | PersistentDataset
+
+
+def cached_cases(
+    data: Sequence[Item],
+    transform: Compose,
+    *,
+    cache_rate: float | int = 1.0,
+    cache_dir: Path | str | None = None,
+) -> Dataset:
+    """The cases, prepared once; transplanted tumours are taken from among them.
+
+    Args:
+        data: see `datalist.training_items`.
+        transform: the whole chain, random part included.
+        cache_rate: share of the cases that is kept in memory; not looked at with `cache_dir`.
+        cache_dir: keep prepared cases on disk instead, from one run to the next. A case is prepared anew when one of
+            its files (by size and time of change), a setting of the preprocessing, its code or MONAI has changed. Files
+            of other settings stay until somebody deletes the folder.
+    """
+    dataset: Dataset
+    if cache_dir:
+        dataset = CasesOnDisk(list(data), transform, Path(cache_dir).expanduser())
+    else:
+        dataset = CacheDataset(list(data), transform, cache_rate=cache_rate, num_workers=1, progress=False)
+    for transplant in _transplants(transform):
+        transplant.lend(PreparedCases(dataset))
+    return dataset
+
+
+class CasesOnDisk(PersistentDataset):
+    """Prepared cases in a folder; files are tensors only, and one that a kill left damaged is made anew."""
+
+    def __init__(self, data: Sequence[Item], transform: Compose, cache_dir: Path) -> None:
+        super().__init__(
+            data, transform, cache_dir, hash_func=item_fingerprint, hash_transform=chain_fingerprint, weights_only=True
+        )
+
+    def _cachecheck(self, item_transformed: Item) -> Any:
+        kept = self.cache_dir / f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
+        try:
+            return super()._cachecheck(item_transformed)
+        except (RuntimeError, OSError, EOFError):
+            if not kept.is_file():
+                raise
+        kept.unlink()
+        return super()._cachecheck(item_transformed)
+
+
+class PreparedCases:
+    """A dataset's cases as they are before the random part: what tumours are taken from.
+
+    Of a dataset that keeps some cases in memory, only those.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        kept = len(self.dataset._cache) if isinstance(self.dataset, CacheDataset) else 0
+        return kept or len(self.dataset.data)
+
+    def __getitem__(self, index: int) -> Mapping[Hashable, Any]:
+        found: Mapping[Hashable, Any]
+        if isinstance(self.dataset, PersistentDataset):
+            found = self.dataset._cachecheck(self.dataset.data[index])
+        elif self.dataset._cache:
+            found = self.dataset._cache[index]
+        else:
+            chain = self.dataset.transform
+            found = chain(self.dataset.data[index], end=chain.get_index_of_first(_is_random))
+        return found
+
+
+def item_fingerprint(item: Item) -> bytes:
+    """Of a case's entry and of its files' sizes and times of change."""
+    files = [*item["image"].values(), *([item["label"]] if "label" in item else [])]
+    stats = [Path(file).stat() for file in dict.fromkeys(files) if Path(file).is_file()]
+    return _digest([item, [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
+
+
+def chain_fingerprint(chain: Sequence[Transform]) -> bytes:
+    """Of the settings and the code of the preprocessing, and of MONAI's version."""
+    code = [Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in _CODE]
+    return _digest([[_described(step) for step in chain], code, monai.__version__])
+
+
+def _digest(content: Any) -> bytes:
+    written = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode()).hexdigest()[:32].encode()
+
+
+def _described(value: Any) -> Any:
+    """Settings as plain values; what is neither a setting nor holds any counts by its type."""
+    made: Any = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
+    if value is None or isinstance(value, str | int | float | bool):
+        made = value
+    elif isinstance(value, Mapping):
+        made = {str(key): _described(part) for key, part in value.items()}
+    elif isinstance(value, list | tuple):
+        made = [_described(part) for part in value]
+    elif isinstance(value, np.ndarray | torch.Tensor):
+        made = value.tolist()
+    elif isinstance(value, Transform):
+        made = [type(value).__qualname__, _described(vars(value))]
+    elif isinstance(value, torch.dtype | np.dtype | type):
+        made = str(value)
+    return made
+
+
+def _is_random(step: Callable[..., Any]) -> bool:
+    return isinstance(step, RandomizableTrait) or not isinstance(step, Transform)
+
+
+def _transplants(step: Any) -> Iterator[RandTransplantTumourd]:
+    """Those in a chain, chains within steps included."""
+    if isinstance(step, RandTransplantTumourd):
+        yield step
+    elif isinstance(step, list | tuple):
+        for part in step:
+            yield from _transplants(part)
+    elif isinstance(step, Transform):
+        yield from _transplants(list(vars(step).values()))

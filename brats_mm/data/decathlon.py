@@ -1,0 +1,99 @@
+"""The brain tumour task of the Medical Segmentation Decathlon: one four-dimensional file a case, and its own labels.
+
+Its `dataset.json` names the sequences of a file's volumes (`modality`: 0 FLAIR, 1 T1w, 2 t1gd, 3 T2w) and what label
+values mean (`labels`: 1 oedema, 2 non-enhancing, 3 enhancing), which is not what they mean in BraTS.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.modality import modalities_in_name
+from brats_mm.domain.regions import Compartment, LabelConvention
+from brats_mm.errors import CaseError
+
+DESCRIPTION = "dataset.json"
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii")
+
+
+def is_decathlon(root: Path) -> bool:
+    """Whether a folder has a `dataset.json` that lists whole cases as files which are there.
+
+    nnU-Net's first version wrote such lists too, but of names without channel numbers, which no file has.
+    """
+    try:
+        content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    entries = content.get("training") if isinstance(content, dict) else None
+    first = entries[0] if isinstance(entries, list) and entries else None
+    image = first.get("image") if isinstance(first, dict) else None
+    return isinstance(image, str) and (root / image).is_file()
+
+
+def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
+    """An entry of a list; one whose image is a single file says then which of its volumes is which sequence.
+
+    Adds `volumes`, sequence -> place on the file's fourth axis, and `label_values`, value -> that of BraTS 2023. Other
+    entries stay as they are.
+
+    Args:
+        entry: of a section of the list.
+        content: of the whole list.
+        path: of the list, for messages.
+
+    Raises:
+        CaseError: the list does not say which volume is which sequence, or what its labels mean.
+    """
+    if isinstance(entry, str) and entry.endswith(VOLUME_SUFFIXES):
+        entry = {"image": entry}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("image"), str):
+        return entry
+    file = entry["image"]
+    volumes = _volumes(content.get("modality") or content.get("channel_names") or {}, path)
+    made = {"name": Path(file).name.split(".nii")[0], **entry, "image": dict.fromkeys(volumes, file)}
+    if len(volumes) > 1:
+        made["volumes"] = volumes
+    if entry.get("label"):
+        made["label_values"] = _label_values(content.get("labels") or {}, path)
+        made["label_convention"] = LabelConvention.BRATS2023.value
+    return made
+
+
+def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
+    named = {number: modalities_in_name(str(name)) for number, name in names.items()}
+    odd = [f"{number} ({names[number]})" for number, found in named.items() if len(found) != 1]
+    if odd or not named:
+        message = (
+            f"{path} lists a file a case, but does not say which of its volumes is which sequence: "
+            f'{", ".join(odd) or "it has no modality"}. Add such as "modality": '
+            '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
+        )
+        raise CaseError(message)
+    return {next(iter(found)).value: int(number) for number, found in named.items()}
+
+
+def _label_values(names: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Value -> BraTS 2023 value."""
+    values = {}
+    for value, name in names.items():
+        part = _compartment(str(name).lower())
+        if part is not None:
+            values[str(value)] = LabelConvention.BRATS2023.value_of(part)
+    if sorted(values.values()) != [1, 2, 3]:
+        message = (
+            f"{path} does not say which label is oedema, which the necrotic or non-enhancing core, and which enhancing "
+            'tumour. Add such as "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"}.'
+        )
+        raise CaseError(message)
+    return values
+
+
+def _compartment(name: str) -> Compartment | None:
+    if "edema" in name or "oedema" in name:
+        return Compartment.OEDEMA
+    if "non" in name or "necro" in name or "ncr" in name:
+        return Compartment.NECROSIS
+    return Compartment.ENHANCING if "enhanc" in name else None

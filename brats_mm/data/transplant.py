@@ -1,0 +1,206 @@
+"""Tumours of other cases, set into a case where its brain is healthy.
+
+After CarveMix (Zhang et al., MICCAI 2021, NeuroImage 2023) and TumorCP (Yang et al., MICCAI 2021), which mix lesions
+between scans. Departures: a tumour keeps its relative place in the brain, or the mirrored one, a little shifted, and
+never touches the case's own tumour; intensities are matched to the new surroundings by mean and spread, sequence by
+sequence; the border is feathered; pushed-aside tissue (mass effect) is not modelled.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from monai.transforms import RandomizableTransform
+from torch import Tensor
+from torch.nn import functional as F
+
+from brats_mm.data.transforms import spread_indices
+from brats_mm.domain.regions import Region
+
+FEATHER = 4
+"""Voxels around a tumour over which it fades into its new surroundings."""
+
+DONORS = 3
+"""Cases whose tumours are tried before a case is left as it is."""
+
+TRIES = 8
+"""Places tried for a tumour before it is given up."""
+
+SHIFT = 0.05
+"""Spread of a tumour's new place about its own, as a share of the brain's size."""
+
+INSIDE = 0.97
+"""Share of a tumour that must lie in the brain."""
+
+FEWEST = 30
+"""Voxels that a tumour, and the surroundings that intensities are matched by, must have."""
+
+CONTRAST = (0.67, 1.5)
+"""Bounds of the change of contrast."""
+
+
+@runtime_checkable
+class Donors(Protocol):
+    """Prepared cases, whose tumours may be taken."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[Hashable, Any]: ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tumour with its surroundings, cut from a case.
+
+    Attributes:
+        image: (m, h, w, d).
+        label: (3, h, w, d) masks.
+        weight: (h, w, d), 1 in the tumour, falling to 0 around it, 0 outside the donor's brain.
+        centre: its middle as shares of the brain's box.
+    """
+
+    image: Tensor
+    label: Tensor
+    weight: Tensor
+    centre: np.ndarray
+
+
+class RandTransplantTumourd(RandomizableTransform):
+    """At times, give a case a second tumour: that of another training case which has all of its sequences.
+
+    Works on whole prepared cases (z-scored, cut to the brain, RAS, with `centres`); new tumour voxels join `centres`,
+    so that windows find them. Missing sequences stay exactly zero. Without donors (see `lend`) nothing happens.
+
+    Args:
+        prob: how often.
+    """
+
+    def __init__(self, prob: float) -> None:
+        super().__init__()
+        self.share = prob
+        self.donors: Donors | None = None
+
+    def lend(self, donors: Donors) -> None:
+        """Give it the cases to take tumours from."""
+        self.donors = donors
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if self.donors is None or self.R.rand() >= self.share:
+            return dict(data)
+        for _ in range(DONORS):
+            donor = self.donors[int(self.R.randint(len(self.donors)))]
+            made = with_tumour_of(data, donor, self.R)
+            if made["label"] is not data["label"]:
+                return made
+        return dict(data)
+
+
+def with_tumour_of(
+    case: Mapping[Hashable, Any], donor: Mapping[Hashable, Any], rng: np.random.RandomState
+) -> dict[Hashable, Any]:
+    """The case with a donor's tumour beside its own; the case as it was where that cannot be.
+
+    It cannot be when both are one case, the donor lacks one of the case's sequences, or no place is found.
+    """
+    has, lends = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
+    itself = case.get("name") is not None and case.get("name") == donor.get("name")
+    piece = None if itself or bool((has & ~lends).any()) else cut_tumour(donor)
+    if piece is None:
+        return dict(case)
+    image, label = torch.as_tensor(case["image"]), torch.as_tensor(case["label"])
+    for _ in range(TRIES):
+        tried = mirrored(piece) if rng.rand() < 0.5 else piece
+        middle = (tried.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
+        placed = _set_in(image, label, tried, [round(float(at)) for at in middle])
+        if placed is not None:
+            made = {**case, "image": placed[0], "label": placed[1]}
+            return {**made, "centres": _more_centres(case["centres"], placed[1], label)} if "centres" in case else made
+    return dict(case)
+
+
+def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
+    """The tumour of a case, `FEATHER` voxels of surroundings included where there are any; None without a tumour."""
+    image, label = torch.as_tensor(donor["image"]), torch.as_tensor(donor["label"])
+    tumour = label[Region.WT.channel] > 0
+    if int(tumour.sum()) < FEWEST:
+        return None
+    box, centre = [], []
+    for axis in range(3):
+        others = [other for other in range(3) if other != axis]
+        found = torch.nonzero(tumour.any(dim=others[1]).any(dim=others[0])).flatten()
+        low = max(0, int(found[0]) - FEATHER)
+        high = min(tumour.shape[axis], int(found[-1]) + 1 + FEATHER)
+        box.append(slice(low, high))
+        centre.append((low + high) / 2 / tumour.shape[axis])
+    i, j, k = box
+    inside = image[:, i, j, k]
+    weight = feathered(tumour[i, j, k]) * (inside != 0).any(dim=0)
+    return Piece(inside, label[:, i, j, k], weight, np.array(centre))
+
+
+def feathered(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
+    """1 in a tumour, and falling to 0 over `FEATHER` voxels around it."""
+    soft = tumour[None, None].float()
+    for _ in range(FEATHER // 2):
+        soft = F.max_pool3d(soft, 3, stride=1, padding=1)
+    for _ in range(FEATHER // 2):
+        # Outside the box counts as what is nearest, so that a tumour at the box's edge does not fade there.
+        soft = F.avg_pool3d(F.pad(soft, [1] * 6, mode="replicate"), 3, stride=1)
+    return soft[0, 0].clamp(0, 1)
+
+
+def mirrored(piece: Piece) -> Piece:
+    """The same tumour in the other hemisphere; the first axis runs from left to right."""
+    centre = piece.centre.copy()
+    centre[0] = 1 - centre[0]
+    return Piece(piece.image.flip(1), piece.label.flip(1), piece.weight.flip(0), centre)
+
+
+def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tuple[Tensor, Tensor] | None:
+    """Image and masks with the piece about a voxel; None where it does not fit."""
+    size = piece.weight.shape
+    starts = [at - side // 2 for at, side in zip(middle, size, strict=True)]
+    there = [slice(max(0, s), min(n, s + side)) for s, side, n in zip(starts, size, image.shape[1:], strict=True)]
+    if any(part.start >= part.stop for part in there):
+        return None
+    here = [slice(part.start - s, part.stop - s) for part, s in zip(there, starts, strict=True)]
+    (i, j, k), (x, y, z) = there, here
+    old, new = image[:, i, j, k], piece.image[:, x, y, z]
+    brain = (old != 0).any(dim=0)
+    tumour = piece.label[Region.WT.channel, x, y, z] > 0
+    weight = piece.weight[x, y, z] * brain
+    inside = int((tumour & brain).sum())
+    own = label[Region.WT.channel, i, j, k] > 0
+    if inside < INSIDE * int((piece.label[Region.WT.channel] > 0).sum()) or bool((own & (weight > 0)).any()):
+        return None
+    around = (weight > 0) & ~tumour
+    if int(around.sum()) < FEWEST:
+        return None
+    mixed = weight * _matched(new, old, around) + (1 - weight) * old
+    made, masks = image.clone(), label.clone()
+    made[:, i, j, k] = torch.where(old != 0, mixed.to(old.dtype), old)
+    masks[:, i, j, k] = torch.maximum(label[:, i, j, k], piece.label[:, x, y, z] * brain)
+    return made, masks
+
+
+def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
+    """The donor's intensities, with mean and spread of its surroundings brought to those of the new ones."""
+    matched = torch.empty_like(new)
+    for channel in range(new.shape[0]):
+        given, wanted = new[channel][around], old[channel][around]
+        contrast = (wanted.std() / given.std().clamp(min=1e-6)).clamp(*CONTRAST)
+        matched[channel] = (new[channel] - given.mean()) * contrast + wanted.mean()
+    return matched
+
+
+def _more_centres(centres: Any, label: Tensor, before: Tensor) -> list[Tensor]:
+    """Places to centre windows at, those in the new tumour included; in the order of `CropCandidatesd`."""
+    brain, *tumours = centres
+    grown = []
+    for old, region in zip(tumours, (Region.WT, Region.ET), strict=True):
+        added = spread_indices((label[region.channel] > 0) & (before[region.channel] == 0))
+        grown.append(torch.cat([torch.as_tensor(old), added]))
+    return [torch.as_tensor(brain), *grown]

@@ -1,0 +1,140 @@
+"""Rotation, zoom and smooth elastic deformation of a window, in one pass over its voxels.
+
+Deformation: a displacement from few control points by cubic B-splines (the free-form deformation of Rueckert et al.,
+IEEE TMI 1999). Each of its derivatives is at most twice the largest coefficient over the distance of the control
+points; with coefficients below a sixth of that distance the sum over three axes stays below 1, so that the mapping
+cannot fold (its Jacobian is positive everywhere).
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from monai.transforms import RandomizableTransform
+from torch import Tensor
+from torch.nn import functional as F
+
+INTERVALS = 3
+"""Distances between control points along the shortest side of a window."""
+
+STRENGTH = 0.16
+"""Largest coefficient, as a share of the distance between control points; 1/6 is where folding would be possible."""
+
+
+class RandWarpd(RandomizableTransform):
+    """Cut the middle of a larger window, at times rotated, zoomed or elastically deformed.
+
+    Images are interpolated linearly and set to exactly zero outside the warped brain, so that its edge stays an edge;
+    masks take the nearest voxel. The results are plain tensors: a warped window has no place in the patient any more.
+
+    Args:
+        window: voxels a side of the result.
+        affine_prob: how often windows are rotated and zoomed.
+        elastic_prob: how often windows are deformed.
+        rotation_rad: the largest angle about each axis.
+        zoom: the largest relative change of size along each axis.
+    """
+
+    def __init__(
+        self,
+        window: Sequence[int],
+        *,
+        affine_prob: float = 0.35,
+        elastic_prob: float = 0.2,
+        rotation_rad: float = 0.26,
+        zoom: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.window = (int(window[0]), int(window[1]), int(window[2]))
+        self.affine_prob = affine_prob
+        self.elastic_prob = elastic_prob
+        self.rotation_rad = rotation_rad
+        self.zoom = zoom
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image, label = torch.as_tensor(data["image"]), torch.as_tensor(data["label"])
+        turned, bent = self.R.rand() < self.affine_prob, self.R.rand() < self.elastic_prob
+        if not (turned or bent):
+            return {**data, "image": middle(image, self.window), "label": middle(label, self.window)}
+        places = offsets(self.window)
+        if bent:
+            places = places + torch.from_numpy(displacement(draw_coefficients(self.R, self.window), self.window))
+        if turned:
+            places = torch.einsum("ij,jhwd->ihwd", self._affine(), places)
+        brain = (image != 0).any(dim=0, keepdim=True)
+        nearest = sampled(torch.cat([label.float(), brain.float()]), places, mode="nearest")
+        warped = sampled(image.float(), places, mode="bilinear") * nearest[-1:]
+        return {**data, "image": warped.to(image.dtype), "label": nearest[:-1].to(label.dtype)}
+
+    def _affine(self) -> Tensor:
+        angles = self.R.uniform(-self.rotation_rad, self.rotation_rad, 3)
+        zoom = self.R.uniform(1 - self.zoom, 1 + self.zoom, 3)
+        return torch.from_numpy((rotation(*angles) * zoom).astype(np.float32))
+
+
+def offsets(window: Sequence[int]) -> Float[Tensor, "3 h w d"]:
+    """Of each voxel from a window's middle, in voxels."""
+    axes = [torch.arange(side, dtype=torch.float32) - (side - 1) / 2 for side in window]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def rotation(x: float, y: float, z: float) -> np.ndarray:
+    """The matrix of rotations about the three axes, in radians, one after another."""
+    turns = []
+    for axis, angle in enumerate((x, y, z)):
+        one, two = [other for other in range(3) if other != axis]
+        turn = np.eye(3)
+        turn[[one, two], [one, two]] = np.cos(angle)
+        turn[one, two], turn[two, one] = -np.sin(angle), np.sin(angle)
+        turns.append(turn)
+    return np.asarray(turns[0] @ turns[1] @ turns[2])
+
+
+def intervals(window: Sequence[int]) -> tuple[int, ...]:
+    """How many distances between control points fit along each side."""
+    return tuple(max(1, round(INTERVALS * side / min(window))) for side in window)
+
+
+def draw_coefficients(rng: np.random.RandomState, window: Sequence[int]) -> np.ndarray:
+    """Random B-spline coefficients (3, a, b, c) of a displacement, in voxels, within the bound that forbids folding."""
+    counts = intervals(window)
+    largest = STRENGTH * min((side - 1) / count for side, count in zip(window, counts, strict=True))
+    return rng.uniform(-largest, largest, (3, *(count + 3 for count in counts))).astype(np.float32)
+
+
+def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
+    """The displacement (3, h, w, d) in voxels that B-spline coefficients stand for."""
+    field = coefficients
+    for axis, side in enumerate(window, start=1):
+        weights = spline_weights(side, field.shape[axis] - 3)
+        field = np.moveaxis(np.tensordot(weights, field, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(field)
+
+
+def spline_weights(side: int, count: int) -> np.ndarray:
+    """(side, count + 3) weights of cubic B-splines `count` to a side; rows sum to 1."""
+    place = np.arange(side)[:, None] * (count / max(side - 1, 1))
+    away = np.abs(place - (np.arange(count + 3)[None] - 1))
+    near, far = 2 / 3 - away**2 + away**3 / 2, np.clip(2 - away, 0, None) ** 3 / 6
+    return np.asarray(np.where(away < 1, near, far), np.float32)
+
+
+def sampled(
+    volume: Float[Tensor, "c a b e"], places: Float[Tensor, "3 h w d"], *, mode: str
+) -> Float[Tensor, "c h w d"]:
+    """A volume's values at offsets from its middle in voxels; zero outside it."""
+    half = torch.tensor([max(side - 1, 1) / 2 for side in volume.shape[1:]])
+    grid = (places / half[:, None, None, None]).flip(0).permute(1, 2, 3, 0)[None]
+    return F.grid_sample(volume[None], grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
+
+
+def middle(volume: Shaped[Tensor, "c a b e"], window: Sequence[int]) -> Shaped[Tensor, "c h w d"]:
+    """The middle of a volume, padded with zeros where it is smaller than the window."""
+    starts = [max(0, (have - want) // 2) for have, want in zip(volume.shape[1:], window, strict=True)]
+    i, j, k = (slice(start, start + want) for start, want in zip(starts, window, strict=True))
+    cut = volume[:, i, j, k]
+    short = [want - have for have, want in zip(cut.shape[1:], window, strict=True)]
+    pads = [pad for missing in reversed(short) for pad in (missing // 2, missing - missing // 2)]
+    return F.pad(cut, pads) if any(short) else cut.clone()

@@ -1,0 +1,102 @@
+"""Windows are rotated, zoomed and deformed without folding, and nothing else about them changes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brats_mm.data.warp import (
+    STRENGTH,
+    RandWarpd,
+    displacement,
+    draw_coefficients,
+    intervals,
+    middle,
+    offsets,
+    rotation,
+    sampled,
+    spline_weights,
+)
+
+WINDOW = (24, 32, 24)
+
+
+def _item() -> dict[str, torch.Tensor]:
+    image = torch.zeros(4, 32, 40, 32)
+    image[:, 4:28, 4:36, 4:28] = 1 + torch.rand(4, 24, 32, 24, generator=torch.Generator().manual_seed(0))
+    image[1] = 0
+    label = torch.zeros(3, 32, 40, 32, dtype=torch.uint8)
+    label[:, 12:20, 14:22, 12:20] = 1
+    return {"image": image, "label": label}
+
+
+def _jacobian(field: np.ndarray) -> np.ndarray:
+    gradient = np.stack([np.stack(np.gradient(field[axis]), -1) for axis in range(3)], -2)
+    return np.asarray(np.linalg.det(gradient + np.eye(3)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_a_deformation_never_folds(seed: int) -> None:
+    """Also with every coefficient at its bound, and neighbours of opposite sign."""
+    signs = np.sign(draw_coefficients(np.random.RandomState(seed), WINDOW))
+    largest = STRENGTH * min((side - 1) / count for side, count in zip(WINDOW, intervals(WINDOW), strict=True))
+    field = displacement((signs * largest).astype(np.float32), WINDOW)
+
+    assert _jacobian(field).min() > 0
+    assert np.abs(field).max() <= largest + 1e-5
+
+
+def test_equal_coefficients_shift_everything_alike() -> None:
+    assert np.allclose(spline_weights(9, 3).sum(axis=1), 1)
+    assert np.allclose(displacement(np.full((3, 6, 7, 6), 1.5, np.float32), WINDOW), 1.5, atol=1e-5)
+
+
+def test_a_quarter_turn_about_the_third_axis_turns_the_first_onto_the_second() -> None:
+    assert np.allclose(rotation(0.0, 0.0, np.pi / 2) @ [1, 0, 0], [0, 1, 0])
+
+
+def test_sampling_at_the_voxels_themselves_gives_the_volume_back() -> None:
+    volume = torch.rand(2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(sampled(volume, offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
+    assert torch.equal(sampled(volume, offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
+
+
+def test_without_a_change_the_middle_is_cut_or_padded() -> None:
+    item = _item()
+    made = RandWarpd(WINDOW, affine_prob=0.0, elastic_prob=0.0)(item)
+
+    assert torch.equal(made["image"], item["image"][:, 4:28, 4:36, 4:28])
+    assert torch.equal(middle(torch.ones(1, 2, 2, 2), (4, 2, 3))[0].sum(dim=(1, 2)), torch.tensor([0.0, 4, 4, 0]))
+
+
+@pytest.mark.parametrize(("affine", "elastic"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_warped_windows_keep_masks_and_empty_channels(affine: float, elastic: float) -> None:
+    warp = RandWarpd(WINDOW, affine_prob=affine, elastic_prob=elastic).set_random_state(seed=3)
+    made = warp(_item())
+
+    assert made["image"].shape == (4, *WINDOW)
+    assert made["label"].dtype == torch.uint8
+    assert set(torch.unique(made["label"]).tolist()) == {0, 1}
+    assert float(made["image"][1].abs().sum()) == 0
+    assert not torch.allclose(made["image"], _item()["image"][:, 4:28, 4:36, 4:28])
+
+
+def test_image_and_masks_move_together() -> None:
+    item = _item()
+    item["image"] = 1.0 + 9 * item["label"][:1].float().expand(4, -1, -1, -1)
+    made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)
+    inside = made["image"][0] > 5.5
+
+    agree = (inside & (made["label"][0] > 0)).sum() / (inside | (made["label"][0] > 0)).sum()
+    assert float(agree) > 0.85
+
+
+def test_the_edge_of_the_brain_stays_an_edge() -> None:
+    """No voxel is faded by the background: values stay those of brain, or exactly zero."""
+    item = _item()
+    item["image"] = (item["image"][:1] != 0).float() * 2
+    made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)["image"]
+
+    assert float(made[made != 0].min()) >= 0.2  # a corner has at least an eighth of brain
