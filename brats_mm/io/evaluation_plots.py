@@ -65,7 +65,9 @@ def draw_by_number(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_xticks([1, 2, 3, 4])
     axes.set_ylim(0, 100)
     axes.set_xlabel("sequences at hand")
-    axes.set_ylabel("Dice in percent (dot: one set)")
+    axes.set_ylabel("mean Dice in percent")
+    axes.set_title(f"Each dot one set, lines their means (cases: {document['cases']})")
+    axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="lower right")
 
 
@@ -79,6 +81,7 @@ def draw_reliability(axes: Axes, document: Mapping[str, Any]) -> None:
         axes.plot(
             *points, "o-", color=COLOURS[region], label=f"{region.value.upper()}, ECE {found['pooled']['ece']:.4f}"
         )
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_xlabel("mean predicted probability")
     axes.set_ylabel("share that is truly of the region")
     axes.legend(loc="upper left")
@@ -95,7 +98,8 @@ def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_xlabel("largest entropy kept, percent of ln 2")
     axes.set_ylabel("Dice (solid), true positives dropped (dashed)")
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="center right")
+    axes.set_title("Dice of the voxels kept, all cases and sets")
+    axes.figure.legend(loc="outside lower center", ncols=3)  # beside the axes: the curves go everywhere
 
 
 def _dice(document: Mapping[str, Any], name: str, region: Region) -> float:

@@ -5,7 +5,8 @@ equal-width bins of the foreground probability, of which the middle one is cut a
 one predicted class, and mirrors into the bin of that class's own confidence.
 
 SimMLM reports ECE and SCE without defining them; these are the usual definitions (Guo et al. 2017; Nixon et al. 2019).
-Bins are closed below; a probability on an inner edge counts in the upper bin.
+Bins are closed below; a probability on an inner edge counts in the upper bin. torchmetrics' calibration error keeps
+every probability until the end, which an evaluation of many cases cannot.
 """
 
 from dataclasses import dataclass

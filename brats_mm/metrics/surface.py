@@ -2,7 +2,8 @@
 
 Surface voxels are those with a face towards the outside (the volume's edge counts as outside). Distances run between
 voxel centres to the nearest voxel of the other surface. The value is the larger of the two directed 95th percentiles,
-linearly interpolated, as in MONAI. BraTS servers weigh surface elements by their area, which differs by fractions of a
+linearly interpolated, as in MONAI, whose value this equals; here a reference's surface is kept for all 15 sets, and no
+distance map of the volume is made. BraTS servers weigh surface elements by their area, which differs by fractions of a
 voxel.
 """
 
