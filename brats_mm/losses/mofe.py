@@ -78,8 +78,8 @@ class PaperMoFeLoss(nn.Module):
 class ReleasedMoFeLoss(nn.Module):
     """Task and ranking loss as the released code computes them, on a batch of stacked views.
 
-    Departure: the released code crops the two views of a sample independently; here both are the same crop, as the
-    paper's formula reads.
+    The released code also crops the two views of a sample independently; here that is a setting of its own
+    (`data.pair_crops`), and by default both are the same crop, as the paper's formula reads.
 
     Args:
         weight: lambda; 0 leaves the task losses alone.

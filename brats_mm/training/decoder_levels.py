@@ -1,31 +1,33 @@
-"""What deep supervision asks of a network: the logits of several decoder levels."""
+"""Deep supervision: in training a network answers with the logits of several decoder levels."""
 
-from typing import Any
-
-from monai.inferers import Inferer
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from brats_mm.errors import OptionError
+from brats_mm.networks.expert import UNetExpert
 
 
-class DecoderLevels(Inferer):
-    """The logits of an expert's finest decoder levels, for `losses.deep_supervision.LevelsLoss`.
+class DecoderLevels(nn.Module):
+    """An expert that answers in training with its finest decoder levels, and otherwise with its output alone.
+
+    It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter
+    that takes part. Checkpoints hold the expert itself (`warm_start.bare`).
 
     Args:
+        network: the expert.
         levels: how many; 1 is the network's output alone (no deep supervision), as in SimMLM.
+
+    Shapes:
+        input (b, 1, h, w, d); in training a list of (b, c, h / 2^k, w / 2^k, d / 2^k), finest first, for
+        `losses.deep_supervision.LevelsLoss`; otherwise (b, c, h, w, d).
     """
 
-    def __init__(self, *, levels: int = 1) -> None:
+    def __init__(self, network: UNetExpert, *, levels: int = 1) -> None:
+        super().__init__()
+        self.network = network
         self.levels = levels
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> list[Tensor]:
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        if not self.training:
+            return self.network(image)  # type: ignore[no-any-return]
         if self.levels == 1:
-            return [network(inputs, *args, **kwargs)]
-        if isinstance(network, DistributedDataParallel):
-            message = (
-                "Deep supervision trains on one device only: give --supervised_levels 1, or leave out multi_gpu_train."
-            )
-            raise OptionError(message)
-        logits: list[Tensor] = network.forward_levels(inputs)  # type: ignore[operator]
-        return logits[: self.levels]
+            return [self.network(image)]
+        return self.network.forward_levels(image)[: self.levels]

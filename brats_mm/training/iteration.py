@@ -3,6 +3,7 @@
 Tensors are laid out channels-last, which about halves the time of 3D convolutions on a CPU.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,23 @@ from monai.engines.utils import IterationEvents, PrepareBatch
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
-from brats_mm.errors import OptionError, TrainingError
+from brats_mm.errors import TrainingError
+from brats_mm.training.precision import Precision
+
+logger = logging.getLogger(__name__)
 
 Prepared = tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]
 """Network input, target, further arguments of the network, keyword arguments: what MONAI's engines expect."""
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+FLOAT32 = Precision()
+
+SKIPPED_IN_A_ROW = 20
+"""So many float16 steps may overflow one after the other; each halves the scale, a millionfold in all."""
+
+
+def images_in(batch: Mapping[str, Any]) -> int:
+    """How many windows a batch holds; with independent crops, the views of a pair have one each."""
+    return len(batch["image"]) + len(batch.get("image_fewer", ()))
 
 
 class ExpertBatch(PrepareBatch):
@@ -52,6 +64,8 @@ class PairBatch(PrepareBatch):
     All views are of the same crop, so the network gets it once together with the availability of every view, and runs
     each expert once; the losses of `losses.mofe` take the two halves of its answer apart again. With several pairs a
     sample, a half holds all samples of the first pair, then of the second, and so on.
+
+    Where the views were cropped independently (`data.pair_crops`), their windows make a plain batch of 2b samples.
     """
 
     def __call__(
@@ -61,6 +75,10 @@ class PairBatch(PrepareBatch):
         non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
         **kwargs: Any,
     ) -> Prepared:
+        if "image_fewer" in batchdata:
+            both = {key: torch.cat([batchdata[key], batchdata[f"{key}_fewer"]]) for key in ("image", "label")}
+            available = torch.cat([batchdata["more"], batchdata["fewer"]])  # (2b 1 m)
+            return _in_views(both, available, device, non_blocking=non_blocking)
         available = torch.cat([batchdata["more"], batchdata["fewer"]], dim=1)  # (b 2p m)
         return _in_views(batchdata, available, device, non_blocking=non_blocking)
 
@@ -70,22 +88,18 @@ class TrainingStep:
 
     MONAI's own step knows mixed precision on CUDA only; this one runs it on the CPU too (bfloat16). It also clips
     gradients, and stops before weights are spoilt: a call raises TrainingError, naming the step's cases, when the loss
-    or the gradients are not finite.
+    or the gradients are not finite. In float16, gradients overflow now and then: such a step is skipped and the scale
+    halved, and only `SKIPPED_IN_A_ROW` of them are an error.
 
     Args:
-        precision: `float32` or `bfloat16` (forward pass under autocast; losses are computed in float32).
-        clip_norm: largest norm of all gradients together; 0 does not clip.
-
-    Raises:
-        OptionError: there is no such precision.
+        precision: of the forward pass (`precision.mixed_precision`).
+        clip_norm: largest norm of all gradients together, in true size; 0 does not clip.
     """
 
-    def __init__(self, *, precision: str = "float32", clip_norm: float = 5.0) -> None:
-        if precision not in PRECISIONS:
-            message = f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
-            raise OptionError(message)
-        self.dtype = PRECISIONS[precision]
+    def __init__(self, *, precision: Precision = FLOAT32, clip_norm: float = 5.0) -> None:
+        self.precision = precision
         self.clip_norm = clip_norm
+        self.skipped = 0
 
     def __call__(self, engine: Any, batchdata: Mapping[str, Any]) -> list[dict[str, Any]]:
         inputs, targets, args, kwargs = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
@@ -93,19 +107,32 @@ class TrainingStep:
         engine.state.output = output
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(inputs.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        dtype, scaler = self.precision.dtype, self.precision.scaler
+        with torch.autocast(inputs.device.type, dtype=dtype, enabled=dtype is not None):
             output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
         _refuse_nonfinite(output[CommonKeys.LOSS], "loss", engine, batchdata)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
-        output[CommonKeys.LOSS].backward()
+        scaler.scale(output[CommonKeys.LOSS]).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        scaler.unscale_(engine.optimizer)  # before clipping, which is of the true size
         norm = nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm or float("inf"))
-        _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
-        engine.optimizer.step()
+        self._note_overflow(norm, engine, batchdata)
+        scaler.step(engine.optimizer)  # skips where gradients overflowed
+        scaler.update()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return _samples(output)
+
+    def _note_overflow(self, norm: Tensor, engine: Any, batchdata: Mapping[str, Any]) -> None:
+        if bool(torch.isfinite(norm)):
+            self.skipped = 0
+            return
+        self.skipped += 1
+        if not self.precision.scaler.is_enabled() or self.skipped > SKIPPED_IN_A_ROW:
+            _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
+        step = engine.state.iteration
+        logger.info("Step %d is skipped: gradients overflowed in float16; their scale is halved.", step)
 
 
 def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -131,7 +158,8 @@ def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[
     message = (
         f"The {what} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. The "
         "weights were not changed by this step, and the checkpoints are those of before. Look at these cases; if they "
-        "are sound, lower --learning_rate or --train::step::clip_norm, and continue with --resume true."
+        "are sound, lower --learning_rate or --clip_norm, or leave float16 for another --precision, and continue with "
+        "--resume true."
     )
     raise TrainingError(message)
 

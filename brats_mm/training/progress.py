@@ -7,6 +7,8 @@ from typing import Any
 
 from ignite.engine import Events
 
+from brats_mm.training.iteration import images_in
+
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +54,7 @@ class Progress:
         self.waited_s += self.clock() - self.asked
 
     def _count(self, engine: Any) -> None:
-        self.images += len(engine.state.batch["image"])
+        self.images += images_in(engine.state.batch)
         self.losses += float(engine.state.output[0]["loss"])
         self.steps += 1
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from torch import nn
+from torch.amp import GradScaler
 
 from brats_mm.errors import TrainingError
 from brats_mm.training.averaging import WeightAverage
@@ -31,6 +32,7 @@ class LastState:
         average: of the weights.
         best: of the run so far.
         seed: of each epoch.
+        scaler: of float16 gradients; one that is switched off has no state.
         resume: go on from the checkpoint, if there is one.
 
     Raises:
@@ -46,6 +48,7 @@ class LastState:
         average: WeightAverage,
         best: BestModel,
         seed: EpochSeed,
+        scaler: GradScaler,
         resume: bool = False,
     ) -> None:
         self.path = best.path.with_name(best.path.stem + "_last.pt")
@@ -57,6 +60,7 @@ class LastState:
             "average": average,
             "best": best,
             "seed": seed,
+            "scaler": scaler,
         }
 
     def attach(self, engine: Any) -> None:
@@ -83,7 +87,8 @@ class LastState:
         try:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
             for name, part in self.parts.items():
-                part.load_state_dict(content[name])
+                if name != "scaler" or content.get(name):  # none where the run was at another precision
+                    part.load_state_dict(content[name])
             epoch = int(content["epoch"])
         except Exception as error:  # torch raises a dozen types for a damaged file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

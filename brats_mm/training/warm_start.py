@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BundleError
+from brats_mm.training.decoder_levels import DecoderLevels
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,9 @@ def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
 
 
 def bare(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrapper of distributed training."""
-    return network.module if isinstance(network, DistributedDataParallel) else network
+    """The network itself, without the wrappers of distributed training and of deep supervision."""
+    inner: nn.Module = network.module if isinstance(network, DistributedDataParallel) else network
+    return inner.network if isinstance(inner, DecoderLevels) else inner
 
 
 def expert_file(modality: Modality) -> str:
@@ -35,7 +37,8 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     Args:
         network: has `experts`, a module for each modality by name; changed in place.
         experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt`, `expert_t2.pt`, `expert_flair.pt`; None starts from
-            fresh weights (the ablation "no expert pretraining").
+            fresh weights (the ablation "no expert pretraining"), and so does the word `none`: MONAI's command line
+            drops an override by None.
 
     Returns:
         The same network.
@@ -43,9 +46,9 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     Raises:
         BundleError: files are absent or do not fit; names them all, and the command that makes them.
     """
-    if experts_dir is None:
+    folder = _named(experts_dir)
+    if folder is None:
         return network
-    folder = Path(experts_dir)
     experts = network.get_submodule("experts")
     absent = [modality for modality in MODALITIES if not (folder / expert_file(modality)).is_file()]
     if absent:
@@ -74,12 +77,11 @@ def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
     Raises:
         BundleError: the file is absent or does not fit.
     """
-    if path is None:
+    file = _named(path)
+    if file is None:
         return network
-    _load(
-        network, Path(path), "network", "Name another checkpoint, or start from fresh weights: --initial_weights None."
-    )
-    logger.info("The network starts from %s.", path)
+    _load(network, file, "network", "Name another checkpoint, or leave out --initial_weights.")
+    logger.info("The network starts from %s.", file)
     return network
 
 
@@ -87,7 +89,13 @@ def warm_start(
     network: nn.Module, *, experts_dir: Path | str | None, initial_weights: Path | str | None = None
 ) -> nn.Module:
     """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts."""
-    return with_experts(network, experts_dir) if initial_weights is None else with_weights(network, initial_weights)
+    if _named(initial_weights) is None:
+        return with_experts(network, experts_dir)
+    return with_weights(network, initial_weights)
+
+
+def _named(path: Path | str | None) -> Path | None:
+    return None if path is None or str(path).lower() == "none" else Path(path)
 
 
 def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
@@ -104,5 +112,5 @@ def _remedy(modalities: list[Modality]) -> str:
     names = " and again with ".join(f"--modality {modality.value}" for modality in modalities)
     return (
         f"Train with: python -m monai.bundle run --config_file configs/pretrain_expert.json {names}; "
-        f"or start without them: --experts_dir None."
+        f"or start without them: --experts_dir none."
     )

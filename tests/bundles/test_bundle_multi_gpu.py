@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 import brats_mm
 from brats_mm.errors import TrainingError
@@ -17,12 +18,10 @@ from brats_mm.training.distributed import join, untracked
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 
-def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+def _train_with_two(stage: str, cases: Path, tiny: dict[str, Any], folder: Path, **override: Any) -> None:
     settings = {
         "dataset_dir": str(cases),
-        "output_dir": str(tmp_path / "models"),
-        "experts_dir": None,
+        "output_dir": str(folder / "models"),
         "epochs": 1,
         "val_interval": 1,
         "batch_size": 1,
@@ -30,25 +29,44 @@ def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_
         "ema_decay": 0.5,
         "window": [64, 32, 32],
         "validation_window": [64, 32, 32],
-        "tensorboard_dir": str(tmp_path / "curves"),
+        **override,
     }
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    files = [str(CONFIGS / "train.json"), tiny["train"], str(CONFIGS / "multi_gpu_train.json")]
-    files.append(str(tmp_path / "settings.json"))
+    (folder / "settings.json").write_text(json.dumps(settings))
+    files = [str(CONFIGS / f"{stage}.json"), tiny[stage], str(CONFIGS / "multi_gpu_train.json")]
+    files.append(str(folder / "settings.json"))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += ["-m", "monai.bundle", "run", "--config_file", str(files)]
     environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     environment["CUDA_VISIBLE_DEVICES"] = ""
 
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    _train_with_two("train", cases, tiny, tmp_path, experts_dir=None, tensorboard_dir=str(tmp_path / "curves"))
+
     last = torch.load(tmp_path / "models" / "model_last.pt", weights_only=True)
     best = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     assert last["epoch"] == 1
     assert {name.split(".")[0] for name in best} == {"experts", "gate"}
     assert best.keys() == last["network"].keys()
     assert len(list((tmp_path / "curves").iterdir())) == 2, "training and validation, of the first process alone"
+
+
+def test_two_processes_train_an_expert_with_deep_supervision(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Every head that the loss sees moves: the second level's as well, which only deep supervision reaches."""
+    start = ConfigParser.load_config_file(tiny["pretrain_expert"])
+    expert = ConfigParser(start).get_parsed_content("network_def")
+    torch.save(expert.state_dict(), tmp_path / "start.pt")
+
+    initial = str(tmp_path / "start.pt")
+    _train_with_two("pretrain_expert", cases, tiny, tmp_path, supervised_levels=2, initial_weights=initial)
+
+    last = torch.load(tmp_path / "models" / "expert_flair_last.pt", weights_only=True)["network"]
+    assert last.keys() == expert.state_dict().keys()
+    assert not any(torch.equal(last[f"heads.{level}.weight"], expert.heads[level].weight) for level in (0, 1))
 
 
 def test_without_torchrun_the_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,19 @@ import torch
 from monai.handlers import from_engine
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
-from brats_mm.errors import OptionError, TrainingError
+from brats_mm.errors import TrainingError
 from brats_mm.losses.mofe import PaperMoFeLoss
-from brats_mm.training.iteration import ExpertBatch, MixtureBatch, PairBatch, TrainingStep
+from brats_mm.training.iteration import (
+    SKIPPED_IN_A_ROW,
+    ExpertBatch,
+    MixtureBatch,
+    PairBatch,
+    TrainingStep,
+    images_in,
+)
+from brats_mm.training.precision import Precision, mixed_precision
 
 
 class Toy(nn.Module):
@@ -98,6 +107,17 @@ def test_all_views_with_more_come_before_all_views_with_fewer() -> None:
     assert torch.equal(available[:4] & available[4:], available[4:])
 
 
+def test_independent_crops_are_a_plain_batch_of_views() -> None:
+    batch = _batch()
+    fewer = {"image_fewer": batch["image"] + 1, "label_fewer": 1 - batch["label"]}
+    image, label, (available,), _ = PairBatch()({**batch, **fewer}, "cpu")
+
+    assert torch.equal(image, torch.cat([batch["image"], batch["image"] + 1]))
+    assert torch.equal(label[2:], 1 - label[:2])
+    assert torch.equal(available, torch.cat([batch["more"][:, 0], batch["fewer"][:, 0]]))
+    assert (images_in(batch), images_in({**batch, **fewer})) == (2, 4)
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
@@ -105,7 +125,7 @@ def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torc
     before = network.conv.weight.detach().clone()
     engine = _engine(network)
 
-    output = TrainingStep(precision=precision)(engine, _batch())
+    output = TrainingStep(precision=mixed_precision(precision))(engine, _batch())
 
     assert network.dtype == dtype
     assert network.seen is not None
@@ -135,9 +155,68 @@ def test_gradients_are_clipped() -> None:
     assert float(moved.norm()) <= 0.1 * 1e-3 * 1.01
 
 
-def test_an_unknown_precision_is_named_with_its_rivals() -> None:
-    with pytest.raises(OptionError, match="'float16'; it must be one of float32, bfloat16"):
-        TrainingStep(precision="float16")
+def _half(scale: float) -> Precision:
+    return Precision(torch.float16, GradScaler("cpu", init_scale=scale))
+
+
+def test_float16_gradients_are_clipped_at_their_true_size() -> None:
+    torch.manual_seed(0)
+    network = Toy()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+
+    output = TrainingStep(precision=_half(1024.0), clip_norm=1e-3)(_engine(network), _batch())
+
+    moved = torch.cat([(new.detach() - old).flatten() for new, old in zip(network.parameters(), before, strict=True)])
+    assert network.dtype == torch.float16
+    assert output[0]["loss"].dtype == torch.float32
+    assert float(moved.norm()) == pytest.approx(0.1 * 1e-3, rel=1e-2)
+
+
+def test_a_float16_step_is_as_long_as_one_in_float32() -> None:
+    torch.manual_seed(0)
+    half, whole = Toy(), Toy()
+    whole.load_state_dict(half.state_dict())
+
+    TrainingStep(precision=_half(1024.0), clip_norm=0.0)(_engine(half), _batch())
+    TrainingStep(clip_norm=0.0)(_engine(whole), _batch())
+
+    assert torch.allclose(half.conv.weight, whole.conv.weight, atol=1e-3)
+
+
+def _overflowing(network: nn.Module) -> Engine:
+    engine = _engine(network)
+    engine.state.epoch, engine.state.iteration = 1, 1
+    engine.loss_function = lambda logits, target: (logits * 0).abs().sqrt().sum()  # slope 0 times infinity
+    return engine
+
+
+def test_a_float16_step_that_overflows_is_skipped_and_halves_the_scale() -> None:
+    torch.manual_seed(0)
+    network = Toy()
+    before = network.conv.weight.detach().clone()
+    precision = _half(1024.0)
+    step = TrainingStep(precision=precision)
+
+    step(_overflowing(network), _batch())
+
+    assert torch.equal(network.conv.weight, before)
+    assert precision.scaler.get_scale() == 512.0
+
+    step(_engine(network), _batch())
+
+    assert not torch.equal(network.conv.weight, before)
+    assert step.skipped == 0
+
+
+def test_overflow_without_end_is_an_error_that_names_its_cases() -> None:
+    torch.manual_seed(0)
+    network = Toy()
+    step, engine = TrainingStep(precision=_half(65536.0)), _overflowing(network)
+    for _ in range(SKIPPED_IN_A_ROW):
+        step(engine, _batch())
+
+    with pytest.raises(TrainingError, match=r"norm of the gradients is nan.* on one, two.* leave float16"):
+        step(engine, {**_batch(), "name": ["one", "two"]})
 
 
 def test_no_clipping_leaves_the_gradients() -> None:

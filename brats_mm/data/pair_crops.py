@@ -1,0 +1,53 @@
+"""Which windows the two views of a MoFe pair see: the same one (the paper), or one each (the released code)."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.transforms import Compose, Randomizable, Transform
+
+from brats_mm.errors import OptionError
+
+
+class TwoWindowsd(Randomizable, Transform):
+    """Cut and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`.
+
+    Args:
+        windows: the random chain that makes one.
+    """
+
+    def __init__(self, windows: Compose) -> None:
+        self.windows = windows
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> "TwoWindowsd":
+        """Seed the chain."""
+        super().set_random_state(seed, state)
+        self.windows.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        more, fewer = self.windows(data), self.windows(data)
+        return {**more, "image_fewer": fewer["image"], "label_fewer": fewer["label"]}
+
+
+CROPS: dict[str, Callable[[Compose], Transform]] = {"same": lambda windows: windows, "independent": TwoWindowsd}
+
+
+def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Transform:
+    """The random part of a chain for pairs of views.
+
+    Args:
+        windows: the random chain that makes one window.
+        crops: `same`, as the paper's formula reads, or `independent`, as the released code does.
+        pairs: how many a sample; independent windows are for one.
+
+    Raises:
+        OptionError: there are no such crops, or several pairs are to have independent ones.
+    """
+    if crops not in CROPS:
+        message = f"The crops are {crops!r}; they must be one of {', '.join(CROPS)}."
+        raise OptionError(message)
+    if crops == "independent" and pairs > 1:
+        message = f"Independent crops are for one pair a sample, not {pairs}: give --pairs 1, or --crops same."
+        raise OptionError(message)
+    return CROPS[crops](windows)

@@ -1,0 +1,72 @@
+"""A bar that shows, while an epoch runs, how far it is, its loss and its images per second."""
+
+import os
+import sys
+from io import TextIOBase
+from typing import Any
+
+from ignite.engine import Events
+from tqdm import tqdm
+
+from brats_mm.training.iteration import images_in
+from brats_mm.training.switches import yes
+
+
+def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
+    """Whether this process shows a bar: in `auto` on a terminal only, and never in another than the first process.
+
+    Args:
+        wanted: `auto`, or yes or no.
+        stream: where the bar would appear; standard error by default.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return False
+    if str(wanted).lower() == "auto":
+        return (stream or sys.stderr).isatty()
+    return yes(wanted)
+
+
+class EpochBar:
+    """Attached to a trainer: a bar an epoch, which gives way to the epoch's line (`Progress`).
+
+    Args:
+        shown: whether there is one at all.
+        stream: where it appears; standard error by default.
+        refresh_s: it is drawn anew no sooner than this.
+    """
+
+    def __init__(self, *, shown: bool, stream: TextIOBase | None = None, refresh_s: float = 0.1) -> None:
+        self.shown = shown
+        self.refresh_s = refresh_s
+        self.stream = stream
+        self.images = 0
+        self.bar: Any = tqdm(disable=True)
+
+    def attach(self, engine: Any) -> None:
+        """Follow epochs and steps."""
+        if self.shown:
+            engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._end)
+
+    def _start(self, engine: Any) -> None:
+        state = engine.state
+        self.images = 0
+        self.bar = tqdm(
+            total=state.epoch_length,
+            desc=f"Epoch {state.epoch} of {state.max_epochs}",
+            unit="step",
+            leave=False,
+            mininterval=self.refresh_s,
+            file=self.stream or sys.stderr,
+        )
+
+    def _advance(self, engine: Any) -> None:
+        self.images += images_in(engine.state.batch)
+        speed = self.images / max(self.bar.format_dict["elapsed"], 1e-9)
+        loss = float(engine.state.output[0]["loss"])
+        self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:.2f} images/s", refresh=False)
+        self.bar.update()
+
+    def _end(self, engine: Any) -> None:
+        self.bar.close()

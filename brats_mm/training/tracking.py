@@ -1,0 +1,114 @@
+"""A run's settings and curves in MLflow: in a local folder, or on a server."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Events
+
+from brats_mm.errors import TrainingError
+
+EXPERIMENT = "brats_mm"
+
+
+class MLflowRun:
+    """Attached to a trainer, after `Progress`: settings as parameters at the start, metrics after every epoch.
+
+    A training that is resumed goes on in its former run.
+
+    Args:
+        store: a folder (for `mlflow.db`, made if need be), or the address of a server or data base.
+        name: of the run.
+        settings: parameters by name.
+        resume: go on in the last run of that name, if there is one.
+
+    Raises:
+        TrainingError: MLflow is not installed.
+    """
+
+    def __init__(self, store: str, *, name: str, settings: Mapping[str, Any], resume: bool = False) -> None:
+        try:
+            from mlflow import MlflowClient
+        except ImportError as error:
+            message = "MLflow is not installed: pip install mlflow, or leave out --mlflow."
+            raise TrainingError(message) from error
+        self.client = MlflowClient(tracking_uri=_address(store))
+        self.artifacts = None if "://" in store else (Path(store).absolute() / "artifacts").as_uri()
+        self.name = name
+        self.settings = settings
+        self.resume = resume
+        self.run_id = ""
+
+    def attach(self, engine: Any) -> None:
+        """Follow the run, its epochs and its end."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.log)
+        engine.add_event_handler(Events.COMPLETED, self._end)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def log(self, engine: Any) -> None:
+        """The metrics of an engine at its epoch."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        metrics = [Metric(key, float(value), now_ms, engine.state.epoch) for key, value in engine.state.metrics.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+    def _start(self, engine: Any) -> None:
+        from mlflow.entities import Param
+
+        former = self._former()
+        if former is None:
+            self.run_id = self.client.create_run(self._experiment(), run_name=self.name).info.run_id
+            known: Mapping[str, str] = {}
+        else:
+            self.run_id, known = former.info.run_id, former.data.params
+            self.client.update_run(self.run_id, status="RUNNING")
+        new = {key: value for key, value in self.settings.items() if key not in known}  # MLflow's are final
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in new.items()])
+
+    def _experiment(self) -> str:
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return str(self.client.create_experiment(EXPERIMENT, artifact_location=self.artifacts))
+        return str(experiment.experiment_id)
+
+    def _former(self) -> Any:
+        if not self.resume:
+            return None
+        wanted = f"attributes.run_name = '{self.name}'"
+        newest = ["attributes.start_time DESC"]
+        runs = self.client.search_runs([self._experiment()], wanted, order_by=newest, max_results=1)
+        return next(iter(runs), None)
+
+    def _end(self, engine: Any) -> None:
+        self.client.set_terminated(self.run_id, "FINISHED")
+
+    def _fail(self, engine: Any, error: BaseException) -> None:
+        if self.run_id:
+            self.client.set_terminated(self.run_id, "FAILED")
+        raise error  # an engine takes an exception for handled otherwise
+
+
+class MLflowValidation:
+    """Attached to a validator: its metrics go into the trainer's run.
+
+    Args:
+        run: of the trainer.
+    """
+
+    def __init__(self, run: MLflowRun) -> None:
+        self.run = run
+
+    def attach(self, engine: Any) -> None:
+        """Look at every validation's result."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.run.log)
+
+
+def _address(store: str) -> str:
+    if "://" in store:
+        return store
+    folder = Path(store).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{(folder / 'mlflow.db').as_posix()}"

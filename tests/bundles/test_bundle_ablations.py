@@ -1,0 +1,170 @@
+"""Each ablation is one override of MONAI's command line, and does what it says; the presets' own networks train."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fire
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow, run
+from torch import Tensor, nn
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.losses.mofe import PaperMoFeLoss, ReleasedMoFeLoss
+from brats_mm.networks.presets import expert, simmlm
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of four experts of the preset's size, each with weights of its own."""
+    folder = tmp_path_factory.mktemp("experts")
+    for modality in MODALITIES:
+        torch.manual_seed(10 + modality.channel)
+        torch.save(expert().state_dict(), folder / f"expert_{modality.value}.pt")
+    return folder
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `_train` found out about the run: its `workflow`, and the mixture's weights before the first step."""
+    found: dict[str, Any] = {}
+    initialize = ConfigWorkflow.initialize
+
+    def watched(self: ConfigWorkflow) -> Any:
+        result = initialize(self)
+        trainer = self.parser.get_parsed_content("train::trainer")
+        found["workflow"] = self
+
+        def note(engine: Any) -> None:
+            found["start"] = {name: value.clone() for name, value in engine.network.state_dict().items()}
+
+        trainer.add_event_handler(Events.STARTED, note)
+        return result
+
+    monkeypatch.setattr(ConfigWorkflow, "initialize", watched)
+    return found
+
+
+def _train(cases: Path, experts: Path, models: Path, *override: str) -> dict[str, Tensor]:
+    """One epoch as `python -m monai.bundle run` would take it, in this process; returns the weights it leaves."""
+    settings = {
+        "dataset_dir": str(cases),
+        "output_dir": str(models),
+        "experts_dir": str(experts),
+        "device": "cpu",
+        "epochs": 1,
+        "val_interval": 1,
+        "spacing_mm": 4.0,
+        "window": [32, 32, 64],
+        "validation_window": [32, 32, 64],
+    }
+    models.mkdir(exist_ok=True)
+    (models / "settings.json").write_text(json.dumps(settings))
+    files = [str(CONFIGS / "train.json"), str(models / "settings.json")]
+    fire.Fire(run, command=["--config_file", str(files), "--logging_file", "False", *override])
+    weights: dict[str, Tensor] = torch.load(models / "model_last.pt", weights_only=True)["network"]
+    return weights
+
+
+def _pretrained(start: dict[str, Tensor], experts: Path, prefix: str = "") -> list[bool]:
+    """Whether the mixture's experts started from the checkpoints, by modality."""
+    found = []
+    for modality in MODALITIES:
+        saved = torch.load(experts / f"expert_{modality.value}.pt", weights_only=True)
+        names = {name: f"experts.{modality.value}.{prefix}{name}" for name in saved}
+        found.append(all(torch.equal(start[names[name]], value) for name, value in saved.items()))
+    return found
+
+
+def test_the_default_starts_from_the_experts_and_moves_experts_and_gate(
+    cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]
+) -> None:
+    after = _train(cases, experts, tmp_path)
+
+    assert _pretrained(caught["start"], experts) == [True] * 4
+    assert not torch.equal(after["experts.t1.stem.conv1.weight"], caught["start"]["experts.t1.stem.conv1.weight"])
+    assert isinstance(caught["workflow"].parser.get_parsed_content("loss"), PaperMoFeLoss)
+    moved = [name for name, value in after.items() if not torch.equal(value, caught["start"][name])]
+    assert any(name.startswith("gate.") for name in moved)
+
+
+def test_no_pretraining(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    _train(cases, experts, tmp_path, "--experts_dir", "none")
+    assert _pretrained(caught["start"], experts) == [False] * 4
+
+
+def test_static_mean_of_the_available_experts(
+    cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]
+) -> None:
+    after = _train(cases, experts, tmp_path, "--network_def::weighting", "mean")
+
+    assert _pretrained(caught["start"], experts) == [True] * 4
+    network = simmlm(weighting="mean")
+    network.load_state_dict(after)
+    weights = network.gate_weights(torch.rand(1, 4, 32, 32, 64), torch.tensor([[True, False, True, False]]))
+    assert torch.equal(weights[0, :, 0], torch.tensor([0.5, 0.0, 0.5, 0.0]))
+
+
+@pytest.mark.parametrize("level", ["probability", "feature"])
+def test_mixing_at_another_level_still_starts_from_the_experts(
+    cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any], level: str
+) -> None:
+    after = _train(cases, experts, tmp_path, "--network_def::level", level)
+
+    assert _pretrained(caught["start"], experts, "expert.") == [True] * 4
+    simmlm(level=level).load_state_dict(after)
+    name = "experts.flair.expert.stem.conv1.weight"
+    assert not torch.equal(after[name], caught["start"][name])
+    assert ("finish.weight" in after) == (level == "feature")
+
+
+def _losses(loss: nn.Module) -> tuple[float, float]:
+    """The loss of a pair whose view with more is the worse one, and of the same views in order."""
+    target = torch.ones(1, 3, 4, 4, 4)
+    good, bad = torch.full_like(target, 4.0), torch.full_like(target, -4.0)
+    both = torch.cat([target, target])
+    return float(loss(torch.cat([bad, good]), both)), float(loss(torch.cat([good, bad]), both))
+
+
+def test_no_ranking(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    _train(cases, experts, tmp_path, "--ranking_weight", "0")
+
+    violated, ordered = _losses(caught["workflow"].parser.get_parsed_content("loss"))
+    assert violated == pytest.approx(ordered)
+    violated, ordered = _losses(PaperMoFeLoss())
+    assert violated > ordered + 0.1
+
+
+def test_the_released_codes_loss(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    _train(cases, experts, tmp_path, "--loss::_target_", "brats_mm.losses.mofe.ReleasedMoFeLoss")
+
+    loss = caught["workflow"].parser.get_parsed_content("loss")
+    assert isinstance(loss, ReleasedMoFeLoss)
+    (released, released_order), (paper, paper_order) = _losses(loss), _losses(PaperMoFeLoss(0.2))
+    assert released == pytest.approx(paper / 2), "the effective lambda: 0.1 on a mean weighs as 0.2 on a sum"
+    assert released_order == pytest.approx(paper_order / 2)
+
+
+def test_uniform_pairs(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    _train(cases, experts, tmp_path, "--pair_sampler", "uniform")
+
+    chain = caught["workflow"].parser.get_parsed_content("train::preprocessing").transforms
+    sampler = next(one for one in chain if type(one).__name__ == "RandPairOfSubsetsd").set_random_state(seed=0)
+    whole = {"available": torch.tensor([True] * 4)}
+    share = sum(bool(sampler(whole)["more"].all()) for _ in range(2000)) / 2000
+    assert share == pytest.approx(14 / 50, abs=0.03), "the released rule has 14 of 86"
+
+
+def test_independent_crops(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    _train(cases, experts, tmp_path, "--crops", "independent")
+
+    parser = caught["workflow"].parser
+    batch = next(iter(parser.get_parsed_content("train::dataloader")))
+    image, label, (available,), _ = parser.get_parsed_content("train::prepare_batch")(batch, "cpu")
+    assert (len(image), len(label), len(available)) == (4, 4, 4), "two cases, each with two windows"
+    assert not torch.equal(image[:2], image[2:])
+    assert bool((available[:2] | available[2:]).eq(available[:2]).all()), "views with more come first"

@@ -1,0 +1,47 @@
+"""The two views of a pair see one window, or one each."""
+
+import pytest
+import torch
+from monai.transforms import Compose, RandSpatialCropd
+
+from brats_mm.data.pair_crops import TwoWindowsd, pair_windows
+from brats_mm.errors import OptionError
+
+
+def _windows() -> Compose:
+    return Compose([RandSpatialCropd(("image", "label"), [4, 4, 4], random_size=False)])
+
+
+def _case() -> dict[str, torch.Tensor]:
+    numbered = torch.arange(8**3, dtype=torch.float32).reshape(1, 8, 8, 8)
+    return {"image": numbered, "label": numbered.repeat(3, 1, 1, 1)}
+
+
+def test_the_same_crop_is_the_chain_itself() -> None:
+    windows = _windows()
+    assert pair_windows(windows) is windows
+
+
+def test_independent_crops_differ_and_each_has_its_label() -> None:
+    made = pair_windows(_windows(), crops="independent")
+    assert isinstance(made, TwoWindowsd)
+    item = made.set_random_state(seed=1)(_case())
+
+    assert not torch.equal(item["image"], item["image_fewer"])
+    assert torch.equal(item["image_fewer"][0], item["label_fewer"][2])
+    assert torch.equal(item["image"][0], item["label"][2])
+
+
+def test_independent_crops_follow_from_the_seed() -> None:
+    first, second = (TwoWindowsd(_windows()).set_random_state(seed=3)(_case()) for _ in range(2))
+    assert torch.equal(first["image_fewer"], second["image_fewer"])
+
+
+def test_other_crops_are_refused() -> None:
+    with pytest.raises(OptionError, match="'other'; they must be one of same, independent"):
+        pair_windows(_windows(), crops="other")
+
+
+def test_several_pairs_have_no_independent_crops() -> None:
+    with pytest.raises(OptionError, match="one pair a sample, not 3: give --pairs 1, or --crops same"):
+        pair_windows(_windows(), crops="independent", pairs=3)

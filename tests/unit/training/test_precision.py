@@ -1,0 +1,33 @@
+"""Names of precisions, the devices they are for, and what happens to a step whose gradients overflow."""
+
+import pytest
+import torch
+
+from brats_mm.errors import OptionError
+from brats_mm.training.precision import mixed_precision
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("float32", None), ("bfloat16", torch.bfloat16)])
+def test_these_need_no_scaling(name: str, dtype: torch.dtype | None) -> None:
+    precision = mixed_precision(name, device="cpu")
+
+    assert precision.dtype == dtype
+    assert not precision.scaler.is_enabled()
+
+
+def test_float16_on_a_processor_is_refused_with_what_to_take() -> None:
+    with pytest.raises(OptionError, match=r"float16 trains on CUDA devices only.* Give --precision bfloat16"):
+        mixed_precision("float16", device=torch.device("cpu"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_float16_on_cuda_scales() -> None:
+    precision = mixed_precision("float16", device="cuda")
+
+    assert precision.dtype == torch.float16
+    assert precision.scaler.is_enabled()
+
+
+def test_an_unknown_precision_is_named_with_its_rivals() -> None:
+    with pytest.raises(OptionError, match="'half'; it must be one of float32, bfloat16, float16"):
+        mixed_precision("half")

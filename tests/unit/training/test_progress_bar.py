@@ -1,0 +1,59 @@
+"""The bar of an epoch: on a terminal, in the first process, with loss and speed."""
+
+import io
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from brats_mm.training.progress_bar import EpochBar, bar_shown
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stream", "shown"),
+    [
+        ("auto", Terminal(), True),
+        ("auto", io.StringIO(), False),
+        ("true", io.StringIO(), True),
+        (False, Terminal(), False),
+    ],
+)
+def test_a_bar_is_for_terminals_unless_asked_for(
+    wanted: bool | str, stream: io.StringIO, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    assert bar_shown(wanted, stream=stream) is shown
+
+
+def test_only_the_first_process_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert not bar_shown("true", stream=Terminal())
+
+
+def _train(*, shown: bool) -> str:
+    stream = Terminal()
+    trainer = Engine(lambda engine, batch: [{"loss": batch["loss"]}])
+    EpochBar(shown=shown, stream=stream, refresh_s=0.0).attach(trainer)
+    trainer.run([{"image": torch.zeros(2, 1), "loss": loss} for loss in (1.0, 2.0)], max_epochs=2)
+    return stream.getvalue()
+
+
+def test_a_bar_shows_epoch_steps_loss_and_images_a_second() -> None:
+    drawn = _train(shown=True)
+
+    assert "Epoch 1 of 2" in drawn
+    assert "Epoch 2 of 2" in drawn
+    assert "2/2" in drawn
+    assert "loss 2.0000" in drawn
+    assert "images/s" in drawn
+
+
+def test_no_bar_draws_nothing() -> None:
+    assert _train(shown=False) == ""
