@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm import __version__
+from brats_mm.cli.serve_arguments import add_serve, add_token
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
@@ -38,6 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pack(commands)
     _add_doctor(commands)
     _add_info(commands)
+    add_serve(commands, _Formatter, _add_model_options)
+    add_token(commands, _Formatter)
     return parser
 
 

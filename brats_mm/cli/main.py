@@ -14,6 +14,7 @@ from brats_mm.cli.evaluation import compare, evaluate
 from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.cli.pack import pack
+from brats_mm.cli.serve import serve, token
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ COMMANDS: dict[str, Command] = {
     "pack": pack,
     "doctor": doctor,
     "info": info,
+    "serve": serve,
+    "token": token,
 }
 
 

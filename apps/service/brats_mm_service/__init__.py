@@ -1,0 +1,1 @@
+"""The HTTP service around `brats_mm`: jobs in, segmentation, entropy, importance out. A host: it computes nothing."""

@@ -1,0 +1,129 @@
+"""The application: routers over one service, and every error as a problem body.
+
+Another protocol is another module in `routes` with a `router(service)`, and a line in `ROUTERS`.
+"""
+
+import errno
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+
+from brats_mm import __version__
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.errors import BratsMMError
+from brats_mm_service.guard import Guard
+from brats_mm_service.logs import log
+from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
+from brats_mm_service.routes import about, events, jobs, results
+from brats_mm_service.schemas import ProblemBody
+from brats_mm_service.service import Service, open_service
+from brats_mm_service.settings import Settings
+from brats_mm_service.worker_process import WorkerProcess
+
+ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (jobs.router, results.router, events.router, about.router)
+
+_BY_STATUS = {
+    404: ("not-found", "There is nothing at this address. /openapi.json lists what there is."),
+    405: ("method-not-allowed", "This address does not take that method. /openapi.json lists what there is."),
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def create_app(settings: Settings, spawn: Callable[[], WorkerProcess] | None = None) -> FastAPI:
+    """The application; the worker starts with it and stops with it.
+
+    Args:
+        settings: how the service is set up.
+        spawn: how a worker is started; by default as a process that loads the model.
+
+    Raises:
+        OptionError: the data folder cannot be used, or another service uses it.
+    """
+    service = open_service(settings, spawn)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.stop()
+
+    app = FastAPI(
+        title="BraTS-MM",
+        version=__version__,
+        summary="Brain tumour segmentation on MRI when sequences are missing.",
+        description=f"Submit the sequences you have; get segmentation, entropy and importance. {NOT_FOR_DIAGNOSIS}",
+        docs_url=None,  # these pages load scripts from the internet
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={500: {"model": ProblemBody, "description": "The service is at fault"}},
+    )
+    app.state.service = service
+    for router in ROUTERS:
+        app.include_router(router(service))
+    _add_problems(app, service)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key", "Range"],
+            expose_headers=["ETag", "Location", "Content-Range", "Accept-Ranges", "Retry-After"],
+        )
+    app.add_middleware(Guard, settings=settings, metrics=service.metrics)
+    return app
+
+
+def _add_problems(app: FastAPI, service: Service) -> None:
+    def answer(problem: Problem) -> JSONResponse:
+        kind = problem.body()["type"].rpartition(":")[2]
+        service.metrics.refusals.labels(kind).inc()
+        return JSONResponse(problem.body(), problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
+
+    @app.exception_handler(Problem)
+    async def _problem(_: Request, problem: Problem) -> JSONResponse:
+        return answer(problem)
+
+    @app.exception_handler(BratsMMError)
+    async def _library(_: Request, error: BratsMMError) -> JSONResponse:
+        return answer(Problem(kind_of(error), str(error)))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+        return answer(Problem("bad-option", f"The request cannot be used: {'; '.join(faults[:5])}."))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        kind, detail = _BY_STATUS.get(
+            error.status_code, ("bad-request", f"The request cannot be used: {error.detail}.")
+        )
+        return answer(Problem(kind, detail, error.headers or {}))
+
+    @app.exception_handler(OSError)
+    async def _disk(_: Request, error: OSError) -> JSONResponse:
+        return answer(_storage(error))
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def _records(_: Request, error: sqlite3.OperationalError) -> JSONResponse:
+        return answer(_storage(OSError(errno.ENOSPC if "full" in str(error) else errno.EIO, "records")))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+        log("request_error", level="error", error=type(error).__name__)
+        message = "The service met an error of its own. Try again; tell its owner if it lasts."
+        return answer(Problem("internal", message))
+
+
+def _storage(error: OSError) -> Problem:
+    if error.errno in _FULL:
+        return Problem(
+            "disk-full", "The service's disk is full. Delete jobs that you no longer need, or tell its owner."
+        )
+    log("storage_error", level="error", error=type(error).__name__, code=error.errno)
+    return Problem("internal", "The service cannot use its disk. Tell its owner.")

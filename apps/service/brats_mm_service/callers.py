@@ -1,0 +1,63 @@
+"""Who calls: known by a token, or anybody on this machine where only this machine can call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from brats_mm_service.oidc import OidcIssuer
+from brats_mm_service.problems import Problem
+from brats_mm_service.settings import Settings
+from brats_mm_service.tokens import SCOPES, Tokens
+
+LOCAL = "local"
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who may call; jobs belong to `name`."""
+
+    name: str
+    scopes: tuple[str, ...] = SCOPES
+
+
+class Callers:
+    """Tells callers by their requests."""
+
+    def __init__(self, settings: Settings, tokens: Tokens, issuer: OidcIssuer | None) -> None:
+        self._open = not settings.needs_tokens
+        self._tokens = tokens
+        self._issuer = issuer
+
+    def with_scope(self, scope: str) -> Callable[[Request], Caller]:
+        """A dependency of routes: the caller, who must have that scope."""
+
+        def caller(request: Request) -> Caller:
+            found = self.of(request)
+            if scope not in found.scopes:
+                raise Problem("forbidden", f"Your token lacks the scope {scope}. Ask for one that has it.")
+            return found
+
+        return caller
+
+    def of(self, request: Request) -> Caller:
+        """Who calls.
+
+        Raises:
+            Problem: a token is needed, and there is none or a bad one.
+        """
+        if self._open:
+            return Caller(LOCAL)
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not text:
+            message = "This service needs a token. Send the header `Authorization: Bearer TOKEN`."
+            raise Problem("unauthorised", message, _CHALLENGE)
+        token = self._tokens.check(text.strip())
+        if token is not None:
+            return Caller(token.caller, token.scopes)
+        name = self._issuer.caller_of(text.strip()) if self._issuer is not None else None
+        if name is None:
+            message = "The token is unknown, ended or revoked. Ask the service's owner for a new one."
+            raise Problem("unauthorised", message, _CHALLENGE)
+        return Caller(f"{self._issuer.name if self._issuer else ''}:{name}")

@@ -1,0 +1,21 @@
+"""Whose job is next: callers take turns, and each caller's own jobs keep their order."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+
+def fair_order(waiting: Iterable[tuple[str, str]], last_served: Mapping[str, float]) -> list[str]:
+    """The order in which waiting jobs will run if none joins them.
+
+    A caller with a hundred jobs delays another caller's first job by one job, not by a hundred.
+
+    Args:
+        waiting: (job, caller) in the order of their arrival.
+        last_served: caller -> when a job of theirs was last started; callers without one come first.
+    """
+    turn: Counter[str] = Counter()
+    ranked = []
+    for arrival, (job, caller) in enumerate(waiting):
+        ranked.append((turn[caller], last_served.get(caller, float("-inf")), arrival, job))
+        turn[caller] += 1
+    return [job for *_, job in sorted(ranked)]

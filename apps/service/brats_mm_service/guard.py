@@ -1,0 +1,95 @@
+"""Around every request: who may ask from where, headers that keep browsers strict, time taken, one log line."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from brats_mm_service.logs import log
+from brats_mm_service.metrics import Metrics
+from brats_mm_service.problems import MEDIA_TYPE, Problem
+from brats_mm_service.settings import Settings, is_loopback
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """Middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await answer(refusal, self._finishing(scope, send, start))
+            return
+        await self._app(scope, receive, self._finishing(scope, send, start))
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        """Web pages must not reach a service on this machine through the browser of somebody who sits at it."""
+        headers = Headers(scope=scope)
+        host = _host_of(headers.get("host", ""))
+        if not self._settings.needs_tokens and not is_loopback(host) and host not in self._settings.allowed_hosts:
+            message = (
+                "The service does not go by that host name. Call it as 127.0.0.1, or allow the name with --allow-host."
+            )
+            return Problem("misdirected", message)
+        origin = headers.get("origin")
+        if origin is None or scope["method"] in _SAFE_METHODS or origin in self._settings.allowed_origins:
+            return None
+        if urlsplit(origin).netloc == headers.get("host"):
+            return None
+        message = "Web pages of other origins may not call this service. Allow the page's origin with --allow-origin."
+        return Problem("forbidden", message)
+
+    def _finishing(self, scope: Scope, send: Send, start: float) -> Callable[[Message], Awaitable[None]]:
+        async def finish(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                self._note(scope, message["status"], time.perf_counter() - start)
+            await send(message)
+
+        return finish
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        job = scope.get("path_params", {}).get("job_id")
+        method = scope["method"] if scope["method"] in (*_SAFE_METHODS, "POST", "PUT", "DELETE") else "other"
+        self._metrics.requests.labels(method, route, str(status)).observe(seconds)
+        # The route's template, never the path: what a caller typed may hold anything.
+        known = {"job": job} if job is not None and status < 400 else {}
+        log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **known)
+
+
+def _host_of(header: str) -> str:
+    host = header.rsplit(":", 1)[0] if header.rpartition(":")[2].isdecimal() else header
+    return host.strip("[]").lower()
+
+
+async def answer(problem: Problem, send: Callable[[Message], Awaitable[None]]) -> None:
+    """Send a problem without an application around it."""
+    body = json.dumps(problem.body()).encode()
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,137 @@
+"""From uploaded files to a job: which file is which sequence, and whether it can be used, before it is accepted."""
+
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import BratsMMError, InputError
+from brats_mm.usecases.recognise import recognise
+from brats_mm_service.archive import unpack
+from brats_mm_service.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.jobs import JobOptions, NewJob
+from brats_mm_service.multipart import ReceivedFile
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.settings import UploadLimits
+
+CASE = "case"
+FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)
+
+
+@dataclass(frozen=True)
+class SortedUpload:
+    """The usable files of an upload, stored as `<sequence>.<suffix>`.
+
+    Attributes:
+        sequences: sequence -> stored file name, in channel order.
+        ignored: file -> why it is not used.
+        notes: how the sequences were recognised, where that is not plain.
+    """
+
+    sequences: Mapping[str, str]
+    ignored: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def sort_upload(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedUpload:
+    """Sort received files, check them, and leave in `folder` the sequences and nothing else.
+
+    Raises:
+        Problem: they cannot be a case; the detail says why, and what to do.
+        OSError: the disk is full.
+    """
+    for file in files:
+        _check_name(file)
+    fields = [file.field for file in files]
+    doubles = sorted({field for field in fields if fields.count(field) > 1})
+    if doubles:
+        raise Problem("bad-case", f"{', '.join(doubles)} was sent more than once. Send one file a sequence.")
+    if not files:
+        raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
+    if CASE in fields and len(files) > 1:
+        raise Problem("bad-case", "A case archive and single files were both sent; send one or the other.")
+    found = _sort_archive(files[0], folder, limits) if CASE in fields else _sort_files(files, folder)
+    _check_volumes(found, folder)
+    return found
+
+
+def new_job(
+    owner: str,
+    options: JobOptions,
+    found: SortedUpload,
+    *,
+    files: tuple[ReceivedFile, ...] = (),
+    key: str | None = None,
+) -> NewJob:
+    """A job for a sorted upload, with an id that nobody can guess."""
+    said = json.dumps([asdict(options), sorted((file.field, file.sha256) for file in files)])
+    return NewJob(
+        id=secrets.token_urlsafe(18),
+        owner=owner,
+        options=options,
+        sequences=found.sequences,
+        ignored=found.ignored,
+        notes=found.notes,
+        key=key,
+        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+    )
+
+
+def _check_name(file: ReceivedFile) -> None:
+    name = file.filename
+    if "/" in name or "\\" in name or name in ("..", ".") or any(ord(letter) < 32 for letter in name):
+        raise Problem("bad-request", f"The file name of {file.field} must be a plain name, without folders.")
+    if file.size == 0:
+        raise Problem("bad-volume", f"{file.field} is empty: the file has no bytes. Leave missing sequences out.")
+
+
+def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
+    stored = {}
+    for file in files:
+        name = file.field + checked_content(file.path, file.field, file.filename).value
+        file.path.rename(folder / name)
+        stored[Modality(file.field)] = name
+    return SortedUpload({modality.value: stored[modality] for modality in ordered(stored)}, {})
+
+
+def _sort_archive(file: ReceivedFile, folder: Path, limits: UploadLimits) -> SortedUpload:
+    if content_of(file.path) is not Content.ZIP:
+        raise Problem("unsupported-content", "The part 'case' is not a zip archive. Send a case's folder as .zip.")
+    unpacked = unpack(file.path, folder / "unpacked", limits)
+    file.path.unlink()
+    try:
+        case = recognise(unpacked.folder)
+    except InputError as error:
+        raise Problem(kind_of(error), _for_archives(str(error), unpacked.folder)) from error
+    stored = {}
+    for modality in ordered(case.found):
+        place = Path(case.found[modality])
+        name = modality.value + checked_content(place, place.name, place.name).value
+        place.rename(folder / name)
+        stored[modality.value] = name
+    shutil.rmtree(unpacked.folder)
+    return SortedUpload(stored, {**unpacked.passed_over, **case.ignored}, case.notes)
+
+
+def _for_archives(sentence: str, folder: Path) -> str:
+    """The command line's sentence, in the words of a request."""
+    sentence = sentence.replace(str(folder.resolve()), "the archive").replace(str(folder), "the archive")
+    return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
+
+
+def _check_volumes(found: SortedUpload, folder: Path) -> None:
+    """Check each volume; all faults are told at once."""
+    faults: list[BratsMMError] = []
+    for name in found.sequences.values():
+        try:
+            check_volume(folder / name)
+        except InputError as fault:  # noqa: PERF203 (all faults are told at once)
+            faults.append(fault)
+    if faults:
+        said = " ".join(str(fault) for fault in faults)
+        raise Problem(kind_of(faults[0]), said.replace(f"{folder}/", ""))

@@ -1,0 +1,131 @@
+"""The files of jobs: one folder each, results visible all or not at all, deletion real.
+
+incoming/<random>/    an upload that is being received
+jobs/<id>/upload/     the sequences of an accepted job
+jobs/<id>/attempt-N/  what the worker is writing
+jobs/<id>/result/     a finished result: an attempt that was renamed
+trash/<random>/       on its way out
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from brats_mm_service.jobs import ResultFile
+
+
+class JobFiles:
+    """Folders below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("incoming", "jobs", "trash"):
+            (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def incoming(self) -> Path:
+        """A new folder for an upload."""
+        folder = self.root / "incoming" / secrets.token_hex(12)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def upload(self, job_id: str) -> Path:
+        """The folder with a job's sequences."""
+        return self.root / "jobs" / job_id / "upload"
+
+    def attempt(self, job_id: str, number: int) -> Path:
+        """Where the worker writes in that attempt."""
+        return self.root / "jobs" / job_id / f"attempt-{number}"
+
+    def result(self, job_id: str) -> Path:
+        """The finished result."""
+        return self.root / "jobs" / job_id / "result"
+
+    def archive(self, job_id: str) -> Path:
+        """All results in one zip, made when it is first asked for."""
+        return self.root / "jobs" / job_id / "all.zip"
+
+    def adopt(self, incoming: Path, job_id: str) -> None:
+        """Make an upload that was received the upload of a job."""
+        folder = self.root / "jobs" / job_id
+        folder.mkdir(mode=0o700)
+        incoming.rename(folder / "upload")
+        _sync(folder)
+        _sync(folder.parent)
+
+    def publish(self, job_id: str, number: int) -> None:
+        """Make what an attempt wrote the result, in one step."""
+        attempt = self.attempt(job_id, number)
+        for path in attempt.iterdir():
+            _sync(path)
+        _sync(attempt)
+        attempt.rename(self.result(job_id))
+        _sync(attempt.parent)
+
+    def clear_attempts(self, job_id: str) -> None:
+        """Remove what unfinished attempts left."""
+        for folder in (self.root / "jobs" / job_id).glob("attempt-*"):
+            self._trash(folder)
+
+    def drop_upload(self, job_id: str) -> None:
+        """Remove a job's uploaded files."""
+        self._trash(self.upload(job_id))
+
+    def remove(self, job_id: str) -> None:
+        """Remove all files of a job; they are out of sight at once."""
+        self._trash(self.root / "jobs" / job_id)
+
+    def discard(self, incoming: Path) -> None:
+        """Remove an upload that was not accepted."""
+        self._trash(incoming)
+
+    def clean(self, known: Collection[str]) -> None:
+        """After a start: remove what belongs to no job."""
+        for folder in (self.root / "incoming").iterdir():
+            self._trash(folder)
+        for folder in (self.root / "jobs").iterdir():
+            if folder.name not in known:
+                self._trash(folder)
+        for folder in (self.root / "trash").iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def free_bytes(self) -> int:
+        """Space left on the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def _trash(self, folder: Path) -> None:
+        """Move away first, so that nobody sees a folder half removed, nor writes into it."""
+        gone = self.root / "trash" / secrets.token_hex(12)
+        with suppress(FileNotFoundError):
+            folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+def manifest(folder: Path) -> tuple[ResultFile, ...]:
+    """Name, size and hash of each file of a result."""
+    return tuple(
+        ResultFile(path.name, path.stat().st_size, sha256_of(path))
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have a file or folder on disk, not only in memory."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

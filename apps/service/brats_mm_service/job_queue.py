@@ -1,0 +1,224 @@
+"""Jobs from being accepted to being forgotten: what routes and other protocols call.
+
+job, is_new = queue.submit(new_job, incoming_folder)
+job = await queue.wait(job.id, timeout_s=600)
+queue.files.result(job.id) / "segmentation.nii.gz"
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm_service.job_files import JobFiles, manifest
+from brats_mm_service.jobs import Job, NewJob, Progress
+from brats_mm_service.logs import log
+from brats_mm_service.metrics import Metrics
+from brats_mm_service.problems import problem_body
+from brats_mm_service.records import JobRecords
+from brats_mm_service.settings import QueueLimits, Retention
+from brats_mm_service.states import OPEN, JobState
+
+_POLL_S = 0.1
+_CANCEL_WAIT_S = 1.8
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as it stands now.
+
+    Attributes:
+        position: 0 for the job that is next; None unless it waits.
+    """
+
+    job: Job
+    progress: Progress
+    position: int | None
+
+
+class JobQueue:
+    """Accepts, shows, cancels and expires jobs; the worker's host takes them from here."""
+
+    def __init__(
+        self, records: JobRecords, files: JobFiles, limits: QueueLimits, retention: Retention, metrics: Metrics
+    ) -> None:
+        self.records = records
+        self.files = files
+        self.limits = limits
+        self.metrics = metrics
+        self.typical_s = 60.0
+        self.wake = threading.Event()
+        self._retention = retention
+        self._progress: dict[str, Progress] = {}
+        self._at_work: str | None = None
+        self._idle = threading.Condition()
+
+    def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
+        """Accept a job whose sequences lie in `incoming`; the folder is taken over, whatever comes of it.
+
+        Returns:
+            The job, and whether it is new: False where the caller's key stands for an earlier one.
+
+        Raises:
+            QueueFull: too many jobs wait.
+            OSError: the disk is full.
+        """
+        try:
+            self.files.adopt(incoming, new.id)
+            job, is_new = self.records.add(new, self.limits)
+        except BaseException:
+            self.files.discard(incoming)
+            self.files.remove(new.id)
+            raise
+        if not is_new:
+            self.files.remove(new.id)
+            return job, False
+        self.metrics.accepted.inc()
+        log("job_accepted", job=job.id, sequences=list(job.sequences))
+        self.wake.set()
+        return job, True
+
+    def view(self, job_id: str) -> JobView | None:
+        """A job as it stands now; None if there is none."""
+        job = self.records.get(job_id)
+        if job is None:
+            return None
+        position = None
+        if job.state is JobState.QUEUED:
+            waiting = self.records.waiting()
+            position = waiting.index(job_id) if job_id in waiting else None
+        return JobView(job, self.progress(job), position)
+
+    def progress(self, job: Job) -> Progress:
+        """How far a job is."""
+        if job.state is JobState.QUEUED:
+            return Progress("waiting")
+        if job.state is JobState.RUNNING:
+            return self._progress.get(job.id, Progress("reading"))
+        return Progress("finished")
+
+    def running_progress(self, job_id: str) -> Progress | None:
+        """What is known without asking the records; None unless the job runs."""
+        return self._progress.get(job_id)
+
+    async def wait(self, job_id: str, timeout_s: float) -> Job | None:
+        """The job once it has ended, or as it stands after `timeout_s`; None if it is gone."""
+        end = time.monotonic() + timeout_s
+        while True:
+            job = await asyncio.to_thread(self.records.get, job_id)
+            if job is None or job.state not in OPEN or time.monotonic() >= end:
+                return job
+            await asyncio.sleep(_POLL_S)
+
+    def remove(self, job: Job) -> None:
+        """Cancel a job that has not ended, forget one that has; its files are gone when this returns."""
+        if self.records.cancel(job.id):
+            self.wake.set()
+            with self._idle:
+                self._idle.wait_for(lambda: self._at_work != job.id, timeout=_CANCEL_WAIT_S)
+            self.files.remove(job.id)
+            self.metrics.jobs.labels(JobState.CANCELLED.value).inc()
+            log("job_cancelled", job=job.id)
+            return
+        self.files.remove(job.id)
+        self.records.delete(job.id)
+        log("job_deleted", job=job.id)
+
+    def take(self) -> Job | None:
+        """For the worker's host: start the next job."""
+        with self._idle:
+            job = self.records.start_next()
+            self._at_work = None if job is None else job.id
+        if job is not None:
+            self._progress[job.id] = Progress("reading")
+            self.metrics.stages.labels("wait").observe(max(0.0, (job.started or 0) - job.created))
+        return job
+
+    def note(self, job_id: str, progress: Progress) -> None:
+        """For the worker's host: how far it is."""
+        self._progress[job_id] = progress
+
+    def is_cancelled(self, job_id: str) -> bool:
+        """For the worker's host: whether to stop."""
+        job = self.records.get(job_id)
+        return job is None or job.state is not JobState.RUNNING
+
+    def finish(self, job: Job, seconds: Mapping[str, float]) -> None:
+        """For the worker's host: publish what the attempt wrote."""
+        self.files.publish(job.id, job.attempts)
+        self._finish(job, seconds)
+
+    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
+        results = manifest(self.files.result(job.id))
+        if not self.records.finish(job.id, results, seconds):
+            self.files.remove(job.id)  # cancelled at the last moment
+            return
+        for stage, value in seconds.items():
+            self.metrics.stages.labels(stage).observe(value)
+        self._ended(job, JobState.DONE)
+
+    def fail(self, job: Job, kind: str, detail: str) -> None:
+        """For the worker's host: the job cannot be done."""
+        if self.records.fail(job.id, problem_body(kind, detail)):
+            self.metrics.failures.labels(kind).inc()
+            self._ended(job, JobState.FAILED, kind=kind)
+
+    def _ended(self, job: Job, state: JobState, **values: object) -> None:
+        self.files.clear_attempts(job.id)
+        if not job.options.keep_upload:
+            self.files.drop_upload(job.id)
+        self.metrics.jobs.labels(state.value).inc()
+        took_s = time.time() - (job.started or time.time())
+        if state is JobState.DONE:
+            self.metrics.stages.labels("whole").observe(max(0.0, took_s))
+            self.typical_s = 0.7 * self.typical_s + 0.3 * took_s
+        log("job_ended", job=job.id, state=state.value, seconds=round(took_s, 3), **values)
+
+    def release(self, job_id: str) -> None:
+        """For the worker's host: nothing touches the job's files any more."""
+        self._progress.pop(job_id, None)
+        with self._idle:
+            self._at_work = None
+            self._idle.notify_all()
+
+    def requeue(self, job: Job) -> None:
+        """For the worker's host: the service stops in good order; the attempt does not count."""
+        self.files.clear_attempts(job.id)
+        self.records.requeue(job.id, attempts=job.attempts - 1)
+
+    def recover(self) -> None:
+        """After a start: settle what was open when the service ended, and remove files of no job."""
+        self.files.clean(self.records.ids())
+        for job in self.records.in_states(list(JobState)):
+            self._recover(job)
+
+    def _recover(self, job: Job) -> None:
+        if job.state is JobState.RUNNING:
+            if self.files.result(job.id).is_dir():
+                self._finish(job, {})  # it was published before the end
+            elif job.attempts >= self.limits.attempts:
+                self.fail(job, "interrupted", f"The service was interrupted {job.attempts} times while the job ran.")
+            else:
+                self.files.clear_attempts(job.id)
+                self.records.requeue(job.id)
+                log("job_requeued", job=job.id, attempts=job.attempts)
+        elif job.state in (JobState.CANCELLED, JobState.EXPIRED):
+            self.files.remove(job.id)
+        elif job.state in (JobState.DONE, JobState.FAILED):
+            self.files.clear_attempts(job.id)
+            if not job.options.keep_upload:
+                self.files.drop_upload(job.id)
+
+    def sweep(self, now: Callable[[], float] = time.time) -> None:
+        """Expire results and forget records whose time has come."""
+        for job in self.records.in_states([state for state in JobState if state not in OPEN]):
+            age_s = now() - (job.finished or job.created)
+            if job.state in (JobState.DONE, JobState.FAILED) and age_s > self._retention.result_s:
+                self.records.expire(job.id)
+                self.files.remove(job.id)
+                log("job_expired", job=job.id)
+            elif age_s > self._retention.result_s + self._retention.record_s:
+                self.files.remove(job.id)
+                self.records.delete(job.id)

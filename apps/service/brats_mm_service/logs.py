@@ -1,0 +1,34 @@
+"""Structured logs: one JSON object a line, with the job's id, and never a file name or anything of an image."""
+
+import json
+import logging
+import sys
+import time
+
+logger = logging.getLogger("brats_mm_service")
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        values = getattr(record, "values", {})
+        return json.dumps({"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **values})
+
+
+def log(event: str, *, level: str = "info", **values: object) -> None:
+    """Log an event; `values` must be free of patient data."""
+    logger.log(_LEVELS[level], event, extra={"values": values})
+
+
+def start_logging(*, verbose: bool) -> None:
+    """Send the service's logs to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,40 @@
+"""Numbers for Prometheus: queue, jobs, failures by kind, latency by stage, requests."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600)
+_QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+
+
+class Metrics:
+    """The service's numbers; no label holds anything of a caller or a case."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.queue_length = Gauge("brats_mm_queue_length", "Jobs waiting", registry=self.registry)
+        self.worker_up = Gauge("brats_mm_worker_up", "1 while the model is loaded", registry=self.registry)
+        self.worker_memory = Gauge("brats_mm_worker_resident_bytes", "Memory of the worker", registry=self.registry)
+        self.free_bytes = Gauge("brats_mm_free_disk_bytes", "Space left for files", registry=self.registry)
+        self.worker_starts = Counter("brats_mm_worker_starts", "Starts of the worker", registry=self.registry)
+        self.jobs = Counter("brats_mm_jobs", "Jobs by how they ended", ["state"], registry=self.registry)
+        self.accepted = Counter("brats_mm_jobs_accepted", "Jobs accepted", registry=self.registry)
+        self.failures = Counter("brats_mm_failures", "Failed jobs by kind", ["kind"], registry=self.registry)
+        self.refusals = Counter("brats_mm_refusals", "Refused requests by kind", ["kind"], registry=self.registry)
+        self.stages = Histogram(
+            "brats_mm_stage_seconds",
+            "Seconds a stage: upload, wait, read, prepare, network, restore, write, whole",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.requests = Histogram(
+            "brats_mm_request_seconds",
+            "Seconds until the answer began",
+            ["method", "route", "status"],
+            buckets=_QUICK,
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """In the format that Prometheus reads."""
+        return generate_latest(self.registry)

@@ -1,0 +1,84 @@
+"""Access tokens of an OpenID Connect issuer: signed by its keys, meant for this service, not ended."""
+
+import json
+import threading
+import time
+import urllib.request
+from typing import Any
+
+from brats_mm_service.logs import log
+from brats_mm_service.settings import OidcSettings
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures with public keys only: with HS256 among them, a public key could be used as a secret."""
+
+_TIMEOUT_S = 5
+_FRESH_S = 600.0
+_AGAIN_S = 10.0
+_LARGEST = 1 << 20
+
+
+class OidcIssuer:
+    """An issuer and its keys; the only network address that the service ever asks."""
+
+    def __init__(self, settings: OidcSettings) -> None:
+        self.name = settings.issuer.rstrip("/")
+        self._settings = settings
+        self._keys: dict[str, Any] = {}
+        self._fetched = float("-inf")
+        self._lock = threading.Lock()
+
+    def caller_of(self, text: str) -> str | None:
+        """The caller that a token names; None if the token is not good."""
+        import jwt
+
+        try:
+            header = jwt.get_unverified_header(text)
+            key = self._key(str(header.get("kid", "")))
+            if key is None or header.get("alg") not in ALGORITHMS:
+                return None
+            claims = jwt.decode(
+                text,
+                key,
+                algorithms=list(ALGORITHMS),
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                options={"require": ["exp", "iss", "aud", self._settings.caller_claim]},
+                leeway=30,
+            )
+        except jwt.PyJWTError:
+            return None
+        name = claims[self._settings.caller_claim]
+        return name if isinstance(name, str) and 0 < len(name) <= 200 else None
+
+    def _key(self, kid: str) -> Any:
+        """The issuer's key of that name; asks the issuer anew for one it has not named yet, but not at every call."""
+        with self._lock:
+            age_s = time.monotonic() - self._fetched
+            if age_s > _FRESH_S or (kid not in self._keys and age_s > _AGAIN_S):
+                self._fetched = time.monotonic()
+                try:
+                    self._keys = self._fetch()
+                except (OSError, ValueError, KeyError) as error:
+                    log("oidc_keys", level="error", error=type(error).__name__)
+            return self._keys.get(kid)
+
+    def _fetch(self) -> dict[str, Any]:
+        import jwt
+
+        where = self._settings.jwks or _document(f"{self.name}/.well-known/openid-configuration")["jwks_uri"]
+        keys = {}
+        for one in _document(where)["keys"]:
+            try:
+                keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
+            except jwt.PyJWTError:  # noqa: PERF203 (a key of a kind that is not known here)
+                log("oidc_key_skipped", level="warning")
+        return keys
+
+
+def _document(url: str) -> Any:
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        message = f"{url} is not an https address"
+        raise ValueError(message)
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+        return json.loads(answer.read(_LARGEST))

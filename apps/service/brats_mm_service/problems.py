@@ -1,0 +1,107 @@
+"""What goes wrong, as problem bodies (RFC 9457) that hold the same sentences as the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brats_mm.errors import (
+    BratsMMError,
+    BundleError,
+    Cancelled,
+    CaseError,
+    GridError,
+    InputError,
+    OptionError,
+    OutputError,
+    ResourceError,
+    VolumeError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+TITLES: dict[str, tuple[int, str]] = {
+    "bad-request": (400, "The request cannot be understood"),
+    "unauthorised": (401, "A token is needed"),
+    "forbidden": (403, "Not allowed"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "No such method here"),
+    "upload-timeout": (408, "The upload was too slow"),
+    "not-ready": (409, "Not ready yet"),
+    "expired": (410, "Expired"),
+    "too-large": (413, "Too large"),
+    "unsupported-content": (415, "Unsupported content"),
+    "range-not-satisfiable": (416, "No such range"),
+    "misdirected": (421, "Called under a wrong name"),
+    "bad-case": (422, "The case cannot be used"),
+    "bad-volume": (422, "A volume cannot be used"),
+    "bad-grid": (422, "The volumes do not lie on one grid"),
+    "bad-option": (422, "An option cannot have this value"),
+    "bad-archive": (422, "The archive cannot be used"),
+    "idempotency-conflict": (422, "The key was used for another request"),
+    "too-many": (429, "Too many jobs or uploads"),
+    "header-too-large": (431, "The request's headers are too large"),
+    "internal": (500, "The service is at fault"),
+    "model": (500, "The model cannot be used"),
+    "memory": (500, "The machine's memory is too small"),
+    "time-limit": (500, "The job took too long"),
+    "worker-crash": (500, "The worker stopped"),
+    "interrupted": (500, "The job was interrupted too often"),
+    "cancelled": (409, "Cancelled"),
+    "unavailable": (503, "Not ready"),
+    "disk-full": (507, "The disk is full"),
+}
+"""Kind of a problem -> its HTTP status and title."""
+
+_KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
+    (VolumeError, "bad-volume"),
+    (GridError, "bad-grid"),
+    (CaseError, "bad-case"),
+    (OptionError, "bad-option"),
+    (OutputError, "disk-full"),
+    (InputError, "bad-case"),
+    (BundleError, "model"),
+    (ResourceError, "memory"),
+    (Cancelled, "cancelled"),
+)
+
+
+@dataclass(eq=False)
+class Problem(Exception):  # noqa: N818 (the name of the thing in RFC 9457)
+    """A request that is answered with a problem body.
+
+    Attributes:
+        kind: one of `TITLES`.
+        detail: one or two sentences for the person who meets it.
+        headers: of the response.
+        extra: further members of the body.
+    """
+
+    kind: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return TITLES[self.kind][0]
+
+    def body(self) -> dict[str, Any]:
+        """The problem body."""
+        return problem_body(self.kind, self.detail) | dict(self.extra)
+
+
+def problem_body(kind: str, detail: str) -> dict[str, Any]:
+    """An RFC 9457 body; also the `error` of a failed job."""
+    status, title = TITLES[kind]
+    return {"type": f"urn:brats-mm:problem:{kind}", "title": title, "status": status, "detail": detail}
+
+
+def kind_of(error: BratsMMError) -> str:
+    """The kind of problem that an error of the library is."""
+    return next((kind for of, kind in _KINDS if isinstance(error, of)), "internal")
+
+
+def not_found() -> Problem:
+    """The same answer for a job that never was and for one of somebody else."""
+    return Problem("not-found", "There is no such job. It may have been deleted, or belong to another caller.")

@@ -1,0 +1,215 @@
+"""The records of jobs: accepted once, moved only along the allowed ways, each move one transaction."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from brats_mm_service.database import Database
+from brats_mm_service.fairness import fair_order
+from brats_mm_service.jobs import Job, JobOptions, NewJob, ResultFile
+from brats_mm_service.settings import QueueLimits
+from brats_mm_service.states import JobState, sources_of
+
+
+class QueueFull(Exception):  # noqa: N818 (a state of the queue)
+    """No more jobs are accepted for now; says of whom."""
+
+
+class JobRecords:
+    """Jobs in the database."""
+
+    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+
+    def add(self, new: NewJob, limits: QueueLimits) -> tuple[Job, bool]:
+        """Accept a job, or find the one that the same caller's same key stands for.
+
+        Returns:
+            The job, and whether it is new.
+
+        Raises:
+            QueueFull: too many jobs wait.
+        """
+        with self._database.writing() as connection:
+            if new.key is not None and (earlier := self._by_key(connection, new.owner, new.key)) is not None:
+                return earlier, False
+            _check_room(connection, new.owner, limits)
+            connection.execute(
+                "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, key, fingerprint)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    new.id,
+                    new.owner,
+                    JobState.QUEUED.value,
+                    json.dumps(asdict(new.options)),
+                    json.dumps(dict(new.sequences)),
+                    json.dumps(dict(new.ignored)),
+                    json.dumps(list(new.notes)),
+                    self._now(),
+                    new.key,
+                    new.fingerprint,
+                ),
+            )
+        job = self.get(new.id)
+        assert job is not None, "it has just been committed"
+        return job, True
+
+    def check_room(self, owner: str, limits: QueueLimits) -> None:
+        """Raise QueueFull where a job of that caller would not be accepted now."""
+        _check_room(self._database.connection(), owner, limits)
+
+    def get(self, job_id: str) -> Job | None:
+        """The record of a job."""
+        row = self._database.connection().execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def by_key(self, owner: str, key: str) -> Job | None:
+        """The job that a caller's Idempotency-Key stands for."""
+        return self._by_key(self._database.connection(), owner, key)
+
+    @staticmethod
+    def _by_key(connection: sqlite3.Connection, owner: str, key: str) -> Job | None:
+        row = connection.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+        return None if row is None else _job(row)
+
+    def page(self, owner: str, *, before: int | None, size: int) -> tuple[list[Job], int | None]:
+        """A caller's own jobs, newest first, and where the next page begins."""
+        rows = (
+            self._database.connection()
+            .execute(
+                "SELECT * FROM jobs WHERE owner = ? AND serial < ? ORDER BY serial DESC LIMIT ?",
+                (owner, 2**62 if before is None else before, size + 1),
+            )
+            .fetchall()
+        )
+        more = rows[size - 1]["serial"] if len(rows) > size else None
+        return [_job(row) for row in rows[:size]], more
+
+    def in_states(self, states: Collection[JobState]) -> list[Job]:
+        """All jobs in these states, oldest first."""
+        marks = ", ".join("?" * len(states))
+        rows = self._database.connection().execute(
+            f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY serial", [state.value for state in states]
+        )
+        return [_job(row) for row in rows]
+
+    def ids(self) -> set[str]:
+        """The ids of all jobs."""
+        return {row["id"] for row in self._database.connection().execute("SELECT id FROM jobs")}
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        rows = self._database.connection().execute("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")
+        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["n"] for row in rows}
+
+    def waiting(self) -> list[str]:
+        """The ids of the waiting jobs, in the order in which they will run."""
+        return _waiting(self._database.connection())
+
+    def start_next(self) -> Job | None:
+        """Move the next job to running; None where none waits."""
+        with self._database.writing() as connection:
+            order = _waiting(connection)
+            if not order:
+                return None
+            now = self._now()
+            connection.execute(
+                "UPDATE jobs SET state = ?, started = ?, attempts = attempts + 1 WHERE id = ?",
+                (JobState.RUNNING.value, now, order[0]),
+            )
+            connection.execute(
+                "INSERT INTO served (owner, at) SELECT owner, ? FROM jobs WHERE id = ?"
+                " ON CONFLICT (owner) DO UPDATE SET at = excluded.at",
+                (now, order[0]),
+            )
+        return self.get(order[0])
+
+    def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
+        """Move a job to done; False if it is not running any more."""
+        return self._move(
+            job_id,
+            JobState.DONE,
+            finished=self._now(),
+            results=json.dumps([asdict(one) for one in results]),
+            seconds=json.dumps(dict(seconds)),
+        )
+
+    def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
+        """Move a job to failed, with its reason; False if it has ended already."""
+        return self._move(job_id, JobState.FAILED, finished=self._now(), error=json.dumps(dict(error)))
+
+    def cancel(self, job_id: str) -> bool:
+        """Move a job to cancelled; False if it has ended already."""
+        return self._move(job_id, JobState.CANCELLED, finished=self._now(), ignored="{}")
+
+    def expire(self, job_id: str) -> bool:
+        """Move a job to expired: its files are gone."""
+        return self._move(job_id, JobState.EXPIRED, ignored="{}", results="[]")
+
+    def requeue(self, job_id: str, **values: int) -> bool:
+        """Move a job that was interrupted back to the queue; it keeps its place."""
+        return self._move(job_id, JobState.QUEUED, started=None, **values)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM jobs WHERE id = ? AND state NOT IN (?, ?)",
+                (job_id, JobState.QUEUED.value, JobState.RUNNING.value),
+            )
+
+    def _move(self, job_id: str, target: JobState, **values: object) -> bool:
+        sources = sources_of(target)
+        columns = "".join(f", {name} = ?" for name in values)
+        marks = ", ".join("?" * len(sources))
+        with self._database.writing() as connection:
+            done = connection.execute(
+                f"UPDATE jobs SET state = ?{columns} WHERE id = ? AND state IN ({marks})",
+                (target.value, *values.values(), job_id, *(state.value for state in sources)),
+            )
+            return done.rowcount == 1
+
+
+def _waiting(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT id, owner FROM jobs WHERE state = ? ORDER BY serial", (JobState.QUEUED.value,)
+    ).fetchall()
+    served = {row["owner"]: row["at"] for row in connection.execute("SELECT owner, at FROM served")} if rows else {}
+    return fair_order([(row["id"], row["owner"]) for row in rows], served)
+
+
+def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits) -> None:
+    counted = connection.execute(
+        "SELECT COUNT(*) AS every, COALESCE(SUM(owner = ?), 0) AS own FROM jobs WHERE state = ?",
+        (owner, JobState.QUEUED.value),
+    ).fetchone()
+    if counted["own"] >= limits.queued_per_caller:
+        message = f"You have {counted['own']} jobs waiting already, which is as many as are allowed."
+        raise QueueFull(message)
+    if counted["every"] >= limits.queued:
+        message = f"The queue is full: {counted['every']} jobs are waiting."
+        raise QueueFull(message)
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        state=JobState(row["state"]),
+        options=JobOptions(**json.loads(row["options"])),
+        sequences=json.loads(row["sequences"]),
+        ignored=json.loads(row["ignored"]),
+        notes=tuple(json.loads(row["notes"])),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        attempts=row["attempts"],
+        error=None if row["error"] is None else json.loads(row["error"]),
+        results=tuple(ResultFile(**one) for one in json.loads(row["results"])),
+        seconds=json.loads(row["seconds"]),
+        fingerprint=row["fingerprint"],
+    )

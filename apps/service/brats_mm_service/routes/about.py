@@ -1,0 +1,80 @@
+"""About the service: models, health, metrics."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from brats_mm.usecases.describe import describe_installation
+from brats_mm_service.callers import Caller
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.service import Service
+from brats_mm_service.states import JobState
+
+
+def router(service: Service) -> APIRouter:
+    """The routes that are about no job."""
+    routes = APIRouter(tags=["service"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    watcher = Depends(service.callers.with_scope("metrics"))
+    bundle = service.settings.worker.bundle
+    described = describe_installation(None if bundle is None else str(bundle))
+    described["model"].pop("folder", None)  # where it lies is nobody's business
+
+    @routes.get(
+        "/v1/models",
+        summary="The model, its sequences, regions, labels and colours",
+        responses={200: {"description": "What this service segments with", "content": _example(described)}}
+        | problems(401, 403),
+    )
+    def models(caller: Annotated[Caller, reader]) -> dict[str, Any]:
+        """One model at present, as a list."""
+        readiness = service.host.readiness
+        about = {key: value for key, value in described.items() if key != "model"}
+        model = {**described["model"], "loaded": readiness.ready, "device": readiness.device}
+        return {"models": [model], **about}
+
+    @routes.get(
+        "/healthz",
+        summary="Whether the service runs",
+        responses={200: {"description": "It runs", "content": _example({"status": "ok"})}},
+    )
+    async def healthz() -> dict[str, str]:
+        """Says nothing of the model."""
+        return {"status": "ok"}
+
+    @routes.get(
+        "/readyz",
+        summary="Whether jobs can be computed now",
+        responses={200: {"description": "The model is loaded", "content": _example({"status": "ready"})}}
+        | problems(503),
+    )
+    async def readyz() -> dict[str, str]:
+        """503, with the reason, while the model is being loaded or cannot be."""
+        if not service.host.readiness.ready:
+            raise Problem("unavailable", service.host.readiness.reason, {"Retry-After": "5"})
+        return {"status": "ready"}
+
+    @routes.get(
+        "/metrics",
+        summary="Numbers for Prometheus",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "Queue length, jobs and failures by kind, latency by stage and by route",
+                "content": {"text/plain": {"example": "brats_mm_queue_length 0.0\n"}},
+            }
+        }
+        | problems(401, 403),
+    )
+    def metrics(caller: Annotated[Caller, watcher]) -> Response:
+        """In Prometheus' text format."""
+        service.metrics.queue_length.set(service.queue.records.counts()[JobState.QUEUED])
+        service.metrics.free_bytes.set(service.queue.files.free_bytes())
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return routes
+
+
+def _example(content: Any) -> dict[str, Any]:
+    return {"application/json": {"example": content}}

@@ -1,0 +1,91 @@
+"""Server-sent events: a job's state and progress as they change, until it ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.responses import StreamingResponse
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.schemas import JobBody
+from brats_mm_service.service import Service
+from brats_mm_service.states import OPEN
+
+_LOOK_S = 0.25
+_ASK_S = 1.0
+_SIGN_S = 15.0
+_STREAMS = 200
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events named `job`, the data of each a job as GET answers it; the last one has ended",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'event: job\ndata: {"id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "state": "running"}\n\n',
+            }
+        },
+    }
+}
+
+
+def router(service: Service) -> APIRouter:
+    """The route /v1/jobs/{id}/events."""
+    routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    streams = asyncio.Semaphore(_STREAMS)
+
+    @routes.get(
+        "/{job_id}/events",
+        summary="Follow a job",
+        response_class=StreamingResponse,
+        responses=_STREAM | problems(401, 403, 404, 429),
+    )
+    async def events(job_id: str, caller: Annotated[Caller, reader]) -> StreamingResponse:
+        """One event at once, then one at each change, until the job has ended."""
+        await asyncio.to_thread(own_view, service, job_id, caller)
+        if streams.locked():
+            raise Problem("too-many", "Too many streams of events are open. Try again later.", {"Retry-After": "10"})
+
+        async def limited() -> AsyncIterator[str]:
+            async with streams:
+                async for text in follow(service, job_id, caller):
+                    yield text
+
+        return StreamingResponse(limited(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    return routes
+
+
+async def follow(service: Service, job_id: str, caller: Caller) -> AsyncIterator[str]:
+    """The text of the stream; the records are asked only when there may be something new."""
+    keep_s = service.settings.retention.result_s
+    said, spoke = "", time.monotonic()
+    while not service.stopping.is_set():
+        try:
+            view = await asyncio.to_thread(own_view, service, job_id, caller)
+        except Problem:
+            yield "event: gone\ndata: {}\n\n"
+            return
+        text = JobBody.of(view, keep_s).model_dump_json()
+        if text != said:
+            said, spoke = text, time.monotonic()
+            yield f"event: job\ndata: {text}\n\n"
+        elif time.monotonic() - spoke > _SIGN_S:
+            spoke = time.monotonic()
+            yield ": still here\n\n"
+        if view.job.state not in OPEN:
+            return
+        await _change(service, job_id)
+
+
+async def _change(service: Service, job_id: str) -> None:
+    """Wait until the job's progress has changed, or for a while."""
+    before, end = service.queue.running_progress(job_id), time.monotonic() + _ASK_S
+    while time.monotonic() < end and service.queue.running_progress(job_id) == before:
+        await asyncio.sleep(_LOOK_S)

@@ -1,0 +1,198 @@
+"""Jobs: submit, look, list, cancel."""
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import ValidationError
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.intake import FILE_FIELDS, new_job, sort_upload
+from brats_mm_service.job_queue import JobView
+from brats_mm_service.jobs import Job
+from brats_mm_service.multipart import Form, receive_form
+from brats_mm_service.problems import Problem, not_found
+from brats_mm_service.records import QueueFull
+from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
+from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
+from brats_mm_service.service import Service
+
+_LONGEST_KEY = 128
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /v1/jobs."""
+    routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+    keep_s = service.settings.retention.result_s
+
+    def shown(view: JobView) -> JobBody:
+        return JobBody.of(view, keep_s)
+
+    @routes.post(
+        "",
+        status_code=202,
+        summary="Submit a case with the sequences it has",
+        responses={202: JOB_EXAMPLE, 200: {**JOB_EXAMPLE, "description": "The job of an earlier request with that key"}}
+        | problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
+        openapi_extra=SUBMISSION,
+    )
+    async def submit(
+        request: Request,
+        response: Response,
+        caller: Annotated[Caller, writer],
+        key: Annotated[
+            str | None,
+            Header(alias="Idempotency-Key", description="Any text of your own; the same request is run once."),
+        ] = None,
+    ) -> JobBody:
+        """Streams the files to disk, checks them, and answers with the job, and with what was found and missing."""
+        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+            raise Problem("bad-request", f"The Idempotency-Key must have 1 to {_LONGEST_KEY} characters.")
+        job, is_new = await accept(service, request, caller, key)
+        response.status_code = 202 if is_new else 200
+        response.headers["Location"] = path_of(job.id)
+        view = await asyncio.to_thread(service.queue.view, job.id)
+        if view is None:
+            raise not_found()
+        return shown(view)
+
+    @routes.get("", summary="List your jobs, newest first", responses=problems(400, 401, 403, 422))
+    def listed(
+        caller: Annotated[Caller, reader],
+        limit: Annotated[int, Query(ge=1, le=100, description="jobs a page")] = 20,
+        cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the page before")] = None,
+    ) -> JobsBody:
+        """Only the caller's own."""
+        jobs, more = service.queue.records.page(caller.name, before=_serial(cursor), size=limit)
+        following = None if more is None else f"/v1/jobs?limit={limit}&cursor={_cursor(more)}"
+        waiting = service.queue.records.waiting()
+        positions = {job_id: position for position, job_id in enumerate(waiting)}
+        views = [JobView(job, service.queue.progress(job), positions.get(job.id)) for job in jobs]
+        return JobsBody(jobs=[shown(view) for view in views], next=following)
+
+    @routes.get(
+        "/{job_id}",
+        summary="State, progress, place in the queue, error, results",
+        responses={200: JOB_EXAMPLE} | problems(401, 403, 404),
+    )
+    def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
+        """Answers at once, also while the model computes."""
+        return shown(own_view(service, job_id, caller))
+
+    @routes.delete(
+        "/{job_id}",
+        status_code=204,
+        summary="Cancel a job that has not ended; delete one that has",
+        responses=problems(401, 403, 404),
+    )
+    def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
+        """All of its files are gone when this answers. A cancelled job's record stays for a while, as cancelled."""
+        service.queue.remove(own_view(service, job_id, caller).job)
+
+    return routes
+
+
+def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
+    """A job of the caller.
+
+    Raises:
+        Problem: there is none of that id, or it is somebody else's, which looks the same.
+    """
+    view = service.queue.view(job_id)
+    if view is None or view.job.owner != caller.name:
+        raise not_found()
+    return view
+
+
+async def accept(service: Service, request: Request, caller: Caller, key: str | None) -> tuple[Job, bool]:
+    """Receive a submission; returns the job and whether it is new.
+
+    Raises:
+        Problem: it cannot be accepted.
+    """
+    queue, limits = service.queue, service.settings.uploads
+    start = time.monotonic()
+    await asyncio.to_thread(check_room, service, caller.name, key)
+    if service.uploads.locked():
+        raise too_many(service, f"{limits.at_once} uploads are being received at this moment.")
+    async with service.uploads:
+        folder = await asyncio.to_thread(queue.files.incoming)
+        try:
+            form = await receive_form(request, folder, limits, files=FILE_FIELDS, texts=("options",))
+            job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
+        finally:
+            await asyncio.to_thread(queue.files.discard, folder)
+    service.metrics.stages.labels("upload").observe(time.monotonic() - start)
+    return job, is_new
+
+
+def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str | None) -> tuple[Job, bool]:
+    options = _options(form.texts.get("options"))
+    found = sort_upload(form.files, folder, service.settings.uploads)
+    new = new_job(caller.name, options, found, files=form.files, key=key)
+    try:
+        job, is_new = service.queue.submit(new, folder)
+    except QueueFull as full:
+        raise too_many(service, str(full)) from full
+    if not is_new and job.fingerprint != new.fingerprint:
+        message = "This Idempotency-Key was used with other files or options. Use a new key for a new request."
+        raise Problem("idempotency-conflict", message)
+    return job, is_new
+
+
+def _options(text: str | None) -> Any:
+    if text is None or not text.strip():
+        return OptionsBody().options()  # type: ignore[call-arg]
+    try:
+        return OptionsBody.model_validate_json(text).options()
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors()]
+        known = ", ".join(OptionsBody.model_fields)
+        message = f"The options cannot be used: {'; '.join(faults[:5])}. Send a JSON object with any of {known}."
+        raise Problem("bad-option", message) from error
+
+
+def check_room(service: Service, owner: str, key: str | None = None) -> None:
+    """Refuse before the body is read where it could not be accepted anyway.
+
+    Raises:
+        Problem: too many jobs wait, the disk is nearly full, or the model cannot be loaded.
+    """
+    queue = service.queue
+    if key is None or queue.records.by_key(owner, key) is None:
+        try:
+            queue.records.check_room(owner, queue.limits)
+        except QueueFull as full:
+            raise too_many(service, str(full)) from full
+    if service.host.is_hopeless:
+        raise Problem("unavailable", service.host.readiness.reason)
+    if queue.files.free_bytes() < service.settings.uploads.free_bytes:
+        message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner."
+        raise Problem("disk-full", message)
+
+
+def too_many(service: Service, why: str) -> Problem:
+    """429, with a time after which it is worth trying again."""
+    seconds = str(int(min(600, max(5, service.queue.typical_s))))
+    return Problem("too-many", f"{why} Try again in {seconds} s.", {"Retry-After": seconds})
+
+
+def _cursor(serial: int) -> str:
+    return base64.urlsafe_b64encode(str(serial).encode()).decode().rstrip("=")
+
+
+def _serial(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        serial = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+    except ValueError as error:
+        raise Problem("bad-request", "The cursor is none of ours. Use `next` of the page before.") from error
+    if not 0 <= serial < 2**62:
+        raise Problem("bad-request", "The cursor is none of ours. Use `next` of the page before.")
+    return serial

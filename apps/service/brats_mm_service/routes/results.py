@@ -1,0 +1,134 @@
+"""Results by name, with ranges and entity tags; and all of them in one zip."""
+
+import zipfile
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from starlette.responses import FileResponse
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.job_files import sha256_of
+from brats_mm_service.jobs import Job, ResultFile
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.schemas import ARCHIVE, ResultBody, content_type
+from brats_mm_service.service import Service
+from brats_mm_service.states import JobState
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file",
+        "content": dict.fromkeys(
+            ("application/gzip", "application/x-nrrd", "application/zip", "image/png", "application/json"), _BINARY
+        ),
+    },
+    206: {"description": "The part that was asked for"},
+    304: {"description": "You have it already"},
+}
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /v1/jobs/{id}/results."""
+    routes = APIRouter(prefix="/v1/jobs/{job_id}/results", tags=["results"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+
+    @routes.get(
+        "",
+        summary="Names, sizes and hashes of a job's results",
+        responses=problems(401, 403, 404, 409, 410),
+    )
+    def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[ResultBody]:
+        """Once the job is done."""
+        job = _finished(service, job_id, caller)
+        return [ResultBody.of(job.id, file) for file in job.results]
+
+    @routes.api_route(
+        "/{name}",
+        methods=["GET", "HEAD"],
+        summary=f"One result by its name, or {ARCHIVE} for all of them",
+        response_class=FileResponse,
+        responses=_FILE | problems(400, 401, 403, 404, 409, 410, 416),
+        operation_id="result_by_name",
+    )
+    def one(
+        job_id: str,
+        name: str,
+        request: Request,
+        caller: Annotated[Caller, reader],
+        if_none_match: Annotated[str | None, Header(description="entity tags that you have")] = None,
+        range_: Annotated[str | None, Header(alias="Range", description="such as bytes=0-1023")] = None,
+    ) -> Response:
+        """Ranges, `If-Range` and `If-None-Match` work; the entity tag is the file's SHA-256."""
+        job = _finished(service, job_id, caller)
+        path = service.queue.files.archive(job.id) if name == ARCHIVE else service.queue.files.result(job.id) / name
+        file = _archive(service, job) if name == ARCHIVE else job.result(name)
+        if file is None:
+            there = ", ".join([*(one.name for one in job.results), ARCHIVE])
+            raise Problem("not-found", f"This job has no result of that name; there are {there}.")
+        headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
+        if if_none_match is not None and _matches(if_none_match, file.sha256):
+            return Response(status_code=304, headers=headers)
+        check_range(range_, file.size)
+        return FileResponse(path, headers=headers, media_type=content_type(name), filename=name)
+
+    return routes
+
+
+def check_range(asked: str | None, size: int) -> None:
+    """Raise a problem where a Range header asks for bytes that are not there."""
+    kind, _, spec = (asked or "").partition("=")
+    if not asked or kind.strip() != "bytes":
+        return
+    for one in spec.split(","):
+        first, dash, last = one.strip().partition("-")
+        if not dash or not (first + last).isdecimal() or not (first + last).isascii():
+            raise Problem("bad-request", "The Range header is malformed. Ask for example for bytes=0-1023.")
+        beyond = int(first) >= size if first else int(last) == 0
+        if beyond or (first and last and int(last) < int(first)):
+            message = f"The file has {size:,} bytes. Ask for a range within them."
+            raise Problem("range-not-satisfiable", message, {"Content-Range": f"bytes */{size}"})
+
+
+def _matches(header: str, tag: str) -> bool:
+    return any(one.strip().removeprefix("W/").strip('"') in (tag, "*") for one in header.split(","))
+
+
+def _finished(service: Service, job_id: str, caller: Caller) -> Job:
+    job = own_view(service, job_id, caller).job
+    if job.state is JobState.DONE:
+        return job
+    if job.state is JobState.EXPIRED:
+        raise Problem("expired", "The results have expired and are deleted. Submit the case again.")
+    if job.state is JobState.FAILED:
+        raise Problem("not-ready", "The job failed, so there are no results; its error says why.")
+    if job.state is JobState.CANCELLED:
+        raise Problem("not-ready", "The job was cancelled, so there are no results.")
+    message = (
+        f"The job is still {job.state.value}; its results are not there yet. Look again later, or follow its events."
+    )
+    raise Problem("not-ready", message)
+
+
+def _archive(service: Service, job: Job) -> ResultFile:
+    """All results in one zip, made once; stored, not compressed, as they are compressed already."""
+    path = service.queue.files.archive(job.id)
+    if not path.is_file():
+        folder = service.queue.files.result(job.id)
+        partial = path.with_name(f"{path.name}.{id(job):x}.partial")
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+                for file in job.results:
+                    # Fixed dates: made twice, the archive is the same, and so is its entity tag.
+                    entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
+                    with (
+                        (folder / file.name).open("rb") as source,
+                        archive.open(entry, "w", force_zip64=True) as target,
+                    ):
+                        while chunk := source.read(1 << 20):
+                            target.write(chunk)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return ResultFile(ARCHIVE, path.stat().st_size, sha256_of(path))

@@ -1,0 +1,208 @@
+"""Bodies of requests and answers, as they stand in the OpenAPI document."""
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm_service.job_queue import JobView
+from brats_mm_service.jobs import Job, JobOptions, Progress, ResultFile
+from brats_mm_service.states import OPEN, JobState
+
+ARCHIVE = "all.zip"
+_TYPES = {
+    ".nii.gz": "application/gzip",
+    ".seg.nrrd": "application/x-nrrd",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".mrb": "application/zip",
+    ".zip": "application/zip",
+}
+
+
+def content_type(name: str) -> str:
+    """The media type of a result."""
+    return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
+
+
+class Labels(str, Enum):
+    """Conventions of label values."""
+
+    BRATS2023 = "brats2023"
+    BRATS2021 = "brats2021"
+
+
+class OptionsBody(BaseModel):
+    """What is wanted besides the segmentation, its entropy and the importance of each sequence."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    labels: Labels = Field(Labels.BRATS2023, description="Enhancing tumour is 3 (brats2023) or 4 (brats2021).")
+    probabilities: bool = Field(default=False, description="Also probability_{wt,tc,et}.nii.gz.")
+    importance_maps: bool = Field(default=False, description="Also each gate weight as a map.")
+    preview: bool = Field(default=True, description="Also preview.png.")
+    keep_upload: bool = Field(
+        default=False, description="Keep the uploaded files as long as the results, not only until they are used."
+    )
+
+    def options(self) -> JobOptions:
+        """As the service uses them."""
+        return JobOptions(**self.model_dump(mode="json"))
+
+    @classmethod
+    def of(cls, options: JobOptions) -> "OptionsBody":
+        """As they are shown."""
+        return cls(**vars(options))
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457: what went wrong, in one or two sentences."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ProgressBody(BaseModel):
+    """How far a job is."""
+
+    stage: str = Field(description="waiting, reading, segmenting, writing or finished")
+    windows_done: int
+    windows_total: int
+
+    @classmethod
+    def of(cls, progress: Progress) -> "ProgressBody":
+        """As it is shown."""
+        return cls(stage=progress.stage, windows_done=progress.done, windows_total=progress.total)
+
+
+class ResultBody(BaseModel):
+    """A file that a job made."""
+
+    name: str
+    size: int = Field(description="bytes")
+    sha256: str
+    content_type: str
+    href: str
+
+    @classmethod
+    def of(cls, job_id: str, file: ResultFile) -> "ResultBody":
+        """As it is shown."""
+        return cls(
+            name=file.name,
+            size=file.size,
+            sha256=file.sha256,
+            content_type=content_type(file.name),
+            href=f"{path_of(job_id)}/results/{file.name}",
+        )
+
+
+class JobBody(BaseModel):
+    """A job."""
+
+    id: str
+    state: JobState
+    sequences_found: list[str]
+    sequences_missing: list[str]
+    ignored: dict[str, str] = Field(description="uploaded file -> why it is not used")
+    notes: list[str]
+    options: OptionsBody
+    progress: ProgressBody
+    queue_position: int | None = Field(description="0 for the next one; null unless the job waits")
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    expires: datetime | None = Field(description="when its results are deleted")
+    error: ProblemBody | None
+    seconds: dict[str, float] = Field(description="stage -> seconds, once it is done")
+    results: list[ResultBody]
+    links: dict[str, str]
+    statement: str
+
+    @classmethod
+    def of(cls, view: JobView, keep_s: float) -> "JobBody":
+        """A job as its owner sees it."""
+        job = view.job
+        found = list(job.sequences)
+        ended = job.state in (JobState.DONE, JobState.FAILED)
+        return cls(
+            id=job.id,
+            state=job.state,
+            sequences_found=found,
+            sequences_missing=[modality.value for modality in MODALITIES if modality.value not in found],
+            ignored=dict(job.ignored),
+            notes=list(job.notes),
+            options=OptionsBody.of(job.options),
+            progress=ProgressBody.of(view.progress),
+            queue_position=view.position,
+            created=_time(job.created),
+            started=None if job.started is None else _time(job.started),
+            finished=None if job.finished is None else _time(job.finished),
+            expires=_time(job.finished + keep_s) if ended and job.finished is not None else None,
+            error=None if job.error is None else ProblemBody(**job.error),
+            seconds=dict(job.seconds),
+            results=[ResultBody.of(job.id, file) for file in job.results],
+            links=_links(job),
+            statement=NOT_FOR_DIAGNOSIS,
+        )
+
+
+class JobsBody(BaseModel):
+    """A page of the caller's own jobs, newest first."""
+
+    jobs: list[JobBody]
+    next: str | None = Field(description="path of the next page; null on the last one")
+
+
+def path_of(job_id: str) -> str:
+    """Where a job is found."""
+    return f"/v1/jobs/{job_id}"
+
+
+def _links(job: Job) -> dict[str, str]:
+    path = path_of(job.id)
+    links = {"self": path, "jobs": "/v1/jobs"}
+    if job.state in OPEN:
+        links["events"] = f"{path}/events"
+    if job.state is JobState.DONE:
+        links["results"] = f"{path}/results"
+        links["archive"] = f"{path}/results/{ARCHIVE}"
+    return links
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc)
+
+
+def example_job() -> dict[str, Any]:
+    """A job as the OpenAPI document shows it."""
+    return {
+        "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",
+        "state": "running",
+        "sequences_found": ["t1ce", "flair"],
+        "sequences_missing": ["t1", "t2"],
+        "ignored": {},
+        "notes": [],
+        "options": OptionsBody().model_dump(mode="json"),  # type: ignore[call-arg]
+        "progress": {"stage": "segmenting", "windows_done": 3, "windows_total": 8},
+        "queue_position": None,
+        "created": "2026-01-31T09:00:00Z",
+        "started": "2026-01-31T09:00:01Z",
+        "finished": None,
+        "expires": None,
+        "error": None,
+        "seconds": {},
+        "results": [],
+        "links": {
+            "self": "/v1/jobs/h7Qe0m3Jx2vYb1kT9sWcRz5a",
+            "jobs": "/v1/jobs",
+            "events": "/v1/jobs/h7Qe0m3Jx2vYb1kT9sWcRz5a/events",
+        },
+        "statement": NOT_FOR_DIAGNOSIS,
+    }

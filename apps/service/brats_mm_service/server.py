@@ -1,0 +1,39 @@
+"""Run the service with uvicorn until it is told to stop."""
+
+import uvicorn
+
+from brats_mm_service.app import create_app
+from brats_mm_service.logs import log, start_logging
+from brats_mm_service.service import open_database
+from brats_mm_service.settings import Settings, check_settings
+from brats_mm_service.tokens import Tokens
+
+
+def serve(settings: Settings, *, verbose: bool) -> None:
+    """Listen until a signal comes.
+
+    Raises:
+        OptionError: the settings cannot be used, or the address is taken.
+    """
+    start_logging(verbose=verbose)
+    database = open_database(settings.data)
+    try:
+        check_settings(settings, has_tokens=Tokens(database).any_valid())
+    finally:
+        database.close()
+    app = create_app(settings)
+    log("serving", host=settings.host, port=settings.port, tokens=settings.needs_tokens)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=1000,
+        h11_max_incomplete_event_size=64 * 1024,
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,122 @@
+"""The parts of a running service, made once and passed to every router."""
+
+import asyncio
+import fcntl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from brats_mm.errors import OptionError
+from brats_mm_service.callers import Callers
+from brats_mm_service.database import Database
+from brats_mm_service.job_files import JobFiles
+from brats_mm_service.job_queue import JobQueue
+from brats_mm_service.logs import log
+from brats_mm_service.metrics import Metrics
+from brats_mm_service.oidc import OidcIssuer
+from brats_mm_service.records import JobRecords
+from brats_mm_service.settings import Settings
+from brats_mm_service.tokens import Tokens
+from brats_mm_service.worker_host import WorkerHost
+from brats_mm_service.worker_process import WorkerProcess
+
+DATABASE = "records.sqlite3"
+_LOCK = "in-use.lock"
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """Everything that routes use.
+
+    Attributes:
+        uploads: how many uploads are being received may not exceed this.
+    """
+
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    callers: Callers
+    queue: JobQueue
+    host: WorkerHost
+    metrics: Metrics
+    uploads: asyncio.Semaphore
+    lock: IO[str]
+    stopping: threading.Event
+
+    def start(self) -> None:
+        """Settle what an earlier run left, start the worker and the clean-up."""
+        self.queue.recover()
+        self.host.start()
+        threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop the worker, and give the folder free."""
+        self.stopping.set()
+        self.host.stop()
+        self.database.close()
+        self.lock.close()
+
+    def _sweep(self) -> None:
+        while not self.stopping.wait(self.settings.retention.sweep_s):
+            try:
+                self.queue.sweep()
+            except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
+                log("sweep_error", level="error", error=type(error).__name__)
+
+
+def open_database(folder: Path) -> Database:
+    """The records in a data folder, which is made if need be, for its owner only.
+
+    Raises:
+        OptionError: the folder cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / DATABASE).touch(mode=0o600)
+    except OSError as error:
+        message = f"The data folder {folder} cannot be used: {error.strerror}. Choose another with --data."
+        raise OptionError(message) from error
+    return Database(folder / DATABASE)
+
+
+def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None = None) -> Service:
+    """Make the parts; nothing runs yet.
+
+    Args:
+        settings: how it is set up.
+        spawn: how a worker is started; by default as `worker_process` does.
+
+    Raises:
+        OptionError: the data folder cannot be used, or another service uses it.
+    """
+    database = open_database(settings.data)
+    lock = _lock(settings.data)
+    metrics, tokens = Metrics(), Tokens(database)
+    queue = JobQueue(JobRecords(database), JobFiles(settings.data), settings.queue, settings.retention, metrics)
+    issuer = None if settings.oidc is None else OidcIssuer(settings.oidc)
+    return Service(
+        settings=settings,
+        database=database,
+        tokens=tokens,
+        callers=Callers(settings, tokens, issuer),
+        queue=queue,
+        host=WorkerHost(queue, settings.worker, spawn or (lambda: WorkerProcess(settings.worker))),
+        metrics=metrics,
+        uploads=asyncio.Semaphore(settings.uploads.at_once),
+        lock=lock,
+        stopping=threading.Event(),
+    )
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Have the folder for ourselves until the process ends, however it ends."""
+    stream = (folder / _LOCK).open("w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        message = f"The data folder {folder} is in use by another brats-mm serve. Stop that one, or choose another."
+        raise OptionError(message) from error
+    return stream

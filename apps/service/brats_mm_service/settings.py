@@ -1,0 +1,168 @@
+"""How the service is set up: where it listens, what it accepts, what it keeps and for how long."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brats_mm.errors import OptionError
+
+MIB = 2**20
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What one request may bring.
+
+    Attributes:
+        file_bytes: largest single file, as sent.
+        total_bytes: largest request body.
+        unpacked_bytes: most that the files of one zip may unpack to.
+        archive_entries: most entries in a zip.
+        parts: most parts in a multipart body.
+        text_bytes: largest text field.
+        idle_s: longest pause between two pieces of the body.
+        total_s: longest time for the whole body.
+        at_once: uploads received at the same time.
+        free_bytes: disk space that must be left over.
+    """
+
+    file_bytes: int = 512 * MIB
+    total_bytes: int = 2 * GIB
+    unpacked_bytes: int = 4 * GIB
+    archive_entries: int = 2000
+    parts: int = 16
+    text_bytes: int = 64 * 1024
+    idle_s: float = 20.0
+    total_s: float = 900.0
+    at_once: int = 8
+    free_bytes: int = GIB
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How many jobs may wait, and how often one may be tried.
+
+    Attributes:
+        queued: jobs waiting in all.
+        queued_per_caller: jobs waiting of one caller.
+        attempts: starts of one job, where the service was killed while it ran.
+    """
+
+    queued: int = 100
+    queued_per_caller: int = 50
+    attempts: int = 3
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """The process that holds the model.
+
+    Attributes:
+        bundle: model bundle; None for the installed one.
+        device: auto, cpu, cuda or cuda:N.
+        window: voxels a side of a window.
+        overlap: of windows, 0 to 0.9.
+        memory_bytes: the process is stopped beyond this much resident memory.
+        job_s: a job is stopped after this time.
+        start_s: loading the model is given up after this time.
+        silent_s: the process is taken for hung after this time without a sign of life.
+        cancel_s: time for a cancelled job to stop by itself before its process is stopped.
+    """
+
+    bundle: Path | None = None
+    device: str = "auto"
+    window: int = 128
+    overlap: float = 0.5
+    memory_bytes: int = 16 * GIB
+    job_s: float = 3600.0
+    start_s: float = 300.0
+    silent_s: float = 120.0
+    cancel_s: float = 0.7
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things are kept.
+
+    Attributes:
+        result_s: results, after the job ended.
+        record_s: the record of a job that has no files any more.
+        sweep_s: how often the service looks.
+    """
+
+    result_s: float = 24 * 3600.0
+    record_s: float = 7 * 24 * 3600.0
+    sweep_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class OidcSettings:
+    """An OpenID Connect issuer whose access tokens are accepted.
+
+    Attributes:
+        issuer: its URL, as in the tokens' `iss`.
+        audience: what the tokens' `aud` must hold.
+        jwks: where its keys are, if not where its discovery document says.
+        caller_claim: the claim that names the caller.
+    """
+
+    issuer: str
+    audience: str
+    jwks: str | None = None
+    caller_claim: str = "sub"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that `create_app` needs to know.
+
+    Attributes:
+        data: folder for records and files.
+        host, port: where to listen.
+        allowed_hosts: names under which the service may be called, besides those of this machine's loopback.
+        allowed_origins: web pages that may call it from a browser.
+        require_tokens: also on loopback.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    require_tokens: bool = False
+    oidc: OidcSettings | None = None
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    retention: Retention = field(default_factory=Retention)
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether a caller must prove who they are: always, unless only this machine can call."""
+        return self.require_tokens or self.oidc is not None or not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_settings(settings: Settings, *, has_tokens: bool) -> None:
+    """Refuse to listen to other machines without knowing who calls.
+
+    Raises:
+        OptionError: tokens are needed, and there are none.
+    """
+    if settings.needs_tokens and settings.oidc is None and not has_tokens:
+        message = (
+            f"The address {settings.host} can be reached from other machines, or tokens were asked for, but there is "
+            "no token yet. Make one with `brats-mm token create NAME`, name an OpenID Connect issuer with "
+            "--oidc-issuer, or listen on 127.0.0.1."
+        )
+        raise OptionError(message)

@@ -1,0 +1,115 @@
+"""Tokens of callers: shown once, kept as hashes, with scopes, an end, and a way to revoke them."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from brats_mm.errors import OptionError
+from brats_mm_service.database import Database
+
+SCOPES = ("jobs:read", "jobs:write", "metrics")
+_PREFIX = "bmm"
+_CALLER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token without its secret; times are seconds since 1970."""
+
+    id: str
+    caller: str
+    scopes: tuple[str, ...]
+    created: float
+    expires: float | None
+    revoked: float | None
+
+
+class Tokens:
+    """The tokens in the database."""
+
+    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+
+    def create(self, caller: str, scopes: Sequence[str] = SCOPES, days: float | None = None) -> tuple[Token, str]:
+        """Make a token for a caller.
+
+        Returns:
+            The token, and the text that the caller sends, which is kept nowhere.
+
+        Raises:
+            OptionError: the name or a scope cannot be used.
+        """
+        if not _CALLER.fullmatch(caller):
+            message = f"The caller's name is {caller!r}; use 1 to 64 letters, digits, and any of . _ @ -"
+            raise OptionError(message)
+        unknown = [scope for scope in scopes if scope not in SCOPES]
+        if unknown or not scopes:
+            message = f"There is no scope {', '.join(unknown) or 'given'}; use any of {', '.join(SCOPES)}."
+            raise OptionError(message)
+        if days is not None and days <= 0:
+            message = f"The token would end after {days:g} days; give a number above 0."
+            raise OptionError(message)
+        made = self._now()
+        token = Token(
+            secrets.token_hex(4), caller, tuple(scopes), made, None if days is None else made + days * 86400, None
+        )
+        # 256 random bits: a plain hash is enough, where a password would need a slow one.
+        secret = secrets.token_urlsafe(32)
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO tokens (id, caller, digest, scopes, created, expires) VALUES (?, ?, ?, ?, ?, ?)",
+                (token.id, caller, _digest(secret), " ".join(scopes), token.created, token.expires),
+            )
+        return token, f"{_PREFIX}_{token.id}_{secret}"
+
+    def all(self) -> list[Token]:
+        """Every token, oldest first."""
+        rows = self._database.connection().execute("SELECT * FROM tokens ORDER BY created")
+        return [_token(row) for row in rows]
+
+    def any_valid(self) -> bool:
+        """Whether anybody could call."""
+        return any(self._is_valid(token) for token in self.all())
+
+    def revoke(self, token_id: str) -> Token:
+        """End a token at once.
+
+        Raises:
+            OptionError: there is no such token.
+        """
+        with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE tokens SET revoked = ? WHERE id = ? AND revoked IS NULL", (self._now(), token_id)
+            )
+        found = [token for token in self.all() if token.id == token_id]
+        if not found:
+            message = f"There is no token {token_id!r}; `brats-mm token list` shows those there are."
+            raise OptionError(message)
+        return found[0]
+
+    def check(self, text: str) -> Token | None:
+        """The token that a caller sent, if it is good."""
+        prefix, _, rest = text.partition("_")
+        token_id, _, secret = rest.partition("_")
+        row = self._database.connection().execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()
+        expected = row["digest"] if row is not None else _digest("")
+        good = hmac.compare_digest(expected, _digest(secret)) and prefix == _PREFIX
+        token = _token(row) if row is not None and good and secret else None
+        return token if token is not None and self._is_valid(token) else None
+
+    def _is_valid(self, token: Token) -> bool:
+        return token.revoked is None and (token.expires is None or token.expires > self._now())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _token(row: sqlite3.Row) -> Token:
+    return Token(row["id"], row["caller"], tuple(row["scopes"].split()), row["created"], row["expires"], row["revoked"])

@@ -1,0 +1,187 @@
+"""The inference worker: a process of its own that loads the model once and segments one job after the other.
+
+It reads commands from standard input and writes messages to standard output, both JSON, one a line. It opens no
+socket, and nothing that it is sent is code. When its input ends, because the service is gone, it ends at once.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from brats_mm.errors import BratsMMError, Cancelled
+
+if TYPE_CHECKING:
+    from brats_mm.usecases.segment import Segmenter
+
+ALIVE_S = 1.0
+
+
+class Channel:
+    """Messages to the service, whole lines from any thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def say(self, what: str, **values: object) -> None:
+        """Send one message; a service that is gone ends the process."""
+        with self._lock:
+            try:
+                self._stream.write(json.dumps({"say": what, **values}) + "\n")
+                self._stream.flush()
+            except OSError:
+                os._exit(0)
+
+
+class Commands:
+    """Commands from the service: jobs are waited for, a cancellation counts at once."""
+
+    def __init__(self) -> None:
+        self._jobs: list[dict[str, Any]] = []
+        self._there = threading.Condition()
+        self._cancelled: set[str] = set()
+
+    def listen(self) -> None:
+        """Read commands until the service is gone; runs in a thread."""
+        for line in sys.stdin:
+            command = json.loads(line)
+            with self._there:
+                if command["do"] == "cancel":
+                    self._cancelled.add(command["job"])
+                else:
+                    self._jobs.append(command)
+                self._there.notify()
+        os._exit(0)
+
+    def next(self) -> dict[str, Any]:
+        """Wait for a job."""
+        with self._there:
+            while not self._jobs:
+                self._there.wait()
+            self._cancelled.clear()
+            return self._jobs.pop(0)
+
+    def check(self, job: str) -> None:
+        """Raise Cancelled if that job is to stop."""
+        if job in self._cancelled:
+            message = "The job was cancelled."
+            raise Cancelled(message)
+
+
+def main() -> None:
+    """Run until the service is gone."""
+    channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)  # whatever a library prints must not look like a message
+    start = json.loads(sys.stdin.readline())
+    _limit(start)
+    commands = Commands()
+    threading.Thread(target=commands.listen, daemon=True).start()
+    threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
+    try:
+        segmenter = _load(start)
+    except BratsMMError as error:
+        channel.say("unable", kind=_kind(error), detail=str(error))
+        return
+    identity = segmenter.predictor.model
+    channel.say(
+        "ready",
+        device=str(segmenter.predictor.device),
+        model={"name": identity.name, "version": identity.version, "weights_sha256": identity.weights_sha256},
+    )
+    while True:
+        _work(commands.next(), segmenter, commands, channel)
+
+
+def _load(start: dict[str, Any]) -> "Segmenter":
+    from brats_mm.inference.engine import WindowSettings
+    from brats_mm.usecases.segment import Segmenter
+
+    side = start["window"]
+    settings = WindowSettings(window=(side, side, side), overlap=start["overlap"])
+    return Segmenter.from_bundle(start["bundle"], device=start["device"], settings=settings)
+
+
+def _work(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> None:
+    name = job["job"]
+    try:
+        seconds = _segment(job, segmenter, commands, channel)
+    except BratsMMError as error:
+        channel.say("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
+    except MemoryError:
+        channel.say("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
+    except Exception as error:  # noqa: BLE001 (the border of the process: the job fails, the worker goes on)
+        frames = traceback.format_tb(error.__traceback__)  # no message: it could quote the input
+        detail = "The software met an error of its own. Nothing was written; please report it with the job's number."
+        channel.say("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
+    else:
+        channel.say("done", job=name, seconds=seconds)
+
+
+def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> dict[str, float]:
+    from brats_mm.domain.modality import Modality
+    from brats_mm.domain.regions import LabelConvention
+    from brats_mm.io.case import explicit_case
+    from brats_mm.usecases.segment import OutputOptions, Segmenter, segment_to_folder
+
+    name, upload, wanted = job["job"], Path(job["upload"]), job["options"]
+
+    def on_window(done: int, total: int) -> None:
+        commands.check(name)
+        channel.say("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
+
+    commands.check(name)
+    channel.say("progress", job=name, stage="reading", done=0, total=0)
+    files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
+    settings = replace(segmenter.predictor.settings, keep_weight_maps=wanted["importance_maps"])
+    chosen = Segmenter(replace(segmenter.predictor, settings=settings))
+    options = OutputOptions(
+        convention=LabelConvention(wanted["labels"]),
+        probabilities=wanted["probabilities"],
+        importance_maps=wanted["importance_maps"],
+        preview=wanted["preview"],
+    )
+    made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window)
+    commands.check(name)
+    seconds: dict[str, float] = made.report["run"]["seconds"]
+    return seconds
+
+
+def _kind(error: BratsMMError) -> str:
+    from brats_mm_service.problems import kind_of
+
+    return kind_of(error)
+
+
+def _without_paths(sentence: str, job: dict[str, Any]) -> str:
+    """The caller knows file names; where the service keeps them is nobody's business."""
+    for folder in (job["upload"], job["output"]):
+        sentence = sentence.replace(f"{folder}/", "").replace(folder, "the service's folder")
+    return sentence
+
+
+def _stay_alive(channel: Channel) -> None:
+    while True:
+        channel.say("alive")
+        time.sleep(ALIVE_S)
+
+
+def _limit(start: dict[str, Any]) -> None:
+    """Bounds that the operating system keeps: memory on the CPU, no core dumps; and other processes go first."""
+    try:
+        import resource
+    except ImportError:  # (Windows has no such bounds; the service watches the memory there too)
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if start["device"] in ("cpu", "auto") and not Path("/dev/nvidiactl").exists():
+        resource.setrlimit(resource.RLIMIT_DATA, (start["memory_bytes"], start["memory_bytes"]))
+    os.nice(5)
+
+
+if __name__ == "__main__":
+    main()

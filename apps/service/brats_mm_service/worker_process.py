@@ -1,0 +1,135 @@
+"""The service's end of the worker: start the process, talk to it, measure it, stop it."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from brats_mm_service.logs import log
+from brats_mm_service.settings import WorkerSettings
+
+_LONGEST_MESSAGE = 1 << 20
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
+
+COMMAND = (sys.executable, "-m", "brats_mm_service.worker")
+
+
+class WorkerProcess:
+    """A running worker."""
+
+    def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,  # a Ctrl-C in the terminal is for the service to handle
+        )
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.last_sign = time.monotonic()
+        for target in (self._read_messages, self._read_errors):
+            threading.Thread(target=target, daemon=True).start()
+        self.send(
+            {
+                "bundle": None if settings.bundle is None else str(settings.bundle),
+                "device": settings.device,
+                "window": settings.window,
+                "overlap": settings.overlap,
+                "memory_bytes": settings.memory_bytes,
+            }
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still there."""
+        return self._process.poll() is None
+
+    def send(self, command: dict[str, Any]) -> None:
+        """Send a command; one that has died is noticed when its messages end."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            log("worker_deaf", pid=self.pid)
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message but signs of life; None if there is none in time, or the process has ended."""
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            try:
+                message = self._messages.get(timeout=left)
+            except queue.Empty:
+                return None
+            if message is None:
+                self._process.wait()
+                return None
+            self.last_sign = time.monotonic()
+            if message.get("say") != "alive":
+                return message
+        return None
+
+    def kill(self) -> None:
+        """Stop it at once."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    log("worker_pipe", pid=self.pid)
+
+    def resident_bytes(self) -> int:
+        """Memory that it holds; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+        except (OSError, IndexError, ValueError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def death(self) -> str:
+        """How it ended, for people."""
+        code = self._process.poll()
+        if code is None:
+            return "it still runs"
+        if code < 0:
+            return f"signal {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def _read_messages(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while line := self._process.stdout.readline(_LONGEST_MESSAGE):
+                self._messages.put(json.loads(line))
+        except (ValueError, OSError):  # (half a line of a process that was stopped, or a pipe that was closed)
+            pass
+        self._messages.put(None)
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        try:
+            for line in self._process.stderr:
+                log("worker_output", level="debug", line=line.decode("utf-8", "replace").rstrip()[:500])
+        except (ValueError, OSError):
+            pass
+
+
+def _environment() -> dict[str, str]:
+    """Little of the service's own: where to find modules, and how to compute."""
+    kept = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,70 @@
+"""A stand-in for the inference worker: the same messages, no model; started by path, with its behaviour as JSON."""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def main():
+    how = {"steps": 2, "pause_s": 0.02, "crash_at": None, "deaf": False, "fail": None, "silent": False} | json.loads(
+        sys.argv[1]
+    )
+    json.loads(sys.stdin.readline())
+    jobs, cancelled, there = [], set(), threading.Condition()
+
+    def listen():
+        for line in sys.stdin:
+            command = json.loads(line)
+            with there:
+                if command["do"] == "cancel":
+                    cancelled.add(command["job"])
+                else:
+                    jobs.append(command)
+                there.notify()
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    if how.get("unable"):
+        say("unable", kind="model", detail="The bundle has no weights.")
+        return
+    say("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
+    while True:
+        with there:
+            while not jobs:
+                there.wait()
+            job = jobs.pop(0)
+        run(job, how, cancelled)
+
+
+def run(job, how, cancelled):
+    name = job["job"]
+    for step in range(how["steps"]):
+        say("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
+        end = time.monotonic() + how["pause_s"]
+        while time.monotonic() < end:
+            if name in cancelled and not how["deaf"]:
+                say("failed", job=name, kind="cancelled", detail="The job was cancelled.")
+                return
+            time.sleep(min(0.02, how["pause_s"]))
+        if how["crash_at"] == step:
+            os.abort()
+    if how["fail"]:
+        say("failed", job=name, kind=how["fail"], detail="t1.nii.gz cannot be used.")
+        return
+    folder = Path(job["output"])
+    folder.mkdir()
+    (folder / "segmentation.nii.gz").write_bytes(bytes(range(256)) * 40)
+    (folder / "report.json").write_text(json.dumps({"sequences_found": sorted(job["sequences"])}))
+    (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    say("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
+
+
+def say(what, **values):
+    print(json.dumps({"say": what, **values}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A service on a free port of this machine, for tests that speak real HTTP."""
+
+import json
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from brats_mm_service.app import create_app
+from brats_mm_service.settings import Retention, Settings, UploadLimits
+from brats_mm_service.worker_process import WorkerProcess
+
+FAKE = Path(__file__).with_name("fake_worker.py")
+
+
+def small_settings(data, **changes):
+    """Settings for tests: quick, and content with little disk."""
+    settings = Settings(data=data, uploads=UploadLimits(free_bytes=0), retention=Retention(sweep_s=0.1))
+    return replace(settings, **changes)
+
+
+@contextmanager
+def serving(settings, *, behaviour=None, app=None):
+    """A client of a running service; the worker is a fake one unless `behaviour` is "real"."""
+
+    def spawn():
+        if behaviour == "real":
+            return WorkerProcess(settings.worker)
+        return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
+
+    app = app or create_app(settings, spawn)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            client.service = app.state.service
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def until(condition, timeout_s=20.0):
+    """Wait for a condition; its value."""
+    end = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not come in time"
+        time.sleep(0.02)
+    return value
+
+
+def ended(client, job_id, timeout_s=20.0):
+    """The job once it has ended."""
+
+    def look():
+        job = client.get(f"/v1/jobs/{job_id}").json()
+        return job if job["state"] not in ("queued", "running") else None
+
+    return until(look, timeout_s)
+
+
+def two_files(head):
+    """T1ce and FLAIR of the made head, as parts of a form."""
+    names = {"t1ce": "t1c", "flair": "t2f"}
+    return {
+        field: (f"{field}.nii.gz", (head / f"BraTS-GLI-00000-000-{name}.nii.gz").read_bytes())
+        for field, name in names.items()
+    }

@@ -1,0 +1,266 @@
+"""Submitting, following, fetching and deleting jobs, over HTTP, with a stand-in for the worker."""
+
+import io
+import json
+import re
+import time
+import zipfile
+
+import httpx
+import pytest
+
+from tests.service.serving import ended, serving, small_settings, two_files, until
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with serving(small_settings(tmp_path_factory.mktemp("data"))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def done(client, made_head):
+    job = client.post("/v1/jobs", files=two_files(made_head)).json()
+    return ended(client, job["id"])
+
+
+def test_a_submission_says_at_once_what_was_found_and_missing(client, made_head):
+    answer = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"probabilities": true}'})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == job["links"]["self"] == f"/v1/jobs/{job['id']}"
+    assert (job["sequences_found"], job["sequences_missing"]) == (["t1ce", "flair"], ["t1", "t2"])
+    assert job["options"]["probabilities"] is True
+    assert "not for diagnosis" in job["statement"]
+
+
+def test_a_finished_job_lists_its_results_with_hashes(client, done):
+    assert done["state"] == "done"
+    assert done["progress"]["stage"] == "finished"
+    names = {one["name"]: one for one in done["results"]}
+    assert set(names) == {"segmentation.nii.gz", "report.json", "preview.png"}
+    assert names["segmentation.nii.gz"]["size"] == 10240
+    assert len(names["report.json"]["sha256"]) == 64
+    assert client.get(done["links"]["results"]).json() == done["results"]
+
+
+def test_results_have_their_type_tag_and_ranges(client, done):
+    path = f"/v1/jobs/{done['id']}/results/segmentation.nii.gz"
+    whole = client.get(path)
+    assert whole.headers["content-type"] == "application/gzip"
+    assert "content-encoding" not in whole.headers
+    assert whole.content == bytes(range(256)) * 40
+    tag = whole.headers["etag"]
+    part = client.get(path, headers={"Range": "bytes=10-19", "If-Range": tag})
+    assert (part.status_code, part.content) == (206, bytes(range(10, 20)))
+    assert part.headers["content-range"] == "bytes 10-19/10240"
+    assert client.get(path, headers={"Range": "bytes=-6"}).content == bytes(range(250, 256))
+    assert client.get(path, headers={"If-None-Match": f'"x", {tag}'}).status_code == 304
+    assert client.head(path).headers["content-length"] == "10240"
+    beyond = client.get(path, headers={"Range": "bytes=99999-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10240")
+    assert client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'}).status_code == 200
+
+
+def test_one_zip_holds_all_results(client, done):
+    answer = client.get(done["links"]["archive"])
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert sorted(archive.namelist()) == ["preview.png", "report.json", "segmentation.nii.gz"]
+        assert archive.read("segmentation.nii.gz") == bytes(range(256)) * 40
+
+
+def test_a_result_that_is_not_there_names_those_that_are(client, done):
+    for name in ("scene.mrb", "..%2f..%2frecords.sqlite3", "all.zip.partial"):
+        answer = client.get(f"/v1/jobs/{done['id']}/results/{name}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(made_head.iterdir()):
+            if not path.name.endswith("t2w.nii.gz"):
+                archive.write(path, f"study/head/{path.name}")
+        archive.writestr("study/head/notes.txt", "x")
+        archive.writestr("study/head/BraTS-GLI-00000-000-seg.nii.gz", b"not read")
+    job = client.post("/v1/jobs", files={"case": ("head.zip", packed.getvalue())}).json()
+    assert job["sequences_found"] == ["t1", "t1ce", "flair"]
+    assert job["sequences_missing"] == ["t2"]
+    assert job["ignored"]["study/head/notes.txt"] == "it is not an image"
+    assert "labels" in job["ignored"]["BraTS-GLI-00000-000-seg.nii.gz"]
+    assert ended(client, job["id"])["state"] == "done"
+
+
+def test_uploads_are_gone_once_used_unless_asked_otherwise(client, made_head, done):
+    assert not client.service.queue.files.upload(done["id"]).exists()
+    kept = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"keep_upload": true}'}).json()
+    ended(client, kept["id"])
+    assert {path.name for path in client.service.queue.files.upload(kept["id"]).iterdir()} == {
+        "t1ce.nii.gz",
+        "flair.nii.gz",
+    }
+
+
+def test_the_same_key_is_the_same_job_and_is_run_once(client, made_head):
+    key = {"Idempotency-Key": "study-7"}
+    first = client.post("/v1/jobs", files=two_files(made_head), headers=key)
+    second = client.post("/v1/jobs", files=two_files(made_head), headers=key)
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first.json()["id"] == second.json()["id"]
+    other = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"preview": false}'}, headers=key)
+    assert other.status_code == 422
+    assert "used with other files or options" in other.json()["detail"]
+
+
+def test_the_list_is_paged_and_newest_first(client, made_head):
+    made = [client.post("/v1/jobs", files=two_files(made_head)).json()["id"] for _ in range(3)]
+    first = client.get("/v1/jobs", params={"limit": 2}).json()
+    second = client.get(first["next"]).json()
+    assert [job["id"] for job in first["jobs"]] == [made[2], made[1]]
+    assert second["jobs"][0]["id"] == made[0]
+    assert client.get("/v1/jobs", params={"cursor": "zzzz"}).status_code == 400
+
+
+def test_events_tell_each_change_until_the_end(client, made_head):
+    job = client.post("/v1/jobs", files=two_files(made_head)).json()
+    with client.stream("GET", job["links"]["events"]) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        events = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    assert events[-1]["state"] == "done"
+    assert all(event["id"] == job["id"] for event in events)
+
+
+def test_a_deleted_job_is_gone_with_its_files(client, made_head):
+    job = client.post("/v1/jobs", files=two_files(made_head)).json()
+    ended(client, job["id"])
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert client.get(f"/v1/jobs/{job['id']}").status_code == 404
+    root = client.service.queue.files.root
+    assert not (root / "jobs" / job["id"]).exists()
+    assert not list((root / "trash").iterdir())
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["cooperative", "deaf"])
+def test_a_running_job_stops_within_two_seconds(tmp_path, made_head, deaf):
+    behaviour = {"steps": 100, "pause_s": 0.5, "deaf": deaf}
+    with serving(small_settings(tmp_path), behaviour=behaviour) as client:
+        job = client.post("/v1/jobs", files=two_files(made_head)).json()
+        path = job["links"]["self"]
+        until(lambda: client.get(path).json()["progress"]["stage"] == "segmenting")
+        early = client.get(f"{path}/results")
+        assert (early.status_code, "still running" in early.json()["detail"]) == (409, True)
+        start = time.monotonic()
+        assert client.delete(path).status_code == 204
+        assert time.monotonic() - start < 2
+        assert client.get(path).json()["state"] == "cancelled"
+        assert not (client.service.queue.files.root / "jobs" / job["id"]).exists()
+        until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_a_crash_of_the_worker_fails_that_job_with_a_reason_and_a_new_worker_comes(tmp_path, made_head):
+    with serving(small_settings(tmp_path), behaviour={"crash_at": 0}) as client:
+        job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
+        assert job["state"] == "failed"
+        assert "stopped (signal SIGABRT)" in job["error"]["detail"]
+        assert job["error"]["type"] == "urn:brats-mm:problem:worker-crash"
+        again = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
+        assert again["state"] == "failed"
+        assert float(re.search(r"\nbrats_mm_worker_starts_total (\S+)", client.get("/metrics").text)[1]) >= 2
+        assert 'brats_mm_failures_total{kind="worker-crash"} 2.0' in client.get("/metrics").text
+
+
+def test_a_case_that_the_worker_refuses_fails_with_its_sentence(tmp_path, made_head):
+    with serving(small_settings(tmp_path), behaviour={"fail": "bad-grid"}) as client:
+        job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
+        assert job["error"]["status"] == 422
+        assert job["error"]["detail"] == "t1.nii.gz cannot be used."
+        assert client.get(f"/v1/jobs/{job['id']}/results").status_code == 409
+
+
+def test_models_health_and_metrics(client, done):
+    model = client.get("/v1/models").json()
+    assert model["models"][0]["loaded"] is True
+    assert list(model["sequences"]) == ["t1", "t1ce", "t2", "flair"]
+    assert "folder" not in model["models"][0]
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    text = client.get("/metrics").text
+    assert "brats_mm_queue_length 0.0" in text
+    assert 'brats_mm_stage_seconds_count{stage="network"}' in text
+    assert 'route="/v1/jobs/{job_id}"' in text
+    assert done["id"] not in text
+
+
+def test_answers_carry_headers_that_keep_browsers_strict(client):
+    headers = client.get("/healthz").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+    assert "access-control-allow-origin" not in headers
+
+
+def test_web_pages_cannot_reach_a_local_service(client, made_head):
+    crossed = client.post("/v1/jobs", files=two_files(made_head), headers={"Origin": "https://evil.example"})
+    assert crossed.status_code == 403
+    rebound = client.get("/v1/jobs", headers={"Host": "evil.example"})
+    assert rebound.status_code == 421
+
+
+def test_unknown_addresses_and_methods_are_problems(client):
+    for answer, status in ((client.get("/nothing"), 404), (client.put("/v1/jobs"), 405)):
+        assert answer.status_code == answer.json()["status"] == status
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_full_queue_answers_429_with_a_time(tmp_path, made_head):
+    from brats_mm_service.settings import QueueLimits
+
+    settings = small_settings(tmp_path, queue=QueueLimits(queued=2))
+    with serving(settings, behaviour={"steps": 1000, "pause_s": 0.1}) as client:
+        first = client.post("/v1/jobs", files=two_files(made_head)).json()
+        until(lambda: client.get(first["links"]["self"]).json()["state"] == "running")
+        positions = [client.post("/v1/jobs", files=two_files(made_head)).json()["queue_position"] for _ in range(2)]
+        assert positions == [0, 1]
+        full = client.post("/v1/jobs", files=two_files(made_head))
+        assert full.status_code == 429
+        assert 5 <= int(full.headers["retry-after"]) <= 600
+        assert "The queue is full: 2 jobs are waiting." in full.json()["detail"]
+
+
+def test_results_expire_and_say_so(tmp_path, made_head):
+    from brats_mm_service.settings import Retention
+
+    with serving(small_settings(tmp_path, retention=Retention(result_s=0.5, record_s=60, sweep_s=0.1))) as client:
+        job = client.post("/v1/jobs", files=two_files(made_head)).json()
+        until(lambda: client.get(job["links"]["self"]).json()["state"] == "expired")
+        answer = client.get(f"/v1/jobs/{job['id']}/results/report.json")
+        assert (answer.status_code, answer.json()["title"]) == (410, "Expired")
+        until(lambda: not (client.service.queue.files.root / "jobs" / job["id"]).exists())
+
+
+def test_a_slow_upload_is_ended(tmp_path):
+    from brats_mm_service.settings import UploadLimits
+
+    with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=0, idle_s=0.3))) as client:
+
+        def drip():
+            yield b'--b\r\nContent-Disposition: form-data; name="t1"; filename="a.nii"\r\n\r\nabc'
+            time.sleep(1.5)
+            yield b"--b--\r\n"
+
+        try:
+            answer = client.post(
+                "/v1/jobs", content=drip(), headers={"Content-Type": "multipart/form-data; boundary=b"}
+            )
+            assert answer.status_code == 408
+        except httpx.TransportError:
+            pass  # the service closed the line while the client was still sending
+        until(lambda: not list((tmp_path / "incoming").iterdir()))
+
+
+def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
+    with serving(small_settings(tmp_path), behaviour={"unable": True}) as client:
+        until(lambda: "no weights" in client.get("/readyz").json().get("detail", ""))
+        assert client.get("/readyz").status_code == 503
