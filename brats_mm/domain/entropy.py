@@ -18,7 +18,10 @@ _TINY = np.float32(1e-12)
 
 
 def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.asarray(-p * np.log(np.maximum(p, _TINY)))
+    logarithm = np.maximum(p, _TINY)
+    np.log(logarithm, out=logarithm)
+    logarithm *= -p
+    return logarithm
 
 
 def binary_entropy(p: Array) -> Array:

@@ -15,10 +15,9 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
     A core voxel outside the predicted whole tumour keeps its core label, so the whole tumour of the label map is the
     union of the three masks.
     """
-    labels = np.zeros(wt.shape, np.uint8)
-    labels[wt] = convention.value_of(Compartment.OEDEMA)
-    labels[tc] = convention.value_of(Compartment.NECROSIS)
-    labels[et] = convention.value_of(Compartment.ENHANCING)
+    labels = np.zeros_like(wt, np.uint8)  # in the masks' memory order
+    for mask, part in ((wt, Compartment.OEDEMA), (tc, Compartment.NECROSIS), (et, Compartment.ENHANCING)):
+        np.copyto(labels, np.uint8(convention.value_of(part)), where=mask)
     return labels
 
 

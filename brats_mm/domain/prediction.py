@@ -1,6 +1,6 @@
 """What the model says of a case, on the input grid, with its uncertainty and where it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,10 +12,14 @@ from brats_mm.domain.entropy import binary_entropy, compartment_entropy
 from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array
 
 THRESHOLD = 0.5
 """A voxel belongs to a region when its probability is at least this."""
+
+_SLAB = 4
+"""Slices worked on at a time: as much as the processor's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,11 @@ class Prediction:
 
     def entropy(self, region: Region) -> Array:
         """Entropy of the region's probability at each voxel, in nats, 0 to ln 2."""
-        return binary_entropy(self.probabilities[region])
+        return self._computed(binary_entropy, [self.probabilities[region]])
 
     def combined_entropy(self) -> Array:
         """Entropy of the compartment at each voxel (none, oedema, necrosis, enhancing), in nats, 0 to ln 4."""
-        return compartment_entropy(*(self._nested[region] for region in REGIONS))
+        return self._computed(compartment_entropy, [self._nested[region] for region in REGIONS])
 
     def volume_ml(self, region: Region) -> float:
         """Volume of a region in millilitres."""
@@ -98,12 +102,32 @@ class Prediction:
     def mean_entropy_inside(self, region: Region) -> float | None:
         """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""
         inside = self.mask(region)
-        return float(self.entropy(region)[inside].mean()) if inside.any() else None
+        return float(binary_entropy(self.probabilities[region][inside]).mean()) if inside.any() else None
+
+    def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
+        """A function of maps, voxel by voxel: once for all voxels that are as the first, and inside the box."""
+        result = np.full_like(maps[0], function(*(one[:1, :1, :1] for one in maps)).item())
+        x, y, z = self._box
+        for start in range(z.start, z.stop, _SLAB):
+            slab = (x, y, slice(start, min(start + _SLAB, z.stop)))
+            result[slab] = function(*(one[slab] for one in maps))
+        return result
+
+    @cached_property
+    def _box(self) -> tuple[slice, slice, slice]:
+        """The box beyond which all probabilities are those of the first voxel: two thirds of a scan are no brain."""
+        differs = np.zeros_like(self.probabilities[Region.WT], np.bool_)
+        for one in self.probabilities.values():
+            differs |= one != one.flat[0]
+        return bounding_box(differs)
 
     @cached_property
     def _nested(self) -> dict[Region, npt.NDArray[np.float32]]:
-        """Probabilities made to nest, as the label map does: a region is at least as likely as what it contains."""
-        et = self.probabilities[Region.ET]
-        tc = np.maximum(self.probabilities[Region.TC], et)
-        wt = np.maximum(self.probabilities[Region.WT], tc)
+        wt, tc, et = nested(*(self.probabilities[region] for region in REGIONS))
         return {Region.WT: wt, Region.TC: tc, Region.ET: et}
+
+
+def nested(wt: Array, tc: Array, et: Array) -> tuple[Array, Array, Array]:
+    """Probabilities made to nest, as the label map does: a region is at least as likely as what it contains."""
+    core = np.maximum(tc, et)
+    return np.maximum(wt, core), core, et

@@ -2,8 +2,10 @@
 
 Where an axis shrinks, each new voxel is the average of what it covers, so that nothing is skipped; where it grows,
 values are interpolated linearly between voxel centres. Training and inference share this, so that the network sees the
-same kind of image in both.
+same kind of image in both. Only the box with signal in it is computed: a head fills a third of its field of view.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,9 @@ from brats_mm.domain.volume import Array
 
 SPACING_TOLERANCE = 0.02
 """Relative; a spacing within it of the wanted one is left as it is."""
+
+HALF = 0.4999
+"""Half a voxel, less what rounding may take: whether a voxel is kept must not hang on the order of a sum."""
 
 
 def resampled_side(size: int, spacing_mm: float, wanted_mm: float) -> int:
@@ -34,14 +39,56 @@ def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
     return np.asarray(np.clip(1 - distance, 0, None), np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A box of a volume that is zero everywhere else: nothing beyond it needs to be computed.
+
+    Attributes:
+        data: what is in the box.
+        start: where the box begins along each axis of the volume.
+    """
+
+    data: Array
+    start: tuple[int, int, int]
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The box as an index into the volume."""
+        x, y, z = (slice(start, start + side) for start, side in zip(self.start, self.data.shape, strict=True))
+        return x, y, z
+
+
+def part_with_signal(volume: Array) -> Part:
+    """The smallest box that holds all voxels other than zero; a view. Without any, the first voxel."""
+    box = bounding_box(volume != 0)
+    return Part(volume[box], (box[0].start, box[1].start, box[2].start))
+
+
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box that holds a mask; one voxel where the mask is empty."""
+    sides = []
+    for axis in range(3):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 1))
+    return sides[0], sides[1], sides[2]
+
+
+def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
+    """What becomes of a box when its volume of shape `old` gets the shape `new`; the memory order is kept."""
+    data, start = part.data, list(part.start)
+    for axis in range(3):
+        if new[axis] != old[axis]:
+            weights = axis_weights(old[axis], new[axis])[:, start[axis] : start[axis] + data.shape[axis]]
+            reached = np.flatnonzero(weights.any(axis=1))
+            start[axis] = int(reached[0])
+            data = _along(weights[reached[0] : reached[-1] + 1], data, axis)
+    return Part(data, (start[0], start[1], start[2]))
+
+
 def resample(volume: Array, shape: tuple[int, int, int]) -> Array:
     """The volume with `shape` voxels over the same field of view; itself when it has that shape already."""
-    for axis, new in enumerate(shape):
-        old = volume.shape[axis]
-        if new != old:
-            turned = np.tensordot(axis_weights(old, new), volume, axes=(1, axis))
-            volume = np.moveaxis(turned, 0, axis)
-    return np.ascontiguousarray(volume)
+    old = (volume.shape[0], volume.shape[1], volume.shape[2])
+    return np.ascontiguousarray(resample_part(Part(volume, (0, 0, 0)), old, shape).data)
 
 
 def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
@@ -51,5 +98,30 @@ def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
     """
     if volume.shape == shape:
         return volume
-    signal = resample((volume != 0).astype(np.float32), shape) >= 0.5
-    return resample(volume, shape) * signal
+    old = (volume.shape[0], volume.shape[1], volume.shape[2])
+    part = resample_signal_part(part_with_signal(volume), old, shape)
+    whole = np.zeros(shape, np.float32)
+    whole[part.box] = part.data
+    return whole
+
+
+def resample_signal_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
+    """`resample_signal` for a box that holds all the signal."""
+    if old == new:
+        return part
+    covered = resample_part(Part((part.data != 0).astype(np.float32), part.start), old, new)
+    values = resample_part(part, old, new)
+    return Part(values.data * (covered.data >= HALF), values.start)
+
+
+def _along(weights: npt.NDArray[np.float32], volume: Array, axis: int) -> Array:
+    """The product with weights along one axis, without turning the volume in memory."""
+    if volume.flags.f_contiguous and not volume.flags.c_contiguous:
+        return _along(weights, volume.T, 2 - axis).T
+    whole = np.ascontiguousarray(volume)
+    first, second, third = whole.shape
+    if axis == 0:
+        return np.asarray((weights @ whole.reshape(first, -1)).reshape(-1, second, third))
+    if axis == 1:
+        return np.asarray(np.matmul(weights, whole))
+    return np.asarray((whole.reshape(-1, third) @ weights.T).reshape(first, second, -1))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
-from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
+from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +119,14 @@ def restore_probabilities(logits: Tensor, placement: Placement) -> dict[Region, 
 
     Logits are what is interpolated: a border that falls between two voxels of the model's grid stays sharp.
     """
-    maps = {region: restore(logits[region.channel], placement, outside=BACKGROUND_LOGIT) for region in REGIONS}
-    return {region: torch.sigmoid(torch.from_numpy(one)).numpy() for region, one in maps.items()}
+    return {
+        region: restore_with(logits[region.channel], placement, _sigmoid, outside=BACKGROUND_LOGIT)
+        for region in REGIONS
+    }
+
+
+def _sigmoid(logits: Array) -> Array:
+    return np.asarray(torch.sigmoid(torch.from_numpy(logits)).numpy())
 
 
 def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:

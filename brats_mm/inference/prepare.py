@@ -5,6 +5,8 @@ the box around the brain. Axes are permuted and flipped exactly; only another sp
 oblique volume keeps its rotation: the network sees it as it would see a tilted head.
 """
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -17,7 +19,7 @@ from torch import Tensor
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.resample import resample, resample_signal, resampled_side
+from brats_mm.domain.resample import Part, bounding_box, resample_part, resample_signal_part, resampled_side
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 
@@ -88,25 +90,46 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
     """
     axes, flipped = _to_ras(case.grid)
     shape = _model_shape(case.grid, axes, spacing_mm)
-    image = torch.zeros((len(MODALITIES), *shape))
-    for modality in ordered(case.available):
-        image[modality.channel] = _model_volume(case.volumes[modality], axes, flipped, shape)
+    modalities = ordered(case.available)
+    with ThreadPoolExecutor(max_workers=len(modalities)) as pool:  # NumPy works outside Python's lock
+        volumes = [case.volumes[modality] for modality in modalities]
+        parts = list(pool.map(lambda volume: _model_part(volume, axes, flipped, shape), volumes))
+    box = _around([part.box for part in parts])
+    image = torch.zeros((len(MODALITIES), *(side.stop - side.start for side in box)))
+    for modality, part in zip(modalities, parts, strict=True):
+        inner = tuple(
+            slice(at.start - side.start, at.stop - side.start) for at, side in zip(part.box, box, strict=True)
+        )
+        image[(modality.channel, *inner)] = torch.from_numpy(np.ascontiguousarray(part.data))
     brain = (image != 0).any(dim=0)
-    box = _bounding_box(brain)
-    placement = Placement(case.grid, axes, flipped, shape, box)
-    x, y, z = placement.slices
-    return ModelInput(image[:, x, y, z].contiguous(), case.available, brain[x, y, z].contiguous(), placement)
+    tight = bounding_box(brain.numpy())
+    x, y, z = ((side.start + cut.start, side.start + cut.stop) for side, cut in zip(box, tight, strict=True))
+    placement = Placement(case.grid, axes, flipped, shape, (x, y, z))
+    return ModelInput(image[(slice(None), *tight)].contiguous(), case.available, brain[tight].contiguous(), placement)
 
 
 def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: float = 0.0) -> Array:
-    """Bring a map from the model's box back to the input grid, with the value `outside` beyond the box."""
-    whole = np.full(placement.model_shape, outside, np.float32)
-    whole[placement.slices] = volume.float().cpu().numpy()
+    """Bring a map from the model's box back to the input grid, with the value `outside` beyond the box.
+
+    The result lies in memory as a NIfTI file does, first axis fastest, so that nothing is turned on the way to disk.
+    """
+    return restore_with(volume, placement, lambda values: values, outside=outside)
+
+
+def restore_with(
+    volume: Float[Tensor, "h w d"], placement: Placement, change: Callable[[Array], Array], *, outside: float = 0.0
+) -> Array:
+    """`restore`, and `change` made to every voxel afterwards, computed only where the box reaches."""
+    data = np.asfortranarray(volume.float().cpu().numpy() - np.float32(outside))
     x, y, z = placement.axes
     shape = placement.grid.shape
-    array = resample(whole, (shape[x], shape[y], shape[z]))
-    array = np.flip(array, tuple(axis for axis in range(3) if placement.flipped[axis]))
-    return np.ascontiguousarray(np.transpose(array, np.argsort(placement.axes)))
+    start = (placement.box[0][0], placement.box[1][0], placement.box[2][0])
+    part = resample_part(Part(data, start), placement.model_shape, (shape[x], shape[y], shape[z]))
+    beyond = change(np.full(1, outside, np.float32))[0]
+    whole = np.full(shape, beyond, np.float32, order="F")
+    ras = np.flip(whole.transpose(placement.axes), tuple(axis for axis in range(3) if placement.flipped[axis]))
+    ras[part.box] = change(part.data + np.float32(outside))
+    return whole
 
 
 def _to_ras(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
@@ -132,15 +155,31 @@ def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> t
     return shape[0], shape[1], shape[2]
 
 
-def _model_volume(
+def _model_part(
     volume: Volume, axes: tuple[int, int, int], flipped: tuple[bool, bool, bool], shape: tuple[int, int, int]
-) -> Float[Tensor, "h w d"]:
-    data = volume.data - background_of(volume.data)
+) -> Part:
+    """A volume's box with signal, z-scored, turned to RAS and at the model's voxel size."""
+    background = np.float32(background_of(volume.data))
+    box = bounding_box(volume.data != background)
+    data = volume.data[box] - background
     inside = data != 0
-    voxels = data[inside].astype(np.float64)
-    normalised = np.where(inside, (data - voxels.mean()) / max(float(voxels.std()), 1e-8), 0).astype(np.float32)
-    ras = np.flip(normalised.transpose(axes), tuple(axis for axis in range(3) if flipped[axis]))
-    return torch.from_numpy(np.ascontiguousarray(resample_signal(ras, shape)))
+    count = max(1, np.count_nonzero(inside))
+    data -= np.float32(data.sum(dtype=np.float64) / count)
+    data *= inside.astype(np.float32)
+    deviation = np.sqrt(np.square(data).sum(dtype=np.float64) / count)
+    data *= np.float32(1 / max(float(deviation), 1e-8))
+    old = volume.grid.shape
+    new = [0, 0, 0]
+    for ras, axis in enumerate(axes):
+        new[axis] = shape[ras]
+    start = (box[0].start, box[1].start, box[2].start)
+    part = resample_signal_part(Part(data, start), old, (new[0], new[1], new[2]))
+    against = tuple(axis for axis in range(3) if flipped[axis])
+    begin = [
+        new[axis] - part.start[axis] - part.data.shape[axis] if flipped[ras] else part.start[axis]
+        for ras, axis in enumerate(axes)
+    ]
+    return Part(np.flip(part.data.transpose(axes), against), (begin[0], begin[1], begin[2]))
 
 
 def background_of(data: npt.NDArray[np.float32]) -> float:
@@ -153,10 +192,9 @@ def background_of(data: npt.NDArray[np.float32]) -> float:
     return value if bool((corners == value).all()) else 0.0
 
 
-def _bounding_box(mask: Bool[Tensor, "h w d"]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    sides = []
-    for axis in range(3):
-        others = [other for other in range(3) if other != axis]
-        inside = torch.nonzero(mask.any(dim=others[1]).any(dim=others[0])).flatten()
-        sides.append((int(inside[0]), int(inside[-1]) + 1))
-    return sides[0], sides[1], sides[2]
+def _around(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
+    """The smallest box that holds all boxes."""
+    x, y, z = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
+    )
+    return x, y, z

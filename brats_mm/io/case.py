@@ -10,7 +10,7 @@ import numpy as np
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.volume import Grid, Volume
+from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 from brats_mm.io.case_files import explicit_case, find_case
 from brats_mm.io.nifti import header_warnings, read_volume
@@ -94,7 +94,7 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
         f"{a.label} ({Path(files.found[a]).name}) and {b.label} ({Path(files.found[b]).name})"
         for i, a in enumerate(present)
         for b in present[i + 1 :]
-        if np.array_equal(volumes[a].data, volumes[b].data)
+        if _same_voxels(volumes[a].data, volumes[b].data)
     ]
     if not twins:
         return None
@@ -102,6 +102,12 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
         f"The same image was given twice: {'; '.join(twins)} have identical voxels. "
         "Give each sequence its own file, and leave out those that are missing."
     )
+
+
+def _same_voxels(a: Array, b: Array) -> bool:
+    """Whether two images are one; the middle slice tells nearly always."""
+    middle = a.shape[2] // 2
+    return np.array_equal(a[..., middle], b[..., middle]) and np.array_equal(a, b)
 
 
 def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]:
@@ -115,10 +121,11 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
             found.append(
                 f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it."
             )
-        if _foreground_share(volume) > STRIPPED_SHARE:
+        share = _foreground_share(volume)
+        if share > STRIPPED_SHARE:
             found.append(
                 f"{modality.label} does not look skull-stripped: "
-                f"{_foreground_share(volume):.0%} of its voxels are not background. "
+                f"{share:.0%} of its voxels are not background. "
                 "The model was trained on skull-stripped images; results will be poor."
             )
     return tuple(found)
@@ -127,5 +134,5 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
 def _foreground_share(volume: Volume) -> float:
     """Share of voxels that are neither 0 nor, where the background was shifted, the smallest value."""
     data = volume.data
-    background = max(int((data == value).sum()) for value in (np.float32(0), data.min()))
+    background = max(np.count_nonzero(data == value) for value in {np.float32(0), data.min()})
     return 1.0 - background / data.size

@@ -4,7 +4,6 @@ Written by hand: an NRRD file is a short text header and gzip data, and Slicer's
 Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
 """
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import numpy as np
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, SegmentStyle
 from brats_mm.domain.volume import Grid
+from brats_mm.io.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.io.output_folder import output_errors
 
-_COMPRESSION = 3
 _REPRESENTATION = "Binary labelmap"
 _CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _ANATOMY_CONTEXT = "Anatomic codes - DICOM master list"
@@ -39,8 +38,7 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
     header = ("\n".join(lines) + "\n\n").encode("utf-8")
     with output_errors(path), path.open("wb") as raw:
         raw.write(header)
-        with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as stream:
-            stream.write(np.asarray(labels, np.uint8).tobytes(order="F"))
+        write_gzip(raw, first_axis_fastest(np.asarray(labels, np.uint8)))
 
 
 def _geometry(grid: Grid) -> list[str]:

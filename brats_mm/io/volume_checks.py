@@ -80,15 +80,14 @@ def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
 
 def check_voxels(data: Array, path: Path) -> None:
     """Raise VolumeError for voxels that are not finite, all the same, or a label map's."""
-    finite = np.isfinite(data)
-    if not finite.all():
-        count = int(data.size - finite.sum())
+    lowest, highest = float(data.min()), float(data.max())  # one NaN makes both NaN
+    if not np.isfinite((lowest, highest)).all():
+        count = int(data.size - np.isfinite(data).sum())
         message = (
             f"{path.name} has {count:,} of {data.size:,} voxels that are NaN or infinite. Replace them by 0, or "
             "convert the series again."
         )
         raise VolumeError(message)
-    lowest, highest = float(data.min()), float(data.max())
     if lowest == highest:
         what = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
         message = f"{path.name} is {what}: there is no image in it. Leave a missing sequence out instead of filling it."
