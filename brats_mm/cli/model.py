@@ -12,13 +12,8 @@ if TYPE_CHECKING:
 
 def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter":
     """Check the options, then load the model; heavy imports start here."""
+    check_windows(options)
     side, overlap = options.window, options.overlap
-    if side < 64 or side % 32:
-        message = f"The window side is {side}; it must be a multiple of 32, and at least 64."
-        raise OptionError(message)
-    if not 0 <= overlap <= 0.9:
-        message = f"The overlap is {overlap}; it must be from 0 to 0.9."
-        raise OptionError(message)
     console.say("Loading the model.")
     from brats_mm.inference.engine import WindowSettings
     from brats_mm.usecases.segment import Segmenter
@@ -29,3 +24,14 @@ def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter"
         keep_weight_maps=getattr(options, "importance_maps", options.command == "demo"),
     )
     return Segmenter.from_bundle(options.bundle, device=options.device, settings=settings)
+
+
+def check_windows(options: argparse.Namespace) -> None:
+    """Raise OptionError unless the options describe windows that the network takes."""
+    side, overlap = options.window, options.overlap
+    if side < 64 or side % 32:
+        message = f"The window side is {side}; it must be a multiple of 32, and at least 64."
+        raise OptionError(message)
+    if not 0 <= overlap <= 0.9:
+        message = f"The overlap is {overlap}; it must be from 0 to 0.9."
+        raise OptionError(message)

@@ -4,6 +4,7 @@ import argparse
 from datetime import datetime, timezone
 from typing import Any
 
+from brats_mm.cli.model import check_windows
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
@@ -13,6 +14,7 @@ _GIB = 2**30
 def serve(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm serve`."""
     with_service = _service()
+    check_windows(options)
     settings = _settings(options)
     console.say(f"Serving on http://{options.host}:{options.port}; stop with Ctrl-C. Logs follow, one JSON a line.")
     with_service.serve(settings, verbose=options.verbose)

@@ -78,7 +78,7 @@ class WorkerSettings:
     job_s: float = 3600.0
     start_s: float = 300.0
     silent_s: float = 120.0
-    cancel_s: float = 0.7
+    cancel_s: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Commands:
         self._jobs: list[dict[str, Any]] = []
         self._there = threading.Condition()
         self._cancelled: set[str] = set()
+        self._current = ""
 
     def listen(self) -> None:
         """Read commands until the service is gone; runs in a thread."""
@@ -64,12 +65,14 @@ class Commands:
         with self._there:
             while not self._jobs:
                 self._there.wait()
-            self._cancelled.clear()
-            return self._jobs.pop(0)
+            job = self._jobs.pop(0)
+            self._cancelled &= {job["job"]}
+            self._current = job["job"]
+            return job
 
-    def check(self, job: str) -> None:
-        """Raise Cancelled if that job is to stop."""
-        if job in self._cancelled:
+    def check(self, *_: object) -> None:
+        """Raise Cancelled if the current job is to stop."""
+        if self._current in self._cancelled:
             message = "The job was cancelled."
             raise Cancelled(message)
 
@@ -88,6 +91,8 @@ def main() -> None:
     except BratsMMError as error:
         channel.say("unable", kind=_kind(error), detail=str(error))
         return
+    for module in segmenter.predictor.network.modules():
+        module.register_forward_pre_hook(commands.check)  # a window can take ten seconds, a layer hardly one
     identity = segmenter.predictor.model
     channel.say(
         "ready",
@@ -132,10 +137,10 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     name, upload, wanted = job["job"], Path(job["upload"]), job["options"]
 
     def on_window(done: int, total: int) -> None:
-        commands.check(name)
+        commands.check()
         channel.say("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
 
-    commands.check(name)
+    commands.check()
     channel.say("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
     settings = replace(segmenter.predictor.settings, keep_weight_maps=wanted["importance_maps"])
@@ -147,7 +152,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         preview=wanted["preview"],
     )
     made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window)
-    commands.check(name)
+    commands.check()
     seconds: dict[str, float] = made.report["run"]["seconds"]
     return seconds
 

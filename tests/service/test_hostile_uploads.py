@@ -1,0 +1,252 @@
+"""Uploads that mean harm, or are broken: each is refused with a 4xx, a sentence, and nothing left on the disk."""
+
+import gzip
+import io
+import stat
+import struct
+import zipfile
+from contextlib import suppress
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm_service.settings import UploadLimits
+from tests.service.serving import serving, small_settings
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    limits = UploadLimits(
+        file_bytes=2 * MIB, total_bytes=5 * MIB, unpacked_bytes=8 * MIB, archive_entries=20, parts=6, free_bytes=0
+    )
+    with serving(small_settings(tmp_path_factory.mktemp("data"), uploads=limits)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def good(made_head):
+    return (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
+
+
+def refused(client, status, sentence, **request):
+    """The request is refused so, as a problem, and leaves nothing behind."""
+    answer = client.post("/v1/jobs", **request)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert sentence in answer.json()["detail"]
+    assert str(client.service.queue.files.root) not in answer.text
+    assert not list((client.service.queue.files.root / "incoming").iterdir())
+
+
+def nifti(shape=(32, 32, 32), *, declared=None, **fields):
+    """A NIfTI file's bytes, whose header may lie."""
+    data = np.random.default_rng(0).integers(0, 1000, shape).astype(np.int16)
+    image = nib.Nifti1Image(data, np.eye(4))
+    raw = bytearray(image.to_bytes())
+    if declared is not None:
+        raw[40 : 40 + 2 * (len(declared) + 1)] = struct.pack(f"<{len(declared) + 1}h", len(declared), *declared)
+    for offset, value in fields.get("at", {}).items():
+        raw[offset : offset + len(value)] = value
+    return bytes(raw)
+
+
+def nrrd(header, data=b""):
+    return b"NRRD0004\n" + header.encode() + b"\n\n" + data
+
+
+def zipped(**entries):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+VOLUMES = {
+    "no bytes": ("t1.nii.gz", b"", 422, "t1 is empty"),
+    "no volume": ("t1.nii.gz", b"hello world" * 50, 415, "not a volume file by its content"),
+    "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
+    "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "dcm2niix"),
+    "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip archive"),
+    "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "named .nii.gz, but its content is .nrrd"),
+    "dimensions beyond memory": (
+        "t1.nii",
+        nifti(declared=(30000, 30000, 30000)),
+        422,
+        "t1.nii says that it has 30000 x 30000 x 30000 voxels",
+    ),
+    "dimensions beyond the file": (
+        "t1.nii",
+        nifti(declared=(512, 512, 512)),
+        422,
+        "fewer data than its 512 x 512 x 512",
+    ),
+    "several volumes": ("t1.nii", nifti(declared=(16, 16, 16, 8)), 422, "holds several volumes"),
+    "no spacing": ("t1.nii", nifti(at={76: struct.pack("<4f", 1, 0, 0, 0)}), 422, "voxel spacing of 0 x 0 x 0 mm"),
+    "a gzip bomb with lies": (
+        "t1.nii.gz",
+        gzip.compress(nifti(declared=(1024, 1024, 256)) + bytes(64 * MIB)),
+        422,
+        "cut off",
+    ),
+    "gzip cut off": ("t1.nii.gz", gzip.compress(nifti())[:20000], 422, "damaged or cut off"),
+    "gzip of nothing known": ("t1.nii.gz", gzip.compress(b"x" * 5000), 415, "not a volume file"),
+    "nrrd of another file": (
+        "t1.nrrd",
+        nrrd("type: short\ndimension: 3\nsizes: 32 32 32\nencoding: raw\ndata file: /etc/passwd"),
+        422,
+        "keeps its voxels in other files",
+    ),
+    "nrrd beyond the file": (
+        "t1.nrrd",
+        nrrd("type: short\ndimension: 3\nsizes: 512 512 512\nencoding: raw", bytes(1000)),
+        422,
+        "damaged, cut off",
+    ),
+    "nrrd gzip bomb": (
+        "t1.nrrd",
+        nrrd("type: short\ndimension: 3\nsizes: 900 900 300\nencoding: gzip", gzip.compress(bytes(MIB))),
+        422,
+        "damaged, cut off",
+    ),
+    "nrrd with odd encoding": (
+        "t1.nrrd",
+        nrrd("type: short\ndimension: 3\nsizes: 32 32 32\nencoding: hex", bytes(1000)),
+        422,
+        "raw or gzip encoding",
+    ),
+    "nrrd of negative size": (
+        "t1.nrrd",
+        nrrd("type: short\ndimension: 3\nsizes: -32 32 32\nencoding: raw", bytes(1000)),
+        422,
+        "each axis must have",
+    ),
+    "metaimage of another file": (
+        "t1.mha",
+        b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = /etc/passwd\n",
+        422,
+        "keeps its voxels in other files",
+    ),
+    "metaimage beyond memory": (
+        "t1.mha",
+        b"NDims = 3\nDimSize = 99999 99999 99999\nElementType = MET_SHORT\nElementDataFile = LOCAL\n",
+        422,
+        "99999 x 99999 x 99999 voxels",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", VOLUMES)
+def test_a_volume_that_lies_is_refused(client, kind):
+    name, content, status, sentence = VOLUMES[kind]
+    refused(client, status, sentence, files={"t1": (name, content)})
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd.nii.gz", "/tmp/a.nii.gz", "a\x01.nii.gz"])
+def test_names_that_are_paths_are_refused(client, good, name):
+    body = b'--b\r\nContent-Disposition: form-data; name="t1ce"; filename="' + name.encode() + b'"\r\n\r\n'
+    body += good + b"\r\n--b--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = client.post("/v1/jobs", content=body, headers=kind)
+    assert answer.status_code == 400
+    assert "plain name" in answer.json()["detail"] or "malformed" in answer.json()["detail"]
+
+
+def archive_with(name, content=b"x", *, mode=None, flag=0, copies=1):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(copies):
+            entry = zipfile.ZipInfo(name.format(number))
+            if mode is not None:
+                entry.external_attr = mode << 16
+            archive.writestr(entry, content, compress_type=zipfile.ZIP_DEFLATED)
+    raw = bytearray(packed.getvalue())
+    if flag:
+        raw[6] |= flag
+        raw[raw.rfind(b"PK\x01\x02") + 8] |= flag
+    return bytes(raw)
+
+
+ARCHIVES = {
+    "slip upwards": (archive_with("../../t1.nii.gz"), 422, "lead out of its folder"),
+    "an absolute name": (archive_with("/etc/t1.nii.gz"), 422, "lead out of its folder"),
+    "a Windows path": (archive_with("..\\t1.nii.gz"), 422, "lead out of its folder"),
+    "a symbolic link": (archive_with("t1.nii.gz", b"/etc/passwd", mode=stat.S_IFLNK | 0o777), 422, "links or devices"),
+    "a device": (archive_with("t1.nii.gz", b"", mode=stat.S_IFCHR | 0o666), 422, "links or devices"),
+    "a password": (archive_with("t1.nii.gz", flag=1), 422, "encrypted"),
+    "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than 20 entries"),
+    "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "unpacks to more than is allowed"),
+    "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "unpacks to more"),
+    "dicom": (archive_with("IM0001.dcm"), 415, "dcm2niix"),
+    "no image": (archive_with("readme.txt"), 422, "No sequence was recognised in the archive"),
+    "unclear": (
+        zipped(**{"a_t1.nii.gz": b"x", "b_t1.nii.gz": b"y"}),
+        422,
+        "In the archive, more than one file could be the same sequence",
+    ),
+    "not a zip": (b"hello", 415, "not a zip archive"),
+    "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or cut off"),
+    "no volume inside": (archive_with("t1.nii.gz", b"hello"), 415, "not a volume file"),
+}
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_that_means_harm_is_refused(client, kind):
+    content, status, sentence = ARCHIVES[kind]
+    refused(client, status, sentence, files={"case": ("case.zip", content)})
+
+
+def test_sizes_and_counts_are_limited_while_streaming(client, good):
+    refused(client, 413, "larger than 2 MiB", files={"t1": ("t1.nii", bytes(3 * MIB))})
+    refused(client, 413, "larger than 65,536 bytes", files={"t1": ("t1.nii", b"x")}, data={"options": "x" * 70000})
+    many = [("t1", (f"{number}.nii", b"x")) for number in range(9)]
+    refused(client, 413, "more than 6 parts", files=many)
+    with suppress(httpx.TransportError):  # the service may close the line while the client still sends
+        answer = client.post("/v1/jobs", files=[("t1", ("t1.nii", bytes(2 * MIB - 10)))] * 4)
+        assert answer.status_code == 413
+
+
+def test_a_body_that_is_no_form_is_refused(client):
+    refused(client, 415, "multipart/form-data", content=b"x")
+    refused(client, 415, "multipart/form-data", json={"t1": "x"})
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    refused(client, 400, "malformed", content=b"nothing of the kind", headers=kind)
+    cut = b'--b\r\nContent-Disposition: form-data; name="t1"; filename="a.nii"\r\n\r\nabc'
+    refused(client, 400, "ended early", content=cut, headers=kind)
+    long = b'--b\r\nContent-Disposition: form-data; name="' + b"a" * 100000 + b'"\r\n\r\nabc\r\n--b--\r\n'
+    refused(client, 400, "malformed", content=long, headers=kind)
+
+
+def test_parts_are_known_by_name_and_sent_once(client, good):
+    refused(client, 400, "There is no part named 'scan'", files={"scan": ("a.nii.gz", good)})
+    refused(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
+    twice = [("t1", ("a.nii.gz", good)), ("t1", ("b.nii.gz", good))]
+    refused(client, 422, "t1 was sent more than once", files=twice)
+    refused(client, 422, "send one or the other", files={"t1": ("a.nii.gz", good), "case": ("c.zip", zipped(a=b"x"))})
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    only = b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n--b--\r\n'
+    refused(client, 422, "No sequence was sent", content=only, headers=kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ('{"labels": "brats1999"}', "labels: Input should be 'brats2023' or 'brats2021'"),
+        ('{"speed": 1}', "speed: Extra inputs are not permitted"),
+        ("[1]", "Send a JSON object"),
+        ("{", "Send a JSON object"),
+    ],
+)
+def test_options_are_typed(client, good, options, sentence):
+    refused(client, 422, sentence, files={"t1ce": ("a.nii.gz", good)}, data={"options": options})
+
+
+def test_a_nearly_full_disk_is_said_before_the_upload(tmp_path, good):
+    with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=2**60))) as client:
+        answer = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", good)})
+        assert answer.status_code == 507
+        assert "disk is nearly full" in answer.json()["detail"]

@@ -1,0 +1,190 @@
+"""Records, states and files of jobs without HTTP: what a restart finds, and what it makes of it."""
+
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from brats_mm_service.database import Database
+from brats_mm_service.fairness import fair_order
+from brats_mm_service.job_files import JobFiles
+from brats_mm_service.job_queue import JobQueue
+from brats_mm_service.jobs import JobOptions, NewJob
+from brats_mm_service.metrics import Metrics
+from brats_mm_service.records import JobRecords, QueueFull
+from brats_mm_service.settings import QueueLimits, Retention
+from brats_mm_service.states import TRANSITIONS, JobState, sources_of
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return reopened(tmp_path)
+
+
+def reopened(folder):
+    """The queue as a new process would open it."""
+    return JobQueue(
+        JobRecords(Database(folder / "records.sqlite3")), JobFiles(folder), QueueLimits(), Retention(), Metrics()
+    )
+
+
+def submitted(queue, job_id, owner="ann", **changes):
+    incoming = queue.files.incoming()
+    (incoming / "t1.nii.gz").write_bytes(b"x")
+    new = NewJob(job_id, owner, JobOptions(), {"t1": "t1.nii.gz"}, fingerprint="f")
+    return queue.submit(replace(new, **changes), incoming)
+
+
+def written(queue, job):
+    """What a worker leaves in its folder."""
+    folder = queue.files.attempt(job.id, job.attempts)
+    folder.mkdir()
+    (folder / "report.json").write_text("{}")
+
+
+def test_a_job_ends_once_and_stays_so():
+    ends = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    for state in ends:
+        assert TRANSITIONS[state] <= {JobState.EXPIRED}
+    assert set(sources_of(JobState.DONE)) == {JobState.RUNNING}
+    assert set(sources_of(JobState.CANCELLED)) == {JobState.QUEUED, JobState.RUNNING}
+
+
+def test_callers_take_turns():
+    waiting = [("a1", "ann"), ("a2", "ann"), ("a3", "ann"), ("b1", "bob"), ("c1", "cy")]
+    assert fair_order(waiting, {"ann": 5.0, "bob": 3.0}) == ["c1", "b1", "a1", "a2", "a3"]
+    assert fair_order(waiting, {}) == ["a1", "b1", "c1", "a2", "a3"]
+
+
+def test_a_caller_with_many_jobs_delays_another_by_one(queue):
+    for number in range(3):
+        submitted(queue, f"a{number}")
+    submitted(queue, "b0", owner="bob")
+    assert [queue.take().id for _ in range(4)] == ["a0", "b0", "a1", "a2"]
+
+
+def test_a_move_that_is_not_allowed_changes_nothing(queue):
+    submitted(queue, "one")
+    assert not queue.records.finish("one", [], {})
+    assert queue.records.cancel("one")
+    assert not queue.records.fail("one", {})
+    assert queue.records.get("one").state is JobState.CANCELLED
+
+
+def test_a_key_stands_for_one_job_whoever_comes_second(queue):
+    first, new = submitted(queue, "one", key="k")
+    second, again = submitted(queue, "two", key="k")
+    assert (new, again, first.id, second.id) == (True, False, "one", "one")
+    assert not (queue.files.root / "jobs" / "two").exists()
+    assert submitted(queue, "three", owner="bob", key="k")[1]
+
+
+def test_limits_count_the_waiting_jobs_of_all_and_of_one(tmp_path):
+    queue = JobQueue(
+        JobRecords(Database(tmp_path / "r")),
+        JobFiles(tmp_path),
+        QueueLimits(queued=3, queued_per_caller=2),
+        Retention(),
+        Metrics(),
+    )
+    submitted(queue, "a1")
+    submitted(queue, "a2")
+    with pytest.raises(QueueFull, match="You have 2 jobs waiting"):
+        submitted(queue, "a3")
+    submitted(queue, "b1", owner="bob")
+    with pytest.raises(QueueFull, match="The queue is full: 3 jobs"):
+        submitted(queue, "c1", owner="cy")
+    assert {path.name for path in (tmp_path / "jobs").iterdir()} == {"a1", "a2", "b1"}
+
+
+def test_a_job_that_ran_when_the_service_was_killed_runs_again(queue, tmp_path):
+    submitted(queue, "one")
+    job = queue.take()
+    written(queue, job)
+    again = reopened(tmp_path)
+    again.recover()
+    assert again.records.get("one").state is JobState.QUEUED
+    assert not again.files.attempt("one", 1).exists()
+    assert again.take().attempts == 2
+
+
+def test_a_result_that_was_published_before_the_kill_is_the_result(queue, tmp_path):
+    submitted(queue, "one")
+    job = queue.take()
+    written(queue, job)
+    queue.files.publish("one", 1)
+    again = reopened(tmp_path)
+    again.recover()
+    found = again.records.get("one")
+    assert (found.state, [file.name for file in found.results]) == (JobState.DONE, ["report.json"])
+    assert not again.files.upload("one").exists()
+
+
+def test_a_job_that_is_interrupted_again_and_again_fails_with_a_reason(tmp_path):
+    submitted(reopened(tmp_path), "one")
+    for _ in range(3):
+        queue = reopened(tmp_path)
+        queue.recover()
+        assert queue.take().id == "one"
+    queue = reopened(tmp_path)
+    queue.recover()
+    job = queue.records.get("one")
+    assert job.state is JobState.FAILED
+    assert job.error["detail"] == "The service was interrupted 3 times while the job ran."
+
+
+def test_a_stop_in_good_order_does_not_count_as_an_attempt(queue):
+    submitted(queue, "one")
+    queue.requeue(queue.take())
+    assert queue.records.get("one").attempts == 0
+
+
+def test_uploads_that_were_never_accepted_are_removed_at_the_next_start(queue, tmp_path):
+    queue.files.incoming()
+    stray = queue.files.incoming()
+    queue.files.adopt(stray, "never-recorded")
+    reopened(tmp_path).recover()
+    assert [list((tmp_path / name).iterdir()) for name in ("incoming", "jobs", "trash")] == [[], [], []]
+
+
+def test_a_job_that_is_cancelled_at_the_last_moment_leaves_no_result(queue):
+    submitted(queue, "one")
+    job = queue.take()
+    written(queue, job)
+    queue.records.cancel("one")
+    queue.finish(job, {})
+    assert not (queue.files.root / "jobs" / "one").exists()
+
+
+def test_retention_expires_results_and_then_forgets(queue):
+    submitted(queue, "one")
+    job = queue.take()
+    written(queue, job)
+    queue.finish(job, {"read": 1.0})
+    ended = queue.records.get("one").finished
+    queue.sweep(lambda: ended + 24 * 3600 - 1)
+    assert queue.records.get("one").state is JobState.DONE
+    queue.sweep(lambda: ended + 24 * 3600 + 1)
+    assert queue.records.get("one").state is JobState.EXPIRED
+    assert not queue.files.result("one").exists()
+    queue.sweep(lambda: ended + 9 * 24 * 3600)
+    assert queue.records.get("one") is None
+
+
+def test_a_deleted_record_leaves_no_trace_in_the_file(queue, tmp_path):
+    submitted(queue, "one", ignored={"Doe^Jane.pdf": "it is not an image"})
+    queue.remove(queue.records.get("one"))
+    queue.records._database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"Doe^Jane" not in (tmp_path / "records.sqlite3").read_bytes()
+
+
+def test_a_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
+    def full(*_):
+        message = "database or disk is full"
+        raise sqlite3.OperationalError(message)
+
+    monkeypatch.setattr(queue.records, "add", full)
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        submitted(queue, "one")
+    assert not list((queue.files.root / "jobs").iterdir())
+    assert not list((queue.files.root / "incoming").iterdir())
