@@ -26,8 +26,14 @@ class TwoWindowsd(Randomizable, Transform):
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        more, fewer = self.windows(data), self.windows(data)
+        more, fewer = _single(self.windows(data)), _single(self.windows(data))
         return {**more, "image_fewer": fewer["image"], "label_fewer": fewer["label"]}
+
+
+def _single(made: Any) -> Mapping[Hashable, Any]:
+    """The one window that a chain made: MONAI's croppers put it into a list where they could make several."""
+    window: Mapping[Hashable, Any] = made[0] if isinstance(made, list) else made
+    return window
 
 
 CROPS: dict[str, Callable[[Compose], Transform]] = {"same": lambda windows: windows, "independent": TwoWindowsd}

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Compose, RandSpatialCropd
 
+from brats_mm.data.augment import random_windows
 from brats_mm.data.pair_crops import TwoWindowsd, pair_windows
+from brats_mm.data.transforms import CropCandidatesd
 from brats_mm.errors import OptionError
 
 
@@ -35,6 +38,21 @@ def test_independent_crops_differ_and_each_has_its_label() -> None:
 def test_independent_crops_follow_from_the_seed() -> None:
     first, second = (TwoWindowsd(_windows()).set_random_state(seed=3)(_case()) for _ in range(2))
     assert torch.equal(first["image_fewer"], second["image_fewer"])
+
+
+@pytest.mark.parametrize("preset", ["paper", "small_data"])
+def test_the_presets_own_chains_make_two_windows(preset: str) -> None:
+    label = torch.zeros(3, 16, 16, 16)
+    label[:, 4:9, 4:9, 4:9] = 1
+    image = torch.rand(4, 16, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.1
+    case = CropCandidatesd()({"image": MetaTensor(image), "label": MetaTensor(label), "name": "one"})
+    windows = random_windows([8, 8, 8], preset=preset, transplant_prob=0.0)
+
+    item = TwoWindowsd(windows).set_random_state(seed=1)(case)
+
+    assert item["image"].shape == item["image_fewer"].shape == (4, 8, 8, 8)
+    assert item["label_fewer"].shape == (3, 8, 8, 8)
+    assert not torch.equal(torch.as_tensor(item["image"]), torch.as_tensor(item["image_fewer"]))
 
 
 def test_other_crops_are_refused() -> None:
