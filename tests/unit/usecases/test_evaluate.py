@@ -441,7 +441,8 @@ def test_parquet_without_pyarrow_is_refused_before_any_work(cases, tmp_path, mon
 
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
     """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its peaks do
-    not rise (they vary by when garbage is collected; a kept prediction a case would double them)."""
+    not rise (they vary by when garbage is collected; a kept prediction a case would double them).
+    """
     root = tmp_path / "cases"
     for number in range(12):
         write_case(root, f"case{number:02}")
