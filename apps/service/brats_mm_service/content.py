@@ -73,7 +73,7 @@ def content_of(path: Path) -> Content:  # noqa: PLR0911 (one answer a signature)
 
 
 def _is_nifti(head: bytes) -> bool:
-    return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))  # type: ignore[arg-type]
+    return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))
 
 
 def _inflated(head: bytes) -> bytes:

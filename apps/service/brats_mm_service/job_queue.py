@@ -165,7 +165,7 @@ class JobQueue:
             self.metrics.failures.labels(kind).inc()
             self._ended(job, JobState.FAILED, kind=kind)
 
-    def _ended(self, job: Job, state: JobState, **values: object) -> None:
+    def _ended(self, job: Job, state: JobState, **values: str) -> None:
         self.files.clear_attempts(job.id)
         if not job.options.keep_upload:
             self.files.drop_upload(job.id)

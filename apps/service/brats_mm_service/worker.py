@@ -143,8 +143,10 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     commands.check()
     channel.say("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
-    settings = replace(segmenter.predictor.settings, keep_weight_maps=wanted["importance_maps"])
-    chosen = Segmenter(replace(segmenter.predictor, settings=settings))
+    chosen = segmenter
+    if wanted["importance_maps"]:
+        settings = replace(segmenter.predictor.settings, keep_weight_maps=True)
+        chosen = Segmenter(replace(segmenter.predictor, settings=settings))
     options = OutputOptions(
         convention=LabelConvention(wanted["labels"]),
         probabilities=wanted["probabilities"],

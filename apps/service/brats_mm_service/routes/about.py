@@ -24,8 +24,8 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/v1/models",
         summary="The model, its sequences, regions, labels and colours",
-        responses={200: {"description": "What this service segments with", "content": _example(described)}}
-        | problems(401, 403),
+        responses=problems(401, 403)
+        | {200: {"description": "What this service segments with", "content": _example(described)}},
     )
     def models(caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """One model at present, as a list."""
@@ -46,8 +46,8 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/readyz",
         summary="Whether jobs can be computed now",
-        responses={200: {"description": "The model is loaded", "content": _example({"status": "ready"})}}
-        | problems(503),
+        responses=problems(503)
+        | {200: {"description": "The model is loaded", "content": _example({"status": "ready"})}},
     )
     async def readyz() -> dict[str, str]:
         """503, with the reason, while the model is being loaded or cannot be."""
@@ -59,13 +59,13 @@ def router(service: Service) -> APIRouter:
         "/metrics",
         summary="Numbers for Prometheus",
         response_class=Response,
-        responses={
+        responses=problems(401, 403)
+        | {
             200: {
                 "description": "Queue length, jobs and failures by kind, latency by stage and by route",
                 "content": {"text/plain": {"example": "brats_mm_queue_length 0.0\n"}},
             }
-        }
-        | problems(401, 403),
+        },
     )
     def metrics(caller: Annotated[Caller, watcher]) -> Response:
         """In Prometheus' text format."""

@@ -23,7 +23,7 @@ _SENTENCES = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> "Answers":
     """The `responses` of a route for these statuses, each with an example."""
     kinds = {status: kind for kind, (status, _) in reversed(TITLES.items())}
     return {
@@ -39,6 +39,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         for status in statuses
     }
 
+
+Answers = dict[int | str, dict[str, Any]]
+"""The `responses` of a route: status -> description, example, schema."""
 
 JOB_EXAMPLE: dict[str, Any] = {
     "description": "The job",

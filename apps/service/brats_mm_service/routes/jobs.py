@@ -37,8 +37,8 @@ def router(service: Service) -> APIRouter:
         "",
         status_code=202,
         summary="Submit a case with the sequences it has",
-        responses={202: JOB_EXAMPLE, 200: {**JOB_EXAMPLE, "description": "The job of an earlier request with that key"}}
-        | problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507)
+        | {202: JOB_EXAMPLE, 200: {**JOB_EXAMPLE, "description": "The job of an earlier request with that key"}},
         openapi_extra=SUBMISSION,
     )
     async def submit(
@@ -78,7 +78,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/{job_id}",
         summary="State, progress, place in the queue, error, results",
-        responses={200: JOB_EXAMPLE} | problems(401, 403, 404),
+        responses=problems(401, 403, 404) | {200: JOB_EXAMPLE},
     )
     def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
         """Answers at once, also while the model computes."""

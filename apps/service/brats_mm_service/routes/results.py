@@ -44,13 +44,12 @@ def router(service: Service) -> APIRouter:
         job = _finished(service, job_id, caller)
         return [ResultBody.of(job.id, file) for file in job.results]
 
-    @routes.api_route(
+    @routes.head("/{name}", include_in_schema=False, response_class=FileResponse)
+    @routes.get(
         "/{name}",
-        methods=["GET", "HEAD"],
         summary=f"One result by its name, or {ARCHIVE} for all of them",
         response_class=FileResponse,
         responses=_FILE | problems(400, 401, 403, 404, 409, 410, 416),
-        operation_id="result_by_name",
     )
     def one(
         job_id: str,
