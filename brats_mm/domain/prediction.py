@@ -49,13 +49,14 @@ class Importance:
 
 @dataclass(frozen=True)
 class Run:
-    """How the prediction was made: device, window, seconds a stage."""
+    """How the prediction was made: device, backend, window, seconds a stage, precision of the network's arithmetic."""
 
     device: str
     backend: str
     window: tuple[int, int, int]
     windows: int
     seconds: Mapping[str, float]
+    precision: str = "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +98,21 @@ class Prediction:
 
     def volume_ml(self, region: Region) -> float:
         """Volume of a region in millilitres."""
-        return int(self.mask(region).sum()) * self.case.grid.voxel_ml
+        return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
 
     def mean_entropy_inside(self, region: Region) -> float | None:
         """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""
-        inside = self.mask(region)
-        return float(binary_entropy(self.probabilities[region][inside]).mean()) if inside.any() else None
+        return self._mean_entropies[region]
+
+    @cached_property
+    def _mean_entropies(self) -> dict[Region, float | None]:
+        means: dict[Region, float | None] = {}
+        for region in REGIONS:
+            inside = self.mask(region)
+            box = bounding_box(inside)
+            found = self.probabilities[region][box][inside[box]]
+            means[region] = float(binary_entropy(found).mean()) if found.size else None
+        return means
 
     def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
         """A function of maps, voxel by voxel: once for all voxels that are as the first, and inside the box."""

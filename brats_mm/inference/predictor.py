@@ -17,6 +17,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
+from brats_mm.inference.backend import Backend, TorchBackend
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
 
@@ -37,19 +38,29 @@ class Predictor:
         model: which model it is.
         device: where to run; memory that runs out there leads to smaller windows, then to the CPU.
         settings: how the brain's box is walked.
+        backend: what runs the network; PyTorch on the device where nothing else is named.
     """
 
     network: nn.Module
     model: ModelIdentity
     device: torch.device
     settings: WindowSettings = field(default_factory=WindowSettings)
+    backend: Backend | None = None
 
-    def predict(self, case: Case, *, on_window: Progress | None = None) -> Prediction:
-        """Segment a case with the sequences it has."""
-        return self.predict_subsets(case, [case.available], on_window=on_window)[case.available]
+    def predict(
+        self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
+    ) -> Prediction:
+        """Segment a case with the sequences it has; `prepared` is its `prepare` where that was done beforehand."""
+        subset = case.available
+        return self.predict_subsets(case, [subset], on_window=on_window, prepared=prepared)[subset]
 
     def predict_subsets(
-        self, case: Case, subsets: Sequence[Availability], *, on_window: Progress | None = None
+        self,
+        case: Case,
+        subsets: Sequence[Availability],
+        *,
+        on_window: Progress | None = None,
+        prepared: ModelInput | None = None,
     ) -> dict[Availability, Prediction]:
         """Segment a case as if only the sequences of each subset were there, each expert run once.
 
@@ -60,15 +71,22 @@ class Predictor:
         """
         clock = _Clock()
         with clock.stage("prepare"):
-            model_input = prepare(case, self.model.spacing_mm)
+            model_input = prepared or prepare(case, self.model.spacing_mm)
         with clock.stage("network"):
-            maps, device, notes = self._run(model_input, subsets, on_window)
+            maps, backend, notes = self._run(model_input, subsets, on_window)
         predictions = {}
         for subset in subsets:
             with clock.stage("restore"):
                 probabilities = restore_probabilities(maps[subset].logits, model_input.placement)
                 importance = _importance(maps[subset], subset, model_input.placement)
-            run = Run(str(device), "torch", maps[subset].window, maps[subset].windows, dict(clock.seconds))
+            run = Run(
+                str(backend.device),
+                backend.name,
+                maps[subset].window,
+                maps[subset].windows,
+                dict(clock.seconds),
+                backend.precision,
+            )
             predictions[subset] = Prediction(
                 case=_only(case, subset),
                 probabilities=probabilities,
@@ -81,22 +99,16 @@ class Predictor:
 
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
-    ) -> tuple[dict[Availability, LogitMap], torch.device, tuple[str, ...]]:
+    ) -> tuple[dict[Availability, LogitMap], Backend, tuple[str, ...]]:
         """Run the engine; where memory runs out, try smaller windows, then the CPU, and say so."""
         devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
         attempts = [(device, size) for device in devices for size in window_sizes(self.settings.window)]
+        backend = self.backend or TorchBackend(self.network, self.device)
         for device, size in attempts:
             try:
-                network = self.network.to(device)
+                backend = backend.on(device)
                 settings = replace(self.settings, window=size)
-                maps = run_windows(
-                    model_input,
-                    network,  # type: ignore[arg-type]  # a mixture; nn.Module hides its methods from the checker
-                    settings,
-                    subsets=subsets,
-                    device=device,
-                    on_window=on_window,
-                )
+                maps = run_windows(model_input, backend, settings, subsets=subsets, on_window=on_window)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -104,10 +116,10 @@ class Predictor:
                 _free(device)
                 continue
             if (device, size) == attempts[0]:
-                return maps, device, ()
+                return maps, backend, ()
             side = "x".join(str(voxels) for voxels in size)
             note = f"Memory ran out; the result comes from {device} with a smaller window of {side} voxels."
-            return maps, device, (note,)
+            return maps, backend, (note,)
         message = (
             "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
         )

@@ -8,44 +8,60 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from brats_mm.domain.availability import describe
-from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.prediction import Prediction, nested
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
+from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.io.output_folder import output_errors
+from brats_mm.io.preview_canvas import (
+    ALERT,
+    FAINT,
+    INK,
+    Canvas,
+    Colour,
+    Picture,
+    Pixels,
+    enlarged,
+    inferno,
+    tinted,
+    with_region,
+)
 from brats_mm.io.preview_planes import Slice, choose_slices, to_ras
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
 
-_DPI = 100
-_PAPER, _INK, _FAINT, _ALERT = "#101418", "#e8ecef", "#8b96a0", "#ffb347"
-_REGION_TINTS = {Region.WT: "#b5d3ee", Region.TC: "#6aa5d8", Region.ET: "#2f6fae"}
+_REGION_TINTS: dict[Region, Colour] = {
+    Region.WT: (181, 211, 238),
+    Region.TC: (106, 165, 216),
+    Region.ET: (47, 111, 174),
+}
 _BACKGROUNDS = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
 """Which sequence to draw on, the most telling first."""
 
 _SURE_NATS = 0.05
 """Below this entropy the overlay is invisible."""
+_PANEL_PX = (368, 377)
+"""Width and height that a slice is fitted into."""
+_COLUMNS_PX, _ROWS_PX = (19, 398, 777), (75, 497)
+_DIMMED = 0.65
+"""Brightness of the image under the entropy."""
 
-_Picture = npt.NDArray[np.generic]
+_Voxels = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True, eq=False)
 class _Pictures:
     """What the image panels show, all as right-anterior-superior arrays."""
 
-    background: _Picture
+    background: _Voxels
     background_name: str
     window: tuple[float, float]
-    labels: _Picture
-    entropy: _Picture
+    labels: _Voxels
+    probabilities: tuple[_Voxels, _Voxels, _Voxels]
     slices: tuple[Slice, Slice, Slice]
 
 
@@ -58,14 +74,14 @@ def write_preview(path: Path, prediction: Prediction) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    figure = Figure(figsize=(WIDTH_PX / _DPI, HEIGHT_PX / _DPI), dpi=_DPI, facecolor=_PAPER)
-    FigureCanvasAgg(figure)
-    _draw_images(figure, _pictures(prediction))
-    _draw_importance(figure.add_axes((0.79, 0.655, 0.19, 0.265)), prediction)
-    _draw_facts(figure.add_axes((0.745, 0.06, 0.24, 0.52)), prediction)
-    figure.text(0.5, 0.014, NOT_FOR_DIAGNOSIS, color=_ALERT, fontsize=12, ha="center", va="bottom")
+    canvas = Canvas(WIDTH_PX, HEIGHT_PX)
+    _draw_images(canvas, _pictures(prediction))
+    _draw_importance(canvas, prediction)
+    _draw_volumes(canvas, prediction)
+    _draw_facts(canvas, prediction)
+    canvas.text(WIDTH_PX / 2, 977, NOT_FOR_DIAGNOSIS, colour=ALERT, size=12, align="m")
     with output_errors(path):
-        figure.savefig(path, format="png")
+        canvas.save(path)
 
 
 def _pictures(prediction: Prediction) -> _Pictures:
@@ -73,149 +89,144 @@ def _pictures(prediction: Prediction) -> _Pictures:
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     data = case.volumes[modality].data
     brain = data != 0
-    shown = data[brain] if brain.any() else data
-    low, high = np.percentile(shown, (0.5, 99.7))
+    coarse = data[bounding_box(brain)][::2, ::2, ::2]
+    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, (0.5, 99.7))
     affine = case.grid.affine
+    wt, tc, et = (to_ras(prediction.probabilities[region], affine) for region in REGIONS)
     return _Pictures(
         background=to_ras(data, affine),
         background_name=modality.label,
         window=(float(low), float(max(high, low + 1e-6))),
         labels=to_ras(prediction.labels(), affine),
-        entropy=to_ras(prediction.combined_entropy(), affine),
+        probabilities=(wt, tc, et),
         slices=choose_slices(case.grid, prediction.mask(Region.WT), brain),
     )
 
 
-def _draw_images(figure: Figure, pictures: _Pictures) -> None:
-    grid = figure.add_gridspec(2, 3, left=0.012, right=0.715, top=0.925, bottom=0.125, wspace=0.03, hspace=0.12)
-    for column, cut in enumerate(pictures.slices):
+def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
+    for column, cut in zip(_COLUMNS_PX, pictures.slices, strict=True):
         title = f"{cut.plane.value.capitalize()}, slice {cut.input_index} of input axis {cut.input_axis + 1}"
-        for row, overlay in enumerate((_draw_labels, _draw_entropy)):
-            axes = figure.add_subplot(grid[row, column])
-            _draw_background(axes, pictures, cut, brightness=(1.0, 0.65)[row])
-            overlay(axes, pictures, cut)
-            if row == 0:
-                axes.set_title(title, color=_FAINT, fontsize=10, pad=5)
-    name = pictures.background_name
-    figure.text(0.012, 0.965, f"Segmentation on {name}", color=_INK, fontsize=14, va="center")
-    figure.text(0.012, 0.512, f"Uncertainty on {name}", color=_INK, fontsize=14, va="center")
-    scale = ScalarMappable(Normalize(0, MAX_COMPARTMENT_NATS), "inferno")
-    ticks = [0, 0.35, float(np.log(2)), 1.04, MAX_COMPARTMENT_NATS]
-    bar = figure.colorbar(scale, cax=figure.add_axes((0.16, 0.088, 0.41, 0.014)), orientation="horizontal", ticks=ticks)
-    bar.ax.set_xticklabels(["0 (sure)", "0.35", "ln 2 = 0.69", "1.04", "ln 4 = 1.39 (cannot decide)"])
-    bar.ax.tick_params(colors=_INK, labelsize=10)
-    bar.outline.set_edgecolor(_FAINT)
-    figure.text(0.15, 0.095, "Entropy, nats", color=_INK, fontsize=10, ha="right", va="center")
+        canvas.text(column + _PANEL_PX[0] / 2, 62, title, colour=FAINT, size=10, align="m")
+        grey = _grey(pictures, cut)
+        for top, picture in zip(_ROWS_PX, (_labelled(grey, pictures, cut), _unsure(grey, pictures, cut)), strict=True):
+            left = column + (_PANEL_PX[0] - grey.shape[1]) / 2
+            canvas.picture(left, top, picture)
+            _letter(canvas, cut, left, top, grey.shape)
+    canvas.text(19, 32, f"Segmentation on {pictures.background_name}", size=14)
+    canvas.text(19, 478, f"Uncertainty on {pictures.background_name}", size=14)
+    _draw_scale(canvas)
 
 
-def _draw_background(axes: Axes, pictures: _Pictures, cut: Slice, *, brightness: float) -> None:
-    low, full = pictures.window
-    high = low + (full - low) / brightness
-    axes.imshow(
-        cut.of(pictures.background), cmap="gray", vmin=low, vmax=high, aspect=cut.aspect, interpolation="bilinear"
-    )
-    axes.set_axis_off()
-    axes.set_anchor("N")
-    letters = cut.letters
+def _grey(pictures: _Pictures, cut: Slice) -> Picture:
+    """The slice in grey, 0 to 255, fitted into a panel with pixels as wide as they are high."""
+    voxels = cut.of(pictures.background)
+    height, width = voxels.shape[0] * cut.aspect, voxels.shape[1]
+    scale = min(_PANEL_PX[0] / width, _PANEL_PX[1] / height)
+    low, high = pictures.window
+    return enlarged((voxels - low) * (255 / (high - low)), max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+    picture = _in_colour(np.clip(grey, 0, 255))
+    labels = cut.of(pictures.labels)
+    for compartment, style in SEGMENT_STYLES.items():
+        mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
+        if mask.any():
+            picture = with_region(picture, mask, style.colour, opacity=0.38)
+    return picture
+
+
+def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+    wt, tc, et = (np.asarray(cut.of(one), np.float32) for one in pictures.probabilities)
+    entropy = enlarged(compartment_entropy(*nested(wt, tc, et)), *grey.shape)
+    colours = inferno()[np.clip(np.rint(entropy * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)]
+    opacity = np.clip((entropy - _SURE_NATS) / 0.3, 0, 0.9)
+    return tinted(_in_colour(np.clip(grey * _DIMMED, 0, 255)), colours, opacity)
+
+
+def _in_colour(grey: Picture) -> Picture:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:
+    letters, (height, width) = cut.letters, shape
     places = (
         (0.015, 0.5, letters.left),
         (0.985, 0.5, letters.right),
-        (0.5, 0.965, letters.top),
-        (0.5, 0.03, letters.bottom),
+        (0.5, 0.035, letters.top),
+        (0.5, 0.97, letters.bottom),
     )
     for x, y, letter in places:
-        axes.text(
-            x, y, letter, transform=axes.transAxes, color=_INK, fontsize=12, weight="bold", ha="center", va="center"
-        )
+        canvas.text(left + x * width, top + y * height, letter, size=12, align="m", style="-Bold")
 
 
-def _draw_labels(axes: Axes, pictures: _Pictures, cut: Slice) -> None:
-    labels = cut.of(pictures.labels)
-    for compartment, style in SEGMENT_STYLES.items():
-        mask = labels == LabelConvention.BRATS2023.value_of(compartment)
-        if not mask.any():
-            continue
-        colour = tuple(part / 255 for part in style.colour)
-        fill = np.zeros((*mask.shape, 4))
-        fill[mask] = (*colour, 0.38)
-        axes.imshow(fill, aspect=cut.aspect, interpolation="nearest")
-        if min(mask.shape) > 1 and not mask.all():
-            axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.2)
+def _draw_scale(canvas: Canvas) -> None:
+    """The colours of entropy, with what the ends mean."""
+    left, top, width, height = 256, 897, 656, 14
+    colours = inferno()[np.linspace(0, 255, width).astype(np.intp)]
+    canvas.picture(left, top, np.repeat(colours[None], height, axis=0))
+    canvas.outline(left, top, width, height, FAINT)
+    ticks = {0.0: "0 (sure)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (cannot decide)"}
+    for nats, said in ticks.items():
+        at = left + width * nats / MAX_COMPARTMENT_NATS
+        canvas.block(at - 0.5, top + height, 1, 5, FAINT)
+        canvas.text(at, top + height + 15, said, size=10, align="m")
+    canvas.text(left - 16, top + height / 2, "Entropy, nats", size=10, align="r")
 
 
-def _draw_entropy(axes: Axes, pictures: _Pictures, cut: Slice) -> None:
-    entropy = np.asarray(cut.of(pictures.entropy), np.float64)
-    opacity = np.clip((entropy - _SURE_NATS) / 0.3, 0, 0.9)
-    axes.imshow(
-        entropy,
-        cmap="inferno",
-        vmin=0,
-        vmax=MAX_COMPARTMENT_NATS,
-        alpha=opacity,
-        aspect=cut.aspect,
-        interpolation="nearest",
-    )
-
-
-def _draw_importance(axes: Axes, prediction: Prediction) -> None:
+def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     """Grouped bars: one group a sequence, one bar a region."""
-    axes.set_facecolor(_PAPER)
-    axes.set_title("Importance of the sequences", color=_INK, fontsize=14, loc="left", pad=30)
-    missing = prediction.case.missing
-    weights = prediction.importance.weights
+    left, top, group, one = 1264, 80, 66.25, 271
+    canvas.text(left, 32, "Importance of the sequences", size=14)
     for place, region in enumerate(REGIONS):
-        present = [modality for modality in MODALITIES if modality not in missing]
-        heights = [weights[modality][region] for modality in present]
-        at = [modality.channel + 0.26 * (place - 1) for modality in present]
-        bars = axes.barh(at, heights, 0.23, color=_REGION_TINTS[region], label=region.label)
-        axes.bar_label(bars, labels=[f"{height:.2f}" for height in heights], color=_INK, fontsize=9, padding=3)
-    for modality in missing:
-        axes.text(0.01, modality.channel, "missing", color=_ALERT, fontsize=11, va="center", style="italic")
-    axes.set_yticks(range(len(MODALITIES)), [modality.label for modality in MODALITIES])
-    axes.set_xlim(0, 1.12)
-    axes.set_xticks([0, 0.5, 1])
-    axes.set_ylim(len(MODALITIES) - 0.5, -0.5)
-    axes.tick_params(colors=_INK, labelsize=11, length=0)
-    axes.spines[:].set_visible(False)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.24, 1.0), ncols=3, fontsize=9, frameon=False, labelcolor=_INK,
-        handlelength=0.9, columnspacing=0.9, handletextpad=0.4,
-    )  # fmt: skip
+        x = 1202 + (0, 119, 226)[place]
+        canvas.block(x, 57, 12, 9, _REGION_TINTS[region])
+        canvas.text(x + 17, 61, region.label, size=9)
+    for modality in MODALITIES:
+        middle = top + group * (modality.channel + 0.5)
+        canvas.text(left - 6, middle, modality.label, align="r")
+        if modality in prediction.case.missing:
+            canvas.text(left + 3, middle, "missing", colour=ALERT, style="-Oblique")
+            continue
+        for region in REGIONS:
+            share = prediction.importance.weights[modality][region]
+            y = middle + group * 0.26 * (region.channel - 1)
+            canvas.block(left, y - 7.5, share * one, 15, _REGION_TINTS[region])
+            canvas.text(left + share * one + 5, y, f"{share:.2f}", size=9)
+    for share, said in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+        canvas.text(left + share * one, 357, said, align="m")
 
 
-def _draw_facts(axes: Axes, prediction: Prediction) -> None:
-    """Volumes with uncertainty, legend, sequences, model and warnings, as lines of text."""
-    axes.set_axis_off()
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    _write(axes, 0.97, "Volume and mean uncertainty inside", size=14)
-    _write(axes, 0.905, "mL", x=0.66, colour=_FAINT, align="right")
-    _write(axes, 0.905, "nats, 0 to 0.69", x=1.0, colour=_FAINT, align="right")
+def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
+    """Each region's volume and how unsure the model is inside it."""
+    canvas.text(1192, 436, "Volume and mean uncertainty inside", size=14)
+    canvas.text(1445, 469, "mL", colour=FAINT, align="r")
+    canvas.text(1576, 469, "nats, 0 to 0.69", colour=FAINT, align="r")
     for line, region in enumerate(REGIONS):
-        y = 0.85 - 0.055 * line
+        y = 498 + 28.6 * line
         entropy = prediction.mean_entropy_inside(region)
-        _write(axes, y, region.label.capitalize())
-        _write(axes, y, f"{prediction.volume_ml(region):.1f}", x=0.66, align="right")
-        _write(axes, y, "none found" if entropy is None else f"{entropy:.3f}", x=1.0, align="right")
-    _write(axes, 0.635, "Colours", size=14)
+        canvas.text(1192, y, region.label.capitalize())
+        canvas.text(1445, y, f"{prediction.volume_ml(region):.1f}", align="r")
+        canvas.text(1576, y, "none found" if entropy is None else f"{entropy:.3f}", align="r")
+
+
+def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
+    """Legend, sequences, model and warnings, as lines of text."""
+    canvas.text(1192, 610, "Colours", size=14)
     for line, compartment in enumerate(Compartment):
-        style = SEGMENT_STYLES[compartment]
-        y = 0.575 - 0.055 * line
-        axes.plot([0.02], [y], marker="s", markersize=11, color=[part / 255 for part in style.colour])
-        _write(axes, y, style.name, x=0.06)
-    _write(axes, 0.36, "Sequences and model", size=14)
-    missing = prediction.case.missing
-    _write(axes, 0.30, f"Used: {describe(prediction.case.available)}")
-    _write(axes, 0.245, f"Missing: {describe(missing)}", colour=_ALERT if missing else _INK)
-    model = prediction.model
-    _write(axes, 0.19, f"{model.name} {model.version}")
-    _write(axes, 0.135, f"weights {model.weights_sha256[:12]}", colour=_FAINT)
+        style, y = SEGMENT_STYLES[compartment], 641 + 28.6 * line
+        canvas.block(1192, y - 8, 16, 16, style.colour)
+        canvas.text(1215, y, style.name)
+    canvas.text(1192, 753, "Sequences and model", size=14)
+    missing, model = prediction.case.missing, prediction.model
+    lines: list[tuple[str, Colour]] = [
+        (f"Used: {describe(prediction.case.available)}", INK),
+        (f"Missing: {describe(missing)}", ALERT if missing else INK),
+        (f"{model.name} {model.version}", INK),
+        (f"weights {model.weights_sha256[:12]}", FAINT),
+    ]
     warnings = len(prediction.warnings) + len(prediction.case.warnings)
     if warnings:
-        _write(axes, 0.08, f"Warnings: {warnings}; read them in the report.", colour=_ALERT)
-
-
-def _write(
-    axes: Axes, y: float, text: str, *, x: float = 0.0, colour: str = _INK, size: int = 11, align: str = "left"
-) -> None:
-    axes.text(x, y, text, color=colour, fontsize=size, ha=align, va="center")
+        lines.append((f"Warnings: {warnings}; read them in the report.", ALERT))
+    for line, (said, colour) in enumerate(lines):
+        canvas.text(1192, 784 + 28.6 * line, said, colour=colour)

@@ -73,7 +73,9 @@ class Slice:
 
     def of(self, ras: npt.NDArray[_Voxel]) -> npt.NDArray[_Voxel]:
         """The picture, (rows, columns) from top left, of a right-anterior-superior array."""
-        picture = np.take(ras, self.index, axis=self.plane.through)[self.columns, self.rows]
+        at: list[slice | int] = [slice(None)] * 3
+        at[self.plane.through] = self.index
+        picture = ras[tuple(at)][self.columns, self.rows]
         return np.asarray(picture.T[::-1, ::-1])
 
 

@@ -1,0 +1,96 @@
+"""Cases a minute with reading, computing and writing overlapped, against one after another, and memory after each case.
+
+    python benchmarks/inference_cohort.py --cases FOLDER [--count 12] [--output cohort.json]
+
+FOLDER has one sub-folder a case; without it heads are made. The cases are repeated until there are `--count`.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brats_mm import Segmenter
+from brats_mm.data.phantom import make_phantom
+from brats_mm.io.nifti import write_map
+from brats_mm.usecases.segment import segment_to_folder
+from brats_mm.usecases.segment_many import CaseJob, Overlap, segment_many
+
+
+def made_cases(folder: Path, count: int = 2) -> list[Path]:
+    """Heads of 240 x 240 x 155 voxels as case folders."""
+    cases = []
+    for seed in range(count):
+        phantom = make_phantom(seed, (240, 240, 155))
+        case = folder / f"made_{seed}"
+        case.mkdir(parents=True)
+        for modality, volume in phantom.images.items():
+            path = case / f"{case.name}_{modality.value}.nii.gz"
+            write_map(path, volume.data, volume.grid, description="made", maximum=float(volume.data.max()))
+        cases.append(case)
+    return cases
+
+
+def resident_mib() -> float:
+    """Memory that this process holds now; Linux only."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def measure(cases: list[Path], count: int, segmenter: Segmenter, overlap: Overlap) -> dict[str, Any]:
+    """Both ways over the same cases, the overlapped one second so that its memory starts from a warm process."""
+    wanted = [cases[number % len(cases)] for number in range(count)]
+    with tempfile.TemporaryDirectory() as out:
+        start = time.perf_counter()
+        for number, case in enumerate(wanted):
+            segment_to_folder(case, Path(out) / f"one_{number}", segmenter)
+        one_by_one_s = time.perf_counter() - start
+        jobs = [CaseJob(case, Path(out) / f"many_{number}") for number, case in enumerate(wanted)]
+        memory = []
+        start = time.perf_counter()
+        for outcome in segment_many(jobs, segmenter, overlap=overlap):
+            if outcome.error is not None:
+                raise outcome.error
+            memory.append(round(resident_mib()))
+            print(f"case {len(memory)}: {memory[-1]} MiB", flush=True)
+        overlapped_s = time.perf_counter() - start
+    return {
+        "cases": count,
+        "cases_a_minute_one_by_one": round(60 * count / one_by_one_s, 2),
+        "cases_a_minute_overlapped": round(60 * count / overlapped_s, 2),
+        "gain": round(one_by_one_s / overlapped_s, 3),
+        "resident_mib_after_each_case": memory,
+        "growth_after_third_case_mib": max(memory[2:]) - memory[2] if count > 3 else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, help="folder with one sub-folder a case; without it heads are made")
+    parser.add_argument("--count", type=int, default=12, help="cases in all (default: %(default)s)")
+    parser.add_argument("--ahead", type=int, default=1, help="cases read ahead (default: %(default)s)")
+    parser.add_argument("--writers", type=int, default=1, help="cases written at once (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    parser.add_argument("--bundle", type=Path, help="bundle folder; the shipped one by default")
+    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    options = parser.parse_args()
+    segmenter = Segmenter.from_bundle(options.bundle, device=options.device)
+    with tempfile.TemporaryDirectory() as folder:
+        cases = sorted(path for path in options.cases.iterdir() if path.is_dir()) if options.cases else []
+        found = measure(
+            cases or made_cases(Path(folder)), options.count, segmenter, Overlap(options.ahead, options.writers)
+        )
+    found["machine"] = {"processor": platform.processor(), "threads": torch.get_num_threads()}
+    print(json.dumps(found, indent=2))
+    if options.output:
+        options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
