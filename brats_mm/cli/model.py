@@ -1,6 +1,7 @@
 """The model options of the command line, turned into a loaded model."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.output import Console
@@ -15,15 +16,20 @@ def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter"
     check_windows(options)
     side, overlap = options.window, options.overlap
     console.say("Loading the model.")
-    from brats_mm.inference.engine import WindowSettings
+    from brats_mm.inference.engine import NAMED
     from brats_mm.usecases.segment import Segmenter
 
-    settings = WindowSettings(
+    settings = replace(
+        NAMED[options.point],
         window=(side, side, side),
         overlap=overlap,
         keep_weight_maps=getattr(options, "importance_maps", options.command == "demo"),
     )
-    return Segmenter.from_bundle(options.bundle, device=options.device, settings=settings)
+    segmenter = Segmenter.from_bundle(options.bundle, device=options.device, backend=options.backend, settings=settings)
+    backend = segmenter.predictor.backend
+    if backend is not None:
+        console.say(f"The network runs in {backend.name}, {backend.precision}, on {backend.device}.")
+    return segmenter
 
 
 def check_windows(options: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
+from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 
@@ -87,12 +88,11 @@ class EngineInferer(Inferer):
                 out; then a channel that is zero over the whole case counts as missing.
         """
         device = inputs.device
+        backend = TorchBackend(network, device)
         images = torch.as_tensor(inputs).detach().float().cpu()
         sets = available_of(images) if available is None else [_set_of(row) for row in available.cpu()]
         logits = [
-            run_windows(_box_input(image, at_hand), network, self.settings, subsets=[at_hand], device=device)[  # type: ignore[arg-type]
-                at_hand
-            ].logits
+            run_windows(_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand].logits
             for image, at_hand in zip(images, sets, strict=True)
         ]
         # Tensors made under inference mode refuse later changes in place; a clone is an ordinary tensor.

@@ -3,37 +3,30 @@
 One window grid serves any number of availability sets of the same case, with each expert run once a window.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from monai.data.utils import compute_importance_map, dense_patch_slices
-from monai.utils import BlendMode
 from scipy import ndimage
 from torch import Tensor
 
-from brats_mm.domain.availability import Availability, flags
+from brats_mm.domain.availability import Availability
+from brats_mm.inference.backend import Backend, mix, needed
 from brats_mm.inference.prepare import ModelInput
-
-STRIDE = 32
-"""Window sides are multiples of this: the network halves its input five times."""
+from brats_mm.inference.windows import STRIDE, Walk, walk
 
 BACKGROUND_LOGIT = -20.0
 """Beyond the brain: a probability of 2e-9."""
 
 Progress = Callable[[int, int], None]
-"""Called with windows done and windows in all; raising from it stops the engine (that is how a run is cancelled)."""
+"""Called with expert passes done and in all; raising from it stops the engine (that is how a run is cancelled)."""
 
-
-@runtime_checkable
-class Mixture(Protocol):
-    """What the engine needs of a network."""
-
-    def forward_subsets(self, image: Tensor, subsets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (s, b, c, h, w, d) and gate weights (s, b, m, c)."""
+AS_IT_IS: tuple[int, ...] = ()
+LEFT_RIGHT: tuple[int, ...] = (0,)
+"""Axes of the box to mirror: the first one runs from left to right."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +37,25 @@ class WindowSettings:
         window: voxels a side, multiples of 32 from 64 up; cut to the box where the box is smaller.
         overlap: share of a window that its neighbour covers too, 0 to below 1.
         keep_weight_maps: also return each gate weight as a map.
+        mirrors: the views of each window to average, each by the axes that are mirrored in it.
+        batch: windows that the device is given at once.
+        multiple: what the sides of a window that is cut to the box are multiples of, 16 or 32.
     """
 
     window: tuple[int, int, int] = (128, 128, 128)
     overlap: float = 0.5
     keep_weight_maps: bool = False
+    mirrors: tuple[tuple[int, ...], ...] = (AS_IT_IS,)
+    batch: int = 1
+    multiple: int = STRIDE
+
+
+NAMED: dict[str, WindowSettings] = {
+    "default": WindowSettings(),
+    "fast": WindowSettings(multiple=STRIDE // 2),
+    "best": WindowSettings(mirrors=(AS_IT_IS, LEFT_RIGHT)),
+}
+"""Points between speed and care; `benchmarks/inference_settings.py` measures them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,74 +78,125 @@ class LogitMap:
 
 
 @dataclass(frozen=True, eq=False)
-class _Walk:
-    """Windows over a padded image, and how much each voxel is covered."""
+class _Blend:
+    """Sums over windows, on the backend's device: logits, gate weights, and gate weights as maps."""
 
-    image: Tensor
-    brain: Tensor
-    slices: list[tuple[slice, ...]]
-    importance: Tensor
-    coverage: Tensor
-    window: tuple[int, int, int]
+    logits: Float[Tensor, "s c x y z"]
+    weights: Float[Tensor, "s m c"]
+    weight_maps: Float[Tensor, "s m c x y z"] | None
 
 
 @torch.inference_mode()
 def run_windows(
     model_input: ModelInput,
-    network: Mixture,
+    backend: Backend,
     settings: WindowSettings,
     *,
     subsets: Sequence[Availability],
-    device: torch.device,
     on_window: Progress | None = None,
 ) -> dict[Availability, LogitMap]:
     """Logits and gate weights of each wanted availability set.
 
-    Windows are blended with a Gaussian (as nnU-Net and MONAI do); windows without brain are not run.
+    Windows are blended with a Gaussian (as nnU-Net and MONAI do); windows without brain are not run. Where the device
+    works on its own, it is waited for once, at the end.
 
     Args:
         model_input: from `prepare`; must hold every modality of every subset.
-        network: on `device`, in evaluation mode.
+        backend: what runs the network.
         subsets: the availability sets to answer for; `[model_input.available]` for an ordinary case.
     """
-    walk = _walk(model_input, settings)
-    wanted = torch.tensor([flags(subset) for subset in subsets], device=device)
-    sums: list[Tensor] = []
-    weight_sums: list[Tensor] = []
-    brain_voxels = walk.brain.sum().clamp(min=1)
-    means: Tensor | None = None
-    for position, window in enumerate(walk.slices):
-        patch = walk.image[(slice(None), *window)][None].to(device)
-        logits, weights = network.forward_subsets(patch, wanted)
-        logits, weights = logits[:, 0].float().cpu(), weights[:, 0].float().cpu()  # (s c h w d), (s m c)
-        if not sums:
-            sums = [torch.zeros((logits.shape[1], *walk.brain.shape)) for _ in subsets]
-            if settings.keep_weight_maps:
-                weight_sums = [torch.zeros((*weights.shape[1:], *walk.brain.shape)) for _ in subsets]
-        share = walk.importance / walk.coverage[window]
-        brain_share = (share * walk.brain[window]).sum() / brain_voxels
-        means = weights * brain_share if means is None else means + weights * brain_share
-        for index in range(len(subsets)):
-            sums[index][(slice(None), *window)] += logits[index] * share
-            if weight_sums:
-                weight_sums[index][(slice(None), slice(None), *window)] += (
-                    weights[index][:, :, None, None, None] * share
-                )
-        if on_window is not None:
-            on_window(position + 1, len(walk.slices))
-    assert means is not None, "a box around brain has a window with brain"
-    inner = tuple(slice(0, size) for size in model_input.brain.shape)
-    beyond = (walk.coverage[inner] == 0) | ~near_brain(model_input.brain)
+    windows = walk(model_input.brain, settings.window, settings.overlap, settings.multiple)
+    blend = _blend(model_input, windows, backend, settings, subsets, on_window)
+    x, y, z = model_input.brain.shape
+    beyond = (windows.coverage[:x, :y, :z] == 0) | ~near_brain(model_input.brain)
+    logits = blend.logits[..., :x, :y, :z].cpu().masked_fill_(beyond, BACKGROUND_LOGIT)
+    weights = blend.weights.cpu()
+    maps = None if blend.weight_maps is None else blend.weight_maps[..., :x, :y, :z].cpu()
     return {
         subset: LogitMap(
-            sums[index][(slice(None), *inner)].masked_fill_(beyond, BACKGROUND_LOGIT),
-            means[index] / means[index].sum(dim=0, keepdim=True),
-            weight_sums[index][(slice(None), slice(None), *inner)] if weight_sums else None,
-            walk.window,
-            len(walk.slices),
+            logits[index],
+            weights[index] / weights[index].sum(dim=0, keepdim=True),
+            None if maps is None else maps[index],
+            windows.window,
+            len(windows.places),
         )
         for index, subset in enumerate(subsets)
     }
+
+
+def _blend(
+    model_input: ModelInput,
+    windows: Walk,
+    backend: Backend,
+    settings: WindowSettings,
+    subsets: Sequence[Availability],
+    on_window: Progress | None,
+) -> _Blend:
+    device = backend.device
+    image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
+    importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
+    batches = list(_batches(windows, settings.batch))
+    count = _Counter(len(batches) * len(settings.mirrors) * len(needed(subsets)), on_window)
+    blend: _Blend | None = None
+    for batch in batches:
+        patches = torch.stack([image[(slice(None), *place)] for place, _ in batch])
+        logits, weights = _mirrored(backend, patches, subsets, settings.mirrors, count)  # (s b c h w d), (s b m c)
+        blend = blend or _zeros(logits, weights, coverage, settings)
+        for index, (place, brain_share) in enumerate(batch):
+            share = importance / coverage[place]
+            blend.logits[(..., *place)] += logits[:, index] * share
+            blend.weights.add_(weights[:, index], alpha=brain_share)
+            if blend.weight_maps is not None:
+                blend.weight_maps[(..., *place)] += weights[:, index][..., None, None, None] * share
+    assert blend is not None, "a box around brain has a window with brain"
+    return blend
+
+
+class _Counter:
+    """Expert passes done, told to whoever wants to know."""
+
+    def __init__(self, total: int, on_pass: Progress | None) -> None:
+        self._done, self._total, self._on_pass = 0, total, on_pass
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._on_pass is not None:
+            self._on_pass(self._done, self._total)
+
+
+def _mirrored(
+    backend: Backend,
+    patches: Float[Tensor, "b m h w d"],
+    subsets: Sequence[Availability],
+    mirrors: tuple[tuple[int, ...], ...],
+    on_expert: Callable[[], None],
+) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
+    """The mean of the answers to each view, turned back."""
+    answers = []
+    for axes in mirrors:
+        logits, weights = mix(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
+        answers.append((logits.flip([3 + axis for axis in axes]), weights))
+    if len(answers) == 1:
+        return answers[0]
+    return torch.stack([one for one, _ in answers]).mean(dim=0), torch.stack([one for _, one in answers]).mean(dim=0)
+
+
+def _batches(windows: Walk, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
+    pairs = iter(zip(windows.places, windows.brain_shares, strict=True))
+    while batch := list(itertools.islice(pairs, size)):
+        yield batch
+
+
+def _zeros(
+    logits: Float[Tensor, "s b c h w d"],
+    weights: Float[Tensor, "s b m c"],
+    coverage: Float[Tensor, "x y z"],
+    settings: WindowSettings,
+) -> _Blend:
+    sets, _, regions = logits.shape[:3]
+    box = coverage.shape
+    maps = weights.new_zeros((sets, *weights.shape[2:], *box)) if settings.keep_weight_maps else None
+    return _Blend(logits.new_zeros((sets, regions, *box)), torch.zeros_like(weights[:, 0]), maps)
 
 
 def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
@@ -148,31 +206,6 @@ def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
     """
     whole = ndimage.binary_dilation(ndimage.binary_fill_holes(brain.numpy()))
     return torch.from_numpy(whole)
-
-
-def _walk(model_input: ModelInput, settings: WindowSettings) -> _Walk:
-    box = model_input.brain.shape
-    window = _fit(settings.window, box)
-    padding = [
-        amount for size, side in zip(box[::-1], window[::-1], strict=True) for amount in (0, max(0, side - size))
-    ]
-    image, brain = F.pad(model_input.image, padding), F.pad(model_input.brain, padding)
-    step = tuple(max(1, int(side * (1 - settings.overlap))) for side in window)
-    slices = [tuple(place) for place in dense_patch_slices(tuple(brain.shape), window, step)]
-    slices = [place for place in slices if bool(brain[place].any())]
-    importance = compute_importance_map(window, mode=BlendMode.GAUSSIAN, sigma_scale=0.125)
-    coverage = torch.zeros(brain.shape)
-    for place in slices:
-        coverage[place] += importance
-    return _Walk(image, brain, slices, importance, coverage, window)
-
-
-def _fit(window: tuple[int, int, int], box: Sequence[int]) -> tuple[int, int, int]:
-    """The window, no larger than the box rounded up to the network's stride, and never a lone 32^3."""
-    fitted = [min(side, -(-size // STRIDE) * STRIDE) for side, size in zip(window, box, strict=True)]
-    if all(side == STRIDE for side in fitted):
-        fitted[0] = 2 * STRIDE
-    return fitted[0], fitted[1], fitted[2]
 
 
 def window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:

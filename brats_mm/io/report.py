@@ -47,6 +47,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "run": {
             "device": run.device,
             "backend": run.backend,
+            "precision": run.precision,
             "window_voxels": list(run.window),
             "windows": run.windows,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},

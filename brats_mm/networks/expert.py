@@ -60,7 +60,9 @@ class UpBlock(nn.Module):
         self.block = ConvBlock(2 * skip_channels, skip_channels, stride=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = torch.cat([self.upsample(x), skip], dim=1)
+        # A level with an odd side was rounded up when it was halved; what that added is cut off again.
+        x = self.upsample(x)[:, :, : skip.shape[2], : skip.shape[3], : skip.shape[4]]
+        x = torch.cat([x, skip], dim=1)
         x = self.block(x)
         return x  # noqa: RET504 (a name gives the result its type)
 

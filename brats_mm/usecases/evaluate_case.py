@@ -78,7 +78,14 @@ def separate_passes(predictor: Predictor) -> SetPredictor:
 
 
 def _windows(predictor: Predictor) -> dict[str, Any]:
-    return {"voxels": list(predictor.settings.window), "overlap": predictor.settings.overlap}
+    settings = predictor.settings
+    return {
+        "voxels": list(settings.window),
+        "overlap": settings.overlap,
+        "multiple": settings.multiple,
+        "mirrors": [list(axes) for axes in settings.mirrors],
+        "backend": predictor.backend.name if predictor.backend else "torch",
+    }
 
 
 @dataclass(frozen=True)

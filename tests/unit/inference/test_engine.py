@@ -1,5 +1,7 @@
 """The sliding-window engine, with networks whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,15 @@ from torch import nn
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
-from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain, run_windows, window_sizes
+from brats_mm.inference.backend import TorchBackend
+from brats_mm.inference.engine import (
+    BACKGROUND_LOGIT,
+    LEFT_RIGHT,
+    WindowSettings,
+    near_brain,
+    run_windows,
+    window_sizes,
+)
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
@@ -48,7 +58,7 @@ def model_input(shape, available, seed=0):
 
 def run(given, settings, subsets=None, net=None, **options):
     subsets = subsets or [given.available]
-    return run_windows(given, net or network(), settings, subsets=subsets, device=CPU, **options)
+    return run_windows(given, TorchBackend(net or network(), CPU), settings, subsets=subsets, **options)
 
 
 @pytest.mark.parametrize("shape", [(20, 33, 50), (70, 64, 90), (100, 65, 64)])
@@ -116,6 +126,61 @@ def test_progress_counts_to_the_end_and_raising_stops_the_run():
 
     with pytest.raises(KeyboardInterrupt):
         run(given, WindowSettings(window=(64, 64, 64)), on_window=stop)
+
+
+def test_progress_counts_the_passes_of_the_experts_that_run():
+    seen = []
+    two = frozenset({Modality.T1, Modality.T2})
+    run(model_input((64, 64, 64), two), WindowSettings(), on_window=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_experts_of_missing_sequences_do_not_run():
+    class Refuses(nn.Module):
+        def forward(self, x):
+            raise AssertionError
+
+    net = network()
+    net.experts["t2"] = Refuses()
+    assert run(model_input((64, 64, 64), FLAIR), WindowSettings(), net=net)[FLAIR].windows == 1
+
+
+@pytest.mark.parametrize("batch", [2, 5])
+def test_windows_in_batches_give_what_windows_alone_give(batch):
+    given = model_input((64, 64, 140), SUBSETS[-1])
+    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
+    alone = run(given, settings, net=network(PositionGate()))[given.available]
+    together = run(given, replace(settings, batch=batch), net=network(UniformGate(modalities=4, outputs=3)))
+    assert together[given.available].windows == alone.windows
+    torch.testing.assert_close(
+        together[given.available].logits, run(given, settings)[given.available].logits, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
+    """A local network says the same of both views."""
+    given = model_input((64, 64, 100), FLAIR)
+    settings = WindowSettings(window=(64, 64, 64))
+    plain = run(given, settings)[FLAIR]
+    mirrored = run(given, replace(settings, mirrors=((), LEFT_RIGHT, (1, 2))))[FLAIR]
+    torch.testing.assert_close(mirrored.logits, plain.logits)
+
+
+def test_mirrored_views_are_averaged():
+    """A network that sees which side is left gives the mean of left and right."""
+
+    class Ramp(nn.Module):
+        def forward(self, x):
+            return torch.arange(float(x.shape[2]))[None, None, :, None, None].expand(1, 3, *x.shape[2:])
+
+    net = DMoME({m.value: Ramp() for m in MODALITIES}, UniformGate(modalities=4, outputs=3))
+    made = run(model_input((64, 64, 64), FLAIR), WindowSettings(mirrors=((), LEFT_RIGHT)), net=net)[FLAIR]
+    assert (made.logits == 31.5).all()
+
+
+def test_a_closer_cut_makes_smaller_windows():
+    made = run(model_input((70, 90, 70), FLAIR), WindowSettings(multiple=16))[FLAIR]
+    assert made.window == (80, 96, 80)
 
 
 def test_smaller_windows_follow_when_memory_runs_out():

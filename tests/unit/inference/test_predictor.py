@@ -14,6 +14,7 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import ResourceError
+from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.networks.dmome import DMoME
@@ -84,43 +85,53 @@ def test_subsets_together_equal_subsets_apart(predictor, case):
             np.testing.assert_allclose(together[subset].probabilities[region], alone.probabilities[region], atol=1e-5)
 
 
-def test_memory_that_runs_out_leads_to_smaller_windows_and_is_said(predictor, case):
+class Hungry(TorchBackend):
     """Windows of over 64 voxels fail here."""
 
-    class Hungry(nn.Module):
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
+    def contribution(self, modality, window):
+        if window.shape[2] > 64:
+            message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."
+            raise RuntimeError(message)
+        return super().contribution(modality, window)
 
-        def forward_subsets(self, image, subsets):
-            if image.shape[2] > 64:
-                message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."
-                raise RuntimeError(message)
-            return self.inner.forward_subsets(image, subsets)
+    def on(self, device):
+        return self
 
+
+def test_memory_that_runs_out_leads_to_smaller_windows_and_is_said(predictor):
     grid = Grid((100, 40, 40), np.eye(4))
     data = np.random.default_rng(0).uniform(1, 2, grid.shape).astype(np.float32)
     long = Case("long", {Modality.T2: Volume(data, grid)}, grid)
-    hungry = replace(predictor, network=Hungry(predictor.network), settings=WindowSettings(window=(128, 64, 64)))
-    made = hungry.predict(long)
+    hungry = Hungry(predictor.network, torch.device("cpu"))
+    made = replace(predictor, backend=hungry, settings=WindowSettings(window=(128, 64, 64))).predict(long)
     assert made.run.window == (64, 64, 64)
     assert any("Memory ran out; the result comes from cpu" in warning for warning in made.warnings)
 
 
-def test_memory_that_never_suffices_is_an_error_with_advice(predictor, case):
-    class Bottomless(nn.Module):
-        def forward_subsets(self, image, subsets):
-            raise torch.OutOfMemoryError
+class Fails(TorchBackend):
+    def __init__(self, network, error):
+        super().__init__(network, torch.device("cpu"))
+        self.error = error
 
+    def contribution(self, modality, window):
+        raise self.error
+
+    def on(self, device):
+        return self
+
+
+def test_memory_that_never_suffices_is_an_error_with_advice(predictor, case):
+    bottomless = Fails(predictor.network, torch.OutOfMemoryError())
     with pytest.raises(ResourceError, match="Close other programs"):
-        replace(predictor, network=Bottomless()).predict(case)
+        replace(predictor, backend=bottomless).predict(case)
 
 
 def test_other_errors_are_not_taken_for_memory(predictor, case):
-    class Broken(nn.Module):
-        def forward_subsets(self, image, subsets):
-            message = "a fault of ours"
-            raise RuntimeError(message)
-
+    broken = Fails(predictor.network, RuntimeError("a fault of ours"))
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        replace(predictor, network=Broken()).predict(case)
+        replace(predictor, backend=broken).predict(case)
+
+
+def test_the_prediction_says_what_ran_it(predictor, case):
+    made = predictor.predict(case)
+    assert (made.run.backend, made.run.precision, made.run.device) == ("torch", "float32", "cpu")

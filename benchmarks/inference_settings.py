@@ -1,0 +1,290 @@
+"""Speed, memory and agreement of each way to run the network, beside the slow plain way, on given cases.
+
+The plain way: MONAI's sliding_window_inference with the network's own forward, in PyTorch, float32, 128^3, overlap 0.5.
+Its window is cut to the brain's box, rounded up to 32, as the bundle's calibration and model card have it. With --uncut
+the plain way with whole 128^3 windows stands in the table too: zeros around the brain shift the means of instance
+normalisation, so its outlines are others.
+
+    python benchmarks/inference_settings.py CASES --repeat 5 --labels -o inference_settings
+
+CASES is a folder with one sub-folder a case. Ways are run in turn, so that a busy machine slows all alike; medians are
+printed and kept. Memory is the peak of a process of its own for each way, files in to label map.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags, ordered, subset_name
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.regions import REGIONS
+from brats_mm.inference.choice import choose_backend
+from brats_mm.inference.engine import BACKGROUND_LOGIT, NAMED, near_brain
+from brats_mm.inference.predictor import Predictor, restore_probabilities
+from brats_mm.inference.prepare import prepare
+from brats_mm.inference.windows import fit
+from brats_mm.io.bundle import open_bundle
+from brats_mm.io.bundle_network import load_network
+from brats_mm.usecases.segment import Segmenter, load_case
+
+PLAIN, UNCUT = "plain MONAI", "plain MONAI, 128^3 uncut"
+GROWING: tuple[Availability, ...] = tuple(
+    frozenset(ordered(ALL_AVAILABLE)[:count]) for count in range(1, 1 + len(ALL_AVAILABLE))
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Probabilities a region on the input grid, and seconds of the network and of all from arrays to probabilities."""
+
+    probabilities: dict[Any, Any]
+    network_s: float
+    all_s: float
+
+
+Way = Callable[[Case], Answer]
+
+
+def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
+    """The network as its authors would run it."""
+    from monai.inferers import sliding_window_inference
+
+    def run(case: Case) -> Answer:
+        start = time.perf_counter()
+        given = prepare(case, spacing_mm)
+        begun = time.perf_counter()
+        image = given.image[None]
+        side = (128, 128, 128)
+        if cut:
+            # Zeros on the far side, where the bundle's engine has them; MONAI would put them on both.
+            side = fit(side, given.brain.shape)
+            room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
+            image = nn.functional.pad(image, [0, room[2], 0, room[1], 0, room[0]])
+        available = torch.tensor([flags(case.available)])
+        with torch.inference_mode():
+            logits = sliding_window_inference(
+                image, side, 1, lambda window: network(window, available), overlap=0.5, mode="gaussian"
+            )[0]
+        x, y, z = given.brain.shape
+        logits = logits[:, :x, :y, :z].masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)
+        network_s = time.perf_counter() - begun
+        probabilities = restore_probabilities(logits, given.placement)
+        return Answer(probabilities, network_s, time.perf_counter() - start)
+
+    return run
+
+
+def our_way(predictor: Predictor) -> Way:
+    """The engine with one backend and one point between speed and care."""
+
+    def run(case: Case) -> Answer:
+        start = time.perf_counter()
+        made: Prediction = predictor.predict(case)
+        return Answer(dict(made.probabilities), made.run.seconds["network"], time.perf_counter() - start)
+
+    return run
+
+
+def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> dict[str, Way]:
+    """Every way by its name; the plain one first."""
+    network, identity = load_network(open_bundle(bundle))
+    ways = {PLAIN: plain_way(network, identity.spacing_mm, cut=True)}
+    if uncut:
+        ways[UNCUT] = plain_way(network, identity.spacing_mm, cut=False)
+    cpu = torch.device("cpu")
+    for name in backends:
+        backend = choose_backend(name, network, cpu, weights_sha256=identity.weights_sha256)
+        for point, settings in NAMED.items():
+            ways[f"{name} {point}"] = our_way(Predictor(network, identity, cpu, settings, backend))
+    return ways
+
+
+def installed_backends() -> tuple[str, ...]:
+    """The backends that can be measured here."""
+    from importlib.util import find_spec
+
+    return ("torch", "openvino") if find_spec("openvino") else ("torch",)
+
+
+def dice(first: Any, second: Any) -> float:
+    """Overlap of two masks; 1 where both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else 1.0
+
+
+def measure(cases: Sequence[Path], ways: dict[str, Way], repeat: int, *, labels: bool) -> Iterator[dict[str, Any]]:
+    """A row for each case, way and repetition; agreement is with the plain way."""
+    for folder in cases:
+        case = load_case(folder)
+        reference = ways[PLAIN](case)
+        truth = _truth(folder, case) if labels else None
+        for turn in range(repeat):
+            for name, way in ways.items():
+                answer = way(case)
+                row: dict[str, Any] = {"case": folder.name, "way": name, "turn": turn}
+                row |= {"network_s": answer.network_s, "all_s": answer.all_s}
+                for region in REGIONS:
+                    mine, theirs = answer.probabilities[region], reference.probabilities[region]
+                    row[f"agreement_{region.value}"] = dice(mine >= 0.5, theirs >= 0.5)
+                    row[f"difference_{region.value}"] = float(np.abs(mine - theirs).mean())
+                    if truth is not None:
+                        row[f"dice_{region.value}"] = dice(mine >= 0.5, truth[region])
+                yield row
+
+
+def _truth(folder: Path, case: Case) -> Any:
+    from brats_mm.io.reference_labels import read_reference
+    from brats_mm.usecases.labelled_cases import labelled_cases
+
+    found = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
+    return read_reference(found[0].label, case.grid, found[0].convention) if found else None
+
+
+def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, Any]]:
+    """Seconds of the network with one to four sequences, each as a share of four."""
+    rows = []
+    subsets = [subset for subset in GROWING if subset <= case.available]
+    for name, way in ways.items():
+        if name in (PLAIN, UNCUT):
+            continue
+        seconds: dict[Availability, list[float]] = {subset: [] for subset in subsets}
+        for _ in range(repeat):
+            for subset in subsets:
+                volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
+                seconds[subset].append(way(replace(case, volumes=volumes)).network_s)
+        whole = statistics.median(seconds[subsets[-1]])
+        for subset in subsets:
+            median = statistics.median(seconds[subset])
+            limit = len(subset) / len(ALL_AVAILABLE) + 0.1
+            rows.append({"way": name, "sequences": subset_name(subset), "share": median / whole, "limit": limit})
+    return rows
+
+
+def arithmetic(ways: dict[str, Way], rows: Sequence[dict[str, Any]], case: Case, bundle: Path | None) -> dict[str, Any]:
+    """GFLOP/s of the network, beside those of a large float32 matrix product here."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    first, second = torch.randn(3072, 3072), torch.randn(3072, 3072)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        torch.mm(first, second)
+        seconds.append(time.perf_counter() - start)
+    rate = 2 * 3072**3 / min(seconds) / 1e9
+    network, identity = load_network(open_bundle(bundle))
+    side = fit((128, 128, 128), prepare(case, identity.spacing_mm).brain.shape)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 4, *side), torch.tensor([flags(case.available)]))
+    gflop = counter.get_total_flops() / 1e9
+    found: dict[str, Any] = {"matrix_product_gflop_s": rate, "case_gflop": gflop, "window": list(side)}
+    for name in ways:
+        if name.endswith(" default"):
+            reached = gflop / min(row["network_s"] for row in rows if row["way"] == name)
+            found[name] = {"gflop_s": reached, "share_of_matrix_product": reached / rate}
+    return found
+
+
+ALONE = """
+import sys, time
+import torch
+start = time.perf_counter()
+from inference_settings import answer_alone
+answer_alone(*sys.argv[1:], start)
+"""
+
+
+def alone_s_and_gb(folder: Path, name: str, bundle: Path | None) -> dict[str, float]:
+    """In a process of its own: seconds from nothing imported but torch to a result, and the peak of its memory."""
+    command = [sys.executable, "-c", ALONE, str(folder), name, str(bundle or "")]
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
+    """What that process does."""
+    if name in (PLAIN, UNCUT):
+        make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))
+    else:
+        backend, point = name.split()
+        segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=NAMED[point])
+        segmenter.predict(Path(folder)).labels()
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": peak / 1e9}))
+
+
+def table(rows: Sequence[dict[str, Any]], alone: dict[str, dict[str, float]]) -> str:
+    """Medians over cases and repetitions, as Markdown."""
+    regions = [region.value for region in REGIONS]
+    labelled = any("dice_wt" in row for row in rows)
+    names = list(dict.fromkeys(row["way"] for row in rows))
+    head = ["way", "network s", "arrays to maps s", "times plain", "peak GB", "first result s"]
+    head += [f"agreement {region.upper()}, least" for region in regions] + ["mean difference"]
+    head += [f"Dice {region.upper()}, mean" for region in regions] if labelled else []
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    plain = statistics.median(row["network_s"] for row in rows if row["way"] == PLAIN)
+    for name in names:
+        mine = [row for row in rows if row["way"] == name]
+        network_s = statistics.median(row["network_s"] for row in mine)
+        cells = [name, f"{network_s:.2f}", f"{statistics.median(row['all_s'] for row in mine):.2f}"]
+        cells += [f"{plain / network_s:.2f}", f"{alone[name]['peak_gb']:.2f}", f"{alone[name]['first_result_s']:.1f}"]
+        cells += [f"{min(row[f'agreement_{region}'] for row in mine):.4f}" for region in regions]
+        cells.append(f"{max(row[f'difference_{region}'] for row in mine for region in regions):.1e}")
+        if labelled:
+            cells += [
+                f"{statistics.mean(row[f'dice_{region}'] for row in mine if f'dice_{region}' in row):.3f}"
+                for region in regions
+            ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--bundle", type=Path, default=None)
+    parser.add_argument("--labels", action="store_true", help="also Dice with the true labels, where they are")
+    parser.add_argument("--uncut", action="store_true", help="also the plain way with whole 128^3 windows")
+    parser.add_argument("-o", "--output", type=Path, default=Path("inference_settings"))
+    options = parser.parse_args()
+    folders = sorted(path for path in options.cases.iterdir() if path.is_dir())
+    ways = make_ways(options.bundle, installed_backends(), uncut=options.uncut)
+    rows = list(measure(folders, ways, options.repeat, labels=options.labels))
+    alone = {name: alone_s_and_gb(folders[0], name, options.bundle) for name in ways}
+    case = load_case(folders[0])
+    document = {
+        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "load": os.getloadavg(),
+        "rows": rows,
+        "alone": alone,
+        "sequences": sequences(case, ways, options.repeat),
+        "arithmetic": arithmetic(ways, rows, case, options.bundle),
+    }
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "inference_settings.json").write_text(json.dumps(document, indent=1))
+    (options.output / "inference_settings.md").write_text(table(rows, alone))
+    print(table(rows, alone))
+    print(json.dumps({key: document[key] for key in ("sequences", "arithmetic")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What runs experts and gate behind one small interface, and the mixing that is the same for all of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.networks.mixing import modality_weights
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A mixture's parts, each run by some engine.
+
+    Attributes:
+        name: `torch` or `openvino`.
+        precision: of the arithmetic inside, `float32` or `bfloat16`; what is returned is mixed in float32.
+        device: where windows are expected and answers lie.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        """What one expert makes of windows (b, 1, h, w, d): (b, c, h, w, d)."""
+
+    def gate_values(self, image: Tensor) -> Tensor:
+        """Raw gate values (b, m, c) of windows (b, m, h, w, d), whose missing sequences are zero."""
+
+    def finish(self, mixture: Tensor) -> Tensor:
+        """Logits of a mixture of contributions."""
+
+    def on(self, device: torch.device) -> "Backend":
+        """The same on a device, which can be the one it is on."""
+
+
+class TorchBackend:
+    """A mixture in PyTorch, on any device.
+
+    Convolutions run in the channels-last layout, which is faster wherever 3D convolutions run here. Nothing in it waits
+    for the device.
+
+    Args:
+        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`; moved to the device.
+        device: where to run.
+        autocast: compute convolutions in bfloat16; the normalisation stays in float32.
+    """
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module, device: torch.device, *, autocast: bool = False) -> None:
+        self.device = device
+        self.precision = "bfloat16" if autocast else "float32"
+        self._autocast = autocast
+        self._network = network.to(device)
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            answer: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
+        return answer
+
+    def gate_values(self, image: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("gate")(image)
+        return answer
+
+    def finish(self, mixture: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("finish")(mixture)
+        return answer
+
+    def on(self, device: torch.device) -> "TorchBackend":
+        return TorchBackend(self._network, device, autocast=self._autocast)
+
+
+def mix(
+    backend: Backend,
+    image: Float[Tensor, "b m h w d"],
+    subsets: Sequence[Availability],
+    on_expert: Callable[[], None] = lambda: None,
+) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
+    """Logits and gate weights of several availability sets of the same windows, each expert run once at most.
+
+    The same as `DMoME.forward_subsets`. Which sequences are at hand is known here without asking the device, so that
+    nothing waits for it. `on_expert` is called after each expert's pass; raising from it ends the run.
+    """
+    contributions = {}
+    for modality in needed(subsets):
+        contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
+        on_expert()
+    logits, weights = [], []
+    for subset in subsets:
+        at_hand = torch.tensor(flags(subset)).to(image.device, non_blocking=True)
+        hidden = image.masked_fill(~at_hand[None, :, None, None, None], 0.0)
+        weight = modality_weights(backend.gate_values(hidden).float(), at_hand.expand(image.shape[0], -1))  # (b m c)
+        first, *others = ordered(subset)
+        mixture = _weighed(contributions[first], weight[:, first.channel])
+        for modality in others:
+            mixture += _weighed(contributions[modality], weight[:, modality.channel])
+        logits.append(backend.finish(mixture).float())
+        weights.append(weight.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
+    return torch.stack(logits), torch.stack(weights)
+
+
+def needed(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
+    """The experts that must run for these sets."""
+    return ordered(frozenset().union(*subsets))
+
+
+def _weighed(contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k"]) -> Float[Tensor, "b c h w d"]:
+    """In float32, whatever the expert computed in."""
+    return contribution * weight[:, :, None, None, None]

@@ -1,0 +1,52 @@
+"""Which backend runs a network here."""
+
+import importlib.util
+import logging
+
+import torch
+from torch import nn
+
+from brats_mm.errors import OptionError
+from brats_mm.inference.backend import Backend, TorchBackend
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("auto", "torch", "openvino")
+
+
+def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> Backend:
+    """The backend of that name; `auto` is OpenVINO on a CPU where it is installed and knows the network, else PyTorch.
+
+    Args:
+        name: one of `BACKENDS`.
+        network: a mixture in evaluation mode.
+        device: where to run.
+        weights_sha256: names the weights where converted ones are kept.
+
+    Raises:
+        OptionError: the name is unknown, or that backend cannot run this network there.
+    """
+    if name not in BACKENDS:
+        message = f"The backend is {name!r}; it must be one of {', '.join(BACKENDS)}."
+        raise OptionError(message)
+    backend = _openvino(name, network, device, weights_sha256) or TorchBackend(network, device)
+    logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)
+    return backend
+
+
+def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> Backend | None:
+    if name == "torch" or (name == "auto" and device.type != "cpu"):
+        return None
+    if device.type != "cpu":
+        message = f"The backend openvino runs on the CPU, not on {device}. Use --device cpu, or --backend torch."
+        raise OptionError(message)
+    if importlib.util.find_spec("openvino") is None:
+        if name == "auto":
+            return None
+        message = 'The backend openvino is not installed. Take torch, or run: pip install "brats-mm[openvino]"'
+        raise OptionError(message)
+    from brats_mm.inference.openvino_backend import OpenVinoBackend, runs_in_openvino
+
+    if name == "auto" and not runs_in_openvino(network):
+        return None
+    return OpenVinoBackend(network, weights_sha256=weights_sha256)

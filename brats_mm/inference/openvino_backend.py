@@ -1,0 +1,112 @@
+"""A mixture whose experts run in OpenVINO, on the CPU."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
+from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
+from brats_mm.inference.openvino_graph import GRAPH_VERSION, graph_of, is_convertible
+
+logger = logging.getLogger(__name__)
+
+CPU = "CPU"
+
+
+def runs_in_openvino(network: nn.Module) -> bool:
+    """Whether all experts of a mixture can be written as graphs."""
+    experts = getattr(network, "experts", None)
+    return isinstance(experts, nn.ModuleDict) and all(is_convertible(expert) for expert in experts.values())
+
+
+def best_precision() -> str:
+    """`bfloat16` where the processor computes in it, else `float32`."""
+    return "bfloat16" if "BF16" in ov.Core().get_property(CPU, "OPTIMIZATION_CAPABILITIES") else "float32"
+
+
+class OpenVinoBackend:
+    """Experts in OpenVINO; the gate, a thousandth of the work, and the mixing in PyTorch.
+
+    An expert is compiled when it is first asked for, so that sequences that are missing cost nothing, and with open
+    shapes, so that no other box is compiled for again. Compiled experts are kept in the user's cache folder.
+
+    Args:
+        network: a mixture that `runs_in_openvino`.
+        weights_sha256: names the weights in the cache; empty where nothing is to be kept.
+        precision: `float32` or `bfloat16`.
+        folder: of the cache; the user's own where none is named.
+
+    Raises:
+        OptionError: OpenVINO cannot run this network.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self, network: nn.Module, *, weights_sha256: str = "", precision: str | None = None, folder: Path | None = None
+    ) -> None:
+        if not runs_in_openvino(network):
+            message = "The backend openvino runs mixtures of U-Net experts, which this bundle is not. Take torch."
+            raise OptionError(message)
+        self.device = torch.device("cpu")
+        self.precision = precision or best_precision()
+        self._network = network.cpu()
+        self._core = ov.Core()
+        key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._processor())
+        self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
+        self._requests: dict[Modality, ov.InferRequest] = {}
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        if modality not in self._requests:
+            self._requests[modality] = self._compiled(modality).create_infer_request()
+        answer = self._requests[modality].infer([np.ascontiguousarray(window.numpy())], share_inputs=True)
+        return torch.from_numpy(answer[0])
+
+    def gate_values(self, image: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("gate")(image)
+        return answer
+
+    def finish(self, mixture: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("finish")(mixture)
+        return answer
+
+    def on(self, device: torch.device) -> "OpenVinoBackend":
+        """Itself: there is no other device."""
+        assert device.type == "cpu"
+        return self
+
+    def _compiled(self, modality: Modality) -> ov.CompiledModel:
+        options = self._options()
+        kept = self._cache.load(modality.value) if self._cache else None
+        if kept is not None:
+            try:
+                return self._core.import_model(kept, CPU, options)
+            except RuntimeError as error:
+                logger.warning("A compiled model cannot be used here and is made anew (%s).", error)
+        expert = self._network.get_submodule(f"experts.{modality.value}")
+        compiled = self._core.compile_model(graph_of(expert), CPU, options)
+        if self._cache:
+            self._cache.keep(modality.value, compiled.export_model().getvalue())
+        return compiled
+
+    def _options(self) -> dict[str, Any]:
+        """One window at a time on as many threads as PyTorch takes, which heeds OMP_NUM_THREADS.
+
+        Threads are not tied to cores: several processes on one machine would all be tied to the same ones.
+        """
+        return {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+        }
+
+    def _processor(self) -> str:
+        return str(self._core.get_property(CPU, "FULL_DEVICE_NAME"))

@@ -1,0 +1,124 @@
+"""Experts as OpenVINO graphs, written layer by layer so that every layer takes the form that runs fastest.
+
+What that takes, measured on an x86 processor with AVX-512 against the graph that OpenVINO's own converter makes (which
+takes three times as long):
+
+* Instance normalisation is one mean-variance step over the three axes of space. Group normalisation becomes reshapes,
+  which turn the layout around before and after every convolution.
+* A bias before a normalisation is left out, since the mean takes it away again.
+* The convolution over upsampled and skipped features is one convolution each, added: nothing is put side by side.
+* Shapes stay open, so one compilation serves every box; it is as fast as one for a given box.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as op
+from torch import Tensor, nn
+
+from brats_mm.networks.expert import NEGATIVE_SLOPE, ConvBlock, UNetExpert, UpBlock
+from brats_mm.networks.levels import FeatureExpert, ProbabilityExpert
+
+GRAPH_VERSION = 1
+"""Raised when a graph's form changes, so that compiled ones of before are not taken for it."""
+
+SPACE = (2, 3, 4)
+"""Axes of h, w and d."""
+
+Node = Any
+"""OpenVINO's operators have no types worth the name."""
+
+
+def graph_of(expert: nn.Module) -> ov.Model:
+    """An expert as a graph from (b, 1, h, w, d) to (b, c, h, w, d), all but the channels open.
+
+    Raises:
+        TypeError: it is no expert of ours.
+    """
+    image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
+    return ov.Model([_expert(image, expert)], [image])
+
+
+def is_convertible(expert: nn.Module) -> bool:
+    """Whether `graph_of` knows the expert."""
+    inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert
+    return isinstance(inner, UNetExpert)
+
+
+def _expert(image: Node, expert: nn.Module) -> Node:
+    if isinstance(expert, UNetExpert):
+        return _convolve(_features(image, expert), expert.heads[-1])
+    if isinstance(expert, ProbabilityExpert):
+        return op.sigmoid(_expert(image, expert.expert))
+    if isinstance(expert, FeatureExpert) and isinstance(expert.expert, UNetExpert):
+        return _features(image, expert.expert)
+    raise TypeError(type(expert).__name__)
+
+
+def _features(image: Node, expert: UNetExpert) -> Node:
+    x = _block(_convolve_without_bias(image, expert.stem.conv1), expert.stem)
+    skips = [x]
+    for block in expert.down:
+        assert isinstance(block, ConvBlock)
+        x = _block(_convolve_without_bias(x, block.conv1), block)
+        skips.append(x)
+    for level, skip in zip(expert.up, reversed(skips[:-1]), strict=True):
+        assert isinstance(level, UpBlock)
+        x = _up(x, skip, level)
+    return x
+
+
+def _block(first: Node, block: ConvBlock) -> Node:
+    """What follows a block's first convolution."""
+    x = _activate(_normalise(first, block.norm1))
+    return _activate(_normalise(_convolve_without_bias(x, block.conv2), block.norm2))
+
+
+def _up(x: Node, skip: Node, level: UpBlock) -> Node:
+    up = op.convolution_backprop_data(x, _constant(level.upsample.weight), [2, 2, 2])
+    up = op.add(up, _per_channel(level.upsample.bias))
+    sides = op.gather(op.shape_of(skip), op.constant(np.array(SPACE)), op.constant(0))
+    up = op.slice(up, np.zeros(3, np.int64), sides, np.ones(3, np.int64), np.array(SPACE))
+    weight, half = level.block.conv1.weight, level.block.conv1.in_channels // 2
+    both = op.add(_cubed(up, weight[:, :half], 1), _cubed(skip, weight[:, half:], 1))
+    return _block(both, level.block)
+
+
+def _convolve(x: Node, layer: nn.Module) -> Node:
+    """A 1x1x1 convolution with its bias."""
+    assert isinstance(layer, nn.Conv3d)
+    product = op.convolution(x, _constant(layer.weight), [1] * 3, [0] * 3, [0] * 3, [1] * 3)
+    return op.add(product, _per_channel(layer.bias))
+
+
+def _convolve_without_bias(x: Node, layer: nn.Conv3d) -> Node:
+    return _cubed(x, layer.weight, layer.stride[0])
+
+
+def _cubed(x: Node, weight: Tensor, stride: int) -> Node:
+    """A 3x3x3 convolution."""
+    return op.convolution(x, _constant(weight), [stride] * 3, [1] * 3, [1] * 3, [1] * 3)
+
+
+def _normalise(x: Node, norm: nn.GroupNorm) -> Node:
+    scaled = op.mvn(x, np.array(SPACE), normalize_variance=True, eps=norm.eps, eps_mode="inside_sqrt")
+    return op.add(op.multiply(scaled, _per_channel(norm.weight)), _per_channel(norm.bias))
+
+
+def _activate(x: Node) -> Node:
+    return op.prelu(x, op.constant(np.array([NEGATIVE_SLOPE], np.float32)))
+
+
+def _constant(weight: Tensor) -> Node:
+    return op.constant(_numpy(weight))
+
+
+def _per_channel(value: Tensor | None) -> Node:
+    assert value is not None, "our layers have biases"
+    return op.constant(_numpy(value).reshape(1, -1, 1, 1, 1))
+
+
+def _numpy(value: Tensor) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(value.detach().cpu().float().numpy())

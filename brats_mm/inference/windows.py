@@ -1,0 +1,102 @@
+"""Where windows lie in a box, and how much each counts where several overlap: MONAI's scan and its Gaussian.
+
+Written out here because a first result should not wait for all of MONAI to be imported.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+STRIDE = 32
+"""Window sides are multiples of this by default: the network halves its input five times."""
+
+SIGMA = 0.125
+"""Standard deviation of the Gaussian that blends windows, as a share of the window's side (nnU-Net's, and MONAI's)."""
+
+SMALLEST_SHARE = 1e-3
+"""The Gaussian is at least this, so that corners that one window alone covers are not divided by nothing."""
+
+Place = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The windows over a box that hold brain.
+
+    Attributes:
+        window: voxels a side.
+        padding: what `torch.nn.functional.pad` needs to make the box as large as a window.
+        places: one window each, in the padded box.
+        importance: (h, w, d) of one window.
+        coverage: sum of the importance of all windows over the padded box.
+        brain_shares: how much of the brain each window speaks for; they sum to 1.
+    """
+
+    window: tuple[int, int, int]
+    padding: tuple[int, ...]
+    places: tuple[Place, ...]
+    importance: Float[Tensor, "h w d"]
+    coverage: Float[Tensor, "x y z"]
+    brain_shares: tuple[float, ...]
+
+
+def walk(brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: float, multiple: int = STRIDE) -> Walk:
+    """Windows over a box, those without brain left out.
+
+    A window is cut to the box, rounded up to `multiple`: a box that fits is one window, and its margin of
+    zeros is no larger than need be. (Zeros are not free: instance normalisation takes its mean over them too.)
+
+    Args:
+        brain: at least one voxel.
+        wanted: voxels a side.
+        overlap: share of a window that its neighbour covers too, 0 to below 1.
+        multiple: what the sides of a window that is cut to the box are multiples of.
+    """
+    window = fit(wanted, brain.shape, multiple)
+    rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
+    padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
+    padded = F.pad(brain, padding)
+    starts = [_starts(size, side, overlap) for size, side in zip(padded.shape, window, strict=True)]
+    places = [
+        (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
+        for x, y, z in itertools.product(*starts)
+    ]
+    places = [place for place in places if bool(padded[place].any())]
+    importance = gaussian(window) if len(places) > 1 else torch.ones(window)
+    coverage = torch.zeros(padded.shape)
+    for place in places:
+        coverage[place] += importance
+    voxels = int(padded.sum())
+    shares = tuple(float((importance / coverage[place])[padded[place]].sum()) / voxels for place in places)
+    return Walk(window, padding, tuple(places), importance, coverage, shares)
+
+
+def fit(window: tuple[int, int, int], box: Sequence[int], multiple: int = STRIDE) -> tuple[int, int, int]:
+    """The window, no larger than the box rounded up, and never of a single voxel once the network has halved it."""
+    fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
+    if all(side <= STRIDE for side in fitted):
+        fitted[0] = 2 * STRIDE
+    return fitted[0], fitted[1], fitted[2]
+
+
+def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
+    """How much each voxel of a window counts: 1 at its centre."""
+    profiles = []
+    for side in window:
+        distance = torch.arange(side) - (side - 1) / 2
+        profiles.append(torch.exp(-0.5 * (distance / (SIGMA * side)) ** 2))
+    product = profiles[0][:, None, None] * profiles[1][:, None] * profiles[2]
+    return (product / product.max()).clamp(min=SMALLEST_SHARE)
+
+
+def _starts(size: int, side: int, overlap: float) -> list[int]:
+    """Steps from the front; the last window ends where the box ends."""
+    step = max(1, int(side * (1 - overlap)))
+    count = 1 + math.ceil((size - side) / step)
+    return [min(position * step, size - side) for position in range(count)]

@@ -1,0 +1,173 @@
+"""PyTorch and OpenVINO give the same, and what is converted is kept with care."""
+
+import importlib.util
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import OptionError
+from brats_mm.inference.backend import TorchBackend, mix
+from brats_mm.inference.choice import choose_backend
+from brats_mm.inference.openvino_cache import CACHE_VARIABLE, CompiledCache, cache_folder
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.gating import GatingNetwork
+from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
+from tests.networks import tiny_mixture
+
+CPU = torch.device("cpu")
+FLAIR = frozenset({Modality.FLAIR})
+
+
+def mixture(wrap=lambda expert: expert, finish=None, outputs=3):
+    """A small mixture of real U-Nets, six levels as the shipped ones, with uneven norms."""
+    torch.manual_seed(0)
+    experts = {m.value: wrap(UNetExpert((2, 3, 4, 4, 4, 4))) for m in MODALITIES}
+    network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), finish)
+    for name, parameter in network.named_parameters():
+        if "norm" in name:
+            nn.init.normal_(parameter, mean=0.7, std=0.3)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return mixture()
+
+
+@pytest.fixture
+def openvino(network, tmp_path):
+    pytest.importorskip("openvino")
+    from brats_mm.inference.openvino_backend import OpenVinoBackend
+
+    return lambda: OpenVinoBackend(network, weights_sha256="a", precision="float32", folder=tmp_path)
+
+
+def image(*shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def both(first, second, *shape):
+    given = image(*shape)
+    with torch.inference_mode():
+        return mix(first, given, SUBSETS), mix(second, given, SUBSETS)
+
+
+def test_mixing_is_that_of_the_network(network):
+    """Parts run one by one, weighed by us, against the network's own forward."""
+    given = image(2, 4, 32, 64, 32)
+    with torch.inference_mode():
+        made = mix(TorchBackend(network, CPU), given, SUBSETS)
+        expected = network.forward_subsets(given, torch.tensor([flags(subset) for subset in SUBSETS]))
+    torch.testing.assert_close(made[0], expected[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made[1], expected[1])
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 64, 32, 32), (2, 4, 48, 64, 32)])
+def test_openvino_says_what_pytorch_says(network, openvino, shape):
+    """Also in batches, and where a side is an odd number of halves."""
+    expected, made = both(TorchBackend(network, CPU), openvino(), *shape)
+    torch.testing.assert_close(made[0], expected[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(made[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    ("wrap", "finish", "outputs"),
+    [(ProbabilityExpert, LogitOfProbability(), 3), (FeatureExpert, nn.Conv3d(2, 3, 1), 1)],
+    ids=["probability", "feature"],
+)
+def test_other_levels_of_mixing_run_in_openvino_too(wrap, finish, outputs):
+    pytest.importorskip("openvino")
+    other = mixture(wrap, finish, outputs)
+    expected, made = both(TorchBackend(other, CPU), choose_backend("openvino", other, CPU), 1, 4, 64, 32, 32)
+    torch.testing.assert_close(made[0], expected[0], rtol=2e-3, atol=2e-3)
+
+
+def test_autocast_stays_near(network):
+    backend = TorchBackend(network, CPU, autocast=True)
+    assert backend.precision == "bfloat16"
+    expected, made = both(TorchBackend(network, CPU), backend, 1, 4, 64, 32, 32)
+    assert made[0].dtype == torch.float32
+    assert (made[0].sigmoid() - expected[0].sigmoid()).abs().mean() < 0.01
+
+
+def contribution(backend):
+    with torch.inference_mode():
+        return backend.contribution(Modality.T1, image(1, 1, 64, 32, 32))
+
+
+def test_a_converted_expert_is_kept_and_used_again(openvino, tmp_path, monkeypatch):
+    first = contribution(openvino())
+    assert [path.name.split("-")[0] for path in (tmp_path / "openvino").iterdir()] == ["t1"]
+    monkeypatch.setattr("brats_mm.inference.openvino_backend.graph_of", None)
+    torch.testing.assert_close(contribution(openvino()), first)
+
+
+def test_a_damaged_file_is_made_anew(openvino, tmp_path, caplog):
+    first = contribution(openvino())
+    (kept,) = (tmp_path / "openvino").iterdir()
+    good = kept.read_bytes()
+    for damaged in (b"", good[:-100], good[:500] + b"x" + good[501:]):
+        kept.write_bytes(damaged)
+        with caplog.at_level(logging.WARNING):
+            torch.testing.assert_close(contribution(openvino()), first)
+        assert "is damaged and is made anew" in caplog.text
+        assert len(kept.read_bytes()) == len(good)
+        caplog.clear()
+
+
+def test_a_compilation_that_openvino_refuses_is_made_anew(openvino, caplog):
+    backend = openvino()
+    backend._cache.keep("t1", b"of another version")
+    with caplog.at_level(logging.WARNING):
+        assert contribution(backend).shape == (1, 3, 64, 32, 32)
+    assert "cannot be used here" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_to_stops_nothing(network, tmp_path):
+    pytest.importorskip("openvino")
+    from brats_mm.inference.openvino_backend import OpenVinoBackend
+
+    (tmp_path / "file").touch()
+    assert contribution(OpenVinoBackend(network, weights_sha256="a", folder=tmp_path / "file")).isfinite().all()
+
+
+def test_other_weights_lie_under_another_name(tmp_path):
+    one, other = (CompiledCache(tmp_path, (digest, "1")) for digest in ("a", "b"))
+    one.keep("t1", b"compiled")
+    assert one.load("t1") == b"compiled"
+    assert other.load("t1") is None
+    assert [path.name for path in (tmp_path / "openvino").iterdir()] == [one.path("t1").name]
+
+
+def test_the_cache_can_be_put_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv(CACHE_VARIABLE)
+    assert "brats-mm" in str(cache_folder())
+
+
+def test_auto_is_openvino_where_it_is_installed_and_knows_the_network(network, monkeypatch):
+    installed = importlib.util.find_spec("openvino") is not None
+    assert choose_backend("auto", network, CPU).name == ("openvino" if installed else "torch")
+    assert choose_backend("auto", tiny_mixture(), CPU).name == "torch"
+    assert choose_backend("torch", network, CPU).name == "torch"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert choose_backend("auto", network, CPU).name == "torch"
+
+
+def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
+    with pytest.raises(OptionError, match="it must be one of auto, torch, openvino"):
+        choose_backend("onnx", network, CPU)
+    with pytest.raises(OptionError, match="runs on the CPU"):
+        choose_backend("openvino", network, torch.device("cuda"))
+    if importlib.util.find_spec("openvino") is not None:
+        with pytest.raises(OptionError, match="mixtures of U-Net experts"):
+            choose_backend("openvino", tiny_mixture(), CPU)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="not installed"):
+        choose_backend("openvino", network, CPU)

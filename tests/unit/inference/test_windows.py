@@ -1,0 +1,35 @@
+"""Where windows lie, and how they count: as MONAI has it."""
+
+import pytest
+import torch
+from monai.data.utils import compute_importance_map, dense_patch_slices
+
+from brats_mm.inference.windows import fit, gaussian, walk
+
+
+@pytest.mark.parametrize("size", [(64, 64, 64), (100, 65, 200), (40, 300, 130)])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+def test_windows_lie_where_monai_puts_them(size, overlap):
+    made = walk(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
+    padded = tuple(max(side, window) for side, window in zip(size, made.window, strict=True))
+    step = tuple(int(side * (1 - overlap)) for side in made.window)
+    assert list(made.places) == [tuple(place) for place in dense_patch_slices(padded, made.window, step)]
+
+
+def test_windows_count_as_monai_has_it():
+    expected = compute_importance_map((64, 96, 32), mode="gaussian", sigma_scale=0.125)
+    made = gaussian((64, 96, 32))
+    torch.testing.assert_close(made / made.max(), (expected / expected.max()).clamp(min=1e-3), rtol=1e-3, atol=2e-3)
+
+
+def test_windows_speak_for_all_of_the_brain():
+    brain = torch.zeros(100, 130, 64, dtype=torch.bool)
+    brain[20:90, 10:120] = True
+    assert sum(walk(brain, (64, 64, 64), 0.5).brain_shares) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_window_is_cut_to_the_box():
+    assert fit((128, 128, 128), (70, 90, 128)) == (96, 96, 128)
+    assert fit((128, 128, 128), (70, 90, 140), 16) == (80, 96, 128)
+    assert fit((128, 128, 128), (10, 10, 10)) == (64, 32, 32)
+    assert fit((128, 128, 128), (10, 10, 10), 16) == (64, 16, 16)
