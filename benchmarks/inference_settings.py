@@ -31,7 +31,6 @@ from torch import nn
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags, ordered, subset_name
 from brats_mm.domain.case import Case
-from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.choice import choose_backend

@@ -97,10 +97,8 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
     box = _around([part.box for part in parts])
     image = torch.zeros((len(MODALITIES), *(side.stop - side.start for side in box)))
     for modality, part in zip(modalities, parts, strict=True):
-        inner = tuple(
-            slice(at.start - side.start, at.stop - side.start) for at, side in zip(part.box, box, strict=True)
-        )
-        image[(modality.channel, *inner)] = torch.from_numpy(np.ascontiguousarray(part.data))
+        h, w, d = (slice(at.start - side.start, at.stop - side.start) for at, side in zip(part.box, box, strict=True))
+        image[modality.channel, h, w, d] = torch.from_numpy(np.ascontiguousarray(part.data))
     brain = (image != 0).any(dim=0)
     tight = bounding_box(brain.numpy())
     x, y, z = ((side.start + cut.start, side.start + cut.stop) for side, cut in zip(box, tight, strict=True))

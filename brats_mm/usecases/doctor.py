@@ -3,6 +3,7 @@
 Optional things come first, so that a healthy machine's list ends on what matters.
 """
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -35,6 +36,7 @@ def examine(bundle: str | None = None, folder: Path | None = None) -> tuple[Chec
     place = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _gpu),
+        ("backend", _backend),
         ("memory", _memory),
         ("disk", lambda: _disk(place)),
         ("writing", lambda: _writing(place)),
@@ -62,6 +64,15 @@ def _gpu() -> Check:
         return Check("GPU", "ok", "none; the CPU will be used")
     free, total = torch.cuda.mem_get_info()
     return Check("GPU", "ok", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
+
+
+def _backend() -> Check:
+    if importlib.util.find_spec("openvino") is None:
+        found = 'PyTorch; on a CPU OpenVINO halves the time (pip install "brats-mm[openvino]")'
+        return Check("backend", "ok", found)
+    from brats_mm.inference.openvino_backend import best_precision
+
+    return Check("backend", "ok", f"OpenVINO {_version('openvino')} on the CPU, {best_precision()}")
 
 
 def _memory() -> Check:
