@@ -1,5 +1,6 @@
 """Zip archives from strangers: looked through first, then unpacked within bounds, under names made harmless."""
 
+import errno
 import re
 import stat
 import struct
@@ -55,7 +56,11 @@ def unpack(archive: Path, folder: Path, limits: UploadLimits) -> Unpacked:
             return _unpack(opened, folder, limits)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
         raise _bad("is damaged or cut off. Make it again") from error
-    except (UnicodeDecodeError, ValueError, OverflowError) as error:
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # its table of contents names places before its beginning
+            raise _bad("is damaged or cut off. Make it again") from error
+        raise
+    except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
         raise _bad("has entries that cannot be read. Make it again") from error
 
 
@@ -81,7 +86,7 @@ def _check_directory(archive: Path, limits: UploadLimits) -> None:
 
 
 def _unpack(opened: zipfile.ZipFile, folder: Path, limits: UploadLimits) -> Unpacked:
-    entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+    entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
     if len(entries) > limits.archive_entries:
         raise _bad(
             f"has more than {limits.archive_entries} entries, the most allowed here. Pack only the case's images"

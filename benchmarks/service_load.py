@@ -1,0 +1,195 @@
+"""How calm the service is under load: status routes while the model computes, memory, and the time that it adds.
+
+Starts a service of its own on this machine, with the installed model, and prints a table; `--json FILE` keeps the
+figures. The case is a made head unless `--case FOLDER` names a real one. Four parts:
+
+1. the engine alone: a worker's own use case, in a process of its own, on the case, after one run to warm up;
+2. the service with nothing else to do: the same case, submitted, waited for, and fetched;
+3. the same with many clients who ask for states, lists, health and metrics all the while;
+4. memory of the service's process before and after.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = [str(ROOT), str(ROOT / "apps" / "service")]
+
+ENGINE = """
+import sys, time, tempfile, json
+from pathlib import Path
+from brats_mm.usecases.segment import Segmenter, segment_to_folder
+bundle, case, runs = sys.argv[1] or None, Path(sys.argv[2]), int(sys.argv[3])
+segmenter, took = Segmenter.from_bundle(bundle, device="cpu"), []
+for _ in range(runs + 1):
+    with tempfile.TemporaryDirectory() as out:
+        start = time.perf_counter()
+        segment_to_folder(case, Path(out) / "out", segmenter)
+        took.append(time.perf_counter() - start)
+print(json.dumps(took[1:]))
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as place:
+        case = options.case or _made_head(Path(place) / "head")
+        engine = _engine(options.bundle, case, options.jobs)
+        figures = asyncio.run(_service(options, case, Path(place) / "data"))
+    figures["engine_s"] = statistics.median(engine)
+    figures["added_percent"] = 100 * (figures["alone_s"] / figures["engine_s"] - 1)
+    for name, value in figures.items():
+        print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")  # noqa: T201
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=50, help="that ask all the while")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds that a client waits between questions")
+    parser.add_argument("--jobs", type=int, default=3, help="in each part")
+    parser.add_argument("--case", type=Path, help="folder of a case instead of a made head")
+    parser.add_argument("--bundle", type=Path, help="model bundle instead of the installed one")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    return parser.parse_args()
+
+
+def _made_head(folder: Path) -> Path:
+    sys.path[:0] = PATHS
+    import nibabel as nib
+    import numpy as np
+
+    from brats_mm.data.phantom import make_phantom
+
+    folder.mkdir(parents=True)
+    for modality, volume in make_phantom(3, (160, 192, 144)).images.items():
+        image = nib.Nifti1Image(np.rint(volume.data).astype(np.int16), volume.grid.affine)
+        nib.save(image, folder / f"head_{modality.value}.nii.gz")
+    return folder
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
+
+
+def _engine(bundle: Path | None, case: Path, runs: int) -> list[float]:
+    command = ["nice", "-n", "5", sys.executable, "-c", ENGINE, str(bundle or ""), str(case), str(runs)]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+    times: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return times
+
+
+async def _service(options: argparse.Namespace, case: Path, data: Path) -> dict[str, float]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    code = "from brats_mm.cli.main import entry; entry()"
+    command = [sys.executable, "-c", code, "serve", "-q", "--data", str(data), "--port", str(port), "--device", "cpu"]
+    command += ["--bundle", str(options.bundle)] if options.bundle else []
+    process = subprocess.Popen(command, env=_environment(), stderr=subprocess.DEVNULL)
+    try:
+        limits = httpx.Limits(max_connections=options.clients + 5)
+        base = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=base, timeout=600, limits=limits, trust_env=False) as client:
+            return await _measure(client, options, case, process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def _measure(client: httpx.AsyncClient, options: argparse.Namespace, case: Path, pid: int) -> dict[str, float]:
+    await _until_ready(client)
+    await _job(client, case)
+    before = _resident_mib(pid)
+    alone = [await _job(client, case) for _ in range(options.jobs)]
+    times: list[float] = []
+    asking = [asyncio.create_task(_ask(client, times, options.pause, seed)) for seed in range(options.clients)]
+    await asyncio.sleep(1)
+    times.clear()
+    middle, loaded, memory = 0, [], []
+    for number in range(options.jobs):
+        loaded.append(await _job(client, case))
+        memory.append(_resident_mib(pid))
+        middle = len(times) if number == 0 else middle
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    ordered = sorted(times)
+    return {
+        "alone_s": statistics.median(alone),
+        "under_load_s": statistics.median(loaded),
+        "questions": float(len(times)),
+        "status_p50_ms": 1000 * ordered[len(ordered) // 2],
+        "status_p95_ms": 1000 * ordered[int(len(ordered) * 0.95)],
+        "status_p99_ms": 1000 * ordered[int(len(ordered) * 0.99)],
+        "memory_before_mib": before,
+        "memory_first_job_mib": memory[0],
+        "memory_last_job_mib": memory[-1],
+    }
+
+
+async def _until_ready(client: httpx.AsyncClient) -> None:
+    for _ in range(600):
+        try:
+            if (await client.get("/readyz")).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        await asyncio.sleep(0.5)
+    message = "the service did not get ready"
+    raise SystemExit(message)
+
+
+async def _job(client: httpx.AsyncClient, case: Path) -> float:
+    """Seconds from the submission until the segmentation is here."""
+    fields = {path.name.split("_")[-1].split(".")[0]: path for path in sorted(case.glob("*.nii.gz"))}
+    known = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
+    files = {
+        known.get(name, name): (path.name, path.read_bytes())
+        for name, path in fields.items()
+        if known.get(name, name) in known.values()
+    }
+    start = time.perf_counter()
+    job = (await client.post("/v1/jobs", files=files)).raise_for_status().json()
+    while job["state"] in ("queued", "running"):
+        await asyncio.sleep(0.1)
+        job = (await client.get(job["links"]["self"])).json()
+    (await client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz")).raise_for_status()
+    took = time.perf_counter() - start
+    await client.delete(f"/v1/jobs/{job['id']}")
+    return took
+
+
+async def _ask(client: httpx.AsyncClient, times: list[float], pause_s: float, seed: int) -> None:
+    chance = random.Random(seed)
+    while True:
+        await asyncio.sleep(pause_s * chance.uniform(0.5, 1.5))
+        jobs = (await client.get("/v1/jobs", params={"limit": 5})).json()["jobs"]
+        path = jobs[0]["links"]["self"] if jobs else "/healthz"
+        for at in (path, chance.choice(["/healthz", "/readyz", "/metrics", "/v1/jobs"])):
+            start = time.perf_counter()
+            await client.get(at)
+            times.append(time.perf_counter() - start)
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    main()
