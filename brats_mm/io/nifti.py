@@ -11,7 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
@@ -149,7 +150,7 @@ def _damage_told(path: Path) -> Iterator[None]:
     """Say in one sentence what is wrong with a file that cannot be read."""
     try:
         yield
-    except (EOFError, zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:
         message = (
             f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
         )
@@ -225,7 +226,7 @@ def _read_voxels(stream: io.BufferedIOBase, header: Any, grid: Grid, path: Path)
     offset, size = _extent(header, grid, path)
     stream.seek(offset)
     raw = np.empty(size, np.uint8)
-    if _fill(memoryview(raw), stream) < size:
+    if _fill(raw.data, stream) < size:
         raise _cut_off(grid, path)
     stream.read(1)  # at the end of a gzip file, this compares the checksum
     slope, inter = header.get_slope_inter()

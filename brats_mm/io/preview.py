@@ -119,7 +119,7 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
 
 def _grey(pictures: _Pictures, cut: Slice) -> Picture:
     """The slice in grey, 0 to 255, fitted into a panel with pixels as wide as they are high."""
-    voxels = cut.of(pictures.background)
+    voxels = np.asarray(cut.of(pictures.background), np.float32)
     height, width = voxels.shape[0] * cut.aspect, voxels.shape[1]
     scale = min(_PANEL_PX[0] / width, _PANEL_PX[1] / height)
     low, high = pictures.window

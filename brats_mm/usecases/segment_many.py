@@ -115,7 +115,7 @@ def segment_many(
             read_on(width.ahead)
             found = coming.result()
             del coming  # or the voxels would live on while the next case is computed
-            behind.append(_computed(job, found, segmenter, partial(writers.submit, _write, job, chosen), on_window))
+            behind.append(_computed(job, found, segmenter, partial(_write_later, writers, job, chosen), on_window))
             del found
             read_on(1)
             while behind and (len(behind) > 2 * width.writers or behind[0].done()):
@@ -153,6 +153,12 @@ def _computed(
     failed: Future[CaseOutcome] = Future()
     failed.set_result(CaseOutcome(job, error=found))
     return failed
+
+
+def _write_later(
+    writers: ThreadPoolExecutor, job: CaseJob, options: OutputOptions, prediction: Prediction, seconds: dict[str, float]
+) -> "Future[CaseOutcome]":
+    return writers.submit(_write, job, options, prediction, seconds)
 
 
 def _write(job: CaseJob, options: OutputOptions, prediction: Prediction, seconds: dict[str, float]) -> CaseOutcome:
