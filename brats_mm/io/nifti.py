@@ -150,7 +150,7 @@ def _damage_told(path: Path) -> Iterator[None]:
     """Say in one sentence what is wrong with a file that cannot be read."""
     try:
         yield
-    except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub names no base)
         message = (
             f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
         )
