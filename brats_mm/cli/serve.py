@@ -68,6 +68,7 @@ def _settings(options: argparse.Namespace) -> Any:
         raise OptionError(message)
     return Settings(
         data=options.data,
+        datastore=options.datastore,
         host=options.host,
         port=options.port,
         allowed_hosts=tuple(options.allow_host),

@@ -20,13 +20,31 @@ from brats_mm.errors import BratsMMError
 from brats_mm_service.guard import Guard
 from brats_mm_service.logs import log
 from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
-from brats_mm_service.routes import about, events, jobs, results
+from brats_mm_service.routes import (
+    about,
+    auto3dseg,
+    events,
+    jobs,
+    monai_label,
+    monai_label_datastore,
+    monai_label_sessions,
+    results,
+)
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
 from brats_mm_service.worker_process import WorkerProcess
 
-ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (jobs.router, results.router, events.router, about.router)
+ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
+    jobs.router,
+    results.router,
+    events.router,
+    about.router,
+    monai_label.router,
+    monai_label_datastore.router,
+    monai_label_sessions.router,
+    auto3dseg.router,
+)
 
 _BY_STATUS = {
     404: ("not-found", "There is nothing at this address. /openapi.json lists what there is."),
@@ -71,7 +89,7 @@ def create_app(settings: Settings, spawn: Callable[[], WorkerProcess] | None = N
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.allowed_origins),
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Idempotency-Key", "Range"],
             expose_headers=["ETag", "Location", "Content-Range", "Accept-Ranges", "Retry-After"],
         )

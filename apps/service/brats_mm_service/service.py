@@ -19,6 +19,7 @@ from brats_mm_service.oidc import OidcIssuer
 from brats_mm_service.records import JobRecords
 from brats_mm_service.settings import Settings
 from brats_mm_service.tokens import Tokens
+from brats_mm_service.viewer_shelf import ViewerShelf
 from brats_mm_service.worker_host import WorkerHost
 from brats_mm_service.worker_process import WorkerProcess
 
@@ -62,6 +63,7 @@ class Service:
         while not self.stopping.wait(self.settings.retention.sweep_s):
             try:
                 self.queue.sweep()
+                ViewerShelf(self.queue.files).sweep()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
                 log("sweep_error", level="error", error=type(error).__name__)
 

@@ -119,6 +119,7 @@ class Settings:
 
     Attributes:
         data: folder for records and files.
+        datastore: folder of cases on the server, which viewers may name; read only.
         host, port: where to listen.
         allowed_hosts: names under which the service may be called, besides those of this machine's loopback.
         allowed_origins: web pages that may call it from a browser.
@@ -131,6 +132,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     require_tokens: bool = False
+    datastore: Path | None = None
     oidc: OidcSettings | None = None
     uploads: UploadLimits = field(default_factory=UploadLimits)
     queue: QueueLimits = field(default_factory=QueueLimits)

@@ -1,0 +1,176 @@
+"""A finished job's label map in the form that a viewer asks for: tumour compartments, or bands of entropy.
+
+These files are the worker's own, not a stranger's, so they may be read here.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+from brats_mm.domain.entropy import binary_entropy
+from brats_mm.domain.label_map import Labels
+from brats_mm.domain.regions import Compartment, LabelConvention
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.io.gzip_stream import first_axis_fastest
+from brats_mm.io.nifti import write_labels
+from brats_mm_service.problems import Problem
+
+BAND_SHARES = (0.95, 0.85, 0.70)
+"""A voxel is in the low, medium or high band from the entropy of a choice between two at these odds."""
+
+BAND_NATS: tuple[float, ...] = tuple(float(binary_entropy(np.array([share], np.float32))[0]) for share in BAND_SHARES)
+"""0.199, 0.423 and 0.611 nats; of at most ln 4 = 1.386."""
+
+_NRRD_TYPES = {
+    "uint8": "unsigned char",
+    "int16": "short",
+    "uint16": "unsigned short",
+    "int32": "int",
+    "uint32": "unsigned int",
+    "float32": "float",
+}
+EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
+
+
+class ViewerModel(str, Enum):
+    """What viewers see as models: two views on one result."""
+
+    SEGMENTATION = "brats_mm"
+    ENTROPY = "brats_mm_entropy"
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label name -> value, 1 to 3 without a gap: viewers number segments by their place in this list."""
+        if self is ViewerModel.ENTROPY:
+            return {"low uncertainty": 1, "medium uncertainty": 2, "high uncertainty": 3}
+        names = {
+            # The words by which 3D Slicer and OHIF look up a colour.
+            Compartment.NECROSIS: "necrosis",
+            Compartment.OEDEMA: "edema",
+            Compartment.ENHANCING: "enhancing tumor",
+        }
+        return {name: LabelConvention.BRATS2023.value_of(part) for part, name in names.items()}
+
+
+@dataclass(frozen=True)
+class LabelForm:
+    """How a viewer wants a label map.
+
+    Attributes:
+        extension: one of `EXTENSIONS`.
+        dtype: of the voxels of an NRRD file; NIfTI files have uint8.
+        compressed: whether an NRRD file's voxels are gzip.
+    """
+
+    extension: str = ".nii.gz"
+    dtype: str = "uint8"
+    compressed: bool = True
+
+
+@dataclass(frozen=True)
+class LabelAnswer:
+    """A label map as a file.
+
+    Attributes:
+        data: the file's bytes.
+        centroids: label -> its value and the voxel index of its centre; labels without a voxel are left out.
+    """
+
+    data: bytes
+    centroids: dict[str, list[float]]
+
+
+def check_form(form: LabelForm) -> None:
+    """Raise a problem where a label map cannot be given in that form."""
+    if form.extension not in EXTENSIONS:
+        message = f"Results cannot be given as {form.extension[:20]!r}; set result_extension to one of "
+        raise Problem("bad-option", f"{message}{', '.join(EXTENSIONS)}.")
+    if form.dtype not in _NRRD_TYPES:
+        message = f"Results cannot be given as {form.dtype[:20]!r}; set result_dtype to one of "
+        raise Problem("bad-option", f"{message}{', '.join(_NRRD_TYPES)}.")
+
+
+def label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnswer:
+    """Read a job's result and make the file that a viewer asked for, on the grid of the input.
+
+    Args:
+        result: the job's result folder.
+        model: which view on the result.
+        form: checked by `check_form`.
+    """
+    if model is ViewerModel.ENTROPY:
+        image = nib.load(result / "entropy.nii.gz")
+        labels = entropy_bands(image.get_fdata(dtype=np.float32))
+    else:
+        image = nib.load(result / "segmentation.nii.gz")
+        labels = np.asarray(image.dataobj, np.uint8)
+    header = image.header
+    grid = Grid(labels.shape, image.affine, sform_code=int(header["sform_code"]), qform_code=int(header["qform_code"]))
+    return LabelAnswer(_file(result, labels, grid, model, form), _centroids(labels, model))
+
+
+def entropy_bands(entropy: Array) -> Labels:
+    """Quantise entropy: 0 below the first of `BAND_NATS`, then 1, 2 and 3.
+
+    Args:
+        entropy: nats, any shape.
+    """
+    # A map is stored in steps of max/65535; half a step less keeps a voxel at a bound in its band.
+    return np.digitize(entropy, np.array(BAND_NATS) - 1e-5).astype(np.uint8)
+
+
+def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: LabelForm) -> bytes:
+    if form.extension == ".seg.nrrd" and model is ViewerModel.SEGMENTATION:
+        return (result / "segmentation.seg.nrrd").read_bytes()
+    if form.extension.endswith(".nrrd"):
+        return nrrd_bytes(labels, grid, form)
+    if form.extension == ".nii.gz" and model is ViewerModel.SEGMENTATION:
+        return (result / "segmentation.nii.gz").read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / f"labels{form.extension}"
+        write_labels(place, labels, grid)
+        return place.read_bytes()
+
+
+def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
+    """A label map as a plain NRRD file, voxels in the order of the grid, little endian."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
+    voxels = first_axis_fastest(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
+    header = [
+        "NRRD0004",
+        f"type: {_NRRD_TYPES[form.dtype]}",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, grid.shape))}",
+        f"space directions: {' '.join(_vector(lps[:3, axis]) for axis in range(3))}",
+        "kinds: domain domain domain",
+        "endian: little",
+        f"encoding: {'gzip' if form.compressed else 'raw'}",
+        f"space origin: {_vector(lps[:3, 3])}",
+    ]
+    start = ("\n".join(header) + "\n\n").encode("ascii")
+    return start + (_gzip(voxels) if form.compressed else bytes(voxels))
+
+
+def _gzip(voxels: memoryview) -> bytes:
+    stream = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # 31: with a gzip header
+    return bytes(stream.compress(voxels) + stream.flush())
+
+
+def _vector(values: npt.NDArray[np.float64]) -> str:
+    return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"
+
+
+def _centroids(labels: Labels, model: ViewerModel) -> dict[str, list[float]]:
+    found = {}
+    for name, value in model.labels.items():
+        index = np.nonzero(labels == value)
+        if len(index[0]):
+            found[name] = [float(value), *(round(float(axis.mean()), 2) for axis in index)]
+    return found

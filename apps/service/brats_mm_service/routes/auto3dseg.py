@@ -1,0 +1,192 @@
+"""The remote protocol of 3D Slicer's module MONAIAuto3DSeg, which knows several input volumes a model.
+
+It takes every input of a model for mandatory, so each of the 15 subsets of the four sequences is a model of its own.
+"""
+
+import csv
+import io
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from brats_mm import __version__
+from brats_mm.domain.availability import SUBSETS, Availability, describe, ordered
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, LabelConvention
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm_service.callers import Caller
+from brats_mm_service.intake import SortedUpload, sort_upload
+from brats_mm_service.label_answers import LabelForm, ViewerModel, label_answer
+from brats_mm_service.multipart import Form, ReceivedFile
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.viewer_forms import (
+    VIEWER_PROBLEMS,
+    form_body,
+    incoming,
+    receive_viewer_form,
+    shown,
+)
+from brats_mm_service.routes.viewer_jobs import ViewerJobs
+from brats_mm_service.service import Service
+from brats_mm_service.viewer_intake import plain_name
+
+FILES = ("image_file", "image_file_2", "image_file_3", "image_file_4")
+_PATTERNS = {
+    # Matched against volume names, capitals counting. Rather no match, which the person at the screen sees, than
+    # a wrong one: a bare `t1` would also match T1ce.
+    Modality.T1: "*[Tt]1[NnWw]*",
+    Modality.T1CE: "*[Tt]1[CcGg]*",
+    Modality.T2: "*[Tt]2[Ww]*",
+    Modality.FLAIR: "*[TtFf][2Ll][FfAa]*",
+}
+_CODES = (
+    "SegmentedPropertyCategoryCodeSequence",
+    "SegmentedPropertyTypeCodeSequence",
+    "SegmentedPropertyTypeModifierCodeSequence",
+    "AnatomicRegionSequence",
+    "AnatomicRegionModifierSequence",
+)
+_PARTS = ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
+_OCTETS = {"application/octet-stream": {"example": "(the bytes of a file)"}}
+
+
+def model_id(subset: Availability) -> str:
+    """The model of a subset, such as `brats-mm-t1ce-flair`; nothing in it needs quoting in a query."""
+    return "-".join(["brats-mm", *(modality.value for modality in ordered(subset))])
+
+
+# All four first: it is what the module offers first.
+MODELS: dict[str, Availability] = {model_id(subset): subset for subset in reversed(SUBSETS)}
+
+
+def router(service: Service) -> APIRouter:
+    """The routes /models, /modelinfo, /monaiinfo, /labelDescriptions and /infer."""
+    routes = APIRouter(tags=["MONAIAuto3DSeg"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+    jobs = ViewerJobs(service)
+    _add_lists(routes, reader)
+
+    @routes.post(
+        "/infer",
+        summary="MONAIAuto3DSeg: segment the volumes of a subset and wait for the label map",
+        responses=VIEWER_PROBLEMS | {200: {"description": "A label map as NRRD", "content": _OCTETS}},
+        openapi_extra=form_body(*FILES),
+        response_class=Response,
+    )
+    async def infer(
+        request: Request, caller: Annotated[Caller, writer], model_name: Annotated[str, Query(max_length=100)]
+    ) -> Response:
+        """The volumes in the order of the model's inputs."""
+        subset = _subset(model_name)
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
+            received = _named(form, subset)
+            found: SortedUpload = await run_in_threadpool(sort_upload, received, folder, service.settings.uploads)
+            job = await jobs.run(request, caller, found, folder)
+        result = service.queue.files.result(job.id)
+        made = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
+        headers = {"Content-Disposition": 'attachment; filename="segmentation.nrrd"'}
+        return Response(made.data, media_type="application/octet-stream", headers=headers)
+
+    return routes
+
+
+def _add_lists(routes: APIRouter, reader: Any) -> None:
+    @routes.get(
+        "/models",
+        summary="MONAIAuto3DSeg: one model for each of the 15 subsets",
+        responses=problems(401, 403) | shown([_model(next(iter(MODELS)))], "The models"),
+    )
+    def models(caller: Annotated[Caller, reader]) -> list[dict[str, Any]]:
+        """All four sequences first."""
+        return [_model(name) for name in MODELS]
+
+    @routes.get(
+        "/modelinfo",
+        summary="MONAIAuto3DSeg: one model",
+        responses=problems(401, 403, 404, 422) | shown(_model(next(iter(MODELS))), "The model"),
+    )
+    def one(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> dict[str, Any]:
+        """As in the list."""
+        return _model(model_id(_subset(id)))
+
+    @routes.get(
+        "/monaiinfo",
+        summary="MONAIAuto3DSeg: which software answers",
+        responses=problems(401, 403) | shown(f"BraTS-MM {__version__}", "Name and version"),
+    )
+    def software(caller: Annotated[Caller, reader]) -> str:
+        """The module shows this text."""
+        return f"BraTS-MM {__version__}"
+
+    @routes.get(
+        "/labelDescriptions",
+        summary="MONAIAuto3DSeg: names and codes of the labels, as CSV",
+        responses=problems(401, 403, 404, 422) | {200: {"description": "A CSV file", "content": _OCTETS}},
+        response_class=Response,
+    )
+    def labels(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> Response:
+        """The same for every model."""
+        _subset(id)
+        headers = {"Content-Disposition": 'attachment; filename="labels.csv"'}
+        return Response(label_descriptions(), media_type="application/octet-stream", headers=headers)
+
+
+def label_descriptions() -> bytes:
+    """The labels with the codes that 3D Slicer colours and names segments by."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["LabelValue", "Name", *(f"{sequence}.{part}" for sequence in _CODES for part in _PARTS)])
+    for compartment, style in SEGMENT_STYLES.items():
+        codes = (style.category, style.type, None, BRAIN, None)
+        value = LabelConvention.BRATS2023.value_of(compartment)
+        table.writerow([value, style.name, *(part for code in codes for part in _code(code))])
+    return text.getvalue().encode("utf-8")
+
+
+def _code(code: Code | None) -> tuple[str, str, str]:
+    return ("", "", "") if code is None else (code.scheme, code.value, code.meaning)
+
+
+def _model(name: str) -> dict[str, Any]:
+    subset = MODELS[name]
+    names = [style.name for style in SEGMENT_STYLES.values()]
+    title = f"Brain tumour (BraTS-MM), {describe(subset)}"
+    missing = describe(modality for modality in MODALITIES if modality not in subset)
+    about = f"Tumour compartments on MRI without {missing}." if missing != "none" else "All four sequences."
+    return {
+        "id": name,
+        "title": title,
+        "version": __version__,
+        "inputs": [{"title": modality.label, "namePattern": _PATTERNS[modality]} for modality in ordered(subset)],
+        "imagingModality": "MR",
+        "description": f"{about} Volumes skull-stripped and on one grid. {NOT_FOR_DIAGNOSIS}",
+        "sampleData": None,
+        "segmentNames": names,
+        "details": f"<p><b>Model:</b> {title} ({__version__})<p>{about}<p>{NOT_FOR_DIAGNOSIS}"
+        f"<p><b>Segments:</b> {', '.join(names)}",
+        "url": "",
+        "deprecated": False,
+    }
+
+
+def _subset(name: str) -> Availability:
+    if name not in MODELS:
+        raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists the {len(MODELS)} that there are.")
+    return MODELS[name]
+
+
+def _named(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
+    """The volumes by the sequences that the model's inputs are, whatever their files are called."""
+    wanted = ordered(subset)
+    sent = {file.field: file for file in form.files}
+    if len(form.files) != len(sent) or set(sent) != set(FILES[: len(wanted)]):
+        message = f"This model takes {len(wanted)} volumes: {describe(subset)}. Send each once, as "
+        raise Problem("bad-case", f"{message}{', '.join(FILES[: len(wanted)])}.")
+    return tuple(
+        ReceivedFile(modality.value, plain_name(file.filename), file.path, file.size, file.sha256)
+        for modality, file in zip(wanted, (sent[field] for field in FILES[: len(wanted)]), strict=True)
+    )

@@ -1,0 +1,260 @@
+"""What MONAI Label's clients ask of their server: what there is, who may, infer, and the next case.
+
+Followed from MONAI Label 0.8.5 (its Python client, 3D Slicer module and OHIF plugin), which is synchronous: `infer`
+answers when the job has ended.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from brats_mm import __version__
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm_service.callers import Caller
+from brats_mm_service.jobs import Job
+from brats_mm_service.label_answers import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.monai_label_images import ViewerImages
+from brats_mm_service.routes.viewer_forms import (
+    VIEWER_PROBLEMS,
+    form_body,
+    incoming,
+    json_object,
+    receive_viewer_form,
+    shown,
+    small_form,
+)
+from brats_mm_service.routes.viewer_jobs import ViewerJobs, result_json
+from brats_mm_service.schemas import path_of
+from brats_mm_service.service import Service
+from brats_mm_service.viewer_intake import AUTO
+
+_BACKGROUND = "background"
+_ABOUT = {
+    ViewerModel.SEGMENTATION: "Tumour compartments from whichever of T1, T1ce, T2, FLAIR there are.",
+    ViewerModel.ENTROPY: "Where the model is unsure: the entropy of the same result in three bands.",
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_INFERRED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Parts `params` and `image`, or one of them alone, as `output` says",
+        "content": {
+            "multipart/form-data": _BINARY,
+            "application/octet-stream": _BINARY,
+            "application/json": {"example": {"label_names": ViewerModel.SEGMENTATION.labels}},
+        },
+    }
+}
+
+
+class Output(str, Enum):
+    """What `infer` answers with."""
+
+    IMAGE = "image"
+    JSON = "json"
+    ALL = "all"
+    DICOM_SEG = "dicom_seg"
+
+
+def router(service: Service) -> APIRouter:
+    """The routes /info/, /auth/, /infer/ and /activelearning/."""
+    routes = APIRouter(tags=["MONAI Label"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+    images, jobs = ViewerImages(service), ViewerJobs(service)
+
+    @routes.get(
+        "/info/", summary="MONAI Label: models and labels", responses=problems(401, 403) | shown({"name": "BraTS-MM"})
+    )
+    def info(caller: Annotated[Caller, reader]) -> dict[str, Any]:
+        """What viewers build their panels from."""
+        return _info(images, caller)
+
+    @routes.post(
+        "/infer/{model}",
+        summary="MONAI Label: segment an image and wait for the result",
+        responses=VIEWER_PROBLEMS | _INFERRED,
+        openapi_extra=form_body("file", "label", texts=("params",)),
+        response_class=Response,
+    )
+    async def infer(
+        model: str,
+        request: Request,
+        caller: Annotated[Caller, writer],
+        image: Annotated[str, Query(max_length=300, description="a case on the server, or an uploaded image")] = "",
+        session_id: Annotated[str, Query(max_length=100)] = "",
+        output: Annotated[Output | None, Query()] = None,
+    ) -> Response:
+        """A job as any other, whose caller waits; a caller that goes away cancels it."""
+        start = time.monotonic()
+        view = _model(model)
+        if output is Output.DICOM_SEG:
+            message = "The service answers with images, not with DICOM. Ask for output=image, or leave it out."
+            raise Problem("bad-option", message)
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(
+                service, request, caller, folder, files=("file", "label"), texts=("params",)
+            )
+            params = json_object(form.texts.get("params"), "params")
+            wanted = _label_form(params)
+            check_form(wanted)
+            found = await run_in_threadpool(
+                images.gather, caller, form, folder, image=image, session_id=session_id, modality=params.get("modality")
+            )
+            job = await jobs.run(request, caller, found, folder)
+        result = service.queue.files.result(job.id)
+        made = await run_in_threadpool(label_answer, result, view, wanted)
+        return _answer(output, _said(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted))
+
+    @routes.post(
+        "/activelearning/{strategy}",
+        summary="MONAI Label: the next case on the server that the caller has not corrected",
+        responses=VIEWER_PROBLEMS | shown({"id": "case-7", "name": "case-7_t1ce.nii.gz"}),
+    )
+    def following(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
+        """In the order of their names; an empty object where none is left."""
+        return images.following(caller)
+
+    _add_auth(routes, service)
+    return routes
+
+
+def _add_auth(routes: APIRouter, service: Service) -> None:
+    """3D Slicer asks for a name and a password where tokens are needed; the password is the token."""
+    enabled = service.settings.needs_tokens
+
+    @routes.get(
+        "/auth/",
+        summary="MONAI Label: whether a token is needed; 404 where none is",
+        responses=problems(404) | shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
+    )
+    async def auth() -> dict[str, Any]:
+        """Asked by 3D Slicer before anything else."""
+        if not enabled:
+            raise Problem("not-found", "No token is needed here.")
+        return {"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}
+
+    @routes.post(
+        "/auth/token",
+        summary="MONAI Label: log in with a token as the password",
+        responses=problems(401, 404, 413) | shown({"access_token": "bmm_...", "token_type": "Bearer"}),
+    )
+    async def token(request: Request) -> dict[str, str]:
+        """The name does not count. Nothing new is made: the token is handed back if it is valid."""
+        fields = await small_form(request, 8192)
+        if not enabled:
+            raise Problem("not-found", "No token is needed here.")
+        text = fields.get("password", "").strip()
+        header = [(b"authorization", b"Bearer " + text.encode("utf-8", "replace"))]
+        await run_in_threadpool(service.callers.of, Request({"type": "http", "headers": header}))
+        return {"access_token": text, "token_type": "Bearer"}
+
+    @routes.get(
+        "/auth/token/valid",
+        summary="MONAI Label: whether the token sent is valid",
+        responses=problems(401) | shown({"valid": True}),
+    )
+    def valid(request: Request) -> dict[str, bool]:
+        """401 where it is not."""
+        service.callers.of(request)
+        return {"valid": True}
+
+
+def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
+    has_cases = bool(images.cases.ids())
+    return {
+        "name": "BraTS-MM",
+        "description": f"Brain tumour segmentation on MRI when sequences are missing. {NOT_FOR_DIAGNOSIS}",
+        "version": __version__,
+        # OHIF takes the first of these for the background and drops it, whatever it is.
+        "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
+        "models": {model.value: _about(model) for model in ViewerModel},
+        "trainers": {},
+        "strategies": {"first": {"description": "The first case without a corrected label"}} if has_cases else {},
+        "scoring": {},
+        "train_stats": {},
+        "datastore": images.stats(caller),
+    }
+
+
+def _about(model: ViewerModel) -> dict[str, Any]:
+    return {
+        "type": "segmentation",
+        "labels": model.labels,
+        "dimension": 3,
+        "description": f"{_ABOUT[model]} {NOT_FOR_DIAGNOSIS}",
+        "version": __version__,
+        # Viewers show a list as a choice, whose first entry is the default.
+        "config": {"modality": [AUTO, *(modality.value for modality in MODALITIES)]},
+    }
+
+
+def _model(name: str) -> ViewerModel:
+    try:
+        return ViewerModel(name)
+    except ValueError as error:
+        there = ", ".join(model.value for model in ViewerModel)
+        raise Problem("not-found", f"There is no model of that name; there are {there}.") from error
+
+
+def _label_form(params: Mapping[str, Any]) -> LabelForm:
+    default = LabelForm()
+    return LabelForm(
+        extension=str(params.get("result_extension") or default.extension),
+        dtype=str(params.get("result_dtype") or default.dtype),
+        compressed=params.get("result_compress") is not False,
+    )
+
+
+def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
+    """The part `params`: what viewers need, and what a person should know of the result."""
+    found = list(job.sequences)
+    return {
+        "label_names": model.labels,
+        "centroids": made.centroids,
+        "latencies": {**job.seconds, "total": round(seconds, 3)},
+        "sequences_found": found,
+        "sequences_missing": [modality.value for modality in MODALITIES if modality.value not in found],
+        "ignored": dict(job.ignored),
+        "notes": list(job.notes),
+        "importance": result_json(result, "importance.json"),
+        "job": path_of(job.id),
+        "results": {file.name: f"{path_of(job.id)}/results/{file.name}" for file in job.results},
+        "statement": NOT_FOR_DIAGNOSIS,
+    }
+
+
+def _filename(model: ViewerModel, form: LabelForm) -> str:
+    """Clients store the file under this name in a folder of theirs, so it must be a new one each time."""
+    return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
+
+
+def _answer(output: Output | None, said: Mapping[str, Any], made: LabelAnswer, name: str) -> Response:
+    text = json.dumps(said).encode("ascii")
+    if output is Output.JSON:
+        return Response(text, media_type="application/json")
+    if output is Output.IMAGE:
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(made.data, media_type="application/octet-stream", headers=headers)
+    boundary = secrets.token_hex(16)
+    mark = boundary.encode()
+    # The spelling of these headers counts: OHIF finds the parts by their text.
+    parts = (
+        (b'name="params"', b"application/json", text),
+        (f'name="image"; filename="{name}"'.encode(), b"application/octet-stream", made.data),
+    )
+    body = b"".join(
+        b"--%b\r\nContent-Disposition: form-data; %b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (mark, said_of, kind, content)
+        for said_of, kind, content in parts
+    )
+    body += b"--%b--\r\n" % mark
+    return Response(body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})

@@ -1,0 +1,269 @@
+"""MONAI Label's datastore: cases on the server, the caller's own uploaded images and corrected labels.
+
+Cases on the server are read only. Uploads and labels belong to their caller, and end as results do.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from brats_mm.errors import InputError
+from brats_mm_service.callers import Caller
+from brats_mm_service.content import check_volume, checked_content
+from brats_mm_service.multipart import Form
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.routes.documented import Answers
+from brats_mm_service.routes.monai_label_images import FINAL, ViewerImages, label_key, no_image
+from brats_mm_service.routes.viewer_forms import (
+    VIEWER_PROBLEMS,
+    form_body,
+    incoming,
+    json_object,
+    receive_viewer_form,
+    shown,
+)
+from brats_mm_service.service import Service
+from brats_mm_service.viewer_intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer_shelf import Item, Kind
+
+ImageId = Annotated[str, Query(min_length=1, max_length=300, description="the image's id")]
+Tag = Annotated[str, Query(max_length=60)]
+_FILE: Answers = {200: {"description": "The file", "content": {"application/octet-stream": {"example": "(the bytes)"}}}}
+_ALGORITHMS = ("MD5", "SHA256", "SHA512")
+
+
+class Listing(str, Enum):
+    """What `/datastore/` lists."""
+
+    ALL = "all"
+    STATS = "stats"
+    TRAIN = "train"
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /datastore/."""
+    routes = APIRouter(prefix="/datastore", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
+    images = ViewerImages(service)
+    _add_listing(routes, service, images)
+    _add_images(routes, service, images)
+    _add_info(routes, service, images)
+    _add_labels(routes, service, images)
+    return routes
+
+
+def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+    reader = Depends(service.callers.with_scope("jobs:read"))
+
+    @routes.get("/", summary="MONAI Label: images and labels", responses=shown({"total": 3, "completed": 1}))
+    def listed(caller: Annotated[Caller, reader], output: Annotated[Listing, Query()] = Listing.STATS) -> Any:
+        """Numbers, or every image with its labels; nothing is listed for training, which the service does not do."""
+        if output is Listing.ALL:
+            about = {"name": "BraTS-MM", "description": "Cases on the server, and your own uploads"}
+            return {**about, "objects": images.objects(caller)}
+        return [] if output is Listing.TRAIN else images.stats(caller)
+
+
+def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+
+    @routes.put("/", summary="MONAI Label: upload an image", openapi_extra=form_body("file", texts=("params",)))
+    @routes.put("/image", summary="MONAI Label: upload an image", openapi_extra=form_body("file", texts=("params",)))
+    async def uploaded(
+        request: Request, caller: Annotated[Caller, writer], image: Annotated[str, Query(max_length=300)] = ""
+    ) -> dict[str, str]:
+        """A volume, or a zip of a case's folder; its sequence is told by its name, by the id, or when it is used."""
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(
+                service, request, caller, folder, files=("file",), texts=("params", "client_id")
+            )
+            item = await run_in_threadpool(_keep_image, images, caller, form, folder, image)
+        return {"image": item.id}
+
+    @routes.get("/image", summary="MONAI Label: an image's file", response_class=FileResponse, responses=_FILE)
+    @routes.head("/image", include_in_schema=False)
+    def image_file(
+        image: ImageId,
+        caller: Annotated[Caller, reader],
+        check_sum: Annotated[str, Query(max_length=200)] = "",
+        modality: Annotated[str, Query(max_length=20, description="which sequence of a case")] = "",
+    ) -> FileResponse:
+        """Of a case the first sequence, or the one named."""
+        path = images.file_of(caller, image, modality)
+        if check_sum and not _has_sum(path, check_sum):
+            raise no_image(image)
+        name = path.name if image in path.name else f"{plain_name(image)}_{path.name}"
+        return FileResponse(path, media_type="application/octet-stream", filename=name)
+
+    @routes.delete("/", summary="MONAI Label: delete an uploaded image")
+    @routes.delete("/image", summary="MONAI Label: delete an uploaded image")
+    def removed(caller: Annotated[Caller, writer], id: Annotated[str, Query(max_length=300)]) -> dict[str, str]:
+        """The caller's own uploads only, with their labels; cases on the server stay."""
+        if images.shelf.get(caller.name, Kind.IMAGE, id) is None:
+            raise _not_own(images, id)
+        images.shelf.remove(caller.name, Kind.IMAGE, id)
+        for label in images.shelf.all(caller.name, Kind.LABEL):
+            if label.id.partition("\n")[2] == id:
+                images.shelf.remove(caller.name, Kind.LABEL, label.id)
+        return {}
+
+
+def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+
+    @routes.get("/image/info", summary="MONAI Label: about an image", responses=shown({"sequences": ["t1ce"]}))
+    def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
+        """Which sequences it has, and what its uploader said of it."""
+        found = images.objects(caller).get(image)
+        if found is None:
+            raise no_image(image)
+        said: dict[str, Any] = found["image"]["info"]
+        return said
+
+    @routes.put("/image/info", summary="MONAI Label: say more about an image", openapi_extra=form_body(texts=("info",)))
+    async def say_of_image(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
+        """Of the caller's own uploads only."""
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
+        if images.shelf.get(caller.name, Kind.IMAGE, image) is None:
+            raise _not_own(images, image)
+        return await asyncio.to_thread(_say_more, images, caller, Kind.IMAGE, image, form)
+
+
+def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+
+    def found(caller: Caller, image: str, tag: str) -> Item:
+        item = images.shelf.get(caller.name, Kind.LABEL, label_key(image, tag or FINAL))
+        if item is None:
+            raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag or FINAL!r}.")
+        return item
+
+    @routes.put(
+        "/label",
+        summary="MONAI Label: save a corrected label map",
+        openapi_extra=form_body("label", texts=("params",)),
+        responses=shown({"image": "case-7", "label": "case-7"}),
+    )
+    async def saved(
+        image: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
+    ) -> dict[str, str]:
+        """For the caller alone; fetch it before it ends, as results do."""
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(
+                service, request, caller, folder, files=("label",), texts=("params", "client_id")
+            )
+            await run_in_threadpool(_keep_label, images, caller, form, folder, label_key(image, tag or FINAL))
+        return {"image": image, "label": image}
+
+    @routes.get("/label", summary="MONAI Label: a label's file", response_class=FileResponse, responses=_FILE)
+    @routes.head("/label", include_in_schema=False)
+    def label_file(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> FileResponse:
+        """As it was saved."""
+        item = found(caller, label, tag)
+        path = images.shelf.folder(caller.name, Kind.LABEL, item.id) / item.main_file
+        name = f"{plain_name(label)}{path.name.removeprefix('label')}"
+        return FileResponse(path, media_type="application/octet-stream", filename=name)
+
+    @routes.delete("/label", summary="MONAI Label: delete a label")
+    def removed(
+        caller: Annotated[Caller, writer],
+        id: Annotated[str, Query(max_length=300)],
+        tag: Tag = FINAL,
+    ) -> dict[str, str]:
+        """The caller's own."""
+        images.shelf.remove(caller.name, Kind.LABEL, found(caller, id, tag).id)
+        return {}
+
+    @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
+    def about_label(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> dict[str, Any]:
+        """What was said when it was saved."""
+        item = found(caller, label, tag)
+        return {"name": item.name, "ts": int(item.created), **item.info}
+
+    @routes.put("/label/info", summary="MONAI Label: say more about a label", openapi_extra=form_body(texts=("info",)))
+    async def say_of_label(
+        label: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
+    ) -> dict[str, Any]:
+        """Added to what was said before."""
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
+        item = await asyncio.to_thread(found, caller, label, tag)
+        return await asyncio.to_thread(_say_more, images, caller, Kind.LABEL, item.id, form)
+
+
+def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, image: str) -> Item:
+    settings = images.service.settings
+    name = plain_name(form.files[0].filename) if form.files else ""
+    found = sort_viewer_files(form.files, folder, settings.uploads, hint=image)
+    item = Item(
+        id=image or name.split(".")[0] or "image",
+        name=name,
+        sequences=found.upload.sequences,
+        unsorted=found.unsorted,
+        notes={"ignored": dict(found.upload.ignored), "notes": list(found.upload.notes)},
+        info={"params": json_object(form.texts.get("params"), "params")},
+        keep_s=settings.retention.result_s,
+    )
+    return images.shelf.put(caller.name, Kind.IMAGE, item, folder)
+
+
+def _keep_label(images: ViewerImages, caller: Caller, form: Form, folder: Path, key: str) -> Item:
+    image = key.partition("\n")[2]
+    if images.cases.get(image) is None and images.shelf.get(caller.name, Kind.IMAGE, image) is None:
+        raise no_image(image)
+    if not form.files:
+        raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
+    file = form.files[0]
+    name = plain_name(file.filename)
+    stored = "label" + checked_content(file.path, "The label map", name).value
+    file.path.rename(folder / stored)
+    try:
+        check_volume(folder / stored)
+    except InputError as fault:
+        raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
+    info = {"params": json_object(form.texts.get("params"), "params")}
+    item = Item(id=key, name=name, unsorted=stored, info=info, keep_s=images.service.settings.retention.result_s)
+    return images.shelf.put(caller.name, Kind.LABEL, item, folder)
+
+
+def _say_more(images: ViewerImages, caller: Caller, kind: Kind, item_id: str, form: Form) -> dict[str, Any]:
+    item = images.shelf.get(caller.name, kind, item_id)
+    if item is None:
+        raise no_image(item_id.partition("\n")[2] or item_id)
+    info = {**item.info, **json_object(form.texts.get("info"), "info")}
+    images.shelf.change(caller.name, kind, replace(item, info=info))
+    return info
+
+
+def _not_own(images: ViewerImages, image: str) -> Problem:
+    if images.cases.get(image) is None:
+        return no_image(image)
+    return Problem("forbidden", "Cases on the server are read only. Ask the service's owner to change them.")
+
+
+def _has_sum(path: Path, text: str) -> bool:
+    """Whether a file has a checksum such as `SHA256:0f1e...`."""
+    algorithm, _, digest = text.rpartition(":")
+    algorithm = (algorithm or "SHA256").upper()
+    if algorithm not in _ALGORITHMS:
+        raise Problem("bad-option", f"The checksum must be one of {', '.join(_ALGORITHMS)}, as in SHA256:0f1e.")
+    made = hashlib.new(algorithm.lower(), usedforsecurity=False)
+    return _digest(path, made.update, made.hexdigest) == digest.lower()
+
+
+def _digest(path: Path, update: Callable[[bytes], None], finish: Callable[[], str]) -> str:
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            update(chunk)
+    return finish()

@@ -1,0 +1,199 @@
+"""The images that a MONAI Label client can name: cases on the server, uploaded images, sessions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm_service.callers import Caller
+from brats_mm_service.intake import SortedUpload
+from brats_mm_service.job_files import sha256_of
+from brats_mm_service.multipart import Form, ReceivedFile
+from brats_mm_service.problems import Problem
+from brats_mm_service.service import Service
+from brats_mm_service.viewer_cases import ServerCases
+from brats_mm_service.viewer_intake import copy_sequences, modality_of, sort_viewer_files
+from brats_mm_service.viewer_shelf import Item, Kind, ViewerShelf
+
+FINAL = "final"
+
+
+def no_image(image: str) -> Problem:
+    """There is no such image, or it is somebody else's."""
+    return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired; upload it again.")
+
+
+def no_session() -> Problem:
+    """There is no such session, or it is somebody else's."""
+    return Problem("not-found", "There is no such session. It may have expired; make a new one.")
+
+
+def label_key(image: str, tag: str) -> str:
+    """The id of an image's label."""
+    return f"{tag}\n{image}"
+
+
+class ViewerImages:
+    """Images by their id, the caller's own uploads first."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.cases = ServerCases(service.settings.datastore)
+        self.shelf = ViewerShelf(service.queue.files)
+
+    def gather(
+        self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
+    ) -> SortedUpload:
+        """The sequences that a request names, stored in `folder` for a job.
+
+        Raises:
+            Problem: there are none, or nothing says which sequence the only volume is.
+        """
+        named = modality_of(modality)
+        sent = next((file for file in form.files if file.field == "file"), None)
+        _drop(form, keep=sent)
+        if session_id:
+            item = self.shelf.get(caller.name, Kind.SESSION, session_id)
+            if item is None:
+                raise no_session()
+            return self._kept(caller, Kind.SESSION, item, named, folder)
+        if sent is not None:
+            return self._sent(sent, named, folder, image)
+        item = self.shelf.get(caller.name, Kind.IMAGE, image)
+        if item is not None:
+            return self._kept(caller, Kind.IMAGE, item, named, folder)
+        return self._on_server(image, named, folder)
+
+    def stats(self, caller: Caller) -> dict[str, Any]:
+        """How many images there are, and how many labels the caller has left."""
+        labels = self.shelf.all(caller.name, Kind.LABEL)
+        tags: dict[str, int] = {}
+        for label in labels:
+            tag = label.id.partition("\n")[0]
+            tags[tag] = tags.get(tag, 0) + 1
+        total = len(self.cases.ids()) + len(self.shelf.all(caller.name, Kind.IMAGE))
+        return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
+
+    def objects(self, caller: Caller) -> dict[str, Any]:
+        """Every image with its labels, as `/datastore/?output=all` lists them."""
+        found: dict[str, Any] = {}
+        for case in self.cases.all():
+            found[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
+        for item in self.shelf.all(caller.name, Kind.IMAGE):
+            found[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
+        for label in self.shelf.all(caller.name, Kind.LABEL):
+            tag, _, image = label.id.partition("\n")
+            if image in found:
+                info = {"name": label.name, "ts": int(label.created), **label.info}
+                found[image]["labels"][tag] = {"ext": _extension(label.main_file), "info": info}
+        return found
+
+    def following(self, caller: Caller) -> dict[str, Any]:
+        """The first case on the server without the caller's final label; empty where there is none."""
+        for case in self.cases.all():
+            if self.shelf.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None:
+                file = case.main_file
+                # Viewers keep downloads by name, so the name must be the case's; by the checksum they notice a change.
+                name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
+                return {"id": case.id, "name": name, "checksum": f"SHA256:{sha256_of(file)}"}
+        return {}
+
+    def file_of(self, caller: Caller, image: str, modality: object = None) -> Path:
+        """The file of an image; of a case the one asked for, or its first sequence.
+
+        Raises:
+            Problem: there is none.
+        """
+        named = modality_of(modality)
+        item = self.shelf.get(caller.name, Kind.IMAGE, image)
+        if item is not None:
+            folder = self.shelf.folder(caller.name, Kind.IMAGE, image)
+            return _chosen(_paths(item, folder), named, folder / item.main_file, image)
+        case = self.cases.get(image)
+        if case is None:
+            raise no_image(image)
+        return _chosen(case.sequences, named, case.main_file, image)
+
+    def _sent(self, file: ReceivedFile, named: Modality | None, folder: Path, image: str) -> SortedUpload:
+        hint = named.value if named is not None else image
+        renamed = file if named is None else replace(file, filename="", field=named.value)
+        found = sort_viewer_files((renamed,), folder, self.service.settings.uploads, hint=hint)
+        if found.unsorted is not None:
+            raise _unnamed()
+        return found.upload
+
+    def _kept(self, caller: Caller, kind: Kind, item: Item, named: Modality | None, folder: Path) -> SortedUpload:
+        place = self.shelf.folder(caller.name, kind, item.id)
+        sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, named)
+        found = copy_sequences(sources, folder, self.service.settings.uploads)
+        self.shelf.change(caller.name, kind, item)
+        notes = item.notes
+        return replace(found, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
+
+    def _on_server(self, image: str, named: Modality | None, folder: Path) -> SortedUpload:
+        if not image:
+            message = "No image was named. Name one with `image`, a session with `session_id`, or send a `file`."
+            raise Problem("bad-request", message)
+        case = self.cases.get(image)
+        if case is None:
+            raise no_image(image)
+        found = copy_sequences(_select(case.sequences, case.unsorted, named), folder, self.service.settings.uploads)
+        ignored: Any = case.notes.get("ignored", {})
+        notes: Any = case.notes.get("notes", ())
+        return replace(found, ignored=dict(ignored), notes=tuple(notes))
+
+
+def _paths(item: Item, folder: Path) -> dict[Modality, Path]:
+    stored = {Modality(sequence): folder / name for sequence, name in item.sequences.items()}
+    return {modality: stored[modality] for modality in ordered(stored)}
+
+
+def _select(
+    sequences: Mapping[Modality, Path], unsorted: Path | None, named: Modality | None
+) -> Mapping[Modality, Path]:
+    """A single volume is what the request says it is; of several sequences a request may want one."""
+    if len(sequences) <= 1 and named is not None:
+        only = next(iter(sequences.values()), unsorted)
+        return {} if only is None else {named: only}
+    if not sequences:
+        raise _unnamed()
+    if named is None:
+        return sequences
+    if named not in sequences:
+        there = ", ".join(modality.value for modality in sequences)
+        raise Problem("bad-case", f"The case has no {named.value}; it has {there}. Leave the modality at auto.")
+    return {named: sequences[named]}
+
+
+def _chosen(sequences: Mapping[Modality, Path], named: Modality | None, main: Path, image: str) -> Path:
+    if named is None:
+        return main
+    if named not in sequences:
+        raise no_image(f"{image} ({named.value})")
+    return sequences[named]
+
+
+def _drop(form: Form, *, keep: ReceivedFile | None) -> None:
+    """Remove further files, such as scribbles, which this model does not use."""
+    for file in form.files:
+        if file is not keep:
+            file.path.unlink(missing_ok=True)
+
+
+def _unnamed() -> Problem:
+    names = ", ".join(modality.value for modality in MODALITIES)
+    return Problem(
+        "bad-case",
+        f"Nothing says which sequence this volume is. Set the option `modality` to one of {names}, "
+        "or have it in the volume's name, as in `patient_t1ce`.",
+    )
+
+
+def _entry(file: str, sequences: list[str], info: dict[str, Any]) -> dict[str, Any]:
+    return {"image": {"ext": _extension(file), "info": {**info, "sequences": sequences}}, "labels": {}}
+
+
+def _extension(file: str) -> str:
+    return "".join(Path(file).suffixes[-2:]) if file.endswith((".nii.gz", ".seg.nrrd")) else Path(file).suffix

@@ -1,0 +1,113 @@
+"""MONAI Label's sessions: files that are sent once and used in several requests.
+
+Several files of one case, named by their sequences, or a zip of them, are one session.
+"""
+
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, Response
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.multipart import Form
+from brats_mm_service.routes.monai_label_images import ViewerImages, no_session
+from brats_mm_service.routes.viewer_forms import VIEWER_PROBLEMS, form_body, incoming, receive_viewer_form, shown
+from brats_mm_service.service import Service
+from brats_mm_service.viewer_intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer_shelf import Item, Kind
+
+LONGEST_S = 3600.0
+_EXAMPLE = {"name": "t1ce.nii.gz", "path": "", "image": "t1ce.nii.gz", "expiry": 3600}
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /session/."""
+    routes = APIRouter(prefix="/session", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+    images = ViewerImages(service)
+
+    @routes.put(
+        "/",
+        summary="MONAI Label: begin a session with one file, several, or a zip",
+        openapi_extra=form_body("files", many=True, required=True),
+        responses=shown({"session_id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "session_info": _EXAMPLE}),
+    )
+    async def begun(
+        request: Request,
+        caller: Annotated[Caller, writer],
+        *,
+        uncompress: Annotated[bool, Query(description="not needed: archives are told by their content")] = False,
+        expiry: Annotated[int, Query(description="seconds; 0 for the longest, 3600")] = 0,
+    ) -> dict[str, Any]:
+        """The files are checked at once, and each is told by its name."""
+        async with incoming(service) as folder:
+            form = await receive_viewer_form(
+                service, request, caller, folder, files=("files",), texts=("client_id", "params")
+            )
+            item = await run_in_threadpool(_keep, images, caller, form, folder, expiry)
+        return {"session_id": item.id, "session_info": _shown(item)}
+
+    @routes.get("/{session_id}", summary="MONAI Label: about a session", responses=shown(_EXAMPLE))
+    def one(
+        session_id: str,
+        caller: Annotated[Caller, reader],
+        *,
+        update_ts: Annotated[bool, Query(description="count this as a use")] = False,
+        image: Annotated[bool, Query(description="the file, instead of what is known of it")] = False,
+    ) -> Any:
+        """404 once it has ended."""
+        item = _found(images, caller, session_id)
+        if update_ts:
+            item = images.shelf.change(caller.name, Kind.SESSION, item)
+        return _file(images, caller, item) if image else _shown(item)
+
+    @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
+    def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
+        """Its files are gone when this answers."""
+        item = _found(images, caller, session_id)
+        images.shelf.remove(caller.name, Kind.SESSION, session_id)
+        return _shown(item)
+
+    return routes
+
+
+def _keep(images: ViewerImages, caller: Caller, form: Form, folder: Path, expiry: int) -> Item:
+    found = sort_viewer_files(form.files, folder, images.service.settings.uploads)
+    item = Item(
+        id=token_urlsafe(18),
+        name=plain_name(form.files[0].filename) if len(form.files) == 1 else f"{len(form.files)} files",
+        sequences=found.upload.sequences,
+        unsorted=found.unsorted,
+        notes={"ignored": dict(found.upload.ignored), "notes": list(found.upload.notes)},
+        keep_s=min(LONGEST_S, float(expiry)) if expiry > 0 else LONGEST_S,
+    )
+    return images.shelf.put(caller.name, Kind.SESSION, item, folder)
+
+
+def _found(images: ViewerImages, caller: Caller, session_id: str) -> Item:
+    item = images.shelf.get(caller.name, Kind.SESSION, session_id)
+    if item is None:
+        raise no_session()
+    return item
+
+
+def _file(images: ViewerImages, caller: Caller, item: Item) -> Response:
+    path = images.shelf.folder(caller.name, Kind.SESSION, item.id) / item.main_file
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+
+def _shown(item: Item) -> dict[str, Any]:
+    """MONAI Label's fields; where the files lie is nobody's business, so paths are names."""
+    return {
+        "name": item.name,
+        "path": "",
+        "image": item.main_file,
+        "meta": {"sequences": list(item.sequences), **item.notes},
+        "create_ts": int(item.created),
+        "last_access_ts": int(item.used),
+        "expiry": int(item.keep_s),
+    }

@@ -1,0 +1,101 @@
+"""Receiving what viewers send, within the same limits as any other upload."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.multipart import Form, receive_form
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import Answers, problems
+from brats_mm_service.routes.jobs import check_room, too_many
+from brats_mm_service.service import Service
+
+VIEWER_PROBLEMS: Answers = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
+
+_VOLUME = {"type": "string", "format": "binary", "description": "a volume: .nii.gz, .nii, .nrrd or .mha"}
+_TEXT = {"type": "string", "contentMediaType": "application/json", "description": "options, as a JSON object"}
+
+
+@asynccontextmanager
+async def incoming(service: Service) -> AsyncIterator[Path]:
+    """A folder for what comes in; what is still there at the end is deleted."""
+    folder = await asyncio.to_thread(service.queue.files.incoming)
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(service.queue.files.discard, folder)
+
+
+async def receive_viewer_form(
+    service: Service, request: Request, caller: Caller, folder: Path, *, files: Collection[str], texts: Collection[str]
+) -> Form:
+    """Receive a viewer's form into `folder`: multipart, or without files also url-encoded or nothing at all.
+
+    Raises:
+        Problem: the body is not what it must be, or beyond a limit, or nothing can be accepted now.
+        OSError: the disk is full.
+    """
+    await asyncio.to_thread(check_room, service, caller.name)
+    if not request.headers.get("content-type", "").startswith("multipart/"):
+        fields = await small_form(request, service.settings.uploads.text_bytes)
+        return Form((), {name: text for name, text in fields.items() if name in texts})
+    if service.uploads.locked():
+        raise too_many(service, f"{service.settings.uploads.at_once} uploads are being received at this moment.")
+    async with service.uploads:
+        return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)
+
+
+async def small_form(request: Request, most: int) -> dict[str, str]:
+    """The fields of a url-encoded body; none where the body is of another kind.
+
+    Raises:
+        Problem: the body is too large.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise Problem("too-large", f"The body is larger than {most:,} bytes, the most allowed here.")
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+    except ValueError as error:
+        raise Problem("bad-request", "The body has too many fields.") from error
+
+
+def json_object(text: str | None, name: str) -> dict[str, Any]:
+    """A field that holds a JSON object.
+
+    Raises:
+        Problem: it holds something else.
+    """
+    try:
+        found = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise Problem("bad-option", f"The field {name!r} is not JSON. Send a JSON object.") from error
+    if not isinstance(found, dict):
+        raise Problem("bad-option", f"The field {name!r} must be a JSON object.")
+    return found
+
+
+def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:
+    """The `requestBody` of a route that takes a form."""
+    volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
+    properties = {**dict.fromkeys(files, volume), **dict.fromkeys(texts, _TEXT)}
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = list(files)
+    return {"requestBody": {"required": required, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def shown(example: Any, description: str = "As MONAI Label answers") -> Answers:
+    """The 200 of a route, with an example."""
+    return {200: {"description": description, "content": {"application/json": {"example": example}}}}

@@ -1,0 +1,102 @@
+"""A viewer's request as a job: it waits in the same queue as any other, while the viewer waits for the answer."""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.requests import Request
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.intake import SortedUpload, new_job
+from brats_mm_service.job_files import sha256_of
+from brats_mm_service.jobs import Job, JobOptions
+from brats_mm_service.problems import Problem, not_found
+from brats_mm_service.records import QueueFull
+from brats_mm_service.routes.jobs import too_many
+from brats_mm_service.service import Service
+from brats_mm_service.states import OPEN, JobState
+
+_LOOK_S = 1.0
+_TRIES = 20
+_OPTIONS = JobOptions()
+
+
+class ViewerJobs:
+    """Runs cases for viewers. The same case asked for again, for its entropy say, is not computed again."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._waiting: Counter[str] = Counter()
+
+    async def run(self, request: Request, caller: Caller, found: SortedUpload, folder: Path) -> Job:
+        """The finished job of a case.
+
+        Args:
+            request: of the viewer; if it goes away, the job is cancelled.
+            caller: whose job it is.
+            found: the case's sequences.
+            folder: where they lie; it is taken over.
+
+        Raises:
+            Problem: the job was not accepted, or failed.
+        """
+        job = await asyncio.to_thread(self._submit, caller, found, folder)
+        self._waiting[job.id] += 1
+        try:
+            return _finished(await self._wait(request, job))
+        finally:
+            self._waiting[job.id] -= 1
+            if not self._waiting[job.id]:
+                del self._waiting[job.id]
+
+    def _submit(self, caller: Caller, found: SortedUpload, folder: Path) -> Job:
+        queue = self._service.queue
+        said = json.dumps({name: sha256_of(folder / file) for name, file in found.sequences.items()}, sort_keys=True)
+        content = hashlib.sha256(said.encode()).hexdigest()
+        key = None
+        for number in range(_TRIES):
+            key = f"viewer-{content[:40]}-{number}"
+            earlier = queue.records.by_key(caller.name, key)
+            if earlier is None:
+                break
+            if earlier.state in OPEN or earlier.state is JobState.DONE:
+                return earlier
+            key = None
+        new = new_job(caller.name, _OPTIONS, found, key=key)
+        try:
+            return queue.submit(new, folder)[0]
+        except QueueFull as full:
+            raise too_many(self._service, str(full)) from full
+
+    async def _wait(self, request: Request, job: Job) -> Job:
+        queue = self._service.queue
+        while True:
+            seen = await queue.wait(job.id, _LOOK_S)
+            if seen is None:
+                raise not_found()
+            if seen.state not in OPEN:
+                return seen
+            if await request.is_disconnected():
+                if self._waiting[job.id] == 1:
+                    await asyncio.to_thread(queue.remove, seen)
+                raise Problem("cancelled", "The viewer went away, so the job was cancelled.")
+
+
+def _finished(job: Job) -> Job:
+    if job.state is JobState.DONE:
+        return job
+    if job.state is JobState.FAILED and job.error is not None:
+        raise Problem(str(job.error["type"]).rpartition(":")[2], str(job.error["detail"]))
+    raise Problem("cancelled", "The job was cancelled, so there is no result.")
+
+
+def result_json(result: Path, name: str) -> Mapping[str, object]:
+    """A JSON result of a job; empty where there is none."""
+    try:
+        content = json.loads((result / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

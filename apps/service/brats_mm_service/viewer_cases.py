@@ -1,0 +1,87 @@
+"""The service's own cases, which viewers name instead of uploading: sub-folders and volumes of one folder.
+
+The folder is its owner's: it is read, never written to, and where it lies is told nobody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality, is_label_name, modalities_in_name
+from brats_mm.errors import InputError
+from brats_mm.io.nifti import image_stem, image_suffix
+from brats_mm.usecases.recognise import recognise
+
+
+@dataclass(frozen=True)
+class ServerCase:
+    """A case on the server.
+
+    Attributes:
+        id: the folder's name, or the file's without its suffix.
+        sequences: sequence -> file, in channel order.
+        unsorted: a single volume whose name does not say which sequence it is.
+        notes: what was ignored, and how sequences were recognised.
+    """
+
+    id: str
+    sequences: Mapping[Modality, Path]
+    unsorted: Path | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def main_file(self) -> Path:
+        """The file to show."""
+        found = next(iter(self.sequences.values()), self.unsorted)
+        assert found is not None, "a case has at least one file"
+        return found
+
+
+class ServerCases:
+    """The cases in a folder; None for no folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def ids(self) -> list[str]:
+        """The ids of all cases, sorted."""
+        return sorted(self._places())
+
+    def get(self, case_id: str) -> ServerCase | None:
+        """A case by its id; only names that are in the folder are ids, so no path leads out of it."""
+        place = self._places().get(case_id)
+        if place is None:
+            return None
+        return _from_folder(case_id, place) if place.is_dir() else _from_file(case_id, place)
+
+    def all(self) -> list[ServerCase]:
+        """The cases that can be segmented."""
+        return [case for case in map(self.get, self.ids()) if case is not None]
+
+    def _places(self) -> dict[str, Path]:
+        if self._folder is None or not self._folder.is_dir():
+            return {}
+        found: dict[str, Path] = {}
+        for place in self._folder.iterdir():
+            if place.name.startswith("."):
+                continue
+            if place.is_dir():
+                found[place.name] = place
+            elif image_suffix(place.name) and not is_label_name(image_stem(place.name)):
+                found.setdefault(image_stem(place.name), place)
+        return found
+
+
+def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
+    try:
+        case = recognise(folder)
+    except InputError:
+        return None
+    sequences = {modality: Path(case.found[modality]) for modality in ordered(case.found)}
+    return ServerCase(case_id, sequences, notes={"ignored": dict(case.ignored), "notes": list(case.notes)})
+
+
+def _from_file(case_id: str, file: Path) -> ServerCase:
+    named = modalities_in_name(case_id)
+    return ServerCase(case_id, {named.pop(): file}) if len(named) == 1 else ServerCase(case_id, {}, file)

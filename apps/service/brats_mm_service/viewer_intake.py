@@ -1,0 +1,146 @@
+"""From what a viewer sends or names to the sequences of a case.
+
+Viewers know single images; which sequence one is stands in its name, in the name of the image it is sent for, or in
+the request's `modality`.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from brats_mm.domain.modality import MODALITIES, Modality, modalities_in_name
+from brats_mm.errors import InputError
+from brats_mm.io.nifti import image_stem
+from brats_mm.usecases.recognise import recognise
+from brats_mm_service.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.intake import CASE, SortedUpload, sort_upload
+from brats_mm_service.multipart import ReceivedFile
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.settings import UploadLimits
+
+AUTO = "auto"
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Files of a viewer's upload.
+
+    Attributes:
+        upload: the sequences, stored as `<sequence>.<suffix>`; none where the only file is unsorted.
+        unsorted: the stored name of a single volume of which nothing says which sequence it is.
+    """
+
+    upload: SortedUpload
+    unsorted: str | None = None
+
+
+def plain_name(name: str) -> str:
+    """The last part of a name, whichever way its folders are written: viewers send whole local paths."""
+    last = re.split(r"[/\\]", name)[-1]
+    return "".join(letter for letter in last if ord(letter) >= 32)[-_LONGEST_NAME:]
+
+
+def modality_of(text: object) -> Modality | None:
+    """A request's `modality`; None for `auto` and for none.
+
+    Raises:
+        Problem: there is no such sequence.
+    """
+    if text in (None, "", AUTO):
+        return None
+    named = modalities_in_name(str(text)[:80])
+    if len(named) != 1:
+        choices = ", ".join([AUTO, *(modality.value for modality in MODALITIES)])
+        raise Problem("bad-option", f"There is no modality {str(text)[:40]!r}; set it to one of {choices}.")
+    return named.pop()
+
+
+def sort_viewer_files(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, hint: str = "") -> Sorted:
+    """Sort what a viewer has sent: one volume, several, or one zip of a case folder.
+
+    Args:
+        files: as received.
+        folder: where they lie; has the sorted files afterwards, and nothing else.
+        limits: for archives.
+        hint: a further name that may say which sequence a single volume is.
+
+    Raises:
+        Problem: they cannot be used; the detail says why, and what to do.
+        OSError: the disk is full.
+    """
+    if not files:
+        raise Problem("bad-request", "No file was sent. Send at least one volume, or a zip of a case's folder.")
+    named = tuple(replace(file, filename=plain_name(file.filename)) for file in files)
+    if len(named) == 1 and named[0].size and content_of(named[0].path) is Content.ZIP:
+        return Sorted(sort_upload((replace(named[0], field=CASE),), folder, limits))
+    if len(named) == 1:
+        return _single(named[0], folder, limits, hint)
+    return _several(named, folder, limits)
+
+
+def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> Sorted:
+    for name in (file.filename, hint):
+        found = modalities_in_name(image_stem(name))
+        if len(found) == 1:
+            return Sorted(sort_upload((replace(file, field=found.pop().value),), folder, limits))
+    if not file.size:
+        raise Problem("bad-volume", "The file is empty: it has no bytes. Send the volume again.")
+    stored = "volume" + checked_content(file.path, "The file", file.filename).value
+    file.path.rename(folder / stored)
+    _check(folder / stored)
+    return Sorted(SortedUpload({}, {}), stored)
+
+
+def _check(path: Path) -> None:
+    try:
+        check_volume(path)
+    except InputError as fault:
+        raise Problem(kind_of(fault), str(fault).replace(f"{path.parent}/", "")) from fault
+
+
+def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> Sorted:
+    """Files told apart by their names, as those of a case folder are."""
+    together = folder / "together"
+    together.mkdir()
+    by_name: dict[str, ReceivedFile] = {}
+    for file in files:
+        name = re.sub(r"[^A-Za-z0-9._+-]", "_", file.filename).lstrip(".") or "file"
+        if name in by_name:
+            raise Problem("bad-case", f"Two files named {name} were sent. Send one file a sequence.")
+        file.path.rename(together / name)
+        by_name[name] = replace(file, path=together / name)
+    try:
+        case = recognise(together)
+    except InputError as error:
+        raise Problem(kind_of(error), str(error).replace(str(together), "the session")) from error
+    found = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.found.items())
+    upload = sort_upload(found, folder, limits)
+    shutil.rmtree(together)
+    return Sorted(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
+
+
+def copy_sequences(sources: Mapping[Modality, Path], folder: Path, limits: UploadLimits) -> SortedUpload:
+    """Bring kept files, or those of a case on the server, to where a job takes them from; they are checked anew.
+
+    Raises:
+        Problem: a file cannot be used.
+        OSError: a file cannot be read, or the disk is full.
+    """
+    received = []
+    for number, (modality, source) in enumerate(sources.items()):
+        place = folder / f"source-{number}"
+        _link_or_copy(source, place)
+        received.append(ReceivedFile(modality.value, plain_name(source.name), place, place.stat().st_size, ""))
+    return sort_upload(tuple(received), folder, limits)
+
+
+def _link_or_copy(source: Path, place: Path) -> None:
+    """Nobody writes to these files, so a second name will do; another disk needs a copy."""
+    try:
+        os.link(source.resolve(), place)
+    except OSError:
+        shutil.copyfile(source, place)

@@ -1,0 +1,144 @@
+"""What viewers leave with the service between two requests: images, sessions, corrected labels.
+
+One folder an item below `<data>/viewers/<caller>/<kind>/`, with an `item.json`; names there are hashes, so that
+nothing a caller types becomes a path, and a caller finds only what is their own. Every item has an end.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from brats_mm_service.job_files import JobFiles
+from brats_mm_service.problems import Problem
+
+_ITEM = "item.json"
+MOST_OF_A_KIND = 64
+
+
+class Kind(str, Enum):
+    """What an item is."""
+
+    IMAGE = "images"
+    SESSION = "sessions"
+    LABEL = "labels"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that was left; times are seconds since 1970.
+
+    Attributes:
+        id: under which its caller asks for it.
+        name: of the file or case, for people.
+        sequences: sequence -> stored file name, where it is known which sequence a file is.
+        unsorted: stored file name of a volume of which that is not known, or of a label map.
+        notes: how sequences were recognised, what was ignored and why.
+        info: what the viewer said about it.
+        keep_s: the item ends this long after it was last used.
+    """
+
+    id: str
+    name: str
+    sequences: Mapping[str, str] = field(default_factory=dict)
+    unsorted: str | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    created: float = 0.0
+    used: float = 0.0
+    keep_s: float = 3600.0
+
+    @property
+    def main_file(self) -> str:
+        """The file to show: the first sequence, or the only file."""
+        return next(iter(self.sequences.values()), self.unsorted or "")
+
+
+class ViewerShelf:
+    """The items of all callers."""
+
+    def __init__(self, files: JobFiles, now: Callable[[], float] = time.time) -> None:
+        self._root = files.root / "viewers"
+        self._files = files
+        self._now = now
+        self._lock = threading.Lock()
+
+    def put(self, owner: str, kind: Kind, item: Item, incoming: Path) -> Item:
+        """Keep an item whose files lie in `incoming`; it takes the place of one of the same id.
+
+        Raises:
+            Problem: the caller has left too much.
+            OSError: the disk is full.
+        """
+        now = self._now()
+        kept = replace(item, created=now, used=now)
+        target = self.folder(owner, kind, item.id)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not target.exists() and sum(1 for _ in target.parent.iterdir()) >= MOST_OF_A_KIND:
+            message = f"You have {MOST_OF_A_KIND} {kind.value} here already, the most allowed. Delete some first."
+            raise Problem("too-many", message, {"Retry-After": "600"})
+        _write(incoming, kept)
+        with self._lock:
+            self._files.discard(target)
+            incoming.rename(target)
+        return kept
+
+    def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
+        """The caller's item of that id; None if there is none, or not any more."""
+        item = _read(self.folder(owner, kind, item_id))
+        return item if item is not None and not self._is_over(item) else None
+
+    def change(self, owner: str, kind: Kind, item: Item) -> Item:
+        """Note that an item was used, and what has changed in it."""
+        used = replace(item, used=self._now())
+        _write(self.folder(owner, kind, item.id), used)
+        return used
+
+    def all(self, owner: str, kind: Kind) -> list[Item]:
+        """The caller's items of a kind, oldest first."""
+        found = [_read(folder) for folder in self._folders(owner, kind)]
+        return sorted((item for item in found if item and not self._is_over(item)), key=lambda item: item.created)
+
+    def remove(self, owner: str, kind: Kind, item_id: str) -> None:
+        """Delete an item with its files."""
+        self._files.discard(self.folder(owner, kind, item_id))
+
+    def folder(self, owner: str, kind: Kind, item_id: str) -> Path:
+        """Where an item's files are."""
+        return self._root / _hash(owner) / kind.value / _hash(item_id)
+
+    def sweep(self) -> None:
+        """Delete what is over, and what is damaged."""
+        for folder in self._root.glob("*/*/*"):
+            item = _read(folder)
+            if item is None or self._is_over(item):
+                self._files.discard(folder)
+
+    def _is_over(self, item: Item) -> bool:
+        return self._now() > item.used + item.keep_s
+
+    def _folders(self, owner: str, kind: Kind) -> Iterator[Path]:
+        folder = self._root / _hash(owner) / kind.value
+        return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def _write(folder: Path, item: Item) -> None:
+    partial = folder / f"{_ITEM}.partial"
+    partial.write_text(json.dumps(asdict(item)), encoding="utf-8")
+    partial.replace(folder / _ITEM)
+
+
+def _read(folder: Path) -> Item | None:
+    try:
+        return Item(**json.loads((folder / _ITEM).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
