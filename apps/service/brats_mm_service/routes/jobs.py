@@ -62,7 +62,7 @@ def router(service: Service) -> APIRouter:
         return shown(view)
 
     @routes.get("", summary="List your jobs, newest first", responses=problems(400, 401, 403, 422))
-    def listed(
+    async def listed(
         caller: Annotated[Caller, reader],
         limit: Annotated[int, Query(ge=1, le=100, description="jobs a page")] = 20,
         cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the page before")] = None,
@@ -80,8 +80,9 @@ def router(service: Service) -> APIRouter:
         summary="State, progress, place in the queue, error, results",
         responses=problems(401, 403, 404) | {200: JOB_EXAMPLE},
     )
-    def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
+    async def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
         """Answers at once, also while the model computes."""
+        # Reading a record takes a fraction of a millisecond, and never waits for a writer: no thread is worth it.
         return shown(own_view(service, job_id, caller))
 
     @routes.delete(
