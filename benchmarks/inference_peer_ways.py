@@ -229,7 +229,7 @@ def _brats_plan() -> dict[str, Any]:
         "configurations": {"3d_fullres": plan},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        "foreground_intensity_properties_per_channel": {str(modality.channel): {} for modality in MODALITIES},
     }
 
 
