@@ -107,7 +107,7 @@ class _Receiver:
     def _headers_done(self) -> None:
         part = self.part
         assert part is not None
-        _, options = parse_options_header(part.headers.get("content-disposition", ""))
+        _, options = parse_options_header(part.headers.get("content-disposition", "").encode())  # names in any script
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options:
             part.filename = options[b"filename"].decode("utf-8", "replace")

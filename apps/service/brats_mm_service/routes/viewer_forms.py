@@ -90,7 +90,7 @@ def form_body(*files: str, texts: Collection[str] = (), many: bool = False, requ
     """The `requestBody` of a route that takes a form."""
     volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
     properties = {**dict.fromkeys(files, volume), **dict.fromkeys(texts, _TEXT)}
-    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         schema["required"] = list(files)
     return {"requestBody": {"required": required, "content": {"multipart/form-data": {"schema": schema}}}}
