@@ -32,7 +32,7 @@ def paper_ranking(more: TaskTerms, fewer: TaskTerms) -> Float[Tensor, ""]:
     return hinge(more.task.mean(dim=1), fewer.task.mean(dim=1)).mean()
 
 
-def paper_loss(more: TaskTerms, fewer: TaskTerms, weight: float = RANKING_WEIGHT) -> Float[Tensor, ""]:
+def paper_loss(more: TaskTerms, fewer: TaskTerms, weight: float | int = RANKING_WEIGHT) -> Float[Tensor, ""]:
     """`L+ + L- + weight * ranking` (SimMLM, section 3.2)."""
     return more.task.mean() + fewer.task.mean() + weight * paper_ranking(more, fewer)
 
@@ -42,7 +42,7 @@ def released_ranking(more: TaskTerms, fewer: TaskTerms) -> Float[Tensor, ""]:
     return hinge(more.dice, fewer.dice).mean() + hinge(more.bce, fewer.bce).mean()
 
 
-def released_loss(more: TaskTerms, fewer: TaskTerms, weight: float = RANKING_WEIGHT) -> Float[Tensor, ""]:
+def released_loss(more: TaskTerms, fewer: TaskTerms, weight: float | int = RANKING_WEIGHT) -> Float[Tensor, ""]:
     """`(L+ + L-) / 2 + weight * ranking` (the authors' released code)."""
     return (more.task.mean() + fewer.task.mean()) / 2 + weight * released_ranking(more, fewer)
 
@@ -64,7 +64,7 @@ class PaperMoFeLoss(nn.Module):
         weight: lambda; 0 leaves the task losses alone.
     """
 
-    def __init__(self, weight: float = RANKING_WEIGHT) -> None:
+    def __init__(self, weight: float | int = RANKING_WEIGHT) -> None:
         super().__init__()
         self.weight = weight
 
@@ -85,7 +85,7 @@ class ReleasedMoFeLoss(nn.Module):
         weight: lambda; 0 leaves the task losses alone.
     """
 
-    def __init__(self, weight: float = RANKING_WEIGHT) -> None:
+    def __init__(self, weight: float | int = RANKING_WEIGHT) -> None:
         super().__init__()
         self.weight = weight
 

@@ -21,7 +21,7 @@ class WeightAverage:
         decay: 0 to below 1; 0 is off: no average is kept, and the weights themselves are validated.
     """
 
-    def __init__(self, network: nn.Module, *, decay: float = 0.0) -> None:
+    def __init__(self, network: nn.Module, *, decay: float | int = 0.0) -> None:
         self.network = bare(network)
         self.decay = decay
         self.steps = 0

@@ -96,7 +96,7 @@ class TrainingStep:
         clip_norm: largest norm of all gradients together, in true size; 0 does not clip.
     """
 
-    def __init__(self, *, precision: Precision = FLOAT32, clip_norm: float = 5.0) -> None:
+    def __init__(self, *, precision: Precision = FLOAT32, clip_norm: float | int = 5.0) -> None:
         self.precision = precision
         self.clip_norm = clip_norm
         self.skipped = 0
