@@ -1,0 +1,215 @@
+"""Viewers' images, sessions and labels: whose they are, how long they last, who may ask; with a stand-in worker."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.volume import Grid
+from brats_mm_service.label_answers import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
+from brats_mm_service.settings import Retention
+from brats_mm_service.viewer_cases import ServerCases
+from brats_mm_service.viewer_shelf import MOST_OF_A_KIND, Item, Kind, ViewerShelf
+from tests.service.monai_label_client import real_client
+from tests.service.serving import serving, small_settings, until
+
+
+def flair(made_head):
+    return (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
+
+
+def bearer(text):
+    return {"Authorization": f"Bearer {text}"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A service that asks for tokens, and those of two callers and of one who may only read."""
+    settings = small_settings(tmp_path_factory.mktemp("data"), require_tokens=True)
+    with serving(settings) as http:
+        made = http.service.tokens.create
+        http.ann, http.bob = made("ann")[1], made("bob")[1]
+        http.reader = made("eve", ("jobs:read",))[1]
+        yield http
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/info/"),
+        ("POST", "/infer/brats_mm?image=x"),
+        ("GET", "/datastore/?output=all"),
+        ("PUT", "/datastore/image?image=x"),
+        ("GET", "/datastore/image?image=x"),
+        ("DELETE", "/datastore/image?id=x"),
+        ("PUT", "/datastore/label?image=x"),
+        ("GET", "/datastore/label?label=x"),
+        ("PUT", "/session/"),
+        ("GET", "/session/x"),
+        ("DELETE", "/session/x"),
+        ("POST", "/activelearning/first"),
+        ("GET", "/models"),
+        ("GET", "/modelinfo?id=brats-mm-t1"),
+        ("GET", "/monaiinfo"),
+        ("GET", "/labelDescriptions?id=brats-mm-t1"),
+        ("POST", "/infer?model_name=brats-mm-t1"),
+    ],
+)
+def test_every_route_of_the_viewers_asks_for_a_token(guarded, method, path):
+    assert guarded.request(method, path).status_code == 401
+    if method in ("POST", "PUT", "DELETE") and "active" not in path:
+        refused = guarded.request(method, path, headers=bearer(guarded.reader))
+        assert (refused.status_code, "jobs:write" in refused.json()["detail"]) == (403, True)
+
+
+def test_nobody_sees_anothers_images_sessions_and_labels(guarded, made_head):
+    ann, bob = bearer(guarded.ann), bearer(guarded.bob)
+    file = {"file": ("flair.nii.gz", flair(made_head))}
+    assert guarded.put("/datastore/image?image=head", files=file, headers=ann).json() == {"image": "head"}
+    label = {"label": ("label.nii.gz", flair(made_head))}
+    assert guarded.put("/datastore/label?image=head", files=label, headers=ann).status_code == 200
+    session = guarded.put("/session/", files={"files": file["file"]}, headers=ann).json()["session_id"]
+    for path in ("/datastore/image?image=head", "/datastore/label?label=head", f"/session/{session}"):
+        assert guarded.get(path, headers=ann).status_code == 200
+        assert guarded.get(path, headers=bob).status_code == 404
+    assert guarded.get("/datastore/?output=all", headers=bob).json()["objects"] == {}
+    for path in ("/datastore/image?id=head", "/datastore/label?id=head", f"/session/{session}"):
+        assert guarded.delete(path, headers=bob).status_code == 404
+    assert guarded.post("/infer/brats_mm?image=head", headers=bob).status_code == 404
+    assert guarded.post(f"/infer/brats_mm?session_id={session}", headers=bob).status_code == 404
+    assert guarded.delete("/datastore/image?id=head", headers=ann).status_code == 200
+    assert guarded.get("/datastore/label?label=head", headers=ann).status_code == 404
+    assert guarded.get("/datastore/", headers=ann).json()["total"] == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_the_real_client_logs_in_with_a_token_as_its_password(guarded):
+    """3D Slicer asks for a name and a password; the client leaves sockets open."""
+    module = real_client()
+    client = module.MONAILabelClient(str(guarded.base_url))
+    assert client.auth_enabled() is True
+    assert client.auth_valid_token() is False
+    with pytest.raises(module.MONAILabelClientException) as refused:
+        client.info()
+    assert refused.value.status_code == 401
+    with pytest.raises(module.MONAILabelClientException) as wrong:
+        client.auth_token("ann", "bmm_wrong")
+    assert wrong.value.status_code == 401
+    client.update_auth(client.auth_token("anybody", guarded.ann))
+    assert client.auth_valid_token() is True
+    assert "brats_mm" in client.info()["models"]
+
+
+def test_uploads_and_sessions_end_with_their_files(tmp_path, made_head):
+    settings = small_settings(tmp_path, retention=Retention(result_s=0.8, sweep_s=0.1))
+    with serving(settings) as http:
+        http.put("/datastore/image?image=head", files={"file": ("t1.nii.gz", flair(made_head))})
+        session = http.put("/session/?expiry=1", files={"files": ("t1.nii.gz", flair(made_head))}).json()
+        assert session["session_info"]["expiry"] == 1
+        assert len(list(tmp_path.glob("viewers/*/*/*"))) == 2
+        until(lambda: http.get(f"/session/{session['session_id']}").status_code == 404)
+        until(lambda: http.get("/datastore/image?image=head").status_code == 404)
+        until(lambda: not list(tmp_path.glob("viewers/*/*/*")))
+
+
+def test_uploads_outlive_a_restart(tmp_path, made_head):
+    with serving(small_settings(tmp_path)) as http:
+        http.put("/datastore/image?image=head", files={"file": ("t1.nii.gz", flair(made_head))})
+    with serving(small_settings(tmp_path)) as http:
+        assert http.get("/datastore/image?image=head").content == flair(made_head)
+
+
+def test_a_viewer_that_goes_away_cancels_its_job(tmp_path, made_head):
+    import httpx
+
+    with serving(small_settings(tmp_path), behaviour={"steps": 100, "pause_s": 0.2}) as http:
+        file = {"file": ("flair.nii.gz", flair(made_head))}
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/infer/brats_mm", files=file, timeout=httpx.Timeout(20, read=1.5))
+        until(lambda: http.get("/v1/jobs").json()["jobs"][0]["state"] == "cancelled")
+
+
+def test_a_failed_job_answers_with_its_sentence(tmp_path, made_head):
+    with serving(small_settings(tmp_path), behaviour={"fail": "bad-grid"}) as http:
+        for _ in range(2):
+            answer = http.post("/infer/brats_mm", files={"file": ("flair.nii.gz", flair(made_head))})
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "t1.nii.gz cannot be used."
+        assert len(http.get("/v1/jobs").json()["jobs"]) == 2  # a failed job is tried anew
+
+
+def test_names_in_any_script_and_whole_paths_are_only_names(tmp_path, made_head):
+    with serving(small_settings(tmp_path)) as http:
+        for sent in ("/home/Łukasz/Żółć/głowa_t1ce.nii.gz", "C:\\Bilder\\头_t1ce.nii.gz", "../../../tmp/x_t1ce.nii.gz"):
+            made = http.put("/session/", files={"files": (sent, flair(made_head))})
+            assert made.status_code == 200, made.text
+            assert made.json()["session_info"]["meta"]["sequences"] == ["t1ce"]
+        assert {path.name for path in tmp_path.glob("viewers/*/*/*/*")} == {"item.json", "t1ce.nii.gz"}
+
+
+def test_cases_on_the_server_cannot_be_changed(tmp_path, made_head):
+    data, store = tmp_path / "data", tmp_path / "store"
+    store.mkdir()
+    (store / "a_t1.nii.gz").write_bytes(flair(made_head))
+    with serving(small_settings(data, datastore=store)) as http:
+        for answer in (
+            http.delete("/datastore/image?id=a_t1"),
+            http.put("/datastore/image/info?image=a_t1", data={"info": "{}"}),
+        ):
+            assert (answer.status_code, "read only" in answer.json()["detail"]) == (403, True)
+        assert (store / "a_t1.nii.gz").exists()
+        assert str(store) not in http.get("/datastore/?output=all").text
+
+
+def test_ids_of_cases_are_names_in_the_folder_and_nothing_else(tmp_path):
+    (tmp_path / "store" / "a").mkdir(parents=True)
+    (tmp_path / "t1.nii.gz").write_bytes(b"x")
+    cases = ServerCases(tmp_path / "store")
+    for name in ("..", ".", "", "../t1", "a/..", "/etc", str(tmp_path / "t1.nii.gz")):
+        assert cases.get(name) is None
+    assert ServerCases(None).ids() == []
+
+
+def test_bands_begin_where_a_choice_between_two_has_that_entropy():
+    assert [round(bound, 3) for bound in BAND_NATS] == [0.199, 0.423, 0.611]
+    entropy = np.array([0, 0.198, 0.2, 0.42, 0.43, 0.6, 0.62, 1.386], np.float32)
+    assert entropy_bands(entropy).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_label_values_run_from_one_without_a_gap():
+    """3D Slicer takes the first name for value 1, the second for value 2, and so on."""
+    for model in ViewerModel:
+        assert list(model.labels.values()) == [1, 2, 3]
+
+
+def test_an_nrrd_file_has_the_voxels_in_the_grids_order_and_lps_geometry():
+    labels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    affine = np.array([[2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]], np.float64)
+    data = nrrd_bytes(labels, Grid((1, 2, 3), affine), LabelForm(".nrrd", "uint16", compressed=False))
+    header, _, voxels = data.partition(b"\n\n")
+    assert np.frombuffer(voxels, "<u2").tolist() == [0, 3, 1, 4, 2, 5]  # the first axis fastest
+    assert b"space directions: (-2.0,0.0,0.0) (0.0,-3.0,0.0) (0.0,0.0,4.0)" in header
+    assert b"space origin: (-10.0,-20.0,30.0)" in header
+
+
+def test_a_caller_can_leave_only_so_much(tmp_path, monkeypatch):
+    from brats_mm_service.job_files import JobFiles
+    from brats_mm_service.problems import Problem
+
+    files = JobFiles(tmp_path)
+    shelf = ViewerShelf(files)
+    for number in range(MOST_OF_A_KIND):
+        shelf.put("ann", Kind.IMAGE, Item(str(number), "x"), files.incoming())
+    shelf.put("ann", Kind.IMAGE, Item("0", "again"), files.incoming())
+    shelf.put("bob", Kind.IMAGE, Item("1", "x"), files.incoming())
+    with pytest.raises(Problem) as full:
+        shelf.put("ann", Kind.IMAGE, Item("one more", "x"), files.incoming())
+    assert "You have 64 images here already" in full.value.detail
+    item = shelf.get("ann", Kind.IMAGE, "0")
+    assert item.name == "again"
+    assert shelf.change("ann", Kind.IMAGE, replace(item, info={"a": 1})).used >= item.created
+    later = ViewerShelf(files, now=lambda: time.time() + 7200)
+    assert later.all("ann", Kind.IMAGE) == []
+    later.sweep()
+    assert not list(tmp_path.glob("viewers/*/*/*"))
