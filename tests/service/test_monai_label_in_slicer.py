@@ -1,0 +1,85 @@
+"""What 3D Slicer's own code makes of the label maps that viewers get (slicer-core, Python 3.11)."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.volume import Grid
+from brats_mm_service.label_answers import LabelForm, ViewerModel, nrrd_bytes
+from brats_mm_service.routes.auto3dseg import label_descriptions
+
+SHAPE = (8, 9, 10)
+AFFINE = np.array([[-2, 0, 0, 10], [0, -2, 0, 20], [0, 0, 2, 30], [0, 0, 0, 1]], np.float64)
+
+
+@pytest.fixture
+def slicer():
+    return pytest.importorskip("slicer", reason="slicer-core (Python 3.11 only) is not installed")
+
+
+def answer(folder, present):
+    """An answer as a file, with a slab of voxels for each value that is present."""
+    labels = np.zeros(SHAPE, np.uint8)
+    for value in present:
+        labels[1:7, 1:7, 2 * value : 2 * value + 1 + value] = value
+    place = folder / "output-segmentation.nrrd"
+    place.write_bytes(nrrd_bytes(labels, Grid(SHAPE, AFFINE), LabelForm(".nrrd")))
+    return place, labels
+
+
+def voxels(slicer, node, segment):
+    """How many voxels a segment has."""
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segment, image)
+    scalars = image.GetPointData().GetScalars()
+    return sum(1 for index in range(scalars.GetNumberOfTuples()) if scalars.GetTuple1(index))
+
+
+@pytest.mark.parametrize("present", [(1, 2, 3), (1, 3), (3,), (2,)])
+def test_each_segment_gets_its_own_voxels_also_where_others_are_absent(slicer, tmp_path, present):
+    """The MONAI Label module hands all names over in order; Slicer takes them for the values from 1 on."""
+    vtk = pytest.importorskip("vtk")
+    place, labels = answer(tmp_path, present)
+    scene, logic = slicer.vtkMRMLScene(), slicer.vtkSlicerSegmentationsModuleLogic()
+    logic.SetMRMLScene(scene)  # registers conversions
+    label_map, storage = slicer.vtkMRMLLabelMapVolumeNode(), slicer.vtkMRMLVolumeArchetypeStorageNode()
+    node = slicer.vtkMRMLSegmentationNode()
+    for one in (label_map, storage, node):
+        scene.AddNode(one)
+    storage.SetFileName(str(place))
+    assert storage.ReadData(label_map) == 1
+    names = vtk.vtkStringArray()
+    for name in ViewerModel.SEGMENTATION.labels:
+        names.InsertNextValue(name)
+        node.GetSegmentation().AddEmptySegment(name, name)
+    assert logic.ImportLabelmapToSegmentationNode(label_map, node, names)
+    for name, value in ViewerModel.SEGMENTATION.labels.items():
+        expected = np.count_nonzero(labels == value)
+        assert (voxels(slicer, node, name) if expected else 0) == expected
+
+
+def test_auto3dsegs_module_names_segments_by_the_descriptions(slicer, tmp_path):
+    """It makes a colour table of the CSV file's names, and reads the answer with it."""
+    place, labels = answer(tmp_path, (1, 3))
+    rows = [line.split(",")[:2] for line in label_descriptions().decode().splitlines()[1:]]
+    scene = slicer.vtkMRMLScene()
+    table, node, storage = (
+        slicer.vtkMRMLColorTableNode(),
+        slicer.vtkMRMLSegmentationNode(),
+        slicer.vtkMRMLSegmentationStorageNode(),
+    )
+    table.SetTypeToUser()
+    table.SetNumberOfColors(4)
+    for value, name in rows:
+        table.SetColor(int(value), 0.1 * int(value), 0.5, 0.5, 1.0)
+        table.SetColorName(int(value), name)
+    for one in (table, node, storage):
+        scene.AddNode(one)
+    node.SetLabelmapConversionColorTableNodeID(table.GetID())
+    storage.SetFileName(str(place))
+    assert storage.ReadData(node) == 1
+    segmentation = node.GetSegmentation()
+    names = [segmentation.GetNthSegment(number).GetName() for number in range(segmentation.GetNumberOfSegments())]
+    assert names == [rows[0][1], rows[2][1]]
+    assert [voxels(slicer, node, segmentation.GetNthSegmentID(number)) for number in range(2)] == [
+        np.count_nonzero(labels == value) for value in (1, 3)
+    ]
