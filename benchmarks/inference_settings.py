@@ -144,6 +144,7 @@ def measure(cases: Sequence[Path], ways: dict[str, Way], repeat: int, *, labels:
                     row[f"difference_{region.value}"] = float(np.abs(mine - theirs).mean())
                     if truth is not None:
                         row[f"dice_{region.value}"] = dice(mine >= 0.5, truth[region])
+                print(f"{folder.name}, {name}: {answer.network_s:.2f} s", file=sys.stderr, flush=True)
                 yield row
 
 
