@@ -52,7 +52,7 @@ def main() -> None:
     figures["engine_s"] = statistics.median(engine)
     figures["added_percent"] = 100 * (figures["alone_s"] / figures["engine_s"] - 1)
     for name, value in figures.items():
-        print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")  # noqa: T201
+        print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

@@ -30,7 +30,9 @@ def add_serve(commands: Any, formatter: Any, add_model_options: Callable[[argpar
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="folder for records and files")
-    parser.add_argument("--datastore", type=Path, metavar="DIR", help="folder of cases that viewers may name; read only")
+    parser.add_argument(
+        "--datastore", type=Path, metavar="DIR", help="folder of cases that viewers may name; read only"
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on")
 
