@@ -12,11 +12,13 @@ from monai.data import MetaTensor
 from monai.transforms import Invertd
 
 from brats_mm.data.datalist import find_item
-from brats_mm.domain.modality import Modality
+from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.bundle_steps import EngineInferer, ToLabelMapd, ToModelGridd, available_of
 from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import UniformGate
 from brats_mm.usecases.segment import load_case
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
@@ -67,26 +69,31 @@ def test_the_inverse_brings_maps_back_to_the_input_grid(cases: Path, tmp_path: P
     assert float(restored.min()) == BACKGROUND_LOGIT
 
 
-class _Channels(torch.nn.Module):
-    """Logits that say which channels were called available."""
+class _Says(torch.nn.Module):
+    """An expert with the same logit everywhere."""
 
-    def forward_subsets(self, image: torch.Tensor, subsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        code = (subsets * torch.tensor([1, 2, 4, 8])).sum(dim=1).float()  # (s)
-        logits = code[:, None, None, None, None, None].expand(-1, len(image), 3, *image.shape[2:])
-        return logits.contiguous(), torch.full((len(subsets), len(image), 4, 3), 0.25)
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(x), 3, *x.shape[2:]), self.logit)
 
 
 def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> None:
+    """Experts that say 1, 2, 4, 8, weighed alike: 1.5 with T1 and T1ce, 2 with T1ce alone."""
+    experts = {modality.value: _Says(2.0**modality.channel) for modality in MODALITIES}
+    network = DMoME(experts, UniformGate(modalities=4, outputs=3))
     image = torch.zeros(1, 4, 10, 12, 14)
     image[:, 1] = 1
     infer = EngineInferer([64, 64, 64])
 
-    told = infer(image, _Channels(), torch.tensor([[True, True, False, False]]))
-    guessed = infer(image, _Channels())
+    told = infer(image, network, torch.tensor([[True, True, False, False]]))
+    guessed = infer(image, network)
 
     assert told.shape == (1, 3, 10, 12, 14)
-    assert torch.allclose(told, torch.tensor(3.0))
-    assert torch.allclose(guessed, torch.tensor(2.0))
+    assert torch.allclose(told, torch.tensor(1.5), atol=1e-3)
+    assert torch.allclose(guessed, torch.tensor(2.0), atol=1e-3)
     told += 1  # an ordinary tensor, not one of inference mode
 
 
