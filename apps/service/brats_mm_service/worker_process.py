@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ class WorkerProcess:
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.last_sign = time.monotonic()
-        for target in (self._read_messages, self._read_errors):
-            threading.Thread(target=target, daemon=True).start()
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
         self.send(
             {
                 "bundle": None if settings.bundle is None else str(settings.bundle),
@@ -84,9 +86,14 @@ class WorkerProcess:
         return None
 
     def kill(self) -> None:
-        """Stop it at once."""
-        self._process.kill()
+        """Stop it at once, with all that it started: a helper of its own that lives on would keep the pipes open."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        for reader in self._readers:
+            reader.join(timeout=1)
+        if any(reader.is_alive() for reader in self._readers):
+            return  # closing a pipe that a thread waits on would wait with it
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 try:
