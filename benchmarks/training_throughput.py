@@ -195,7 +195,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=64, help="voxels a side, a multiple of 32")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--cases", type=int, default=2, help="made heads")
-    parser.add_argument("--steps", type=int, default=4, help="of an epoch, that is of a turn")
+    parser.add_argument("--steps", type=int, default=3, help="of an epoch, that is of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side that count")
     parser.add_argument("--augmentation", default="small_data", choices=["small_data", "paper"])
     parser.add_argument("--device", default="cpu")

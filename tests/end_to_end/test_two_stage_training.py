@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -117,24 +118,23 @@ def write_case(root: Path, name: str, seed: int, *, misleading: bool) -> None:
     nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}-seg.nii.gz")
 
 
+Started: TypeAlias = "subprocess.Popen[str]"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the cases and the settings of each stage are, and where a run leaves its models."""
 
     root: Path
 
-    def command(self, stage: str, models: str, **settings: object) -> list[str]:
-        """The bundle's command line for one run."""
+    def start(self, stage: str, models: str, how: Sequence[str] = ("run",), **settings: object) -> Started:
+        """Start a run by the bundle's command line; its output is read from the pipe."""
         files = [str(CONFIGS / f"{stage}.json"), str(self.root / f"{stage}.json")]
-        named = {"dataset_dir": self.root / "cases", "output_dir": self.root / models, **settings}
-        named["datalist"] = self.root / "cases" / f"{stage}.json"
-        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(files)]
-        return command + [part for name, value in named.items() for part in (f"--{name}", str(value))]
-
-    def start(self, stage: str, models: str, **settings: object) -> "subprocess.Popen[str]":
-        """Start a run; its output is read from the pipe."""
+        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", *how, "--config_file", str(files)]
+        places = {"dataset_dir": "cases", "datalist": f"cases/{stage}.json", "output_dir": models}
+        for name, value in {**{name: self.root / path for name, path in places.items()}, **settings}.items():
+            command += [f"--{name}", str(value)]
         environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-        command = self.command(stage, models, **settings)
         return subprocess.Popen(
             command, cwd=self.root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -145,11 +145,16 @@ class Place:
         return found
 
 
-def finished(run: "subprocess.Popen[str]") -> dict[int, float]:
-    """Wait for a run; the mean loss of each epoch, from its log."""
+def finished(run: Started) -> str:
+    """Wait for a run; its log."""
     output, _ = run.communicate()
     assert run.returncode == 0, output[-4000:]
-    return {int(epoch): float(loss) for epoch, loss in re.findall(r"Epoch (\d+) of \d+: loss ([\d.]+),", output)}
+    return output
+
+
+def curve(log: str) -> dict[int, float]:
+    """The mean loss of each epoch."""
+    return {int(epoch): float(loss) for epoch, loss in re.findall(r"Epoch (\d+) of \d+: loss ([\d.]+),", log)}
 
 
 @pytest.fixture(scope="module")
@@ -170,24 +175,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def experts(place: Place) -> dict[str, dict[int, float]]:
-    """Stage 1 of all four, two at a time; the loss curve of each."""
-    curves = {}
-    for pair in (MODALITIES[:2], MODALITIES[2:]):
-        runs = {one.value: place.start("pretrain_expert", "experts", modality=one.value) for one in pair}
-        curves.update({name: finished(run) for name, run in runs.items()})
-    return curves
+    """Stage 1 of all four, in one command; the loss curve of each."""
+    every = ("run_workflow", "--workflow_name", "brats_mm.training.every_expert.EveryExpert")
+    _, *logs = re.split(r"(?=Epoch 1 of )", finished(place.start("pretrain_expert", "experts", every)))
+    return {modality.value: curve(log) for modality, log in zip(MODALITIES, logs, strict=True)}
 
 
-def stage_2(place: Place, models: str, ranking_weight: float, **settings: object) -> "subprocess.Popen[str]":
-    experts = place.root / "experts"
-    return place.start("train", models, experts_dir=experts, ranking_weight=ranking_weight, **settings)
+def stage_2(place: Place, models: str, ranking_weight: float, **settings: object) -> Started:
+    """Start stage 2 from the experts."""
+    found = place.root / "experts"
+    return place.start("train", models, experts_dir=found, ranking_weight=ranking_weight, **settings)
 
 
 @pytest.fixture(scope="module")
 def mixtures(place: Place, experts: dict[str, dict[int, float]]) -> dict[str, dict[int, float]]:
     """Stage 2 from the same experts with the same seed, with MoFe and without; the loss curve of each."""
     runs = {"ranked": stage_2(place, "ranked", RANKING_WEIGHT), "unranked": stage_2(place, "unranked", 0.0)}
-    return {name: finished(run) for name, run in runs.items()}
+    return {name: curve(finished(run)) for name, run in runs.items()}
 
 
 def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
@@ -217,13 +221,13 @@ def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
 
 
 def test_the_loss_of_every_expert_falls(experts: dict[str, dict[int, float]]) -> None:
-    for modality, curve in experts.items():
-        assert curve[EXPERT_EPOCHS] < 0.6 * curve[1], modality
+    for modality, loss in experts.items():
+        assert loss[EXPERT_EPOCHS] < 0.6 * loss[1], modality
 
 
 def test_the_loss_of_the_mixture_falls(mixtures: dict[str, dict[int, float]]) -> None:
-    for name, curve in mixtures.items():
-        assert (curve[EPOCHS - 1] + curve[EPOCHS]) / 2 < 0.9 * curve[1], name
+    for name, loss in mixtures.items():
+        assert (loss[EPOCHS - 1] + loss[EPOCHS]) / 2 < 0.9 * loss[1], name
 
 
 def test_more_sequences_rank_above_fewer_better_with_mofe_than_without(
@@ -250,10 +254,10 @@ def test_a_training_that_is_killed_and_resumed_ends_as_an_unbroken_one(
     assert broken.returncode != 0
     assert 1 <= int(str(reached)) < EPOCHS
 
-    curve = finished(stage_2(place, "broken", RANKING_WEIGHT, resume="true"))
+    rest = curve(finished(stage_2(place, "broken", RANKING_WEIGHT, resume="true")))
 
-    assert min(curve) == int(str(reached)) + 1, "it goes on and does not begin anew"
-    assert curve == pytest.approx({epoch: mixtures["ranked"][epoch] for epoch in curve}, abs=1e-4)
+    assert min(rest) == int(str(reached)) + 1, "it goes on and does not begin anew"
+    assert rest == pytest.approx({epoch: mixtures["ranked"][epoch] for epoch in rest}, abs=1e-4)
     straight, resumed = (place.last(name)["network"] for name in ("ranked", "broken"))
     assert straight.keys() == resumed.keys()
     for name, value in straight.items():
