@@ -195,8 +195,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=64, help="voxels a side, a multiple of 32")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--cases", type=int, default=2, help="made heads")
-    parser.add_argument("--steps", type=int, default=3, help="of an epoch, that is of a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side that count")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=[3, 2], help="of an epoch (a turn) of stage 1 and stage 2"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each side that count")
     parser.add_argument("--augmentation", default="small_data", choices=["small_data", "paper"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=None, help="of PyTorch in the training process")
@@ -213,11 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine, rows = machine_of(options), []
     with tempfile.TemporaryDirectory() as folder:
         heads = write_cases(Path(folder), options.cases)
-        crops = tuple(heads[index % len(heads)] for index in range(options.steps * options.batch_size))
         for stage in options.stages:
+            crops = options.steps[stage - 1] * options.batch_size
             plan = Plan(
                 stage=stage,
-                items=crops,
+                items=tuple(heads[index % len(heads)] for index in range(crops)),
                 size=options.size,
                 window=(options.window,) * 3,
                 batch_size=options.batch_size,
