@@ -37,7 +37,9 @@ class WorkerProcess:
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.last_sign = time.monotonic()
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)]
+        self._readers = [
+            threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)
+        ]
         for reader in self._readers:
             reader.start()
         self.send(
