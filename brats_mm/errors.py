@@ -58,3 +58,8 @@ class ResourceError(BratsMMError):
 
 class Cancelled(BratsMMError):  # noqa: N818 (a request that was granted, not a fault)
     """The caller asked to stop, and the work has stopped."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, in one line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

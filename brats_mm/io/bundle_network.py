@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from brats_mm.domain.prediction import ModelIdentity
-from brats_mm.errors import BundleError
+from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import Bundle, checked_hash
 
 
@@ -26,11 +26,10 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # (torch raises a dozen types for a damaged file)
-        message = f"The weights {bundle.weights} do not fit the bundle's network ({_first_line(error)}). Restore both."
+        reason = first_line(error)[:200]
+        message = f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
         raise BundleError(message) from error
-    # Channels-last kernels are faster on every device that 3D convolutions run on here.
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
+    ready_to_run(network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     identity = ModelIdentity(
         name=str(metadata.get("name", bundle.root.name)),
@@ -40,6 +39,12 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         spacing_mm=spacing_mm,
     )
     return network, identity
+
+
+def ready_to_run(network: nn.Module) -> None:
+    """Set a network, in place, to evaluation in the layout that is faster wherever 3D convolutions run here."""
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
 
 
 def network_of(bundle: Bundle) -> tuple[nn.Module, float]:
@@ -58,7 +63,7 @@ def network_of(bundle: Bundle) -> tuple[nn.Module, float]:
         network = _called(definition) if _is_plain(definition) else _parsed(config, bundle)
         spacing_mm = float(config.get("spacing_mm", 1.0))
     except Exception as error:  # (configs can name anything)
-        message = f"{path} does not describe a network under network_def ({_first_line(error)}). Mend the config."
+        message = f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Mend the config."
         raise BundleError(message) from error
     if not isinstance(network, nn.Module):
         message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Mend the config."
@@ -89,7 +94,3 @@ def _parsed(config: dict[str, Any], bundle: Bundle) -> Any:
     parser = ConfigParser(config)
     parser["bundle_root"] = str(bundle.root)
     return parser.get_parsed_content("network_def")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

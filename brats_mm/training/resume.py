@@ -8,7 +8,7 @@ from ignite.engine import Events
 from torch import nn
 from torch.amp import GradScaler
 
-from brats_mm.errors import TrainingError
+from brats_mm.errors import TrainingError, first_line
 from brats_mm.training.averaging import WeightAverage
 from brats_mm.training.best_model import BestModel
 from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
@@ -91,7 +91,7 @@ class LastState:
                     part.load_state_dict(content[name])
             epoch = int(content["epoch"])
         except Exception as error:  # torch raises a dozen types for a damaged file
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             message = (
                 f"The checkpoint {self.path} does not fit this training ({reason}). Resume with the settings of the "
                 "run that wrote it, or start anew with --resume false."

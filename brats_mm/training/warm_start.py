@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.errors import BundleError
+from brats_mm.errors import BundleError, first_line
 from brats_mm.training.decoder_levels import DecoderLevels
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # torch raises a dozen types for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         message = f"{path} does not hold weights of this bundle's {what} ({reason}). {remedy}"
         raise BundleError(message) from error
 

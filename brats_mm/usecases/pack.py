@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.errors import BundleError, OutputError
+from brats_mm.errors import BundleError, OutputError, first_line
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
-from brats_mm.io.bundle_network import network_of
+from brats_mm.io.bundle_network import network_of, ready_to_run
 from brats_mm.io.case import read_case
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.io.reference_labels import read_reference
@@ -84,8 +84,7 @@ def pack(
     metadata = {**template.metadata(), "version": version}
     network, spacing_mm = network_of(template)
     _load(network, checkpoint)
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
+    ready_to_run(network)
     calibration = None
     if calibrate_on:
         identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
@@ -133,7 +132,7 @@ def _load(network: nn.Module, checkpoint: Path) -> None:
         state: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network.load_state_dict(_weights_in(state))
     except Exception as error:  # torch raises a dozen types for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         message = (
             f"{checkpoint} does not hold weights of the template's network ({reason}). Give the model.pt that the "
             "training left, and with --bundle the bundle whose configs it was trained with."

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from brats_mm.errors import InputError
+from brats_mm.io.bundle import sha256_of
 from brats_mm.io.nifti import read_volume
 from brats_mm_service.intake import sort_upload
-from brats_mm_service.job_files import sha256_of
 from brats_mm_service.multipart import ReceivedFile
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits

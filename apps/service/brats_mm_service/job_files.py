@@ -7,7 +7,6 @@ jobs/<id>/result/     a finished result: an attempt that was renamed
 trash/<random>/       on its way out
 """
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from brats_mm.io.bundle import sha256_of
 from brats_mm_service.jobs import ResultFile
 
 
@@ -111,15 +111,6 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
         for path in sorted(folder.iterdir())
         if path.is_file()
     )
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

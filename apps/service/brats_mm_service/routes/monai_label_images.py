@@ -7,9 +7,9 @@ from typing import Any
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.io.bundle import sha256_of
 from brats_mm_service.callers import Caller
 from brats_mm_service.intake import SortedUpload
-from brats_mm_service.job_files import sha256_of
 from brats_mm_service.multipart import Form, ReceivedFile
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service

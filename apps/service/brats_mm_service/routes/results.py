@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.responses import FileResponse
 
+from brats_mm.io.bundle import sha256_of
 from brats_mm_service.callers import Caller
-from brats_mm_service.job_files import sha256_of
 from brats_mm_service.jobs import Job, ResultFile
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from brats_mm.io.bundle import sha256_of
 from brats_mm_service.callers import Caller
 from brats_mm_service.intake import SortedUpload, new_job
-from brats_mm_service.job_files import sha256_of
 from brats_mm_service.jobs import Job, JobOptions
 from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.records import QueueFull
