@@ -24,10 +24,12 @@ from brats_mm_service.routes import (
     about,
     auto3dseg,
     events,
+    inputs,
     jobs,
     monai_label,
     monai_label_datastore,
     monai_label_sessions,
+    page,
     results,
 )
 from brats_mm_service.schemas import ProblemBody
@@ -38,12 +40,14 @@ from brats_mm_service.worker_process import WorkerProcess
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     jobs.router,
     results.router,
+    inputs.router,
     events.router,
     about.router,
     monai_label.router,
     monai_label_datastore.router,
     monai_label_sessions.router,
     auto3dseg.router,
+    page.router,
 )
 
 _BY_STATUS = {

@@ -18,6 +18,7 @@ _TYPES = {
     ".seg.nrrd": "application/x-nrrd",
     ".json": "application/json",
     ".png": "image/png",
+    ".html": "text/html; charset=utf-8",
     ".mrb": "application/zip",
     ".zip": "application/zip",
 }
@@ -44,6 +45,7 @@ class OptionsBody(BaseModel):
     probabilities: bool = Field(default=False, description="Also probability_{wt,tc,et}.nii.gz.")
     importance_maps: bool = Field(default=False, description="Also each gate weight as a map.")
     preview: bool = Field(default=True, description="Also preview.png.")
+    report: bool = Field(default=True, description="Also report.html, a page to read and to print.")
     keep_upload: bool = Field(
         default=False, description="Keep the uploaded files as long as the results, not only until they are used."
     )
@@ -173,6 +175,8 @@ def _links(job: Job) -> dict[str, str]:
     if job.state is JobState.DONE:
         links["results"] = f"{path}/results"
         links["archive"] = f"{path}/results/{ARCHIVE}"
+        if job.options.keep_upload:
+            links["inputs"] = f"{path}/inputs"
     return links
 
 

@@ -1,0 +1,83 @@
+"""The images that a job was made from, for whoever asked to keep them: a viewer shows results on them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field
+from starlette.responses import FileResponse
+
+from brats_mm_service.callers import Caller
+from brats_mm_service.jobs import Job
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.schemas import path_of
+from brats_mm_service.service import Service
+
+_EXAMPLE = {
+    "sequence": "t1ce",
+    "name": "t1ce.nii.gz",
+    "size": 2412345,
+    "href": "/v1/jobs/h7Qe0m3Jx2vYb1kT9sWcRz5a/inputs/t1ce",
+}
+_FILE = {"description": "The file", "content": {"application/octet-stream": {"example": "(the bytes of the volume)"}}}
+
+
+class KeptBody(BaseModel):
+    """An image that was kept."""
+
+    sequence: str
+    name: str = Field(description="the sequence and the suffix of what was sent, not its name there")
+    size: int = Field(description="bytes")
+    href: str
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /v1/jobs/{id}/inputs."""
+    routes = APIRouter(prefix="/v1/jobs/{job_id}/inputs", tags=["jobs"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+
+    @routes.get(
+        "",
+        summary="The images of a job that was sent with keep_upload",
+        responses=problems(401, 403, 404)
+        | {200: {"description": "One a sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
+    )
+    def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
+        """Empty where none are kept, or none any more."""
+        job = own_view(service, job_id, caller).job
+        folder = service.queue.files.upload(job.id)
+        return [
+            KeptBody(
+                sequence=sequence,
+                name=name,
+                size=(folder / name).stat().st_size,
+                href=f"{path_of(job.id)}/inputs/{sequence}",
+            )
+            for sequence, name in job.sequences.items()
+            if _is_kept(service, job, name)
+        ]
+
+    @routes.get(
+        "/{sequence}",
+        summary="One image of a job that was sent with keep_upload",
+        response_class=FileResponse,
+        responses=problems(401, 403, 404) | {200: _FILE},
+    )
+    def one(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
+        """As it was sent."""
+        job = own_view(service, job_id, caller).job
+        name = job.sequences.get(sequence)
+        if name is None or not _is_kept(service, job, name):
+            message = (
+                "That image is not here. Images are kept only of jobs sent with keep_upload, as long as the results."
+            )
+            raise Problem("not-found", message)
+        path = service.queue.files.upload(job.id) / name
+        return FileResponse(path, media_type="application/octet-stream", filename=name)
+
+    return routes
+
+
+def _is_kept(service: Service, job: Job, name: str) -> bool:
+    return job.options.keep_upload and (service.queue.files.upload(job.id) / name).is_file()

@@ -1,0 +1,84 @@
+"""The page for people: the built viewer, or a sentence on how to build it. Needs no token; what it asks for does."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm_service.problems import Problem
+from brats_mm_service.service import Service
+
+HOME = "/viewer/"
+_PACKAGE = Path(__file__).resolve().parents[1]
+PLACES = (_PACKAGE / "page", _PACKAGE.parents[1] / "viewer" / "dist")
+"""Where a built page lies: in an installed wheel, in a checkout."""
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+# Scripts and styles of this host only, nothing inline; NiiVue keeps its typeface and textures in data: pictures.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+ABSENT = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>BraTS-MM</title>
+<h1>BraTS-MM</h1>
+<p>The service runs, but its page is not built. In a checkout, with Node.js 20.19 or newer:</p>
+<pre>cd apps/viewer
+npm ci
+npm run build</pre>
+<p>Then load this address again. A wheel brings the page if it was built where that had been done.</p>
+<p>Everything works without it: <a href="/openapi.json">/openapi.json</a> lists the routes.</p>
+<p>{NOT_FOR_DIAGNOSIS}</p>
+</html>
+"""
+
+
+def built_page(places: tuple[Path, ...] = PLACES) -> Path | None:
+    """The folder of the built page; None where there is none."""
+    return next((place for place in places if (place / "index.html").is_file()), None)
+
+
+def router(_: Service) -> APIRouter:
+    """The routes of the page; they are for people, so the OpenAPI document leaves them out."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/")
+    @routes.get("/viewer")
+    async def home() -> Response:
+        """To the page."""
+        return RedirectResponse(HOME)
+
+    @routes.get("/viewer/{name:path}")
+    def file(name: str) -> Response:
+        """A file of the page; found anew each time, so that a page built meanwhile is there."""
+        root = built_page()
+        if root is None:
+            return HTMLResponse(ABSENT, status_code=404)
+        return page_file(root.resolve(), name or "index.html")
+
+    return routes
+
+
+def page_file(root: Path, name: str) -> Response:
+    """A file below `root`; names of assets change with their content, so browsers may keep them.
+
+    Raises:
+        Problem: there is no such file.
+    """
+    path = root if "\0" in name else (root / name).resolve()
+    if not path.is_relative_to(root) or path.suffix not in _TYPES or not path.is_file():
+        raise Problem("not-found", "The page has no such file. Load the page again: it may have been built anew.")
+    keep = _FOR_EVER if path.parent.name == "assets" else "no-cache"
+    headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": keep}
+    return FileResponse(path, headers=headers, media_type=_TYPES[path.suffix])

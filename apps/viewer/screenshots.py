@@ -1,0 +1,85 @@
+"""Takes the pictures of docs/viewer.md: the whole way of a case through a running service, in a real Chromium.
+
+    brats-mm serve
+    python apps/viewer/screenshots.py http://127.0.0.1:8000 docs/pictures t1ce.nii.gz flair.nii.gz
+
+Needs the Python package playwright, and chromium on the path.
+"""
+
+import argparse
+import io
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
+LAPTOP = {"width": 1366, "height": 768}
+TABLET = {"width": 768, "height": 1024}
+LONGEST_MS = 600_000
+
+
+def main() -> None:
+    """Read the command line and take every picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="a running service")
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("images", type=Path, nargs="+", help="the sequences of one case")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        page = browser.new_page(viewport=LAPTOP, color_scheme="light")
+        page.set_default_timeout(LONGEST_MS)
+        journey(page, options.url, options.folder, options.images)
+        browser.close()
+
+
+def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
+    """From an empty page to the result, in both themes and on a tablet."""
+    page.goto(url)
+    page.set_input_files("#choose-files", images)
+    page.wait_for_selector("#run")
+    picture(page, folder / "viewer-start.png")
+    page.click("#run")
+    page.wait_for_selector(".stages .now")
+    page.wait_for_timeout(300)
+    picture(page, folder / "viewer-progress.png")
+    page.wait_for_selector(".picture[data-state=ready]")
+    result(page, folder)
+
+
+def result(page: Page, folder: Path) -> None:
+    """The result as it opens, dark and on a tablet, and the outlines of a single plane."""
+    settled(page)
+    picture(page, folder / "viewer-light.png")
+    page.emulate_media(color_scheme="dark")
+    settled(page)
+    picture(page, folder / "viewer-dark.png")
+    page.click("text=Axial")
+    page.check("#outline")
+    page.fill("#entropy-opacity", "0")
+    settled(page)
+    picture(page, folder / "viewer-outline.png")
+    page.click(".switch >> text=All")
+    page.uncheck("#outline")
+    page.fill("#entropy-opacity", "0.7")
+    page.set_viewport_size(TABLET)
+    settled(page)
+    picture(page, folder / "viewer-tablet.png")
+
+
+def settled(page: Page) -> None:
+    """Wait until what was asked for is drawn; software rendering takes its time."""
+    page.wait_for_timeout(2500)
+
+
+def picture(page: Page, path: Path) -> None:
+    """A picture of what is seen, small enough for a repository."""
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+/** The service: requests with a token if it wants one, and its problems as errors that can be shown. */
+
+/** What the service says went wrong (RFC 9457), in sentences for people. */
+export class ServiceProblem extends Error {
+  constructor(
+    readonly status: number,
+    readonly heading: string,
+    sentence: string,
+  ) {
+    super(sentence);
+  }
+}
+
+export type JobState = "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
+
+export interface ResultFile {
+  name: string;
+  size: number;
+  href: string;
+}
+
+export interface Job {
+  id: string;
+  state: JobState;
+  sequences_found: string[];
+  sequences_missing: string[];
+  ignored: Record<string, string>;
+  notes: string[];
+  progress: { stage: string; windows_done: number; windows_total: number };
+  queue_position: number | null;
+  created: string;
+  expires: string | null;
+  error: { title: string; detail: string } | null;
+  results: ResultFile[];
+  links: Record<string, string>;
+  statement: string;
+}
+
+/** What `report.json` holds, as far as the page shows it; parts that an older service does not write are optional. */
+export interface Report {
+  regions: Record<string, RegionReport>;
+  labels: Record<string, number>;
+  entropy_range_nats: { region: number; combined: number };
+  model: { name: string; version: string };
+  run: { device: string; seconds: Record<string, number> };
+  warnings: string[];
+  uncertain_spots?: UncertainSpot[];
+  what_to_expect?: Expectation | null;
+}
+
+/** Dice that the model reached on other cases with the same sequences, by region; and with all four. */
+export interface Expectation {
+  meaning: string;
+  cases: number;
+  dice: Record<string, { mean: number }>;
+  dice_of_all_four: Record<string, { mean: number }> | null;
+}
+
+export interface RegionReport {
+  name: string;
+  volume_ml: number;
+  volume_range_ml?: [number, number] | null;
+  mean_entropy_inside_nats: number | null;
+}
+
+export interface UncertainSpot {
+  rank: number;
+  region: string;
+  position_mm_ras: [number, number, number];
+  volume_ml: number;
+  mean_entropy_nats: number;
+  peak_entropy_nats: number;
+}
+
+export interface Importance {
+  meaning: string;
+  weights: Record<string, Record<string, number>>;
+}
+
+/** Names and colours, from the library's one list of them. */
+export interface Models {
+  segments: Record<string, { name: string; colour: [number, number, number] }>;
+}
+
+const TOKEN = "brats-mm-token";
+const UNREACHABLE = "The service does not answer. Check that it still runs, and try again.";
+
+/** The token of this tab, kept no longer than the tab is open. */
+export const token = {
+  get: (): string | null => sessionStorage.getItem(TOKEN),
+  set: (text: string): void => sessionStorage.setItem(TOKEN, text),
+  forget: (): void => sessionStorage.removeItem(TOKEN),
+};
+
+/** The headers that say who calls. */
+export function identity(): Record<string, string> {
+  const text = token.get();
+  return text === null ? {} : { Authorization: `Bearer ${text}` };
+}
+
+/** Ask the service; everything but success is a `ServiceProblem`. */
+export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...init, headers: { ...identity(), ...(init.headers as Record<string, string>) } });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ServiceProblem(0, "No answer", UNREACHABLE);
+  }
+  if (!response.ok) throw problemOf(response.status, await response.text());
+  return response;
+}
+
+export async function askJson<Body>(path: string, init?: RequestInit): Promise<Body> {
+  return (await (await ask(path, init)).json()) as Body;
+}
+
+export async function askBytes(path: string): Promise<ArrayBuffer> {
+  return (await ask(path)).arrayBuffer();
+}
+
+/** A problem from an answer's body, whatever that is. */
+export function problemOf(status: number, body: string): ServiceProblem {
+  try {
+    const { title, detail } = JSON.parse(body) as { title?: unknown; detail?: unknown };
+    if (typeof detail === "string") return new ServiceProblem(status, typeof title === "string" ? title : "Refused", detail);
+  } catch {
+    // not JSON: a proxy in between has answered
+  }
+  return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell its owner.`);
+}
+
+/** Send a form, and be told how much of it has gone (0 to 1). */
+export function send(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {
+  return new Promise((give, fail) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    for (const [name, value] of Object.entries({ ...identity(), ...headers })) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) give(JSON.parse(request.responseText) as Job);
+      else fail(problemOf(request.status, request.responseText));
+    };
+    request.onerror = () => fail(new ServiceProblem(0, "No answer", UNREACHABLE));
+    request.onabort = () => fail(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}

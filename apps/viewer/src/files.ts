@@ -1,0 +1,134 @@
+/** What a person dropped or chose, sorted into one case. */
+import { readNames, SEQUENCE_LABELS, tokensOf, volumeSuffix, type FileName, type Sequence } from "./sequences";
+
+/** A file with the folders that it lay in, outermost first. */
+export interface PickedFile {
+  file: File;
+  folders: string[];
+}
+
+/** A volume of the case: what it was recognised as, and why it is left out if it is. */
+export interface CaseFile {
+  file: File;
+  shown: string;
+  sequence: Sequence | null;
+  note: string;
+}
+
+/** Volumes to choose from, other files by name, and what is wrong with the whole, if anything. */
+export interface PickedCase {
+  files: CaseFile[];
+  passedOver: string[];
+  archive: File | null;
+  problem: string | null;
+}
+
+/** Sort files into a case, by the rules of the command line: a folder's own files, else those of its sub-folders. */
+export function sortFiles(picked: PickedFile[]): PickedCase {
+  const first = picked[0];
+  if (picked.length === 1 && first && first.file.name.toLowerCase().endsWith(".zip"))
+    return { files: [], passedOver: [], archive: first.file, problem: null };
+  const root = sharedRoot(picked);
+  const volumes = picked.filter((one) => volumeSuffix(one.file.name) !== null && !one.file.name.startsWith("."));
+  const near = volumes.filter((one) => one.folders.length <= root.length);
+  const chosen = recognises(near, root) ? near : volumes.filter((one) => one.folders.length <= root.length + 1);
+  const passedOver = picked.filter((one) => !chosen.includes(one)).map((one) => one.file.name);
+  const several = near === chosen ? 0 : countCases(chosen);
+  if (several > 1) {
+    const problem = `This folder holds ${several} cases, but one is needed here. Drop the folder of one of them.`;
+    return { files: [], passedOver, archive: null, problem };
+  }
+  return { files: named(chosen, root), passedOver, archive: null, problem: chosen.length ? null : nothing(picked) };
+}
+
+/** Sequences for which more than one file is chosen. */
+export function doubles(files: CaseFile[]): Sequence[] {
+  const chosen = files.flatMap((one) => one.sequence ?? []);
+  return [...new Set(chosen.filter((sequence, place) => chosen.indexOf(sequence) !== place))];
+}
+
+function sharedRoot(picked: PickedFile[]): string[] {
+  const first = picked[0]?.folders ?? [];
+  const end = first.findIndex((name, place) => picked.some((one) => one.folders[place] !== name));
+  return end < 0 ? first : first.slice(0, end);
+}
+
+function nameOf(one: PickedFile, root: string[]): FileName {
+  return { name: one.file.name, subFolder: one.folders[root.length] ?? "" };
+}
+
+function readingsOf(files: PickedFile[], root: string[]): ReturnType<typeof readNames> {
+  return readNames(
+    files.map((one) => nameOf(one, root)),
+    root.at(-1) ?? "",
+  );
+}
+
+function recognises(files: PickedFile[], root: string[]): boolean {
+  return readingsOf(files, root).some((reading) => reading.sequences.length > 0);
+}
+
+function countCases(files: PickedFile[]): number {
+  const folders = new Map<string, PickedFile[]>();
+  for (const one of files) {
+    const place = one.folders.join("/");
+    folders.set(place, [...(folders.get(place) ?? []), one]);
+  }
+  return [...folders.values()].filter((inside) => {
+    const readings = readingsOf(inside, inside[0]?.folders ?? []);
+    return new Set(readings.flatMap((reading) => (reading.sequences.length === 1 ? reading.sequences : []))).size > 1;
+  }).length;
+}
+
+function named(chosen: PickedFile[], root: string[]): CaseFile[] {
+  const readings = readingsOf(chosen, root);
+  return chosen.map((one, place) => {
+    const sequences = readings[place]?.sequences ?? [];
+    const unclear = `its name says ${sequences.map((sequence) => SEQUENCE_LABELS[sequence]).join(" or ")}`;
+    return {
+      file: one.file,
+      shown: [...one.folders.slice(root.length), one.file.name].join("/"),
+      sequence: sequences.length === 1 ? (sequences[0] ?? null) : null,
+      note: readings[place]?.reason ?? (sequences.length > 1 ? unclear : ""),
+    };
+  });
+}
+
+function nothing(picked: PickedFile[]): string {
+  const dicom = picked.some((one) => /\.(dcm|ima)$/i.test(one.file.name) || tokensOf(one.file.name)[0] === "dicomdir");
+  return dicom
+    ? "These are DICOM files. Convert the series to NIfTI first, for example with dcm2niix, and drop those files."
+    : "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, or a zip of one case.";
+}
+
+/** The files of a drop, folders opened. */
+export async function droppedFiles(transfer: DataTransfer): Promise<PickedFile[]> {
+  const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? []);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, folders: [] }));
+  return (await Promise.all(entries.map((entry) => filesBelow(entry, [])))).flat();
+}
+
+/** The files of an input for files, or for a folder. */
+export function chosenFiles(list: FileList): PickedFile[] {
+  return [...list].map((file) => ({ file, folders: file.webkitRelativePath.split("/").slice(0, -1) }));
+}
+
+async function filesBelow(entry: FileSystemEntry, folders: string[]): Promise<PickedFile[]> {
+  if (entry.isFile) {
+    const file = await new Promise<File>((give, fail) => (entry as FileSystemFileEntry).file(give, fail));
+    return [{ file, folders }];
+  }
+  if (folders.length > 2) return [];
+  const children = await entriesOf((entry as FileSystemDirectoryEntry).createReader());
+  return (await Promise.all(children.map((child) => filesBelow(child, [...folders, entry.name])))).flat();
+}
+
+/** All entries of a folder: browsers hand them out a hundred at a time. */
+async function entriesOf(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
+  const found: FileSystemEntry[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((give, fail) => reader.readEntries(give, fail));
+    if (!some.length) return found;
+    found.push(...some);
+  }
+}

@@ -1,0 +1,44 @@
+/** The caller's own jobs, newest first. */
+import { askJson, type Job } from "./api";
+import { fill, h } from "./dom";
+import { when } from "./format";
+import { chip, problemBox, type Screen } from "./screen";
+import { SEQUENCE_LABELS, type Sequence } from "./sequences";
+import { known } from "./session";
+
+interface Page {
+  jobs: Job[];
+  next: string | null;
+}
+
+export function jobList(): Screen {
+  const list = h("ul", { class: "jobs" });
+  const below = h("div");
+  const load = async (path: string): Promise<void> => {
+    try {
+      const page = await known(() => askJson<Page>(path));
+      list.append(...page.jobs.map(entry));
+      const next = page.next;
+      fill(
+        below,
+        !list.children.length && h("p", { class: "hint" }, "None yet. Results stay for a day, then they are deleted."),
+        next && h("button", { type: "button", onclick: () => void load(next) }, "Show older ones"),
+      );
+    } catch (error) {
+      fill(below, problemBox(error));
+    }
+  };
+  void load("/v1/jobs?limit=12");
+  const element = h("section", { class: "own", "aria-labelledby": "own-title" }, h("h2", { id: "own-title" }, "Your jobs"), list, below);
+  return { element, close: () => undefined };
+}
+
+function entry(job: Job): HTMLElement {
+  const sequences = job.sequences_found.map((name) => chip(SEQUENCE_LABELS[name as Sequence], "there"));
+  return h(
+    "li",
+    {},
+    h("a", { href: `#job=${encodeURIComponent(job.id)}` }, h("span", { class: "when" }, when(job.created)), h("span", { class: `state ${job.state}` }, job.state)),
+    h("div", { class: "chips" }, ...sequences),
+  );
+}

@@ -1,0 +1,123 @@
+/** Jobs: submit one, follow it until it ends, list them. */
+import { ask, askJson, send, ServiceProblem, type Job } from "./api";
+import type { CaseFile } from "./files";
+import type { Sequence } from "./sequences";
+
+const POLL_MS = 1500;
+const ENDED = new Set(["done", "failed", "cancelled", "expired"]);
+
+export function hasEnded(job: Job): boolean {
+  return ENDED.has(job.state);
+}
+
+/** The files of a submission, kept in this tab, so that its images can be shown without asking for them. */
+const sentFiles = new Map<string, Map<Sequence, File>>();
+
+export function filesOf(jobId: string): Map<Sequence, File> {
+  return sentFiles.get(jobId) ?? new Map<Sequence, File>();
+}
+
+/** Keep one more image of a job, which its owner has given again. */
+export function addFile(jobId: string, sequence: Sequence, file: File): void {
+  sentFiles.set(jobId, new Map([...filesOf(jobId), [sequence, file]]));
+}
+
+export interface Submission {
+  files: CaseFile[];
+  archive: File | null;
+  keepImages: boolean;
+}
+
+export async function submit(what: Submission, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {
+  const form = new FormData();
+  const chosen = new Map(what.files.flatMap((one) => (one.sequence ? [[one.sequence, one.file] as const] : [])));
+  form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages }));
+  if (what.archive) form.set("case", what.archive);
+  for (const [sequence, file] of chosen) form.set(sequence, file);
+  const job = await send("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);
+  sentFiles.set(job.id, chosen);
+  return job;
+}
+
+/** `crypto.randomUUID` exists only where the page came over TLS or from this machine. */
+function randomKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export async function cancel(job: Job): Promise<void> {
+  await ask(`/v1/jobs/${job.id}`, { method: "DELETE" });
+}
+
+export function look(jobId: string): Promise<Job> {
+  return askJson<Job>(`/v1/jobs/${encodeURIComponent(jobId)}`);
+}
+
+/** Call `onJob` at each change until the job has ended: by server-sent events, by asking again where those fail. */
+export async function follow(job: Job, onJob: (job: Job) => void, signal: AbortSignal): Promise<void> {
+  let last = job;
+  const tell = (next: Job): void => {
+    last = next;
+    if (!signal.aborted) onJob(next);
+  };
+  const over = (): boolean => signal.aborted || hasEnded(last);
+  while (!over()) {
+    try {
+      if (last.links.events) await followEvents(last.links.events, tell, signal);
+    } catch (error) {
+      if (over() || (error instanceof ServiceProblem && error.status === 401)) throw error;
+    }
+    if (over()) return;
+    await pause(POLL_MS, signal);
+    try {
+      tell(await look(job.id));
+    } catch (error) {
+      // A service that is being started again is waited for; anything it says counts.
+      if (over() || (error instanceof ServiceProblem && error.status !== 0)) throw error;
+    }
+  }
+}
+
+/** `EventSource` can send no token, so the stream is read here. */
+async function followEvents(path: string, tell: (job: Job) => void, signal: AbortSignal): Promise<void> {
+  const response = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  if (!reader) return;
+  const events = new EventReader((name, data) => {
+    if (name === "job") tell(JSON.parse(data) as Job);
+  });
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    events.push(value);
+  }
+}
+
+/** Splits the text of a `text/event-stream`, however it is cut, into events. */
+export class EventReader {
+  private rest = "";
+
+  constructor(private readonly onEvent: (name: string, data: string) => void) {}
+
+  push(text: string): void {
+    const blocks = (this.rest + text).replaceAll("\r\n", "\n").split("\n\n");
+    this.rest = blocks.pop() ?? "";
+    for (const block of blocks) this.read(block);
+  }
+
+  private read(block: string): void {
+    const lines = block.split("\n").map((line) => /^(\w+): ?(.*)$/.exec(line));
+    const data = lines.flatMap((line) => (line?.[1] === "data" ? [line[2] ?? ""] : []));
+    const name = lines.find((line) => line?.[1] === "event")?.[2] ?? "message";
+    if (data.length) this.onEvent(name, data.join("\n"));
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((give) => {
+    const timer = setTimeout(give, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      give();
+    });
+  });
+}

@@ -1,0 +1,174 @@
+/** What stands beside the images: volumes, places to look at twice, importance, remarks, files. */
+import type { Expectation, Importance, Job, Report, ResultFile, UncertainSpot } from "./api";
+import { h } from "./dom";
+import { bytes, millilitres, percent, place, when } from "./format";
+import { SEQUENCE_LABELS, SEQUENCES } from "./sequences";
+import type { Label, Millimetres } from "./viewer";
+
+const REGIONS = ["wt", "tc", "et"] as const;
+export const REGION_NAMES: Record<string, string> = { wt: "Whole tumour", tc: "Tumour core", et: "Enhancing tumour" };
+
+function panel(title: string, id: string, ...content: (Node | string | null | false)[]): HTMLElement {
+  return h("section", { class: "panel", "aria-labelledby": id }, h("h2", { id }, title), ...content);
+}
+
+function header(...columns: [string, ...string[]]): HTMLElement {
+  return h("tr", {}, ...columns.map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)));
+}
+
+export function volumesPanel(report: Report): HTMLElement {
+  const ranged = REGIONS.some((region) => report.regions[region]?.volume_range_ml);
+  const rows = REGIONS.flatMap((name) => {
+    const region = report.regions[name];
+    if (!region) return [];
+    const range = region.volume_range_ml;
+    const entropy = region.mean_entropy_inside_nats;
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, REGION_NAMES[name] ?? region.name),
+      h("td", { class: "number strong" }, millilitres(region.volume_ml)),
+      ranged && h("td", { class: "number" }, range ? `${range[0].toFixed(1)} to ${range[1].toFixed(1)}` : "none"),
+      h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
+    );
+  });
+  const head = ranged ? header("Region", "Volume", "Could be", "Entropy") : header("Region", "Volume", "Entropy");
+  const hint = ranged ? "Could be: what uncertainty makes of the volume, in mL. " : "";
+  return panel(
+    "Volumes",
+    "volumes",
+    h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
+    h("p", { class: "hint" }, `${hint}Entropy: its mean inside, in nats; 0 is sure, ${report.entropy_range_nats.region.toFixed(2)} is a coin toss.`),
+  );
+}
+
+/** Where the model is least sure, each a button that goes there; null where the report does not tell. */
+export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millimetres) => void): HTMLElement | null {
+  if (!spots) return null;
+  const buttons = spots.map((spot) =>
+    h(
+      "li",
+      {},
+      h(
+        "button",
+        { type: "button", class: "spot", onclick: () => goTo(spot.position_mm_ras) },
+        h("span", { class: "rank" }, spot.rank),
+        h("span", {}, h("strong", {}, REGION_NAMES[spot.region] ?? spot.region), h("small", {}, place(spot.position_mm_ras))),
+        h("span", { class: "number" }, millilitres(spot.volume_ml), h("small", {}, `peak ${spot.peak_entropy_nats.toFixed(2)}`)),
+      ),
+    ),
+  );
+  const none = h("p", { class: "hint" }, "No larger place stands out as uncertain.");
+  return panel("Look twice", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
+}
+
+/** How much each sequence counted for each region: a bar and its number. */
+export function importancePanel(importance: Importance): HTMLElement {
+  const rows = SEQUENCES.map((sequence) => {
+    const weights = importance.weights[sequence] ?? {};
+    const missing = REGIONS.every((region) => !weights[region]);
+    const cells = REGIONS.map((region) => {
+      const share = weights[region] ?? 0;
+      const bar = h("span", { class: `bar ${sequence}`, "aria-hidden": "true" });
+      bar.style.setProperty("--share", String(share));
+      return h("td", {}, missing ? null : bar, h("span", { class: "share" }, missing ? "" : percent(share)));
+    });
+    const name = h("th", { scope: "row" }, SEQUENCE_LABELS[sequence], missing && h("small", {}, "missing"));
+    return h("tr", { class: missing ? "missing" : null }, name, ...cells);
+  });
+  const head = h("tr", {}, h("td"), ...["Whole", "Core", "Enhancing"].map((name) => h("th", { scope: "col" }, name)));
+  return panel(
+    "What each sequence counted",
+    "importance",
+    h("table", { class: "importance" }, h("thead", {}, head), h("tbody", {}, ...rows)),
+  );
+}
+
+/** How well the model did elsewhere with the same sequences; null where the model does not tell. */
+export function expectationPanel(expected: Expectation | null | undefined): HTMLElement | null {
+  if (!expected) return null;
+  const four = expected.dice_of_all_four;
+  const rows = REGIONS.map((region) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, REGION_NAMES[region]),
+      h("td", { class: "number strong" }, percentOf(expected.dice[region])),
+      four && h("td", { class: "number" }, percentOf(four[region])),
+    ),
+  );
+  const head = four ? header("Region", "These sequences", "All four") : header("Region", "These sequences");
+  return panel(
+    "What to expect",
+    "expectation",
+    h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
+    h("p", { class: "hint" }, `Mean Dice on ${expected.cases} labelled cases that the model had not seen. Other scanners can be worse.`),
+  );
+}
+
+function percentOf(dice: { mean: number } | undefined): string {
+  return dice ? percent(dice.mean) : "none";
+}
+
+/** Warnings of the model, files left out, how sequences were recognised; null where there is nothing to say. */
+export function remarksPanel(job: Job, report: Report): HTMLElement | null {
+  const ignored = Object.entries(job.ignored).map(([name, reason]) => `${name} was not used: ${reason}.`);
+  const remarks = [...report.warnings, ...job.notes, ...ignored];
+  if (!remarks.length) return null;
+  return panel("Remarks", "remarks", h("ul", { class: "remarks" }, ...remarks.map((text) => h("li", {}, text))));
+}
+
+const KINDS: [RegExp, string][] = [
+  [/^segmentation\.nii/, "Labels, NIfTI"],
+  [/^segmentation\.seg\.nrrd$/, "Labels for 3D Slicer"],
+  [/^entropy\.nii/, "Entropy, combined"],
+  [/^entropy_/, "Entropy of a region"],
+  [/^probability_/, "Probability of a region"],
+  [/^importance_/, "Importance as a map"],
+  [/^importance\.json$/, "Importance, numbers"],
+  [/^report\.json$/, "Report, numbers"],
+  [/^report\.html$/, "Report to read or print"],
+  [/^scene\.mrb$/, "Scene for 3D Slicer"],
+  [/^preview\.png$/, "Picture"],
+];
+
+/** What a result is, by its name; empty for one that this page does not know. */
+export function kindOf(name: string): string {
+  return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? "";
+}
+
+export function filesPanel(job: Job, save: (file: { name: string; href: string }) => void, remove: () => void): HTMLElement {
+  const link = (name: string, href: string, text: string, kind: string): HTMLElement => {
+    const go = (event: Event): void => {
+      event.preventDefault();
+      save({ name, href });
+    };
+    return h("a", { href, download: name, onclick: go, class: kind }, text);
+  };
+  const row = (file: ResultFile): HTMLElement =>
+    h("tr", {}, h("td", {}, link(file.name, file.href, file.name, "file"), h("small", {}, kindOf(file.name))), h("td", { class: "number" }, bytes(file.size)));
+  const all = job.links.archive ? link(`${job.id}.zip`, job.links.archive, "Download everything", "button primary") : null;
+  const head = h("thead", { class: "unseen" }, header("File", "Size"));
+  return panel(
+    "Files",
+    "files",
+    all && h("p", {}, all),
+    h("details", {}, h("summary", {}, `${job.results.length} single files`), h("table", { class: "results" }, head, h("tbody", {}, ...job.results.map(row)))),
+    h(
+      "p",
+      { class: "hint" },
+      job.expires ? `Deleted ${when(job.expires)}, or ` : "",
+      h("button", { type: "button", class: "link", onclick: remove }, "delete this job now"),
+    ),
+  );
+}
+
+/** The compartments with their colours. */
+export function legend(labels: Label[]): HTMLElement {
+  const items = labels.map((label) => {
+    const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.backgroundColor = `rgb(${label.colour.join(" ")})`;
+    return h("li", {}, swatch, label.name);
+  });
+  return h("ul", { class: "legend", "aria-label": "Colours" }, ...items);
+}

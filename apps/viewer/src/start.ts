@@ -1,0 +1,181 @@
+/** The first screen: give a case, see which sequences were recognised, correct them, go; and the jobs there are. */
+import { fill, h } from "./dom";
+import { chosenFiles, doubles, droppedFiles, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
+import { bytes } from "./format";
+import { jobList } from "./job_list";
+import { submit } from "./jobs";
+import { announce, problemBox, type Screen } from "./screen";
+import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
+import { known } from "./session";
+
+const WITHOUT: Partial<Record<Sequence, string>> = { t1ce: "Enhancing tumour can hardly be told without it." };
+
+export function startScreen(open: (jobId: string) => void): Screen {
+  const form = new CaseForm(open);
+  const jobs = jobList();
+  const element = h("div", { class: "start" }, form.element, jobs.element);
+  return {
+    element,
+    close: () => {
+      form.close();
+      jobs.close();
+    },
+  };
+}
+
+class CaseForm {
+  private case: PickedCase = { files: [], passedOver: [], archive: null, problem: null };
+  private readonly stop = new AbortController();
+  private readonly found = h("div", { class: "found" });
+  private readonly trouble = h("div");
+  private readonly keep = h("input", { type: "checkbox", id: "keep", checked: true });
+  readonly element: HTMLElement;
+
+  constructor(private readonly open: (jobId: string) => void) {
+    this.element = h("section", { class: "case", "aria-labelledby": "case-title" });
+    fill(this.element, h("h1", { id: "case-title" }, "Segment a case"), this.dropPlace(), this.found, this.trouble);
+    this.draw();
+  }
+
+  close(): void {
+    this.stop.abort();
+  }
+
+  private dropPlace(): HTMLElement {
+    const files = this.input("choose-files", { multiple: true, accept: ".nii,.gz,.nrrd,.mha,.zip" });
+    const folder = this.input("choose-folder", { webkitdirectory: true });
+    const place = h(
+      "div",
+      { class: "drop" },
+      h("p", { class: "lead" }, "Drop the files or the folder of one case here"),
+      h("div", { class: "row centre" }, ...files, ...folder),
+      h("p", { class: "hint" }, "T1, T1ce, T2, FLAIR: any of them, co-registered and skull-stripped. NIfTI, NRRD, MetaImage, or a zip."),
+    );
+    place.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      place.classList.add("over");
+    });
+    place.addEventListener("dragleave", () => place.classList.remove("over"));
+    place.addEventListener("drop", (event) => {
+      event.preventDefault();
+      place.classList.remove("over");
+      if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((picked) => this.take(picked));
+    });
+    return place;
+  }
+
+  private input(id: string, attributes: Record<string, string | boolean>): HTMLElement[] {
+    const change = (event: Event): void => {
+      const input = event.target as HTMLInputElement;
+      if (input.files?.length) this.take(chosenFiles(input.files));
+      input.value = "";
+    };
+    const name = id === "choose-files" ? "Choose files" : "Choose a folder";
+    return [h("input", { type: "file", id, class: "unseen", onchange: change, ...attributes }), h("label", { for: id, class: "button" }, name)];
+  }
+
+  private take(picked: PickedFile[]): void {
+    this.case = sortFiles(picked);
+    fill(this.trouble);
+    this.draw();
+    const found = this.chosen().map((sequence) => SEQUENCE_LABELS[sequence]);
+    announce(this.case.problem ?? (found.length ? `Recognised: ${found.join(", ")}.` : "No sequence was recognised."));
+  }
+
+  private chosen(): Sequence[] {
+    return SEQUENCES.filter((sequence) => this.case.files.some((one) => one.sequence === sequence));
+  }
+
+  private draw(): void {
+    const { files, archive, problem, passedOver } = this.case;
+    const any = files.length > 0 || archive !== null;
+    fill(
+      this.found,
+      problem !== null && h("div", { class: "problem", role: "alert" }, h("strong", {}, "This is not one case"), h("p", {}, problem)),
+      archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)}): the service looks inside for the sequences.`),
+      files.length > 0 && this.slots(),
+      files.length > 0 && this.table(),
+      passedOver.length > 0 && h("p", { class: "hint" }, `Not used: ${passedOver.slice(0, 8).join(", ")}${passedOver.length > 8 ? ` and ${passedOver.length - 8} more` : ""}.`),
+      any && this.actions(),
+    );
+  }
+
+  /** The four sequences at a glance: the file of each, or that it is missing. */
+  private slots(): HTMLElement {
+    const slots = SEQUENCES.map((sequence) => {
+      const file = this.case.files.find((one) => one.sequence === sequence);
+      return h(
+        "li",
+        { class: file ? "slot there" : "slot missing" },
+        h("strong", {}, SEQUENCE_LABELS[sequence]),
+        h("span", {}, file ? "found" : "missing"),
+        !file && WITHOUT[sequence] && h("small", {}, WITHOUT[sequence]),
+      );
+    });
+    return h("ul", { class: "slots", "aria-label": "Sequences" }, ...slots);
+  }
+
+  private table(): HTMLElement {
+    const rows = this.case.files.map((one, place) =>
+      h(
+        "tr",
+        {},
+        h("td", {}, h("label", { for: `sequence-${place}`, class: "file" }, one.shown), one.note && h("small", {}, one.note)),
+        h("td", { class: "number" }, bytes(one.file.size)),
+        h("td", {}, this.select(one, place)),
+      ),
+    );
+    const head = h("tr", {}, h("th", { scope: "col" }, "File"), h("th", { scope: "col", class: "number" }, "Size"), h("th", { scope: "col" }, "Used as"));
+    return h("table", { class: "files" }, h("thead", {}, head), h("tbody", {}, ...rows));
+  }
+
+  private select(one: CaseFile, place: number): HTMLElement {
+    const options = SEQUENCES.map((sequence) => h("option", { value: sequence, selected: one.sequence === sequence }, SEQUENCE_LABELS[sequence]));
+    const change = (event: Event): void => {
+      one.sequence = ((event.target as HTMLSelectElement).value || null) as Sequence | null;
+      one.note = "";
+      this.draw();
+      document.getElementById(`sequence-${place}`)?.focus();
+    };
+    return h("select", { id: `sequence-${place}`, onchange: change }, h("option", { value: "" }, "not used"), ...options);
+  }
+
+  private actions(): HTMLElement {
+    const twice = doubles(this.case.files).map((sequence) => SEQUENCE_LABELS[sequence]);
+    const ready = this.case.archive !== null || (this.chosen().length > 0 && !twice.length);
+    const why = twice.length
+      ? `${twice.join(" and ")}: more than one file is chosen. Set all but one to "not used".`
+      : "Say of at least one file which sequence it is.";
+    return h(
+      "div",
+      { class: "actions" },
+      h("div", { class: "check" }, this.keep, h("label", { for: "keep" }, "Keep the images on the service as long as the results, so that they can be shown again later")),
+      !ready && h("p", { class: "notice", id: "why" }, why),
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", class: "primary", id: "run", disabled: !ready, onclick: () => void this.run() }, "Segment"),
+        h("button", { type: "button", onclick: () => this.take([]) }, "Clear"),
+      ),
+    );
+  }
+
+  private async run(): Promise<void> {
+    const share = h("progress", { max: "1", value: "0", "aria-label": "Upload" });
+    const stop = h("button", { type: "button", onclick: () => this.stop.abort() }, "Cancel");
+    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, "Sending"), share, stop));
+    this.found.inert = true;
+    announce("Sending the case.");
+    const { files, archive } = this.case;
+    try {
+      const what = { files, archive, keepImages: this.keep.checked };
+      const job = await known(() => submit(what, (sent) => (share.value = sent), this.stop.signal));
+      this.open(job.id);
+    } catch (error) {
+      const stopped = error instanceof DOMException && error.name === "AbortError";
+      fill(this.trouble, stopped ? null : problemBox(error));
+    } finally {
+      this.found.inert = false;
+    }
+  }
+}
