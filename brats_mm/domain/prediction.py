@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
+from brats_mm.domain.expected import ExpectedDice
 from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
@@ -18,19 +19,27 @@ from brats_mm.domain.volume import Array
 THRESHOLD = 0.5
 """A voxel belongs to a region when its probability is at least this."""
 
+RANGE_PROBABILITIES = (0.75, 0.25)
+"""Where a volume's range begins and ends: the voxels that belong to the region three times as likely as not, and those
+that cannot be ruled out at the same odds. The half between the two is where entropy is high."""
+
 _SLAB = 4
 """Slices worked on at a time: as much as the processor's cache holds."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters, voxel size it works at."""
+    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters, voxel size it works at.
+
+    `expected` are the figures of its card, where the bundle has them for these weights.
+    """
 
     name: str
     version: str
     weights_sha256: str
     parameters: int
     spacing_mm: float = 1.0
+    expected: ExpectedDice | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +108,15 @@ class Prediction:
     def volume_ml(self, region: Region) -> float:
         """Volume of a region in millilitres."""
         return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
+
+    def volume_range_ml(self, region: Region) -> tuple[float, float]:
+        """The spread that uncertainty gives a volume: millilitres with a probability of at least 0.75, and 0.25.
+
+        `volume_ml` lies between the two. A spread, not a confidence interval: it is as good as the probabilities are
+        calibrated, and knows of no error that the model is sure of.
+        """
+        low, high = (np.count_nonzero(self._nested[region] >= least) for least in RANGE_PROBABILITIES)
+        return low * self.case.grid.voxel_ml, high * self.case.grid.voxel_ml
 
     def mean_entropy_inside(self, region: Region) -> float | None:
         """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""

@@ -10,6 +10,7 @@ from torch import nn
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.expected_dice import read_expected_dice
 
 
 def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
@@ -37,6 +38,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         weights_sha256=digest,
         parameters=parameters,
         spacing_mm=spacing_mm,
+        expected=read_expected_dice(bundle, digest),
     )
     return network, identity
 

@@ -14,7 +14,6 @@ from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction, nested
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
-from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.io.output_folder import output_errors
 from brats_mm.io.preview_canvas import (
@@ -25,12 +24,11 @@ from brats_mm.io.preview_canvas import (
     Colour,
     Picture,
     Pixels,
-    enlarged,
     inferno,
-    tinted,
     with_region,
 )
 from brats_mm.io.preview_planes import Slice, choose_slices, to_ras
+from brats_mm.io.slice_pictures import in_colour, in_grey, window_of, with_entropy
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
 
@@ -42,13 +40,9 @@ _REGION_TINTS: dict[Region, Colour] = {
 _BACKGROUNDS = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
 """Which sequence to draw on, the most telling first."""
 
-_SURE_NATS = 0.05
-"""Below this entropy the overlay is invisible."""
 _PANEL_PX = (368, 377)
 """Width and height that a slice is fitted into."""
 _COLUMNS_PX, _ROWS_PX = (19, 398, 777), (75, 497)
-_DIMMED = 0.65
-"""Brightness of the image under the entropy."""
 
 _Voxels = npt.NDArray[np.generic]
 
@@ -88,18 +82,15 @@ def _pictures(prediction: Prediction) -> _Pictures:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     data = case.volumes[modality].data
-    brain = data != 0
-    coarse = data[bounding_box(brain)][::2, ::2, ::2]
-    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, (0.5, 99.7))
     affine = case.grid.affine
     wt, tc, et = (to_ras(prediction.probabilities[region], affine) for region in REGIONS)
     return _Pictures(
         background=to_ras(data, affine),
         background_name=modality.label,
-        window=(float(low), float(max(high, low + 1e-6))),
+        window=window_of(data),
         labels=to_ras(prediction.labels(), affine),
         probabilities=(wt, tc, et),
-        slices=choose_slices(case.grid, prediction.mask(Region.WT), brain),
+        slices=choose_slices(case.grid, prediction.mask(Region.WT), data != 0),
     )
 
 
@@ -118,16 +109,12 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
 
 
 def _grey(pictures: _Pictures, cut: Slice) -> Picture:
-    """The slice in grey, 0 to 255, fitted into a panel with pixels as wide as they are high."""
-    voxels = np.asarray(cut.of(pictures.background), np.float32)
-    height, width = voxels.shape[0] * cut.aspect, voxels.shape[1]
-    scale = min(_PANEL_PX[0] / width, _PANEL_PX[1] / height)
-    low, high = pictures.window
-    return enlarged((voxels - low) * (255 / (high - low)), max(1, round(height * scale)), max(1, round(width * scale)))
+    """The slice in grey, fitted into a panel."""
+    return in_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
 def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
-    picture = _in_colour(np.clip(grey, 0, 255))
+    picture = in_colour(np.clip(grey, 0, 255))
     labels = cut.of(pictures.labels)
     for compartment, style in SEGMENT_STYLES.items():
         mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
@@ -138,14 +125,7 @@ def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
 
 def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     wt, tc, et = (np.asarray(cut.of(one), np.float32) for one in pictures.probabilities)
-    entropy = enlarged(compartment_entropy(*nested(wt, tc, et)), *grey.shape)
-    colours = inferno()[np.clip(np.rint(entropy * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)]
-    opacity = np.clip((entropy - _SURE_NATS) / 0.3, 0, 0.9)
-    return tinted(_in_colour(np.clip(grey * _DIMMED, 0, 255)), colours, opacity)
-
-
-def _in_colour(grey: Picture) -> Picture:
-    return np.repeat(grey[..., None], 3, axis=2)
+    return with_entropy(grey, compartment_entropy(*nested(wt, tc, et)))
 
 
 def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:

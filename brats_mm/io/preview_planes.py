@@ -1,6 +1,6 @@
 """Which slices a preview shows and how they lie on the page: axial, coronal, sagittal in radiological convention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
@@ -92,28 +92,60 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> tuple[Slice, Slice, 
         tumour: whole tumour on that grid.
         brain: where there is something to show on that grid; all of it where empty.
     """
-    orientation = nib.orientations.io_orientation(grid.affine)
-    source = np.argsort(orientation[:, 0])  # the input axis of each right-anterior-superior axis
-    spacing_mm = [grid.spacing_mm[axis] for axis in source]
     tumour, brain = to_ras(tumour, grid.affine), to_ras(brain, grid.affine)
+    spacing_mm = [grid.spacing_mm[axis] for axis in _sources(grid)]
     box = [_extent(brain, axis, spacing_mm[axis]) for axis in range(3)]
 
     def cut(plane: Plane) -> Slice:
-        across, down, through = plane.across, plane.down, plane.through
+        through = plane.through
         index = _busiest(tumour, through, (box[through].start + box[through].stop - 1) // 2)
-        flipped = orientation[source[through], 1] < 0
-        return Slice(
-            plane=plane,
-            index=index,
-            input_axis=int(source[through]),
-            input_index=tumour.shape[through] - 1 - index if flipped else index,
-            rows=box[down],
-            columns=box[across],
-            letters=Letters(left="RA"[across], right="LP"[across], top="RAS"[down], bottom="LPI"[down]),
-            aspect=spacing_mm[down] / spacing_mm[across],
-        )
+        whole = _slice(grid, plane, index)
+        return replace(whole, rows=box[plane.down], columns=box[plane.across])
 
     return cut(Plane.AXIAL), cut(Plane.CORONAL), cut(Plane.SAGITTAL)
+
+
+def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slice:
+    """The whole slice in which a voxel of the input grid lies."""
+    source = _sources(grid)[plane.through]
+    return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _flipped(grid, source) else voxel[source])
+
+
+def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
+    """Row and column of a voxel of the input grid on the page of its whole slice, from the top left."""
+    places = []
+    for axis in (plane.down, plane.across):  # the highest comes first on the page
+        source = _sources(grid)[axis]
+        places.append(voxel[source] if _flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
+    return places[0], places[1]
+
+
+def _sources(grid: Grid) -> list[int]:
+    """The input axis of each right-anterior-superior axis."""
+    return [int(axis) for axis in np.argsort(nib.orientations.io_orientation(grid.affine)[:, 0])]
+
+
+def _flipped(grid: Grid, source: int) -> bool:
+    """Whether an input axis runs to the left, to the back or down."""
+    return bool(nib.orientations.io_orientation(grid.affine)[source, 1] < 0)
+
+
+def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
+    """A whole slice by its position along the right-anterior-superior axis."""
+    sources = _sources(grid)
+    across, down, source = plane.across, plane.down, sources[plane.through]
+    sides = [grid.shape[axis] for axis in sources]
+    spacing_mm = [grid.spacing_mm[axis] for axis in sources]
+    return Slice(
+        plane=plane,
+        index=index,
+        input_axis=source,
+        input_index=grid.shape[source] - 1 - index if _flipped(grid, source) else index,
+        rows=slice(0, sides[down]),
+        columns=slice(0, sides[across]),
+        letters=Letters(left="RA"[across], right="LP"[across], top="RAS"[down], bottom="LPI"[down]),
+        aspect=spacing_mm[down] / spacing_mm[across],
+    )
 
 
 def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:

@@ -4,17 +4,32 @@ Both hold plain numbers with their units in the names. Neither holds file paths 
 can carry a patient's name.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered, subset_name
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
+from brats_mm.domain.expected import DiceOverCases
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention
+from brats_mm.domain.prediction import ModelIdentity, Prediction
+from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.io.report_preparation import preparation_of
+from brats_mm.metrics.uncertain_spots import MEANING as SPOTS_MEANING
+from brats_mm.metrics.uncertain_spots import Spot, uncertain_spots
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 DIGITS = 6
+
+VOLUME_RANGE_MEANING = (
+    "Volume of the voxels whose probability is at least 0.75, and at least 0.25; volume_ml is taken at 0.5. The spread "
+    "that the model's own uncertainty gives the volume, not a confidence interval: it knows of no error that the model "
+    "is sure of."
+)
+EXPECT_MEANING = (
+    "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
+    "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+)
 
 
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
@@ -26,6 +41,13 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "sequences_found": [modality.value for modality in ordered(case.available)],
         "sequences_missing": [modality.value for modality in ordered(case.missing)],
         "regions": {region.value: _region(prediction, region) for region in REGIONS},
+        "volume_range_meaning": VOLUME_RANGE_MEANING,
+        "uncertain_spots": [
+            {"rank": rank, **_spot(spot)}
+            for rank, spot in enumerate(uncertain_spots(prediction.probabilities, case.grid), start=1)
+        ],
+        "uncertain_spots_meaning": SPOTS_MEANING,
+        "what_to_expect": what_to_expect(prediction.model, case.available),
         "labels": {part.value: convention.value_of(part) for part in Compartment},
         "label_convention": convention.value,
         "entropy_range_nats": {
@@ -52,17 +74,48 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "windows": run.windows,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
+        "preparation": None if case.preparation is None else preparation_of(case.preparation),
         "warnings": list(prediction.warnings),
     }
 
 
-def _region(prediction: Prediction, region: Any) -> dict[str, Any]:
+def _region(prediction: Prediction, region: Region) -> dict[str, Any]:
     entropy = prediction.mean_entropy_inside(region)
     return {
         "name": region.label,
         "volume_ml": round(prediction.volume_ml(region), 3),
+        "volume_range_ml": [round(volume, 3) for volume in prediction.volume_range_ml(region)],
         "mean_entropy_inside_nats": None if entropy is None else round(entropy, DIGITS),
     }
+
+
+def _spot(spot: Spot) -> dict[str, Any]:
+    return {
+        "region": spot.region.value,
+        "also_uncertain": [region.value for region in spot.also],
+        "position_mm_ras": [round(value, 2) for value in spot.position_mm_ras],
+        "voxel": list(spot.voxel),
+        "volume_ml": round(spot.volume_ml, 3),
+        "mean_entropy_nats": round(spot.mean_entropy_nats, DIGITS),
+        "peak_entropy_nats": round(spot.peak_entropy_nats, DIGITS),
+    }
+
+
+def what_to_expect(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
+    """The model card's row for these sequences, and that of all four beside it; None where the bundle has none."""
+    if model.expected is None or available not in model.expected.dice:
+        return None
+    subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}
+    return {
+        "meaning": EXPECT_MEANING,
+        "sequences": subset_name(available),
+        "cases": model.expected.cases,
+        **{name: _row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
+    }
+
+
+def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
+    return {region.value: {"mean": one.mean, "std": one.std} for region, one in dice.items()} or None
 
 
 def importance_of(prediction: Prediction) -> dict[str, Any]:

@@ -177,6 +177,6 @@ def _card(metadata: dict[str, Any], calibration: Calibration | None, digest: str
         f"Weights: half precision, SHA-256 {digest}. {chosen}\n\n"
         "## To be filled in\n\n"
         "- Training data, by source and number of cases, with their terms.\n"
-        "- Figures: `brats-mm evaluate` writes the table of the 15 subsets.\n"
+        "- Figures: `brats-mm evaluate` scores the 15 subsets, `brats-mm card` writes their tables here.\n"
         "- Where the model fails.\n"
     )

@@ -34,6 +34,8 @@ class OutputOptions:
         probabilities: also `probability_{wt,tc,et}.nii.gz`.
         importance_maps: also `importance_<sequence>_<region>.nii.gz`.
         preview: `preview.png`.
+        scene: also `scene.mrb`, for 3D Slicer.
+        report: `report.html`, a page to read and to print.
         overwrite: replace files of the same names; otherwise their presence is an error.
     """
 
@@ -41,6 +43,8 @@ class OutputOptions:
     probabilities: bool = False
     importance_maps: bool = False
     preview: bool = True
+    report: bool = False
+    scene: bool = False
     overwrite: bool = False
 
     def names(self, available: Availability) -> tuple[str, ...]:
@@ -53,6 +57,10 @@ class OutputOptions:
             names += [f"importance_{m.value}_{region.value}.nii.gz" for m in ordered(available) for region in REGIONS]
         if self.preview:
             names.append("preview.png")
+        if self.report:
+            names.append("report.html")
+        if self.scene:
+            names.append("scene.mrb")
         return tuple(sorted(names))
 
 
@@ -92,11 +100,21 @@ def write_results(
         written = [pool.submit(job) for job in jobs]
         try:
             report = report_of(prediction, options.convention, seconds={})
-            _write_json(out.staged("importance.json"), importance_of(prediction))
+            if options.scene:
+                from brats_mm.io.slicer_scene import write_scene
+
+                scene = partial(write_scene, out.staged("scene.mrb"), prediction, options.convention)
+                written.append(pool.submit(scene, report["uncertain_spots"]))
+            importance = importance_of(prediction)
+            _write_json(out.staged("importance.json"), importance)
             if options.preview:
                 from brats_mm.io.preview import write_preview
 
                 write_preview(out.staged("preview.png"), prediction)
+            if options.report:
+                from brats_mm.usecases.report import page_of_prediction
+
+                out.staged("report.html").write_text(page_of_prediction(prediction, report, importance), "utf-8")
             for one in written:
                 one.result()
         except BaseException:

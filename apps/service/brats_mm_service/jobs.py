@@ -13,7 +13,7 @@ class JobOptions:
 
     Attributes:
         labels: convention of label values, brats2023 or brats2021.
-        probabilities, importance_maps, preview: further outputs.
+        probabilities, importance_maps, preview, report: further outputs.
         keep_upload: keep the uploaded files as long as the results.
     """
 
@@ -21,6 +21,7 @@ class JobOptions:
     probabilities: bool = False
     importance_maps: bool = False
     preview: bool = True
+    report: bool = True
     keep_upload: bool = False
 
 

@@ -152,6 +152,8 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         probabilities=wanted["probabilities"],
         importance_maps=wanted["importance_maps"],
         preview=wanted["preview"],
+        scene=True,
+        report=wanted["report"],
     )
     made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window)
     commands.check()

@@ -16,12 +16,21 @@ from brats_mm_service.schemas import ARCHIVE, ResultBody, content_type
 from brats_mm_service.service import Service
 from brats_mm_service.states import JobState
 
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; sandbox"
+    )
+}
+"""For the one kind of result that a browser shows: its own styles and pictures, and nothing from anywhere else."""
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file",
         "content": dict.fromkeys(
-            ("application/gzip", "application/x-nrrd", "application/zip", "image/png", "application/json"), _BINARY
+            ("application/gzip", "application/x-nrrd", "application/zip", "image/png", "text/html", "application/json"),
+            _BINARY,
         ),
     },
     206: {"description": "The part that was asked for"},
@@ -70,7 +79,12 @@ def router(service: Service) -> APIRouter:
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)
         check_range(range_, file.size)
-        return FileResponse(path, headers=headers, media_type=content_type(name), filename=name)
+        if name.endswith(".html"):
+            headers |= PAGE_HEADERS
+        shown = "inline" if name.endswith(".html") else "attachment"
+        return FileResponse(
+            path, headers=headers, media_type=content_type(name), filename=name, content_disposition_type=shown
+        )
 
     return routes
 

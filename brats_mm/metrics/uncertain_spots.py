@@ -1,0 +1,178 @@
+"""Where to look twice: the largest connected places where a model cannot tell whether tissue belongs to a region.
+
+A voxel is uncertain where a region's probability is from 0.25 to 0.75, which is where its entropy is at least 0.56 nats
+(of at most ln 2 = 0.69). Every outline is a thin shell of such voxels, since a probability cannot pass from 0 to 1
+without them. A shell says nothing but "here is the border", and it would join all places into one. So a spot is what a
+ball of 3 mm radius reaches that lies wholly among uncertain voxels (a morphological opening): shells thinner than 6 mm
+vanish, and lumps that only a shell joins are spots of their own.
+
+The opening works on voxels of about 2 mm, whatever the grid, which is the detail that a ball of 3 mm asks for; volume
+and entropy are those of the grid's own voxels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
+
+from brats_mm.domain.entropy import binary_entropy
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.prediction import RANGE_PROBABILITIES
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.volume import Array, Grid
+
+MOST_SPOTS = 10
+BALL_MM = 3.0
+"""Radius of the ball that must fit into a spot."""
+
+MEANING = (
+    "Connected places, ordered by volume times mean entropy, where a region's probability is from 0.25 to 0.75 and "
+    "into which a ball of 3 mm radius fits, so that thin outlines do not count. The position is the voxel farthest "
+    "from certain tissue. The volume is that of the place's uncertain voxels."
+)
+
+_WORKING_MM = 2.0
+_TOUCH_26 = generate_binary_structure(3, 3)
+
+_Numbers = npt.NDArray[np.int32]
+_Index = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """An uncertain place.
+
+    Attributes:
+        region: whose entropy is high there.
+        voxel: the voxel farthest from certain tissue, the most uncertain of several; indices on the grid, from 0.
+        position_mm_ras: its centre in patient space, right-anterior-superior, millimetres.
+        volume_ml: of the place's uncertain voxels.
+        mean_entropy_nats, peak_entropy_nats: of the region, over those voxels; 0 to ln 2.
+        also: regions that are uncertain at the same place, and have no spot of their own for it.
+    """
+
+    region: Region
+    voxel: _Index
+    position_mm_ras: tuple[float, float, float]
+    volume_ml: float
+    mean_entropy_nats: float
+    peak_entropy_nats: float
+    also: tuple[Region, ...] = ()
+
+    @property
+    def weight(self) -> float:
+        """How much uncertainty it holds, nats times millilitres."""
+        return self.volume_ml * self.mean_entropy_nats
+
+
+def uncertain_spots(probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_SPOTS) -> tuple[Spot, ...]:
+    """The spots of all regions, the most important first; one for each place.
+
+    Args:
+        probabilities: region -> probability in [0, 1], of the grid's shape.
+        grid: any orientation and spacing.
+        most: how many to give at most.
+    """
+    places = {region: _places(probabilities[region], grid) for region in REGIONS}
+    found = [spot for region, place in places.items() for spot in _spots(region, place, probabilities[region], grid)]
+    kept: list[Spot] = []
+    for spot in sorted(found, key=lambda one: -one.weight):
+        same = next((n for n, other in enumerate(kept) if _one_place(places, spot, other)), None)
+        if same is None:
+            kept.append(spot)
+        elif spot.region not in (kept[same].region, *kept[same].also):
+            kept[same] = replace(kept[same], also=(*kept[same].also, spot.region))
+    return tuple(kept[:most])
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """A region's spots as numbers from 1 inside a box of the grid, and how far each voxel is from certain tissue."""
+
+    box: tuple[slice, slice, slice]
+    numbers: _Numbers
+    depth_mm: Array
+    count: int
+
+    def at(self, voxel: _Index) -> int:
+        """The number of the spot at a voxel; 0 where there is none."""
+        inside = tuple(index - side.start for index, side in zip(voxel, self.box, strict=True))
+        if all(0 <= index < size for index, size in zip(inside, self.numbers.shape, strict=True)):
+            return int(self.numbers[inside])
+        return 0
+
+
+def _places(probability: Array, grid: Grid) -> _Places:
+    low, high = min(RANGE_PROBABILITIES), max(RANGE_PROBABILITIES)
+    uncertain = (probability >= low) & (probability <= high)
+    box = bounding_box(uncertain)
+    part = uncertain[box]
+    steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
+    coarse = _mostly(part, steps)
+    spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
+    depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
+    # Depth is counted from centre to centre, and certain tissue begins half a voxel before its centre.
+    centres = depth_mm >= BALL_MM + min(spacing_mm) / 2
+    numbers, count = label(centres, _TOUCH_26)
+    if not count:
+        return _Places(box, np.zeros(part.shape, np.int32), np.zeros(part.shape, np.float32), 0)
+    away_mm, nearest = distance_transform_edt(~centres, sampling=spacing_mm, return_indices=True)
+    # A voxel more than the ball's radius, since the working voxels cut off the rim of what they cover in part.
+    numbers = np.where(away_mm <= BALL_MM + min(spacing_mm), numbers[tuple(nearest)], 0)
+    return _Places(box, _refined(numbers, steps, part.shape) * part, _refined(depth_mm, steps, part.shape), count)
+
+
+def _mostly(mask: Mask, steps: list[int]) -> Mask:
+    """Blocks of voxels of which at least half are set, with one certain block around them all."""
+    padding = [(step, step + -size % step) for size, step in zip(mask.shape, steps, strict=True)]
+    padded = np.pad(mask, padding)
+    (x, y, z), (i, j, k) = padded.shape, steps
+    share = padded.reshape(x // i, i, y // j, j, z // k, k).mean(axis=(1, 3, 5), dtype=np.float32)
+    return np.asarray(share >= 0.5)
+
+
+def _refined(coarse: npt.NDArray[np.generic], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """Blocks as voxels again, without the certain block around them."""
+    fine = coarse[1:-1, 1:-1, 1:-1]
+    for axis, step in enumerate(steps):
+        fine = fine.repeat(step, axis=axis)
+    return np.asarray(fine[tuple(slice(size) for size in shape)])
+
+
+def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> list[Spot]:
+    inside = np.flatnonzero(places.numbers)
+    numbers = places.numbers.ravel()[inside]
+    entropy = binary_entropy(probability[places.box].ravel()[inside])
+    depth = places.depth_mm.ravel()[inside]
+    order = np.lexsort((-entropy, -depth, numbers))
+    spots = []
+    for number in range(1, places.count + 1):
+        own = order[slice(*np.searchsorted(numbers[order], (number, number + 1)))]
+        if not own.size:
+            continue
+        start = [side.start for side in places.box]
+        deepest = np.unravel_index(inside[own[0]], places.numbers.shape)
+        x, y, z = (int(index) + first for index, first in zip(deepest, start, strict=True))
+        right, anterior, superior = (float(value) for value in (grid.affine @ (x, y, z, 1))[:3])
+        spots.append(
+            Spot(
+                region=region,
+                voxel=(x, y, z),
+                position_mm_ras=(right, anterior, superior),
+                volume_ml=own.size * grid.voxel_ml,
+                mean_entropy_nats=float(entropy[own].mean()),
+                peak_entropy_nats=float(entropy[own].max()),
+            )
+        )
+    return spots
+
+
+def _one_place(places: Mapping[Region, _Places], one: Spot, other: Spot) -> bool:
+    """Whether two spots are the same place in two regions: one of them holds the position of the other."""
+    if one.region is other.region:
+        return False
+    both = (places[one.region], places[other.region])
+    return any(place.at(one.voxel) == place.at(other.voxel) != 0 for place in both)
