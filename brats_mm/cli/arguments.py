@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 
 from brats_mm import __version__
+from brats_mm.cli.inspect_input import add_inspect, add_study
+from brats_mm.cli.raw_arguments import add_raw_options
+from brats_mm.cli.report_arguments import add_card, add_report
 from brats_mm.cli.serve_arguments import add_serve, add_token
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
@@ -32,11 +35,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"brats-mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_segment(commands)
+    add_inspect(commands, _Formatter)
     _add_demo(commands)
     _add_datalist(commands)
     _add_evaluate(commands)
     _add_compare(commands)
     _add_pack(commands)
+    add_report(commands, _Formatter)
+    add_card(commands, _Formatter)
     _add_doctor(commands)
     _add_info(commands)
     add_serve(commands, _Formatter, _add_model_options)
@@ -48,15 +54,19 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "segment",
         help="segment one case with the sequences it has",
-        description="Segment one case with the sequences it has. Give a folder, whose sequences are found by name, or "
-        "name the files.\n" + NOT_FOR_DIAGNOSIS,
+        description="Segment one case with the sequences it has. Give a folder or zip, whose sequences are found by "
+        "name or by DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
-        "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities",
+        "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
+        "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
         formatter_class=_Formatter,
     )
-    parser.add_argument("case", nargs="?", type=Path, metavar="CASE_DIR", help="folder of one case")
+    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="folder or zip of one case, or DICOM study")
     for modality in MODALITIES:
-        parser.add_argument(f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume")
+        parser.add_argument(
+            f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume, or series of the study"
+        )
+    add_study(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--labels",
@@ -66,8 +76,11 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--probabilities", action="store_true", help="also write probability_{wt,tc,et}.nii.gz")
     parser.add_argument("--importance-maps", action="store_true", help="also write each gate weight as a map")
+    parser.add_argument("--scene", action="store_true", help="also write scene.mrb: all of it for 3D Slicer")
     parser.add_argument("--no-preview", action="store_true", help="write no preview.png")
+    parser.add_argument("--report", action="store_true", help="also write report.html, a page to read and to print")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")
+    add_raw_options(parser)
     _add_model_options(parser)
     _add_talk_options(parser)
 

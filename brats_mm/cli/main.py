@@ -9,16 +9,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.card import card
 from brats_mm.cli.datalist import datalist
 from brats_mm.cli.evaluation import compare, evaluate
+from brats_mm.cli.inspect_input import inspect
 from brats_mm.cli.model import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.cli.pack import pack
+from brats_mm.cli.raw_arguments import preparation_options
+from brats_mm.cli.report import report
+from brats_mm.cli.segment_source import find_source
 from brats_mm.cli.serve import serve, token
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
-    from brats_mm.domain.case import CaseFiles
+    from brats_mm.usecases.results import OutputOptions
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -50,10 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def segment(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm segment`."""
     from brats_mm.domain.regions import LabelConvention
-    from brats_mm.usecases.recognise import recognise
 
-    files = recognise(_source(options))
-    _say_files(files, console)
+    source = find_source(options, console)
     segmenter = load_segmenter(options, console)
     from brats_mm.usecases.segment import OutputOptions, segment_to_folder
 
@@ -62,18 +65,30 @@ def segment(options: argparse.Namespace, console: Console) -> int:
         probabilities=options.probabilities,
         importance_maps=options.importance_maps,
         preview=not options.no_preview,
+        scene=options.scene,
+        report=options.report,
         overwrite=options.overwrite,
     )
     with console.progress("segmenting") as on_window:
-        segmented = segment_to_folder(files, options.output, segmenter, wanted, on_window=on_window)
+        segmented = segment_to_folder(
+            source,
+            options.output,
+            segmenter,
+            wanted,
+            preparation=preparation_options(options),
+            on_window=on_window,
+            on_step=console.say,
+        )
     _say_report(segmented.report, console)
-    console.say(
-        f"\n{len(segmented.files)} files in {options.output}, with a picture in preview.png."
-        if wanted.preview
-        else f"\n{len(segmented.files)} files in {options.output}."
-    )
+    console.say(f"\n{len(segmented.files)} files in {options.output}{_to_see(wanted)}.")
     console.document(segmented.report)
     return EXIT_OK
+
+
+def _to_see(wanted: "OutputOptions") -> str:
+    shown = {"a picture in preview.png": wanted.preview, "a page in report.html": wanted.report}
+    there = " and ".join(said for said, is_there in shown.items() if is_there)
+    return f", with {there}" if there else ""
 
 
 def demo(options: argparse.Namespace, console: Console) -> int:
@@ -129,43 +144,19 @@ def info(options: argparse.Namespace, console: Console) -> int:
 
 COMMANDS: dict[str, Command] = {
     "segment": segment,
+    "inspect": inspect,
     "demo": demo,
     "datalist": datalist,
     "evaluate": evaluate,
     "compare": compare,
     "pack": pack,
+    "report": report,
+    "card": card,
     "doctor": doctor,
     "info": info,
     "serve": serve,
     "token": token,
 }
-
-
-def _source(options: argparse.Namespace) -> Any:
-    from brats_mm.domain.modality import MODALITIES
-
-    named = {modality: getattr(options, modality.value) for modality in MODALITIES}
-    given = {modality: path for modality, path in named.items() if path is not None}
-    if options.case is not None and given:
-        message = "A case folder and single files were both given; give one or the other."
-        raise OptionError(message)
-    if options.case is None and not given:
-        message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
-        raise OptionError(message)
-    return options.case if options.case is not None else given
-
-
-def _say_files(files: "CaseFiles", console: Console) -> None:
-    from brats_mm.domain.availability import describe, ordered
-
-    for modality in ordered(files.found):
-        console.say(f"found    {modality.label}: {files.found[modality]}")
-    if files.missing:
-        console.say(f"missing  {describe(files.missing)}")
-    for name, reason in files.ignored.items():
-        console.say(f"ignored  {name}: {reason}")
-    for note in files.notes:
-        console.warn(note)
 
 
 def _say_report(report: dict[str, Any], console: Console) -> None:

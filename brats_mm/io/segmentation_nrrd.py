@@ -4,6 +4,7 @@ Written by hand: an NRRD file is a short text header and gzip data, and Slicer's
 Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
 """
 
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from brats_mm.io.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.io.output_folder import output_errors
 
 _REPRESENTATION = "Binary labelmap"
+_SURFACE = "Closed surface"
 _CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _ANATOMY_CONTEXT = "Anatomic codes - DICOM master list"
 _NO_CODE = "^^"
@@ -32,21 +34,29 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
     Raises:
         OutputError: the file cannot be written.
     """
-    lines = [*_geometry(grid), *_segmentation_fields()]
+    with output_errors(path), path.open("wb") as raw:
+        stream_segmentation(raw, labels, grid, convention)
+
+
+def stream_segmentation(
+    raw: BufferedIOBase, labels: Labels, grid: Grid, convention: LabelConvention, *, surfaces: bool = False
+) -> None:
+    """Write a `.seg.nrrd` into a stream; with `surfaces`, Slicer makes the segments' surfaces as it opens it."""
+    contained = f"{_REPRESENTATION}|{_SURFACE}|" if surfaces else f"{_REPRESENTATION}|"
+    lines = [*nrrd_geometry(grid, "unsigned char"), *_segmentation_fields(contained)]
     for number, (part, style) in enumerate(SEGMENT_STYLES.items()):
         lines += _segment_fields(number, part, style, grid, convention)
-    header = ("\n".join(lines) + "\n\n").encode("utf-8")
-    with output_errors(path), path.open("wb") as raw:
-        raw.write(header)
-        write_gzip(raw, first_axis_fastest(np.asarray(labels, np.uint8)))
+    raw.write(("\n".join(lines) + "\n\n").encode("utf-8"))
+    write_gzip(raw, first_axis_fastest(np.asarray(labels, np.uint8)))
 
 
-def _geometry(grid: Grid) -> list[str]:
+def nrrd_geometry(grid: Grid, kind: str) -> list[str]:
+    """The header of a NRRD file with gzip data that lies on a grid; `kind` is NRRD's name of the voxel type."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     columns = " ".join(_vector(lps[:3, axis]) for axis in range(3))
     return [
         "NRRD0004",
-        "type: unsigned char",
+        f"type: {kind}",
         "dimension: 3",
         "space: left-posterior-superior",
         f"sizes: {' '.join(map(str, grid.shape))}",
@@ -61,10 +71,10 @@ def _vector(values: np.ndarray) -> str:
     return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"  # + 0.0: no negative zero
 
 
-def _segmentation_fields() -> list[str]:
+def _segmentation_fields(contained: str) -> list[str]:
     """Slicer 5.2 and later reads the source representation, earlier ones the master representation: the same thing."""
     return [
-        f"Segmentation_ContainedRepresentationNames:={_REPRESENTATION}|",
+        f"Segmentation_ContainedRepresentationNames:={contained}",
         "Segmentation_ConversionParameters:=",
         f"Segmentation_MasterRepresentation:={_REPRESENTATION}",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
