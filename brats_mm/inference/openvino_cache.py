@@ -5,6 +5,8 @@ import logging
 import os
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "BRATS_MM_CACHE"
 """Environment variable that names another folder."""
+
+UNUSED_DAYS = 60.0
+"""Compiled experts that nothing has asked for in so many days are deleted when others are kept."""
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -47,14 +52,17 @@ class CompiledCache:
 
     def load(self, name: str) -> bytes | None:
         """What was kept under this name, or nothing; a file that is not as it was written counts as nothing."""
+        path = self.path(name)
         try:
-            content = self.path(name).read_bytes()
+            content = path.read_bytes()
         except OSError:
             return None
         digest, compiled = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(compiled).digest() != digest:
-            logger.warning("The compiled model %s is damaged and is made anew.", self.path(name))
+            logger.warning("The compiled model %s is damaged and is made anew.", path)
             return None
+        with suppress(OSError):
+            os.utime(path)  # it is in use
         return compiled
 
     def keep(self, name: str, compiled: bytes) -> None:
@@ -65,5 +73,15 @@ class CompiledCache:
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as stream:
                 stream.write(hashlib.sha256(compiled).digest() + compiled)
             Path(stream.name).replace(path)
+            _delete_unused(path.parent)
         except OSError as error:
             logger.info("Compiled models cannot be kept in %s (%s).", path.parent, error.strerror)
+
+
+def _delete_unused(folder: Path) -> None:
+    """Models of weights and versions of the past: some ten megabytes each, which nobody would find."""
+    oldest = time.time() - UNUSED_DAYS * 86400
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()

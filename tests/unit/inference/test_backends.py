@@ -2,6 +2,8 @@
 
 import importlib.util
 import logging
+import os
+import time
 
 import pytest
 import torch
@@ -171,3 +173,15 @@ def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OptionError, match="not installed"):
         choose_backend("openvino", network, CPU)
+
+
+def test_models_that_nobody_asks_for_any_more_are_deleted(tmp_path):
+    old, used, new = (CompiledCache(tmp_path, (version,)) for version in ("0", "1", "2"))
+    for cache in (old, used):
+        cache.keep("t1", b"compiled")
+        long_ago = time.time() - 61 * 86400
+        os.utime(cache.path("t1"), (long_ago, long_ago))
+    assert used.load("t1") == b"compiled"
+    new.keep("t1", b"compiled")
+    assert old.load("t1") is None
+    assert used.load("t1") == new.load("t1") == b"compiled"
