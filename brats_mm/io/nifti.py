@@ -19,6 +19,8 @@ from nibabel.volumeutils import apply_read_scaling
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
+from brats_mm.io.dicom.one_series import read_series_folder
+from brats_mm.io.dicom.scan import holds_dicom
 from brats_mm.io.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.io.itk_image import READERS, read_itk
 from brats_mm.io.output_folder import output_errors
@@ -52,7 +54,7 @@ def image_stem(name: str) -> str:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a volume: .nii, .nii.gz, .mha, .mhd or .nrrd.
+    """Read a volume: .nii, .nii.gz, .mha, .mhd or .nrrd, or a folder that holds one DICOM series.
 
     The header is judged before memory is taken for voxels. Where a NIfTI header has both matrices, the sform counts,
     as in nibabel; `header_warnings` says when they disagree.
@@ -63,6 +65,8 @@ def read_volume(path: Path) -> Volume:
     suffix = image_suffix(path.name)
     with _damage_told(path):
         folder, there = path.is_dir(), path.exists()
+    if folder and holds_dicom(path):
+        return read_series_folder(path)
     if folder or not there:
         what = "is a folder. Give one volume file for the sequence." if folder else "does not exist. Check the name."
         message = f"{path} {what}"
@@ -73,6 +77,18 @@ def read_volume(path: Path) -> Volume:
         )
         raise VolumeError(message)
     return read_itk(path) if suffix in READERS else _read_nifti(path)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a volume, of NIfTI by its header alone.
+
+    Raises:
+        VolumeError: as `read_volume`, but for faults of voxels.
+    """
+    if image_suffix(path.name) not in NIFTI_SUFFIXES or not path.is_file():
+        return read_volume(path).grid
+    with _damage_told(path), np.errstate(all="ignore"), _opened(path) as stream:
+        return _checked_header(stream, path)[1]
 
 
 def volumes_in(path: Path) -> int | None:

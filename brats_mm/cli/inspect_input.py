@@ -1,0 +1,107 @@
+"""`brats-mm inspect`: what would be segmented in a folder or zip, as a table."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brats_mm.cli.output import Console
+from brats_mm.domain.modality import MODALITIES, Modality
+
+_LONGEST = 34
+
+
+def add_inspect(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type[argparse.HelpFormatter]
+) -> None:
+    """The sub-command's options."""
+    parser = commands.add_parser(
+        "inspect",
+        help="what segment would find in a folder or zip; nothing is computed",
+        description="Show the series of a DICOM study, or the volume files of a case: which would be taken for T1, "
+        "T1ce, T2, FLAIR, why, and how sure that is. Only names and headers are read.",
+        epilog="examples:\n  brats-mm inspect STUDY_FOLDER\n  brats-mm inspect study.zip --json\n"
+        "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
+        formatter_class=formatter,
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM, or of volume files")
+    for modality in MODALITIES:
+        parser.add_argument(
+            f"--{modality.value}", metavar="SERIES", help=f"DICOM series to take as {modality.label}, or none"
+        )
+    add_study(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The option that names one of several DICOM studies."""
+    parser.add_argument("--study", metavar="UID", help="DICOM study to take, by its UID or an ending of it")
+
+
+def inspect(options: argparse.Namespace, console: Console) -> int:
+    """`brats-mm inspect`; exit code 2 where segment would refuse."""
+    from brats_mm.usecases.dicom_study import SeriesWishes
+    from brats_mm.usecases.inspect_input import inspect_input
+
+    wishes = {modality: getattr(options, modality.value) for modality in MODALITIES}
+    named = {modality: word for modality, word in wishes.items() if word is not None}
+    found = inspect_input(options.path, SeriesWishes(named, options.study))
+    if found["kind"] == "DICOM":
+        for study in found["studies"]:
+            _say_study(study, console)
+    else:
+        for name, file in found["files"].items():
+            console.result(f"found    {Modality(name).label}: {file}")
+        _say_rest(found, console)
+    for name, reason in found["ignored"].items():
+        console.result(f"ignored  {name}: {reason}")
+    for problem in found["problems"]:
+        console.warn(f"segment would stop: {problem}")
+    console.document(found)
+    return 2 if found["problems"] else 0
+
+
+def _say_study(study: Mapping[str, Any], console: Console) -> None:
+    console.result(f"study …{study['study']}")
+    head = ("use as", "series", "no.", "description", "is", "sure", "slices", "voxel mm", "plane")
+    rows = [head, *(_row(one) for one in study["series"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    for row, one in zip(rows, [None, *study["series"]], strict=True):
+        console.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if one is not None:
+            console.result(f"          {' '.join(_reasons(one))}")
+    console.result("")
+    _say_rest(study, console)
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    spacing = " x ".join(f"{value:.3g}" for value in one["spacing_mm"])
+    description = one["description"]
+    return (
+        Modality(one["used_as"]).label if one["used_as"] else "-",
+        f"…{one['series']}",
+        "" if one["number"] is None else str(one["number"]),
+        description if len(description) <= _LONGEST else f"{description[: _LONGEST - 1]}…",
+        one["what"],
+        f"{one['confidence']:.2f}",
+        str(one["slices"]),
+        spacing,
+        one["orientation"],
+    )
+
+
+def _reasons(one: Mapping[str, Any]) -> Sequence[str]:
+    chosen = [f"Chosen: {one['why']}."] if one["used_as"] else []
+    return [*one["evidence"], *(f"Note: {remark}." for remark in one["remarks"]), *chosen]
+
+
+def _say_rest(found: Mapping[str, Any], console: Console) -> None:
+    if found["missing"]:
+        console.result(f"missing  {', '.join(Modality(name).label for name in found['missing'])}")
+    console.result(f"geometry {found['geometry']['says']}")
+    for name, grid in found["geometry"]["grids"].items():
+        shape = " x ".join(map(str, grid["shape"]))
+        spacing = " x ".join(f"{value:.3g}" for value in grid["spacing_mm"])
+        console.result(f"         {Modality(name).label}: {shape} voxels of {spacing} mm")
+    for note in found["notes"]:
+        console.result(f"note     {note}")

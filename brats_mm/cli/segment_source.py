@@ -1,0 +1,80 @@
+"""What `brats-mm segment` is given: a case folder, a DICOM study, a zip of either, or single files."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from brats_mm.cli.output import Console
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.domain.case import CaseFiles, Scans
+
+
+def find_source(options: argparse.Namespace, console: Console) -> "CaseFiles | Scans":
+    """Recognise the sequences and say so; of DICOM and zips the voxels are read as well.
+
+    Raises:
+        InputError: there is no usable case; the message says what to do.
+    """
+    from brats_mm.usecases.recognise import recognise
+
+    named = {modality: getattr(options, modality.value) for modality in MODALITIES}
+    given = {modality: path for modality, path in named.items() if path is not None}
+    if options.case is None and not given:
+        message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
+        raise OptionError(message)
+    if options.case is None:
+        _refuse_study(options)
+        files = recognise(given)
+        say_files(files, console)
+        return files
+    return _from_case(options, {modality: str(path) for modality, path in given.items()}, console)
+
+
+def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", console: Console) -> "CaseFiles | Scans":
+    from brats_mm.io.case import read_scans
+    from brats_mm.usecases.dicom_study import SeriesWishes, choose_series, is_dicom_folder, opened, read_chosen
+    from brats_mm.usecases.recognise import recognise
+
+    if options.case.is_dir() and not is_dicom_folder(options.case):
+        _refuse_both(options, given)
+        files = recognise(options.case)
+        say_files(files, console)
+        return files
+    with opened(options.case) as folder:
+        if is_dicom_folder(folder):
+            chosen = choose_series(folder, SeriesWishes(given, options.study))
+            say_files(chosen.files, console)
+            return read_chosen(chosen)
+        _refuse_both(options, given)
+        files = recognise(folder)
+        say_files(files, console)
+        return read_scans(files)
+
+
+def _refuse_both(options: argparse.Namespace, given: "dict[Modality, str]") -> None:
+    if given:
+        message = "A case folder and single files were both given; give one or the other."
+        raise OptionError(message)
+    _refuse_study(options)
+
+
+def _refuse_study(options: argparse.Namespace) -> None:
+    if options.study is not None:
+        message = "--study was given, but the input is not DICOM. Leave it out."
+        raise OptionError(message)
+
+
+def say_files(files: "CaseFiles", console: Console) -> None:
+    """What was found, what is missing, what was passed over and why."""
+    from brats_mm.domain.availability import describe, ordered
+
+    for modality in ordered(files.found):
+        console.say(f"found    {modality.label}: {files.found[modality]}")
+    if files.missing:
+        console.say(f"missing  {describe(files.missing)}")
+    for name, reason in files.ignored.items():
+        console.say(f"ignored  {name}: {reason}")
+    for note in files.notes:
+        console.warn(note)

@@ -1,0 +1,219 @@
+"""Zip archives from anywhere: looked through first, then unpacked within bounds, under names made harmless."""
+
+import errno
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from brats_mm.errors import InputError
+from brats_mm.io.nifti import image_suffix
+
+_END = b"PK\x05\x06"
+_END_64 = b"PK\x06\x07"
+_END_BYTES = 22
+_LONGEST_COMMENT = 2**16
+_DIRECTORY_BYTES_AN_ENTRY = 2048
+_CHUNK = 1 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LONGEST_PART = 120
+
+
+class ArchiveError(InputError):
+    """An archive is damaged, or made to do harm."""
+
+
+class ArchiveTooLarge(ArchiveError):  # noqa: N818 (a kind of ArchiveError)
+    """An archive unpacks to more than is allowed."""
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """How much an archive may hold.
+
+    Attributes:
+        entries: most files and folders.
+        unpacked_bytes: most bytes of all files as they come out, whatever the archive declares.
+        file_bytes: most bytes of one file as it comes out.
+    """
+
+    entries: int = 50_000
+    unpacked_bytes: int = 16 << 30
+    file_bytes: int = 4 << 30
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What came out of an archive.
+
+    Attributes:
+        folder: with the files.
+        passed_over: entries that were not unpacked -> why.
+        is_dicom: it held no volume files, so that all of its files came out, to be looked at as DICOM.
+    """
+
+    folder: Path
+    passed_over: dict[str, str]
+    is_dicom: bool = False
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as zip archives do."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(2) == b"PK"
+    except OSError:
+        return False
+
+
+def unpack(archive: Path, folder: Path, limits: ArchiveLimits | None = None) -> Unpacked:
+    """Unpack the images of a case: its volume files if it holds any, else whatever may be DICOM.
+
+    Args:
+        archive: the zip file.
+        folder: is made; gets volume files with at most one level of sub-folders, or DICOM files side by side.
+        limits: for entries and sizes.
+
+    Raises:
+        ArchiveTooLarge: it unpacks to more than is allowed.
+        ArchiveError: it is damaged or hostile; nothing but its images was written.
+        OSError: the disk is full.
+    """
+    bounds = limits or ArchiveLimits()
+    _check_directory(archive, bounds)
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return _unpack(opened, folder, bounds)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+        raise _bad(what="is damaged or cut off. Make it again") from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # its table of contents names places before its beginning
+            raise _bad(what="is damaged or cut off. Make it again") from error
+        raise
+    except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
+        raise _bad(what="has entries that cannot be read. Make it again") from error
+
+
+def _check_directory(archive: Path, limits: ArchiveLimits) -> None:
+    """Judge the archive's own table of contents by its size before it is read."""
+    size = archive.stat().st_size
+    with archive.open("rb") as stream:
+        stream.seek(max(0, size - _LONGEST_COMMENT - _END_BYTES - 20))
+        tail = stream.read()
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) - at < _END_BYTES:
+        raise _bad(what="is damaged or cut off, or is no zip. Make it again")
+    if _END_64 in tail[max(0, at - 20) : at]:
+        raise _bad(what="is a ZIP64 archive. Pack one case, without ZIP64")
+    entries, directory = (
+        struct.unpack("<H", tail[at + 10 : at + 12])[0],
+        struct.unpack("<I", tail[at + 12 : at + 16])[0],
+    )
+    if entries > limits.entries or directory > limits.entries * _DIRECTORY_BYTES_AN_ENTRY:
+        raise _too_many(limits)
+
+
+def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ArchiveLimits) -> Unpacked:
+    entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
+    if len(entries) > limits.entries:
+        raise _too_many(limits)
+    for entry in entries:
+        _check_entry(entry)
+    seen = [entry for entry in entries if not _is_hidden(entry)]
+    images = [entry for entry in seen if _is_image(entry)]
+    if not any(image_suffix(entry.filename) for entry in images):
+        _write_all(opened, seen, _side_by_side(folder), limits)
+        return Unpacked(folder, {}, is_dicom=True)
+    shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
+    _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
+    passed_over = {entry.filename[-200:]: "it is not an image" for entry in seen if entry not in images}
+    return Unpacked(folder, passed_over)
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name, mode = entry.filename, entry.external_attr >> 16
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
+        raise _bad(what="has entries with names that lead out of its folder. Make it again with plain names")
+    if any(ord(letter) < 32 for letter in name):
+        raise _bad(what="has entries with control characters in their names. Make it again with plain names")
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise _bad(what="holds links or devices. Pack the files themselves")
+    if entry.flag_bits & 0x1:
+        raise _bad(what="is encrypted. Send it without a password, over an encrypted connection")
+    if entry.compress_type not in _METHODS:
+        raise _bad(what="is compressed in an unusual way. Make it again with ordinary (deflate) compression")
+
+
+def _is_hidden(entry: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(entry.filename).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _is_image(entry: zipfile.ZipInfo) -> bool:
+    return image_suffix(entry.filename) is not None or PurePosixPath(entry.filename).name == "dataset.json"
+
+
+def _shared_folders(names: list[PurePosixPath]) -> int:
+    """How many folders all images lie in: an archive of `cases/a/b/x.nii.gz` is one of `b`."""
+    shared = 0
+    parents = [name.parts[:-1] for name in names]
+    while parents and all(len(parts) > shared for parts in parents) and len({parts[shared] for parts in parents}) == 1:
+        shared += 1
+    return shared
+
+
+def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
+    """Where a volume is written: below `folder`, at most one level deep, in harmless letters."""
+    below = [_harmless(part) for part in name.parts[shared:]]
+    place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
+    if place.exists():
+        raise _bad(what="holds two files of the same name. Make it again with one file a sequence")
+    place.parent.mkdir(exist_ok=True)
+    return place
+
+
+def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
+    """Places in one folder, numbered: DICOM files have the same names in many folders, and name no sequence."""
+    counted = iter(range(1 << 30))
+    return lambda entry: folder / f"{next(counted):06d}_{_harmless(PurePosixPath(entry.filename).name)}"
+
+
+def _harmless(part: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", part)[-_LONGEST_PART:].lstrip(".") or "_"
+
+
+def _write_all(
+    opened: zipfile.ZipFile,
+    entries: list[zipfile.ZipInfo],
+    place: Callable[[zipfile.ZipInfo], Path],
+    limits: ArchiveLimits,
+) -> None:
+    left = limits.unpacked_bytes
+    for entry in entries:
+        left -= _write(opened, entry, place(entry), min(left, limits.file_bytes))
+
+
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: int) -> int:
+    written = 0
+    with opened.open(entry) as source, place.open("xb") as target:
+        while chunk := source.read(_CHUNK):
+            written += len(chunk)
+            if written > most:
+                message = "The archive unpacks to more than is allowed here. Pack one case only."
+                raise ArchiveTooLarge(message)
+            target.write(chunk)
+    return written
+
+
+def _too_many(limits: ArchiveLimits) -> ArchiveError:
+    return _bad(what=f"has more than {limits.entries} entries, the most allowed here. Pack only the case's images")
+
+
+def _bad(*, what: str) -> ArchiveError:
+    return ArchiveError(f"The archive {what}.")

@@ -1,0 +1,246 @@
+"""Which series of a study serves as T1, T1ce, T2, FLAIR: the best that fits, as the user says, or a question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.dicom.facts import USABLE
+from brats_mm.io.dicom.scan import Study, fits
+from brats_mm.io.dicom.series import Series
+
+THIN_MM = 1.6
+WHOLE_HEAD_MM = 90.0
+LEAVE_OUT = "none"
+"""In place of a series: the sequence is not wanted."""
+_CLOSE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The series of each sequence.
+
+    Attributes:
+        chosen: series of each sequence that is there.
+        reasons: why each was chosen.
+        passed_over: label of each series that was not -> why.
+        notes: what a reader should know.
+        ties: sequence -> the series that fit equally well, where nobody but the user can decide.
+    """
+
+    chosen: Mapping[Modality, Series]
+    reasons: Mapping[Modality, str]
+    passed_over: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    ties: Mapping[Modality, tuple[Series, ...]] | None = None
+
+
+def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Choice:
+    """Choose; ties are in the answer, and `insist` makes an error of them.
+
+    Args:
+        study: its series.
+        overrides: sequence -> series as named by the user (a UID, or a beginning or ending of one, or a label), or
+            `none` to leave the sequence out.
+
+    Raises:
+        OptionError: an override names no series, several, or one that cannot be read.
+    """
+    wanted = {modality: word for modality, word in (overrides or {}).items() if word is not None}
+    forced = {
+        modality: find_series(study, word, modality) for modality, word in wanted.items() if word.lower() != LEAVE_OUT
+    }
+    _check_apart(forced)
+    taken = {id(series) for series in forced.values()}
+    chosen, reasons = dict(forced), dict.fromkeys(forced, "you named it")
+    ties: dict[Modality, tuple[Series, ...]] = {}
+    open_ones = [series for series in study.series if id(series) not in taken]
+    late, notes = _after_contrast(study.series)
+    for modality in MODALITIES:
+        if modality in wanted:
+            continue
+        candidates = [one for one in open_ones if _fits(one, modality) and id(one) not in late]
+        if not candidates:
+            continue
+        best = sorted(candidates, key=_rank, reverse=True)
+        equal = tuple(one for one in best if _is_equal(one, best[0]))
+        if len(equal) > 1:
+            ties[modality] = equal
+        else:
+            chosen[modality], reasons[modality] = best[0], _why(best[0], best[1:])
+    ordered = {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
+    passed_over = {one.label: _why_not(one, ordered, late) for one in study.series if one not in ordered.values()}
+    return Choice(ordered, reasons, passed_over, (*notes, *_hints(study, ordered, ties)), ties)
+
+
+def insist(choice: Choice) -> Choice:
+    """The same choice, where it is one.
+
+    Raises:
+        CaseError: series tie, or there is none at all; the message lists what to choose from, and how.
+    """
+    if choice.ties:
+        said = "; ".join(
+            f"{modality.label} could be {' or '.join(one.title for one in equal)}"
+            for modality, equal in choice.ties.items()
+        )
+        first, equal = next(iter(choice.ties.items()))
+        message = (
+            f"More than one series fits equally well: {said}. Name the one to use, for example "
+            f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to leave the sequence out."
+        )
+        raise CaseError(message)
+    if not choice.chosen:
+        seen = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
+        message = (
+            f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {seen}. "
+            "Name the series, for example --t1ce and an ending of its UID; brats-mm inspect shows them all."
+        )
+        raise CaseError(message)
+    return choice
+
+
+def find_series(study: Study, word: str, modality: Modality) -> Series:
+    """The series that the user means.
+
+    Raises:
+        OptionError: none or several fit, or the one that does cannot be read.
+    """
+    uid, _, part = word.strip().partition("#")
+    fitting = [one for one in study.series if fits(one.identity.series_uid, uid) and part in ("", str(one.part))]
+    if not fitting:
+        known = ", ".join(f"…{one.label}" for one in study.series[:20])
+        message = f"--{modality.value} names no series of the study: {word!r} begins or ends no UID. There are {known}."
+        raise OptionError(message)
+    if len(fitting) > 1:
+        titles = " or ".join(one.title for one in fitting[:6])
+        message = f"--{modality.value} {word!r} could be {titles}. Give the label of one, with its # where it has one."
+        raise OptionError(message)
+    if not fitting[0].is_readable:
+        fault = fitting[0].layout.fault
+        message = (
+            f"--{modality.value} names {fitting[0].title}, which cannot be used: {fault}. "
+            "Send it again, or name another."
+        )
+        raise OptionError(message)
+    return fitting[0]
+
+
+def _check_apart(forced: Mapping[Modality, Series]) -> None:
+    seen: dict[int, Modality] = {}
+    for modality, series in forced.items():
+        twin = seen.setdefault(id(series), modality)
+        if twin is not modality:
+            message = (
+                f"{series.title} was named as {twin.label} and as {modality.label}. Name a series of its own for each."
+            )
+            raise OptionError(message)
+
+
+def _fits(series: Series, modality: Modality) -> bool:
+    return series.verdict.modality is modality and series.verdict.confidence >= USABLE and series.is_readable
+
+
+def _after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
+    """T1 series of which nothing says whether contrast was given, but that were begun after one with contrast."""
+    begun = [
+        one.facts.acquired_s
+        for one in series
+        if one.verdict.modality is Modality.T1CE and one.facts.acquired_s is not None and one.verdict.contrast_told
+    ]
+    if not begun:
+        return set(), ()
+    late = [
+        one
+        for one in series
+        if one.verdict.modality is Modality.T1
+        and not one.verdict.contrast_told
+        and one.facts.acquired_s is not None
+        and one.facts.acquired_s > min(begun)
+    ]
+    notes = tuple(
+        f"{one.title} was not taken for T1: it says nothing of contrast, but was begun after a series with contrast."
+        for one in late
+    )
+    return {id(one) for one in late}, notes
+
+
+def _rank(series: Series) -> tuple[float, ...]:
+    """What makes one series better than another of the same kind, the weightiest first."""
+    facts = series.facts
+    thin = max(facts.spacing_mm) <= THIN_MM
+    return (
+        float(series.is_complete),
+        float(facts.extent_mm >= WHOLE_HEAD_MM),
+        float(thin),
+        float(series.verdict.is_confident),
+        float(thin or facts.orientation == "axial"),
+        float("ORIGINAL" in facts.image_type[:1]),
+        float(not {"DIS2D", "DIS3D", "NORM"}.isdisjoint(facts.image_type)),
+        float("FS" not in facts.scan_options),
+        float(facts.slices),
+    )
+
+
+def _is_equal(one: Series, best: Series) -> bool:
+    """Nothing but some slices between them."""
+    if one is best:
+        return True
+    close = abs(one.facts.slices - best.facts.slices) <= _CLOSE * best.facts.slices
+    return _rank(one)[:-1] == _rank(best)[:-1] and close and _same_orientation(one, best)
+
+
+def _same_orientation(one: Series, best: Series) -> bool:
+    return one.facts.orientation == best.facts.orientation or max(one.facts.spacing_mm) <= THIN_MM
+
+
+def _why(best: Series, others: Sequence[Series]) -> str:
+    if not others:
+        return f"the only one that fits (confidence {best.verdict.confidence:.2f})"
+    names = (
+        "it is complete", "it covers the whole head", "its voxels are thin (3D)", "its verdict is surer", "it is axial",
+        "it was acquired, not derived", "it is corrected by the scanner", "fat is not suppressed", "it has most slices",
+    )  # fmt: skip
+    second = max(others, key=_rank)
+    pairs = zip(names, _rank(best), _rank(second), strict=True)
+    decisive = next((name for name, a, b in pairs if a > b), "its slices are axial")
+    return f"the best of {len(others) + 1}: {decisive}, unlike {second.title}"
+
+
+def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> str:
+    verdict = one.verdict
+    if verdict.modality is None:
+        return f"is {_article(verdict.what)} ({verdict.evidence[0][:-1]})"
+    if not one.is_readable:
+        return f"is a {verdict.what}, but {one.layout.fault}"
+    if id(one) in late:
+        return "is a T1 of which nothing says whether contrast was given, begun after contrast"
+    if verdict.confidence < USABLE:
+        return f"may be {verdict.what}, but that is too unsure (confidence {verdict.confidence:.2f})"
+    better = chosen.get(verdict.modality)
+    return f"is a {verdict.what}, but another one was chosen" if better else f"is a {verdict.what}, one of several"
+
+
+def _article(what: str) -> str:
+    return f"of a kind not known ({what})" if what == "unknown" else what
+
+
+def _hints(
+    study: Study, chosen: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
+) -> tuple[str, ...]:
+    """What could be used for a sequence that is missing, if the user says so."""
+    hints = []
+    for modality in MODALITIES:
+        if modality in chosen or modality in ties:
+            continue
+        for one in study.series:
+            maybe = one.verdict.underlying is modality or (
+                one.verdict.modality is modality and one.verdict.confidence < USABLE
+            )
+            if maybe and one.is_readable and one.verdict.what not in ("subtraction", "projection"):
+                hints.append(
+                    f"No {modality.label} was chosen; {one.title} may be one ({one.verdict.what}). "
+                    f"Use it with --{modality.value} {one.label}."
+                )
+                break
+    return tuple(hints)

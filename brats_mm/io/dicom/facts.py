@@ -1,0 +1,92 @@
+"""What the headers of one series say, as plain data: all that the classification looks at."""
+
+from dataclasses import dataclass, field
+
+from brats_mm.domain.modality import Modality
+
+CONFIDENT = 0.8
+"""Decisions of at least this confidence need no second look."""
+USABLE = 0.5
+"""Decisions below this confidence are never acted upon without being asked for."""
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """Header facts of one stack of slices; empty words and None where the header says nothing.
+
+    Attributes:
+        modality: Modality tag, `MR`.
+        sop_class: kind of object, in words: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
+        description, protocol, sequence_name: as typed at, or named by, the scanner.
+        image_type: Image Type, upper case.
+        scanning_sequence: of SE, IR, GR, EP, RM.
+        sequence_variant: of SK, MTC, SS, TRSS, SP, MP, OSP.
+        scan_options: as the vendor writes them.
+        contrast_agent: Contrast/Bolus Agent.
+        acquisition_contrast: of enhanced images: T1, T2, FLUID_ATTENUATED, DIFFUSION and so on.
+        echo_ms, repetition_ms, inversion_ms, flip_deg, b_value: None where absent.
+        is_3d: MR Acquisition Type, None where absent.
+        is_angio: Angio Flag.
+        orientation: axial, sagittal, coronal or oblique.
+        slices: of this stack.
+        repeats: volumes of the same kind in its series (time points, directions).
+        spacing_mm: between columns, rows, slices.
+        body_part: Body Part Examined, upper case.
+        acquired_s: seconds since midnight when it was begun.
+    """
+
+    modality: str = "MR"
+    sop_class: str = "MR"
+    description: str = ""
+    protocol: str = ""
+    sequence_name: str = ""
+    image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY")
+    scanning_sequence: tuple[str, ...] = ()
+    sequence_variant: tuple[str, ...] = ()
+    scan_options: tuple[str, ...] = ()
+    contrast_agent: str = ""
+    acquisition_contrast: str = ""
+    echo_ms: float | None = None
+    repetition_ms: float | None = None
+    inversion_ms: float | None = None
+    flip_deg: float | None = None
+    b_value: float | None = None
+    is_3d: bool | None = None
+    is_angio: bool = False
+    orientation: str = "axial"
+    slices: int = 24
+    repeats: int = 1
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 5.0)
+    body_part: str = ""
+    acquired_s: float | None = None
+
+    @property
+    def extent_mm(self) -> float:
+        """How much of the head the slices cover, along their normal."""
+        return self.slices * self.spacing_mm[2]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a series is.
+
+    Attributes:
+        modality: the sequence, or None where it is none of the four.
+        what: in words: `T1ce`, `diffusion`, `localiser`.
+        confidence: 0 to 1.
+        evidence: sentences, the weightiest first.
+        underlying: of a reformat, a subtraction or a doubtful series: the sequence that it was made of, or may be.
+        contrast_told: tag or words say whether contrast was given (of T1 and T1ce).
+    """
+
+    modality: Modality | None
+    what: str
+    confidence: float
+    evidence: tuple[str, ...] = field(default_factory=tuple)
+    underlying: Modality | None = None
+    contrast_told: bool = True
+
+    @property
+    def is_confident(self) -> bool:
+        """Whether it needs no second look."""
+        return self.confidence >= CONFIDENT

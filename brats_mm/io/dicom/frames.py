@@ -1,0 +1,111 @@
+"""Frames of a multi-frame image: what the functional groups say of each, those shared by all included."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm.io.dicom.slices import Physics, Slice, Stored
+from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a file, and what their groups say of the whole.
+
+    Attributes:
+        slices: one a frame, in the order of the file.
+        timing: attributes of `Physics` that only the groups know.
+    """
+
+    slices: tuple[Slice, ...]
+    timing: dict[str, Any]
+
+    def physics(self, whole_file: Physics) -> Physics:
+        """The file's physics, completed by its groups."""
+        told = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
+        return replace(whole_file, **told)
+
+
+def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
+    """Read all frames of a multi-frame image."""
+    shared = _first(dataset, "SharedFunctionalGroupsSequence")
+    own = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    own += [None] * (stored.frames - len(own))
+    slices = tuple(_frame(dataset, _groups(own[index], shared), path, stored, index) for index in range(stored.frames))
+    return Frames(slices, _timing(dataset, _groups(own[0], shared)))
+
+
+Groups = Callable[[str], Any]
+"""Gives the one item of a functional group by the keyword of its sequence; an empty item where there is none."""
+
+
+def _groups(own: Any, shared: Any) -> Groups:
+    def find(keyword: str) -> Any:
+        for groups in (own, shared):
+            item = _first(groups, keyword) if groups is not None else None
+            if item is not None:
+                return item
+        return {}
+
+    return find
+
+
+def _first(dataset: Any, keyword: str) -> Any:
+    sequence: Sequence[Any] = (dataset.get(keyword) or ()) if dataset is not None else ()
+    return sequence[0] if len(sequence) else None
+
+
+def _frame(dataset: Any, groups: Groups, path: Path, stored: Stored, index: int) -> Slice:
+    content, measures = groups("FrameContentSequence"), groups("PixelMeasuresSequence")
+    values, diffusion = groups("PixelValueTransformationSequence"), groups("MRDiffusionSequence")
+    along, down = directions(numbers(groups("PlaneOrientationSequence"), "ImageOrientationPatient"))
+    spacing = numbers(measures, "PixelSpacing")
+    slope = number(values, "RescaleSlope")
+    return Slice(
+        path=path,
+        frame=index,
+        instance_uid=text(dataset, "SOPInstanceUID"),
+        number=index,
+        position_mm=vector(numbers(groups("PlanePositionSequence"), "ImagePositionPatient")),
+        along=along,
+        down=down,
+        spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        stored=stored,
+        thickness_mm=number(measures, "SliceThickness"),
+        slope=slope or 1.0,
+        intercept=number(values, "RescaleIntercept") or 0.0,
+        echo_ms=number(groups("MREchoSequence"), "EffectiveEchoTime"),
+        image_type=words(groups("MRImageFrameTypeSequence"), "FrameType") or words(dataset, "ImageType"),
+        stack_id=text(content, "StackID"),
+        acquisition=whole(content, "FrameAcquisitionNumber"),
+        temporal=whole(content, "TemporalPositionIndex"),
+        b_value=number(diffusion, "DiffusionBValue"),
+    )
+
+
+def _timing(dataset: Any, groups: Groups) -> dict[str, Any]:
+    timing, modifier = groups("MRTimingAndRelatedParametersSequence"), groups("MRModifierSequence")
+    inverts = text(modifier, "InversionRecovery").upper() == "YES"
+    return {
+        "repetition_ms": number(timing, "RepetitionTime"),
+        "flip_deg": number(timing, "FlipAngle"),
+        "inversion_ms": number(modifier, "InversionTimes") if inverts else None,
+        "scanning_sequence": _scanning(dataset, inverts=inverts),
+        "sequence_variant": ("SP",) if text(modifier, "Spoiling").upper() not in ("", "NONE") else (),
+        "scan_options": ("FS",) if _saturates_fat(modifier) else (),
+        "acquisition_contrast": text(groups("MRImageFrameTypeSequence"), "AcquisitionContrast").upper(),
+    }
+
+
+def _scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
+    """In the words of classic MR."""
+    echo = text(dataset, "EchoPulseSequence").upper()
+    found = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echo, ())
+    if text(dataset, "EchoPlanarPulseSequence").upper() == "YES":
+        found = (*found, "EP")
+    return (*found, "IR") if inverts else found
+
+
+def _saturates_fat(modifier: Any) -> bool:
+    return "FAT" in text(modifier, "SpectrallySelectedSuppression").upper()

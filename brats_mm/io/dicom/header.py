@@ -1,0 +1,216 @@
+"""A DICOM file's header, read by pydicom without its voxels, as plain data."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from brats_mm.io.dicom.frames import frames_of
+from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice, Stored
+from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
+
+ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4", "1.2.840.10008.5.1.4.1.1.4.3")
+"""Enhanced MR, legacy converted enhanced MR, enhanced MR colour."""
+_CLASSIC = "1.2.840.10008.5.1.4.1.1.4"
+_SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
+_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_COMPRESSED_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_LARGEST_HEADER = 64 << 20
+
+
+class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
+    """The file is passed over; the message says why."""
+
+
+def read_header(path: Path) -> FileHeader:
+    """Read what a file says of itself; its voxels are not touched, only counted.
+
+    Raises:
+        NotAnImage: it is no DICOM image, or cut off; the message says why, as the end of a sentence.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with path.open("rb") as stream:
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=_lacks_preamble(path))
+            at = stream.tell()
+        return _header_of(dataset, path, path.stat().st_size - at)
+    except NotAnImage:
+        raise
+    except InvalidDicomError:
+        reason = "it is not DICOM"
+        raise NotAnImage(reason) from None
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror or 'unknown reason'})"
+        raise NotAnImage(reason) from error
+    except EOFError:
+        reason = "it is cut off"
+        raise NotAnImage(reason) from None
+    except Exception as error:
+        reason = f"its header is damaged ({type(error).__name__})"
+        raise NotAnImage(reason) from error
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file looks like DICOM by its first bytes."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" or _looks_bare(head)
+
+
+def _lacks_preamble(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(132)
+    return head[128:132] != b"DICM" and _looks_bare(head)
+
+
+def _looks_bare(head: bytes) -> bool:
+    """Old files begin with their first element: group 8 (or 2), a low element number, then a plausible length."""
+    if (
+        len(head) < 16
+        or head[:2] not in (b"\x08\x00", b"\x02\x00")
+        or head[2:4] not in (b"\x00\x00", b"\x05\x00", b"\x08\x00", b"\x16\x00")
+    ):
+        return False
+    return head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 128
+
+
+def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
+    sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
+    if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
+        reason = "it is a DICOMDIR, an index of the other files, which are read themselves"
+        raise NotAnImage(reason)
+    if not sop_class and not text(dataset, "SeriesInstanceUID"):
+        reason = "it is not a DICOM image"
+        raise NotAnImage(reason)
+    if "Rows" not in dataset or "Columns" not in dataset:
+        reason = "it is a DICOM object without an image" if sop_class else "its header is cut off"
+        raise NotAnImage(reason)
+    identity, physics = _identity(dataset), _physics(dataset, sop_class)
+    stored = _stored(dataset)
+    _check_length(dataset, stored, pixel_bytes, path)
+    if sop_class in ENHANCED or "PerFrameFunctionalGroupsSequence" in dataset:
+        frames = frames_of(dataset, path, stored)
+        return FileHeader(identity, frames.physics(physics), frames.slices)
+    return FileHeader(identity, physics, (_slice(dataset, path, stored),))
+
+
+def _identity(dataset: Any) -> Identity:
+    patient = text(dataset, "PatientID") or f"{text(dataset, 'PatientName')}|{text(dataset, 'PatientBirthDate')}"
+    return Identity(
+        patient=hashlib.sha256(patient.strip().casefold().encode()).hexdigest()[:16],
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        series_number=whole(dataset, "SeriesNumber"),
+        study_date=text(dataset, "StudyDate"),
+    )
+
+
+def _physics(dataset: Any, sop_class: str) -> Physics:
+    acquisition = text(dataset, "MRAcquisitionType").upper()
+    return Physics(
+        modality=text(dataset, "Modality").upper(),
+        sop_class=_kind_of(sop_class),
+        description=text(dataset, "SeriesDescription"),
+        protocol=text(dataset, "ProtocolName"),
+        sequence_name=text(dataset, "SequenceName") or text(dataset, "PulseSequenceName"),
+        scanning_sequence=words(dataset, "ScanningSequence"),
+        sequence_variant=words(dataset, "SequenceVariant"),
+        scan_options=words(dataset, "ScanOptions"),
+        contrast_agent=_agent(dataset),
+        acquisition_contrast=text(dataset, "AcquisitionContrast").upper(),
+        repetition_ms=number(dataset, "RepetitionTime"),
+        inversion_ms=number(dataset, "InversionTime"),
+        flip_deg=number(dataset, "FlipAngle"),
+        is_3d={"3D": True, "2D": False}.get(acquisition),
+        is_angio=text(dataset, "AngioFlag").upper() == "Y",
+        body_part=text(dataset, "BodyPartExamined").upper(),
+        acquired_s=_seconds(text(dataset, "AcquisitionDateTime")[8:] or text(dataset, "AcquisitionTime")),
+    )
+
+
+def _kind_of(sop_class: str) -> str:
+    if sop_class == _CLASSIC:
+        return "MR"
+    if sop_class in ENHANCED:
+        return "enhanced MR"
+    if sop_class.startswith(_SECONDARY):
+        return "secondary capture"
+    return "spectroscopy" if sop_class == _SPECTROSCOPY else "other"
+
+
+def _agent(dataset: Any) -> str:
+    agents = dataset.get("ContrastBolusAgentSequence") or ()
+    names = [text(agent, "CodeMeaning") for agent in agents]
+    return text(dataset, "ContrastBolusAgent") or ", ".join(filter(None, names))
+
+
+def _stored(dataset: Any) -> Stored:
+    frames = whole(dataset, "NumberOfFrames") or 1
+    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
+    if not (0 < rows <= 4096 and 0 < columns <= 4096 and 0 < frames <= 65536):
+        reason = f"its header speaks of {rows} x {columns} voxels in {frames} frames"
+        raise NotAnImage(reason)
+    photometric = text(dataset, "PhotometricInterpretation")
+    monochrome = (whole(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")
+    return Stored(rows, columns, frames, text(dataset.file_meta, "TransferSyntaxUID"), monochrome)
+
+
+def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) -> None:
+    bits = whole(dataset, "BitsAllocated") or 16
+    if stored.transfer_syntax in _UNCOMPRESSED or not stored.transfer_syntax:
+        samples = whole(dataset, "SamplesPerPixel") or 1
+        if pixel_bytes < stored.rows * stored.columns * stored.frames * samples * bits // 8:
+            reason = "it is cut off: it holds fewer voxels than its header says"
+            raise NotAnImage(reason)
+    elif pixel_bytes < 16 or not _ends_well(path):
+        reason = "it is cut off: its compressed image has no end"
+        raise NotAnImage(reason)
+
+
+def _ends_well(path: Path) -> bool:
+    if path.stat().st_size < 1024:
+        return True
+    with path.open("rb") as stream:
+        stream.seek(-min(path.stat().st_size, 1 << 16), 2)
+        return _COMPRESSED_END in stream.read()
+
+
+def _slice(dataset: Any, path: Path, stored: Stored) -> Slice:
+    along, down = directions(numbers(dataset, "ImageOrientationPatient"))
+    spacing = numbers(dataset, "PixelSpacing")
+    return Slice(
+        path=path,
+        frame=0,
+        instance_uid=text(dataset, "SOPInstanceUID"),
+        number=whole(dataset, "InstanceNumber") or 0,
+        position_mm=vector(numbers(dataset, "ImagePositionPatient")),
+        along=along,
+        down=down,
+        spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        stored=stored,
+        thickness_mm=number(dataset, "SliceThickness"),
+        slope=number(dataset, "RescaleSlope") or 1.0,
+        intercept=number(dataset, "RescaleIntercept") or 0.0,
+        echo_ms=number(dataset, "EchoTime"),
+        image_type=words(dataset, "ImageType"),
+        acquisition=whole(dataset, "AcquisitionNumber"),
+        temporal=whole(dataset, "TemporalPositionIdentifier"),
+        b_value=number(dataset, "DiffusionBValue"),
+        trigger_ms=number(dataset, "TriggerTime"),
+    )
+
+
+def _seconds(time: str) -> float | None:
+    found = re.match(r"(\d{2})(\d{2})(\d{2})?", time)
+    if found is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 3600.0 * hours + 60.0 * minutes + seconds

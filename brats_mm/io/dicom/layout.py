@@ -1,0 +1,110 @@
+"""How the slices of a volume lie to one another: their order, the grid they make, what is missing between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.volume import Grid
+from brats_mm.io.dicom.slices import Slice
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+UNEVEN_SHARE = 0.1
+"""Distances between neighbours may differ from a multiple of the usual one by this share of it."""
+BENT_MM = 0.3
+"""First voxels may lie this far beside the straight line through the first and the last slice."""
+MISSING_SHARE = 0.1
+MISSING_RUN = 2
+"""Up to this share of the slices, and so many in a row, may be missing; they are interpolated, and it is said."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Slices in order along their normal, and the grid they make.
+
+    Attributes:
+        slices: those that are there.
+        grid: with the missing slices' places; None where there is none, for the reason in `fault`.
+        places: the place of each slice in the grid.
+        missing: places without a slice.
+        fault: why the slices make no usable volume, as a clause; empty where they do.
+    """
+
+    slices: tuple[Slice, ...]
+    grid: Grid | None
+    places: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    fault: str = ""
+
+
+def lay_out(slices: Sequence[Slice]) -> Layout:
+    """Put slices of one orientation and size in order, and find the grid they make."""
+    lost = sum(not one.is_placed for one in slices)
+    if lost:
+        which = "none of its slices says" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not say"
+        fault = f"{which} where it lies (Image Position, Image Orientation or Pixel Spacing is missing)"
+        return Layout(tuple(slices), None, fault=fault)
+    distances = distances_of(slices)
+    order = np.argsort(distances, kind="stable")
+    ordered, distances = tuple(slices[index] for index in order), distances[order]
+    if len(ordered) < 2:
+        return Layout(ordered, None, fault="it has one slice, and a volume needs more")
+    steps = np.diff(distances)
+    step_mm = float(np.median(steps))
+    counts = np.rint(steps / step_mm) if step_mm > 0 else np.zeros_like(steps)
+    if (counts < 1).any() or (abs(steps - counts * step_mm) > max(UNEVEN_SHARE * step_mm, 0.02)).any():
+        fault = f"its slices lie at uneven distances, {steps.min():.2f} to {steps.max():.2f} mm"
+        return Layout(ordered, None, fault=fault)
+    places = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+    bend_mm = _bend_mm(ordered, places)
+    if bend_mm > BENT_MM:
+        return Layout(ordered, None, fault=f"its slices do not lie in a line; they stray by {bend_mm:.1f} mm")
+    missing = tuple(sorted(set(range(int(places[-1]) + 1)) - set(places.tolist())))
+    grid = _grid(ordered, places)
+    return Layout(ordered, grid, tuple(places.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))
+
+
+def distances_of(slices: Sequence[Slice]) -> Floats:
+    """How far along their common normal the slices lie, mm."""
+    normal = np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down))
+    return np.asarray([one.position_mm for one in slices], np.float64) @ normal
+
+
+def orientation_name(slices: Sequence[Slice]) -> str:
+    """Axial, sagittal, coronal, or oblique where no axis of the body is near the normal."""
+    if slices[0].along is None or slices[0].down is None:
+        return "unknown"
+    normal = np.abs(np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down)))
+    if normal.max() < 0.8:
+        return "oblique"
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
+
+
+def _bend_mm(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> float:
+    positions = np.asarray([one.position_mm for one in slices], np.float64)
+    straight = positions[0] + np.outer(places / places[-1], positions[-1] - positions[0])
+    return float(np.linalg.norm(positions - straight, axis=1).max())
+
+
+def _grid(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> Grid:
+    first, last = slices[0], slices[-1]
+    assert first.spacing_mm is not None
+    affine = np.eye(4)
+    affine[:3, 0] = np.asarray(first.along) * first.spacing_mm[1]
+    affine[:3, 1] = np.asarray(first.down) * first.spacing_mm[0]
+    affine[:3, 2] = (np.asarray(last.position_mm) - np.asarray(first.position_mm)) / places[-1]
+    affine[:3, 3] = np.asarray(first.position_mm)
+    shape = (first.stored.columns, first.stored.rows, int(places[-1]) + 1)
+    ras = LPS_TO_RAS @ affine
+    leans = abs(float(affine[:3, 2] @ affine[:3, 0])) + abs(float(affine[:3, 2] @ affine[:3, 1])) > 1e-3
+    return Grid(shape, ras, sform_code=1, qform_code=0 if leans else 1)
+
+
+def _too_many_missing(missing: Sequence[int], counts: Floats, there: int) -> str:
+    longest = int(counts.max()) - 1
+    if longest <= MISSING_RUN and len(missing) <= max(1, MISSING_SHARE * (there + len(missing))):
+        return ""
+    return f"{len(missing)} of its {there + len(missing)} slices are missing, up to {longest} in a row"

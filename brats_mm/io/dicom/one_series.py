@@ -1,0 +1,37 @@
+"""A folder that holds one DICOM series, read as the volume that a file would be."""
+
+from pathlib import Path
+
+from brats_mm.domain.volume import Volume
+from brats_mm.errors import CaseError, VolumeError
+from brats_mm.io.dicom.pixels import read_layout
+from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.series import Series
+
+
+def read_series_folder(folder: Path) -> Volume:
+    """Read the only volume in a folder of DICOM files; what it is a picture of is the caller's to say.
+
+    Raises:
+        VolumeError: there are several volumes, none, or one that cannot be used.
+    """
+    try:
+        series = one_study(scan(folder)).series
+    except CaseError as error:
+        raise VolumeError(str(error)) from error
+    if len(series) != 1:
+        message = (
+            f"{folder.name} holds {len(series)} DICOM series or volumes, but one sequence is one. "
+            "Give the study's folder by itself, and name the series with --t1, --t1ce, --t2, --flair."
+        )
+        raise VolumeError(message)
+    return read_series(series[0])
+
+
+def read_series(series: Series) -> Volume:
+    """Read the voxels of a series.
+
+    Raises:
+        VolumeError: it makes no volume, or its voxels cannot be decoded.
+    """
+    return read_layout(series.layout, series.title if series.label else "The series")

@@ -1,0 +1,117 @@
+"""What echo time, repetition time and inversion time make of an image: T1, T2 or FLAIR weighting, or none of them.
+
+The limits follow from how fast tissue and fluid relax, with room for 0.5 to 7 T and for long echo trains: fluid is
+nulled by an inversion time of 1.5 to 3 s, fat by 0.1 to 0.26 s; a short echo with a short repetition, or after an
+inversion of about a second, weights T1; a long echo after a long repetition weights T2.
+"""
+
+from dataclasses import dataclass
+
+from brats_mm.domain.modality import Modality
+from brats_mm.io.dicom.facts import HeaderFacts
+
+FLAIR_INVERSION_MS = (1450.0, 3200.0)
+STIR_INVERSION_MS = (80.0, 280.0)
+T1_INVERSION_MS = (300.0, 1450.0)
+FLAIR_REPETITION_MS = 3800.0
+LONG_ECHO_MS = 60.0
+SHORT_ECHO_MS = 45.0
+VERY_LONG_ECHO_MS = 650.0
+T1_REPETITION_MS = 1400.0
+PROTON_DENSITY_REPETITION_MS = 1800.0
+T2_REPETITION_MS = 1500.0
+SPOILED_REPETITION_MS = 60.0
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """What the timing says.
+
+    Attributes:
+        modality: T1, T2 or FLAIR; None for another weighting, or where the timing is missing or fits nothing.
+        other: the other weighting in words (`proton density`), empty where there is none.
+        strength: 0 to 1; how far the timing alone can be trusted.
+        says: the sentence.
+    """
+
+    modality: Modality | None
+    says: str
+    strength: float = 0.0
+    other: str = ""
+
+
+def weighting_of(facts: HeaderFacts) -> Weighting:
+    """The weighting that the timing makes."""
+    echo, repetition = facts.echo_ms, facts.repetition_ms
+    if echo is None or repetition is None:
+        missing = " and ".join(
+            name for name, value in (("echo time", echo), ("repetition time", repetition)) if value is None
+        )
+        return Weighting(None, f"The header has no {missing}.")
+    inversion = facts.inversion_ms if facts.inversion_ms is not None and facts.inversion_ms > 20 else None
+    if inversion is not None:
+        return _inverted(facts, echo, repetition, inversion)
+    if "GR" in facts.scanning_sequence and "SE" not in facts.scanning_sequence:
+        return _gradient_echo(facts, echo, repetition)
+    return _spin_echo(facts, echo, repetition)
+
+
+def _inverted(facts: HeaderFacts, echo: float, repetition: float, inversion: float) -> Weighting:
+    times = f"TI {inversion:g} ms, TE {echo:g} ms, TR {repetition:g} ms"
+    if _within(inversion, STIR_INVERSION_MS) and "GR" not in facts.scanning_sequence and repetition > 1200:
+        return Weighting(None, f"{times}: an inversion that nulls fat (STIR).", 0.95, "STIR")
+    if _within(inversion, FLAIR_INVERSION_MS) and echo >= LONG_ECHO_MS and repetition >= FLAIR_REPETITION_MS:
+        return Weighting(Modality.FLAIR, f"{times}: a long echo after an inversion that nulls fluid (FLAIR).", 0.95)
+    if echo <= SHORT_ECHO_MS and inversion <= T1_INVERSION_MS[1]:
+        return Weighting(Modality.T1, f"{times}: a short echo after an inversion (T1).", 0.9)
+    if _within(inversion, FLAIR_INVERSION_MS) and echo <= SHORT_ECHO_MS:
+        return Weighting(None, f"{times}: a short echo after a long inversion, neither T1 nor FLAIR.")
+    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+
+
+def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one answer a kind)
+    times = f"Gradient echo, TE {echo:g} ms, TR {repetition:g} ms"
+    flip = facts.flip_deg
+    prepared = "IR" in facts.scanning_sequence or "MP" in facts.sequence_variant
+    if echo >= 12 and repetition >= 100 and not prepared:
+        return Weighting(None, f"{times}: a long echo without refocusing (T2*).", 0.9, "T2*")
+    if prepared and echo <= 12:
+        return Weighting(Modality.T1, f"{times}, prepared by an inversion (T1).", 0.85)
+    balanced = "SS" in facts.sequence_variant and "SP" not in facts.sequence_variant and (flip or 0) >= 35
+    if balanced and repetition <= 15:
+        return Weighting(None, f"{times}, {flip:g} degrees, not spoiled: a balanced sequence.", 0.8, "balanced")
+    if echo <= 12 and repetition <= SPOILED_REPETITION_MS:
+        return Weighting(Modality.T1, f"{times}: fast and spoiled (T1).", 0.75)
+    if echo <= 12 and repetition <= 1000:
+        return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.8)
+    if echo <= 8 and repetition <= 3500 and facts.is_3d and (flip or 90) <= 20:
+        return Weighting(Modality.T1, f"{times}, 3D with a small flip angle: as of an MPRAGE (T1).", 0.75)
+    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+
+
+def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one answer a kind)
+    kind = "Spin echo, " if "SE" in facts.scanning_sequence else ""
+    times = f"{kind}TE {echo:g} ms, TR {repetition:g} ms"
+    known = 1.0 if facts.scanning_sequence else 0.9
+    inverts = "IR" in facts.scanning_sequence or "IR" in facts.scan_options
+    if echo >= LONG_ECHO_MS and inverts and repetition >= FLAIR_REPETITION_MS:
+        return Weighting(Modality.FLAIR, f"{times} after an inversion, whose time is not given (FLAIR).", 0.8)
+    if echo <= SHORT_ECHO_MS and inverts and repetition <= 3500:
+        return Weighting(Modality.T1, f"{times} after an inversion, whose time is not given (T1).", 0.75)
+    if echo > VERY_LONG_ECHO_MS:
+        return Weighting(None, f"{times}: so long an echo shows fluid alone.", 0.8, "fluid only")
+    if echo >= LONG_ECHO_MS and repetition >= T2_REPETITION_MS:
+        return Weighting(Modality.T2, f"{times}: a long echo after a long repetition (T2).", 0.9 * known)
+    if echo <= SHORT_ECHO_MS and repetition <= T1_REPETITION_MS:
+        if not facts.scanning_sequence and repetition <= 15:
+            return Weighting(Modality.T1, f"{times}: fast (T1).", 0.6)
+        return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.9 * known)
+    if echo <= SHORT_ECHO_MS and repetition >= PROTON_DENSITY_REPETITION_MS:
+        return Weighting(
+            None, f"{times}: a short echo after a long repetition (proton density).", 0.7, "proton density"
+        )
+    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+
+
+def _within(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]

@@ -1,0 +1,98 @@
+"""Voxels of DICOM files, decoded by GDCM through ITK: uncompressed, JPEG, JPEG-LS, JPEG 2000, RLE."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.volume import Array, Volume
+from brats_mm.errors import VolumeError, first_line
+from brats_mm.io.dicom.layout import Layout
+from brats_mm.io.dicom.slices import Slice, Stored
+from brats_mm.io.volume_checks import check_affine, check_voxels, spatial_shape
+
+
+def read_layout(layout: Layout, name: str) -> Volume:
+    """Read the voxels of a volume; missing slices are interpolated between their neighbours.
+
+    Args:
+        layout: slices in order, and their grid.
+        name: what to call it in an error.
+
+    Raises:
+        VolumeError: the slices make no volume, or their voxels cannot be decoded or used.
+    """
+    if layout.grid is None or layout.fault:
+        message = f"{name} cannot be used: {layout.fault}. Send the series again, complete and with its geometry."
+        raise VolumeError(message)
+    label = Path(name.replace("/", "_"))
+    shape = spatial_shape(layout.grid.shape, label)
+    check_affine(layout.grid.affine, label)
+    voxels = np.zeros(shape[::-1], np.float32)
+    voxels[list(layout.places)] = _read_slices(layout.slices, name)
+    _fill(voxels, layout.places, layout.missing)
+    data: Array = voxels.transpose(2, 1, 0)
+    check_voxels(data, label)
+    return Volume(data, layout.grid)
+
+
+def _read_slices(slices: Sequence[Slice], name: str) -> Array:
+    """(slices, rows, columns), rescaled."""
+    decoded: dict[Path, Array] = {}
+    planes = np.empty((len(slices), slices[0].stored.rows, slices[0].stored.columns), np.float32)
+    for index, one in enumerate(slices):
+        if one.path not in decoded:
+            frames = decode(one.path, one.stored, name)
+            if one.stored.frames > 1:
+                decoded[one.path] = frames
+        else:
+            frames = decoded[one.path]
+        planes[index] = frames[one.frame] * one.slope + one.intercept
+    return planes
+
+
+def decode(path: Path, stored: Stored, name: str) -> Array:
+    """The stored values of a file, (frames, rows, columns), before any rescaling.
+
+    Raises:
+        VolumeError: its encoding is damaged or unknown to GDCM, or it is no grey image.
+    """
+    import itk
+
+    if not stored.is_monochrome:
+        message = f"{name} holds colour or inverted images, not grey values. Send the series as the scanner made it."
+        raise VolumeError(message)
+    decoder: Any = itk.GDCMImageIO.New()
+    reader: Any = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
+    reader.SetImageIO(decoder)
+    reader.SetFileName(str(path))
+    try:
+        reader.Update()
+    except RuntimeError as error:
+        reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
+        message = (
+            f"The voxels of {path.name} in {name} cannot be decoded ({reason}). "
+            "The file is damaged, or compressed in a rare way; send it again, uncompressed."
+        )
+        raise VolumeError(message) from error
+    found: Array = itk.array_from_image(reader.GetOutput())
+    if found.shape != (stored.frames, stored.rows, stored.columns):
+        message = f"{path.name} in {name} holds other voxels than its header says. Send it again."
+        raise VolumeError(message)
+    return _undone(found, float(decoder.GetRescaleSlope()), float(decoder.GetRescaleIntercept()))
+
+
+def _undone(values: Array, slope: float, intercept: float) -> Array:
+    """GDCM rescales some kinds of image, with the first frame's numbers for all; the stored values are whole."""
+    if (slope, intercept) == (1.0, 0.0) or slope == 0:
+        return values
+    return np.rint((values.astype(np.float64) - intercept) / slope).astype(np.float32)
+
+
+def _fill(voxels: Array, places: Sequence[int], missing: Sequence[int]) -> None:
+    for place in missing:
+        below = max(one for one in places if one < place)
+        above = min(one for one in places if one > place)
+        share = np.float32((place - below) / (above - below))
+        voxels[place] = voxels[below] * (1 - share) + voxels[above] * share

@@ -1,0 +1,221 @@
+"""A folder of anything: which DICOM images are in it, sorted into patients, studies and series."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.errors import CaseError, InputError
+from brats_mm.io.dicom.header import NotAnImage, is_dicom, read_header
+from brats_mm.io.dicom.series import Series, labelled, series_of
+from brats_mm.io.dicom.slices import FileHeader
+
+MOST_FILES = 100_000
+_LOOKED_AT = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The series of one examination of one patient.
+
+    Attributes:
+        uid: Study Instance UID.
+        label: an ending of it that no other study here has.
+        patients: how many patients its files name; more than one is a fault.
+        series: in the order of their numbers.
+    """
+
+    uid: str
+    label: str
+    patients: int
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a folder holds.
+
+    Attributes:
+        studies: in the order of their dates.
+        patients: how many there are.
+        ignored: reason -> how many files were passed over for it, and one of them.
+    """
+
+    studies: tuple[Study, ...]
+    patients: int
+    ignored: dict[str, tuple[int, str]]
+
+    def ignored_in_words(self) -> dict[str, str]:
+        """`name` or `name and 3 more` -> reason."""
+        return {
+            (name if count == 1 else f"{name} and {count - 1} more"): reason
+            for reason, (count, name) in self.ignored.items()
+        }
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether any of the folder's first files is DICOM by its first bytes."""
+    for count, path in enumerate(_files(folder)):
+        if count >= _LOOKED_AT:
+            return False
+        if is_dicom(path):
+            return True
+    return False
+
+
+def scan(folder: Path) -> Scan:
+    """Read the headers of all files below a folder.
+
+    Raises:
+        InputError: pydicom or ITK is not installed.
+        CaseError: there is no DICOM image; the message says what was there.
+    """
+    require_dicom()
+    headers, ignored = _headers(folder)
+    if not headers:
+        raise CaseError(_nothing(folder, ignored))
+    unique, doubled = _once(headers)
+    by_study: dict[str, list[FileHeader]] = defaultdict(list)
+    for header in unique:
+        by_study[header.identity.study_uid].append(header)
+    labels = _endings(list(by_study))
+    studies = [_study(uid, labels[uid], found, doubled) for uid, found in by_study.items()]
+    dates = {uid: min(header.identity.study_date for header in found) for uid, found in by_study.items()}
+    studies.sort(key=lambda study: (dates[study.uid], study.uid))
+    return Scan(tuple(studies), len({header.identity.patient for header in unique}), ignored)
+
+
+def require_dicom() -> None:
+    """Raise InputError where what reads DICOM is not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("pydicom", "itk") if find_spec(name) is None]
+    if missing:
+        message = (
+            f'This is DICOM, which needs {" and ".join(missing)}. Run: pip install "brats-mm[dicom]", '
+            "or convert the series to NIfTI first."
+        )
+        raise InputError(message)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, in order; links to other folders are not followed."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        for name in sorted(names):
+            path = Path(place) / name
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]]:
+    headers: list[FileHeader] = []
+    passed_over: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for count, path in enumerate(_files(folder)):
+        if count >= MOST_FILES:
+            message = f"{folder} holds more than {MOST_FILES:,} files. Give the folder of one study."
+            raise CaseError(message)
+        try:
+            headers.append(read_header(path))
+        except NotAnImage as reason:
+            passed_over[str(reason)] += 1
+            examples.setdefault(str(reason), path.relative_to(folder).as_posix())
+    return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
+
+
+def _once(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
+    """Each image once, and series -> how many of its files were copies."""
+    seen: set[str] = set()
+    unique: list[FileHeader] = []
+    doubled: Counter[str] = Counter()
+    for header in headers:
+        uid = header.slices[0].instance_uid
+        if uid and uid in seen:
+            doubled[header.identity.series_uid] += 1
+            continue
+        seen.add(uid)
+        unique.append(header)
+    return unique, doubled
+
+
+def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter[str]) -> Study:
+    by_series: dict[str, list[FileHeader]] = defaultdict(list)
+    for header in headers:
+        by_series[header.identity.series_uid].append(header)
+    found = []
+    for series_uid, members in by_series.items():
+        copies = doubled[series_uid]
+        notes = (f"{copies} of its files were there twice; each was used once",) if copies else ()
+        found += series_of(members, notes)
+    found.sort(key=lambda one: (_number(one), one.identity.series_uid, one.part))
+    patients = len({header.identity.patient for header in headers})
+    return Study(uid, label, patients, labelled(found))
+
+
+def _number(series: Series) -> int:
+    number = series.identity.series_number
+    return 1 << 30 if number is None else number
+
+
+def _endings(uids: Sequence[str]) -> dict[str, str]:
+    length = 6
+    while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids)):
+        length += 1
+    return {uid: uid[-length:] for uid in uids}
+
+
+def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
+    what = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
+    seen = f" ({what})" if what else ", and no other file"
+    return (
+        f"{folder} holds no DICOM image{seen}. Give the folder that holds the images of the study, "
+        "or NIfTI files with --t1, --t1ce, --t2, --flair."
+    )
+
+
+def one_study(found: Scan, wanted: str | None = None) -> Study:
+    """The study that was asked for, or the only one there is.
+
+    Args:
+        found: what the folder holds.
+        wanted: a Study Instance UID, or a beginning or ending that only one has.
+
+    Raises:
+        CaseError: there are several, none or more than one fits, or its files belong to several patients.
+    """
+    if wanted is not None:
+        fitting = [study for study in found.studies if fits(study.uid, wanted)]
+        if len(fitting) != 1:
+            what = "No study has" if not fitting else f"{len(fitting)} studies have"
+            message = f"{what} a UID that begins or ends with {wanted!r}. The studies here: {_listed(found.studies)}."
+            raise CaseError(message)
+        study = fitting[0]
+    elif len(found.studies) > 1:
+        who = "one patient" if found.patients == 1 else f"{found.patients} patients"
+        message = (
+            f"There are {len(found.studies)} studies of {who}, and one is needed: {_listed(found.studies)}. "
+            "Choose one with --study and that ending of its UID, or give its folder alone."
+        )
+        raise CaseError(message)
+    else:
+        study = found.studies[0]
+    if study.patients > 1:
+        message = (
+            f"The files of study …{study.label} name {study.patients} patients, so they cannot be one examination. "
+            "Sort them into one folder a patient."
+        )
+        raise CaseError(message)
+    return study
+
+
+def fits(uid: str, wanted: str) -> bool:
+    """Whether a UID is, begins or ends as wanted."""
+    wanted = wanted.strip().lstrip("….")
+    return bool(wanted) and (uid == wanted or uid.startswith(wanted) or uid.endswith(wanted))
+
+
+def _listed(studies: Sequence[Study]) -> str:
+    shown = [f"…{study.label} ({len(study.series)} series)" for study in studies[:8]]
+    return ", ".join(shown) + (f" and {len(studies) - 8} more" if len(studies) > 8 else "")

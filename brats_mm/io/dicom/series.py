@@ -1,0 +1,138 @@
+"""A series as it is shown and chosen: its slices laid out, its facts, and what it was taken for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from brats_mm.domain.volume import Grid
+from brats_mm.io.dicom.classify import classify
+from brats_mm.io.dicom.facts import HeaderFacts, Verdict
+from brats_mm.io.dicom.layout import Layout, lay_out, orientation_name
+from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice
+from brats_mm.io.dicom.stacks import Stack, stacks_of
+
+SHORTEST_LABEL = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One volume of a DICOM series.
+
+    Attributes:
+        identity: of its files.
+        facts: what its headers say.
+        verdict: what it was taken for.
+        layout: its slices in order, and their grid.
+        part: 1, 2, ... where the series holds several volumes; 0 where it holds one.
+        label: how to name it in an option: an ending of its UID, with `#2` for the second volume.
+        notes: what a reader should know about its slices.
+    """
+
+    identity: Identity
+    facts: HeaderFacts
+    verdict: Verdict
+    layout: Layout
+    part: int = 0
+    label: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> Grid | None:
+        """Its grid, where it has one."""
+        return self.layout.grid
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it can be read, and lacks no slice."""
+        return self.is_readable and not self.layout.missing
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its slices make a volume."""
+        return self.grid is not None and not self.layout.fault
+
+    @cached_property
+    def title(self) -> str:
+        """For messages: number, description and label."""
+        number = "" if self.identity.series_number is None else f"{self.identity.series_number} "
+        description = f"{self.facts.description!r} " if self.facts.description else ""
+        return f"series {number}{description}(…{self.label})"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Gaps, duplicates and faults, each as a clause."""
+        found = list(self.notes)
+        if self.layout.fault:
+            found.append(self.layout.fault)
+        elif self.layout.missing:
+            shown = ", ".join(str(place + 1) for place in self.layout.missing[:5])
+            found.append(f"slice {shown} of {len(self.layout.places) + len(self.layout.missing)} is missing")
+        return tuple(found)
+
+
+def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
+    """The volumes of one series, each with its verdict; labels are given later, by `labelled`.
+
+    Args:
+        headers: of its files.
+        notes: about the files, for all volumes.
+    """
+    first = headers[0]
+    physics = {one.path: header.physics for header in headers for one in header.slices}
+    stacks = stacks_of(one for header in headers for one in header.slices)
+    made = []
+    for index, stack in enumerate(stacks):
+        layout = lay_out(stack.slices)
+        facts = facts_of(physics[stack.slices[0].path], stack, layout)
+        part = index + 1 if len(stacks) > 1 else 0
+        made.append(Series(first.identity, facts, classify(facts), layout, part, notes=(*stack.notes, *notes)))
+    return tuple(made)
+
+
+def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
+    """Header facts of a volume."""
+    first = stack.slices[0]
+    return HeaderFacts(
+        modality=physics.modality,
+        sop_class=physics.sop_class,
+        description=physics.description,
+        protocol=physics.protocol,
+        sequence_name=physics.sequence_name,
+        image_type=first.image_type,
+        scanning_sequence=physics.scanning_sequence,
+        sequence_variant=physics.sequence_variant,
+        scan_options=physics.scan_options,
+        contrast_agent=physics.contrast_agent,
+        acquisition_contrast=physics.acquisition_contrast,
+        echo_ms=first.echo_ms,
+        repetition_ms=physics.repetition_ms,
+        inversion_ms=physics.inversion_ms,
+        flip_deg=physics.flip_deg,
+        b_value=first.b_value,
+        is_3d=physics.is_3d,
+        is_angio=physics.is_angio,
+        orientation=orientation_name(stack.slices),
+        slices=len(stack.slices),
+        repeats=stack.repeats,
+        spacing_mm=_spacing_mm(layout, first),
+        body_part=physics.body_part,
+        acquired_s=physics.acquired_s,
+    )
+
+
+def labelled(series: Sequence[Series]) -> tuple[Series, ...]:
+    """Give each series a label that no other one has: the shortest ending of its UID that is alone."""
+    uids = {one.identity.series_uid for one in series}
+    length = SHORTEST_LABEL
+    while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids), default=0):
+        length += 1
+    return tuple(
+        replace(one, label=one.identity.series_uid[-length:] + (f"#{one.part}" if one.part else "")) for one in series
+    )
+
+
+def _spacing_mm(layout: Layout, first: Slice) -> tuple[float, float, float]:
+    if layout.grid is not None:
+        return layout.grid.spacing_mm
+    rows, columns = first.spacing_mm or (0.0, 0.0)
+    return columns, rows, first.thickness_mm or 0.0

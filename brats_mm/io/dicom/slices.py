@@ -1,0 +1,119 @@
+"""One slice of a DICOM image: where it lies, how its voxels are stored, and what its header says of its making."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the voxels of a file are stored.
+
+    Attributes:
+        rows, columns: of a slice.
+        frames: slices in the file.
+        transfer_syntax: UID of the encoding.
+        is_monochrome: one sample a voxel, dark to bright.
+    """
+
+    rows: int
+    columns: int
+    frames: int = 1
+    transfer_syntax: str = ""
+    is_monochrome: bool = True
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice; lengths in millimetres, positions and directions in LPS patient space, as DICOM has them.
+
+    Attributes:
+        path, frame: its file, and its place in it.
+        instance_uid: SOP Instance UID of the file.
+        number: Instance Number, or place among the frames.
+        position_mm: centre of the first voxel; None where the header has none.
+        along, down: directions along a row and down the rows; None where the header has none.
+        spacing_mm: between rows, between columns; None where the header has none.
+        thickness_mm: of the slice.
+        slope, intercept: value = stored * slope + intercept.
+        stored: how its file holds voxels.
+        echo_ms, image_type, stack_id: what sets volumes of one series apart.
+        acquisition, temporal, b_value, trigger_ms: what sets volumes in the same place apart.
+    """
+
+    path: Path
+    frame: int
+    instance_uid: str
+    number: int
+    position_mm: Vector | None
+    along: Vector | None
+    down: Vector | None
+    spacing_mm: tuple[float, float] | None
+    stored: Stored
+    thickness_mm: float | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    echo_ms: float | None = None
+    image_type: tuple[str, ...] = ()
+    stack_id: str = ""
+    acquisition: int | None = None
+    temporal: int | None = None
+    b_value: float | None = None
+    trigger_ms: float | None = None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the header says where it lies."""
+        return None not in (self.position_mm, self.along, self.down, self.spacing_mm)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """To whom and to what a file belongs. The patient's key only tells patients apart: it is a hash.
+
+    Attributes:
+        patient, study_uid, series_uid: keys.
+        frame_of_reference: what positions are relative to; empty where not given.
+        series_number: None where not given.
+        study_date: YYYYMMDD, empty where not given.
+    """
+
+    patient: str
+    study_uid: str
+    series_uid: str
+    frame_of_reference: str = ""
+    series_number: int | None = None
+    study_date: str = ""
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What the header of a file says about the whole series; see `facts.HeaderFacts` for the fields."""
+
+    modality: str
+    sop_class: str
+    description: str = ""
+    protocol: str = ""
+    sequence_name: str = ""
+    scanning_sequence: tuple[str, ...] = ()
+    sequence_variant: tuple[str, ...] = ()
+    scan_options: tuple[str, ...] = ()
+    contrast_agent: str = ""
+    acquisition_contrast: str = ""
+    repetition_ms: float | None = None
+    inversion_ms: float | None = None
+    flip_deg: float | None = None
+    is_3d: bool | None = None
+    is_angio: bool = False
+    body_part: str = ""
+    acquired_s: float | None = None
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """All that is known of a file: identity, physics, and its slices (one in a classic file)."""
+
+    identity: Identity
+    physics: Physics
+    slices: tuple[Slice, ...] = field(default_factory=tuple)

@@ -1,0 +1,72 @@
+"""Values of DICOM attributes as plain Python, whatever a vendor wrote: absent, empty, several, or not a number."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from brats_mm.io.dicom.slices import Vector
+
+
+def text(dataset: Any, keyword: str) -> str:
+    """An attribute as text, several values joined by a backslash; empty where it is absent."""
+    value = _value(dataset, keyword)
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if _is_several(value) else str(value).strip()
+
+
+def words(dataset: Any, keyword: str) -> tuple[str, ...]:
+    """The values of an attribute, upper case, without empty ones at the end."""
+    return tuple(part.strip().upper() for part in text(dataset, keyword).split("\\") if part.strip())
+
+
+def number(dataset: Any, keyword: str) -> float | None:
+    """A number; None where it is absent, empty or not finite."""
+    found = numbers(dataset, keyword)
+    return found[0] if found else None
+
+
+def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
+    """Numbers; empty where any of them is not finite."""
+    value = _value(dataset, keyword)
+    if value is None:
+        return ()
+    try:
+        found = tuple(float(part) for part in (value if _is_several(value) else (value,)))
+    except (TypeError, ValueError):
+        return ()
+    return found if all(map(math.isfinite, found)) else ()
+
+
+def whole(dataset: Any, keyword: str) -> int | None:
+    """A whole number; None where it is absent or no number."""
+    found = number(dataset, keyword)
+    return None if found is None else int(found)
+
+
+def vector(values: Iterable[float]) -> Vector | None:
+    """Three numbers, or None."""
+    found = tuple(values)
+    return (found[0], found[1], found[2]) if len(found) == 3 else None
+
+
+def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
+    """Image Orientation (Patient) as two unit vectors at right angles; None where it is not that."""
+    found = tuple(values)
+    if len(found) != 6:
+        return None, None
+    along, down = (found[0], found[1], found[2]), (found[3], found[4], found[5])
+    lengths = [math.hypot(*one) for one in (along, down)]
+    across = sum(a * b for a, b in zip(along, down, strict=True))
+    if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(across) > 0.02:
+        return None, None
+    return along, down
+
+
+def _value(dataset: Any, keyword: str) -> Any:
+    value = dataset.get(keyword)
+    return None if value is None or value == "" else value
+
+
+def _is_several(value: Any) -> bool:
+    return not isinstance(value, (str, bytes)) and hasattr(value, "__iter__") and not hasattr(value, "components")

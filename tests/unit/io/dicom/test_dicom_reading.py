@@ -1,0 +1,375 @@
+"""From DICOM files to volumes: geometry, encodings, several volumes in a series, and all that can be wrong with them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import RLELossless, generate_uid
+
+from brats_mm.domain.volume import Volume
+from brats_mm.errors import CaseError, VolumeError
+from brats_mm.io.dicom.one_series import read_series, read_series_folder
+from brats_mm.io.dicom.scan import holds_dicom, one_study, scan
+from tests.dicom_series import SeriesFacts, make_slices, with_number, write_enhanced, write_series
+
+SHAPE = (18, 14, 10)
+
+
+def grey(shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 3000, shape).astype(np.float64)
+
+
+def oblique(angles: tuple[float, float, float], spacing: tuple[float, float, float], lean: float = 0.0) -> np.ndarray:
+    """An RAS affine: turned by Euler angles, its third axis leaning in the plane by `lean`."""
+    turned = nib.eulerangles.euler2mat(*angles)
+    affine = np.eye(4)
+    affine[:3, :3] = turned * np.asarray(spacing)
+    affine[:3, 2] += lean * affine[:3, 0]
+    affine[:3, 3] = (-20.0, 35.5, 12.25)
+    return affine
+
+
+AXIAL = oblique((0, 0, 0), (-1.0, -1.5, 3.0))
+
+
+def in_patient_space(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine with axes in a fixed order, so that two storage orders of one volume are equal."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.grid.affine))
+    return np.asarray(image.dataobj), image.affine
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    dataset = pydicom.dcmread(path)
+    for keyword, value in changes.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    dataset.save_as(path)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    angles=st.tuples(*[st.floats(-3.0, 3.0) for _ in range(3)]),
+    spacing=st.tuples(*[st.floats(0.4, 6.0) for _ in range(3)]),
+    flips=st.tuples(*[st.sampled_from((-1.0, 1.0)) for _ in range(3)]),
+    lean=st.sampled_from((0.0, 0.3)),
+    is_enhanced=st.booleans(),
+)
+def test_any_oblique_volume_comes_back_where_it_was(
+    tmp_path_factory: pytest.TempPathFactory,
+    angles: tuple[float, float, float],
+    spacing: tuple[float, float, float],
+    flips: tuple[float, float, float],
+    lean: float,
+    is_enhanced: bool,
+) -> None:
+    folder, data = tmp_path_factory.mktemp("series"), grey((9, 8, 10))
+    affine = oblique(angles, tuple(s * f for s, f in zip(spacing, flips, strict=True)), lean)
+    if is_enhanced:
+        write_enhanced(folder / "image.dcm", data, affine)
+    else:
+        write_series(folder, data, affine)
+    found = read_series_folder(folder)
+
+    # The slices may come in the opposite order; each voxel must lie where it lay.
+    turned = np.linalg.inv(affine) @ found.grid.affine
+    flip = turned[2, 2] < 0
+    expected = data[:, :, ::-1] if flip else data
+    assert np.array_equal(found.data, expected)
+    back = np.diag([1.0, 1.0, -1.0 if flip else 1.0, 1.0])
+    back[2, 3] = 9.0 if flip else 0.0
+    assert np.allclose(found.grid.affine, affine @ back, atol=1e-3)
+
+
+def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
+    data = grey()
+    slices = make_slices(data * 2 - 100, AXIAL, SeriesFacts(slope=2.0, intercept=-100.0))
+    for index, one in enumerate(slices):
+        one.RescaleSlope = 1.0 + index
+        one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
+    found = read_series_folder(tmp_path)
+    factors = 1.0 + np.arange(SHAPE[2])
+
+    assert np.allclose(found.data, data * factors - 100)
+
+
+def test_frames_of_an_enhanced_image_have_rescales_of_their_own(tmp_path: Path) -> None:
+    data = grey()
+    path = write_enhanced(tmp_path / "image.dcm", data, AXIAL)
+    dataset = pydicom.dcmread(path)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    for index, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        value = pydicom.Dataset()
+        value.RescaleSlope, value.RescaleIntercept, value.RescaleType = 0.5 + index, -7.0, "US"
+        frame.PixelValueTransformationSequence = pydicom.Sequence([value])
+    del shared.PixelValueTransformationSequence
+    dataset.save_as(path)
+
+    assert np.allclose(read_series_folder(tmp_path).data, data * (0.5 + np.arange(SHAPE[2])) - 7)
+
+
+def test_signed_voxels_keep_their_sign(tmp_path: Path) -> None:
+    data = grey() - 1500
+    write_series(tmp_path, data, AXIAL, SeriesFacts(signed=True))
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "JPEG2000"])
+def test_compressed_images_are_decoded(tmp_path: Path, encoding: str) -> None:
+    """GDCM writes them here as well; lossless, so that the voxels must be equal."""
+    import itk
+
+    data = grey()
+    for path in write_series(tmp_path, data, AXIAL):
+        compress(path, tmp_path / "packed.tmp", getattr(itk.GDCMImageIOEnums, f"Compression_{encoding}"))
+
+    syntaxes = {pydicom.dcmread(path).file_meta.TransferSyntaxUID for path in tmp_path.glob("*.dcm")}
+    assert all(syntax.is_compressed for syntax in syntaxes)
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+def compress(path: Path, place: Path, kind: object) -> None:
+    """Put the voxels of a file in the encoding that GDCM writes."""
+    import itk
+
+    slices = itk.Image[itk.US, 2]
+    image = itk.image_from_array(pydicom.dcmread(path).pixel_array)
+    writer_io = itk.GDCMImageIO.New()
+    writer_io.SetCompressionType(kind)
+    writer = itk.ImageFileWriter[slices].New(Input=image, FileName=f"{place}.dcm", ImageIO=writer_io)
+    writer.UseCompressionOn()
+    writer.Update()
+    packed, dataset = pydicom.dcmread(f"{place}.dcm"), pydicom.dcmread(path)
+    Path(f"{place}.dcm").unlink()
+    dataset.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+    dataset.PixelData = packed.PixelData
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+
+
+def test_run_length_images_are_decoded(tmp_path: Path) -> None:
+    data = grey()
+    for path in write_series(tmp_path, data, AXIAL):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(RLELossless)
+        dataset.save_as(path)
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+def test_slices_are_put_in_order_by_position_not_by_name_or_number(tmp_path: Path) -> None:
+    data = grey()
+    paths = write_series(tmp_path, data, AXIAL)
+    for index, path in enumerate(paths):
+        rewritten(path, InstanceNumber=(index * 7) % 10 + 1)
+        path.rename(tmp_path / f"{(index * 3) % 10}.IMA")
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+def test_one_missing_slice_is_interpolated_and_said(tmp_path: Path) -> None:
+    data = grey()
+    write_series(tmp_path, data, AXIAL)[4].unlink()
+    series = one_study(scan(tmp_path)).series[0]
+    found = read_series(series)
+
+    assert series.remarks == ("slice 5 of 10 is missing",)
+    assert not series.is_complete
+    assert found.data.shape == SHAPE
+    assert np.allclose(found.data[:, :, 4], (data[:, :, 3] + data[:, :, 5]) / 2)
+
+
+def test_many_missing_slices_are_refused(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, grey(), AXIAL)
+    for path in paths[3:6]:
+        path.unlink()
+
+    with pytest.raises(VolumeError, match="3 of its 10 slices are missing, up to 3 in a row"):
+        read_series_folder(tmp_path)
+
+
+def test_uneven_slices_are_refused(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, grey(), AXIAL)
+    rewritten(paths[5], ImagePositionPatient=[20.0, -35.5, 28.6])
+
+    with pytest.raises(VolumeError, match=r"uneven distances|do not lie in a line"):
+        read_series_folder(tmp_path)
+
+
+def test_copies_of_files_count_once(tmp_path: Path) -> None:
+    data = grey()
+    for path in write_series(tmp_path, data, AXIAL)[:3]:
+        (tmp_path / f"copy_{path.name}").write_bytes(path.read_bytes())
+    series = one_study(scan(tmp_path)).series[0]
+
+    assert series.remarks == ("3 of its files were there twice; each was used once",)
+    assert np.array_equal(read_series(series).data, data)
+
+
+def test_two_images_in_one_place_are_told(tmp_path: Path) -> None:
+    data = grey()
+    path = write_series(tmp_path, data, AXIAL)[2]
+    again = pydicom.dcmread(path)
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    again.InstanceNumber = 99
+    again.save_as(tmp_path / "again.dcm")
+    series = one_study(scan(tmp_path)).series[0]
+
+    assert series.remarks == ("1 of its slices lie twice or more in the same place; the first of each was used",)
+    assert np.array_equal(read_series(series).data, data)
+
+
+def test_a_series_of_two_echoes_is_two_volumes(tmp_path: Path) -> None:
+    first, second = grey(), grey(seed=1)
+    facts = SeriesFacts("PD+T2", repetition_ms=3500.0, echo_ms=14.0)
+    write_series(tmp_path, first, AXIAL, facts)
+    for index, one in enumerate(make_slices(second, AXIAL, replace(facts, echo_ms=98.0))):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        one.save_as(tmp_path / f"second{index}.dcm", enforce_file_format=True)
+    found = one_study(scan(tmp_path)).series
+
+    assert [one.label[-2:] for one in found] == ["#1", "#2"]
+    assert [one.verdict.what for one in found] == ["proton density", "T2"]
+    assert np.array_equal(read_series(found[1]).data, second)
+
+
+def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> None:
+    facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.6)
+    for index, angles in enumerate(((0, 0, 0), (0, np.pi / 2, 0), (0, 0, np.pi / 2))):
+        for number, one in enumerate(make_slices(grey((18, 14, 3)), oblique(angles, (2, 2, 10)), facts)):
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            one.save_as(tmp_path / f"{index}{number}.dcm", enforce_file_format=True)
+    found = one_study(scan(tmp_path)).series
+
+    assert sorted(one.facts.orientation for one in found) == ["axial", "coronal", "sagittal"]
+    assert {one.verdict.what for one in found} == {"localiser"}
+
+
+def test_time_points_become_one_time_series(tmp_path: Path) -> None:
+    facts = SeriesFacts("dyn", scanning_sequence="GR", echo_ms=2.0, repetition_ms=5.0)
+    for time in range(6):
+        for index, one in enumerate(make_slices(grey((8, 8, 8), time), AXIAL, facts)):
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            one.TemporalPositionIdentifier = time + 1
+            one.save_as(tmp_path / f"{time}{index}.dcm", enforce_file_format=True)
+    (found,) = one_study(scan(tmp_path)).series
+
+    assert (found.facts.repeats, found.verdict.modality) == (6, None)
+
+
+def test_enhanced_headers_tell_the_sequence(tmp_path: Path) -> None:
+    facts = SeriesFacts("WIP brain", repetition_ms=9000.0, echo_ms=90.0, inversion_ms=2500.0)
+    write_enhanced(tmp_path / "image.dcm", grey(), AXIAL, facts)
+    (found,) = one_study(scan(tmp_path)).series
+
+    assert (found.facts.sop_class, found.verdict.what) == ("enhanced MR", "FLAIR")
+    assert found.facts.inversion_ms == 2500
+
+
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_missing_geometry_is_told(tmp_path: Path, keyword: str) -> None:
+    for path in write_series(tmp_path, grey(), AXIAL):
+        rewritten(path, **{keyword: None})
+
+    with pytest.raises(VolumeError, match="none of its slices says where it lies"):
+        read_series_folder(tmp_path)
+
+
+def test_one_slice_is_no_volume(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, grey(), AXIAL)[1:]:
+        path.unlink()
+
+    with pytest.raises(VolumeError, match="one slice"):
+        read_series_folder(tmp_path)
+
+
+def test_truncated_and_foreign_files_are_passed_over_and_said(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, grey(), AXIAL)
+    paths[0].write_bytes(paths[0].read_bytes()[:-200])
+    paths[9].write_bytes(paths[9].read_bytes()[:300])
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    (tmp_path / "empty").write_bytes(b"")
+    found = scan(tmp_path)
+
+    assert len(found.studies[0].series[0].layout.slices) == 8
+    reasons = " ".join(found.ignored)
+    assert "it is cut off: it holds fewer voxels than its header says" in reasons
+    assert "it is not DICOM" in reasons
+    assert sum(count for count, _ in found.ignored.values()) == 4
+
+
+def test_files_without_preamble_are_read(tmp_path: Path) -> None:
+    data = grey()
+    for path in write_series(tmp_path, data, AXIAL):
+        raw = path.read_bytes()
+        path.write_bytes(raw[132 + 12 + int.from_bytes(raw[140:144], "little") :])
+        assert path.read_bytes()[:2] == b"\x08\x00"
+
+    assert holds_dicom(tmp_path)
+    assert len(scan(tmp_path).studies[0].series[0].layout.slices) == SHAPE[2]
+
+
+def test_several_studies_are_asked_about_and_can_be_named(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one"))
+    write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two"))
+    found = scan(tmp_path)
+
+    with pytest.raises(CaseError, match=r"2 studies of one patient.*--study"):
+        one_study(found)
+    label = found.studies[1].label
+    assert one_study(found, label) is found.studies[1]
+    with pytest.raises(CaseError, match="No study has a UID"):
+        one_study(found, "nonsense")
+
+
+def test_several_patients_are_told_without_their_names(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one", patient="Alpha"))
+    write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two", patient="Beta"))
+
+    with pytest.raises(CaseError, match="2 studies of 2 patients") as told:
+        one_study(scan(tmp_path))
+    assert "Alpha" not in str(told.value)
+
+
+def test_two_patients_in_one_study_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path, grey(), AXIAL, SeriesFacts(patient="Alpha"))
+    write_series(tmp_path, grey(), AXIAL, SeriesFacts("other", number=2, patient="Beta"))
+
+    with pytest.raises(CaseError, match="name 2 patients"):
+        one_study(scan(tmp_path))
+
+
+def test_a_folder_without_dicom_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+
+    with pytest.raises(CaseError, match="holds no DICOM image"):
+        scan(tmp_path)
+
+
+def test_two_series_are_not_one_sequence(tmp_path: Path) -> None:
+    write_series(tmp_path, grey(), AXIAL)
+    write_series(tmp_path, grey(seed=1), AXIAL, with_number(SeriesFacts(), 2))
+
+    with pytest.raises(VolumeError, match="holds 2 DICOM series"):
+        read_series_folder(tmp_path)
+
+
+def test_a_dicomdir_is_an_index_and_no_image(tmp_path: Path) -> None:
+    from pydicom.fileset import FileSet
+
+    index = FileSet()
+    for path in write_series(tmp_path / "from", grey(), AXIAL):
+        index.add(path)
+    index.write(tmp_path / "disc")
+    found = scan(tmp_path / "disc")
+
+    assert len(found.studies[0].series[0].layout.slices) == SHAPE[2]
+    assert any("DICOMDIR" in reason for reason in found.ignored)
