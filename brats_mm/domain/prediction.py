@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array
+from brats_mm.errors import OptionError
 
 THRESHOLD = 0.5
 """A voxel belongs to a region when its probability is at least this."""
@@ -79,6 +81,7 @@ class Prediction:
         model: which model spoke.
         run: how it was run.
         warnings: what a reader should know.
+        viewer: what `view` calls; whoever makes predictions for notebooks puts it in, since the domain draws nothing.
     """
 
     case: Case
@@ -87,6 +90,24 @@ class Prediction:
     model: ModelIdentity
     run: Run
     warnings: tuple[str, ...] = field(default=())
+    viewer: Callable[..., Any] | None = field(default=None, repr=False)
+
+    def view(self, **options: Any) -> Any:
+        """Show the prediction in a notebook, as a widget to scroll through: image, labels and entropy.
+
+        Args:
+            options: as `brats_mm.io.notebook_view.show` takes them, such as `height_px`.
+
+        Raises:
+            OptionError: ipyniivue is not installed, or this prediction was made without a viewer.
+        """
+        if self.viewer is None:
+            message = (
+                "This prediction has no viewer. Make it with Segmenter.predict, or call "
+                "brats_mm.io.notebook_view.show(prediction)."
+            )
+            raise OptionError(message)
+        return self.viewer(self, **options)
 
     def mask(self, region: Region) -> Mask:
         """Voxels of a region, as in the label map: probability of this region, or of one inside it, at least 0.5."""

@@ -106,11 +106,9 @@ class _Places:
 
 
 def _places(probability: Array, grid: Grid) -> _Places:
-    low, high = min(RANGE_PROBABILITIES), max(RANGE_PROBABILITIES)
-    uncertain = (probability >= low) & (probability <= high)
-    box = bounding_box(uncertain)
-    part = uncertain[box]
     steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
+    box = _box(probability, steps)
+    part = _uncertain(probability[box])
     coarse = _mostly(part, steps)
     spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
     depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
@@ -125,13 +123,29 @@ def _places(probability: Array, grid: Grid) -> _Places:
     return _Places(box, _refined(numbers, steps, part.shape) * part, _refined(depth_mm, steps, part.shape), count)
 
 
+def _uncertain(probability: Array) -> Mask:
+    low, high = min(RANGE_PROBABILITIES), max(RANGE_PROBABILITIES)
+    return np.asarray((probability >= low) & (probability <= high))
+
+
+def _box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
+    """A box that holds all spots, found on every second millimetre only: a spot is too thick to slip through."""
+    sampled = bounding_box(_uncertain(probability[tuple(slice(None, None, step) for step in steps)]))
+    x, y, z = (
+        slice(max((side.start - 2) * step, 0), min((side.stop + 2) * step, size))
+        for side, step, size in zip(sampled, steps, probability.shape, strict=True)
+    )
+    return x, y, z
+
+
 def _mostly(mask: Mask, steps: list[int]) -> Mask:
     """Blocks of voxels of which at least half are set, with one certain block around them all."""
-    padding = [(step, step + -size % step) for size, step in zip(mask.shape, steps, strict=True)]
-    padded = np.pad(mask, padding)
-    (x, y, z), (i, j, k) = padded.shape, steps
-    share = padded.reshape(x // i, i, y // j, j, z // k, k).mean(axis=(1, 3, 5), dtype=np.float32)
-    return np.asarray(share >= 0.5)
+    padded = np.pad(mask, [(step, step + -size % step) for size, step in zip(mask.shape, steps, strict=True)])
+    i, j, k = steps
+    count = np.zeros([size // step for size, step in zip(padded.shape, steps, strict=True)], np.uint16)
+    for x, y, z in np.ndindex(i, j, k):
+        count += padded[x::i, y::j, z::k]
+    return np.asarray(2 * count >= i * j * k)
 
 
 def _refined(coarse: npt.NDArray[np.generic], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
