@@ -8,21 +8,19 @@ import nibabel as nib
 import numpy as np
 
 from brats_mm.domain.availability import ordered
-from brats_mm.domain.case import Case, CaseFiles
+from brats_mm.domain.case import Case, CaseFiles, Scans
+from brats_mm.domain.input_kind import SAME_GRID_MM as SAME_GRID_MM  # noqa: PLC0414 (handed on to callers)
+from brats_mm.domain.input_kind import STRIPPED_SHARE, foreground_share, on_one_grid
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 from brats_mm.io.case_files import explicit_case, find_case
 from brats_mm.io.nifti import header_warnings, read_volume
 
-__all__ = ["explicit_case", "find_case", "read_case"]
+__all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
-SAME_GRID_MM = 0.1
-"""Corners of two files may lie this far apart: headers round."""
 EXACT_GRID_MM = 1e-3
 """Corners further apart than this deserve a word."""
-STRIPPED_SHARE = 0.6
-"""A volume in which more of the voxels than this differ from the background still has its skull, neck and air noise."""
 
 
 def read_case(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Case:
@@ -38,12 +36,52 @@ def read_case(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume)
         VolumeError, GridError, CaseError: all faults of the case in one message; the class is the gravest one's.
     """
     volumes, faults = _read_all(files, read)
-    faults += [check for check in (_grid_fault(files, volumes), _twin_fault(files, volumes)) if check is not None]
+    faults += [
+        check for check in (_grid_fault(files.name, files, volumes), _twin_fault(files, volumes)) if check is not None
+    ]
+    _tell(faults)
+    return _case(files.name, volumes, files)
+
+
+def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Scans:
+    """Read all sequences of a case that may lie on different grids.
+
+    Args:
+        files: which file is which sequence.
+        read: how one file is read.
+
+    Raises:
+        VolumeError, CaseError: all faults of the case in one message; the class is the gravest one's.
+    """
+    volumes, faults = _read_all(files, read)
+    twins = _twin_fault(files, volumes)
+    _tell(faults if twins is None else [*faults, twins])
+    warnings = tuple(warning for modality in ordered(volumes) for warning in _header_warnings(modality, volumes))
+    return Scans(files.name, volumes, warnings, files)
+
+
+def case_of(scans: Scans) -> Case:
+    """Scans that lie on one grid as a case, as `read_case` has it.
+
+    Raises:
+        GridError: they do not lie on one grid.
+    """
+    fault = _grid_fault(scans.name, scans.files, scans.volumes)
+    if fault is not None:
+        raise fault
+    return _case(scans.name, scans.volumes, scans.files, scans.warnings)
+
+
+def _case(name: str, volumes: Mapping[Modality, Volume], files: CaseFiles | None, said: tuple[str, ...] = ()) -> Case:
+    grid = volumes[ordered(volumes)[0]].grid
+    warnings = _warnings(volumes, grid)
+    return Case(name, volumes, grid, (*(one for one in said if one not in warnings), *warnings), files)
+
+
+def _tell(faults: list[InputError]) -> None:
     if faults:
         kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _any_is(faults, kind))
         raise kind(" ".join(dict.fromkeys(str(fault) for fault in faults)))
-    grid = volumes[ordered(volumes)[0]].grid
-    return Case(files.name, volumes, grid, _warnings(volumes, grid), files)
 
 
 def _any_is(faults: list[InputError], kind: type[InputError]) -> bool:
@@ -65,26 +103,25 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
     return volumes, faults
 
 
-def _grid_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> GridError | None:
+def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError | None:
     grids = [volumes[modality].grid for modality in ordered(volumes)]
-    if all(g.shape == grids[0].shape and g.distance_mm(grids[0]) <= SAME_GRID_MM for g in grids):
+    if all(on_one_grid(grid, grids[0]) for grid in grids):
         return None
     shown = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
     return GridError(
-        f"The sequences of case {files.name} do not lie on one grid: {shown}. "
-        "Co-register them and resample them to one grid first."
+        f"The sequences of case {name} do not lie on one grid: {shown}. "
+        "Co-register them and resample them to one grid first, or have that done: raw scans are recognised unless "
+        "the input is said to be prepared (--prepared)."
     )
 
 
-def _describe(modality: Modality, files: CaseFiles, grid: Grid) -> str:
+def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
     shape = " x ".join(map(str, grid.shape))
     spacing = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
     offset = ", ".join(f"{value:.4g}" for value in grid.affine[:3, 3])
     axes = "".join(nib.aff2axcodes(grid.affine))
-    return (
-        f"{modality.label} ({Path(files.found[modality]).name}) has {shape} voxels of {spacing} mm, "
-        f"orientation {axes}, offset ({offset}) mm"
-    )
+    file = f" ({Path(files.found[modality]).name})" if files is not None else ""
+    return f"{modality.label}{file} has {shape} voxels of {spacing} mm, orientation {axes}, offset ({offset}) mm"
 
 
 def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
@@ -114,14 +151,13 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
     found: list[str] = []
     for modality in ordered(volumes):
         volume = volumes[modality]
-        # No file names: warnings go into the report, and files can be named after patients.
-        found += [f"{modality.label}: {warning}." for warning in header_warnings(volume.grid)]
+        found += _header_warnings(modality, volumes)
         apart_mm = volume.grid.distance_mm(grid)
         if apart_mm > EXACT_GRID_MM:
             found.append(
                 f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it."
             )
-        share = _foreground_share(volume)
+        share = foreground_share(volume)
         if share > STRIPPED_SHARE:
             found.append(
                 f"{modality.label} does not look skull-stripped: "
@@ -131,8 +167,6 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
     return tuple(found)
 
 
-def _foreground_share(volume: Volume) -> float:
-    """Share of voxels that are neither 0 nor, where the background was shifted, the smallest value."""
-    data = volume.data
-    background = max(np.count_nonzero(data == value) for value in {np.float32(0), data.min()})
-    return 1.0 - background / data.size
+def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
+    """Without file names: warnings go into the report, and files can be named after patients."""
+    return [f"{modality.label}: {warning}." for warning in header_warnings(volumes[modality].grid)]

@@ -157,7 +157,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     if several:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file a sequence."
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
-        hint = "DICOM series must be converted to NIfTI first, for example with dcm2niix."
+        hint = "Its DICOM files could not be taken for a study: brats-mm inspect says what is in them."
     else:
         hint = "Names must say the sequence, as in case_t1.nii.gz, case_t1ce.nii.gz, case_t2.nii.gz, case_flair.nii.gz."
     return f"No sequence was recognised in {folder}; {seen}. {hint} Or {_BY_OPTION}."

@@ -140,8 +140,8 @@ def _uncertainty(name: str) -> Iterator[Node]:
         "labelFormat": "%.1f",
         "numberOfLabels": 5,
         "orientation": "Vertical",
-        "size": (0.1, 0.45),
-        "position": (0.97, 0.5),
+        "size": (0.15, 0.5),
+        "position": (0.95, 0.5),
     }
     display = name.replace("VolumeNode", "VolumeDisplayNode")
     yield Node("ColorLegendDisplay", legend, "Colour legend", attributes, {"primaryDisplay": [display]})

@@ -70,7 +70,7 @@ VOLUMES = {
     "no bytes": ("t1.nii.gz", b"", 422, "t1 is empty"),
     "no volume": ("t1.nii.gz", b"hello world" * 50, 415, "not a volume file by its content"),
     "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
-    "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "dcm2niix"),
+    "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "as the part 'case'"),
     "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip archive"),
     "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "named .nii.gz, but its content is .nrrd"),
     "dimensions beyond memory": (
@@ -181,7 +181,8 @@ ARCHIVES = {
     "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than 20 entries"),
     "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "unpacks to more than is allowed"),
     "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "unpacks to more"),
-    "dicom": (archive_with("IM0001.dcm"), 415, "dcm2niix"),
+    "no dicom in spite of its name": (archive_with("IM0001.dcm"), 422, "No sequence was recognised in the archive"),
+    "dicom that is none": (archive_with("IM1", bytes(128) + b"DICM" + bytes(99)), 422, "no DICOM image"),
     "no image": (archive_with("readme.txt"), 422, "No sequence was recognised in the archive"),
     "unclear": (
         zipped(**{"a_t1.nii.gz": b"x", "b_t1.nii.gz": b"y"}),

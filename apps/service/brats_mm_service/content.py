@@ -91,7 +91,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     """
     found = content_of(path)
     if found is Content.DICOM:
-        message = f"{field} is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix."
+        message = f"{field} is one DICOM file. Send the whole study as a zip, as the part 'case'."
         raise Problem("unsupported-content", message)
     if found is Content.ZIP:
         message = f"{field} is a zip archive. Send the archive of a whole case as the part 'case'."

@@ -11,9 +11,11 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
+from brats_mm.usecases.dicom_study import SeriesWishes, is_dicom_folder
 from brats_mm.usecases.recognise import recognise
 from brats_mm_service.archive import unpack
 from brats_mm_service.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.dicom_intake import store_study
 from brats_mm_service.jobs import JobOptions, NewJob
 from brats_mm_service.multipart import ReceivedFile
 from brats_mm_service.problems import Problem, kind_of
@@ -25,7 +27,7 @@ FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)
 
 @dataclass(frozen=True)
 class SortedUpload:
-    """The usable files of an upload, stored as `<sequence>.<suffix>`.
+    """The usable files of an upload, stored as `<sequence>.<suffix>`; series of DICOM as folders `<sequence>`.
 
     Attributes:
         sequences: sequence -> stored file name, in channel order.
@@ -38,8 +40,16 @@ class SortedUpload:
     notes: tuple[str, ...] = ()
 
 
-def sort_upload(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedUpload:
+def sort_upload(
+    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesWishes | None = None
+) -> SortedUpload:
     """Sort received files, check them, and leave in `folder` the sequences and nothing else.
+
+    Args:
+        files: as they were received, in `folder`.
+        folder: of this upload alone.
+        limits: of archives.
+        dicom: what the caller says about the series of a DICOM study; None where no DICOM is taken.
 
     Raises:
         Problem: they cannot be a case; the detail says why, and what to do.
@@ -55,7 +65,7 @@ def sort_upload(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLim
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:
         raise Problem("bad-case", "A case archive and single files were both sent; send one or the other.")
-    found = _sort_archive(files[0], folder, limits) if CASE in fields else _sort_files(files, folder)
+    found = _sort_archive(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(found, folder)
     return found
 
@@ -99,11 +109,18 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     return SortedUpload({modality.value: stored[modality] for modality in ordered(stored)}, {})
 
 
-def _sort_archive(file: ReceivedFile, folder: Path, limits: UploadLimits) -> SortedUpload:
+def _sort_archive(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesWishes | None) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
         raise Problem("unsupported-content", "The part 'case' is not a zip archive. Send a case's folder as .zip.")
     unpacked = unpack(file.path, folder / "unpacked", limits)
     file.path.unlink()
+    if unpacked.is_dicom and is_dicom_folder(unpacked.folder):
+        if dicom is None:
+            message = "The archive holds DICOM files. Send a DICOM study to /v1/jobs, or convert its series to NIfTI."
+            raise Problem("unsupported-content", message)
+        study = store_study(unpacked.folder, folder, dicom)
+        shutil.rmtree(unpacked.folder)
+        return SortedUpload(study.sequences, study.ignored, study.notes)
     try:
         case = recognise(unpacked.folder)
     except InputError as error:
@@ -128,9 +145,11 @@ def _check_volumes(found: SortedUpload, folder: Path) -> None:
     """Check each volume; all faults are told at once."""
     faults: list[BratsMMError] = []
     for name in found.sequences.values():
+        if (folder / name).is_dir():  # DICOM, whose headers were read to choose the series
+            continue
         try:
             check_volume(folder / name)
-        except InputError as fault:  # noqa: PERF203 (all faults are told at once)
+        except InputError as fault:
             faults.append(fault)
     if faults:
         said = " ".join(str(fault) for fault in faults)

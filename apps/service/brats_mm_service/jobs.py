@@ -15,6 +15,8 @@ class JobOptions:
         labels: convention of label values, brats2023 or brats2021.
         probabilities, importance_maps, preview, report: further outputs.
         keep_upload: keep the uploaded files as long as the results.
+        series: sequence -> series of a DICOM study, where the caller says.
+        study: which DICOM study, where the archive holds several.
     """
 
     labels: str = "brats2023"
@@ -23,6 +25,8 @@ class JobOptions:
     preview: bool = True
     report: bool = True
     keep_upload: bool = False
+    series: Mapping[str, str] = field(default_factory=dict)
+    study: str | None = None
 
 
 @dataclass(frozen=True)

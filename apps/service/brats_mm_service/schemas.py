@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm_service.job_queue import JobView
 from brats_mm_service.jobs import Job, JobOptions, Progress, ResultFile
@@ -49,6 +49,12 @@ class OptionsBody(BaseModel):
     keep_upload: bool = Field(
         default=False, description="Keep the uploaded files as long as the results, not only until they are used."
     )
+
+    series: dict[Modality, str] = Field(
+        default_factory=dict,
+        description="Of a DICOM study: sequence -> its series, by an ending of the UID; `none` leaves it out.",
+    )
+    study: str | None = Field(None, description="Which DICOM study, by an ending of its UID, where there are several.")
 
     def options(self) -> JobOptions:
         """As the service uses them."""

@@ -30,7 +30,7 @@ class UploadLimits:
     file_bytes: int = 512 * MIB
     total_bytes: int = 2 * GIB
     unpacked_bytes: int = 4 * GIB
-    archive_entries: int = 2000
+    archive_entries: int = 20_000
     parts: int = 16
     text_bytes: int = 64 * 1024
     idle_s: float = 20.0

@@ -12,6 +12,8 @@ from brats_mm.io.dicom.series import Series
 def read_series_folder(folder: Path) -> Volume:
     """Read the only volume in a folder of DICOM files; what it is a picture of is the caller's to say.
 
+    Of several, a folder's name that ends on `#2` means the second.
+
     Raises:
         VolumeError: there are several volumes, none, or one that cannot be used.
     """
@@ -19,6 +21,9 @@ def read_series_folder(folder: Path) -> Volume:
         series = one_study(scan(folder)).series
     except CaseError as error:
         raise VolumeError(str(error)) from error
+    _, _, part = folder.name.partition("#")
+    if part:
+        series = tuple(one for one in series if str(one.part) == part)
     if len(series) != 1:
         message = (
             f"{folder.name} holds {len(series)} DICOM series or volumes, but one sequence is one. "

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 
+from brats_mm.domain.modality import Modality
+from brats_mm.usecases.dicom_study import SeriesWishes
 from brats_mm_service.callers import Caller
 from brats_mm_service.intake import FILE_FIELDS, new_job, sort_upload
 from brats_mm_service.job_queue import JobView
@@ -134,7 +136,8 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
 
 def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str | None) -> tuple[Job, bool]:
     options = _options(form.texts.get("options"))
-    found = sort_upload(form.files, folder, service.settings.uploads)
+    wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
+    found = sort_upload(form.files, folder, service.settings.uploads, dicom=wishes)
     new = new_job(caller.name, options, found, files=form.files, key=key)
     try:
         job, is_new = service.queue.submit(new, folder)

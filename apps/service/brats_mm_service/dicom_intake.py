@@ -1,0 +1,72 @@
+"""A DICOM study that was sent as a zip: which of its series the job needs, by their headers; the others are dropped.
+
+pydicom, which is Python alone, reads the headers here. Voxels are decoded in the worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import InputError
+from brats_mm.io.dicom.series import Series
+from brats_mm.usecases.dicom_study import SeriesWishes, choose_series
+from brats_mm_service.problems import Problem, kind_of
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """The series of a study, stored as `<sequence>/`, a folder each.
+
+    Attributes:
+        sequences: sequence -> folder, in channel order.
+        ignored: series or file -> why it is not used.
+        notes: how the series were chosen.
+    """
+
+    sequences: Mapping[str, str]
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def store_study(unpacked: Path, folder: Path, wishes: SeriesWishes) -> StoredStudy:
+    """Choose the series of an unpacked study and move their files to `folder`.
+
+    Raises:
+        Problem: there is no usable series, or it takes the caller to choose; the detail says how.
+    """
+    try:
+        chosen = choose_series(unpacked, wishes)
+    except InputError as error:
+        raise Problem(kind_of(error), _for_requests(str(error), unpacked)) from error
+    stored: dict[str, str] = {}
+    places: dict[Path, Path] = {}
+    for modality in ordered(chosen.choice.chosen):
+        series = chosen.choice.chosen[modality]
+        stored[modality.value] = _move(series, modality, folder, places)
+    return StoredStudy(
+        stored, chosen.files.ignored, tuple(_for_requests(note, unpacked) for note in chosen.files.notes)
+    )
+
+
+def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, Path]) -> str:
+    several = series.part and series.layout.slices[0].stored.frames > 1
+    name = f"{modality.value}#{series.part}" if several else modality.value
+    (folder / name).mkdir()
+    for path in dict.fromkeys(one.path for one in series.layout.slices):
+        place = folder / name / path.name
+        if path in places:  # one multi-frame file with two of the sequences
+            place.hardlink_to(places[path])
+        else:
+            path.rename(place)
+            places[path] = place
+    return name
+
+
+def _for_requests(sentence: str, folder: Path) -> str:
+    """The command line's sentence, in the words of a request."""
+    sentence = sentence.replace(str(folder), "the archive")
+    for modality in Modality:
+        sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")
+    return sentence.replace("--study", "the option study")

@@ -1,0 +1,88 @@
+"""A zip of a DICOM study over HTTP: series chosen before the job is accepted, voxels read by the worker."""
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.data.phantom import make_phantom
+from brats_mm_service.settings import WorkerSettings
+from tests.dicom_series import TYPICAL, make_slices, with_number
+from tests.service.serving import ended, serving, small_settings, until
+
+AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
+
+
+def grey(seed=0, shape=(12, 12, 20)):
+    return np.random.default_rng(seed).integers(0, 3000, shape).astype(np.float64)
+
+
+def study(*series):
+    """A zip of series, each (array, affine, facts), with names as a scanner's export has them."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, (data, affine, facts) in enumerate(series):
+            for index, one in enumerate(make_slices(data, affine, facts)):
+                raw = io.BytesIO()
+                one.save_as(raw, enforce_file_format=True)
+                archive.writestr(f"DICOM/ST0/SE{number}/IM{index}", raw.getvalue())
+    return {"case": ("study.zip", packed.getvalue())}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with serving(small_settings(tmp_path_factory.mktemp("data"))) as client:
+        yield client
+
+
+def test_the_series_of_a_study_are_recognised_at_once(client):
+    files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, TYPICAL["flair"]))
+    job = client.post("/v1/jobs", files=files).json()
+
+    assert (job["sequences_found"], job["sequences_missing"]) == (["t2", "flair"], ["t1", "t1ce"])
+    assert ended(client, job["id"])["state"] == "done"
+
+
+def test_series_that_tie_are_asked_about_and_named_in_the_options(client):
+    again = with_number(TYPICAL["t2"], 8)
+    files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, again))
+    refused = client.post("/v1/jobs", files=files)
+
+    assert refused.status_code == 422
+    assert "option series.t2" in refused.json()["detail"]
+    options = {"options": json.dumps({"series": {"t2": again.series_uid}})}
+    taken = client.post("/v1/jobs", files=files, data=options)
+    assert taken.status_code == 202
+    assert taken.json()["options"]["series"] == {"t2": again.series_uid}
+
+
+def test_two_studies_in_one_zip_are_asked_about(client):
+    files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, replace(TYPICAL["flair"], study="another")))
+    refused = client.post("/v1/jobs", files=files)
+
+    assert refused.status_code == 422
+    assert "option study" in refused.json()["detail"]
+
+
+def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
+    head = make_phantom(3, (64, 72, 56))
+    series = [
+        (np.clip(np.rint(volume.data - volume.data.min()), 0, 60000), volume.grid.affine, TYPICAL[modality.value])
+        for modality, volume in head.images.items()
+        if modality.value in ("t1ce", "flair")
+    ]
+    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
+    with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
+        until(lambda: client.get("/readyz").status_code == 200, 240)
+        job = ended(client, client.post("/v1/jobs", files=study(*series)).json()["id"], 120)
+        assert job["state"] == "done", job["error"]
+        content = client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz").content
+    (tmp_path / "got.nii.gz").write_bytes(content)
+    got, affine = nib.load(tmp_path / "got.nii.gz"), series[0][1]
+    turned = np.linalg.inv(affine) @ got.affine
+    assert got.shape == (64, 72, 56)
+    assert np.allclose(np.abs(turned[:3, :3]), np.eye(3), atol=1e-4)
