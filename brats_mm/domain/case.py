@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.preparation import Preparation
 from brats_mm.domain.volume import Grid, Volume
 
 
@@ -31,6 +32,23 @@ class CaseFiles:
 
 
 @dataclass(frozen=True, eq=False)
+class Scans:
+    """The sequences that are there as they came, each on a grid of its own, with or without the skull.
+
+    Attributes:
+        name: the case's name, for outputs.
+        volumes: one volume a sequence.
+        warnings: what a reader of the results should know about the input.
+        files: where the sequences came from, if from files.
+    """
+
+    name: str
+    volumes: Mapping[Modality, Volume]
+    warnings: tuple[str, ...] = ()
+    files: CaseFiles | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """The sequences that are there, on one grid.
 
@@ -40,6 +58,7 @@ class Case:
         grid: the input grid, on which every output lies.
         warnings: what a reader of the results should know about the input.
         files: where the sequences came from, if from files.
+        preparation: what the input was taken for and what was done to it, where that was looked at.
     """
 
     name: str
@@ -47,6 +66,7 @@ class Case:
     grid: Grid
     warnings: tuple[str, ...] = ()
     files: CaseFiles | None = None
+    preparation: Preparation | None = None
 
     @property
     def available(self) -> Availability:

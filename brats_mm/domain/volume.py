@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,16 @@ class Grid:
         """Distance between neighbouring voxel centres along each axis."""
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return float(x), float(y), float(z)
+
+    @cached_property
+    def ras_axes(self) -> tuple[tuple[int, int], ...]:
+        """For each axis, which of right (0), front (1), top (2) it lies along, and whether with it (1) or against (-1).
+
+        The three are different, also where the grid lies at 45 degrees to two of them.
+        """
+        turn = self.affine[:3, :3] / np.array(self.spacing_mm)
+        along = max(permutations(range(3)), key=lambda order: sum(abs(turn[w, axis]) for axis, w in enumerate(order)))
+        return tuple((world, 1 if turn[world, axis] > 0 else -1) for axis, world in enumerate(along))
 
     @property
     def voxel_ml(self) -> float:

@@ -1,30 +1,32 @@
 """Segment a case with the sequences it has: the one way that command line, service, Slicer and Python take."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from brats_mm.domain.case import Case
+from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.preparation import PreparationOptions
 from brats_mm.errors import OptionError
 from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.engine import Progress, WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.bundle_network import load_network
-from brats_mm.io.case import read_case
+from brats_mm.io.case import case_of, read_case
+from brats_mm.io.notebook_view import show
 from brats_mm.io.output_folder import OutputFolder
-from brats_mm.usecases.recognise import FilesSource, recognise
+from brats_mm.preparation.scans import OnStep
+from brats_mm.usecases.raw import CaseSource as CaseSource  # noqa: PLC0414 (handed on to callers)
+from brats_mm.usecases.raw import load, refuse_to_replace_intermediates
+from brats_mm.usecases.recognise import recognise
 from brats_mm.usecases.results import OutputOptions as OutputOptions  # noqa: PLC0414 (handed on to callers)
 from brats_mm.usecases.results import refuse_to_replace, write_results
 
 DEVICES = ("auto", "cpu", "cuda")
-
-CaseSource = FilesSource | Case
-"""A folder, a mapping from sequence to file, files already recognised, or a case already read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +64,30 @@ class Segmenter:
         chosen = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
         return cls(Predictor(network, identity, target, settings or WindowSettings(), chosen))
 
-    def predict(self, source: CaseSource, *, on_window: Progress | None = None) -> Prediction:
+    def predict(
+        self,
+        source: CaseSource,
+        *,
+        preparation: PreparationOptions | None = None,
+        on_window: Progress | None = None,
+        on_step: OnStep | None = None,
+    ) -> Prediction:
         """Segment a case; nothing is written.
+
+        Args:
+            source: the case. Raw scans are recognised and prepared; a `Case` is taken as it is.
+            preparation: what raw scans are prepared to, and whether they are recognised at all.
+            on_window: progress of the network.
+            on_step: told of each step of a preparation.
+
+        Returns:
+            The prediction on the input's grid; for raw scans, on the grid of the reference sequence.
 
         Raises:
             InputError: the case cannot be used; the message says why and what to do.
         """
-        return self.predictor.predict(load_case(source), on_window=on_window)
+        loaded = load(source, preparation, on_step=on_step)
+        return replace(loaded.back(self.predictor.predict(loaded.case, on_window=on_window)), viewer=show)
 
 
 def choose_device(name: str) -> torch.device:
@@ -92,8 +111,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_case(source: CaseSource) -> Case:
-    """Recognise and read a case, unless it is one already."""
-    return source if isinstance(source, Case) else read_case(recognise(source))
+    """Recognise and read a case whose sequences are prepared, unless it is one already."""
+    if isinstance(source, Case):
+        return source
+    return case_of(source) if isinstance(source, Scans) else read_case(recognise(source))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +132,11 @@ def segment_to_folder(
     segmenter: Segmenter,
     options: OutputOptions | None = None,
     *,
+    preparation: PreparationOptions | None = None,
     on_window: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> Segmented:
-    """Segment a case and write every output into a folder, all or nothing.
+    """Segment a case and write every output into a folder, all or nothing; arguments as of `Segmenter.predict`.
 
     The folder is claimed before anything is computed, so that a place that cannot be written to is said at once.
 
@@ -122,11 +145,13 @@ def segment_to_folder(
     """
     chosen = options or OutputOptions()
     refuse_to_replace(folder, chosen)
+    refuse_to_replace_intermediates(folder, preparation, overwrite=chosen.overwrite)
     with OutputFolder(folder) as out:
         start = time.perf_counter()
-        case = load_case(source)
-        read_s = time.perf_counter() - start
-        prediction = segmenter.predict(case, on_window=on_window)
-        report = write_results(prediction, out, chosen, seconds={"read": read_s, **prediction.run.seconds})
-    files = tuple(folder / name for name in chosen.names(case.available))
+        loaded = load(source, preparation, on_step=on_step)
+        spent = {"read": time.perf_counter() - start, **loaded.seconds}
+        prediction = loaded.back(segmenter.predictor.predict(loaded.case, on_window=on_window))
+        loaded.write(out)
+        report = write_results(prediction, out, chosen, seconds={**spent, **prediction.run.seconds})
+    files = tuple(folder / name for name in (*chosen.names(loaded.case.available), *loaded.intermediate_names))
     return Segmented(prediction, files, report)

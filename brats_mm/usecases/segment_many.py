@@ -14,14 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from brats_mm.domain.case import Case
 from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.preparation import PreparationOptions
 from brats_mm.errors import BratsMMError, Cancelled
 from brats_mm.inference.engine import Progress
 from brats_mm.inference.prepare import ModelInput, prepare
 from brats_mm.io.output_folder import OutputFolder
+from brats_mm.usecases.raw import Loaded, load
 from brats_mm.usecases.results import OutputOptions, refuse_to_replace, write_results
-from brats_mm.usecases.segment import CaseSource, Segmenter, load_case
+from brats_mm.usecases.segment import CaseSource, Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    case: Case
+    loaded: Loaded
     model_input: ModelInput
     seconds: dict[str, float]
 
@@ -79,6 +80,7 @@ def segment_many(
     options: OutputOptions | None = None,
     *,
     overlap: Overlap | None = None,
+    preparation: PreparationOptions | None = None,
     on_window: Progress | None = None,
 ) -> Iterator[CaseOutcome]:
     """Segment cases one after another, with reading and writing overlapped; one outcome a job, in their order.
@@ -91,6 +93,7 @@ def segment_many(
         segmenter: the model; it runs in the caller's thread.
         options: which files to write.
         overlap: how many cases may be under way.
+        preparation: what raw scans are prepared to, and whether they are recognised at all.
         on_window: progress of the case that is computed; raising `Cancelled` from it stops the run.
 
     Raises:
@@ -102,7 +105,8 @@ def segment_many(
     behind: deque[Future[CaseOutcome]] = deque()
     readers = ThreadPoolExecutor(1, thread_name_prefix="read")
     writers = ThreadPoolExecutor(width.writers, thread_name_prefix="write")
-    read = partial(_read, spacing_mm=segmenter.predictor.model.spacing_mm, options=chosen)
+    spacing_mm = segmenter.predictor.model.spacing_mm
+    read = partial(_read, spacing_mm=spacing_mm, options=chosen, preparation=preparation or PreparationOptions())
 
     def read_on(wanted: int) -> None:
         while len(ahead) < wanted and (job := next(remaining, None)) is not None:
@@ -127,13 +131,14 @@ def segment_many(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(job: CaseJob, *, spacing_mm: float, options: OutputOptions) -> _Read:
+def _read(job: CaseJob, *, spacing_mm: float, options: OutputOptions, preparation: PreparationOptions) -> _Read:
     refuse_to_replace(job.folder, options)
     start = time.perf_counter()
-    case = load_case(job.source)
+    loaded = load(job.source, preparation)
     middle = time.perf_counter()
-    model_input = prepare(case, spacing_mm)
-    return _Read(case, model_input, {"read": middle - start, "prepare": time.perf_counter() - middle})
+    model_input = prepare(loaded.case, spacing_mm)
+    seconds = {"read": middle - start, **loaded.seconds, "prepare": time.perf_counter() - middle}
+    return _Read(loaded, model_input, seconds)
 
 
 def _computed(
@@ -146,8 +151,9 @@ def _computed(
     """The outcome to come: of the writing that was begun, or at once where the case failed before."""
     if not isinstance(found, Exception):
         predict = segmenter.predictor.predict
-        made = _caught(partial(predict, found.case, on_window=on_window, prepared=found.model_input))
+        made = _caught(partial(predict, found.loaded.case, on_window=on_window, prepared=found.model_input))
         if not isinstance(made, Exception):
+            made = found.loaded.back(made)
             return write(made, {**made.run.seconds, **found.seconds})
         found = made
     failed: Future[CaseOutcome] = Future()

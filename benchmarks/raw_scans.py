@@ -1,0 +1,273 @@
+"""Raw scans: how well they are registered, whether failures are noticed, and what the way costs in Dice.
+
+    python benchmarks/raw_scans.py registration CASES --names A B --transforms 24   # target registration error, mm
+    python benchmarks/raw_scans.py spoilt CASES --names A B                         # are spoilt registrations doubted
+    python benchmarks/raw_scans.py segmentation CASES --names A B C                 # Dice, raw against straight
+
+CASES holds a folder of skull-stripped, labelled sequences for each case. Raw scans are made of them: a skull around
+the brain, each sequence moved by itself, slices of 5 mm that average what they cover.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.data.phantom_skull import Margin, RawHead, add_skull
+from brats_mm.domain.alignment import doubts_about
+from brats_mm.domain.case import Scans
+from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.preparation import PreparationOptions
+from brats_mm.domain.regions import REGIONS, LabelConvention
+from brats_mm.domain.resample import axis_weights
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.io.case import find_case, read_case
+from brats_mm.preparation.alignment_measures import measure, side_of
+from brats_mm.preparation.itk_volume import resample_onto, transform_of
+from brats_mm.preparation.registration import register
+
+IN_PLANE_MM, SLICE_MM = 0.9, 5.0
+PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("registration", "spoilt", "segmentation"):
+        one = commands.add_parser(name)
+        one.add_argument("cases", type=Path)
+        one.add_argument("--names", nargs="+", required=True)
+        one.add_argument("--seed", type=int, default=5)
+        if name == "registration":
+            one.add_argument("--transforms", type=int, default=24)
+    options = parser.parse_args()
+    {"registration": registration, "spoilt": spoilt, "segmentation": segmentation}[options.command](options)
+
+
+def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, plane: str = "axial") -> Volume:
+    """The volume as a scanner would show it after the head moved by `moved`: (4, 4), RAS+ millimetres."""
+    axes = PLANES[plane]
+    corners = volume.grid.corners_mm()
+    middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    side = np.ptp(corners, axis=0)[list(axes)]
+    spacing = np.array([IN_PLANE_MM, IN_PLANE_MM, 1.0])
+    shape = np.maximum(1, np.rint(side / spacing)).astype(int)
+    shape[2] -= shape[2] % round(slice_mm)
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, list(axes)] * spacing
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    fine = resample_onto(volume, Grid((shape[0], shape[1], shape[2]), affine), transform_of(np.linalg.inv(moved)))
+    slices = shape[2] // round(slice_mm)
+    data = np.ascontiguousarray(fine.data @ axis_weights(int(shape[2]), int(slices)).T)
+    thick = affine.copy()
+    thick[:3, 2] *= shape[2] / slices
+    thick[:3, 3] += affine[:3, 2] * ((shape[2] / slices - 1) / 2)
+    return Volume(data, Grid((data.shape[0], data.shape[1], data.shape[2]), thick))
+
+
+def rigid(rng: np.random.Generator, degrees: float, mm: float, centre: np.ndarray) -> np.ndarray:
+    """A rotation by up to `degrees` about each axis through `centre`, and a shift by up to `mm` along each."""
+    turn = np.eye(3)
+    for axis in range(3):
+        angle = np.deg2rad(rng.uniform(-degrees, degrees))
+        one, i, j = np.eye(3), (axis + 1) % 3, (axis + 2) % 3
+        one[i, i] = one[j, j] = np.cos(angle)
+        one[i, j], one[j, i] = -np.sin(angle), np.sin(angle)
+        turn = one @ turn
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn
+    matrix[:3, 3] = centre - turn @ centre + rng.uniform(-mm, mm, 3)
+    return matrix
+
+
+def brain_points(head: RawHead) -> np.ndarray:
+    index = np.argwhere(head.brain)[::500]
+    return index @ head.grid.affine[:3, :3].T + head.grid.affine[:3, 3]
+
+
+def registration(options: argparse.Namespace) -> None:
+    """Both images have thick slices; the error is the mean over points of the brain, a transform a line."""
+    rng = np.random.default_rng(options.seed)
+    heads = [_head(options, name, seed) for seed, name in enumerate(options.names)]
+    errors, seconds, doubted = [], [], 0
+    for number in range(options.transforms):
+        head = heads[number % len(heads)]
+        points = brain_points(head)
+        other = (Modality.T1, Modality.T2, Modality.FLAIR)[number % 3]
+        plane = "axial" if number % 4 else ("coronal", "sagittal")[number // 4 % 2]
+        moved = rigid(rng, 15, 15, points.mean(axis=0))
+        reference = scanned(head.images[Modality.T1CE], np.eye(4))
+        moving = scanned(head.images[other], moved, plane=plane)
+        begun = time.perf_counter()
+        found = register(reference, moving)
+        seconds.append(time.perf_counter() - begun)
+        apart = np.linalg.norm(_at(found.matrix, points) - _at(moved, points), axis=1)
+        before = np.linalg.norm(points - _at(moved, points), axis=1).mean()
+        errors.append(float(apart.mean()))
+        doubted += bool(found.doubts)
+        print(
+            json.dumps(
+                {
+                    "moving": other.value,
+                    "plane": plane,
+                    "before_mm": round(float(before), 1),
+                    "tre_mm": round(errors[-1], 3),
+                    "worst_point_mm": round(float(apart.max()), 2),
+                    "s": round(seconds[-1], 1),
+                    "doubts": found.doubts,
+                    **{k: round(v, 3) for k, v in asdict(found.alignment).items() if k != "start"},
+                }
+            ),
+            flush=True,
+        )
+    print(
+        f"TRE mm: median {np.median(errors):.2f}, 90 % {np.percentile(errors, 90):.2f}, worst {max(errors):.2f}; "
+        f"{np.median(seconds):.1f} s each; {doubted} of {len(errors)} doubted"
+    )
+
+
+def spoilt(options: argparse.Namespace) -> None:
+    """Transforms spoilt by a known amount, and inputs for which no right one exists: how many are doubted."""
+    rng = np.random.default_rng(options.seed)
+    heads = [_head(options, name, seed) for seed, name in enumerate(options.names)]
+    rows: dict[str, list[bool]] = {}
+    for number, head in enumerate(heads):
+        points = brain_points(head)
+        reference = side_of(scanned(head.images[Modality.T1CE], np.eye(4)))
+        for other in (Modality.T1, Modality.T2, Modality.FLAIR):
+            moving = side_of(scanned(head.images[other], np.eye(4)))
+            for name, matrix in {"right": np.eye(4), **_wrong(rng, points.mean(axis=0))}.items():
+                found = measure(reference, moving, matrix, start="given")
+                _note(rows, name, found)
+            stranger = heads[(number + 1) % len(heads)]
+            for name, volume in _hopeless(rng, head, stranger, other).items():
+                found = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
+                _note(rows, name, found.alignment)
+    for name, doubted in rows.items():
+        print(f"{name}: {sum(doubted)} of {len(doubted)} doubted")
+
+
+def _note(rows: dict[str, list[bool]], name: str, found) -> None:
+    rows.setdefault(name, []).append(bool(doubts_about(found)))
+    print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(found).items()}, flush=True)
+
+
+def _wrong(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.ndarray]:
+    made = {}
+    for mm in (5, 10, 20):
+        along = rng.standard_normal(3)
+        made[f"shifted by {mm} mm"] = np.eye(4)
+        made[f"shifted by {mm} mm"][:3, 3] = mm * along / np.linalg.norm(along)
+    for degrees in (5, 10, 20):
+        turn, axis = np.eye(4), int(rng.integers(3))
+        i, j, angle = (axis + 1) % 3, (axis + 2) % 3, np.deg2rad(degrees)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        turn[:3, 3] = centre - turn[:3, :3] @ centre
+        made[f"turned by {degrees} degrees"] = turn
+    return made
+
+
+def _hopeless(rng: np.random.Generator, head: RawHead, stranger: RawHead, other: Modality) -> dict[str, Volume]:
+    whole = scanned(head.images[other], np.eye(4))
+    noise = np.abs(rng.standard_normal(whole.data.shape)).astype(np.float32)
+    upended = whole.grid.affine.copy()
+    upended[:3, :3] = upended[:3, [0, 2, 1]] * [1, IN_PLANE_MM / SLICE_MM, SLICE_MM / IN_PLANE_MM]
+    far = whole.grid.affine.copy()
+    far[:3, 3] += 400
+    return {
+        "noise": Volume(noise, whole.grid),
+        "header lays the head on its face": Volume(whole.data, Grid(whole.grid.shape, upended)),
+        "header 40 cm away (mended by the centres)": Volume(whole.data, Grid(whole.grid.shape, far)),
+        "another patient": scanned(stranger.images[other], np.eye(4)),
+    }
+
+
+def segmentation(options: argparse.Namespace) -> None:
+    """Dice of the regions: the case as it is; T1ce of 1 mm with the rest moved in slices of 5 mm; all in 5 mm."""
+    from brats_mm.usecases.segment import Segmenter
+
+    rng = np.random.default_rng(options.seed)
+    segmenter = Segmenter.from_bundle()
+    rows = []
+    for seed, name in enumerate(options.names):
+        case = read_case(find_case(options.cases / name))
+        labels = next((options.cases / name).glob("*seg.nii*"))
+        head = _head(options, name, seed)
+        centre = brain_points(head).mean(axis=0)
+        moves = {m: rigid(rng, 6, 8, centre) for m in MODALITIES}
+        moves[Modality.T1CE] = np.eye(4)
+        for way in ("straight", "t1ce_1mm", "all_5mm"):
+            begun = time.perf_counter()
+            if way == "straight":
+                prediction = segmenter.predict(case)
+            else:
+                thin = {Modality.T1CE} if way == "t1ce_1mm" else set()
+                scans = {m: scanned(v, moves[m], slice_mm=1 if m in thin else 5) for m, v in head.images.items()}
+                begun = time.perf_counter()
+                options_ = PreparationOptions(reference=Modality.T1CE)
+                prediction = segmenter.predict(Scans(name, scans), preparation=options_)
+            row = {"case": name, "way": way, "s": round(time.perf_counter() - begun, 1)}
+            row |= _dice(prediction, labels)
+            if prediction.case.preparation and prediction.case.preparation.steps:
+                row["steps_s"] = {step.name: round(step.seconds, 1) for step in prediction.case.preparation.steps}
+                row["warnings"] = prediction.case.preparation.warnings
+                row["brain_dice"] = _brain_dice(prediction, head)
+            print(json.dumps(row), flush=True)
+            rows.append(row)
+    for way in ("straight", "t1ce_1mm", "all_5mm"):
+        means = {r.value: np.mean([row[r.value] for row in rows if row["way"] == way]) for r in REGIONS}
+        print(way, {region: round(float(100 * value), 1) for region, value in means.items()})
+
+
+def _dice(prediction, labels: Path) -> dict[str, float]:
+    """Against the true labels; where the grids differ, the prediction's truth is that of the nearest true voxel."""
+    import nibabel as nib
+
+    image = nib.load(labels)
+    truth = np.asarray(image.dataobj).astype(np.uint8)
+    convention = LabelConvention.BRATS2023 if (truth == 3).any() else LabelConvention.BRATS2021
+    regions = regions_from_labels(truth, convention)
+    grid = prediction.case.grid
+    found = {}
+    for region in REGIONS:
+        exact = Volume(regions[region].astype(np.float32), Grid(truth.shape, image.affine))
+        true = exact.data if grid.shape == truth.shape else resample_onto(exact, grid, transform_of(np.eye(4))).data
+        if max(grid.spacing_mm) > 2:  # a thick slice covers several true ones
+            fine_z = round(max(grid.spacing_mm))
+            affine = grid.affine.copy()
+            affine[:3, 2] /= fine_z
+            affine[:3, 3] -= affine[:3, 2] * (fine_z - 1) / 2
+            fine = Grid((grid.shape[0], grid.shape[1], grid.shape[2] * fine_z), affine)
+            true = resample_onto(exact, fine, transform_of(np.eye(4))).data
+            true = true.reshape(*grid.shape, fine_z).mean(axis=-1)
+        mask, wanted = prediction.mask(region), true >= 0.5
+        total = mask.sum() + wanted.sum()
+        found[region.value] = round(float(2 * (mask & wanted).sum() / total), 4) if total else 1.0
+    return found
+
+
+def _brain_dice(prediction, head: RawHead) -> float:
+    mask = np.logical_or.reduce([v.data != 0 for v in prediction.case.volumes.values()])
+    true = resample_onto(
+        Volume(head.brain.astype(np.float32), head.grid), prediction.case.grid, transform_of(np.eye(4))
+    )
+    wanted = true.data >= 0.5
+    return round(float(2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())), 4)
+
+
+def _head(options: argparse.Namespace, name: str, seed: int) -> RawHead:
+    case = read_case(find_case(options.cases / name))
+    return add_skull(case.volumes, seed=500 + seed, margin=Margin(12, 25))
+
+
+def _at(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+if __name__ == "__main__":
+    main()

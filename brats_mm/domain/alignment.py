@@ -1,0 +1,67 @@
+"""Whether a rigid registration can be trusted: what is measured of it, and what is doubted and why.
+
+No measure proves a registration right. Each of these failed on registrations that were spoilt on purpose, and the
+thresholds lie between those and the good ones; `docs/raw_scans.md` has the figures.
+"""
+
+from dataclasses import dataclass
+
+LARGEST_ROTATION_DEG = 30.0
+LARGEST_SHIFT_MM = 60.0
+"""Heads turn and shift less than this between the sequences of one session."""
+
+LEAST_COVERED = 0.5
+"""Share of the reference's head that the other sequence must show."""
+
+LEAST_HEAD_OVERLAP = 0.8
+LEAST_INFORMATION_NATS = 0.15
+LEAST_EDGE_AGREEMENT = 0.2
+LEAST_PEAK = 0.1
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What was measured of a registration.
+
+    Attributes:
+        start: where the search began: the header's geometry, or the heads' centres.
+        rotation_deg: angle of the rotation found.
+        shift_mm: how far the middle of the head moves.
+        covered: share of the reference's head inside the other's field of view.
+        information_before_nats, information_nats: mutual information of the two inside the head, by the header's
+            geometry and by the transform found.
+        peak: how much of the mutual information is lost, at least, by moving the transform found by 10 mm or 10
+            degrees: 0 or less where that makes no difference or is better.
+        head_overlap: Dice of the two heads' masks.
+        edge_agreement: correlation of the two images' gradient magnitudes inside the head, -1 to 1.
+    """
+
+    start: str
+    rotation_deg: float
+    shift_mm: float
+    covered: float
+    information_before_nats: float
+    information_nats: float
+    peak: float
+    head_overlap: float
+    edge_agreement: float
+
+
+def doubts_about(found: Alignment) -> tuple[str, ...]:
+    """Why a registration should be looked at; empty where nothing speaks against it."""
+    doubts = []
+    if found.covered < LEAST_COVERED:
+        doubts.append(f"it shows only {found.covered:.0%} of the head")
+    if found.head_overlap < LEAST_HEAD_OVERLAP:
+        doubts.append(f"the heads overlap to {found.head_overlap:.2f} (Dice) only")
+    if found.information_nats < LEAST_INFORMATION_NATS:
+        doubts.append(f"the images share little ({found.information_nats:.2f} nats)")
+    if found.information_nats < found.information_before_nats:
+        doubts.append("the images share less than they do by their headers")
+    if found.peak < LEAST_PEAK:
+        doubts.append("moving it by 10 mm or 10 degrees fits about as well")
+    if found.edge_agreement < LEAST_EDGE_AGREEMENT:
+        doubts.append(f"edges agree to {found.edge_agreement:.2f} (correlation) only")
+    if found.rotation_deg > LARGEST_ROTATION_DEG or found.shift_mm > LARGEST_SHIFT_MM:
+        doubts.append(f"it moves the head by {found.shift_mm:.0f} mm and {found.rotation_deg:.0f} degrees")
+    return tuple(doubts)

@@ -1,0 +1,118 @@
+"""Brain extraction: the small network on each sequence, their logits averaged, and the outcome made one solid piece."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.resample import bounding_box, resample
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.preparation.brain_network import MULTIPLE, SPACING_MM, load_brain_network, normalised
+from brats_mm.preparation.head import head_mask
+
+HEAD_MM = 216.0
+"""How far below the top of the head is looked: what lies deeper is neck."""
+_MARGIN = 4
+_FAR = -12.0
+
+LEAST_ML, MOST_ML = 700.0, 2100.0
+LEAST_AGREEMENT = 0.88
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """Where the brain is.
+
+    Attributes:
+        mask: of the images' shape.
+        agreement: Dice of the brain as each sequence alone shows it with that of all; the least of them.
+    """
+
+    mask: Mask
+    agreement: float
+
+
+def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
+    """The brain in images that lie on one grid, any orientation.
+
+    Where a sequence has exactly 0, which is beyond its field of view after resampling, it has no say.
+    """
+    world, flips = _to_ras(grid)
+    shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
+    small = {m: _ras(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()}
+    box = _head_box(small)
+    logits = {modality: _logits(data, box) for modality, data in small.items()}
+    seen = {modality: data != 0 for modality, data in small.items()}
+    weight = np.maximum(sum(one.astype(np.float32) for one in seen.values()), 1)
+    together = np.asarray(sum(np.where(seen[m], logits[m], 0) for m in logits) / weight, np.float32)
+    together[~np.logical_or.reduce(list(seen.values()))] = _FAR
+    consensus = _solid(together > 0)
+    agreement = min(_dice(_solid(one > 0) & seen[m], consensus & seen[m]) for m, one in logits.items())
+    together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
+    back = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
+    return Brain(_solid(back > 0), agreement)
+
+
+def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
+    """Why a brain mask should be looked at; empty where nothing speaks against it."""
+    volume_ml = np.count_nonzero(mask) * grid.voxel_ml
+    doubts = []
+    if not LEAST_ML <= volume_ml <= MOST_ML:
+        doubts.append(f"it has {volume_ml:.0f} mL, where {LEAST_ML:.0f} to {MOST_ML:.0f} are usual")
+    if agreement < LEAST_AGREEMENT:
+        doubts.append(f"the sequences agree on it to {agreement:.2f} (Dice) only")
+    return tuple(doubts)
+
+
+def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
+    """For each of R, A, S the grid's axis that runs along it, and whether it runs against it."""
+    axes = grid.ras_axes
+    order = [next(axis for axis, (world, _) in enumerate(axes) if world == wanted) for wanted in range(3)]
+    return order, [axes[axis][1] < 0 for axis in order]
+
+
+def _ras(data: Array, order: list[int], flips: list[bool]) -> Array:
+    return np.flip(data.transpose(order), [axis for axis in range(3) if flips[axis]])
+
+
+def _unras(data: Array, order: list[int], flips: list[bool]) -> Array:
+    return np.flip(data, [axis for axis in range(3) if flips[axis]]).transpose(np.argsort(order))
+
+
+def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
+    """The head's box with a margin, and of a long scan only as much as can hold a brain."""
+    heads = np.logical_or.reduce([head_mask(np.ascontiguousarray(image)) for image in images.values()])
+    sides = [slice(max(0, side.start - _MARGIN), side.stop + _MARGIN) for side in bounding_box(heads)]
+    low = max(sides[2].start, sides[2].stop - round(HEAD_MM / SPACING_MM))
+    return sides[0], sides[1], slice(low, sides[2].stop)
+
+
+def _logits(image: Array, box: tuple[slice, slice, slice]) -> Array:
+    """The network's answer in the box, certainty of no brain beyond it."""
+    head = normalised(np.ascontiguousarray(image[box]))
+    padded = np.pad(head, [(0, -side % MULTIPLE) for side in head.shape])
+    with torch.inference_mode():
+        answer = load_brain_network()(torch.from_numpy(padded)[None, None])[0, 0].numpy()
+    logits = np.full(image.shape, _FAR, np.float32)
+    x, y, z = (slice(0, side) for side in head.shape)
+    logits[box] = answer[x, y, z]
+    return logits
+
+
+def _solid(mask: Mask) -> Mask:
+    """The largest piece, parted from what hangs on it by a thread, with its cavities filled."""
+    pieces, count = ndimage.label(ndimage.binary_erosion(mask))
+    if count == 0:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept = ndimage.binary_dilation(pieces == sizes.argmax(), iterations=2) & mask
+    return np.asarray(ndimage.binary_fill_holes(kept))
+
+
+def _dice(one: Mask, other: Mask) -> float:
+    return float(2 * np.count_nonzero(one & other) / max(1, np.count_nonzero(one) + np.count_nonzero(other)))

@@ -1,0 +1,105 @@
+"""A small network that finds the brain in any one MR sequence, and its weights, which come with the package.
+
+It sees voxels of 3 mm, one sequence at a time, and was trained on made heads only (`benchmarks/brain_extraction.py`):
+real skull-stripped brains inside drawn skulls, faces and necks, in real and in random contrasts. So it leans on shape
+and surroundings more than on contrast, as SynthStrip does (Hoopes et al., NeuroImage 2022); it is far smaller.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brats_mm.domain.volume import Array
+from brats_mm.networks.expert import instance_norm
+
+SPACING_MM = 3.0
+MULTIPLE = 8
+"""The sides of what it is given are multiples of this."""
+WEIGHTS = Path(__file__).with_name("brain_weights.npz")
+
+_WIDTHS = (16, 24, 32)
+_BRIGHTEST = 4.0
+
+
+class _Layer(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.norm = instance_norm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), 0.1)
+
+
+class BrainNetwork(nn.Module):
+    """A 3D U-Net of 130 thousand parameters: one sequence in, one logit for brain out.
+
+    It works at 6 mm on all eight voxels of 3 mm at once and answers for each of them: an eighth of the arithmetic.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, *deeper = _WIDTHS
+        self.first = _Layer(8, first)
+        self.down = nn.ModuleList(
+            nn.Sequential(_Layer(above, here, stride=2), _Layer(here, here))
+            for above, here in zip(_WIDTHS, deeper, strict=False)
+        )
+        self.up = nn.ModuleList(
+            _Layer(below + here, here) for below, here in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True)
+        )
+        self.head = nn.Conv3d(first, 8, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 1 h w d"]:
+        """Logits; the sides are multiples of `MULTIPLE`, the values those of `normalised`."""
+        kept = [self.first(_gathered(x))]
+        for level in self.down:
+            kept.append(level(kept[-1]))
+        x = kept.pop()
+        for level in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = level(torch.cat([x, kept.pop()], dim=1))
+        return _spread(torch.as_tensor(self.head(x)))
+
+
+def _gathered(x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 8 p q r"]:
+    """The eight voxels of each 2 x 2 x 2 cube as channels."""
+    b, _, h, w, d = x.shape
+    x = x.reshape(b, h // 2, 2, w // 2, 2, d // 2, 2).permute(0, 2, 4, 6, 1, 3, 5)
+    return x.reshape(b, 8, h // 2, w // 2, d // 2)
+
+
+def _spread(x: Float[Tensor, "b 8 p q r"]) -> Float[Tensor, "b 1 h w d"]:
+    """`_gathered` the other way."""
+    b, _, p, q, r = x.shape
+    x = x.reshape(b, 2, 2, 2, p, q, r).permute(0, 4, 1, 5, 2, 6, 3)
+    return x.reshape(b, 1, 2 * p, 2 * q, 2 * r)
+
+
+def normalised(image: Array) -> Array:
+    """An image as the network sees it: what is brighter than the mean, which is the head, has the mean 1."""
+    shifted = image - min(0.0, float(np.percentile(image, 0.5)))
+    bright = shifted[shifted > shifted.mean()]
+    scale = float(bright.mean()) if bright.size else 1.0
+    return np.clip(shifted / np.float32(max(scale, 1e-6)), 0, _BRIGHTEST).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_brain_network() -> BrainNetwork:
+    """The network with the weights of the package, ready for use."""
+    network = BrainNetwork()
+    with np.load(WEIGHTS, allow_pickle=False) as stored:
+        network.load_state_dict({name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files})
+    return network.eval()
+
+
+def store_brain_network(network: BrainNetwork, path: Path = WEIGHTS) -> None:
+    """Write a network's weights as 16-bit numbers."""
+    np.savez_compressed(
+        path, **{name: value.numpy().astype(np.float16) for name, value in network.state_dict().items()}
+    )

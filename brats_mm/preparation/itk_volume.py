@@ -1,0 +1,70 @@
+"""Volumes as SimpleITK images and back, and resampling onto a grid; SimpleITK's LPS is turned to RAS+ here alone."""
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+
+from brats_mm.domain.volume import Array, Grid, Volume
+
+_LPS = np.diag([-1.0, -1.0, 1.0])
+
+
+def to_itk(volume: Volume) -> sitk.Image:
+    """The volume as a float32 image with its geometry."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T, np.float32))
+    spacing, direction, origin = _geometry(volume.grid)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction)
+    image.SetOrigin(origin)
+    return image
+
+
+def data_of(image: sitk.Image) -> Array:
+    """The voxels of an image, axes in the order of its grid; a copy that owns its memory."""
+    return np.asarray(sitk.GetArrayFromImage(image).T, np.float32)
+
+
+def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volume:
+    """A volume on another grid: linear between voxels, 0 beyond its field of view.
+
+    Args:
+        volume: what is resampled.
+        grid: where to.
+        transform: from points of `grid` to points of the volume, in millimetres of LPS, as registration gives it.
+    """
+    spacing, direction, origin = _geometry(grid)
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.shape)
+    resampler.SetOutputSpacing(spacing)
+    resampler.SetOutputDirection(direction)
+    resampler.SetOutputOrigin(origin)
+    resampler.SetInterpolator(sitk.sitkLinear)
+    resampler.SetDefaultPixelValue(0.0)
+    resampler.SetTransform(transform)
+    return Volume(data_of(resampler.Execute(to_itk(volume))), grid)
+
+
+def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
+    """An affine transform as (4, 4) between points in RAS+ millimetres."""
+    still = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    ends = [np.array(transform.TransformPoint(tuple(end))) - still for end in np.eye(3)]
+    matrix = np.eye(4)
+    matrix[:3, :3] = _LPS @ np.stack(ends, axis=1) @ _LPS
+    matrix[:3, 3] = _LPS @ still
+    return matrix
+
+
+def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
+    """`matrix_of` the other way."""
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix((_LPS @ matrix[:3, :3] @ _LPS).ravel().tolist())
+    transform.SetTranslation((_LPS @ matrix[:3, 3]).tolist())
+    return transform
+
+
+def _geometry(grid: Grid) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Spacing, direction and origin as ITK wants them: its axes are at right angles, to which rounding is mended."""
+    direction = _LPS @ grid.affine[:3, :3] / np.array(grid.spacing_mm)
+    left, _, right = np.linalg.svd(direction)
+    origin = _LPS @ grid.affine[:3, 3]
+    return grid.spacing_mm, tuple((left @ right).ravel().tolist()), tuple(origin.tolist())
