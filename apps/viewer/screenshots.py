@@ -51,19 +51,21 @@ def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
 
 
 def result(page: Page, folder: Path) -> None:
-    """The result as it opens, dark and on a tablet, and the outlines of a single plane."""
+    """The result as it opens, dark and on a tablet, and a single plane of another sequence, filled."""
     settled(page)
     picture(page, folder / "viewer-light.png")
     page.emulate_media(color_scheme="dark")
     settled(page)
     picture(page, folder / "viewer-dark.png")
     page.click("text=Axial")
-    page.check("#outline")
+    page.select_option("#background", "flair")
+    page.uncheck("#outline")
+    page.fill("#segmentation-opacity", "0.5")
     page.fill("#entropy-opacity", "0")
     settled(page)
-    picture(page, folder / "viewer-outline.png")
-    page.click(".switch >> text=All")
-    page.uncheck("#outline")
+    picture(page, folder / "viewer-axial.png")
+    page.click("text=All")
+    page.check("#outline")
     page.fill("#entropy-opacity", "0.7")
     page.set_viewport_size(TABLET)
     settled(page)
@@ -71,8 +73,11 @@ def result(page: Page, folder: Path) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until what was asked for is drawn; software rendering takes its time."""
-    page.wait_for_timeout(2500)
+    """Wait until two looks agree; software rendering takes its time."""
+    before = b""
+    while (now := page.screenshot()) != before:
+        before = now
+        page.wait_for_timeout(1500)
 
 
 def picture(page: Page, path: Path) -> None:

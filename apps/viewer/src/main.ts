@@ -13,6 +13,7 @@ let leaving = new AbortController();
 function put(screen: Screen): void {
   current?.close();
   current = screen;
+  fill(byId("title"), ...(screen.heading ?? []));
   fill(byId("screen"), screen.element);
 }
 

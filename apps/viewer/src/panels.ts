@@ -27,13 +27,13 @@ export function volumesPanel(report: Report): HTMLElement {
       "tr",
       {},
       h("th", { scope: "row" }, REGION_NAMES[name] ?? region.name),
-      h("td", { class: "number strong" }, millilitres(region.volume_ml)),
+      h("td", { class: "number strong" }, region.volume_ml.toFixed(1)),
       ranged && h("td", { class: "number" }, range ? `${range[0].toFixed(1)} to ${range[1].toFixed(1)}` : "none"),
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
     );
   });
-  const head = ranged ? header("Region", "Volume", "Could be", "Entropy") : header("Region", "Volume", "Entropy");
-  const hint = ranged ? "Could be: what uncertainty makes of the volume, in mL. " : "";
+  const head = ranged ? header("Region", "mL", "could be", "entropy") : header("Region", "mL", "entropy");
+  const hint = ranged ? "Could be: what uncertainty makes of the volume. " : "";
   return panel(
     "Volumes",
     "volumes",

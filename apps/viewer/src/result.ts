@@ -46,7 +46,8 @@ function labelsOf(models: Models, report: Report): Label[] {
 
 class ResultScreen implements Screen {
   readonly element: HTMLElement;
-  private readonly look: Look = { segmentation: 0.55, outline: false, entropy: 0.7, threshold: 0.42 };
+  readonly heading: HTMLElement[];
+  private readonly look: Look = { segmentation: 0.9, outline: true, entropy: 0.7, threshold: 0.5 };
   private readonly canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Images of the case", "aria-describedby": "keys" });
   private readonly picture = h("div", { class: "picture" }, this.canvas);
   private readonly below = h("div", { class: "below" });
@@ -64,7 +65,7 @@ class ResultScreen implements Screen {
     private readonly kept: Kept[],
   ) {
     const keys = h("p", { id: "keys", class: "unseen" }, "Arrow keys, Page Up and Page Down move the crosshair; with Shift by five.");
-    const head = h("div", { class: "result-head" }, h("h1", {}, `Case of ${when(job.created)}`), h("div", { class: "chips" }, ...sequenceChips(job)));
+    this.heading = [h("h1", {}, `Case of ${when(job.created)}`), h("div", { class: "chips" }, ...sequenceChips(job))];
     const stage = h("section", { class: "stage", "aria-label": "Images" }, this.tools, this.picture, this.below, keys);
     const goTo = (mm: [number, number, number]): void => this.viewer?.goTo(mm);
     const side = h("aside", { class: "side", "aria-label": "Findings" });
@@ -80,7 +81,7 @@ class ResultScreen implements Screen {
       filesPanel(job, (file) => void this.save(file), remove),
       h("p", { class: "hint model" }, `Model ${report.model.name} ${report.model.version}, on ${report.run.device}.`),
     );
-    this.element = h("div", { class: "result" }, head, stage, side);
+    this.element = h("div", { class: "result" }, stage, side);
   }
 
   close(): void {
@@ -110,8 +111,7 @@ class ResultScreen implements Screen {
   private async show(background: NVImage | null, segmentation: NVImage, entropy: NVImage): Promise<void> {
     const viewer = await Viewer.open(this.canvas);
     this.viewer = viewer;
-    viewer.show(background, segmentation, this.labels, entropy, this.report.entropy_range_nats.combined);
-    viewer.look(this.look);
+    viewer.show(background, segmentation, this.labels, entropy, this.report.entropy_range_nats.combined, this.look);
     this.entropies.set("entropy", entropy);
     const readout = new Readout(segmentation, entropy, this.labels);
     viewer.onPlace = (mm, how) => readout.show(mm, how);

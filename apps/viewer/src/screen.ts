@@ -5,6 +5,8 @@ import { ServiceProblem } from "./api";
 /** A part of the page that takes its place until it is closed. */
 export interface Screen {
   element: HTMLElement;
+  /** What stands in the page's header, if the screen has no heading of its own. */
+  heading?: HTMLElement[];
   close(): void;
 }
 

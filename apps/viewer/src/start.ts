@@ -108,6 +108,7 @@ class CaseForm {
         "li",
         { class: file ? "slot there" : "slot missing" },
         h("strong", {}, SEQUENCE_LABELS[sequence]),
+        " ",
         h("span", {}, file ? "found" : "missing"),
         !file && WITHOUT[sequence] && h("small", {}, WITHOUT[sequence]),
       );

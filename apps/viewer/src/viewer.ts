@@ -1,5 +1,6 @@
 /** The images: NiiVue with one background, the segmentation and a map of entropy, and what lies at a place in them. */
-import { MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
+import { Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
+import { bordersOf } from "./volumes";
 
 export type Millimetres = [number, number, number];
 
@@ -13,14 +14,29 @@ export interface Label {
 export const VIEWS = ["all", "axial", "coronal", "sagittal", "3d"] as const;
 export type View = (typeof VIEWS)[number];
 
-const SLICES: Record<View, SLICE_TYPE> = {
-  all: SLICE_TYPE.MULTIPLANAR,
-  axial: SLICE_TYPE.AXIAL,
-  coronal: SLICE_TYPE.CORONAL,
-  sagittal: SLICE_TYPE.SAGITTAL,
-  "3d": SLICE_TYPE.RENDER,
-};
-export const ENTROPY_COLOURS = "plasma";
+/** A plane (or the render) and its part of the picture: left, top, width, height, from 0 to 1. */
+interface Tile {
+  sliceType: SLICE_TYPE;
+  position: [number, number, number, number];
+}
+
+const { AXIAL, CORONAL, SAGITTAL, RENDER } = SLICE_TYPE;
+const ONE: Record<Exclude<View, "all">, SLICE_TYPE> = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL, "3d": RENDER };
+/** A wide picture has a large axial plane and the others beside it. */
+const WIDE: Tile[] = [
+  { sliceType: AXIAL, position: [0, 0, 0.62, 1] },
+  { sliceType: CORONAL, position: [0.62, 0, 0.38, 0.34] },
+  { sliceType: SAGITTAL, position: [0.62, 0.34, 0.38, 0.33] },
+  { sliceType: RENDER, position: [0.62, 0.67, 0.38, 0.33] },
+];
+const SQUARE: Tile[] = [
+  { sliceType: AXIAL, position: [0, 0, 0.5, 0.5] },
+  { sliceType: CORONAL, position: [0.5, 0, 0.5, 0.5] },
+  { sliceType: SAGITTAL, position: [0, 0.5, 0.5, 0.5] },
+  { sliceType: RENDER, position: [0.5, 0.5, 0.5, 0.5] },
+];
+const WIDE_FROM = 1.15;
+export const ENTROPY_COLOURS = "mako";
 const HIDDEN_BELOW_MINIMUM = 1; // NiiVue's ZERO_TO_MAX_TRANSPARENT_BELOW_MIN
 const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed
 /** Radiological view: the left of the picture is the patient's right. */
@@ -58,6 +74,10 @@ export function valueAt(volume: NVImage, mm: Millimetres): number | null {
 export class Viewer {
   private entropyMax = 1;
   private pending = 0;
+  private view: View = "all";
+  private filled: NVImage | null = null;
+  private outlined: NVImage | null = null;
+  private readonly resized = new ResizeObserver(() => this.layOut());
 
   private constructor(
     private readonly niivue: Niivue,
@@ -70,7 +90,7 @@ export class Viewer {
   static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
     const niivue = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.55, 0.8, 1, 0.9],
+      crosshairColor: [0.9, 0.93, 0.96, 0.6],
       crosshairWidth: 1,
       crosshairWidthUnit: "mm",
       crosshairGap: 6,
@@ -79,9 +99,6 @@ export class Viewer {
       fontSizeScaling: 0.3,
       isRadiologicalConvention: true,
       sagittalNoseLeft: true,
-      multiplanarShowRender: SHOW_RENDER.ALWAYS,
-      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
-      multiplanarPadPixels: 4,
       dragAndDropEnabled: false,
       loadingText: "",
       logLevel: "error",
@@ -95,20 +112,23 @@ export class Viewer {
   }
 
   /** Show a case. Without a background, the segmentation and the entropy stand on black. */
-  show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number): void {
-    segmentation.setColormapLabel(lookUpTable(labels));
-    if (segmentation.hdr) segmentation.hdr.intent_code = LABEL_INTENT;
-    this.niivue.addVolume(background ?? darkness(entropy));
-    this.niivue.addVolume(segmentation);
-    this.niivue.addVolume(this.dressed(entropy, entropyMax));
+  show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number, look: Look): void {
+    this.filled = coloured(segmentation, labels);
+    this.outlined = coloured(outlineOf(segmentation), labels);
+    this.niivue.volumes = [background ?? darkness(entropy), this.filled, this.dressed(entropy, entropyMax)];
+    this.set(look);
+    this.layOut();
+    this.setBackground(this.niivue.volumes[0] ?? entropy);
   }
 
   setBackground(background: NVImage): void {
-    this.replace(0, background);
+    this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
+    this.niivue.setVolume(background, 0);
   }
 
+  /** Show another map of entropy, from the next `look` on. */
   setEntropy(entropy: NVImage, most: number): void {
-    this.replace(2, this.dressed(entropy, most));
+    this.niivue.volumes = [...this.niivue.volumes.slice(0, 2), this.dressed(entropy, most)];
   }
 
   /** Apply, at most once a frame: sliders fire faster than a volume can be drawn. */
@@ -118,7 +138,8 @@ export class Viewer {
   }
 
   setView(view: View): void {
-    this.niivue.setSliceType(SLICES[view]);
+    this.view = view;
+    this.layOut();
   }
 
   goTo(mm: Millimetres): void {
@@ -139,6 +160,7 @@ export class Viewer {
 
   close(): void {
     cancelAnimationFrame(this.pending);
+    this.resized.disconnect();
     this.niivue.onLocationChange = () => undefined;
     this.niivue.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
@@ -150,29 +172,34 @@ export class Viewer {
     return entropy;
   }
 
-  private apply(look: Look): void {
-    const [, segmentation, entropy] = this.niivue.volumes;
-    if (!segmentation || !entropy) return;
+  private set(look: Look): void {
+    const [background, , entropy] = this.niivue.volumes;
+    const segmentation = look.outline ? this.outlined : this.filled;
+    if (!background || !segmentation || !entropy) return;
     segmentation.opacity = look.segmentation;
     entropy.opacity = look.entropy;
     entropy.cal_min = Math.max(look.threshold, 0.001);
     entropy.cal_max = this.entropyMax;
-    this.niivue.opts.atlasOutline = look.outline ? 1 : 0;
-    this.niivue.updateGLVolume();
+    this.niivue.volumes = [background, segmentation, entropy];
+    this.niivue.overlays = [segmentation, entropy];
   }
 
-  private replace(place: number, volume: NVImage): void {
-    const old = this.niivue.volumes[place];
-    if (old === volume) return;
-    if (old && place > 0) volume.opacity = old.opacity;
-    if (old && place > 0) [volume.cal_min, volume.cal_max] = [old.cal_min, this.entropyMax];
-    const volumes = [...this.niivue.volumes];
-    volumes[place] = volume;
-    this.niivue.volumes = volumes;
-    this.niivue.setVolume(volume, place);
+  /** Draw the overlays anew, and not the background, whose smoothing for the render takes most of the time. */
+  private apply(look: Look): void {
+    this.set(look);
+    this.niivue.refreshColormaps();
+    this.niivue.overlays.forEach((overlay, place) => this.niivue.refreshLayers(overlay, place + 1));
+    this.niivue.drawScene();
+  }
+
+  private layOut(): void {
+    const wide = this.canvas.clientWidth > WIDE_FROM * this.canvas.clientHeight;
+    const all = wide ? WIDE : SQUARE;
+    this.niivue.setCustomLayout(this.view === "all" ? all : [{ sliceType: ONE[this.view], position: [0, 0, 1, 1] }]);
   }
 
   private listen(): void {
+    if (this.canvas.parentElement) this.resized.observe(this.canvas.parentElement);
     this.canvas.addEventListener("pointermove", (event) => {
       const scale = this.niivue.uiData.dpr ?? 1;
       const fraction = this.niivue.canvasPos2frac([event.offsetX * scale, event.offsetY * scale]);
@@ -203,6 +230,19 @@ function darkness(like: NVImage): NVImage {
   dark.cal_min = 1e6;
   dark.cal_max = 2e6;
   return dark;
+}
+
+function coloured(segmentation: NVImage, labels: Label[]): NVImage {
+  segmentation.setColormapLabel(lookUpTable(labels));
+  if (segmentation.hdr) segmentation.hdr.intent_code = LABEL_INTENT;
+  return segmentation;
+}
+
+/** The same labels, but only where another label is next to them. */
+function outlineOf(segmentation: NVImage): NVImage {
+  const outline = segmentation.clone();
+  if (segmentation.img && segmentation.hdr) outline.img = bordersOf(segmentation.img, segmentation.hdr.dims.slice(1));
+  return outline;
 }
 
 function lookUpTable(labels: Label[]): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[]; labels: string[] } {

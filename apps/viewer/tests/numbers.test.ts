@@ -6,7 +6,7 @@ import { EventReader } from "../src/jobs";
 import { kindOf } from "../src/panels";
 import { detailOf, stageOf } from "../src/progress";
 import type { Job } from "../src/api";
-import { middleOfLabels } from "../src/volumes";
+import { bordersOf, middleOfLabels } from "../src/volumes";
 
 test("events are read however the stream is cut", () => {
   const got: [string, string][] = [];
@@ -43,6 +43,17 @@ test("the middle of the labels is a labelled voxel, in millimetres", () => {
   ];
   expect(middleOfLabels(voxels, [4, 3, 2], affine)).toEqual([6, 3, 6]);
   expect(middleOfLabels(new Uint8Array(8), [2, 2, 2], affine)).toBeNull();
+});
+
+test("only voxels next to another label are an outline", () => {
+  const voxels = new Uint8Array(125);
+  for (let index = 0; index < 125; index += 1) {
+    const inside = [index % 5, Math.floor(index / 5) % 5, Math.floor(index / 25)].every((at) => at > 0 && at < 4);
+    voxels[index] = inside ? 3 : 0;
+  }
+  const borders = bordersOf(voxels, [5, 5, 5]);
+  expect(borders[62]).toBe(0); // the middle of 3 x 3 x 3
+  expect(borders.reduce((count, label) => count + (label === 3 ? 1 : 0), 0)).toBe(26);
 });
 
 test("a problem is its sentence, also where no problem body came", () => {

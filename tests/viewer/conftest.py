@@ -1,0 +1,98 @@
+"""A built page, a service that serves it, and a Chromium that looks at it; skipped where one of them cannot be."""
+
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+
+from brats_mm_service.app import create_app
+from brats_mm_service.worker_process import WorkerProcess
+from tests.service.serving import serving, small_settings
+from tests.viewer.made_results import make_results
+from tests.viewer.tab import Tab
+
+VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
+WORKER = Path(__file__).with_name("results_worker.py")
+# Chromium draws in software where there is no graphics card.
+FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """The page's packages, as its lock file names them."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, so the web page cannot be built")
+    if not (VIEWER / "node_modules" / ".package-lock.json").is_file():
+        run_npm("ci", "--no-audit", "--no-fund")
+    return VIEWER / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def built_page(node_modules):
+    """The page, built anew, so that the tests see what the sources say."""
+    run_npm("run", "build")
+    return VIEWER / "dist"
+
+
+def run_npm(*arguments):
+    done = subprocess.run(["npm", *arguments], cwd=VIEWER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, without a window."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def made_results(made_head, tmp_path_factory):
+    """A folder of results on the made head's grid."""
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
+    return make_results(tmp_path_factory.mktemp("made") / "results", affine)
+
+
+@pytest.fixture
+def page_service(built_page, made_results, tmp_path):
+    """Starts services whose results are ready at once, unless their worker is told otherwise."""
+
+    @contextmanager
+    def start(settings=None, **behaviour):
+        settings = settings or small_settings(tmp_path / "data")
+        how = json.dumps({"results": str(made_results)} | behaviour)
+
+        def spawn():
+            return WorkerProcess(settings.worker, (sys.executable, str(WORKER), how))
+
+        with serving(settings, app=create_app(settings, spawn)) as client:
+            yield client
+
+    return start
+
+
+@pytest.fixture
+def open_tab(browser):
+    """Opens pages; at the end none of them may have met an error, or have asked another host for anything."""
+    tabs = []
+
+    def open_(client, address="/", **context):
+        tab = Tab(browser.new_context(**({"viewport": {"width": 1366, "height": 768}} | context)), client)
+        tabs.append(tab)
+        tab.go(address)
+        return tab
+
+    yield open_
+    for tab in tabs:
+        tab.close()

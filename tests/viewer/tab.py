@@ -1,0 +1,78 @@
+"""A tab of the browser, with what tests do on the page over and over."""
+
+import io
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+TWO = ("BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz")
+RED, GREEN, YELLOW = (225, 87, 89), (89, 161, 79), (242, 190, 44)
+LONGEST_MS = 120_000
+
+
+class Tab:
+    """One page. Errors on it and requests to other hosts are gathered, and told when it is closed."""
+
+    def __init__(self, context, client):
+        self.client = client
+        self.context = context
+        self.page = context.new_page()
+        self.page.set_default_timeout(LONGEST_MS)
+        self.hosts, self.errors = set(), []
+        self.expected = ()
+        context.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+
+    def go(self, address):
+        self.page.goto(f"{self.client.base_url}{address.lstrip('/')}" if address.startswith("/") else address)
+
+    def close(self):
+        self.context.close()
+        own = urlsplit(str(self.client.base_url)).netloc
+        assert self.hosts - {own, ""} == set(), "the page asked another host"
+        met = [error for error in self.errors if not any(words in error for words in self.expected)]
+        assert not met, met
+
+    def give(self, head, *names):
+        """Choose files of the made head."""
+        self.page.set_input_files("#choose-files", [head / name for name in names or TWO])
+
+    def run(self, head):
+        """Segment two sequences, until the images are shown."""
+        self.give(head)
+        self.page.click("#run")
+        self.shown()
+
+    def shown(self):
+        """Wait for the images."""
+        self.page.wait_for_selector(".picture[data-state=ready]")
+
+    def picture(self):
+        """What the canvas shows: (height, width, 3), once two looks at it agree."""
+        before = None
+        for _ in range(20):
+            self.page.wait_for_timeout(250)
+            now = self.page.locator("canvas").screenshot()
+            if now == before:
+                break
+            before = now
+        return np.asarray(Image.open(io.BytesIO(before)).convert("RGB")).astype(int)
+
+    def readout(self):
+        """Name -> value in the line below the images."""
+        rows = self.page.locator(".readout > div")
+        return {row.locator("dt").inner_text(): row.locator("dd").inner_text() for row in rows.all()}
+
+    def slide(self, name, value):
+        self.page.fill(f"#{name}", str(value))
+
+    def errors_are_expected(self, *words):
+        """The browser itself writes refused requests to the console."""
+        self.expected = words
+
+
+def count(picture, colour, within=40):
+    """How many pixels are about that colour."""
+    return int((np.abs(picture - np.array(colour)).max(axis=-1) < within).sum())

@@ -1,0 +1,259 @@
+"""The whole way in a real Chromium: give two of four sequences, follow the job, look at what came out."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brats_mm_service.settings import WorkerSettings
+from tests.service.serving import serving, small_settings, until
+from tests.viewer.tab import GREEN, RED, TWO, YELLOW, count
+
+STATEMENT = "Not a medical device; not for diagnosis"
+
+
+def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, made_head):
+    with page_service(steps=3, pause_s=0.4) as client:
+        tab = open_tab(client)
+        page = tab.page
+        assert STATEMENT in page.locator("footer").inner_text()
+        tab.give(made_head)
+        slots = [slot.inner_text().split()[:2] for slot in page.locator(".slot").all()]
+        assert slots == [["T1", "missing"], ["T1ce", "found"], ["T2", "missing"], ["FLAIR", "found"]]
+        page.click("#run")
+        page.wait_for_selector(".stages .now:has-text('Segmenting'):has-text('of 3')")
+        assert re.search("#job=.{10,}", page.url)
+        tab.shown()
+        assert page.locator("header .missing").all_inner_texts() == ["T1 missing", "T2 missing"]
+        assert STATEMENT in page.locator("footer").inner_text()
+        side = page.locator(".side").inner_text()
+        for words in ("17.1", "14.2 to 20.5", "60 %", "Segmented without T1, T2.", "78 %"):
+            assert words in side
+        page.click("summary")
+        assert "something-new.bin" in page.locator(".results").inner_text()
+
+
+def test_overlays_show_what_the_volumes_hold(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        page = tab.page
+        tab.run(made_head)
+        page.click("text=Axial")
+        page.uncheck("#outline")
+        tab.slide("segmentation-opacity", 1)
+        tab.slide("entropy-opacity", 0)
+        filled = tab.picture()
+        assert count(filled, GREEN) > count(filled, YELLOW) > count(filled, RED) > 100
+        assert np.argwhere(np.abs(filled - RED).max(axis=-1) < 40).mean(axis=0) == pytest.approx(
+            np.argwhere(np.abs(filled - GREEN).max(axis=-1) < 40).mean(axis=0), abs=25
+        )
+        page.check("#outline")
+        outlined = tab.picture()
+        assert 0 < count(outlined, GREEN) < count(filled, GREEN) / 2
+        tab.slide("segmentation-opacity", 0)
+        bare = tab.picture()
+        assert bare.max() > 100, "the background image is there"
+        assert count(bare, GREEN) < count(outlined, GREEN) / 10
+        tab.slide("entropy-opacity", 1)
+        tab.slide("threshold", 0.3)
+        some = changed(bare, tab.picture())
+        tab.slide("threshold", 1.1)
+        few = changed(bare, tab.picture())
+        assert some > few > 0, "a higher threshold hides more"
+        tab.slide("threshold", 1.38)
+        assert changed(bare, tab.picture()) == 0
+        page.select_option("#background", "flair")
+        assert changed(bare, tab.picture()) > 1000
+
+
+def changed(before, after):
+    return int((np.abs(before - after).max(axis=-1) > 24).sum())
+
+
+def test_a_place_is_told_and_spots_lead_there(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        page = tab.page
+        tab.run(made_head)
+        until(lambda: "Whole tumour" in tab.readout())
+        told = tab.readout()
+        assert told["Label"] == "Necrotic and non-enhancing core"
+        assert told["Whole tumour"] == "100 %"
+        page.click(".spot >> nth=0")
+        assert tab.readout()["Label"] == "Peritumoural oedema"
+        assert tab.readout()["Entropy"] == "1.20 nats"
+        page.click(".spot >> nth=1")
+        assert tab.readout()["Label"] == "Necrotic and non-enhancing core"
+        page.click("text=Axial")
+        box = page.locator("canvas").bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 0.62, box["y"] + box["height"] / 2)
+        until(lambda: "Pointer" in tab.readout())
+        page.mouse.move(5, 5)
+        until(lambda: "Crosshair" in tab.readout())
+
+
+def test_every_plane_and_the_render_show_something(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.run(made_head)
+        for view in ("Axial", "Coronal", "Sagittal", "3D", "All"):
+            tab.page.click(f".switch >> text={view}")
+            picture = tab.picture()
+            assert (picture.max(axis=-1) > 60).mean() > 0.05, view
+        parts = np.array_split(picture[:, int(picture.shape[1] * 0.64) :], 3)
+        assert all((part.max(axis=-1) > 60).mean() > 0.02 for part in parts), "three planes beside the large one"
+
+
+def test_files_can_be_corrected(page_service, open_tab, made_head, tmp_path):
+    unnamed = tmp_path / "first.nii.gz"
+    unnamed.write_bytes((made_head / TWO[0]).read_bytes())
+    with page_service() as client:
+        tab = open_tab(client)
+        page = tab.page
+        page.set_input_files("#choose-files", [unnamed, made_head / TWO[1]])
+        assert "its name does not say a sequence" in page.locator(".files").inner_text()
+        page.select_option("#sequence-0", "flair")
+        assert "more than one file" in page.locator("#why").inner_text()
+        assert page.locator("#run").is_disabled()
+        page.select_option("#sequence-0", "t1ce")
+        page.click("#run")
+        tab.shown()
+        job = client.get("/v1/jobs").json()["jobs"][0]
+        assert job["sequences_found"] == ["t1ce", "flair"]
+        assert job["options"]["probabilities"] is True
+
+
+def test_a_folder_and_a_drop_are_read_too(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.page.set_input_files("#choose-folder", str(made_head))
+        assert tab.page.locator(".slot.there").count() == 4
+        tab.page.evaluate(
+            """() => {
+                const data = new DataTransfer();
+                data.items.add(new File(["x"], "case_t2.nii"));
+                document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+            }"""
+        )
+        tab.page.wait_for_selector(".slot.there >> text=T2")
+        assert tab.page.locator(".slot.there").count() == 1
+
+
+def test_a_job_is_opened_again_by_its_address(page_service, open_tab, made_head):
+    with page_service() as client:
+        first = open_tab(client)
+        first.run(made_head)
+        again = open_tab(client, first.page.url)
+        again.shown()
+        assert again.page.locator("#background option").all_inner_texts() == ["T1ce", "FLAIR"]
+        again.page.click("text=New case")
+        again.page.click(".jobs a")
+        again.shown()
+        again.page.on("dialog", lambda dialog: dialog.accept())
+        again.page.click("text=delete this job now")
+        again.page.wait_for_selector("text=None yet")
+
+
+def test_images_that_were_not_kept_can_be_given_again(page_service, open_tab, made_head):
+    with page_service() as client:
+        first = open_tab(client)
+        first.give(made_head)
+        first.page.uncheck("#keep")
+        first.page.click("#run")
+        first.shown()
+        again = open_tab(client, first.page.url)
+        again.shown()
+        dark = again.picture()
+        again.page.set_input_files("#add-image", made_head / TWO[0])
+        until(lambda: changed(dark, again.picture()) > 1000)
+
+
+def test_every_file_and_the_whole_can_be_downloaded(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.run(made_head)
+        job = client.get("/v1/jobs").json()["jobs"][0]
+        tab.page.click("summary")
+        assert tab.page.locator(".results a").count() == len(job["results"])
+        with tab.page.expect_download() as one:
+            tab.page.click(".results a:has-text('report.json')")
+        assert one.value.suggested_filename == "report.json"
+        with tab.page.expect_download() as everything:
+            tab.page.click("text=Download everything")
+        assert everything.value.path().read_bytes()[:2] == b"PK"
+
+
+def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head, tmp_path):
+    wrong = tmp_path / "case_t1.nii.gz"
+    wrong.write_bytes(b"not a volume")
+    with page_service(fail="bad-volume") as client:
+        tab = open_tab(client)
+        tab.errors_are_expected("415")
+        tab.page.set_input_files("#choose-files", wrong)
+        tab.page.click("#run")
+        assert "t1 is not a volume file by its content" in tab.page.locator(".problem").inner_text()
+        tab.give(made_head)
+        tab.page.click("#run")
+        tab.page.wait_for_selector("h1:has-text('A volume cannot be used')")
+        assert "holds labels, not an image" in tab.page.locator(".problem").inner_text()
+
+
+def test_a_job_is_cancelled(page_service, open_tab, made_head):
+    with page_service(steps=1, pause_s=60) as client:
+        tab = open_tab(client)
+        tab.give(made_head)
+        tab.page.click("#run")
+        tab.page.wait_for_selector(".stages .now:has-text('Segmenting')")
+        waiting = open_tab(client)
+        waiting.give(made_head)
+        waiting.page.click("#run")
+        waiting.page.wait_for_selector("text=next in the queue")
+        tab.page.click("#cancel")
+        tab.page.wait_for_selector("h1:has-text('Cancelled')")
+        waiting.page.click("#cancel")
+        waiting.page.wait_for_selector("h1:has-text('Cancelled')")
+
+
+def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open_tab, made_head):
+    with page_service(steps=2, pause_s=0.5) as client:
+        tab = open_tab(client)
+        tab.errors_are_expected("ERR_FAILED")
+        tab.page.route("**/events", lambda route: route.abort())
+        tab.run(made_head)
+
+
+def test_a_token_is_asked_for_and_stays_out_of_the_address(page_service, open_tab, made_head, tmp_path):
+    settings = small_settings(tmp_path / "guarded", require_tokens=True)
+    with page_service(settings) as client:
+        _, text = client.service.tokens.create("viewer", ("jobs:read", "jobs:write"), 1)
+        tab = open_tab(client)
+        tab.errors_are_expected("401")
+        tab.page.fill("#token-text", "wrong")
+        tab.page.click("text=Go on")
+        tab.page.wait_for_selector("dialog >> text=unknown, ended or revoked")
+        tab.page.fill("#token-text", text)
+        tab.page.click("text=Go on")
+        tab.page.wait_for_selector("text=None yet")
+        tab.run(made_head)
+        assert text not in tab.page.url
+        assert tab.page.evaluate("sessionStorage.length") == 1
+        assert tab.page.evaluate("JSON.stringify({...localStorage})") == "{}"
+        with tab.page.expect_download() as everything:
+            tab.page.click("text=Download everything")
+        assert everything.value.path().read_bytes()[:2] == b"PK"
+
+
+def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bundle, made_head, tmp_path):
+    """What the library writes has every part that the page reads; the network is tiny and random."""
+    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
+    with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
+        until(lambda: client.get("/readyz").status_code == 200, 240)
+        tab = open_tab(client)
+        tab.page.set_default_timeout(240_000)
+        tab.run(made_head)
+        titles = tab.page.locator(".panel h2").all_inner_texts()
+        assert {"Volumes", "Look twice", "What each sequence counted", "Remarks", "Files"} <= set(titles)
+        assert "could be" in tab.page.locator(".side thead").first.inner_text()
+        until(lambda: "Whole tumour" in tab.readout())
+        assert (tab.picture().max(axis=-1) > 60).mean() > 0.03

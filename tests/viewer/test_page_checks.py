@@ -1,0 +1,10 @@
+"""The page's own checks: types, lint, unit tests."""
+
+import subprocess
+
+from tests.viewer.conftest import VIEWER
+
+
+def test_types_lint_and_unit_tests_of_the_page_pass(node_modules):
+    done = subprocess.run(["npm", "run", "check"], cwd=VIEWER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

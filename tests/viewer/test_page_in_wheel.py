@@ -1,0 +1,94 @@
+"""The wheel brings the page where it was built, and is a whole wheel without it where it was not."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wheel_names(folder, viewer):
+    """The names in a wheel that was built with BRATS_MM_VIEWER set so."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    environment = {**os.environ, "BRATS_MM_VIEWER": viewer}
+    done = subprocess.run(build, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_the_wheel_brings_the_page(built_page, tmp_path):
+    names = wheel_names(tmp_path, "require")
+    assert "brats_mm_service/page/index.html" in names
+    assert any(name.startswith("brats_mm_service/page/assets/result-") for name in names)
+    assert not any("node_modules" in name for name in names)
+
+
+def test_the_wheel_is_built_without_the_page(tmp_path):
+    names = wheel_names(tmp_path, "skip")
+    assert "brats_mm_service/app.py" in names
+    assert not any(name.startswith("brats_mm_service/page/") for name in names)
+
+
+@pytest.fixture
+def hook_module():
+    pytest.importorskip("hatchling")
+    spec = importlib.util.spec_from_file_location("hatch_hook", ROOT / "apps" / "viewer" / "hatch_hook.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class App:
+    """What hatchling gives a hook to speak through."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def display_warning(self, text):
+        self.warnings.append(text)
+
+
+def run_hook(module, root, version="standard"):
+    app, data = App(), {"force_include": {}}
+    hook = module.ViewerHook(str(root), {}, None, None, str(root), "wheel", app)
+    hook.initialize(version, data)
+    return data["force_include"], app.warnings
+
+
+def test_without_npm_the_wheel_is_built_with_a_warning(hook_module, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
+    included, warnings = run_hook(hook_module, tmp_path)
+    assert included == {}
+    assert "npm is not installed" in warnings[0]
+    monkeypatch.setenv("BRATS_MM_VIEWER", "require")
+    with pytest.raises(RuntimeError, match="npm is not installed"):
+        run_hook(hook_module, tmp_path)
+
+
+def test_a_page_that_is_there_is_taken_as_it_is(hook_module, tmp_path, monkeypatch):
+    monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
+    dist = tmp_path / "apps" / "viewer" / "dist"
+    dist.mkdir(parents=True)
+    (dist / "index.html").write_text("page")
+    assert run_hook(hook_module, tmp_path) == ({str(dist): "brats_mm_service/page"}, [])
+    assert run_hook(hook_module, tmp_path, "editable") == ({}, [])
+
+
+def test_a_build_that_fails_is_told(hook_module, tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
+    npm.chmod(0o755)
+    folder = tmp_path / "apps" / "viewer"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
+    _, warnings = run_hook(hook_module, tmp_path)
+    assert "failed (no way)" in warnings[0]

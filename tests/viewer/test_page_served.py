@@ -1,0 +1,89 @@
+"""How the service hands out the page, says how to build it, and gives kept images to their owner alone."""
+
+import json
+
+import pytest
+
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes import page
+from brats_mm_service.routes.page import built_page, page_file
+from tests.service.serving import ended, serving, small_settings, two_files
+
+
+@pytest.fixture
+def small_page(tmp_path, monkeypatch):
+    root = tmp_path / "page"
+    (root / "assets").mkdir(parents=True)
+    (root / "index.html").write_text("<title>page</title>")
+    (root / "assets" / "index-1.js").write_text("1")
+    (tmp_path / "secret.json").write_text("{}")
+    monkeypatch.setattr(page, "PLACES", (root,))
+    monkeypatch.setattr(page, "built_page", lambda: built_page((root,)))
+    return root
+
+
+def test_the_root_leads_to_the_page_with_a_strict_policy(small_page, tmp_path):
+    with serving(small_settings(tmp_path / "data")) as client:
+        answer = client.get("/", follow_redirects=True)
+        assert str(answer.url).endswith("/viewer/")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        script = client.get("/viewer/assets/index-1.js")
+        assert "immutable" in script.headers["cache-control"]
+        assert client.get("/v1/jobs").headers["content-security-policy"].startswith("default-src 'none'; frame")
+        assert client.get("/viewer/none.js").status_code == 404
+        assert "/viewer/{name}" not in client.get("/openapi.json").text
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.json", "assets/../../secret.json", "/etc/hosts", "a\0.js", "assets", "x.py"]
+)
+def test_nothing_beside_the_page_is_handed_out(small_page, name):
+    with pytest.raises(Problem, match="no such file"):
+        page_file(small_page, name)
+
+
+def test_the_service_says_how_to_build_the_page_where_it_is_absent(small_page, tmp_path):
+    (small_page / "index.html").unlink()
+    with serving(small_settings(tmp_path / "data")) as client:
+        answer = client.get("/", follow_redirects=True)
+        assert answer.status_code == 404
+        assert "npm ci\nnpm run build" in answer.text
+        assert "not for diagnosis" in answer.text
+        (small_page / "index.html").write_text("built meanwhile")
+        assert client.get("/viewer/").text == "built meanwhile"
+
+
+def test_kept_images_are_given_back_and_others_are_not(made_head, tmp_path):
+    with serving(small_settings(tmp_path)) as client:
+        sent = two_files(made_head)
+        kept = client.post("/v1/jobs", files=sent, data={"options": json.dumps({"keep_upload": True})}).json()
+        job = ended(client, kept["id"])
+        listed = client.get(job["links"]["inputs"]).json()
+        assert [one["sequence"] for one in listed] == ["t1ce", "flair"]
+        assert client.get(listed[1]["href"]).content == sent["flair"][1]
+        assert client.get(f"{job['links']['inputs']}/t2").status_code == 404
+        other = ended(client, client.post("/v1/jobs", files=sent).json()["id"])
+        assert "inputs" not in other["links"]
+        assert client.get(f"/v1/jobs/{other['id']}/inputs").json() == []
+        refused = client.get(f"/v1/jobs/{other['id']}/inputs/flair")
+        assert "keep_upload" in refused.json()["detail"]
+        client.delete(job["links"]["self"])
+        assert client.get(listed[0]["href"]).status_code == 404
+
+
+def test_kept_images_are_their_owner_s_alone(made_head, tmp_path):
+    with serving(small_settings(tmp_path, require_tokens=True)) as client:
+        mine, theirs = (
+            {"Authorization": f"Bearer {client.service.tokens.create(name, ('jobs:read', 'jobs:write'), 1)[1]}"}
+            for name in ("mine", "theirs")
+        )
+        options = {"options": json.dumps({"keep_upload": True})}
+        job = client.post("/v1/jobs", files=two_files(made_head), data=options, headers=mine).json()
+        path = f"/v1/jobs/{job['id']}/inputs/flair"
+        assert client.get(path, headers=mine).status_code == 200
+        assert client.get(path, headers=theirs).status_code == 404
+        assert client.get(path).status_code == 401
