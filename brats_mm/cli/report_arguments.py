@@ -6,7 +6,9 @@ from pathlib import Path
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 
-def add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type) -> None:
+def add_report(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type[argparse.HelpFormatter]
+) -> None:
     """Add `report`."""
     parser = commands.add_parser(
         "report",
@@ -28,7 +30,9 @@ def add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     _add_talk(parser)
 
 
-def add_card(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type) -> None:
+def add_card(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type[argparse.HelpFormatter]
+) -> None:
     """Add `card`."""
     parser = commands.add_parser(
         "card",

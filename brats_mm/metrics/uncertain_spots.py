@@ -12,6 +12,7 @@ and entropy are those of the grid's own voxels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ _TOUCH_26 = generate_binary_structure(3, 3)
 
 _Numbers = npt.NDArray[np.int32]
 _Index = tuple[int, int, int]
+_Value = TypeVar("_Value", np.int32, np.float32)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _mostly(mask: Mask, steps: list[int]) -> Mask:
     return np.asarray(2 * count >= i * j * k)
 
 
-def _refined(coarse: npt.NDArray[np.generic], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+def _refined(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[_Value]:
     """Blocks as voxels again, without the certain block around them."""
     fine = coarse[1:-1, 1:-1, 1:-1]
     for axis, step in enumerate(steps):

@@ -59,6 +59,8 @@ def run(job, how, cancelled):
     (folder / "segmentation.nii.gz").write_bytes(bytes(range(256)) * 40)
     (folder / "report.json").write_text(json.dumps({"sequences_found": sorted(job["sequences"])}))
     (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    if how.get("page"):
+        (folder / "report.html").write_text(how["page"], encoding="utf-8")
     say("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
 
 

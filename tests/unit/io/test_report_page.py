@@ -34,7 +34,7 @@ def prediction_of(**changes):
     image = np.zeros(grid.shape, np.float32)
     image[2:22, 2:26, 2:18] = 100 + np.arange(20 * 24 * 16).reshape(20, 24, 16) % 97
     row = {region: DiceOverCases(0.5 + 0.1 * region.channel, 0.2) for region in REGIONS}
-    weights = {m: {r: (0.5 if m in PAIR else 0.0) for r in REGIONS} for m in Modality}
+    weights = {m: dict.fromkeys(REGIONS, 0.5 if m in PAIR else 0.0) for m in Modality}
     made = Prediction(
         case=Case("Jane Doe", {m: Volume(image + m.channel, grid) for m in PAIR}, grid),
         probabilities={Region.WT: likely, Region.TC: likely.copy(), Region.ET: np.full(grid.shape, 0.01, np.float32)},
