@@ -140,7 +140,7 @@ def _uncertainty(name: str) -> Iterator[Node]:
         "labelFormat": "%.1f",
         "numberOfLabels": 5,
         "orientation": "Vertical",
-        "size": (0.15, 0.5),
+        "size": (0.12, 0.4),
         "position": (0.95, 0.5),
     }
     display = name.replace("VolumeNode", "VolumeDisplayNode")

@@ -1,0 +1,402 @@
+"""BraTS-MM for 3D Slicer: brain tumours on whatever of T1, T1ce, T2 and FLAIR is loaded.
+
+The module is thin: what it knows is in BratsMMLib, which needs no Slicer; here are the widgets and the scene.
+"""
+
+import tempfile
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from BratsMMLib.command import CommandRunner
+from BratsMMLib.consent import stays_here, what_leaves
+from BratsMMLib.failures import Failure
+from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
+from BratsMMLib.layout import Look
+from BratsMMLib.painting import bar_blocks
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, VOLUME_HEADS, Stepper, read_result
+from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run
+from BratsMMLib.scene import SceneBuilder
+from BratsMMLib.sequences import SEQUENCES
+from BratsMMLib.service import Place, ServiceRunner
+
+LOOK_AGAIN_MS = 150
+SERVICE, COMMAND = 0, 1
+
+
+class BratsMM(ScriptedLoadableModule):
+    """What Slicer's module list shows."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = "BraTS-MM"
+        parent.categories = ["Segmentation"]
+        parent.dependencies = []
+        parent.contributors = ["The BraTS-MM developers"]
+        parent.helpText = (
+            "Segments brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is loaded, and shows where the "
+            f"model is unsure. {NOT_FOR_DIAGNOSIS}"
+        )
+        parent.acknowledgementText = "Method: Li, Chen, Han: SimMLM, ICCV 2025."
+
+
+class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: choose, run, look."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    def setup(self):
+        """Load the panel, and connect it."""
+        ScriptedLoadableModuleWidget.setup(self)
+        self.logic, self.run, self.shown, self.stepper = BratsMMLogic(), None, None, Stepper(())
+        panel = slicer.util.loadUI(self.resourcePath("UI/BratsMM.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.selectors = {sequence: getattr(self.ui, f"{sequence.value}Selector") for sequence in SEQUENCES}
+        self.reasons = {sequence: getattr(self.ui, f"{sequence.value}Reason") for sequence in SEQUENCES}
+        self.ui.statementLabel.text = NOT_FOR_DIAGNOSIS
+        self.chart = ImportanceChart()
+        self.ui.importanceFrame.layout().addWidget(self.chart.label)
+        self.timer = qt.QTimer()
+        self.timer.setInterval(LOOK_AGAIN_MS)
+        self.timer.connect("timeout()", self.onTimer)
+        self._connect()
+        self.restoreSettings()
+        self.guessSequences()
+        self.showState()
+
+    def _connect(self):
+        for selector in self.selectors.values():
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", self.showState)
+        self.ui.guessButton.connect("clicked()", self.guessSequences)
+        self.ui.placeBox.connect("currentIndexChanged(int)", self.onSettings)
+        for line in (self.ui.urlEdit, self.ui.tokenEdit, self.ui.programEdit):
+            line.connect("textChanged(QString)", self.onSettings)
+        self.ui.consentBox.connect("toggled(bool)", self.showState)
+        self.ui.runButton.connect("clicked()", self.onRun)
+        self.ui.cancelButton.connect("clicked()", self.onCancel)
+        self.ui.opacitySlider.connect("valueChanged(double)", self.logic.builder.set_opacity)
+        self.ui.thresholdSlider.connect("valueChanged(double)", self.onThreshold)
+        self.ui.legendBox.connect("toggled(bool)", self.onLegend)
+        self.ui.nextButton.connect("clicked()", lambda: self.onStep(self.stepper.next()))
+        self.ui.previousButton.connect("clicked()", lambda: self.onStep(self.stepper.previous()))
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneClosed)
+
+    def cleanup(self):
+        """Slicer closes, or reloads the module: stop what runs."""
+        self.timer.stop()
+        if self.run is not None:
+            self.run.cancel()
+        self.logic.discard()
+        self.removeObservers()
+
+    # Settings: what is chosen once, and kept by Slicer between sessions. Consent and token are never kept.
+
+    def restoreSettings(self):
+        """As they were when Slicer was closed."""
+        settings = qt.QSettings()
+        self.ui.placeBox.currentIndex = int(settings.value("BratsMM/place", SERVICE))
+        self.ui.urlEdit.text = settings.value("BratsMM/url", "http://127.0.0.1:8000")
+        self.ui.programEdit.text = settings.value("BratsMM/program", "brats-mm")
+
+    def onSettings(self, *_):
+        """Keep them; consent was given for another address, so it does not count for this one."""
+        settings = qt.QSettings()
+        settings.setValue("BratsMM/place", self.ui.placeBox.currentIndex)
+        settings.setValue("BratsMM/url", self.ui.urlEdit.text)
+        settings.setValue("BratsMM/program", self.ui.programEdit.text)
+        self.ui.consentBox.checked = False
+        self.showState()
+
+    # Choosing
+
+    def onNodeAdded(self, *_):
+        """Volumes come one after the other; look once when all are there."""
+        qt.QTimer.singleShot(500, self.guessIfUntouched)
+
+    def guessIfUntouched(self):
+        """Guess where nothing has been chosen yet."""
+        if self.run is None and not any(selector.currentNode() for selector in self.selectors.values()):
+            self.guessSequences()
+
+    def guessSequences(self):
+        """Choose volumes by their names and DICOM fields, and say why."""
+        for sequence, found in guess(self.logic.loaded()).items():
+            node = slicer.mrmlScene.GetNodeByID(found.key) if found.key else None
+            self.selectors[sequence].setCurrentNode(node)
+            self.reasons[sequence].text = found.reason
+        self.showState()
+
+    def chosen(self):
+        """Sequence -> node, of those that were chosen."""
+        found = {sequence: selector.currentNode() for sequence, selector in self.selectors.items()}
+        return {sequence: node for sequence, node in found.items() if node is not None}
+
+    def showState(self, *_):
+        """What can be done now, and what would leave the machine."""
+        chosen, running = self.chosen(), self.run is not None
+        remote = self.ui.placeBox.currentIndex == SERVICE
+        away = remote and not stays_here(self.ui.urlEdit.text)
+        twice = len({node.GetID() for node in chosen.values()}) < len(chosen)
+        for widget, visible in (
+            (self.ui.servicePanel, remote),
+            (self.ui.commandPanel, not remote),
+            (self.ui.consentBox, away),
+            (self.ui.cancelButton, running),
+            (self.ui.progressBar, running),
+        ):
+            widget.visible = visible
+        self.ui.consentText.visible = away
+        self.ui.consentText.text = what_leaves(self.ui.urlEdit.text, chosen)
+        self.ui.runButton.enabled = (
+            bool(chosen) and not running and not twice and (not away or self.ui.consentBox.checked)
+        )
+        self.ui.runButton.toolTip = "One volume is chosen twice." if twice else "Segment with what is chosen."
+        for widget in (self.ui.resultsBox,):
+            widget.enabled = self.shown is not None
+
+    # Running
+
+    def onRun(self):
+        """Write the chosen volumes to files, and begin; the window stays free."""
+        remote = self.ui.placeBox.currentIndex == SERVICE
+        place = Place(self.ui.urlEdit.text, self.ui.tokenEdit.text, self.ui.consentBox.checked)
+        runner = ServiceRunner(place) if remote else CommandRunner(self.ui.programEdit.text)
+        with slicer.util.tryWithErrorDisplay("The volumes could not be prepared.", waitCursor=True):
+            self.inputs = self.chosen()
+            self.run = self.logic.start(runner, self.inputs)
+            self.ui.messageLabel.text = ""
+            self.timer.start()
+        self.showState()
+
+    def onCancel(self):
+        """Stop; the timer hears of the end."""
+        self.run.cancel()
+        self.ui.progressBar.setFormat("Cancelling")
+
+    def onTimer(self):
+        """What the run says, told in the window's own thread."""
+        for news in self.run.news():
+            if isinstance(news, Progress):
+                self.ui.progressBar.setRange(0, 0 if news.share is None else 1000)
+                self.ui.progressBar.setValue(int(1000 * (news.share or 0)))
+                self.ui.progressBar.setFormat(news.text)
+                continue
+            self.timer.stop()
+            self.run = None
+            if isinstance(news, Done):
+                self.onDone(news.folder)
+            elif isinstance(news, Failed):
+                self.ui.messageLabel.text = news.message
+            elif isinstance(news, Cancelled):
+                self.ui.messageLabel.text = "Cancelled; nothing was kept."
+            self.showState()
+            return
+
+    def onDone(self, folder):
+        """Show the result."""
+        try:
+            self.result = read_result(folder)
+            self.shown = self.logic.show(self.result, self.inputs)
+        except Failure as failure:
+            self.ui.messageLabel.text = str(failure)
+            return
+        finally:
+            self.logic.discard()
+        overlay = Look().overlay
+        self.ui.opacitySlider.value = overlay.opacity
+        self.ui.thresholdSlider.value = overlay.shown_from
+        self.ui.legendBox.checked = overlay.legend
+        self.ui.messageLabel.text = "\n".join(
+            (self.result.summary, *(f"Warning: {one}" for one in self.result.warnings))
+        )
+        self.fillTable()
+        self.chart.draw(self.result.bars)
+        self.stepper = Stepper(self.result.spots)
+        self.ui.nextButton.enabled = self.ui.previousButton.enabled = bool(self.result.spots)
+        self.ui.spotLabel.text = (
+            f"{len(self.result.spots)} uncertain places" if self.result.spots else "None stand out."
+        )
+
+    # Looking
+
+    def fillTable(self):
+        """The volumes, with the spread that uncertainty gives them."""
+        table = self.ui.volumesTable
+        table.setColumnCount(len(VOLUME_HEADS))
+        table.setHorizontalHeaderLabels(list(VOLUME_HEADS))
+        table.setRowCount(len(self.result.volumes))
+        for line, row in enumerate(self.result.volumes):
+            for column, cell in enumerate(row.cells):
+                table.setItem(line, column, qt.QTableWidgetItem(cell))
+        table.resizeColumnsToContents()
+
+    def onThreshold(self, nats):
+        """Hide what is surer than this."""
+        if self.shown is not None:
+            self.logic.builder.set_shown_from(self.shown, nats)
+
+    def onLegend(self, visible):
+        """Show or hide the colour legend."""
+        if self.shown is not None:
+            self.logic.builder.set_legend(self.shown, visible=visible)
+
+    def onStep(self, spot):
+        """Go to an uncertain place."""
+        if spot is not None:
+            self.logic.builder.go_to(spot.position_mm_ras)
+            self.ui.spotLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.spots)}. {spot.sentence}"
+
+    def onSceneClosed(self, *_):
+        """The nodes are gone."""
+        self.shown, self.stepper = None, Stepper(())
+        self.ui.spotLabel.text = ""
+        self.ui.volumesTable.setRowCount(0)
+        self.chart.draw(())
+        self.showState()
+
+
+class ImportanceChart:
+    """How much each sequence counted, as bars."""
+
+    WIDTH, ROW = 360, 46
+
+    def __init__(self):
+        self.label = qt.QLabel()
+
+    def draw(self, bars):
+        """Paint the bars; none clears the chart."""
+        blocks = bar_blocks(bars, self.WIDTH, self.ROW)
+        pixmap = qt.QPixmap(self.WIDTH, max(1, blocks.height))
+        pixmap.fill(qt.QColor(0, 0, 0, 0))
+        painter = qt.QPainter(pixmap)
+        ink = self.label.palette.color(qt.QPalette.WindowText)
+        for block in blocks.blocks:
+            painter.fillRect(block.x, block.y, block.width, block.height, qt.QColor(*block.colour))
+        painter.setPen(ink)
+        for text in blocks.texts:
+            painter.drawText(text.x, text.y, text.said)
+        painter.end()
+        self.label.setPixmap(pixmap)
+
+
+class BratsMMLogic(ScriptedLoadableModuleLogic):
+    """Between the scene and the library."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.builder = SceneBuilder(slicer, slicer.mrmlScene)
+        self._folder = None
+
+    def loaded(self):
+        """The scalar volumes of the scene, with those DICOM fields that say what they are."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
+        return [Loaded(node.GetID(), node.GetName(), self._dicom(node)) for node in images]
+
+    def start(self, runner, inputs):
+        """Write the volumes as NRRD, whose header holds their geometry and no more, and run."""
+        self.discard()
+        self._folder = tempfile.TemporaryDirectory(prefix="brats-mm-", ignore_cleanup_errors=True)
+        place = Path(self._folder.name)
+        (place / "result").mkdir()
+        files = {sequence: place / f"{sequence.value}.nrrd" for sequence in inputs}
+        for sequence, node in inputs.items():
+            self._write(node, files[sequence])
+        return Run(runner, files, place / "result").start()
+
+    def show(self, result, inputs):
+        """Put a result into the scene."""
+        with slicer.util.RenderBlocker():
+            return self.builder.show(result, inputs)
+
+    def discard(self):
+        """Delete the files of the last run; what is shown is in memory."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @staticmethod
+    def _write(node, path):
+        """A copy without name and attributes: what is in them stays here."""
+        copy = slicer.vtkMRMLScalarVolumeNode()
+        copy.SetName("volume")
+        copy.SetAndObserveImageData(node.GetImageData())
+        matrix = vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(matrix)
+        copy.SetIJKToRASMatrix(matrix)
+        slicer.mrmlScene.AddNode(copy)
+        try:
+            written = slicer.util.exportNode(copy, str(path), {"useCompression": 0})
+        finally:
+            slicer.mrmlScene.RemoveNode(copy)
+        if not written or not path.is_file():
+            message = f"{node.GetName()} could not be written to a file. Check the disk."
+            raise OSError(message)
+
+    @staticmethod
+    def _dicom(node):
+        """The fields of the first instance that the volume was loaded from; none where the database has it not."""
+        first = (node.GetAttribute("DICOM.instanceUIDs") or "").split(" ")[0]
+        database = slicer.dicomDatabase
+        if not first or database is None or not database.isOpen:
+            return {}
+        values = {name: database.instanceValue(first, DICOM_TAGS[name]) for name in DICOM_FIELDS}
+        return {name: value for name, value in values.items() if value}
+
+
+DICOM_TAGS = {
+    "Modality": "0008,0060",
+    "SeriesDescription": "0008,103E",
+    "ProtocolName": "0018,1030",
+    "ImageType": "0008,0008",
+    "ScanningSequence": "0018,0020",
+    "EchoTime": "0018,0081",
+    "RepetitionTime": "0018,0080",
+    "InversionTime": "0018,0082",
+    "ContrastBolusAgent": "0018,0010",
+}
+
+
+class BratsMMTest(ScriptedLoadableModuleTest):
+    """What only a Slicer can try: the panel loads, guesses, and refuses to send without consent."""
+
+    def runTest(self):
+        """All of it."""
+        self.setUp()
+        self.test_guessAndConsent()
+
+    def setUp(self):
+        """An empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def test_guessAndConsent(self):
+        """Two named volumes are guessed; another machine needs the tick."""
+        for name in ("case_T1ce", "case_FLAIR"):
+            slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        widget = slicer.modules.bratsmm.widgetRepresentation().self()
+        widget.guessSequences()
+        self.assertEqual({sequence.value for sequence in widget.chosen()}, {"t1ce", "flair"})
+        url, index = widget.ui.urlEdit.text, widget.ui.placeBox.currentIndex
+        try:
+            widget.ui.placeBox.currentIndex = SERVICE
+            widget.ui.urlEdit.text = "https://example.org"
+            self.assertFalse(widget.ui.runButton.enabled)
+            widget.ui.consentBox.checked = True
+            self.assertTrue(widget.ui.runButton.enabled)
+        finally:
+            widget.ui.urlEdit.text, widget.ui.placeBox.currentIndex = url, index
+        self.delayDisplay("Guess and consent work.")

@@ -1,0 +1,183 @@
+"""The command line `brats-mm` on this machine, as a process of its own; no volume leaves the machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from BratsMMLib.failures import Refused
+from BratsMMLib.running import Inputs, Progress, Stop
+
+_WINDOWS = re.compile(r"(\w+): (\d+) of (\d+) windows")
+_LINES_KEPT = 20
+_LOOK_S = 0.1
+_SLICERS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Variables with which Slicer starts; another Python would break on them."""
+
+
+class Process(Protocol):
+    """A running program."""
+
+    def lines(self) -> Iterator[str]:
+        """What it says, until it ends; both of its outputs."""
+        ...
+
+    def end(self) -> int:
+        """Its exit code, once it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it, and what it started."""
+        ...
+
+
+Start = Callable[[Sequence[str], Mapping[str, str]], Process]
+"""Starts a program: its words, and its environment."""
+
+
+class RealProcess:
+    """A program of the operating system."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                list(words),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            message = f"{words[0]} cannot be started: {error.strerror or error}. Name the program with its whole path."
+            raise Refused(message) from error
+
+    def lines(self) -> Iterator[str]:
+        """What it says, until it ends."""
+        if self._process.stdout is not None:
+            with self._process.stdout as said:
+                yield from said
+
+    def end(self) -> int:
+        """Its exit code."""
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """End it with its children: on POSIX it leads a session of its own."""
+        with suppress(OSError):
+            if os.name == "posix":
+                os.killpg(self._process.pid, 15)
+            else:
+                self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+@dataclass(frozen=True)
+class CommandRunner:
+    """Runs a case with `brats-mm segment`.
+
+    Attributes:
+        program: its name, or its path.
+        device: `auto`, `cpu` or `cuda`.
+        start: starts programs.
+    """
+
+    program: str = "brats-mm"
+    device: str = "auto"
+    start: Start = field(default=RealProcess)
+
+    def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
+        """Run it, and hand on what it says of its progress.
+
+        Raises:
+            Refused: it ended with an error; its own sentence.
+            Stopped: it was cancelled; the program has ended, and wrote nothing.
+        """
+        stop.check()
+        tell(Progress("Starting", 0.02))
+        process = self.start(command(found(self.program), inputs, folder, self.device), own_environment())
+        over = threading.Event()
+        watch = threading.Thread(target=_kill_when_stopped, args=(process, stop, over), daemon=True)
+        watch.start()
+        said: deque[str] = deque(maxlen=_LINES_KEPT)
+        try:
+            for line in process.lines():
+                said.append(line.strip())
+                progress = progress_in(line)
+                if progress is not None:
+                    tell(progress)
+            code = process.end()
+        finally:
+            over.set()
+            watch.join()
+        stop.check()
+        if code != 0:
+            raise Refused(reason_in(said, code))
+
+
+def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str]:
+    """The words of the command: named files, so that nothing is guessed again."""
+    files = [word for sequence, path in inputs.items() for word in (f"--{sequence.value}", str(path))]
+    return [program, "segment", *files, "-o", str(folder), "--device", device, "--overwrite"]
+
+
+def found(program: str) -> str:
+    """The program's path.
+
+    Raises:
+        Refused: there is none of that name.
+    """
+    place = shutil.which(program.strip() or "brats-mm")
+    if place is None:
+        message = (
+            f"There is no program {program.strip() or 'brats-mm'} on this machine. Install BraTS-MM "
+            "(python3 -m venv, pip install brats-mm) and give the path of its command brats-mm."
+        )
+        raise Refused(message)
+    return place
+
+
+def own_environment() -> dict[str, str]:
+    """The environment without Slicer's own Python and libraries."""
+    return {name: value for name, value in os.environ.items() if name not in _SLICERS_OWN}
+
+
+def progress_in(line: str) -> Progress | None:
+    """The progress that a line of the program speaks of."""
+    match = _WINDOWS.search(line)
+    if match is None:
+        return None
+    done, total = int(match[2]), int(match[3])
+    return Progress(f"{match[1].capitalize()}, {done} of {total} windows", 0.1 + 0.8 * done / max(total, 1))
+
+
+def reason_in(said: Sequence[str] | deque[str], code: int) -> str:
+    """The program's own sentence on why nothing came of it."""
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    if errors:
+        return " ".join(errors)
+    last = next((line for line in reversed(said) if line), "")
+    return f"brats-mm ended with code {code}. {last}".strip()
+
+
+def _kill_when_stopped(process: Process, stop: Stop, over: threading.Event) -> None:
+    while not over.is_set():
+        if stop.event.wait(_LOOK_S):
+            process.kill()
+            return

@@ -1,0 +1,57 @@
+"""Whether volumes would leave this machine, and the sentence that says which would."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from BratsMMLib.failures import NotAllowed
+from BratsMMLib.sequences import Sequence
+
+
+def checked_url(text: str) -> str:
+    """A service's address without a trailing slash.
+
+    Raises:
+        NotAllowed: it is no address of a service.
+    """
+    url = text.strip().rstrip("/")
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname or place.username or place.query or place.fragment:
+        message = f"“{text}” is no address of a service. Give one such as http://127.0.0.1:8000."
+        raise NotAllowed(message)
+    return url
+
+
+def stays_here(url: str) -> bool:
+    """Whether the address is this machine's own (loopback): 127.0.0.1, [::1] or localhost."""
+    host = (urlsplit(url.strip()).hostname or "").lower().rstrip(".")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def what_leaves(url: str, sequences: Iterable[Sequence]) -> str:
+    """For the check box: what would leave the machine, and where it would go."""
+    names = ", ".join(sequence.label for sequence in sequences) or "the chosen"
+    host = urlsplit(url.strip()).netloc or "that machine"
+    return (
+        f"Send the voxels and the geometry of {names} to {host}. Names of patients, files and nodes and DICOM fields "
+        "are not sent, but a head's images can show whose they are."
+    )
+
+
+def check_consent(url: str, *, agreed: bool) -> None:
+    """Raise unless the volumes stay here, or their leaving was agreed to.
+
+    Raises:
+        NotAllowed: nobody agreed.
+    """
+    if agreed or stays_here(url):
+        return
+    message = f"{url} is another machine. Tick the box that allows sending the volumes there, or use a service here."
+    raise NotAllowed(message)

@@ -1,0 +1,164 @@
+"""Which loaded volume is which sequence: a guess from names and DICOM fields, with its reason in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, field
+
+from BratsMMLib.sequences import (
+    CONTRAST,
+    DECATHLON,
+    NATIVE,
+    NUMBERS,
+    OTHERS,
+    SEQUENCES,
+    Reading,
+    Sequence,
+    read_names,
+    sequences_in,
+    tokens,
+)
+
+DICOM_FIELDS = (
+    "Modality",
+    "SeriesDescription",
+    "ProtocolName",
+    "ImageType",
+    "ScanningSequence",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "ContrastBolusAgent",
+)
+"""What is asked of a series' header; no field of these says who the patient is."""
+
+_DERIVED = frozenset({"derived", "mpr", "adc", "trace", "projection", "localizer", "localiser", "phasemap"})
+_FLAIR_INVERSION_MS = (1600.0, 2900.0)
+_LONG_ECHO_MS = 70.0
+_LONG_REPETITION_MS = 2000.0
+_SHORT_ECHO_MS = 30.0
+_SURE, _LIKELY, _PERHAPS = 3, 2, 1
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A volume of the scene: its node's id and name, and those of `DICOM_FIELDS` that are known of it."""
+
+    key: str
+    name: str
+    dicom: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a sequence's selector shows: the volume, or None, and why."""
+
+    key: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    volume: Loaded
+    sequence: Sequence
+    strength: int
+    reason: str
+
+
+def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
+    """For each sequence the volume that it most likely is; none where nothing speaks for one, or two speak equally."""
+    readings = read_names([volume.name for volume in volumes])
+    found = [_candidate(volume, reading) for volume, reading in zip(volumes, readings, strict=True)]
+    return {sequence: _chosen(sequence, (one for one in found if one)) for sequence in SEQUENCES}
+
+
+def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
+    mine = sorted((one for one in candidates if one.sequence is sequence), key=lambda one: -one.strength)
+    if not mine:
+        return Guess(None, f"No volume looks like {sequence.label}. Leave it empty if you have none.")
+    best = [one for one in mine if one.strength == mine[0].strength]
+    if len(best) > 1:
+        names = " and ".join(one.volume.name for one in best)
+        return Guess(None, f"{names} could each be {sequence.label}. Choose one.")
+    return Guess(best[0].volume.key, best[0].reason)
+
+
+def _candidate(volume: Loaded, reading: Reading) -> _Candidate | None:
+    if reading.is_label or reading.is_other or _is_other_image(volume.dicom):
+        return None
+    return _by_name(volume, reading) or _by_description(volume) or _by_physics(volume)
+
+
+def _by_name(volume: Loaded, reading: Reading) -> _Candidate | None:
+    if len(reading.sequences) == 1:
+        sequence = reading.sequences[0]
+        agent = volume.dicom.get("ContrastBolusAgent", "").strip()
+        if sequence is Sequence.T1 and agent and NATIVE.isdisjoint(tokens(reading.words)):
+            reason = f"“{volume.name}” says T1, and its DICOM header a contrast agent."
+            return _Candidate(volume, Sequence.T1CE, _SURE, reason)
+        return _Candidate(volume, sequence, _SURE, f"Its name says so: “{volume.name}”.")
+    if reading.number in NUMBERS and not reading.sequences:
+        sequence = DECATHLON[NUMBERS.index(reading.number)]
+        reason = f"Channel {reading.number} is {sequence.label} in the order of the Medical Segmentation Decathlon."
+        return _Candidate(volume, sequence, _LIKELY, reason)
+    return None
+
+
+def _by_description(volume: Loaded) -> _Candidate | None:
+    for name in ("SeriesDescription", "ProtocolName"):
+        text = volume.dicom.get(name, "")
+        found = sequences_in(text)
+        if len(found) != 1:
+            continue
+        sequence = found[0]
+        words = tokens(text)
+        if sequence is Sequence.T1 and _has_contrast(volume.dicom, words):
+            sequence = Sequence.T1CE
+        return _Candidate(volume, sequence, _LIKELY, f"Its DICOM {name} says so: “{text}”.")
+    return None
+
+
+def _by_physics(volume: Loaded) -> _Candidate | None:
+    """Echo, repetition and inversion time; which sequences they mean is a rule of thumb, so it is said."""
+    echo, repetition, inversion = (
+        _number(volume.dicom, name) for name in ("EchoTime", "RepetitionTime", "InversionTime")
+    )
+    if echo is None:
+        return None
+    shortest, longest = _FLAIR_INVERSION_MS
+    if inversion is not None and shortest <= inversion <= longest and echo >= _LONG_ECHO_MS:
+        said = f"an inversion time of {inversion:g} ms with an echo time of {echo:g} ms"
+        return _Candidate(volume, Sequence.FLAIR, _PERHAPS, f"Its DICOM header has {said}, as FLAIR does.")
+    if inversion is None and echo >= _LONG_ECHO_MS and (repetition or 0) >= _LONG_REPETITION_MS:
+        said = f"an echo time of {echo:g} ms and a repetition time of {repetition:g} ms"
+        return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {said}, as T2 does.")
+    if echo <= _SHORT_ECHO_MS:
+        contrast = _has_contrast(volume.dicom, tokens(volume.dicom.get("SeriesDescription", "")))
+        sequence = Sequence.T1CE if contrast else Sequence.T1
+        agent = " and contrast" if contrast else " and no contrast"
+        said = f"an echo time of {echo:g} ms{agent}"
+        return _Candidate(volume, sequence, _PERHAPS, f"Its DICOM header has {said}, as {sequence.label} does.")
+    return None
+
+
+def _has_contrast(dicom: Mapping[str, str], words: list[str]) -> bool:
+    if not NATIVE.isdisjoint(words):
+        return False
+    return bool(dicom.get("ContrastBolusAgent", "").strip()) or not CONTRAST.isdisjoint(words)
+
+
+def _is_other_image(dicom: Mapping[str, str]) -> bool:
+    words = tokens(f"{dicom.get('SeriesDescription', '')} {dicom.get('ProtocolName', '')}")
+    kinds = tokens(dicom.get("ImageType", ""))
+    not_mr = dicom.get("Modality", "MR").strip().upper() not in ("", "MR")
+    echo_planar = "ep" in tokens(dicom.get("ScanningSequence", ""))
+    return not_mr or echo_planar or not OTHERS.isdisjoint(words) or not _DERIVED.isdisjoint(kinds)
+
+
+def _number(dicom: Mapping[str, str], name: str) -> float | None:
+    try:
+        value = float(dicom.get(name, ""))
+    except ValueError:
+        return None
+    return value if value > 0 else None

@@ -1,0 +1,76 @@
+"""Where the bars of the importance chart lie, in pixels; the widget only fills rectangles and writes words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+
+from BratsMMLib.results import REGION_NAMES, REGIONS, Bar
+from BratsMMLib.sequences import SEQUENCES
+
+TINTS = {"wt": (111, 168, 220), "tc": (61, 120, 183), "et": (24, 74, 130)}
+_LEFT, _RIGHT, _TOP = 64, 40, 24
+_BAR_PX = 11
+
+
+@dataclass(frozen=True)
+class Block:
+    """A filled rectangle."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text; `y` is the line that letters stand on."""
+
+    x: int
+    y: int
+    said: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that there is to paint."""
+
+    height: int
+    blocks: tuple[Block, ...]
+    texts: tuple[Words, ...]
+
+
+def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
+    """One group a sequence, one bar a region, with a legend on top; nothing for no bars.
+
+    Args:
+        bars: of all sequences and regions.
+        width: of the chart in pixels.
+        row: height of a group in pixels.
+    """
+    if not bars:
+        return Chart(0, (), ())
+    blocks, texts = _legend(width)
+    one = width - _LEFT - _RIGHT
+    for bar in bars:
+        group = _TOP + row * SEQUENCES.index(bar.sequence)
+        line = REGIONS.index(bar.region)
+        top = group + 4 + line * (_BAR_PX + 2)
+        if line == 0:
+            texts.append(Words(2, group + row // 2 + 5, bar.sequence.label))
+            if bar.share is None:
+                texts.append(Words(_LEFT + 4, group + row // 2 + 5, "missing"))
+        if bar.share is not None:
+            length = max(1, round(bar.share * one))
+            blocks.append(Block(_LEFT, top, length, _BAR_PX, TINTS[bar.region]))
+            texts.append(Words(_LEFT + length + 4, top + _BAR_PX - 1, f"{bar.share:.2f}"))
+    return Chart(_TOP + row * len(SEQUENCES), tuple(blocks), tuple(texts))
+
+
+def _legend(width: int) -> tuple[list[Block], list[Words]]:
+    step = width // len(REGIONS)
+    blocks = [Block(2 + number * step, 5, 10, 10, TINTS[region]) for number, region in enumerate(REGIONS)]
+    texts = [Words(16 + number * step, 15, REGION_NAMES[region]) for number, region in enumerate(REGIONS)]
+    return blocks, texts

@@ -1,0 +1,172 @@
+"""What a run says of a case: volumes, importance, where to look twice, warnings; read from its JSON files."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from BratsMMLib.failures import Refused
+from BratsMMLib.sequences import SEQUENCES, Sequence
+
+NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."
+REGIONS = ("wt", "tc", "et")
+REGION_NAMES = {"wt": "Whole tumour", "tc": "Tumour core", "et": "Enhancing tumour"}
+
+
+@dataclass(frozen=True)
+class VolumeRow:
+    """A line of the volumes table; what is not known is None."""
+
+    region: str
+    volume_ml: float
+    range_ml: tuple[float, float] | None
+    entropy_nats: float | None
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """As it is shown."""
+        spread = "" if self.range_ml is None else f"{self.range_ml[0]:.1f} to {self.range_ml[1]:.1f}"
+        unsure = "none found" if self.entropy_nats is None else f"{self.entropy_nats:.2f}"
+        return REGION_NAMES[self.region], f"{self.volume_ml:.1f}", spread, unsure
+
+
+VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of the importance chart: the share of a sequence in a region, 0 to 1; None for a missing sequence."""
+
+    sequence: Sequence
+    region: str
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place to look at twice, in patient space."""
+
+    rank: int
+    region: str
+    position_mm_ras: tuple[float, float, float]
+    volume_ml: float
+    mean_entropy_nats: float
+
+    @property
+    def label(self) -> str:
+        """In a few words."""
+        return f"{self.rank}: {self.region.upper()}, {self.volume_ml:.1f} mL"
+
+    @property
+    def sentence(self) -> str:
+        """For the line under the buttons."""
+        unsure = f"{self.mean_entropy_nats:.2f} nats of at most {math.log(2):.2f}"
+        return f"{REGION_NAMES[self.region]}: {self.volume_ml:.1f} mL are uncertain here, {unsure}."
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What was found in a case."""
+
+    folder: Path
+    used: tuple[Sequence, ...]
+    missing: tuple[Sequence, ...]
+    volumes: tuple[VolumeRow, ...]
+    bars: tuple[Bar, ...]
+    spots: tuple[Spot, ...]
+    warnings: tuple[str, ...]
+    model: str
+
+    @property
+    def summary(self) -> str:
+        """What was used and by which model, in a line."""
+        used = ", ".join(sequence.label for sequence in self.used)
+        missing = ", ".join(sequence.label for sequence in self.missing) or "none"
+        return f"Used {used}; missing {missing}. {self.model}"
+
+
+def read_result(folder: Path) -> CaseResult:
+    """Read a result folder; a report of an older version, without uncertain spots, will do.
+
+    Raises:
+        Refused: it is no result folder of this software.
+    """
+    try:
+        report, importance = (_json(folder / name) for name in ("report.json", "importance.json"))
+        return _result(folder, report, importance)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"The results in {folder.name} cannot be read ({error}). Run the case again."
+        raise Refused(message) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text("utf-8"))
+    if not isinstance(content, dict):
+        message = f"{path.name} holds no JSON object"
+        raise ValueError(message)
+    return content
+
+
+def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) -> CaseResult:
+    used = tuple(Sequence(name) for name in report["sequences_found"])
+    model = report.get("model") or {}
+    return CaseResult(
+        folder=folder,
+        used=used,
+        missing=tuple(sequence for sequence in SEQUENCES if sequence not in used),
+        volumes=tuple(_row(region, report["regions"][region]) for region in REGIONS),
+        bars=tuple(
+            Bar(sequence, region, float(importance["weights"][sequence.value][region]) if sequence in used else None)
+            for sequence in SEQUENCES
+            for region in REGIONS
+        ),
+        spots=tuple(_spot(one) for one in report.get("uncertain_spots") or ()),
+        warnings=tuple(str(one) for one in report.get("warnings") or ()),
+        model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
+    )
+
+
+def _row(region: str, values: dict[str, Any]) -> VolumeRow:
+    spread, entropy = values.get("volume_range_ml"), values.get("mean_entropy_inside_nats")
+    return VolumeRow(
+        region=region,
+        volume_ml=float(values["volume_ml"]),
+        range_ml=None if spread is None else (float(spread[0]), float(spread[1])),
+        entropy_nats=None if entropy is None else float(entropy),
+    )
+
+
+def _spot(values: dict[str, Any]) -> Spot:
+    right, anterior, superior = (float(value) for value in values["position_mm_ras"])
+    return Spot(
+        rank=int(values["rank"]),
+        region=str(values["region"]),
+        position_mm_ras=(right, anterior, superior),
+        volume_ml=float(values["volume_ml"]),
+        mean_entropy_nats=float(values["mean_entropy_nats"]),
+    )
+
+
+@dataclass
+class Stepper:
+    """Goes through the spots, round and round."""
+
+    spots: tuple[Spot, ...]
+    at: int = -1
+
+    def next(self) -> Spot | None:
+        """The next spot; the first after the last."""
+        return self._go(1)
+
+    def previous(self) -> Spot | None:
+        """The spot before; the last before the first."""
+        return self._go(-1 if self.at >= 0 else 0)
+
+    def _go(self, step: int) -> Spot | None:
+        if not self.spots:
+            return None
+        self.at = (self.at + step) % len(self.spots)
+        return self.spots[self.at]

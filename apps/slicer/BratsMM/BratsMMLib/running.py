@@ -1,0 +1,128 @@
+"""A run beside Slicer's window: the work in a thread, its news in a queue that the window's timer empties.
+
+Nothing here touches a window: a thread must not.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from BratsMMLib.failures import Failure, Stopped
+from BratsMMLib.sequences import Sequence
+
+Inputs = Mapping[Sequence, Path]
+"""The file of each sequence that is there."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; `share` is from 0 to 1, or None where nobody knows."""
+
+    text: str
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The folder with the results."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why nothing came of it."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The person at the machine stopped it."""
+
+
+News = Progress | Done | Failed | Cancelled
+
+
+@dataclass
+class Stop:
+    """Whether a run is to stop; asked often, from the run's thread."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise if it is to stop.
+
+        Raises:
+            Stopped: it is.
+        """
+        if self.event.is_set():
+            message = "Cancelled."
+            raise Stopped(message)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than until it is to stop."""
+        if self.event.wait(seconds):
+            self.check()
+
+
+class Runner(Protocol):
+    """A place to run: a service, or the command line."""
+
+    def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
+        """Segment, and put the results into the folder.
+
+        Raises:
+            Failure: why nothing came of it.
+        """
+        ...
+
+
+class Run:
+    """One run of a runner, in a thread of its own."""
+
+    def __init__(self, runner: Runner, inputs: Inputs, folder: Path) -> None:
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._stop = Stop()
+        self._thread = threading.Thread(target=self._work, args=(runner, dict(inputs), folder), daemon=True)
+
+    def start(self) -> Run:
+        """Begin; returns at once."""
+        self._thread.start()
+        return self
+
+    def cancel(self) -> None:
+        """Ask it to stop; returns at once, and `news` says when it has."""
+        self._stop.event.set()
+
+    def news(self) -> list[News]:
+        """What has happened since the last call; the last of all is Done, Failed or Cancelled."""
+        found: list[News] = []
+        with suppress(queue.Empty):
+            while True:
+                found.append(self._news.get_nowait())
+        return found
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self, runner: Runner, inputs: Inputs, folder: Path) -> None:
+        end: News
+        try:
+            runner.run(inputs, folder, self._news.put, self._stop)
+            end = Done(folder)
+        except Stopped:
+            end = Cancelled()
+        except Failure as failure:
+            end = Failed(str(failure))
+        except Exception as error:  # noqa: BLE001 (the border of the thread: the window must hear of it)
+            end = Failed(f"The module met an error of its own: {type(error).__name__}: {error}")
+        self._news.put(end)

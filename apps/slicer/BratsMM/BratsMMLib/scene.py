@@ -1,0 +1,211 @@
+"""Results as nodes of a scene. Slicer's classes are handed in, so that its core alone (slicer-core) can do it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from BratsMMLib.failures import Refused
+from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of, colours
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, Spot
+from BratsMMLib.sequences import Sequence
+
+VIEWS = ("Red", "Green", "Yellow")
+_COLOURS = "Uncertainty colours"
+_USER = 13
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The nodes of a result that is shown."""
+
+    segmentation: Any
+    entropy: Any
+    places: Any
+    note: Any
+    legend: Any
+
+
+@dataclass(frozen=True)
+class SceneBuilder:
+    """Puts results into a scene.
+
+    Attributes:
+        slicer: the module with Slicer's classes.
+        scene: the MRML scene.
+        look: how it is to look.
+    """
+
+    slicer: Any
+    scene: Any
+    look: Look = field(default_factory=Look)
+
+    def show(self, result: CaseResult, inputs: Mapping[Sequence, Any]) -> Shown:
+        """Add nodes for a result, and lay the uncertainty over the best of the input volumes.
+
+        Args:
+            result: what to show.
+            inputs: the volume node of each sequence that was used; results take over the transform of the first.
+
+        Raises:
+            Refused: a result file cannot be read.
+        """
+        entropy, legend = self._entropy(result.folder / "entropy.nii.gz")
+        segmentation = self._segmentation(result.folder / "segmentation.seg.nrrd")
+        places = self._places(result.spots) if result.spots else None
+        shown = Shown(segmentation, entropy, places, self._note(result), legend)
+        background = inputs[background_of(set(inputs))] if inputs else None
+        for node in (entropy, segmentation, places):
+            if node is not None and background is not None and background.GetTransformNodeID():
+                node.SetAndObserveTransformNodeID(background.GetTransformNodeID())
+        if background is not None:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(background)
+        self.lay_over(background, entropy)
+        if result.spots:
+            self.go_to(result.spots[0].position_mm_ras)
+        return shown
+
+    def lay_over(self, background: Any, entropy: Any) -> None:
+        """The image below and the uncertainty above, in each slice view."""
+        for layers in self._nodes("vtkMRMLSliceCompositeNode"):
+            if background is not None:
+                layers.SetBackgroundVolumeID(background.GetID())
+            layers.SetForegroundVolumeID(entropy.GetID())
+            layers.SetForegroundOpacity(self.look.overlay.opacity)
+
+    def set_opacity(self, opacity: float) -> None:
+        """Of the uncertainty, in each slice view; 0 to 1."""
+        for layers in self._nodes("vtkMRMLSliceCompositeNode"):
+            layers.SetForegroundOpacity(opacity)
+
+    def set_shown_from(self, shown: Shown, nats: float) -> None:
+        """Hide entropy below this."""
+        shown.entropy.GetDisplayNode().SetLowerThreshold(nats)
+
+    def set_legend(self, shown: Shown, *, visible: bool) -> None:
+        """Show or hide the colour legend."""
+        if shown.legend is not None:
+            shown.legend.SetVisibility(int(visible))
+
+    def go_to(self, position_mm_ras: tuple[float, float, float]) -> None:
+        """Move each slice through a point; what it shows beside stays in the middle of the view."""
+        for node in self._nodes("vtkMRMLSliceNode"):
+            node.JumpSliceByCentering(*position_mm_ras)
+
+    def _nodes(self, kind: str) -> list[Any]:
+        count = self.scene.GetNumberOfNodesByClass(kind)
+        return [self.scene.GetNthNodeByClass(number, kind) for number in range(count)]
+
+    def _add(self, kind: str, name: str) -> Any:
+        node = getattr(self.slicer, kind)()
+        node.SetName(name)
+        return self.scene.AddNode(node)
+
+    def _entropy(self, path: Path) -> tuple[Any, Any]:
+        look = self.look.overlay
+        node, display = (self._add(f"vtkMRMLScalarVolume{kind}Node", look.name) for kind in ("", "Display"))
+        self._read(path, node, "vtkMRMLVolumeArchetypeStorageNode")
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        display.SetAndObserveColorNodeID(self._colour_node().GetID())
+        set_overlay(display, look)
+        return node, self._legend(node, display, look)
+
+    def _segmentation(self, path: Path) -> Any:
+        look = self.look.segmentation
+        node, display = (self._add(f"vtkMRMLSegmentation{kind}Node", look.name) for kind in ("", "Display"))
+        self._read(path, node, "vtkMRMLSegmentationStorageNode")
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        node.CreateClosedSurfaceRepresentation()
+        set_segmentation(display, look)
+        return node
+
+    def _read(self, path: Path, node: Any, kind: str) -> None:
+        """Read a file into a node; the storage is not kept, so that saving the scene asks for a new place."""
+        storage = getattr(self.slicer, kind)()
+        self.scene.AddNode(storage)
+        storage.SetFileName(str(path))
+        read = storage.ReadData(node)
+        self.scene.RemoveNode(storage)
+        if not read:
+            message = f"Slicer cannot read the result {path.name}. Run the case again."
+            raise Refused(message)
+
+    def _colour_node(self) -> Any:
+        there = self.scene.GetFirstNodeByName(_COLOURS)
+        if there is not None:
+            return there
+        node = self._add("vtkMRMLColorTableNode", _COLOURS)
+        table = colours()
+        node.SetType(_USER)
+        node.SetNumberOfColors(len(table))
+        for index, (red, green, blue) in enumerate(table):
+            node.SetColor(index, float(red), float(green), float(blue), 1.0)
+            node.SetColorName(index, str(index))
+        node.GetLookupTable().SetTableRange(0, len(table) - 1)
+        return node
+
+    def _legend(self, node: Any, display: Any, look: OverlayLook) -> Any:
+        legend = self._add("vtkMRMLColorLegendDisplayNode", "Colour legend")
+        legend.SetAndObservePrimaryDisplayNode(display)
+        legend.SetAndObserveColorNodeID(display.GetColorNodeID())
+        legend.SetTitleText(look.name)
+        legend.SetLabelFormat("%.1f")
+        legend.SetVisibility(int(look.legend))
+        legend.SetVisibility3D(0)
+        node.AddAndObserveDisplayNodeID(legend.GetID())
+        return legend
+
+    def _places(self, spots: tuple[Spot, ...]) -> Any:
+        look = self.look.places
+        node = self._add("vtkMRMLMarkupsFiducialNode", look.name)
+        display = self._add("vtkMRMLMarkupsDisplayNode", look.name)
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        for spot in spots:
+            node.AddControlPoint(*spot.position_mm_ras, spot.label)
+        node.SetLocked(1)
+        set_places(display, look)
+        return node
+
+    def _note(self, result: CaseResult) -> Any:
+        node = self._add("vtkMRMLTextNode", "Read this first")
+        warnings = (f"Warning: {warning}" for warning in result.warnings)
+        node.SetText("\n".join([NOT_FOR_DIAGNOSIS, "", result.summary, *warnings]))
+        return node
+
+
+def set_overlay(display: Any, look: OverlayLook) -> None:
+    """Window, threshold and smoothness of the entropy's display node."""
+    display.SetAutoWindowLevel(0)
+    display.SetWindow(look.window)
+    display.SetLevel(look.level)
+    display.SetAutoThreshold(0)
+    display.SetApplyThreshold(1)
+    display.SetLowerThreshold(look.shown_from)
+    display.SetUpperThreshold(look.shown_to)
+    display.SetInterpolate(1)
+
+
+def set_segmentation(display: Any, look: SegmentationLook) -> None:
+    """Outlines in slices, surfaces in 3D."""
+    display.SetVisibility(1)
+    display.SetOpacity2DFill(look.fill_opacity)
+    display.SetOpacity2DOutline(look.outline_opacity)
+    display.SetSliceIntersectionThickness(look.thickness)
+    display.SetPreferredDisplayRepresentationName2D("Binary labelmap")
+    display.SetPreferredDisplayRepresentationName3D("Closed surface")
+    for segment in look.segments:
+        display.SetSegmentOpacity3D(segment.id, segment.surface_opacity)
+
+
+def set_places(display: Any, look: PlacesLook) -> None:
+    """Small crosses with their labels."""
+    display.SetColor(*look.colour)
+    display.SetSelectedColor(*look.colour)
+    display.SetPointLabelsVisibility(True)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetTextScale(look.text_scale)
+    display.SetGlyphScale(look.glyph_scale)
+    display.SetGlyphTypeFromString("CrossDot2D")
+    display.SetOccludedVisibility(True)

@@ -1,0 +1,152 @@
+"""A client of the service's `/v1` API: submit, follow, fetch; a cancelled run deletes its job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from BratsMMLib.consent import check_consent, checked_url
+from BratsMMLib.failures import Failure, Refused, Stopped
+from BratsMMLib.files import Form
+from BratsMMLib.running import Inputs, Progress, Stop
+from BratsMMLib.transport import HttpTransport, Request, Transport
+
+NEEDED = ("segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json")
+WANTED = (*NEEDED, "preview.png", "report.html")
+_OPTIONS = {"labels": "brats2023"}
+_ASK_S = 0.5
+_ATTEMPTS = 5
+_MAY_FAIL = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A service: its address, a token where it needs one, and whether volumes may leave this machine for it."""
+
+    url: str
+    token: str = ""
+    agreed: bool = False
+
+
+@dataclass(frozen=True)
+class ServiceRunner:
+    """Runs a case on a service.
+
+    >>> Run(ServiceRunner(Place("http://127.0.0.1:8000")), {Sequence.FLAIR: path}, folder)  # doctest: +SKIP
+    """
+
+    place: Place
+    transport: Transport = field(default_factory=HttpTransport)
+
+    def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
+        """Submit, follow, fetch; then the job is deleted there, however it went.
+
+        Raises:
+            NotAllowed: the service is another machine, and nobody agreed.
+            Unreachable: it does not answer.
+            Refused: it says why not.
+            Stopped: it was cancelled; the job is gone.
+        """
+        url = checked_url(self.place.url)
+        check_consent(url, agreed=self.place.agreed)
+        stop.check()
+        job = self._submit(url, inputs, tell, stop)
+        try:
+            finished = self._follow(url, job, tell, stop)
+            self._fetch(url, finished, folder, tell, stop)
+        finally:
+            with suppress(Failure):  # what is left there is deleted after a day
+                self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+
+    def _submit(self, url: str, inputs: Inputs, tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
+        form = Form.of({sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(_OPTIONS)})
+
+        def sent(done: int, total: int) -> None:
+            stop.check()
+            tell(Progress(f"Sending {done / 1e6:.0f} of {total / 1e6:.0f} MB", 0.1 * done / max(total, 1)))
+
+        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), **self._headers()}
+        with self.transport.send(Request("POST", f"{url}/v1/jobs", headers, form.chunks(sent))) as answer:
+            return _body(answer.status, b"".join(answer.chunks()))
+
+    def _follow(self, url: str, job: dict[str, Any], tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
+        asked_in_vain = 0
+        while True:
+            tell(progress_of(job))
+            if job["state"] == "done":
+                return job
+            if job["state"] not in ("queued", "running"):
+                error = job.get("error") or {}
+                raise Refused(str(error.get("detail") or f"The job is {job['state']}."))
+            stop.wait(_ASK_S)
+            try:
+                job = self._ask("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+                asked_in_vain = 0
+            except Stopped:
+                raise
+            except Failure as failure:
+                asked_in_vain += 1
+                refused = isinstance(failure, Refused) and failure.status not in _MAY_FAIL
+                if asked_in_vain >= _ATTEMPTS or refused:
+                    raise
+                stop.wait(_ASK_S * 2**asked_in_vain)
+
+    def _fetch(self, url: str, job: dict[str, Any], folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
+        there = {result["name"] for result in job["results"]}
+        absent = [name for name in NEEDED if name not in there]
+        if absent:
+            message = f"The service made no {', '.join(absent)}. Its version may not fit this module."
+            raise Refused(message)
+        names = [name for name in WANTED if name in there]
+        for number, name in enumerate(names):
+            stop.check()
+            tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))
+            request = Request("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", self._headers())
+            with self.transport.send(request) as answer:
+                if answer.status != 200:
+                    _body(answer.status, b"".join(answer.chunks()))
+                with (folder / name).open("wb") as target:
+                    for piece in answer.chunks():
+                        stop.check()
+                        target.write(piece)
+
+    def _ask(self, method: str, url: str) -> dict[str, Any]:
+        with self.transport.send(Request(method, url, self._headers())) as answer:
+            return _body(answer.status, b"".join(answer.chunks()))
+
+    def _headers(self) -> dict[str, str]:
+        token = self.place.token.strip()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def progress_of(job: dict[str, Any]) -> Progress:
+    """What a job's progress is in words, and as a part of the whole."""
+    if job["state"] == "queued":
+        position = job.get("queue_position")
+        ahead = "" if not position else f", {position} ahead"
+        return Progress(f"Waiting{ahead}", 0.1)
+    progress = job.get("progress") or {}
+    done, total = progress.get("windows_done") or 0, progress.get("windows_total") or 0
+    stage = str(progress.get("stage") or job["state"]).capitalize()
+    if not total:
+        return Progress(stage, 0.1)
+    return Progress(f"{stage}, {done} of {total} windows", 0.1 + 0.8 * done / total)
+
+
+def _body(status: int, content: bytes) -> dict[str, Any]:
+    """The answer's JSON; a problem's sentence as an error."""
+    try:
+        body = json.loads(content) if content else {}
+    except ValueError:
+        body = {}
+    if 200 <= status < 300:
+        return body if isinstance(body, dict) else {}
+    detail = body.get("detail") if isinstance(body, dict) else None
+    failure = Refused(str(detail or f"The service answered {status}. Look into its log."))
+    failure.status = status
+    raise failure

@@ -1,0 +1,90 @@
+"""How bytes get to a service and back: a protocol, so that tests need no network, and one on the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from BratsMMLib.failures import Unreachable
+
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a service."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Iterable[bytes] | None = None
+
+
+class Answer(Protocol):
+    """What a service answers, read once."""
+
+    status: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body in pieces."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends a request; the answer can be read inside the `with` block."""
+
+    def send(self, request: Request) -> AbstractContextManager[Answer]:
+        """Send, and wait for the answer's first line."""
+        ...
+
+
+@dataclass
+class _HttpAnswer:
+    status: int
+    stream: http.client.HTTPResponse
+
+    def chunks(self) -> Iterator[bytes]:
+        while piece := self.stream.read(1 << 18):
+            yield piece
+
+
+class HttpTransport:
+    """HTTP, or HTTPS with checked certificates, by the standard library; no proxy of the environment is used."""
+
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
+
+    @contextmanager
+    def send(self, request: Request) -> Iterator[Answer]:
+        """Send, and wait for the answer's first line.
+
+        Raises:
+            Unreachable: there is no service at that address, or it stopped answering.
+        """
+        place = urlsplit(request.url)
+        connection = self._connection(place.scheme, place.hostname or "", place.port)
+        path = f"{place.path}?{place.query}" if place.query else place.path
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
+                connection.request(request.method, path, body=request.body, headers=dict(request.headers))
+            response = connection.getresponse()
+            yield _HttpAnswer(response.status, response)
+        except (OSError, http.client.HTTPException) as error:
+            message = (
+                f"The service at {place.scheme}://{place.netloc} does not answer ({error or type(error).__name__}). "
+                "Check the address, and that `brats-mm serve` runs there."
+            )
+            raise Unreachable(message) from error
+        finally:
+            connection.close()
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        if scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+        return http.client.HTTPConnection(host, port, timeout=self.timeout_s)

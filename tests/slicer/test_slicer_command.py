@@ -1,0 +1,116 @@
+"""The command line as a process: its words, its progress, its own sentence on failure, and cancel."""
+
+import sys
+import threading
+
+import pytest
+
+from brats_mm.cli.arguments import make_parser
+from BratsMMLib.command import CommandRunner, RealProcess, command, own_environment, progress_in
+from BratsMMLib.failures import Refused
+from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
+from BratsMMLib.sequences import Sequence
+
+
+class FakeProcess:
+    """Says lines, ends with a code; with `forever` only when it is killed."""
+
+    def __init__(self, said=(), code=0, *, forever=False):
+        self.said, self.code, self.forever, self.killed = said, code, forever, threading.Event()
+
+    def __call__(self, words, environment):
+        self.words, self.environment = words, environment
+        return self
+
+    def lines(self):
+        yield from self.said
+        if self.forever:
+            self.killed.wait(10)
+
+    def end(self):
+        return self.code
+
+    def kill(self):
+        self.killed.set()
+
+
+def run(process, tmp_path):
+    told = []
+    inputs = {Sequence.FLAIR: tmp_path / "flair.nrrd"}
+    CommandRunner(sys.executable, start=process).run(inputs, tmp_path / "out", told.append, Stop())
+    return told
+
+
+def test_the_words_are_those_that_the_command_line_takes(tmp_path):
+    """Parsed by its own parser."""
+    inputs = {Sequence.T1CE: tmp_path / "a.nrrd", Sequence.FLAIR: tmp_path / "b.nrrd"}
+    words = command("brats-mm", inputs, tmp_path / "out", "cpu")
+    options = make_parser().parse_args(words[1:])
+    assert (options.t1ce, options.flair, options.t1) == (tmp_path / "a.nrrd", tmp_path / "b.nrrd", None)
+    assert (options.output, options.device) == (tmp_path / "out", "cpu")
+
+
+def test_progress_is_told_as_the_program_says_it(tmp_path):
+    """Its lines on windows, and no others."""
+    told = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
+    assert told == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
+    assert progress_in("12 files in out") is None
+
+
+def test_its_own_sentence_is_told(tmp_path):
+    """Else the last line and the code."""
+    with pytest.raises(Refused, match=r"^The volumes differ\.$"):
+        run(FakeProcess(("error: The volumes differ.\n",), 2), tmp_path)
+    with pytest.raises(Refused, match=r"ended with code 9\. Killed"):
+        run(FakeProcess(("Killed\n",), 9), tmp_path)
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path):
+    """With what to do."""
+    with pytest.raises(Refused, match="no program no-such-program"):
+        CommandRunner("no-such-program").run({}, tmp_path, lambda progress: None, Stop())
+
+
+def test_slicers_python_is_not_handed_on(monkeypatch):
+    """Another Python would break on it."""
+    monkeypatch.setenv("PYTHONHOME", "/opt/Slicer/lib/Python")
+    assert "PYTHONHOME" not in own_environment()
+    assert "PATH" in own_environment()
+
+
+def test_cancel_kills_it(tmp_path):
+    """And the window hears that it was cancelled, not that it failed."""
+    process = FakeProcess(code=-15, forever=True)
+    job = Run(CommandRunner(sys.executable, start=process), {Sequence.T2: tmp_path / "a.nrrd"}, tmp_path).start()
+    job.cancel()
+    assert job.join(5)
+    assert isinstance(job.news()[-1], Cancelled)
+    assert process.killed.is_set()
+
+
+@pytest.mark.parametrize(("code", "kind"), [(0, Done), (3, Failed)])
+def test_a_real_program_runs_beside(tmp_path, code, kind):
+    """Its outputs are read until it ends."""
+
+    def start(words, environment):
+        script = f"import sys; print('segmenting: 1 of 2 windows', file=sys.stderr); sys.exit({code})"
+        return RealProcess([sys.executable, "-c", script], environment)
+
+    job = Run(CommandRunner(sys.executable, start=start), {}, tmp_path).start()
+    assert job.join(20)
+    news = job.news()
+    assert Progress("Segmenting, 1 of 2 windows", 0.5) in news
+    assert isinstance(news[-1], kind)
+
+
+def test_a_real_program_is_killed(tmp_path):
+    """Well before it would end."""
+
+    def start(words, environment):
+        return RealProcess([sys.executable, "-c", "import time; print('on', flush=True); time.sleep(60)"], environment)
+
+    job = Run(CommandRunner(sys.executable, start=start), {}, tmp_path).start()
+    assert not job.join(0.3)
+    job.cancel()
+    assert job.join(10)
+    assert isinstance(job.news()[-1], Cancelled)

@@ -1,0 +1,64 @@
+"""The module's client against a real service on a real socket; the model is a stand-in."""
+
+import pytest
+
+from BratsMMLib.failures import Refused
+from BratsMMLib.running import Cancelled, Failed, Run, Stop
+from BratsMMLib.sequences import Sequence
+from BratsMMLib.service import Place, ServiceRunner
+from tests.service.serving import serving, small_settings, until
+
+pytest.importorskip("fastapi", reason="the service is not installed")
+
+
+@pytest.fixture(scope="module")
+def inputs(made_head):
+    """T1ce and FLAIR of a small made head."""
+    names = {Sequence.T1CE: "t1c", Sequence.FLAIR: "t2f"}
+    return {one: made_head / f"BraTS-GLI-00000-000-{name}.nii.gz" for one, name in names.items()}
+
+
+def runner(client):
+    return ServiceRunner(Place(str(client.base_url)))
+
+
+def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
+    """The stand-in makes no .seg.nrrd, so the client says what is missing; nothing stays at the service."""
+    told = []
+    with serving(small_settings(tmp_path / "data"), behaviour={"pause_s": 1.0}) as client:
+        run = runner(client)
+        with pytest.raises(Refused, match=r"made no segmentation.seg.nrrd, entropy.nii.gz, importance.json"):
+            run.run(inputs, tmp_path, told.append, Stop())
+        assert client.get("/v1/jobs").json()["jobs"] == []
+    assert any("Sending" in one.text for one in told)
+    assert any("windows" in one.text for one in told)
+
+
+def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
+    """Within seconds, while it computes."""
+    with serving(small_settings(tmp_path / "data"), behaviour={"steps": 500}) as client:
+        run = Run(runner(client), inputs, tmp_path).start()
+        until(lambda: [job for job in client.get("/v1/jobs").json()["jobs"] if job["state"] == "running"])
+        run.cancel()
+        assert run.join(10)
+        assert isinstance(run.news()[-1], Cancelled)
+        states = [job["state"] for job in client.get("/v1/jobs").json()["jobs"]]
+        assert set(states) <= {"cancelled"}
+
+
+def test_a_failed_job_says_why(inputs, tmp_path):
+    """In the service's own words."""
+    with serving(small_settings(tmp_path / "data"), behaviour={"fail": "bad-volume"}) as client:
+        run = Run(runner(client), inputs, tmp_path).start()
+        assert run.join(20)
+        assert run.news()[-1] == Failed("t1.nii.gz cannot be used.")
+
+
+def test_a_file_that_is_no_volume_is_refused_at_once(inputs, tmp_path):
+    """By the service, with the sequence's name."""
+    broken = tmp_path / "flair.nii.gz"
+    broken.write_bytes(b"no volume")
+    with serving(small_settings(tmp_path / "data")) as client:
+        run = Run(runner(client), {**inputs, Sequence.FLAIR: broken}, tmp_path).start()
+        assert run.join(20)
+        assert "flair" in run.news()[-1].message

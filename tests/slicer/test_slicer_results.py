@@ -1,0 +1,160 @@
+"""What the panel shows of a result: table, bars, places, warnings; and the colours of the overlay."""
+
+import json
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS as THEIRS
+from brats_mm.io import scene_style
+from BratsMMLib.failures import Refused
+from BratsMMLib.layout import BACKGROUNDS, Look, background_of, colours
+from BratsMMLib.painting import bar_blocks
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, Stepper, read_result
+from BratsMMLib.sequences import Sequence
+
+MODULE = Path(__file__).parents[2] / "apps" / "slicer" / "BratsMM"
+SPOT = {
+    "rank": 1,
+    "region": "tc",
+    "position_mm_ras": [1, 2, 3],
+    "volume_ml": 2.5,
+    "mean_entropy_nats": 0.66,
+    "peak_entropy_nats": 0.69,
+}
+
+
+def write_result(folder, **report):
+    """A result's two JSON files."""
+    region = {"volume_ml": 12.34, "volume_range_ml": [10.0, 15.0], "mean_entropy_inside_nats": 0.21}
+    content = {
+        "sequences_found": ["t1ce", "flair"],
+        "regions": {"wt": region, "tc": region, "et": {"volume_ml": 0.0, "mean_entropy_inside_nats": None}},
+        "warnings": ["Segmented without T1, T2."],
+        "model": {"name": "model", "version": "1"},
+    }
+    weights = {one.value: {"wt": 0.25, "tc": 0.5, "et": 0.75} for one in Sequence}
+    (folder / "report.json").write_text(json.dumps(content | report))
+    (folder / "importance.json").write_text(json.dumps({"weights": weights}))
+    return folder
+
+
+def test_volumes_have_their_range_and_uncertainty(tmp_path):
+    """Also a region that was not found, and a report from before there was a range."""
+    rows = read_result(write_result(tmp_path)).volumes
+    assert rows[0].cells == ("Whole tumour", "12.3", "10.0 to 15.0", "0.21")
+    assert rows[2].cells == ("Enhancing tumour", "0.0", "", "none found")
+
+
+def test_missing_sequences_have_no_bar(tmp_path):
+    """They are said to be missing, not to weigh nothing."""
+    result = read_result(write_result(tmp_path))
+    assert result.missing == (Sequence.T1, Sequence.T2)
+    assert {bar.sequence for bar in result.bars if bar.share is None} == {Sequence.T1, Sequence.T2}
+    assert result.summary == "Used T1ce, FLAIR; missing T1, T2. model 1"
+
+
+def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
+    """Twice the share is twice the bar; missing sequences are named."""
+    chart = bar_blocks(read_result(write_result(tmp_path)).bars, 360, 46)
+    long = [block.width for block in chart.blocks if block.x == 64]
+    assert long[1] == 2 * long[0]
+    assert all(block.x + block.width <= 360 and block.y + block.height <= chart.height for block in chart.blocks)
+    assert [words.said for words in chart.texts].count("missing") == 2
+    assert bar_blocks((), 360, 46).height == 0
+
+
+def test_steps_go_round_both_ways(tmp_path):
+    """The first place first; the last one before it."""
+    result = read_result(write_result(tmp_path, uncertain_spots=[SPOT, SPOT | {"rank": 2, "region": "et"}]))
+    steps = Stepper(result.spots)
+    assert [steps.next().rank for _ in range(3)] == [1, 2, 1]
+    assert steps.previous().rank == 2
+    assert Stepper(result.spots).previous().rank == 2
+    assert result.spots[0].label == "1: TC, 2.5 mL"
+    assert "0.66 nats of at most 0.69" in result.spots[0].sentence
+
+
+def test_a_report_without_places_has_none(tmp_path):
+    """One of an older version."""
+    assert Stepper(read_result(write_result(tmp_path)).spots).next() is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_report_is_told(tmp_path, content):
+    """In a sentence."""
+    write_result(tmp_path)
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(Refused, match="Run the case again"):
+        read_result(tmp_path)
+
+
+def test_module_and_scene_file_look_the_same():
+    """One style, written down twice, because Slicer's Python has not got the library."""
+    look = Look()
+    low, high = scene_style.UNCERTAINTY_WINDOW
+    assert (look.overlay.window, look.overlay.level) == (high - low, (high + low) / 2)
+    assert look.overlay.name == scene_style.UNCERTAINTY_NAME
+    assert look.overlay.shown_from == scene_style.UNCERTAINTY_SHOWN_FROM
+    assert look.overlay.opacity == scene_style.UNCERTAINTY_OPACITY
+    assert (look.segmentation.fill_opacity, look.segmentation.outline_opacity) == (
+        scene_style.FILL_OPACITY,
+        scene_style.OUTLINE_OPACITY,
+    )
+    assert {one.id: one.surface_opacity for one in look.segmentation.segments} == scene_style.SURFACE_OPACITY
+    assert [one.value for one in BACKGROUNDS] == [one.value for one in scene_style.BACKGROUNDS]
+    assert look.overlay.shown_to > math.log(4)
+    assert NOT_FOR_DIAGNOSIS == THEIRS
+
+
+def test_colours_are_those_of_the_scene_file():
+    """To within what an eye can tell."""
+    expected = matplotlib.colormaps[scene_style.COLOUR_MAP](np.arange(256))[:, :3]
+    np.testing.assert_allclose(colours(), expected, atol=0.025)
+
+
+def test_flair_lies_below_where_there_is_one():
+    """Else the next that tells most."""
+    assert background_of({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
+    assert background_of({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE
+
+
+def test_library_needs_nothing_but_the_standard_library_and_numpy():
+    """No qt, no slicer, no vtk."""
+    text = "\n".join(path.read_text("utf-8") for path in (MODULE / "BratsMMLib").glob("*.py"))
+    imported = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
+    assert imported.isdisjoint({"qt", "ctk", "vtk", "slicer", "requests", "brats_mm"})
+    assert "numpy" in imported
+
+
+def test_module_compiles_and_each_widget_it_names_is_in_the_panel():
+    """Its imports need Slicer, so it is not run here."""
+    source = (MODULE / "BratsMM.py").read_text("utf-8")
+    compile(source, "BratsMM.py", "exec")
+    panel = ElementTree.parse(MODULE / "Resources" / "UI" / "BratsMM.ui").getroot()
+    names = {widget.get("name") for widget in panel.iter("widget")}
+    assert set(re.findall(r"self\.ui\.(\w+)", source)) <= names
+    assert {f"{one.value}{what}" for one in Sequence for what in ("Selector", "Reason")} <= names
+
+
+def test_each_script_and_resource_is_installed():
+    """The CMake file names every file of the library, and only files that there are."""
+    cmake = (MODULE / "CMakeLists.txt").read_text("utf-8").replace("${MODULE_NAME}", "BratsMM")
+    named = set(re.findall(r"BratsMMLib/\w+\.py", cmake))
+    assert named == {f"BratsMMLib/{path.name}" for path in (MODULE / "BratsMMLib").glob("*.py")}
+    assert all((MODULE / name).is_file() for name in re.findall(r"Resources/\S+", cmake))
+
+
+def test_index_entry_has_what_the_index_asks_for():
+    """Schema 1.0.2: a category and an address; the file is named as the project is."""
+    entry = json.loads((MODULE.parent / "BratsMM.json").read_text("utf-8"))
+    assert "v1.0.2" in entry["$schema"]
+    assert entry["category"]
+    assert entry["scm_url"].startswith("https://")
+    assert entry["tier"] in (1, 3, 5)
+    assert "project(BratsMM)" in (MODULE.parent / "CMakeLists.txt").read_text("utf-8")

@@ -1,0 +1,227 @@
+"""The client: streams a form, follows, fetches, deletes; needs consent for another machine; says why nothing came."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from BratsMMLib.consent import checked_url, stays_here, what_leaves
+from BratsMMLib.failures import NotAllowed, Refused, Stopped, Unreachable
+from BratsMMLib.files import Form
+from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
+from BratsMMLib.sequences import Sequence
+from BratsMMLib.service import NEEDED, Place, ServiceRunner, progress_of
+from BratsMMLib.transport import HttpTransport, Request
+
+HERE = "http://127.0.0.1:8000"
+
+
+@dataclass
+class FakeAnswer:
+    status: int
+    body: bytes
+
+    def chunks(self):
+        yield self.body
+
+
+@dataclass
+class FakeService:
+    """Answers as the service does; keeps what was asked."""
+
+    states: list = field(default_factory=lambda: ["queued", "running", "done"])
+    results: tuple = NEEDED
+    submit: tuple = (202, None)
+    asked: list = field(default_factory=list)
+    sent: bytes = b""
+
+    @contextmanager
+    def send(self, request):
+        path = request.url.removeprefix(HERE)
+        self.asked.append((request.method, path))
+        if request.method == "POST":
+            self.sent = b"".join(request.body)
+            self.headers = dict(request.headers)
+        yield self._answer(request.method, path)
+
+    def _answer(self, method, path):
+        if method == "DELETE":
+            return FakeAnswer(204, b"")
+        if "/results/" in path:
+            return FakeAnswer(200, path.rpartition("/")[2].encode())
+        if method == "POST" and self.submit[0] != 202:
+            return FakeAnswer(self.submit[0], json.dumps({"detail": self.submit[1]}).encode())
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        job = {
+            "id": "abc",
+            "state": state,
+            "queue_position": 2,
+            "progress": {"stage": "segmenting", "windows_done": 1, "windows_total": 4},
+            "results": [{"name": name} for name in self.results],
+            "error": {"detail": "The volumes lie on different grids."} if state == "failed" else None,
+        }
+        return FakeAnswer(202 if method == "POST" else 200, json.dumps(job).encode())
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    (tmp_path / "in").mkdir()
+    files = {one: tmp_path / "in" / f"Mrs Example {one.value}.nrrd" for one in (Sequence.T1CE, Sequence.FLAIR)}
+    for sequence, path in files.items():
+        path.write_bytes(sequence.value.encode() * 100_000)
+    return files
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("BratsMMLib.service._ASK_S", 0.001)
+
+
+def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
+    """Its job does not stay behind."""
+    service, told = FakeService(), []
+    ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, told.append, Stop())
+    assert {path.name for path in out.iterdir()} == set(NEEDED)
+    assert service.asked[0] == ("POST", "/v1/jobs")
+    assert service.asked[-1] == ("DELETE", "/v1/jobs/abc")
+    assert service.headers["Authorization"] == "Bearer secret"
+    assert [one.text for one in told if "Waiting" in one.text or "Segment" in one.text] == [
+        "Waiting, 2 ahead",
+        "Segmenting, 1 of 4 windows",
+        "Segmenting, 1 of 4 windows",
+    ]
+    shares = [one.share for one in told]
+    assert all(after >= before - 1e-9 for before, after in pairwise(shares))
+
+
+def test_no_name_of_a_file_is_sent(inputs, out):
+    """Parts are named by sequence."""
+    service = FakeService()
+    ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
+    assert b"Example" not in service.sent
+    assert b'name="t1ce"; filename="t1ce.nrrd"' in service.sent
+    assert int(service.headers["Content-Length"]) == len(service.sent)
+
+
+def test_another_machine_needs_consent_before_a_byte_is_sent(inputs, out):
+    """Nothing was asked of it."""
+    service = FakeService()
+    with pytest.raises(NotAllowed, match="Tick the box"):
+        ServiceRunner(Place("https://example.org"), service).run(inputs, out, lambda progress: None, Stop())
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://127.9.9.9", True),
+        ("http://localhost:8000", True),
+        ("http://[::1]:8000", True),
+        ("https://example.org", False),
+        ("http://127.0.0.1.example.org", False),
+        ("http://localhost.example.org", False),
+        ("http://10.0.0.1", False),
+        ("http://127.0.0.1@example.org", False),
+        ("", False),
+    ],
+)
+def test_only_loopback_stays_here(url, here):
+    """Whatever a host is called."""
+    assert stays_here(url) is here
+
+
+def test_the_sentence_says_what_leaves_and_where_to():
+    """Which sequences, which host, and that a head can be recognised."""
+    said = what_leaves("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
+    assert "T1ce, FLAIR to example.org:8443" in said
+    assert "can show whose they are" in said
+
+
+@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://me:secret@example.org"])
+def test_a_text_that_is_no_address_is_refused(url):
+    """In a sentence."""
+    with pytest.raises(NotAllowed, match="no address of a service"):
+        checked_url(url)
+
+
+def test_the_service_s_own_sentence_is_told(inputs, out):
+    """Of a refused submission, and of a failed job, which is deleted."""
+    refused = FakeService(submit=(415, "t1ce is a DICOM file."))
+    with pytest.raises(Refused, match="t1ce is a DICOM file"):
+        ServiceRunner(Place(HERE), refused).run(inputs, out, lambda progress: None, Stop())
+    failing = FakeService(states=["queued", "failed"])
+    with pytest.raises(Refused, match="different grids"):
+        ServiceRunner(Place(HERE), failing).run(inputs, out, lambda progress: None, Stop())
+    assert failing.asked[-1] == ("DELETE", "/v1/jobs/abc")
+
+
+def test_a_service_without_the_needed_results_is_told(inputs, out):
+    """Its version does not fit."""
+    service = FakeService(results=tuple(name for name in NEEDED if name != "entropy.nii.gz"))
+    with pytest.raises(Refused, match=r"no entropy\.nii\.gz"):
+        ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
+
+
+def test_cancel_deletes_the_job(inputs, out):
+    """At once, from the window's thread."""
+    service = FakeService(states=["running"])
+    run = Run(ServiceRunner(Place(HERE), service), inputs, out).start()
+    while not any(method == "GET" for method, _ in service.asked):
+        pass
+    run.cancel()
+    assert run.join(5)
+    news = run.news()
+    assert isinstance(news[-1], Cancelled)
+    assert all(isinstance(one, Progress) for one in news[:-1])
+    assert service.asked[-1] == ("DELETE", "/v1/jobs/abc")
+
+
+def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
+    """Also where the module itself is at fault."""
+
+    class Broken:
+        def run(self, inputs, folder, tell, stop):
+            raise ZeroDivisionError
+
+    for runner, kind in ((ServiceRunner(Place(HERE), FakeService()), Done), (Broken(), Failed)):
+        run = Run(runner, inputs, out).start()
+        assert run.join(5)
+        assert isinstance(run.news()[-1], kind)
+
+
+def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
+    """And its length is known before."""
+    form = Form.of({one.value: path for one, path in inputs.items()}, {"options": "{}"})
+    pieces = list(form.chunks())
+    assert max(map(len, pieces)) <= 1 << 18
+    assert sum(map(len, pieces)) == form.length
+
+
+def test_nobody_at_the_address_is_told(tmp_path):
+    """With what to do."""
+    transport = HttpTransport(timeout_s=2)
+    with pytest.raises(Unreachable, match="brats-mm serve"), transport.send(Request("GET", "http://127.0.0.1:9/")):
+        pass
+
+
+def test_progress_has_words_for_each_state():
+    """Waiting for nobody, and a stage without windows."""
+    assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
+    assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
+
+
+def test_stop_is_raised_in_a_wait():
+    """Not after it."""
+    stop = Stop()
+    stop.event.set()
+    with pytest.raises(Stopped, match="Cancelled"):
+        stop.wait(60)
