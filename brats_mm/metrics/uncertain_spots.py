@@ -40,7 +40,7 @@ _TOUCH_26 = generate_binary_structure(3, 3)
 
 _Numbers = npt.NDArray[np.int32]
 _Index = tuple[int, int, int]
-_Value = TypeVar("_Value", np.int32, np.float32)
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)

@@ -154,4 +154,4 @@ def segment_to_folder(
         loaded.write(out)
         report = write_results(prediction, out, chosen, seconds={**spent, **prediction.run.seconds})
     files = tuple(folder / name for name in (*chosen.names(loaded.case.available), *loaded.intermediate_names))
-    return Segmented(prediction, files, report)
+    return Segmented(replace(prediction, viewer=show), files, report)

@@ -50,6 +50,11 @@ def test_segmenting_writes_the_page_beside_the_others_when_asked(made):
     assert "BraTS-GLI" not in page
 
 
+def test_a_prediction_from_files_can_be_viewed_in_a_notebook(made):
+    pytest.importorskip("ipyniivue")
+    assert made.prediction.view().volumes[0].name == "t1ce.nii.gz"
+
+
 def test_a_result_and_its_images_give_the_page_that_segmenting_gives(made, result, made_head):
     page = write_report(result, case=made_head).read_text()
     assert "Outlines on FLAIR" in page
