@@ -17,7 +17,7 @@ from tests.service.serving import ended, serving, small_settings, until
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
 
 
-def grey(seed=0, shape=(12, 12, 20)):
+def grey(seed=0, shape=(8, 8, 10)):
     return np.random.default_rng(seed).integers(0, 3000, shape).astype(np.float64)
 
 

@@ -159,7 +159,7 @@ def _after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]
         and one.facts.acquired_s > min(begun)
     ]
     notes = tuple(
-        f"{one.title} was not taken for T1: it says nothing of contrast, but was begun after a series with contrast."
+        f"S{one.name[1:]} was not taken for T1: it says nothing of contrast, but was begun after one with contrast."
         for one in late
     )
     return {id(one) for one in late}, notes
@@ -204,7 +204,7 @@ def _why(best: Series, others: Sequence[Series]) -> str:
     second = max(others, key=_rank)
     pairs = zip(names, _rank(best), _rank(second), strict=True)
     decisive = next((name for name, a, b in pairs if a > b), "its slices are axial")
-    return f"the best of {len(others) + 1}: {decisive}, unlike {second.title}"
+    return f"the best of {len(others) + 1}: {decisive}, unlike {second.name}"
 
 
 def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> str:
@@ -239,7 +239,7 @@ def _hints(
             )
             if maybe and one.is_readable and one.verdict.what not in ("subtraction", "projection"):
                 hints.append(
-                    f"No {modality.label} was chosen; {one.title} may be one ({one.verdict.what}). "
+                    f"No {modality.label} was chosen; {one.name} may be one ({one.verdict.what}). "
                     f"Use it with --{modality.value} {one.label}."
                 )
                 break

@@ -179,6 +179,8 @@ def _object(facts: HeaderFacts) -> Exclusion | None:
         )
     if facts.sop_class not in ("MR", "enhanced MR"):
         return Exclusion(facts.sop_class, f"The object is of the kind {facts.sop_class}, not an MR image.", 1.0)
+    if "MOSAIC" in facts.image_type:
+        return Exclusion("mosaic", "The image type says MOSAIC: all slices of a time point in one picture.", 1.0)
     if {"SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "SECONDARY CAPTURE"}.intersection(facts.image_type):
         return Exclusion("screenshot", "The image type says that it is a screenshot.", 1.0)
     return None

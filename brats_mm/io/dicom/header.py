@@ -17,7 +17,10 @@ _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _COMPRESSED_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-_LARGEST_HEADER = 64 << 20
+_LARGEST_ELEMENT = 64 << 20
+"""Longer ones are skipped: none of those looked at is."""
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_HEAD = 2048
 
 
 class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
@@ -34,8 +37,11 @@ def read_header(path: Path) -> FileHeader:
     from pydicom.errors import InvalidDicomError
 
     try:
+        _refuse_deflated(path)
         with path.open("rb") as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=_lacks_preamble(path))
+            dataset = pydicom.dcmread(
+                stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=_lacks_preamble(path)
+            )
             at = stream.tell()
         return _header_of(dataset, path, path.stat().st_size - at)
     except NotAnImage:
@@ -62,6 +68,14 @@ def is_dicom(path: Path) -> bool:
     except OSError:
         return False
     return head[128:132] == b"DICM" or _looks_bare(head)
+
+
+def _refuse_deflated(path: Path) -> None:
+    """A deflated header comes out at once, however large it says to be; no scanner or archive sends such images."""
+    with path.open("rb") as stream:
+        if _DEFLATED in stream.read(_HEAD):
+            reason = "its header is deflated. Store it in another transfer syntax"
+            raise NotAnImage(reason)
 
 
 def _lacks_preamble(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Voxels of DICOM files, decoded by GDCM through ITK: uncompressed, JPEG, JPEG-LS, JPEG 2000, RLE."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from brats_mm.errors import VolumeError, first_line
 from brats_mm.io.dicom.layout import Layout
 from brats_mm.io.dicom.slices import Slice, Stored
 from brats_mm.io.volume_checks import check_affine, check_voxels, spatial_shape
+
+_ONE_AT_A_TIME = threading.Lock()
+"""ITK loads its parts on first use, and two threads that do so at once get half of them."""
 
 
 def read_layout(layout: Layout, name: str) -> Volume:
@@ -58,17 +62,12 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
     Raises:
         VolumeError: its encoding is damaged or unknown to GDCM, or it is no grey image.
     """
-    import itk
-
     if not stored.is_monochrome:
         message = f"{name} holds colour or inverted images, not grey values. Send the series as the scanner made it."
         raise VolumeError(message)
-    decoder: Any = itk.GDCMImageIO.New()
-    reader: Any = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
-    reader.SetImageIO(decoder)
-    reader.SetFileName(str(path))
     try:
-        reader.Update()
+        with _ONE_AT_A_TIME:
+            found, slope, intercept = _decoded(path)
     except RuntimeError as error:
         reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         message = (
@@ -76,11 +75,23 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
             "The file is damaged, or compressed in a rare way; send it again, uncompressed."
         )
         raise VolumeError(message) from error
-    found: Array = itk.array_from_image(reader.GetOutput())
     if found.shape != (stored.frames, stored.rows, stored.columns):
         message = f"{path.name} in {name} holds other voxels than its header says. Send it again."
         raise VolumeError(message)
-    return _undone(found, float(decoder.GetRescaleSlope()), float(decoder.GetRescaleIntercept()))
+    return _undone(found, slope, intercept)
+
+
+def _decoded(path: Path) -> tuple[Array, float, float]:
+    """Voxels as GDCM gives them, and the rescale that it applied."""
+    import itk
+
+    decoder: Any = itk.GDCMImageIO.New()
+    reader: Any = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
+    reader.SetImageIO(decoder)
+    reader.SetFileName(str(path))
+    reader.Update()
+    voxels: Array = itk.array_from_image(reader.GetOutput())
+    return voxels, float(decoder.GetRescaleSlope()), float(decoder.GetRescaleIntercept())
 
 
 def _undone(values: Array, slope: float, intercept: float) -> Array:

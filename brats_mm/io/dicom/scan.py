@@ -121,7 +121,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
             headers.append(read_header(path))
         except NotAnImage as reason:
             passed_over[str(reason)] += 1
-            examples.setdefault(str(reason), path.relative_to(folder).as_posix())
+            examples.setdefault(str(reason), path.name)  # folders are named after patients too often
     return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from brats_mm.domain.volume import Grid
 from brats_mm.io.dicom.classify import classify
@@ -51,12 +50,18 @@ class Series:
         """Whether its slices make a volume."""
         return self.grid is not None and not self.layout.fault
 
-    @cached_property
-    def title(self) -> str:
-        """For messages: number, description and label."""
+    @property
+    def name(self) -> str:
+        """For notes: number and label."""
         number = "" if self.identity.series_number is None else f"{self.identity.series_number} "
-        description = f"{self.facts.description!r} " if self.facts.description else ""
-        return f"series {number}{description}(…{self.label})"
+        return f"series {number}(…{self.label})"
+
+    @property
+    def title(self) -> str:
+        """For messages to the person who has the images: number, description as typed, and label."""
+        if not self.facts.description:
+            return self.name
+        return self.name.replace("(…", f"{self.facts.description!r} (…", 1)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -102,9 +102,15 @@ def tokens_of(text: str) -> list[str]:
 def read_words(*texts: str) -> Words:
     """Read the words of a series, the description first; further texts count where the ones before say nothing."""
     readings = [_read(text) for text in texts if text.strip()]
-    weighting = next(((one.weighting, one.says) for one in readings if one.weighting), (None, ""))
-    contrast = next(((one.contrast, one.contrast_says) for one in readings if one.contrast is not None), (None, ""))
-    return Words(*weighting, *contrast, fat_saturated=any(one.fat_saturated for one in readings))
+    weighted = next((one for one in readings if one.weighting), Words(None))
+    told = next((one for one in readings if one.contrast is not None), Words(None))
+    return Words(
+        weighted.weighting,
+        weighted.says,
+        told.contrast,
+        told.contrast_says,
+        any(one.fat_saturated for one in readings),
+    )
 
 
 def _read(text: str) -> Words:

@@ -24,7 +24,7 @@ from brats_mm.usecases.dicom_study import (
 from brats_mm.usecases.inspect_input import inspect_input
 from tests.dicom_series import TYPICAL, SeriesFacts, with_number, write_series
 
-SHAPE = (12, 12, 24)
+SHAPE = (8, 8, 10)
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
 
 
@@ -37,7 +37,7 @@ def full_study(folder: Path) -> Path:
     for seed, (name, facts) in enumerate(TYPICAL.items()):
         write_series(folder / name, grey(seed), AFFINE, facts)
     localiser = SeriesFacts("localizer", number=1, scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
-    write_series(folder / "loc", grey(9, (12, 12, 3)), AFFINE, localiser)
+    write_series(folder / "loc", grey(9, (8, 8, 3)), AFFINE, localiser)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
 def test_a_thin_3d_series_is_taken_rather_than_a_thick_one(tmp_path: Path) -> None:
     write_series(tmp_path / "thick", grey(), AFFINE, TYPICAL["flair"])
     thin = replace(TYPICAL["flair"], description="Sag 3D FLAIR", number=7)
-    write_series(tmp_path / "thin", grey(1, (12, 12, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
+    write_series(tmp_path / "thin", grey(1, (8, 8, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
     choice = choose(one_study(scan(tmp_path)))
 
     assert choice.chosen[Modality.FLAIR].identity.series_number == 7
@@ -91,7 +91,7 @@ def test_a_complete_series_is_taken_rather_than_one_with_a_gap(tmp_path: Path) -
 def test_a_gap_in_the_only_series_is_a_warning(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AFFINE, TYPICAL["t2"])[5].unlink()
 
-    assert read_chosen(choose_series(tmp_path)).warnings == ("T2: slice 6 of 24 is missing.",)
+    assert read_chosen(choose_series(tmp_path)).warnings == ("T2: slice 6 of 10 is missing.",)
 
 
 def test_a_silent_t1_begun_after_contrast_is_not_taken_for_t1(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_overrides_that_fit_nothing_or_twice_are_told(tmp_path: Path) -> None:
 
 def test_a_localiser_alone_is_told(tmp_path: Path) -> None:
     facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
-    write_series(tmp_path, grey(0, (12, 12, 3)), AFFINE, facts)
+    write_series(tmp_path, grey(0, (8, 8, 3)), AFFINE, facts)
 
     with pytest.raises(CaseError, match=r"No series .* recognised.*localiser"):
         choose_series(tmp_path)
@@ -142,7 +142,7 @@ def test_a_ct_is_told(tmp_path: Path) -> None:
 
 def test_different_grids_are_said_by_inspect(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
-    write_series(tmp_path / "b", grey(1, (12, 12, 20)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
+    write_series(tmp_path / "b", grey(1, (8, 8, 9)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
     found = inspect_input(tmp_path)
 
     assert found["studies"][0]["geometry"]["one_grid"] is False

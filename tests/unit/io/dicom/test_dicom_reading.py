@@ -1,5 +1,7 @@
 """From DICOM files to volumes: geometry, encodings, several volumes in a series, and all that can be wrong with them."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,6 +308,13 @@ def test_truncated_and_foreign_files_are_passed_over_and_said(tmp_path: Path) ->
     assert sum(count for count, _ in found.ignored.values()) == 4
 
 
+def test_a_deflated_header_is_not_inflated(tmp_path: Path) -> None:
+    path = write_series(tmp_path, grey(), AXIAL)[0]
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99\0", 1))
+
+    assert any("deflated" in reason for reason in scan(tmp_path).ignored)
+
+
 def test_files_without_preamble_are_read(tmp_path: Path) -> None:
     data = grey()
     for path in write_series(tmp_path, data, AXIAL):
@@ -352,6 +361,21 @@ def test_a_folder_without_dicom_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(CaseError, match="holds no DICOM image"):
         scan(tmp_path)
+
+
+def test_folders_of_one_series_each_are_a_case_read_side_by_side(tmp_path: Path) -> None:
+    """In a process of its own: ITK loads its parts on first use, here by several threads at once."""
+    for seed, name in enumerate(("t1", "t2", "flair")):
+        write_series(tmp_path / name, grey(seed=seed), AXIAL, SeriesFacts(number=seed + 1))
+    code = (
+        "import sys; from pathlib import Path; from brats_mm.domain.modality import Modality as M\n"
+        "from brats_mm.io.case import explicit_case, read_scans\n"
+        "found = read_scans(explicit_case({m: Path(sys.argv[1], m.value) for m in (M.T1, M.T2, M.FLAIR)}))\n"
+        "print(len(found.volumes))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "3", done.stderr
 
 
 def test_two_series_are_not_one_sequence(tmp_path: Path) -> None:
