@@ -3,6 +3,7 @@
     python benchmarks/raw_scans.py registration CASES --names A B --transforms 24   # target registration error, mm
     python benchmarks/raw_scans.py spoilt CASES --names A B                         # are spoilt registrations doubted
     python benchmarks/raw_scans.py segmentation CASES --names A B C                 # Dice, raw against straight
+    python benchmarks/raw_scans.py picture RAW_CASE -o picture.jpg                  # before, between and after
 
 CASES holds a folder of skull-stripped, labelled sequences for each case. Raw scans are made of them: a skull around
 the brain, each sequence moved by itself, slices of 5 mm that average what they cover.
@@ -44,8 +45,13 @@ def main() -> None:
         one.add_argument("--seed", type=int, default=5)
         if name == "registration":
             one.add_argument("--transforms", type=int, default=24)
+    drawn = commands.add_parser("picture")
+    drawn.add_argument("case", type=Path)
+    drawn.add_argument("-o", "--output", type=Path, required=True)
+    drawn.add_argument("--height", type=float, default=0.55, help="of the slice, as a share of the brain's height")
     options = parser.parse_args()
-    {"registration": registration, "spoilt": spoilt, "segmentation": segmentation}[options.command](options)
+    run = {"registration": registration, "spoilt": spoilt, "segmentation": segmentation, "picture": picture}
+    run[options.command](options)
 
 
 def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, plane: str = "axial") -> Volume:
@@ -260,9 +266,79 @@ def _brain_dice(prediction, head: RawHead) -> float:
     return round(float(2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())), 4)
 
 
+def picture(options: argparse.Namespace) -> None:
+    """A row each: on one grid by the headers, registered (the edges of T1ce over both), stripped and segmented."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from scipy import ndimage
+
+    from brats_mm.domain.input_kind import recognise_kind
+    from brats_mm.io.case import read_scans
+    from brats_mm.io.preview_planes import to_ras
+    from brats_mm.preparation.scans import prepare_scans
+    from brats_mm.usecases.segment import Segmenter
+
+    scans = read_scans(find_case(options.case))
+    wanted = PreparationOptions(reference=Modality.T1CE, keep_intermediate=True)
+    prepared = prepare_scans(scans, recognise_kind(scans.volumes), wanted)
+    assert prepared.case.preparation is not None
+    for step in prepared.case.preparation.steps:
+        print(json.dumps({"step": step.name, "s": round(step.seconds, 2), **step.quality, "warnings": step.warnings}))
+    labels = to_ras(Segmenter.from_bundle().predictor.predict(prepared.case).labels(), prepared.case.grid.affine)
+    affine = prepared.case.grid.affine
+    brain = to_ras(prepared.brain.data, affine)
+    levels = np.flatnonzero(brain.any(axis=(0, 1)))
+    z = int(levels[0] + options.height * (levels[-1] - levels[0]))
+    if labels.any():
+        z = int((labels > 0).sum(axis=(0, 1)).argmax())
+    edges = ndimage.gaussian_gradient_magnitude(to_ras(prepared.registered[Modality.T1CE].data, affine)[..., z], 1.5)
+    line = float(np.percentile(edges, 93))
+    figure, axes = plt.subplots(3, 4, figsize=(12, 10.4), facecolor="black")
+    tints = {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}
+    for column, modality in enumerate(MODALITIES):
+        still = resample_onto(scans.volumes[modality], prepared.case.grid, transform_of(np.eye(4)))
+        rows = (still, prepared.registered[modality], prepared.case.volumes[modality])
+        for row, volume in enumerate(rows):
+            image = to_ras(volume.data, affine)[..., z].T
+            seen = image[image > 0] if (image > 0).any() else image
+            grey = np.clip(image / np.percentile(seen, 99.5), 0, 1)
+            shown = np.repeat(grey[..., None], 3, axis=-1)
+            if row == 2:
+                cut = labels[..., z].T
+                for value, tint in tints.items():
+                    inside = cut == value
+                    rim = inside & ~ndimage.binary_erosion(inside)
+                    shown[inside] = 0.72 * shown[inside] + 0.28 * np.array(tint)
+                    shown[rim] = tint
+            axis = axes[row, column]
+            axis.imshow(shown, origin="lower", interpolation="bilinear")
+            if row < 2 and modality is not Modality.T1CE:
+                axis.contour(edges.T, [line], colors="#ffb000", linewidths=0.5)
+            axis.set_axis_off()
+            if row == 0:
+                axis.set_title(modality.label, color="white", fontsize=13)
+    for row, said in enumerate(("by the headers", "registered to T1ce", "stripped and segmented")):
+        axes[row, 0].text(
+            -0.04,
+            0.5,
+            said,
+            rotation=90,
+            color="white",
+            fontsize=12,
+            va="center",
+            ha="right",
+            transform=axes[row, 0].transAxes,
+        )
+    figure.subplots_adjust(left=0.04, right=1, top=0.95, bottom=0, wspace=0.01, hspace=0.01)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.output, dpi=80, facecolor="black", pil_kwargs={"quality": 85})
+
+
 def _head(options: argparse.Namespace, name: str, seed: int) -> RawHead:
     case = read_case(find_case(options.cases / name))
-    return add_skull(case.volumes, seed=500 + seed, margin=Margin(12, 25))
+    return add_skull(case.volumes, seed=500 + seed, margin=Margin(12.0, 25.0))
 
 
 def _at(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

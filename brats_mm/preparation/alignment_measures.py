@@ -72,7 +72,8 @@ def side_of(volume: Volume) -> Side:
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = coarse(clipped)
-    return Side(coarse(clipped, FINE_MM), small, head_mask(small.data))
+    fine_mm = max(FINE_MM, min(volume.grid.spacing_mm))  # finer than the scan is would cost and tell nothing
+    return Side(coarse(clipped, fine_mm), small, head_mask(small.data))
 
 
 def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignment:

@@ -140,6 +140,10 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         commands.check()
         channel.say("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
 
+    def on_step(_: str) -> None:
+        """Raw scans are being prepared, which takes a while: a cancelled job stops here too."""
+        commands.check()
+
     commands.check()
     channel.say("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
@@ -155,7 +159,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         scene=True,
         report=wanted["report"],
     )
-    made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window)
+    made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window, on_step=on_step)
     commands.check()
     seconds: dict[str, float] = made.report["run"]["seconds"]
     return seconds
