@@ -12,6 +12,8 @@ from brats_mm.domain.volume import Grid
 from brats_mm.io.scene_mrml import Node, Value
 from brats_mm.io.scene_style import (
     FILL_OPACITY,
+    LEGEND_POSITION,
+    LEGEND_SIZE,
     OUTLINE_OPACITY,
     SURFACE_OPACITY,
     UNCERTAINTY_NAME,
@@ -140,8 +142,8 @@ def _uncertainty(name: str) -> Iterator[Node]:
         "labelFormat": "%.1f",
         "numberOfLabels": 5,
         "orientation": "Vertical",
-        "size": (0.12, 0.4),
-        "position": (0.95, 0.5),
+        "size": LEGEND_SIZE,
+        "position": LEGEND_POSITION,
     }
     display = name.replace("VolumeNode", "VolumeDisplayNode")
     yield Node("ColorLegendDisplay", legend, "Colour legend", attributes, {"primaryDisplay": [display]})

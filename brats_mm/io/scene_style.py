@@ -16,6 +16,8 @@ UNCERTAINTY_SHOWN_FROM = 0.2
 UNCERTAINTY_OPACITY = 0.5
 COLOUR_MAP = "inferno"
 """Equally far apart to the eye, also without colour vision; a map of matplotlib."""
+LEGEND_SIZE, LEGEND_POSITION = (0.1, 0.26), (0.97, 0.9)
+"""Small, in the upper right corner of a view, where Slicer writes nothing; shares of the view."""
 
 FILL_OPACITY = 0.0
 """Of segments in slices: outlines alone, so that image and uncertainty stay visible inside."""

@@ -111,8 +111,7 @@ def note(prediction: Prediction) -> str:
         "Outlines: the segments. Colours over the image: where the model is unsure which tissue it sees (entropy in "
         f"nats, 0 sure, 1.39 cannot decide). Hidden below {UNCERTAINTY_SHOWN_FROM} nats.",
     ]
-    warnings = (*case.warnings, *prediction.warnings)
-    return "\n".join([*lines, *(f"Warning: {warning}" for warning in dict.fromkeys(warnings))])
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
 
 
 def _window(data: Array) -> tuple[float, float]:

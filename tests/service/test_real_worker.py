@@ -20,7 +20,14 @@ def test_two_sequences_give_every_result_and_the_model_stays_loaded(tiny_bundle,
         job = ended(client, sent["id"], 120)
         assert job["state"] == "done", job["error"]
         names = {one["name"] for one in job["results"]}
-        assert {"segmentation.nii.gz", "segmentation.seg.nrrd", "importance.json", "report.json", "preview.png"} < names
+        assert {
+            "segmentation.nii.gz",
+            "segmentation.seg.nrrd",
+            "importance.json",
+            "report.json",
+            "preview.png",
+            "scene.mrb",
+        } < names
         assert "report.html" in names
         assert {"entropy.nii.gz", "entropy_wt.nii.gz", "probability_et.nii.gz", "importance_flair_wt.nii.gz"} < names
         assert set(job["seconds"]) == {"read", "prepare", "network", "restore", "write"}

@@ -86,6 +86,7 @@ def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
     assert (display.GetApplyThreshold(), display.GetAutoWindowLevel()) == (1, 0)
     assert display.GetColorNode().GetNumberOfColors() == 256
     assert shown.legend.GetPrimaryDisplayNode().GetID() == display.GetID()
+    assert shown.legend.GetSize() == pytest.approx(look.overlay.legend_size)
     for colour in VIEWS:
         layers = scene.GetNodeByID(f"vtkMRMLSliceCompositeNode{colour}")
         assert layers.GetBackgroundVolumeID() == inputs[Sequence.FLAIR].GetID()

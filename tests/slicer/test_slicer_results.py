@@ -102,6 +102,10 @@ def test_module_and_scene_file_look_the_same():
     assert look.overlay.name == scene_style.UNCERTAINTY_NAME
     assert look.overlay.shown_from == scene_style.UNCERTAINTY_SHOWN_FROM
     assert look.overlay.opacity == scene_style.UNCERTAINTY_OPACITY
+    assert (look.overlay.legend_size, look.overlay.legend_position) == (
+        scene_style.LEGEND_SIZE,
+        scene_style.LEGEND_POSITION,
+    )
     assert (look.segmentation.fill_opacity, look.segmentation.outline_opacity) == (
         scene_style.FILL_OPACITY,
         scene_style.OUTLINE_OPACITY,

@@ -50,11 +50,12 @@ def prediction_of(affine, available=(Modality.T1CE, Modality.FLAIR)):
         m: Volume(head * (0.5 if m is Modality.T1CE else 1) + 0.25 * (m is Modality.T1CE), grid) for m in available
     }
     return Prediction(
-        case=Case("Mrs Example", volumes, grid, warnings=("A warning.",)),
+        case=Case("Mrs Example", volumes, grid),
         probabilities={r: ndimage.gaussian_filter(mask.astype(np.float32), 0.7) for r, mask in regions.items()},
         importance=Importance({m: dict.fromkeys(REGIONS, 0.5) for m in Modality}),
         model=ModelIdentity("model", "1.0", "ab" * 32, 10),
         run=Run("cpu", "torch", (8, 8, 8), 1, {}),
+        warnings=("A warning.",),
     )
 
 

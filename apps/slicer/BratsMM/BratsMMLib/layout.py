@@ -25,6 +25,7 @@ class OverlayLook:
         shown_to: above everything that there can be.
         opacity: of the foreground.
         legend: whether the colour legend is shown.
+        legend_size, legend_position: shares of a view.
     """
 
     name: str = "Uncertainty (nats)"
@@ -34,6 +35,8 @@ class OverlayLook:
     shown_to: float = 2.0
     opacity: float = 0.5
     legend: bool = True
+    legend_size: tuple[float, float] = (0.1, 0.26)
+    legend_position: tuple[float, float] = (0.97, 0.9)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,8 @@ class SceneBuilder:
         legend.SetAndObserveColorNodeID(display.GetColorNodeID())
         legend.SetTitleText(look.name)
         legend.SetLabelFormat("%.1f")
+        legend.SetSize(*look.legend_size)
+        legend.SetPosition(*look.legend_position)
         legend.SetVisibility(int(look.legend))
         legend.SetVisibility3D(0)
         node.AddAndObserveDisplayNodeID(legend.GetID())

@@ -17,8 +17,7 @@ from BratsMMLib.running import Inputs, Progress, Stop
 from BratsMMLib.transport import HttpTransport, Request, Transport
 
 NEEDED = ("segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json")
-WANTED = (*NEEDED, "preview.png", "report.html")
-_OPTIONS = {"labels": "brats2023"}
+_OPTIONS = {"labels": "brats2023", "preview": False}
 _ASK_S = 0.5
 _ATTEMPTS = 5
 _MAY_FAIL = (429, 502, 503, 504)
@@ -102,10 +101,9 @@ class ServiceRunner:
         if absent:
             message = f"The service made no {', '.join(absent)}. Its version may not fit this module."
             raise Refused(message)
-        names = [name for name in WANTED if name in there]
-        for number, name in enumerate(names):
+        for number, name in enumerate(NEEDED):
             stop.check()
-            tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))
+            tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(NEEDED)))
             request = Request("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", self._headers())
             with self.transport.send(request) as answer:
                 if answer.status != 200:
