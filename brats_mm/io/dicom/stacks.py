@@ -56,10 +56,10 @@ def _near(a: float | None, b: float | None, limit: float) -> bool:
 
 
 def _same_plane(one: Slice, first: Slice) -> bool:
+    planes = [[*(found.along or ()), *(found.down or ()), *(found.spacing_mm or ())] for found in (one, first)]
     if not (one.is_placed and first.is_placed):  # a slice without geometry must not vanish from its series
         return True
-    turned = max(float(np.abs(np.subtract(a, b)).max()) for a, b in ((one.along, first.along), (one.down, first.down)))
-    return turned < 0.01 and np.allclose(one.spacing_mm, first.spacing_mm, rtol=1e-3)
+    return bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
 
 
 def _volumes(slices: list[Slice]) -> list[Stack]:
