@@ -32,7 +32,7 @@ class Node:
 
 def mrml(nodes: Iterable[Node]) -> bytes:
     """The scene as a file's content; the same nodes give the same bytes."""
-    root = ElementTree.Element("MRML", {"version": "Slicer 5.0", "userTags": ""})
+    root = ElementTree.Element("MRML", {"version": "Slicer 5.2.0 0", "userTags": ""})
     for node in nodes:
         attributes = {"id": node.id, "name": node.name}
         attributes |= {name: _spelled(value) for name, value in node.attributes.items()}

@@ -92,6 +92,7 @@ def test_nothing_tells_whose_head_it_is(tmp_path):
     assert re.findall(r'fileName="([^"]*)"', scene)
     assert all(name.startswith("Data/") for name in re.findall(r'fileName="([^"]*)"', scene))
     assert str(tmp_path) not in scene
+    assert re.search(r'<MRML version="Slicer \d+\.\d+\.\d+ \d+"', scene)  # else Slicer cannot tell whose file it is
 
 
 def test_each_file_that_the_scene_names_is_there(tmp_path):

@@ -1,0 +1,224 @@
+"""The panel's own lines, run with imitations of qt and slicer: no proof that it works in 3D Slicer, but that it runs.
+
+What a widget does here is what these imitations do; the application's own tests are in apps/slicer/BratsMM/Testing.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+
+from BratsMMLib.running import Cancelled, Done, Failed, Progress
+from BratsMMLib.sequences import Sequence
+
+MODULE = Path(__file__).parents[2] / "apps" / "slicer" / "BratsMM" / "BratsMM.py"
+
+
+class Widget(MagicMock):
+    """A widget that keeps what it is told."""
+
+    text = ""
+    checked = False
+    currentIndex = 0
+
+
+class Selector(Widget):
+    """A node selector."""
+
+    node = None
+
+    def setCurrentNode(self, node):
+        self.node = node
+
+    def currentNode(self):
+        return self.node
+
+
+class Node:
+    def __init__(self, key, name):
+        self.key, self.name = key, name
+
+    def GetID(self):
+        return self.key
+
+    def GetName(self):
+        return self.name
+
+    def GetAttribute(self, name):
+        return None
+
+    def IsA(self, kind):
+        return False
+
+
+class Settings:
+    """Qt's settings, kept for one test."""
+
+    kept = {}  # noqa: RUF012 (Slicer's are shared by all, too)
+
+    def value(self, name, default=None):
+        return self.kept.get(name, default)
+
+    def setValue(self, name, value):
+        self.kept[name] = value
+
+
+def base(name):
+    def start(self, *args):
+        self.layout = MagicMock()
+
+    methods = {
+        "__init__": start,
+        "setup": lambda self: None,
+        "addObserver": MagicMock(),
+        "removeObservers": MagicMock(),
+    }
+    return type(name, (), methods | {"resourcePath": lambda self, path: path})
+
+
+@pytest.fixture
+def panel(monkeypatch):
+    """A panel on a scene with two volumes."""
+    Settings.kept = {}
+    nodes = {"a": Node("a", "case_T1ce"), "b": Node("b", "case_FLAIR")}
+    qt, slicer, loadable, util = MagicMock(), MagicMock(), ModuleType("loadable"), ModuleType("util")
+    qt.QSettings = Settings
+    slicer.util.tryWithErrorDisplay.return_value.__exit__.return_value = False
+    widgets = {f"{one.value}Selector": Selector() for one in Sequence}
+    slicer.util.childWidgetVariables.return_value = Ui(widgets)
+    slicer.util.getNodesByClass.return_value = list(nodes.values())
+    slicer.mrmlScene.GetNodeByID = nodes.get
+    for name in ("", "Widget", "Logic", "Test"):
+        setattr(loadable, f"ScriptedLoadableModule{name}", base(f"ScriptedLoadableModule{name}"))
+    util.VTKObservationMixin = type("VTKObservationMixin", (), {})
+    for name, module in {
+        "qt": qt,
+        "vtk": MagicMock(),
+        "slicer": slicer,
+        "slicer.util": util,
+        "slicer.ScriptedLoadableModule": loadable,
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    spec = importlib.util.spec_from_file_location("BratsMM_imitated", MODULE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.BratsMMWidget()
+    made.setup()
+    return made
+
+
+class Ui(SimpleNamespace):
+    """Widgets by name, made as they are asked for."""
+
+    def __init__(self, widgets):
+        super().__init__(**widgets)
+
+    def __getattr__(self, name):
+        setattr(self, name, Widget())
+        return getattr(self, name)
+
+
+def test_panel_guesses_as_it_opens_and_says_why(panel):
+    """And can run."""
+    assert {sequence.value: node.GetID() for sequence, node in panel.chosen().items()} == {"t1ce": "a", "flair": "b"}
+    assert "Its name says so" in panel.ui.t1ceReason.text
+    assert "Leave it empty" in panel.ui.t1Reason.text
+    assert "not for diagnosis" in panel.ui.statementLabel.text
+    assert panel.ui.runButton.enabled
+
+
+def test_another_machine_needs_the_tick_and_loses_it_with_its_address(panel):
+    """The Run button stays grey until then; neither tick nor token is stored."""
+    panel.ui.urlEdit.text = "https://example.org"
+    panel.onSettings()
+    assert not panel.ui.runButton.enabled
+    assert "T1ce, FLAIR to example.org" in panel.ui.consentText.text
+    panel.ui.consentBox.checked = True
+    panel.showState()
+    assert panel.ui.runButton.enabled
+    panel.ui.urlEdit.text = "https://example.com"
+    panel.onSettings()
+    assert not panel.ui.consentBox.checked
+    assert set(Settings.kept) == {"BratsMM/place", "BratsMM/url", "BratsMM/program"}
+
+
+def test_settings_come_back(panel):
+    """As they were left."""
+    panel.ui.urlEdit.text, panel.ui.placeBox.currentIndex = "http://localhost:9", 1
+    panel.onSettings()
+    panel.ui.urlEdit.text = ""
+    panel.restoreSettings()
+    assert (panel.ui.urlEdit.text, panel.ui.placeBox.currentIndex) == ("http://localhost:9", 1)
+
+
+def test_one_volume_for_two_sequences_cannot_run(panel):
+    """It says so."""
+    panel.selectors[Sequence.T2].setCurrentNode(panel.selectors[Sequence.FLAIR].currentNode())
+    panel.showState()
+    assert not panel.ui.runButton.enabled
+    assert "twice" in panel.ui.runButton.toolTip
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled; nothing was kept.")]
+)
+def test_end_of_a_run_is_told(panel, end, said):
+    """And the panel is free again."""
+    panel.run = SimpleNamespace(news=lambda: [Progress("Reading", 0.1), end])
+    panel.onTimer()
+    assert panel.run is None
+    assert panel.ui.messageLabel.text == said
+    assert panel.ui.runButton.enabled
+
+
+def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
+    """Stepping goes to each place; the controls reach the scene."""
+    region = {"volume_ml": 1.0, "volume_range_ml": [0.5, 1.5], "mean_entropy_inside_nats": 0.2}
+    spot = {"rank": 1, "region": "tc", "position_mm_ras": [1, 2, 3], "volume_ml": 2, "mean_entropy_nats": 0.6}
+    report = {
+        "sequences_found": ["t1ce", "flair"],
+        "regions": dict.fromkeys(("wt", "tc", "et"), region),
+        "uncertain_spots": [spot],
+        "warnings": ["Segmented without T1, T2."],
+    }
+    weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "importance.json").write_text(json.dumps({"weights": weights}))
+    panel.logic.show = MagicMock()
+    panel.logic.builder = builder = MagicMock()
+    panel.inputs = panel.chosen()
+    panel.run = SimpleNamespace(news=lambda: [Done(tmp_path)])
+    panel.onTimer()
+    assert "Warning: Segmented without T1, T2." in panel.ui.messageLabel.text
+    panel.ui.volumesTable.setRowCount.assert_called_with(3)
+    assert panel.ui.resultsBox.enabled
+    panel.onStep(panel.stepper.next())
+    builder.go_to.assert_called_with((1.0, 2.0, 3.0))
+    assert panel.ui.spotLabel.text.startswith("1 of 1. Tumour core")
+    panel.onThreshold(0.4)
+    panel.onLegend(visible=False)
+    builder.set_shown_from.assert_called_with(panel.shown, 0.4)
+    builder.set_legend.assert_called_with(panel.shown, visible=False)
+    panel.onSceneClosed()
+    assert not panel.ui.resultsBox.enabled
+    panel.cleanup()
+
+
+def test_run_starts_and_cancels(panel):
+    """Through the logic, with the place that was chosen."""
+    started = []
+
+    def start(runner, inputs):
+        started.append((runner, inputs))
+        return MagicMock()
+
+    panel.logic.start = start
+    panel.onRun()
+    assert started[0][0].place.url == "http://127.0.0.1:8000"
+    assert set(started[0][1]) == {Sequence.T1CE, Sequence.FLAIR}
+    panel.onCancel()
+    panel.run.cancel.assert_called_once()
