@@ -144,7 +144,7 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
     by_series: dict[str, list[FileHeader]] = defaultdict(list)
     for header in headers:
         by_series[header.identity.series_uid].append(header)
-    found = []
+    found: list[Series] = []
     for series_uid, members in by_series.items():
         copies = doubled[series_uid]
         notes = (f"{copies} of its files were there twice; each was used once",) if copies else ()

@@ -70,7 +70,7 @@ def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
 
 
 def test_a_thin_3d_series_is_taken_rather_than_a_thick_one(tmp_path: Path) -> None:
-    write_series(tmp_path / "thick", grey(), AFFINE, TYPICAL["flair"])
+    write_series(tmp_path / "thick", grey(0, (8, 8, 20)), AFFINE, TYPICAL["flair"])
     thin = replace(TYPICAL["flair"], description="Sag 3D FLAIR", number=7)
     write_series(tmp_path / "thin", grey(1, (8, 8, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
     choice = choose(one_study(scan(tmp_path)))
