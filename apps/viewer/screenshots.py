@@ -66,7 +66,7 @@ def result(page: Page, folder: Path) -> None:
     picture(page, folder / "viewer-axial.png")
     page.click("text=All")
     page.check("#outline")
-    page.fill("#entropy-opacity", "0.7")
+    page.fill("#entropy-opacity", "0.6")
     page.set_viewport_size(TABLET)
     settled(page)
     picture(page, folder / "viewer-tablet.png")
@@ -81,9 +81,8 @@ def settled(page: Page) -> None:
 
 
 def picture(page: Page, path: Path) -> None:
-    """A picture of what is seen, small enough for a repository."""
-    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    """A picture of what is seen, without its alpha, which is full everywhere."""
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":

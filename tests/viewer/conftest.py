@@ -18,6 +18,7 @@ from tests.viewer.tab import Tab
 
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
 WORKER = Path(__file__).with_name("results_worker.py")
+LAPTOP = {"width": 1366, "height": 768}
 # Chromium draws in software where there is no graphics card.
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
@@ -34,8 +35,12 @@ def node_modules():
 
 @pytest.fixture(scope="session")
 def built_page(node_modules):
-    """The page, built anew, so that the tests see what the sources say."""
-    run_npm("run", "build")
+    """The page, built anew where its sources have changed, so that the tests see what they say."""
+    index = VIEWER / "dist" / "index.html"
+    sources = [VIEWER / "index.html", VIEWER / "vite.config.ts", VIEWER / "package-lock.json"]
+    sources += (VIEWER / "src").iterdir()
+    if not index.is_file() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        run_npm("run", "build")
     return VIEWER / "dist"
 
 
@@ -64,20 +69,24 @@ def made_results(made_head, tmp_path_factory):
     return make_results(tmp_path_factory.mktemp("made") / "results", affine)
 
 
+@contextmanager
+def ready_service(results, settings, **behaviour):
+    """A service whose results are ready at once, unless its worker is told otherwise."""
+    how = json.dumps({"results": str(results)} | behaviour)
+
+    def spawn():
+        return WorkerProcess(settings.worker, (sys.executable, str(WORKER), how))
+
+    with serving(settings, app=create_app(settings, spawn)) as client:
+        yield client
+
+
 @pytest.fixture
 def page_service(built_page, made_results, tmp_path):
-    """Starts services whose results are ready at once, unless their worker is told otherwise."""
+    """Starts such services."""
 
-    @contextmanager
     def start(settings=None, **behaviour):
-        settings = settings or small_settings(tmp_path / "data")
-        how = json.dumps({"results": str(made_results)} | behaviour)
-
-        def spawn():
-            return WorkerProcess(settings.worker, (sys.executable, str(WORKER), how))
-
-        with serving(settings, app=create_app(settings, spawn)) as client:
-            yield client
+        return ready_service(made_results, settings or small_settings(tmp_path / "data"), **behaviour)
 
     return start
 
@@ -88,7 +97,7 @@ def open_tab(browser):
     tabs = []
 
     def open_(client, address="/", **context):
-        tab = Tab(browser.new_context(**({"viewport": {"width": 1366, "height": 768}} | context)), client)
+        tab = Tab(browser.new_context(**({"viewport": LAPTOP} | context)), client)
         tabs.append(tab)
         tab.go(address)
         return tab
@@ -96,3 +105,26 @@ def open_tab(browser):
     yield open_
     for tab in tabs:
         tab.close()
+
+
+@pytest.fixture(scope="session")
+def result_tab(built_page, browser, made_results, made_head, tmp_path_factory):
+    """A tab that shows a result, for tests that only look; opening one takes seconds without a graphics card."""
+    with ready_service(made_results, small_settings(tmp_path_factory.mktemp("looked-at"))) as client:
+        tab = Tab(browser.new_context(viewport=LAPTOP), client)
+        tab.go("/")
+        tab.run(made_head)
+        yield tab
+        tab.close()
+
+
+@pytest.fixture
+def result(result_tab):
+    """That tab, as it was when the result was opened: large axial plane, outlines, no filter."""
+    result_tab.page.set_viewport_size(LAPTOP)
+    result_tab.background("t1ce")
+    result_tab.view("All")
+    result_tab.outline(on=True)
+    for name, value in {"segmentation-opacity": 1, "entropy-opacity": 0.6, "threshold": 0.6}.items():
+        result_tab.slide(name, value)
+    return result_tab

@@ -1,6 +1,7 @@
 """A tab of the browser, with what tests do on the page over and over."""
 
 import io
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -65,8 +66,31 @@ class Tab:
         rows = self.page.locator(".readout > div")
         return {row.locator("dt").inner_text(): row.locator("dd").inner_text() for row in rows.all()}
 
+    @contextmanager
+    def redrawn(self):
+        """Wait until the images are drawn anew after what is done inside."""
+        drawn = "Number(document.querySelector('canvas').dataset.drawn)"
+        before = self.page.evaluate(drawn)
+        yield
+        self.page.wait_for_function(f"{drawn} > {before}")
+
     def slide(self, name, value):
-        self.page.fill(f"#{name}", str(value))
+        with self.redrawn():
+            self.page.fill(f"#{name}", str(value))
+
+    def outline(self, *, on):
+        box = self.page.locator("#outline")
+        if box.is_checked() != on:
+            with self.redrawn():
+                box.click()
+
+    def view(self, name):
+        with self.redrawn():
+            self.page.click(f".switch >> text={name}")
+
+    def background(self, name):
+        with self.redrawn():
+            self.page.select_option("#background", name)
 
     def errors_are_expected(self, *words):
         """The browser itself writes refused requests to the console."""
@@ -76,3 +100,8 @@ class Tab:
 def count(picture, colour, within=40):
     """How many pixels are about that colour."""
     return int((np.abs(picture - np.array(colour)).max(axis=-1) < within).sum())
+
+
+def changed(before, after):
+    """How many pixels differ clearly."""
+    return int((np.abs(before - after).max(axis=-1) > 24).sum())

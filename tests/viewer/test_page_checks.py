@@ -1,8 +1,9 @@
 """The page's own checks: types, lint, unit tests."""
 
 import subprocess
+from pathlib import Path
 
-from tests.viewer.conftest import VIEWER
+VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
 
 
 def test_types_lint_and_unit_tests_of_the_page_pass(node_modules):

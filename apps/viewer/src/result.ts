@@ -47,7 +47,7 @@ function labelsOf(models: Models, report: Report): Label[] {
 class ResultScreen implements Screen {
   readonly element: HTMLElement;
   readonly heading: HTMLElement[];
-  private readonly look: Look = { segmentation: 0.9, outline: true, entropy: 0.7, threshold: 0.5 };
+  private readonly look: Look = { segmentation: 1, outline: true, entropy: 0.6, threshold: 0.6 };
   private readonly canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Images of the case", "aria-describedby": "keys" });
   private readonly picture = h("div", { class: "picture" }, this.canvas);
   private readonly below = h("div", { class: "below" });

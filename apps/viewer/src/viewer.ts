@@ -90,8 +90,8 @@ export class Viewer {
   static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
     const niivue = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.9, 0.93, 0.96, 0.6],
-      crosshairWidth: 1,
+      crosshairColor: [0.62, 0.7, 0.76, 0.8],
+      crosshairWidth: 0.4,
       crosshairWidthUnit: "mm",
       crosshairGap: 6,
       fontColor: [0.78, 0.82, 0.86, 1],
@@ -105,6 +105,7 @@ export class Viewer {
       show3Dcrosshair: true,
     });
     await niivue.attachToCanvas(canvas, true);
+    niivue.setScale(1.35); // of the render
     const viewer = new Viewer(niivue, canvas);
     niivue.onLocationChange = () => viewer.onPlace(viewer.crosshair(), "crosshair");
     viewer.listen();
@@ -115,7 +116,7 @@ export class Viewer {
   show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number, look: Look): void {
     this.filled = coloured(segmentation, labels);
     this.outlined = coloured(outlineOf(segmentation), labels);
-    this.niivue.volumes = [background ?? darkness(entropy), this.filled, this.dressed(entropy, entropyMax)];
+    this.niivue.volumes = [background ?? darkness(entropy), this.dressed(entropy, entropyMax), this.filled];
     this.set(look);
     this.layOut();
     this.setBackground(this.niivue.volumes[0] ?? entropy);
@@ -124,11 +125,13 @@ export class Viewer {
   setBackground(background: NVImage): void {
     this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
     this.niivue.setVolume(background, 0);
+    this.drawn();
   }
 
   /** Show another map of entropy, from the next `look` on. */
   setEntropy(entropy: NVImage, most: number): void {
-    this.niivue.volumes = [...this.niivue.volumes.slice(0, 2), this.dressed(entropy, most)];
+    const [background, , segmentation] = this.niivue.volumes;
+    if (background && segmentation) this.niivue.volumes = [background, this.dressed(entropy, most), segmentation];
   }
 
   /** Apply, at most once a frame: sliders fire faster than a volume can be drawn. */
@@ -140,6 +143,7 @@ export class Viewer {
   setView(view: View): void {
     this.view = view;
     this.layOut();
+    this.drawn();
   }
 
   goTo(mm: Millimetres): void {
@@ -173,15 +177,16 @@ export class Viewer {
   }
 
   private set(look: Look): void {
-    const [background, , entropy] = this.niivue.volumes;
+    const [background, entropy] = this.niivue.volumes;
     const segmentation = look.outline ? this.outlined : this.filled;
     if (!background || !segmentation || !entropy) return;
     segmentation.opacity = look.segmentation;
     entropy.opacity = look.entropy;
     entropy.cal_min = Math.max(look.threshold, 0.001);
     entropy.cal_max = this.entropyMax;
-    this.niivue.volumes = [background, segmentation, entropy];
-    this.niivue.overlays = [segmentation, entropy];
+    // Labels above: a border is where the model is least sure, and would be hidden.
+    this.niivue.volumes = [background, entropy, segmentation];
+    this.niivue.overlays = [entropy, segmentation];
   }
 
   /** Draw the overlays anew, and not the background, whose smoothing for the render takes most of the time. */
@@ -190,6 +195,12 @@ export class Viewer {
     this.niivue.refreshColormaps();
     this.niivue.overlays.forEach((overlay, place) => this.niivue.refreshLayers(overlay, place + 1));
     this.niivue.drawScene();
+    this.drawn();
+  }
+
+  /** Count the pictures, so that whoever changed something knows when it is drawn. */
+  private drawn(): void {
+    this.canvas.dataset.drawn = String(Number(this.canvas.dataset.drawn ?? 0) + 1);
   }
 
   private layOut(): void {

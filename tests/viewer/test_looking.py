@@ -1,0 +1,95 @@
+"""What the images show, and what stands beside them, on results of which a test knows what lies where."""
+
+import numpy as np
+import pytest
+
+from tests.service.serving import until
+from tests.viewer.tab import GREEN, RED, YELLOW, changed, count
+
+SIZES = {"laptop": (1366, 768), "tablet": (1024, 768), "upright tablet": (768, 1024)}
+
+
+def test_overlays_show_what_the_volumes_hold(result):
+    tab = result
+    tab.view("Axial")
+    tab.outline(on=False)
+    tab.slide("segmentation-opacity", 1)
+    tab.slide("entropy-opacity", 0)
+    filled = tab.picture()
+    assert count(filled, GREEN) > count(filled, YELLOW) > count(filled, RED) > 100
+    assert np.argwhere(np.abs(filled - RED).max(axis=-1) < 40).mean(axis=0) == pytest.approx(
+        np.argwhere(np.abs(filled - GREEN).max(axis=-1) < 40).mean(axis=0), abs=25
+    )
+    tab.outline(on=True)
+    outlined = tab.picture()
+    assert 0 < count(outlined, GREEN) < count(filled, GREEN) / 2
+    tab.slide("segmentation-opacity", 0)
+    bare = tab.picture()
+    assert bare.max() > 100, "the background image is there"
+    assert count(bare, GREEN) < count(outlined, GREEN) / 10
+    tab.slide("entropy-opacity", 1)
+    tab.slide("threshold", 0.3)
+    some = changed(bare, tab.picture())
+    tab.slide("threshold", 1.1)
+    few = changed(bare, tab.picture())
+    assert some > few > 0, "a higher threshold hides more"
+    tab.slide("threshold", 1.38)
+    assert changed(bare, tab.picture()) == 0
+    tab.background("flair")
+    assert changed(bare, tab.picture()) > 1000
+
+
+def test_a_place_is_told_and_spots_lead_there(result):
+    tab = result
+    page = tab.page
+    until(lambda: "Whole tumour" in tab.readout())
+    told = tab.readout()
+    assert told["Label"] == "Necrotic and non-enhancing core"
+    assert told["Whole tumour"] == "100 %"
+    page.click(".spot >> nth=0")
+    assert tab.readout()["Label"] == "Peritumoural oedema"
+    assert tab.readout()["Entropy"] == "1.20 nats"
+    page.click(".spot >> nth=1")
+    assert tab.readout()["Label"] == "Necrotic and non-enhancing core"
+    tab.view("Axial")
+    box = page.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.62, box["y"] + box["height"] / 2)
+    until(lambda: "Pointer" in tab.readout())
+    page.mouse.move(5, 5)
+    until(lambda: "Crosshair" in tab.readout())
+
+
+def test_every_plane_and_the_render_show_something(result):
+    tab = result
+    for view in ("Axial", "Coronal", "Sagittal", "3D", "All"):
+        tab.view(view)
+        picture = tab.picture()
+        assert (picture.max(axis=-1) > 60).mean() > 0.05, view
+    parts = np.array_split(picture[:, int(picture.shape[1] * 0.64) :], 3)
+    assert all((part.max(axis=-1) > 60).mean() > 0.02 for part in parts), "three planes beside the large one"
+
+
+def test_every_file_and_the_whole_can_be_downloaded(result):
+    tab = result
+    job = tab.client.get("/v1/jobs").json()["jobs"][0]
+    tab.page.evaluate("document.querySelector('details').open = true")
+    assert tab.page.locator(".results a").count() == len(job["results"])
+    with tab.page.expect_download() as one:
+        tab.page.click(".results a:has-text('report.json')")
+    assert one.value.suggested_filename == "report.json"
+    with tab.page.expect_download() as everything:
+        tab.page.click("text=Download everything")
+    assert everything.value.path().read_bytes()[:2] == b"PK"
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_nothing_is_cut_off_at_usual_sizes(result, size):
+    page = result.page
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    canvas = page.locator("canvas").bounding_box()
+    assert canvas["width"] > 600
+    assert canvas["height"] > 400
+    footer = page.locator("footer").bounding_box()
+    assert footer["y"] + footer["height"] <= size[1]
+    assert page.locator(".readout").is_visible()
