@@ -20,6 +20,7 @@ from brats_mm.domain.resample import bounding_box, resample
 from brats_mm.domain.volume import Array, Grid, Volume
 
 Tissues = npt.NDArray[np.uint8]
+Sizes = tuple[float | int, ...]
 
 
 class Tissue(IntEnum):
@@ -213,7 +214,7 @@ def _head_coordinates(envelope: Mask, grid: Grid) -> tuple[Array, Array, Array]:
     return at[0], at[1], at[2]
 
 
-def _ball(at: tuple[Array, Array, Array], centre: tuple[float, ...], half: tuple[float, ...]) -> Array:
+def _ball(at: tuple[Array, Array, Array], centre: Sizes, half: Sizes) -> Array:
     """Roughly the signed distance to an ellipsoid."""
     radius = np.sqrt(sum(((axis - c) / h) ** 2 for axis, c, h in zip(at, centre, half, strict=True)))
     return np.asarray((radius - 1) * min(half), np.float32)
@@ -231,7 +232,7 @@ def _face_and_neck(rng: np.random.Generator, at: tuple[Array, Array, Array]) -> 
 def _parts(rng: np.random.Generator, at: tuple[Array, Array, Array]) -> tuple[tuple[Tissue, Array], ...]:
     mirrored = (np.abs(at[0]), at[1], at[2])
 
-    def near(*centre: float) -> tuple[float, ...]:
+    def near(*centre: float | int) -> Sizes:
         return tuple(float(c + rng.normal(0, 2.5)) for c in centre)
 
     return (

@@ -34,7 +34,7 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
     """
     spacing, direction, origin = _geometry(grid)
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(grid.shape)
+    resampler.SetSize([int(side) for side in grid.shape])
     resampler.SetOutputSpacing(spacing)
     resampler.SetOutputDirection(direction)
     resampler.SetOutputOrigin(origin)

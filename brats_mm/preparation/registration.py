@@ -21,7 +21,7 @@ SEED = 20
 STILL_MM = 0.3
 """Where the whole head moves less than this on one grid, it stays: interpolation would cost more than it gives."""
 
-_SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.3, 0.15)
+_SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.2, 0.06)
 _ITERATIONS = 120
 
 Matrix = npt.NDArray[np.float64]
