@@ -205,7 +205,7 @@ def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
         (f"{model.name} {model.version}", INK),
         (f"weights {model.weights_sha256[:12]}", FAINT),
     ]
-    warnings = len(prediction.warnings) + len(prediction.case.warnings)
+    warnings = len(prediction.warnings)
     if warnings:
         lines.append((f"Warnings: {warnings}; read them in the report.", ALERT))
     for line, (said, colour) in enumerate(lines):
