@@ -38,7 +38,7 @@ def test_the_whole_way_with_the_keyboard_alone(page_service, open_tab, made_head
         page.keyboard.press("Shift+ArrowLeft")
         after = tab.readout()["Crosshair"]
         assert before != after
-        page.wait_for_function("document.getElementById('announce').textContent.includes('entropy')")
+        tab.until(lambda: "entropy" in page.inner_text("#announce"))
         press_until(page, "segmentation-opacity")
         page.keyboard.press("Home")
         assert page.get_attribute("#segmentation-opacity", "aria-valuetext") == "0 %"

@@ -88,7 +88,7 @@ def test_images_that_were_not_kept_can_be_given_again(page_service, open_tab, ma
         again.shown()
         dark = again.picture()
         again.page.set_input_files("#add-image", made_head / TWO[0])
-        until(lambda: changed(dark, again.picture()) > 1000)
+        again.until(lambda: changed(dark, again.picture()) > 1000)
 
 
 def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head, tmp_path):
@@ -162,5 +162,5 @@ def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bund
         titles = tab.page.locator(".panel h2").all_inner_texts()
         assert {"Volumes", "Look twice", "What each sequence counted", "Remarks", "Files"} <= set(titles)
         assert "could be" in tab.page.locator(".side thead").first.inner_text()
-        until(lambda: "Whole tumour" in tab.readout())
+        tab.until(lambda: "Whole tumour" in tab.readout())
         assert (tab.picture().max(axis=-1) > 60).mean() > 0.03

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tests.service.serving import until
 from tests.viewer.tab import GREEN, RED, YELLOW, changed, count
 
 SIZES = {"laptop": (1366, 768), "tablet": (1024, 768), "upright tablet": (768, 1024)}
@@ -42,7 +41,7 @@ def test_overlays_show_what_the_volumes_hold(result):
 def test_a_place_is_told_and_spots_lead_there(result):
     tab = result
     page = tab.page
-    until(lambda: "Whole tumour" in tab.readout())
+    tab.until(lambda: "Whole tumour" in tab.readout())
     told = tab.readout()
     assert told["Label"] == "Necrotic and non-enhancing core"
     assert told["Whole tumour"] == "100 %"
@@ -54,9 +53,9 @@ def test_a_place_is_told_and_spots_lead_there(result):
     tab.view("Axial")
     box = page.locator("canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.62, box["y"] + box["height"] / 2)
-    until(lambda: "Pointer" in tab.readout())
+    tab.until(lambda: "Pointer" in tab.readout())
     page.mouse.move(5, 5)
-    until(lambda: "Crosshair" in tab.readout())
+    tab.until(lambda: "Crosshair" in tab.readout())
 
 
 def test_every_plane_and_the_render_show_something(result):
