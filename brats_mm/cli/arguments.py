@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm import __version__
+from brats_mm.cli.dicom_arguments import add_dicom_options
 from brats_mm.cli.inspect_input import add_inspect, add_study
 from brats_mm.cli.raw_arguments import add_raw_options
 from brats_mm.cli.report_arguments import add_card, add_report
@@ -81,6 +82,7 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--report", action="store_true", help="also write report.html, a page to read and to print")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")
     add_raw_options(parser)
+    add_dicom_options(parser)
     _add_model_options(parser)
     _add_talk_options(parser)
 

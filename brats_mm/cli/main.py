@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from brats_mm.cli.arguments import make_parser
 from brats_mm.cli.card import card
 from brats_mm.cli.datalist import datalist
+from brats_mm.cli.dicom_arguments import dicom_output
 from brats_mm.cli.evaluation import compare, evaluate
 from brats_mm.cli.inspect_input import inspect
 from brats_mm.cli.model import load_segmenter
@@ -56,7 +57,8 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm segment`."""
     from brats_mm.domain.regions import LabelConvention
 
-    source = find_source(options, console)
+    given = find_source(options, console)
+    dicom = dicom_output(options, given.headers)
     segmenter = load_segmenter(options, console)
     from brats_mm.usecases.segment import OutputOptions, segment_to_folder
 
@@ -67,11 +69,12 @@ def segment(options: argparse.Namespace, console: Console) -> int:
         preview=not options.no_preview,
         scene=options.scene,
         report=options.report,
+        dicom=dicom,
         overwrite=options.overwrite,
     )
     with console.progress("segmenting") as on_window:
         segmented = segment_to_folder(
-            source,
+            given.case,
             options.output,
             segmenter,
             wanted,

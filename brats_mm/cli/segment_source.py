@@ -1,6 +1,8 @@
 """What `brats-mm segment` is given: a case folder, a DICOM study, a zip of either, or single files."""
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.output import Console
@@ -9,9 +11,24 @@ from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles, Scans
+    from brats_mm.io.dicom.source import SourceSeries
+    from brats_mm.usecases.dicom_study import ChosenStudy
 
 
-def find_source(options: argparse.Namespace, console: Console) -> "CaseFiles | Scans":
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What there is to segment.
+
+    Attributes:
+        case: the sequences.
+        headers: of the series that they were read from, where they are DICOM and DICOM results were asked for.
+    """
+
+    case: "CaseFiles | Scans"
+    headers: "Mapping[Modality, SourceSeries] | None" = None
+
+
+def find_source(options: argparse.Namespace, console: Console) -> Given:
     """Recognise the sequences and say so; of DICOM and zips the voxels are read as well.
 
     Raises:
@@ -28,11 +45,11 @@ def find_source(options: argparse.Namespace, console: Console) -> "CaseFiles | S
         _refuse_study(options)
         files = recognise(given)
         say_files(files, console)
-        return files
+        return Given(files)
     return _from_case(options, {modality: str(path) for modality, path in given.items()}, console)
 
 
-def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", console: Console) -> "CaseFiles | Scans":
+def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", console: Console) -> Given:
     from brats_mm.io.case import read_scans
     from brats_mm.usecases.dicom_study import SeriesWishes, choose_series, is_dicom_folder, opened, read_chosen
     from brats_mm.usecases.recognise import recognise
@@ -41,16 +58,24 @@ def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", consol
         _refuse_both(options, given)
         files = recognise(options.case)
         say_files(files, console)
-        return files
+        return Given(files)
     with opened(options.case) as folder:
         if is_dicom_folder(folder):
             chosen = choose_series(folder, SeriesWishes(given, options.study))
             say_files(chosen.files, console)
-            return read_chosen(chosen)
+            return Given(read_chosen(chosen), _headers(chosen, options))
         _refuse_both(options, given)
         files = recognise(folder)
         say_files(files, console)
-        return read_scans(files)
+        return Given(read_scans(files))
+
+
+def _headers(chosen: "ChosenStudy", options: argparse.Namespace) -> "Mapping[Modality, SourceSeries]":
+    if not options.dicom:
+        return {}
+    from brats_mm.usecases.dicom_results import headers_of
+
+    return headers_of(chosen.choice)
 
 
 def _refuse_both(options: argparse.Namespace, given: "dict[Modality, str]") -> None:

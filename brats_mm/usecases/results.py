@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
@@ -20,6 +20,9 @@ from brats_mm.io.nifti import write_labels, write_map
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.io.report import importance_of, report_of
 from brats_mm.io.segmentation_nrrd import write_segmentation
+
+if TYPE_CHECKING:
+    from brats_mm.usecases.dicom_results import DicomOutput
 
 WRITERS = min(4, os.cpu_count() or 1)
 """Threads that write a case's files; compression and arithmetic run outside Python's lock."""
@@ -36,6 +39,7 @@ class OutputOptions:
         preview: `preview.png`.
         scene: also `scene.mrb`, for 3D Slicer.
         report: `report.html`, a page to read and to print.
+        dicom: DICOM objects, where wanted, and what they are derived from.
         overwrite: replace files of the same names; otherwise their presence is an error.
     """
 
@@ -45,6 +49,7 @@ class OutputOptions:
     preview: bool = True
     report: bool = False
     scene: bool = False
+    dicom: "DicomOutput | None" = None
     overwrite: bool = False
 
     def names(self, available: Availability) -> tuple[str, ...]:
@@ -61,6 +66,8 @@ class OutputOptions:
             names.append("report.html")
         if self.scene:
             names.append("scene.mrb")
+        if self.dicom is not None:
+            names += self.dicom.names
         return tuple(sorted(names))
 
 
@@ -105,6 +112,10 @@ def write_results(
 
                 scene = partial(write_scene, out.staged("scene.mrb"), prediction, options.convention)
                 written.append(pool.submit(scene, report["uncertain_spots"]))
+            if options.dicom is not None:
+                from brats_mm.usecases.dicom_results import write_dicom
+
+                write_dicom(prediction, out, options.dicom)
             importance = importance_of(prediction)
             _write_json(out.staged("importance.json"), importance)
             if options.preview:

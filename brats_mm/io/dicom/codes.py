@@ -1,0 +1,45 @@
+"""Coded concepts of our DICOM objects: the standard's where it has one, else ours, in a private scheme."""
+
+from typing import Any
+
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import Code, Region
+
+SCHEME = "99BRATSMM"
+"""Coding Scheme Designator of our own codes; 99 marks private ones (PS3.3, 8.2)."""
+
+MILLILITRE = Code("UCUM", "mL", "Milliliter")
+NO_UNITS = Code("UCUM", "1", "no units")
+VOLUME = Code("SCT", "118565006", "Volume")
+COMMENT = Code("DCM", "121106", "Comment")
+REPORT_TITLE = Code("DCM", "126000", "Imaging Measurement Report")
+PROCEDURE = Code("LN", "24590-2", "Brain MRI")
+ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
+NEOPLASM = Code("SCT", "108369006", "Neoplasm")
+
+ENTROPY = Code(SCHEME, "entropy-comp", "Entropy of the predicted compartment")
+"""At a voxel, over none, oedema, necrosis and enhancing, in nats: 0 to ln 4. No standard scheme has a code for it."""
+MEAN_ENTROPY = Code(SCHEME, "entropy-comp-m", "Mean entropy of the predicted compartment")
+MEAN_REGION_ENTROPY = Code(SCHEME, "entropy-region-m", "Mean entropy of the predicted region")
+SEQUENCE_USED = Code(SCHEME, "sequence-used", "MR sequence used")
+SEQUENCE_MISSING = Code(SCHEME, "sequence-missing", "MR sequence missing")
+
+SEQUENCES = {modality: Code(SCHEME, modality.value, modality.label) for modality in Modality}
+REGION_NAMES = {region: Code(SCHEME, region.value, region.label.capitalize()) for region in Region}
+
+ENTROPY_EXPLANATION = f"Entropy of compartment in nats, 0 (sure) to ln 4 = {MAX_COMPARTMENT_NATS:.3f}"
+
+
+def concept(code: Code) -> Any:
+    """As highdicom takes it."""
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=code.meaning)
+
+
+def coding_schemes() -> list[Any]:
+    """Whose our private codes are."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+    return [CodingSchemeIdentificationItem(SCHEME, name="BraTS-MM", responsible_organization="BraTS-MM")]
