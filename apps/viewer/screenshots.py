@@ -18,6 +18,10 @@ FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshad
 LAPTOP = {"width": 1366, "height": 768}
 TABLET = {"width": 768, "height": 1024}
 LONGEST_MS = 600_000
+FINISHED = """() => {
+    const gl = document.querySelector("canvas").getContext("webgl2");
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+}"""
 
 
 def main() -> None:
@@ -66,6 +70,7 @@ def result(page: Page, folder: Path) -> None:
     picture(page, folder / "viewer-axial.png")
     page.click("text=All")
     page.check("#outline")
+    page.fill("#segmentation-opacity", "1")
     page.fill("#entropy-opacity", "0.6")
     page.set_viewport_size(TABLET)
     settled(page)
@@ -73,7 +78,9 @@ def result(page: Page, folder: Path) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until two looks agree; software rendering takes its time."""
+    """Wait until all is drawn, which reading a pixel does, and two looks agree; software rendering takes its time."""
+    page.wait_for_timeout(500)
+    page.evaluate(FINISHED)
     before = b""
     while (now := page.screenshot()) != before:
         before = now

@@ -11,6 +11,12 @@ from PIL import Image
 TWO = ("BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz")
 RED, GREEN, YELLOW = (225, 87, 89), (89, 161, 79), (242, 190, 44)
 LONGEST_MS = 120_000
+# Drawing is asked for at once and done later; reading a pixel waits for it.
+FINISHED = """() => {
+    const gl = document.querySelector("canvas").getContext("webgl2");
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    return new Promise((give) => requestAnimationFrame(() => requestAnimationFrame(() => give())));
+}"""
 
 
 class Tab:
@@ -28,7 +34,8 @@ class Tab:
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
 
     def go(self, address):
-        self.page.goto(f"{self.client.base_url}{address.lstrip('/')}" if address.startswith("/") else address)
+        base = str(self.client.base_url).rstrip("/")
+        self.page.goto(base + address if address.startswith("/") else address)
 
     def close(self):
         self.context.close()
@@ -81,6 +88,7 @@ class Tab:
         before = self.page.evaluate(drawn)
         yield
         self.until(lambda: self.page.evaluate(drawn) > before)
+        self.page.evaluate(FINISHED)
 
     def slide(self, name, value):
         with self.redrawn():
