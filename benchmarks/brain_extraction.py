@@ -21,7 +21,13 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.resample import resample_signal
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
-from brats_mm.preparation.brain_network import SPACING_MM, BrainNetwork, normalised, store_brain_network
+from brats_mm.preparation.brain_network import (
+    SPACING_MM,
+    BrainNetwork,
+    load_brain_network,
+    normalised,
+    store_brain_network,
+)
 
 SIDE = (72, 80, 72)
 """Voxels of a training volume, in RAS: 216 x 240 x 216 mm."""
@@ -42,6 +48,7 @@ def main() -> None:
     train.add_argument("heads", type=Path)
     train.add_argument("--minutes", type=float, default=8.0)
     train.add_argument("--batch", type=int, default=1)
+    train.add_argument("--further", action="store_true", help="go on from the weights that are there")
     train.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     {"make": make_heads, "train": train_network, "measure": measure_methods}[options.command](options)
@@ -89,7 +96,7 @@ def train_network(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     heads: list[dict] = []
-    network = BrainNetwork().train()
+    network = (load_brain_network() if options.further else BrainNetwork()).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-4)
     begun, step, recent = time.process_time(), 0, []
     while (gone := (time.process_time() - begun) / (60 * options.minutes)) < 1:
