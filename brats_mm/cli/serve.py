@@ -61,12 +61,33 @@ def _service() -> Any:
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    from brats_mm_service.settings import OidcSettings, QueueLimits, Retention, Settings, UploadLimits, WorkerSettings
+    from brats_mm_service.settings import (
+        ArchiveSettings,
+        OidcSettings,
+        QueueLimits,
+        Retention,
+        Settings,
+        UploadLimits,
+        WorkerSettings,
+    )
 
     if options.oidc_issuer and not options.oidc_audience:
         message = "An OpenID Connect issuer was named without --oidc-audience. Name what its tokens are meant for."
         raise OptionError(message)
+    archive = None
+    if options.dicomweb_url:
+        archive = ArchiveSettings(
+            options.dicomweb_url,
+            token_file=options.dicomweb_token_file,
+            verify=not options.dicomweb_no_verify,
+            ca_file=options.dicomweb_ca,
+            poll_s=options.dicomweb_poll,
+        )
+    elif options.dicomweb_poll is not None:
+        message = "--dicomweb-poll was given without an archive. Name it with --dicomweb-url."
+        raise OptionError(message)
     return Settings(
+        archive=archive,
         data=options.data,
         datastore=options.datastore,
         host=options.host,

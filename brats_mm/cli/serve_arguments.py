@@ -20,6 +20,7 @@ def add_serve(commands: Any, formatter: Any, add_model_options: Callable[[argpar
     )
     _add_place(parser)
     _add_callers(parser)
+    _add_archive(parser)
     _add_limits(parser)
     add_model_options(parser)
     group = parser.add_argument_group("output on the terminal")
@@ -44,6 +45,15 @@ def _add_callers(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-origin", nargs="*", default=[], metavar="ORIGIN", help="web pages that may call (CORS)")
     group.add_argument("--oidc-issuer", metavar="URL", help="accept access tokens of this OpenID Connect issuer")
     group.add_argument("--oidc-audience", metavar="NAME", help="what those tokens must be meant for")
+
+
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("archive (PACS)", "studies are fetched from it and results stored there")
+    group.add_argument("--dicomweb-url", metavar="URL", help="DICOMweb root; nothing else is ever called")
+    group.add_argument("--dicomweb-token-file", type=Path, metavar="FILE", help="bearer token, or header `Name: value`")
+    group.add_argument("--dicomweb-ca", type=Path, metavar="FILE", help="certificates to check the archive's against")
+    group.add_argument("--dicomweb-no-verify", action="store_true", help="do not check the archive's certificate")
+    group.add_argument("--dicomweb-poll", type=float, metavar="SECONDS", help="segment new studies: look this often")
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

@@ -86,6 +86,24 @@ def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
         return {modality: source_of(series) for modality, series in choice.chosen.items()}
 
 
+def headers_in(folder: Path) -> SourceSeries:
+    """Headers of the series in a folder that holds it alone; a folder's name may end in `#2` for its second volume.
+
+    Raises:
+        OptionError: highdicom is not installed, or the folder holds no DICOM series.
+        VolumeError: its headers lack what results need to refer to it.
+    """
+    require_dicom_out()
+    if not folder.is_dir():
+        message = "DICOM results were asked for, but the input is no DICOM. Send a zip of the study, or leave them out."
+        raise OptionError(message)
+    with without_warnings():
+        series = one_study(scan(folder)).series
+        part = int(folder.name.partition("#")[2] or 0)
+        chosen = [one for one in series if part in (0, one.part)]
+        return source_of(chosen[0])
+
+
 def named_reference(folder: Path) -> NamedReference:
     """The only series in a folder, as a reference.
 
@@ -123,7 +141,9 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
 
     source = _reference(prediction, wanted)
     findings = findings_on(prediction, source.grid)
-    provenance = Provenance(_key(prediction, findings, source, wanted), deidentified=wanted.deidentify)
+    provenance = Provenance(
+        _key(prediction, findings, source, wanted), deidentified=wanted.deidentify, software=__version__
+    )
     with without_warnings():
         if wanted.deidentify:
             from brats_mm.io.dicom.deidentify import deidentified

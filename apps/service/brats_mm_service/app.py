@@ -23,6 +23,7 @@ from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
 from brats_mm_service.routes import (
     about,
     auto3dseg,
+    dicomweb,
     events,
     inputs,
     jobs,
@@ -43,6 +44,7 @@ ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     inputs.router,
     events.router,
     about.router,
+    dicomweb.router,
     monai_label.router,
     monai_label_datastore.router,
     monai_label_sessions.router,

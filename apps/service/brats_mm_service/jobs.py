@@ -14,6 +14,7 @@ class JobOptions:
     Attributes:
         labels: convention of label values, brats2023 or brats2021.
         probabilities, importance_maps, preview, report: further outputs.
+        dicom: DICOM objects too; the input must be a DICOM study.
         keep_upload: keep the uploaded files as long as the results.
         series: sequence -> series of a DICOM study, where the caller says.
         study: which DICOM study, where the archive holds several.
@@ -24,6 +25,7 @@ class JobOptions:
     importance_maps: bool = False
     preview: bool = True
     report: bool = True
+    dicom: bool = False
     keep_upload: bool = False
     series: Mapping[str, str] = field(default_factory=dict)
     study: str | None = None

@@ -21,6 +21,7 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".mrb": "application/zip",
     ".zip": "application/zip",
+    ".dcm": "application/dicom",
 }
 
 
@@ -46,6 +47,10 @@ class OptionsBody(BaseModel):
     importance_maps: bool = Field(default=False, description="Also each gate weight as a map.")
     preview: bool = Field(default=True, description="Also preview.png.")
     report: bool = Field(default=True, description="Also report.html, a page to read and to print.")
+    dicom: bool = Field(
+        default=False,
+        description="Of a DICOM study: also segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR).",
+    )
     keep_upload: bool = Field(
         default=False, description="Keep the uploaded files as long as the results, not only until they are used."
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from brats_mm.errors import OptionError
+from brats_mm_service.archive_link import ArchiveLink
+from brats_mm_service.archive_peer import ArchivePeer
 from brats_mm_service.callers import Callers
 from brats_mm_service.database import Database
 from brats_mm_service.job_files import JobFiles
@@ -19,6 +21,7 @@ from brats_mm_service.oidc import OidcIssuer
 from brats_mm_service.records import JobRecords
 from brats_mm_service.settings import Settings
 from brats_mm_service.tokens import Tokens
+from brats_mm_service.transfers import Transfers
 from brats_mm_service.viewer_shelf import ViewerShelf
 from brats_mm_service.worker_host import WorkerHost
 from brats_mm_service.worker_process import WorkerProcess
@@ -33,6 +36,8 @@ class Service:
 
     Attributes:
         uploads: how many uploads are being received may not exceed this.
+        transfers: studies on their way from and to the archive.
+        archive: what moves them; None where no archive is configured.
     """
 
     settings: Settings
@@ -45,16 +50,22 @@ class Service:
     uploads: asyncio.Semaphore
     lock: IO[str]
     stopping: threading.Event
+    transfers: Transfers
+    archive: ArchiveLink | None
 
     def start(self) -> None:
         """Settle what an earlier run left, start the worker and the clean-up."""
         self.queue.recover()
         self.host.start()
+        if self.archive is not None:
+            self.archive.start()
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
 
     def stop(self) -> None:
         """Stop the worker, and give the folder free."""
         self.stopping.set()
+        if self.archive is not None:
+            self.archive.stop()
         self.host.stop()
         self.database.close()
         self.lock.close()
@@ -63,6 +74,7 @@ class Service:
         while not self.stopping.wait(self.settings.retention.sweep_s):
             try:
                 self.queue.sweep()
+                self.transfers.forget(self.settings.retention.record_s)
                 ViewerShelf(self.queue.files).sweep()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
                 log("sweep_error", level="error", error=type(error).__name__)
@@ -97,6 +109,7 @@ def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None =
     lock = _lock(settings.data)
     metrics, tokens = Metrics(), Tokens(database)
     queue = JobQueue(JobRecords(database), JobFiles(settings.data), settings.queue, settings.retention, metrics)
+    transfers = Transfers(database)
     issuer = None if settings.oidc is None else OidcIssuer(settings.oidc)
     return Service(
         settings=settings,
@@ -109,7 +122,16 @@ def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None =
         uploads=asyncio.Semaphore(settings.uploads.at_once),
         lock=lock,
         stopping=threading.Event(),
+        transfers=transfers,
+        archive=_archive(settings, transfers, queue),
     )
+
+
+def _archive(settings: Settings, transfers: Transfers, queue: JobQueue) -> ArchiveLink | None:
+    if settings.archive is None:
+        return None
+    peer = ArchivePeer(settings.archive)
+    return ArchiveLink(transfers, queue, peer, settings.archive, settings.uploads.unpacked_bytes)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from brats_mm.errors import OptionError
 
@@ -114,6 +115,50 @@ class OidcSettings:
 
 
 @dataclass(frozen=True)
+class ArchiveSettings:
+    """A DICOMweb archive that studies are fetched from and results stored in; nothing else is ever called.
+
+    Attributes:
+        url: its DICOMweb root.
+        token_file: file with a bearer token, or with a whole header (`Name: value`).
+        verify: check its certificate.
+        ca_file: certificates to check it against, where the system's do not do.
+        poll_s: look for new studies this often; None: never.
+        attempts: of a step, before it is given up.
+        retry_s: before the second attempt; each further one waits twice as long.
+        timeout_s: longest silence of the archive.
+    """
+
+    url: str
+    token_file: Path | None = None
+    verify: bool = True
+    ca_file: Path | None = None
+    poll_s: float | None = None
+    attempts: int = 6
+    retry_s: float = 2.0
+    timeout_s: float = 30.0
+
+    def headers(self) -> dict[str, str]:
+        """What every request to it bears.
+
+        Raises:
+            OptionError: the token's file cannot be read, or is empty.
+        """
+        if self.token_file is None:
+            return {}
+        try:
+            text = self.token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"The token file {self.token_file} cannot be read. Check --dicomweb-token-file."
+            raise OptionError(message) from error
+        if not text or "\n" in text:
+            message = f"The token file {self.token_file} must hold one line: a token, or a header `Name: value`."
+            raise OptionError(message)
+        name, colon, value = text.partition(": ")
+        return {name: value} if colon else {"Authorization": f"Bearer {text}"}
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that `create_app` needs to know.
 
@@ -124,6 +169,7 @@ class Settings:
         allowed_hosts: names under which the service may be called, besides those of this machine's loopback.
         allowed_origins: web pages that may call it from a browser.
         require_tokens: also on loopback.
+        archive: the archive to fetch studies from, if any.
     """
 
     data: Path
@@ -134,6 +180,7 @@ class Settings:
     require_tokens: bool = False
     datastore: Path | None = None
     oidc: OidcSettings | None = None
+    archive: ArchiveSettings | None = None
     uploads: UploadLimits = field(default_factory=UploadLimits)
     queue: QueueLimits = field(default_factory=QueueLimits)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
@@ -161,6 +208,9 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     Raises:
         OptionError: tokens are needed, and there are none.
     """
+    if settings.archive is not None and urlsplit(settings.archive.url).scheme not in ("http", "https"):
+        message = f"The archive's address is {settings.archive.url!r}; it must begin with https:// or http://."
+        raise OptionError(message)
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (
             f"The address {settings.host} can be reached from other machines, or tokens were asked for, but there is "

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from brats_mm.errors import BratsMMError, Cancelled
 
 if TYPE_CHECKING:
+    from brats_mm.domain.case import CaseFiles
+    from brats_mm.usecases.dicom_results import DicomOutput
     from brats_mm.usecases.segment import Segmenter
 
 ALIVE_S = 1.0
@@ -158,11 +160,18 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         preview=wanted["preview"],
         scene=True,
         report=wanted["report"],
+        dicom=_dicom_output(files) if wanted.get("dicom") else None,
     )
     made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window, on_step=on_step)
     commands.check()
     seconds: dict[str, float] = made.report["run"]["seconds"]
     return seconds
+
+
+def _dicom_output(files: "CaseFiles") -> "DicomOutput":
+    from brats_mm.usecases.dicom_results import DicomOutput, headers_in
+
+    return DicomOutput(inputs={m: headers_in(Path(place)) for m, place in files.found.items()}, folder="")
 
 
 def _kind(error: BratsMMError) -> str:

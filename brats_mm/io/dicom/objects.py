@@ -5,7 +5,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from brats_mm import __version__
 from brats_mm.domain.availability import Availability, describe, ordered
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.io.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
@@ -28,10 +27,12 @@ class Provenance:
         key: all that the result follows from, as one text: equal keys give equal UIDs, so that the same result is the
             same object wherever and however often it is made.
         deidentified: the headers that objects are derived from were de-identified.
+        software: its version.
     """
 
     key: str
     deidentified: bool = False
+    software: str = "unknown"
 
     def uid(self, *words: str) -> str:
         """A UID that follows from the key (PS3.5, B.2: derived from a UUID)."""
@@ -86,7 +87,7 @@ def common(what: str, series_number: int, findings: Findings, provenance: Proven
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": PRODUCT,
-        "software_versions": f"{__version__}, {findings.model.name} {model_version(findings.model)}"[:_LONGEST],
+        "software_versions": f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:_LONGEST],
         "device_serial_number": findings.model.weights_sha256[:16],
         "series_description": series_description(what, findings.used),
         "coding_schemes": coding_schemes(),

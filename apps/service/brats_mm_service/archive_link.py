@@ -1,0 +1,169 @@
+"""Takes studies from the archive through an ordinary job and back; a thread of its own, the only one that calls it.
+
+The worker stays without a network: what it reads was fetched before, and what it writes is stored afterwards.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+from brats_mm.usecases.dicom_results import ENTROPY, REPORT, SEGMENTATION, without_warnings
+from brats_mm.usecases.dicom_study import SeriesWishes
+from brats_mm_service.archive_peer import ArchivePeer, ArchiveRefused, ArchiveUnreachable, is_uid
+from brats_mm_service.dicom_intake import store_study
+from brats_mm_service.intake import SortedUpload, new_job
+from brats_mm_service.job_queue import JobQueue
+from brats_mm_service.jobs import JobOptions
+from brats_mm_service.logs import log
+from brats_mm_service.problems import Problem
+from brats_mm_service.records import QueueFull
+from brats_mm_service.settings import ArchiveSettings
+from brats_mm_service.states import OPEN, JobState
+from brats_mm_service.transfers import Transfer, Transfers, TransferState
+
+POLLER = "archive"
+"""Owner of the jobs of studies that were found by polling."""
+_TICK_S = 0.2
+_LONGEST_WAIT_S = 300.0
+
+
+class ArchiveLink:
+    """Moves transfers on, one step after the other."""
+
+    def __init__(
+        self, transfers: Transfers, queue: JobQueue, peer: ArchivePeer, settings: ArchiveSettings, most_bytes: int
+    ) -> None:
+        self._transfers = transfers
+        self._queue = queue
+        self._peer = peer
+        self._settings = settings
+        self._most_bytes = most_bytes
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="archive-link", daemon=True)
+        self._next_poll = 0.0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop it; what was under way goes on after the next start."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self._poll()
+                for transfer in self._transfers.due():
+                    if self._stopping.is_set():
+                        return
+                    self._advance(transfer)
+            except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive whatever an archive sends)
+                log("archive_error", level="error", error=type(error).__name__)
+                self._stopping.wait(1.0)
+
+    def _poll(self) -> None:
+        if self._settings.poll_s is None or time.monotonic() < self._next_poll:
+            return
+        self._next_poll = time.monotonic() + self._settings.poll_s
+        try:
+            found = self._peer.studies()
+        except (ArchiveRefused, ArchiveUnreachable):
+            log("archive_poll_failed", level="warning")
+            return
+        for study in self._transfers.new_stable([one for one in found if is_uid(one[0])]):
+            self._transfers.begin(study, POLLER)
+
+    def _advance(self, transfer: Transfer) -> None:
+        steps: dict[TransferState, Callable[[Transfer], None]] = {
+            TransferState.FETCHING: self._fetch,
+            TransferState.COMPUTING: self._look,
+            TransferState.STORING: self._store,
+        }
+        try:
+            steps[transfer.state](transfer)
+        except ArchiveUnreachable as error:
+            self._try_again(transfer, str(error))
+        except ArchiveRefused as error:
+            self._fail(transfer, str(error))
+        except Problem as problem:
+            self._fail(transfer, problem.detail)
+        except QueueFull:
+            self._transfers.later(transfer, self._settings.retry_s)
+        except Exception as error:  # noqa: BLE001 (one study must not stop the others)
+            log("archive_error", level="error", error=type(error).__name__, transfer=transfer.id)
+            self._fail(transfer, "The service met an error of its own with this study; tell its owner.")
+
+    def _try_again(self, transfer: Transfer, why: str) -> None:
+        if transfer.attempts + 1 >= self._settings.attempts:
+            said = f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Ask for it again."
+            self._fail(transfer, said)
+            return
+        wait_s = min(_LONGEST_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
+        self._transfers.again(transfer, f"The archive could not be reached: {why}. It is tried again.", wait_s)
+        log("archive_retry", transfer=transfer.id, attempt=transfer.attempts + 1, seconds=wait_s)
+
+    def _fail(self, transfer: Transfer, detail: str) -> None:
+        self._transfers.move(transfer, TransferState.FAILED, detail=detail)
+        log("archive_failed", level="warning", transfer=transfer.id, state=transfer.state.value)
+
+    def _fetch(self, transfer: Transfer) -> None:
+        key = f"archive-{transfer.id}"
+        earlier = self._queue.records.by_key(transfer.owner, key)
+        if earlier is not None:  # it was submitted just before the service ended
+            self._transfers.move(transfer, TransferState.COMPUTING, job=earlier.id, detail="")
+            return
+        files = self._queue.files
+        fetched, folder = files.incoming(), files.incoming()
+        try:
+            self._peer.fetch(transfer.study, fetched, self._most_bytes)
+            with without_warnings():
+                study = store_study(fetched, folder, SeriesWishes(study=transfer.study))
+            found = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
+            job, _ = self._queue.submit(new_job(transfer.owner, JobOptions(dicom=True), found, key=key), folder)
+        finally:
+            files.discard(fetched)
+            files.discard(folder)
+        self._transfers.move(transfer, TransferState.COMPUTING, job=job.id, detail="")
+        log("archive_fetched", transfer=transfer.id, job=job.id)
+
+    def _look(self, transfer: Transfer) -> None:
+        job = self._queue.records.get(transfer.job or "")
+        if job is not None and job.state in OPEN:
+            self._transfers.later(transfer, _TICK_S)
+        elif job is not None and job.state is JobState.DONE:
+            self._transfers.move(transfer, TransferState.STORING)
+        elif job is not None and job.error is not None:
+            self._fail(transfer, str(job.error["detail"]))
+        else:
+            self._fail(transfer, "The job was cancelled or deleted before its results were stored.")
+
+    def _store(self, transfer: Transfer) -> None:
+        import pydicom
+
+        folder = self._queue.files.result(transfer.job or "")
+        names = [folder / name for name in (SEGMENTATION, ENTROPY, REPORT)]
+        if not all(name.is_file() for name in names):
+            message = "The job's results were deleted before they could be stored."
+            raise ArchiveRefused(message)
+        with without_warnings():
+            objects = [pydicom.dcmread(name) for name in names]
+        there = [one for one in objects if self._holds(one)]
+        known = {str(one.SOPInstanceUID) for one in there}
+        new = [one for one in objects if str(one.SOPInstanceUID) not in known]
+        if new:
+            self._peer.store(transfer.study, new)
+            lost = [one for one in new if not self._holds(one)]
+            if lost:
+                message = f"{len(lost)} objects were stored, but the archive does not show them"
+                raise ArchiveUnreachable(message)
+        said = {name: json.dumps([str(one.SOPInstanceUID) for one in some]) for name, some in
+                (("stored", new), ("present", there))}  # fmt: skip
+        self._transfers.move(transfer, TransferState.DONE, detail="", **said)
+        log("archive_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(there))
+
+    def _holds(self, one: object) -> bool:
+        uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        return self._peer.holds(uids[0], uids[1], uids[2])

@@ -1,0 +1,134 @@
+"""The one DICOMweb archive that the service speaks to: find, fetch, store; its configured address and nowhere else."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.usecases.dicom_results import without_warnings
+from brats_mm_service.settings import ArchiveSettings
+
+_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses after which it is worth trying again."""
+
+
+class ArchiveRefused(Exception):  # noqa: N818 (its sentence is what matters)
+    """The archive cannot do what was asked, and will not later either; the message is for the caller."""
+
+
+class ArchiveUnreachable(Exception):  # noqa: N818
+    """The archive does not answer, or is busy: to be tried again."""
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5, chapter 9)."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+class ArchivePeer:
+    """Calls of an archive. Redirections are not followed, and proxies and passwords of the environment not used."""
+
+    def __init__(self, settings: ArchiveSettings) -> None:
+        try:
+            import requests
+            from dicomweb_client import DICOMwebClient
+        except ImportError as error:
+            message = f'An archive needs {error.name}. Run: pip install "brats-mm[service,dicom]"'
+            raise OptionError(message) from error
+        session = requests.Session()
+        session.trust_env = False
+        session.max_redirects = 0
+        session.verify = settings.verify if settings.ca_file is None else str(settings.ca_file)
+        self._client = DICOMwebClient(
+            settings.url.rstrip("/"), session=session, headers=settings.headers(), timeout=settings.timeout_s
+        )
+        self._client.set_http_retry_params(retry=False)
+
+    def studies(self, limit: int = 500) -> list[tuple[str, int]]:
+        """Studies with MR series: UID, and how many instances each has."""
+        with _told():
+            found = self._client.search_for_studies(
+                search_filters={"ModalitiesInStudy": "MR"},
+                fields=["NumberOfStudyRelatedInstances"],
+                limit=limit,
+            )
+        return [(_value(one, "0020000D"), int(_value(one, "00201208") or 0)) for one in found]
+
+    def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
+        """Fetch the MR series of a study, one file an instance, as the archive holds them; returns how many.
+
+        Raises:
+            ArchiveRefused: there is no such study, no MR series in it, or more than is allowed.
+            ArchiveUnreachable: the archive does not answer.
+        """
+        with _told():
+            series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
+            uids = [_value(one, "0020000E") for one in series if _value(one, "00080060") in ("MR", "")]
+            if not uids:
+                message = "The archive has no MR series of this study. Check the Study Instance UID."
+                raise ArchiveRefused(message)
+            count = left = 0
+            left = most_bytes
+            for uid in filter(is_uid, uids):
+                for image in self._client.iter_series(study_uid, uid, media_types=(("application/dicom", "*"),)):
+                    place = folder / f"{count:06d}.dcm"
+                    image.save_as(place)
+                    count, left = count + 1, left - place.stat().st_size
+                    if left < 0:
+                        message = "The study is larger than is allowed here; send the four series as a job instead."
+                        raise ArchiveRefused(message)
+        return count
+
+    def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
+        """Whether the archive has an object."""
+        with _told():
+            found = self._client.search_for_instances(
+                study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}
+            )
+        return any(_value(one, "00080018") == instance_uid for one in found)
+
+    def store(self, study_uid: str, objects: Sequence[Any]) -> None:
+        """Store objects in a study.
+
+        Raises:
+            ArchiveRefused: the archive does not take them.
+            ArchiveUnreachable: it does not answer.
+        """
+        with _told():
+            answer = self._client.store_instances(list(objects), study_instance_uid=study_uid)
+        failed = answer.get("FailedSOPSequence") or ()
+        if len(failed):
+            message = f"The archive refused {len(failed)} of {len(objects)} objects. Ask whether it takes SEG."
+            raise ArchiveRefused(message)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what goes wrong into our two kinds; neither quotes what the archive says, which may name a patient."""
+    import requests
+
+    try:
+        with without_warnings():
+            yield
+    except requests.TooManyRedirects as error:
+        message = "The archive answers with a redirection, which is not followed. Configure its final address."
+        raise ArchiveRefused(message) from error
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in _PASSING or status == 0:
+            message = f"it answered with status {status}"
+            raise ArchiveUnreachable(message) from error
+        known = {404: "does not know this study", 401: "wants another token", 403: "does not allow this"}
+        message = f"The archive {known.get(status, f'refused the request with status {status}')}."
+        raise ArchiveRefused(message) from error
+    except (requests.RequestException, OSError) as error:
+        message = f"it did not answer ({type(error).__name__})"
+        raise ArchiveUnreachable(message) from error
+
+
+def _value(one: dict[str, Any], tag: str) -> str:
+    values = one.get(tag, {}).get("Value") or [""]
+    return str(values[0])

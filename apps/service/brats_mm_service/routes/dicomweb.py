@@ -1,0 +1,104 @@
+"""Studies of the configured archive: fetched, segmented and stored back on request."""
+
+from datetime import datetime, timezone
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import BaseModel, Field
+
+from brats_mm_service.archive_peer import is_uid
+from brats_mm_service.callers import Caller
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.jobs import check_room
+from brats_mm_service.schemas import path_of
+from brats_mm_service.service import Service
+from brats_mm_service.transfers import Transfer
+
+_EXAMPLE = {
+    "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",
+    "study": "1.2.826.0.1.3680043.8.498.1",
+    "state": "done",
+    "detail": "",
+    "attempts": 0,
+    "created": "2026-01-31T09:00:00Z",
+    "job": "/v1/jobs/k3Jd8sPq1LmN0vXz2RtYw6Bc",
+    "stored": ["2.25.1", "2.25.2", "2.25.3"],
+    "already_there": [],
+}
+
+
+class TransferBody(BaseModel):
+    """A study on its way through."""
+
+    id: str
+    study: str
+    state: str = Field(description="fetching, computing, storing, done or failed")
+    detail: str = Field(description="why it failed, or what it waits for")
+    attempts: int = Field(description="of the present step, as far as they failed")
+    created: datetime
+    job: str | None = Field(description="the job that computes it")
+    stored: list[str] = Field(description="SOP Instance UIDs of the objects that were stored")
+    already_there: list[str] = Field(description="of those that the archive had already")
+
+    @classmethod
+    def of(cls, one: Transfer) -> "TransferBody":
+        """As it is shown."""
+        return cls(
+            id=one.id,
+            study=one.study,
+            state=one.state.value,
+            detail=one.detail,
+            attempts=one.attempts,
+            created=datetime.fromtimestamp(one.created, tz=timezone.utc),
+            job=None if one.job is None else path_of(one.job),
+            stored=list(one.stored),
+            already_there=list(one.present),
+        )
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under /v1/dicomweb."""
+    routes = APIRouter(prefix="/v1/dicomweb", tags=["archive"])
+    reader = Depends(service.callers.with_scope("jobs:read"))
+    writer = Depends(service.callers.with_scope("jobs:write"))
+    study = Path(description="Study Instance UID", max_length=64)
+    shown = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "How far it is"}
+    listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "How far each is"}
+
+    @routes.post(
+        "/studies/{uid}",
+        status_code=202,
+        summary="Fetch a study from the archive, segment it, and store the results there",
+        responses=problems(401, 403, 404, 422, 429, 503, 507)
+        | {202: shown, 200: {**shown, "description": "It is under way already"}},
+    )
+    def begin(uid: Annotated[str, study], response: Response, caller: Annotated[Caller, writer]) -> TransferBody:
+        """Answers at once. The results are a Segmentation, a Parametric Map and a Structured Report."""
+        _check(service, uid)
+        check_room(service, caller.name)
+        transfer, is_new = service.transfers.begin(uid, caller.name)
+        response.status_code = 202 if is_new else 200
+        response.headers["Location"] = f"/v1/dicomweb/studies/{uid}"
+        return TransferBody.of(transfer)
+
+    @routes.get(
+        "/studies/{uid}",
+        summary="How far your requests for a study are, newest first",
+        responses=problems(401, 403, 404, 422) | {200: listed},
+    )
+    def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
+        """Only the caller's own."""
+        _check(service, uid)
+        return [TransferBody.of(one) for one in service.transfers.of_study(uid, caller.name)]
+
+    return routes
+
+
+def _check(service: Service, uid: str) -> None:
+    if service.archive is None:
+        message = "This service speaks to no archive. Start it with --dicomweb-url."
+        raise Problem("not-found", message)
+    if not is_uid(uid):
+        message = "A Study Instance UID has numbers with points between them, 64 characters at most."
+        raise Problem("bad-option", message)

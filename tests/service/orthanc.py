@@ -1,0 +1,61 @@
+"""A real Orthanc with its DICOMweb plugin on loopback, with its files in a temporary folder."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+PLUGINS = Path("/usr/share/orthanc/plugins")
+MISSING = shutil.which("Orthanc") is None or not (PLUGINS / "libOrthancDicomWeb.so").exists()
+REASON = "Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)"
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def orthanc(folder, port, **changes):
+    """A client of a running Orthanc; `changes` are further settings."""
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "Name": "TEST",
+        "StorageDirectory": str(folder / "db"),
+        "IndexDirectory": str(folder / "db"),
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [str(PLUGINS / "libOrthancDicomWeb.so")],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **changes,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [shutil.which("Orthanc"), str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    if client.get("/dicom-web/studies").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                assert time.monotonic() < end, "Orthanc did not start in time"
+                time.sleep(0.1)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
