@@ -66,7 +66,9 @@ def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, pl
     affine = np.eye(4)
     affine[:3, :3] = np.eye(3)[:, list(axes)] * spacing
     affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
-    fine = resample_onto(volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), transform_of(np.linalg.inv(moved)))
+    fine = resample_onto(
+        volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), transform_of(np.linalg.inv(moved))
+    )
     slices = shape[2] // round(slice_mm)
     data = np.ascontiguousarray(fine.data @ axis_weights(int(shape[2]), int(slices)).T)
     thick = affine.copy()
@@ -294,8 +296,11 @@ def picture(options: argparse.Namespace) -> None:
     if labels.any():
         z = int((labels > 0).sum(axis=(0, 1)).argmax())
     edges = ndimage.gaussian_gradient_magnitude(to_ras(prepared.registered[Modality.T1CE].data, affine)[..., z], 1.5)
+    head = to_ras(prepared.registered[Modality.T1CE].data, affine)[..., z]
+    where = np.argwhere(head > 0.15 * np.percentile(head, 99))
+    low, high = np.maximum(where.min(axis=0) - 14, 0), where.max(axis=0) + 14
     line = float(np.percentile(edges, 93))
-    figure, axes = plt.subplots(3, 4, figsize=(12, 10.4), facecolor="black")
+    figure, axes = plt.subplots(3, 4, figsize=(12, 11.2), facecolor="black")
     tints = {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}
     for column, modality in enumerate(MODALITIES):
         still = resample_onto(scans.volumes[modality], prepared.case.grid, transform_of(np.eye(4)))
@@ -316,6 +321,8 @@ def picture(options: argparse.Namespace) -> None:
             axis.imshow(shown, origin="lower", interpolation="bilinear")
             if row < 2 and modality is not Modality.T1CE:
                 axis.contour(edges.T, [line], colors="#ffb000", linewidths=0.5)
+            axis.set_xlim(low[0], high[0])
+            axis.set_ylim(low[1], high[1])
             axis.set_axis_off()
             if row == 0:
                 axis.set_title(modality.label, color="white", fontsize=13)

@@ -173,7 +173,8 @@ class _Fields:
         at = _head_coordinates(envelope, grid)
 
         def varied(mean: float, spread: float, least: float) -> Array:
-            return np.maximum(least, mean * rng.uniform(0.7, 1.4) + spread * smooth_noise(rng, shape, 14.0))
+            thickness = mean * rng.uniform(0.7, 1.4) + spread * smooth_noise(rng, shape, 14.0)
+            return np.asarray(np.maximum(least, thickness), np.float32)
 
         shells = (varied(2.2, 0.7, 0.3), varied(1.8, 0.4, 1.0), varied(3.0, 1.2, 0.2), varied(2.0, 0.5, 1.0))
         scalp = varied(6.0, 1.5, 3.0)

@@ -141,7 +141,8 @@ def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     affine = fixed.coarse.grid.affine
     values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
     here, there = fixed.head.ravel() & inside, (values > 0.5) & inside
-    return float(2 * np.count_nonzero(here & there) / max(1, np.count_nonzero(here) + np.count_nonzero(there)))
+    total = int(np.count_nonzero(here)) + int(np.count_nonzero(there))
+    return 2 * int(np.count_nonzero(here & there)) / max(1, total)
 
 
 def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:

@@ -76,11 +76,11 @@ def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
 
 
 def _ras(data: Array, order: list[int], flips: list[bool]) -> Array:
-    return np.flip(data.transpose(order), [axis for axis in range(3) if flips[axis]])
+    return np.asarray(np.flip(data.transpose(order), tuple(axis for axis in range(3) if flips[axis])))
 
 
 def _unras(data: Array, order: list[int], flips: list[bool]) -> Array:
-    return np.flip(data, [axis for axis in range(3) if flips[axis]]).transpose(np.argsort(order))
+    return np.asarray(np.flip(data, tuple(axis for axis in range(3) if flips[axis])).transpose(np.argsort(order)))
 
 
 def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
@@ -119,4 +119,5 @@ def _solid(mask: Mask) -> Mask:
 
 
 def _dice(one: Mask, other: Mask) -> float:
-    return float(2 * np.count_nonzero(one & other) / max(1, np.count_nonzero(one) + np.count_nonzero(other)))
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(1, total)

@@ -86,7 +86,7 @@ def normalised(image: Array) -> Array:
     shifted = image - min(0.0, float(np.percentile(image, 0.5)))
     bright = shifted[shifted > shifted.mean()]
     scale = float(bright.mean()) if bright.size else 1.0
-    return np.clip(shifted / np.float32(max(scale, 1e-6)), 0, _BRIGHTEST).astype(np.float32)
+    return np.asarray(np.clip(shifted / np.float32(max(scale, 1e-6)), 0, _BRIGHTEST), np.float32)
 
 
 @lru_cache(maxsize=1)
