@@ -1,5 +1,6 @@
 """A tab of the browser, with what tests do on the page over and over."""
 
+import base64
 import io
 import time
 from contextlib import contextmanager
@@ -11,12 +12,13 @@ from PIL import Image
 TWO = ("BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz")
 RED, GREEN, YELLOW = (225, 87, 89), (89, 161, 79), (242, 190, 44)
 LONGEST_MS = 120_000
-# Drawing is asked for at once and done later; reading a pixel waits for it.
-FINISHED = """() => {
-    const gl = document.querySelector("canvas").getContext("webgl2");
-    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-    return new Promise((give) => requestAnimationFrame(() => requestAnimationFrame(() => give())));
-}"""
+# A picture that is kept can be read at any time, without waiting for the browser to put it on a screen.
+KEPT = """
+    const getContext = HTMLCanvasElement.prototype.getContext;
+    HTMLCanvasElement.prototype.getContext = function (kind, options) {
+        return getContext.call(this, kind, {...options, preserveDrawingBuffer: true});
+    };
+"""
 
 
 class Tab:
@@ -25,6 +27,7 @@ class Tab:
     def __init__(self, context, client):
         self.client = client
         self.context = context
+        context.add_init_script(KEPT)
         self.page = context.new_page()
         self.page.set_default_timeout(LONGEST_MS)
         self.hosts, self.errors = set(), []
@@ -59,15 +62,10 @@ class Tab:
         self.page.wait_for_selector(".picture[data-state=ready]")
 
     def picture(self):
-        """What the canvas shows: (height, width, 3), once two looks at it agree."""
-        before = None
-        for _ in range(20):
-            self.page.wait_for_timeout(250)
-            now = self.page.locator("canvas").screenshot()
-            if now == before:
-                break
-            before = now
-        return np.asarray(Image.open(io.BytesIO(before)).convert("RGB")).astype(int)
+        """What the canvas shows: (height, width, 3)."""
+        url = self.page.evaluate("document.querySelector('canvas').toDataURL()")
+        content = base64.b64decode(url.partition(",")[2])
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
     def readout(self):
         """Name -> value in the line below the images."""
@@ -88,7 +86,6 @@ class Tab:
         before = self.page.evaluate(drawn)
         yield
         self.until(lambda: self.page.evaluate(drawn) > before)
-        self.page.evaluate(FINISHED)
 
     def slide(self, name, value):
         with self.redrawn():
