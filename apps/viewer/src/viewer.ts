@@ -37,7 +37,8 @@ const SQUARE: Tile[] = [
 ];
 const WIDE_FROM = 1.15;
 export const ENTROPY_COLOURS = "mako";
-const HIDDEN_BELOW_MINIMUM = 1; // NiiVue's ZERO_TO_MAX_TRANSPARENT_BELOW_MIN
+/** Colours from zero on, nothing below the minimum. NiiVue 0.69 lists 1 for that in its types, but draws it for 2. */
+const HIDDEN_BELOW_MINIMUM = 2;
 const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed
 /** Radiological view: the left of the picture is the patient's right. */
 const STEPS: Record<string, Millimetres> = {
