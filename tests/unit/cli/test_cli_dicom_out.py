@@ -1,0 +1,69 @@
+"""`brats-mm segment --dicom`: a study in, objects beside the usual files, and a patient's name in no other file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.data.phantom import make_phantom
+from tests.dicom_series import TYPICAL, write_series
+
+NAMES = ("Zwackelmann", "Petronella", "PAT-4711")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    for modality, volume in make_phantom(3, (56, 64, 48)).images.items():
+        if modality.value in ("t1ce", "flair"):
+            extra = {"PatientName": "Zwackelmann^Petronella", "PatientID": "PAT-4711"}
+            facts = replace(TYPICAL[modality.value], extra=extra)
+            write_series(folder / modality.value, np.clip(volume.data, 0, 4000), volume.grid.affine, facts)
+    return folder
+
+
+def test_objects_are_written_and_names_are_in_them_alone(study, tiny_bundle, tmp_path, capsys, caplog, recwarn):
+    out = tmp_path / "out"
+    words = [
+        "segment",
+        str(study),
+        "-o",
+        str(out),
+        "--dicom",
+        "--report",
+        "--bundle",
+        str(tiny_bundle),
+        "--window",
+        "64",
+    ]
+    assert main([*words, "--device", "cpu", "--prepared"]) == 0
+    segmentation = pydicom.dcmread(out / "dicom" / "segmentation.dcm")
+    assert segmentation.PatientName == "Zwackelmann^Petronella"
+    said = capsys.readouterr()
+    texts = [said.out, said.err, caplog.text, *(str(one.message) for one in recwarn)]
+    for name in NAMES:
+        assert not any(name in text for text in texts), name
+        for path in out.rglob("*"):
+            if path.is_file() and path.suffix != ".dcm":
+                assert name.encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dicom"], "--dicom needs a DICOM series"),
+        (["--deidentify"], "add --dicom"),
+    ],
+)
+def test_what_is_needed_is_said_before_anything_is_loaded(head_folder, tmp_path, capsys, words, said):
+    assert main(["segment", str(head_folder), "-o", str(tmp_path / "out"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_has_its_own_reference(study, tmp_path, capsys):
+    words = ["segment", str(study), "-o", str(tmp_path / "out"), "--dicom", "--dicom-reference", str(study / "t1ce")]
+    assert main(words) == 2
+    assert "--reference t1ce" in capsys.readouterr().err
