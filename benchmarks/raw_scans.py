@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from brats_mm.data.phantom_skull import Margin, RawHead, add_skull
 from brats_mm.domain.alignment import doubts_about
@@ -274,8 +275,6 @@ def picture(options: argparse.Namespace) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from scipy import ndimage
-
     from brats_mm.domain.input_kind import recognise_kind
     from brats_mm.io.case import read_scans
     from brats_mm.io.preview_planes import to_ras
@@ -301,7 +300,6 @@ def picture(options: argparse.Namespace) -> None:
     low, high = np.maximum(where.min(axis=0) - 14, 0), where.max(axis=0) + 14
     line = float(np.percentile(edges, 93))
     figure, axes = plt.subplots(3, 4, figsize=(12, 11.2), facecolor="black")
-    tints = {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}
     for column, modality in enumerate(MODALITIES):
         still = resample_onto(scans.volumes[modality], prepared.case.grid, transform_of(np.eye(4)))
         rows = (still, prepared.registered[modality], prepared.case.volumes[modality])
@@ -309,14 +307,7 @@ def picture(options: argparse.Namespace) -> None:
             image = to_ras(volume.data, affine)[..., z].T
             seen = image[image > 0] if (image > 0).any() else image
             grey = np.clip(image / np.percentile(seen, 99.5), 0, 1)
-            shown = np.repeat(grey[..., None], 3, axis=-1)
-            if row == 2:
-                cut = labels[..., z].T
-                for value, tint in tints.items():
-                    inside = cut == value
-                    rim = inside & ~ndimage.binary_erosion(inside)
-                    shown[inside] = 0.72 * shown[inside] + 0.28 * np.array(tint)
-                    shown[rim] = tint
+            shown = _tinted(grey, labels[..., z].T) if row == 2 else np.repeat(grey[..., None], 3, axis=-1)
             axis = axes[row, column]
             axis.imshow(shown, origin="lower", interpolation="bilinear")
             if row < 2 and modality is not Modality.T1CE:
@@ -341,6 +332,16 @@ def picture(options: argparse.Namespace) -> None:
     figure.subplots_adjust(left=0.04, right=1, top=0.95, bottom=0, wspace=0.01, hspace=0.01)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.output, dpi=80, facecolor="black", pil_kwargs={"quality": 85})
+
+
+def _tinted(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A slice in grey with its labels: necrosis red, oedema green, enhancing yellow."""
+    shown = np.repeat(grey[..., None], 3, axis=-1)
+    for value, tint in {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}.items():
+        inside = labels == value
+        shown[inside] = 0.72 * shown[inside] + 0.28 * np.array(tint)
+        shown[inside & ~ndimage.binary_erosion(inside)] = tint
+    return shown
 
 
 def _head(options: argparse.Namespace, name: str, seed: int) -> RawHead:
