@@ -12,7 +12,7 @@ the brain, each sequence moved by itself, slices of 5 mm that average what they 
 import argparse
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +150,12 @@ def spoilt(options: argparse.Namespace) -> None:
         for other in (Modality.T1, Modality.T2, Modality.FLAIR):
             moving = side_of(scanned(head.images[other], np.eye(4)))
             for name, matrix in {"right": np.eye(4), **_wrong(rng, points.mean(axis=0))}.items():
-                found = measure(reference, moving, matrix, start="given")
+                found = replace(measure(reference, moving, matrix, start="given"), information_before_nats=0.0)
                 _note(rows, name, found)
-            stranger = heads[(number + 1) % len(heads)]
-            for name, volume in _hopeless(rng, head, stranger, other).items():
-                found = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
-                _note(rows, name, found.alignment)
+        stranger = heads[(number + 1) % len(heads)]
+        for name, volume in _hopeless(rng, head, stranger, Modality.FLAIR).items():
+            found = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
+            _note(rows, name, found.alignment)
     for name, doubted in rows.items():
         print(f"{name}: {sum(doubted)} of {len(doubted)} doubted")
 
@@ -275,6 +275,7 @@ def picture(options: argparse.Namespace) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
     from brats_mm.domain.input_kind import recognise_kind
     from brats_mm.io.case import read_scans
     from brats_mm.io.preview_planes import to_ras

@@ -13,10 +13,10 @@ LARGEST_SHIFT_MM = 60.0
 LEAST_COVERED = 0.5
 """Share of the reference's head that the other sequence must show."""
 
-LEAST_HEAD_OVERLAP = 0.8
-LEAST_INFORMATION_NATS = 0.15
-LEAST_EDGE_AGREEMENT = 0.2
-LEAST_PEAK = 0.1
+LEAST_HEAD_OVERLAP = 0.85
+LEAST_INFORMATION_NATS = 0.2
+LEAST_EDGE_AGREEMENT = 0.4
+LEAST_PEAK = 0.3
 
 
 @dataclass(frozen=True)
