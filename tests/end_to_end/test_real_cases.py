@@ -10,7 +10,9 @@ import SimpleITK
 
 from brats_mm import Segmenter
 from brats_mm.domain.availability import SUBSETS, subset_name
-from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.input_kind import InputKind
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.preparation import PreparationOptions
 from brats_mm.errors import GridError
 from brats_mm.usecases.recognise import recognise
 from brats_mm.usecases.segment import OutputOptions, segment_to_folder
@@ -61,11 +63,15 @@ def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmen
         assert set(report["sequences_found"]) == {modality.value for modality in subset}
 
 
-def test_sequences_on_different_grids_are_refused_with_their_geometries(real_cases, segmenter):
+def test_sequences_on_different_grids_are_registered_unless_they_are_said_to_be_prepared(real_cases, segmenter):
     for case in sorted(path for path in real_cases.iterdir() if path.is_dir()):
         files = recognise(case).found
         if len({nib.load(path).shape for path in files.values()}) > 1:
             with pytest.raises(GridError, match="grid"):
-                segmenter.predict(case)
+                segmenter.predict(case, preparation=PreparationOptions(kind=InputKind.PREPARED))
+            prediction = segmenter.predict(case, preparation=PreparationOptions(reference=Modality.T1CE))
+            reference = nib.load(files[Modality.T1CE])
+            assert prediction.labels().shape == reference.shape
+            np.testing.assert_allclose(prediction.case.grid.affine, reference.affine, atol=1e-4)
             return
     pytest.skip("no case with sequences on different grids")

@@ -82,19 +82,28 @@ def ready_service(results, settings, **behaviour):
 
 
 @pytest.fixture
-def page_service(built_page, made_results, tmp_path):
-    """Starts such services."""
+def tabs():
+    """The open pages."""
+    return []
 
+
+@pytest.fixture
+def page_service(built_page, made_results, tmp_path, tabs):
+    """Starts such services; pages leave before theirs stops, so that none asks one that is gone."""
+
+    @contextmanager
     def start(settings=None, **behaviour):
-        return ready_service(made_results, settings or small_settings(tmp_path / "data"), **behaviour)
+        with ready_service(made_results, settings or small_settings(tmp_path / "data"), **behaviour) as client:
+            yield client
+            for tab in tabs:
+                tab.page.goto("about:blank")
 
     return start
 
 
 @pytest.fixture
-def open_tab(browser):
+def open_tab(browser, tabs):
     """Opens pages; at the end none of them may have met an error, or have asked another host for anything."""
-    tabs = []
 
     def open_(client, address="/", **context):
         tab = Tab(browser.new_context(**({"viewport": LAPTOP} | context)), client)
