@@ -3,7 +3,8 @@
 Starts a service of its own on this machine, with the installed model, and prints a table; `--json FILE` keeps the
 figures. The case is a made head unless `--case FOLDER` names a real one. Four parts:
 
-1. the engine alone: a worker's own use case, in a process of its own, on the case, after one run to warm up;
+1. the engine alone: a worker's own use case, with the same results written, in a process of its own, after one run to
+   warm up;
 2. the service with nothing else to do: the same case, submitted, waited for, and fetched;
 3. the same with many clients who ask for states, lists, health and metrics all the while;
 4. memory of the service's process before and after.
@@ -30,13 +31,13 @@ PATHS = [str(ROOT), str(ROOT / "apps" / "service")]
 ENGINE = """
 import sys, time, tempfile, json
 from pathlib import Path
-from brats_mm.usecases.segment import Segmenter, segment_to_folder
+from brats_mm.usecases.segment import OutputOptions, Segmenter, segment_to_folder
 bundle, case, runs = sys.argv[1] or None, Path(sys.argv[2]), int(sys.argv[3])
 segmenter, took = Segmenter.from_bundle(bundle, device="cpu"), []
 for _ in range(runs + 1):
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        segment_to_folder(case, Path(out) / "out", segmenter)
+        segment_to_folder(case, Path(out) / "out", segmenter, OutputOptions(scene=True, report=True))
         took.append(time.perf_counter() - start)
 print(json.dumps(took[1:]))
 """
@@ -60,7 +61,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50, help="that ask all the while")
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds that a client waits between questions")
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds that a client waits between questions")
     parser.add_argument("--jobs", type=int, default=3, help="in each part")
     parser.add_argument("--case", type=Path, help="folder of a case instead of a made head")
     parser.add_argument("--bundle", type=Path, help="model bundle instead of the installed one")
