@@ -42,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_compare(commands)
     _add_pack(commands)
+    _add_archive(commands)
     add_report(commands, _Formatter)
     add_card(commands, _Formatter)
     _add_doctor(commands)
@@ -210,6 +211,21 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
     parser.add_argument("--section", default="validation", help="section of the list")
+    _add_talk_options(parser)
+
+
+def _add_archive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "archive",
+        help="zip a bundle to publish it",
+        description="Zip a bundle to publish it: NAME_vVERSION.zip with the hash of every file inside, and its own hash "
+        "beside it. The same bundle gives the same bytes.",
+        epilog="example:\n  brats-mm archive my_segmentation -o release",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help="its folder; the one installed if none is named")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the archive")
+    parser.add_argument("--overwrite", action="store_true", help="replace an archive that is there")
     _add_talk_options(parser)
 
 

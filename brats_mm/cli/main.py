@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from brats_mm.cli.archive import archive
 from brats_mm.cli.arguments import make_parser
 from brats_mm.cli.card import card
 from brats_mm.cli.datalist import datalist
@@ -153,6 +154,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "compare": compare,
     "pack": pack,
+    "archive": archive,
     "report": report,
     "card": card,
     "doctor": doctor,
