@@ -218,7 +218,7 @@ def _add_archive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "archive",
         help="zip a bundle to publish it",
-        description="Zip a bundle to publish it: NAME_vVERSION.zip with the hash of every file inside, and its own hash "
+        description="Zip a bundle to publish it: NAME_vVERSION.zip with the hash of every file inside, its own hash "
         "beside it. The same bundle gives the same bytes.",
         epilog="example:\n  brats-mm archive my_segmentation -o release",
         formatter_class=_Formatter,

@@ -1,4 +1,4 @@
-"""A bundle as one zip to publish: the same bytes for the same bundle, with the hash of every file inside and its own beside."""
+"""A bundle as one zip to publish: the same bytes for the same bundle, with the hash of every file and its own."""
 
 import hashlib
 import os
