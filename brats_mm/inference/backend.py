@@ -89,7 +89,7 @@ def mix(
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
     """Logits and gate weights of several availability sets of the same windows, each expert run once at most.
 
-    The same as `DMoME.forward_subsets`. Which sequences are at hand is known here without asking the device, so that
+    The same as `DMoME.forward` with a view for each set. Which sequences are at hand is known here without asking the device, so that
     nothing waits for it. `on_expert` is called after each expert's pass; raising from it ends the run.
     """
     contributions = {}

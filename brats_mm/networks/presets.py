@@ -10,6 +10,7 @@ from brats_mm.errors import OptionError
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork, UniformGate
+from brats_mm.networks.gating_spatial import SpatialGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
 
 WIDTHS: dict[str, tuple[int, ...]] = {
@@ -18,7 +19,7 @@ WIDTHS: dict[str, tuple[int, ...]] = {
 }
 """`light` is the paper's 7.8 M-parameter model; `full` is nnU-Net's own plan, 124.8 M."""
 
-GATES: dict[str, Callable[..., nn.Module]] = {"dynamic": GatingNetwork, "mean": UniformGate}
+GATES: dict[str, Callable[..., nn.Module]] = {"dynamic": GatingNetwork, "mean": UniformGate, "spatial": SpatialGate}
 
 LEVELS = ("logit", "probability", "feature")
 
@@ -41,7 +42,8 @@ def simmlm(size: str = "light", *, level: str = "logit", weighting: str = "dynam
     Args:
         size: `light` (widths 8-16-32-64-80-80) or `full` (32-...-320).
         level: what is mixed: `logit` (the paper), `probability` or `feature` (its ablations).
-        weighting: `dynamic` (the gate) or `mean` (static mean of the available experts).
+        weighting: `dynamic` (the gate), `mean` (static mean of the available experts) or `spatial` (weights that vary
+            over space; ours, not the paper's).
 
     Raises:
         OptionError: an argument is none of these.

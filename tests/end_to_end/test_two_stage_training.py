@@ -208,7 +208,7 @@ def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
     hinges, tally = [], PairTally()
     for case in parser.get_parsed_content("validate::dataloader"):
         with torch.no_grad():
-            logits = network.forward_subsets(case["image"].as_tensor(), every)[0][:, 0]
+            logits = network(case["image"].as_tensor(), every)  # 15 views of one case
         truth = case["label"].as_tensor().float().expand_as(logits)
         loss = dict(zip(SUBSETS, task_terms(logits, truth).task.mean(1), strict=True))
         hinges += [float(hinge(loss[more], loss[fewer])) for more, fewer in NESTED_PAIRS]

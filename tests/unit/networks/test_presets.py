@@ -143,7 +143,8 @@ def test_samples_of_a_batch_may_have_different_sequences(small, image):
 def test_subsets_together_equal_subsets_apart(small, image):
     """Running each expert once for all 15 sets gives what 15 passes give."""
     sets = torch.tensor([flags(subset) for subset in SUBSETS])
-    logits, weights = small.forward_subsets(image, sets)
+    together = small.forward_with_weights(image, sets.repeat_interleave(2, dim=0))
+    logits, weights = (part.unflatten(0, (15, 2)) for part in together)
     for index, available in enumerate(sets):
         expected_logits, expected_weights = small.forward_with_weights(image, available.expand(2, -1))
         torch.testing.assert_close(logits[index], expected_logits)

@@ -1,0 +1,31 @@
+"""LeNet-5 (LeCun et al., 1998) for small square pictures of one channel: SimMLM's experts on avMNIST."""
+
+from torch import Tensor, nn
+
+
+class LeNet5(nn.Module):
+    """Two 5x5 convolutions with pooling and three linear layers, from (b, 1, s, s) to logits (b, c).
+
+    6 and 16 maps, 120 and 84 units, as in 1998, with ReLU and max pooling in the place of scaled tanh and subsampling.
+    The paper names the network only; which variant it used is not known.
+
+    Args:
+        side: s, pixels a side: 28 for the pictures of avMNIST, 20 for its sounds.
+        classes: c.
+    """
+
+    def __init__(self, side: int, *, classes: int = 10) -> None:
+        super().__init__()
+        last = (side // 2 - 4) // 2
+        self.features = nn.Sequential(
+            *(nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, kernel_size=5), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
+        )
+        self.classifier = nn.Sequential(
+            *(nn.Flatten(), nn.Linear(16 * last**2, 120), nn.ReLU(inplace=True)),
+            *(nn.Linear(120, 84), nn.ReLU(inplace=True), nn.Linear(84, classes)),
+        )
+
+    def forward(self, picture: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.features(picture))
+        return logits

@@ -1,0 +1,54 @@
+"""A gate whose weights vary over space: still a softmax, still exactly the expert where it stands alone."""
+
+import pytest
+import torch
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.gating_spatial import SpatialGate
+
+
+@pytest.fixture
+def image():
+    return torch.randn(2, 4, 32, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    gate = SpatialGate(modalities=4, outputs=3, width=4)
+    torch.nn.init.normal_(gate.head.weight)
+    return DMoME({modality.value: UNetExpert((2, 3)) for modality in MODALITIES}, gate).eval()
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_weights_sum_to_one_in_every_voxel_and_are_zero_for_the_missing(network, image, subset):
+    available = torch.tensor([flags(subset)] * 2)
+    weights = network.gate_weights(image, available)
+    assert weights.shape == (2, 4, 3, 32, 16, 16)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2, 3, 32, 16, 16))
+    assert (weights[~available] == 0).all()
+
+
+def test_weights_differ_from_place_to_place(network, image):
+    assert network.gate_weights(image, torch.ones(2, 4, dtype=torch.bool)).std(dim=(3, 4, 5)).min() > 0
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_one_modality_alone_gives_exactly_its_experts_output(network, image, modality):
+    available = torch.tensor([flags(frozenset({modality}))] * 2)
+    expected = network.experts[modality.value](image[:, modality.channel : modality.channel + 1])
+    assert torch.equal(network(image, available), expected)
+
+
+def test_training_begins_from_the_mean(image):
+    gate = SpatialGate(modalities=4, outputs=3)
+    assert (gate(image) == 0).all()
+
+
+def test_views_equal_passes_apart(network, image):
+    views = torch.tensor([[True, True, False, True]] * 2 + [[False, True, False, False]] * 2)
+    apart = torch.cat([network(image, views[:2]), network(image, views[2:])])
+    torch.testing.assert_close(network(image, views), apart)
