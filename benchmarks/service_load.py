@@ -5,7 +5,8 @@ figures. The case is a made head unless `--case FOLDER` names a real one. Four p
 
 1. the engine alone: a worker's own use case, with the same results written, in a process of its own, after one run to
    warm up;
-2. the service with nothing else to do: the same case, submitted, waited for, and fetched;
+2. the service with nothing else to do: the same case, submitted, followed by its events, and fetched; from the first
+   byte sent to the last received, with the client on the same machine;
 3. the same with many clients who ask for states, lists, health and metrics all the while;
 4. memory of the service's process before and after.
 """
@@ -166,9 +167,13 @@ async def _job(client: httpx.AsyncClient, case: Path) -> float:
     }
     start = time.perf_counter()
     job = (await client.post("/v1/jobs", files=files)).raise_for_status().json()
-    while job["state"] in ("queued", "running"):
-        await asyncio.sleep(0.1)
-        job = (await client.get(job["links"]["self"])).json()
+    async with client.stream("GET", job["links"]["events"]) as events:
+        async for line in events.aiter_lines():
+            if line.startswith("data: "):
+                job = json.loads(line.removeprefix("data: "))
+    if job["state"] != "done":
+        message = f"the job is {job['state']}: {job['error']}"
+        raise SystemExit(message)
     (await client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz")).raise_for_status()
     took = time.perf_counter() - start
     await client.delete(f"/v1/jobs/{job['id']}")

@@ -11,11 +11,15 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from brats_mm.io.bundle import sha256_of
 from brats_mm_service.jobs import ResultFile
+
+_AT_ONCE = 4
+"""Files that are hashed and put on disk at the same time; both happen outside Python's lock."""
 
 
 class JobFiles:
@@ -56,14 +60,18 @@ class JobFiles:
         _sync(folder)
         _sync(folder.parent)
 
-    def publish(self, job_id: str, number: int) -> None:
-        """Make what an attempt wrote the result, in one step."""
+    def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
+        """Make what an attempt wrote the result, in one step; returns what that is."""
         attempt = self.attempt(job_id, number)
-        for path in attempt.iterdir():
-            _sync(path)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
+            synced = [pool.submit(_sync, path) for path in attempt.iterdir()]
+            files = manifest(attempt)
+            for one in synced:
+                one.result()
         _sync(attempt)
         attempt.rename(self.result(job_id))
         _sync(attempt.parent)
+        return files
 
     def clear_attempts(self, job_id: str) -> None:
         """Remove what unfinished attempts left."""
@@ -106,11 +114,9 @@ class JobFiles:
 
 def manifest(folder: Path) -> tuple[ResultFile, ...]:
     """Name, size and hash of each file of a result."""
-    return tuple(
-        ResultFile(path.name, path.stat().st_size, sha256_of(path))
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    )
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hash") as pool:
+        return tuple(pool.map(lambda path: ResultFile(path.name, path.stat().st_size, sha256_of(path)), paths))
 
 
 def _sync(path: Path) -> None:

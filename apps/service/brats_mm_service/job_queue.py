@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_mm_service.changes import Changes
 from brats_mm_service.job_files import JobFiles, manifest
-from brats_mm_service.jobs import Job, NewJob, Progress
+from brats_mm_service.jobs import Job, NewJob, Progress, ResultFile
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.problems import problem_body
@@ -21,7 +22,6 @@ from brats_mm_service.records import JobRecords
 from brats_mm_service.settings import QueueLimits, Retention
 from brats_mm_service.states import OPEN, JobState
 
-_POLL_S = 0.1
 _CANCEL_WAIT_S = 1.8
 
 
@@ -50,6 +50,7 @@ class JobQueue:
         self.metrics = metrics
         self.typical_s = 60.0
         self.wake = threading.Event()
+        self.changes = Changes()
         self._retention = retention
         self._progress: dict[str, Progress] = {}
         self._at_work: str | None = None
@@ -99,18 +100,16 @@ class JobQueue:
             return self._progress.get(job.id, Progress("reading"))
         return Progress("finished")
 
-    def running_progress(self, job_id: str) -> Progress | None:
-        """What is known without asking the records; None unless the job runs."""
-        return self._progress.get(job_id)
-
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
         """The job once it has ended, or as it stands after `timeout_s`; None if it is gone."""
         end = time.monotonic() + timeout_s
-        while True:
-            job = await asyncio.to_thread(self.records.get, job_id)
-            if job is None or job.state not in OPEN or time.monotonic() >= end:
-                return job
-            await asyncio.sleep(_POLL_S)
+        with self.changes.of(job_id) as changes:
+            while True:
+                job = await asyncio.to_thread(self.records.get, job_id)
+                left = end - time.monotonic()
+                if job is None or job.state not in OPEN or left <= 0:
+                    return job
+                await changes.next(left)
 
     def remove(self, job: Job) -> None:
         """Cancel a job that has not ended, forget one that has; its files are gone when this returns."""
@@ -121,10 +120,11 @@ class JobQueue:
             self.files.remove(job.id)
             self.metrics.jobs.labels(JobState.CANCELLED.value).inc()
             log("job_cancelled", job=job.id)
-            return
-        self.files.remove(job.id)
-        self.records.delete(job.id)
-        log("job_deleted", job=job.id)
+        else:
+            self.files.remove(job.id)
+            self.records.delete(job.id)
+            log("job_deleted", job=job.id)
+        self.changes.tell(job.id)
 
     def take(self) -> Job | None:
         """For the worker's host: start the next job."""
@@ -132,13 +132,14 @@ class JobQueue:
             job = self.records.start_next()
             self._at_work = None if job is None else job.id
         if job is not None:
-            self._progress[job.id] = Progress("reading")
+            self.note(job.id, Progress("reading"))
             self.metrics.stages.labels("wait").observe(max(0.0, (job.started or 0) - job.created))
         return job
 
     def note(self, job_id: str, progress: Progress) -> None:
         """For the worker's host: how far it is."""
         self._progress[job_id] = progress
+        self.changes.tell(job_id)
 
     def is_cancelled(self, job_id: str) -> bool:
         """For the worker's host: whether to stop."""
@@ -147,11 +148,9 @@ class JobQueue:
 
     def finish(self, job: Job, seconds: Mapping[str, float]) -> None:
         """For the worker's host: publish what the attempt wrote."""
-        self.files.publish(job.id, job.attempts)
-        self._finish(job, seconds)
+        self._finish(job, self.files.publish(job.id, job.attempts), seconds)
 
-    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        results = manifest(self.files.result(job.id))
+    def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
         if not self.records.finish(job.id, results, seconds):
             self.files.remove(job.id)  # cancelled at the last moment
             return
@@ -169,6 +168,7 @@ class JobQueue:
         self.files.clear_attempts(job.id)
         if not job.options.keep_upload:
             self.files.drop_upload(job.id)
+        self.changes.tell(job.id)
         self.metrics.jobs.labels(state.value).inc()
         took_s = time.time() - (job.started or time.time())
         if state is JobState.DONE:
@@ -187,6 +187,7 @@ class JobQueue:
         """For the worker's host: the service stops in good order; the attempt does not count."""
         self.files.clear_attempts(job.id)
         self.records.requeue(job.id, attempts=job.attempts - 1)
+        self.changes.tell(job.id)
 
     def recover(self) -> None:
         """After a start: settle what was open when the service ended, and remove files of no job."""
@@ -197,7 +198,7 @@ class JobQueue:
     def _recover(self, job: Job) -> None:
         if job.state is JobState.RUNNING:
             if self.files.result(job.id).is_dir():
-                self._finish(job, {})  # it was published before the end
+                self._finish(job, manifest(self.files.result(job.id)), {})  # it was published before the end
             elif job.attempts >= self.limits.attempts:
                 self.fail(job, "interrupted", f"The service was interrupted {job.attempts} times while the job ran.")
             else:
@@ -217,6 +218,7 @@ class JobQueue:
             age_s = now() - (job.finished or job.created)
             if job.state in (JobState.DONE, JobState.FAILED) and age_s > self._retention.result_s:
                 self.records.expire(job.id)
+                self.changes.tell(job.id)
                 self.files.remove(job.id)
                 log("job_expired", job=job.id)
             elif age_s > self._retention.result_s + self._retention.record_s:

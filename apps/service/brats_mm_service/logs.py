@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+from typing import TextIO
 
 logger = logging.getLogger("brats_mm_service")
 
@@ -20,6 +21,18 @@ class JsonLines(logging.Formatter):
         return json.dumps({"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **values})
 
 
+class StandardError(logging.StreamHandler[TextIO]):
+    """To what is standard error at that moment: the one of the start may be closed by the time a thread logs last."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go."""
+        return sys.stderr
+
+
 def log(event: str, *, level: str = "info", **values: object) -> None:
     """Log an event; `values` must be free of patient data."""
     logger.log(_LEVELS[level], event, extra={"values": values})
@@ -27,7 +40,7 @@ def log(event: str, *, level: str = "info", **values: object) -> None:
 
 def start_logging(*, verbose: bool) -> None:
     """Send the service's logs to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     handler.setFormatter(JsonLines())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)

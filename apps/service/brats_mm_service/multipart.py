@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,8 @@ from brats_mm_service.settings import MIB, UploadLimits
 
 _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
+_BEHIND = 4
+"""Pieces that may wait to be hashed and written while more come in."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,19 @@ class _Part:
     stream: IO[bytes] | None = None
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def flush(self) -> None:
-        """Write what has gathered."""
-        if self.stream is not None and self.buffer:
-            self.digest.update(self.buffer)
-            self.stream.write(self.buffer)
-            self.buffer.clear()
+    def store(self, data: bytearray) -> None:
+        """Write and hash a piece."""
+        assert self.stream is not None
+        self.digest.update(data)
+        self.stream.write(data)
+
+    def stored(self) -> ReceivedFile:
+        """The file, all of it written."""
+        assert self.stream is not None
+        assert self.path is not None
+        self.stream.close()
+        name = (self.filename or "")[:_LONGEST_NAME]
+        return ReceivedFile(self.name, name, self.path, self.size, self.digest.hexdigest())
 
 
 class _Receiver:
@@ -74,8 +85,11 @@ class _Receiver:
         self._file_fields, self._text_fields = files, texts
         self._header = (bytearray(), bytearray())
         self._parts = 0
+        self._open: list[IO[bytes]] = []
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="upload")  # one: pieces stay in their order
+        self._behind: deque[Future[None]] = deque()
         self.part: _Part | None = None
-        self.files: list[ReceivedFile] = []
+        self.files: list[Future[ReceivedFile]] = []
         self.texts: dict[str, str] = {}
         self.ended = False
 
@@ -117,6 +131,7 @@ class _Receiver:
         if part.filename is not None:
             part.path = self._folder / f"part-{self._parts}"
             part.stream = part.path.open("xb")
+            self._open.append(part.stream)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self.part
@@ -136,19 +151,35 @@ class _Receiver:
                 raise Problem("bad-request", f"The part {part.name!r} was sent twice. Send it once.")
             self.texts[part.name] = part.buffer.decode("utf-8", "replace")
         else:
-            part.flush()
-            self.close()
-            name = (part.filename or "")[:_LONGEST_NAME]
-            self.files.append(ReceivedFile(part.name, name, part.path, part.size, part.digest.hexdigest()))
+            self._hand_over(part)
+            self.files.append(self._writer.submit(part.stored))
         self.part = None
 
     def _all_done(self) -> None:
         self.ended = True
 
+    def _hand_over(self, part: _Part) -> None:
+        self._behind.append(self._writer.submit(part.store, part.buffer))
+        part.buffer = bytearray()
+
+    async def keep_up(self) -> None:
+        """Have what has gathered written; waits where writing falls behind what comes in."""
+        if self.part is not None and self.part.path is not None and len(self.part.buffer) >= _FLUSH_BYTES:
+            self._hand_over(self.part)
+        while len(self._behind) > _BEHIND:
+            await asyncio.wrap_future(self._behind.popleft())
+
+    async def received(self) -> tuple[ReceivedFile, ...]:
+        """All files, once they are written."""
+        for piece in self._behind:
+            await asyncio.wrap_future(piece)
+        return tuple([await asyncio.wrap_future(file) for file in self.files])
+
     def close(self) -> None:
-        """Close the file that is being written."""
-        if self.part is not None and self.part.stream is not None:
-            self.part.stream.close()
+        """Stop writing and close what is open."""
+        self._writer.shutdown(cancel_futures=True)
+        for stream in self._open:
+            stream.close()
 
 
 async def receive_form(
@@ -178,16 +209,16 @@ async def receive_form(
         parser = MultipartParser(options[b"boundary"], receiver.callbacks())
         async for chunk in _chunks(request, limits):
             parser.write(chunk)
-            if receiver.part is not None and receiver.part.path and len(receiver.part.buffer) >= _FLUSH_BYTES:
-                await asyncio.to_thread(receiver.part.flush)
+            await receiver.keep_up()
         parser.finalize()
+        received = await receiver.received()
     except FormParserError as error:
         raise Problem("bad-request", f"The multipart body is malformed ({error}). Send it again.") from error
     finally:
         receiver.close()
     if not receiver.ended:
         raise Problem("bad-request", "The multipart body ended early. Send it again.")
-    return Form(tuple(receiver.files), receiver.texts)
+    return Form(received, receiver.texts)
 
 
 async def _chunks(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:

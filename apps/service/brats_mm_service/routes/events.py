@@ -16,8 +16,8 @@ from brats_mm_service.schemas import JobBody
 from brats_mm_service.service import Service
 from brats_mm_service.states import OPEN
 
-_LOOK_S = 0.25
-_ASK_S = 1.0
+_LOOK_S = 2.0
+"""Also without being told: a waiting job's place in the queue changes with the jobs of others."""
 _SIGN_S = 15.0
 _STREAMS = 200
 
@@ -66,26 +66,20 @@ async def follow(service: Service, job_id: str, caller: Caller) -> AsyncIterator
     """The text of the stream; the records are asked only when there may be something new."""
     keep_s = service.settings.retention.result_s
     said, spoke = "", time.monotonic()
-    while not service.stopping.is_set():
-        try:
-            view = await asyncio.to_thread(own_view, service, job_id, caller)
-        except Problem:
-            yield "event: gone\ndata: {}\n\n"
-            return
-        text = JobBody.of(view, keep_s).model_dump_json()
-        if text != said:
-            said, spoke = text, time.monotonic()
-            yield f"event: job\ndata: {text}\n\n"
-        elif time.monotonic() - spoke > _SIGN_S:
-            spoke = time.monotonic()
-            yield ": still here\n\n"
-        if view.job.state not in OPEN:
-            return
-        await _change(service, job_id)
-
-
-async def _change(service: Service, job_id: str) -> None:
-    """Wait until the job's progress has changed, or for a while."""
-    before, end = service.queue.running_progress(job_id), time.monotonic() + _ASK_S
-    while time.monotonic() < end and service.queue.running_progress(job_id) == before:
-        await asyncio.sleep(_LOOK_S)
+    with service.queue.changes.of(job_id) as changes:
+        while not service.stopping.is_set():
+            try:
+                view = await asyncio.to_thread(own_view, service, job_id, caller)
+            except Problem:
+                yield "event: gone\ndata: {}\n\n"
+                return
+            text = JobBody.of(view, keep_s).model_dump_json()
+            if text != said:
+                said, spoke = text, time.monotonic()
+                yield f"event: job\ndata: {text}\n\n"
+            elif time.monotonic() - spoke > _SIGN_S:
+                spoke = time.monotonic()
+                yield ": still here\n\n"
+            if view.job.state not in OPEN:
+                return
+            await changes.next(_LOOK_S)

@@ -1,0 +1,42 @@
+"""A NIfTI header is judged with the file's length, without unpacking what ends as it must."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.errors import VolumeError
+from brats_mm.io.nifti import check_nifti_header, read_volume
+
+
+@pytest.fixture
+def packed(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 1000, (24, 24, 24), np.int16)
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(nib.Nifti1Image(noise, np.eye(4)).to_bytes()))
+    return path
+
+
+def test_a_whole_file_is_good(packed):
+    check_nifti_header(packed)
+
+
+def test_a_file_that_is_cut_off_is_told(packed):
+    packed.write_bytes(packed.read_bytes()[:-1000])
+    with pytest.raises(VolumeError, match="cut off"):
+        check_nifti_header(packed)
+
+
+def test_a_file_with_more_behind_the_voxels_is_counted_and_good(packed):
+    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()) + b"more"))
+    check_nifti_header(packed)
+
+
+def test_damage_inside_that_the_length_hides_is_told_by_reading(packed):
+    raw = bytearray(packed.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    packed.write_bytes(raw)
+    check_nifti_header(packed)
+    with pytest.raises(VolumeError, match="damaged"):
+        read_volume(packed)
