@@ -38,6 +38,7 @@ def test_only_output_prints():
 def test_versions_agree():
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{brats_mm.__version__}"' in pyproject
+    assert f"\nversion: {brats_mm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_every_error_stands_in_the_drawn_tree():
@@ -58,7 +59,7 @@ def commands():
     """Each `brats-mm ...` line in a code block of a page."""
     for page in PAGES:
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            for line in re.split(r"\n|&&", block):
+            for line in re.split(r"\n|&&", re.sub(r"\\\n\s*", " ", block)):
                 words = shlex.split(line, comments=True)
                 if words and words[0].endswith("brats-mm"):
                     yield pytest.param(words[1:], id=" ".join(words[1:]))

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs a wheel or sdist in an empty environment, with the oldest or the newest dependencies it allows, and uses it.
+#
+#   docker/check_install.sh PACKAGE lowest|newest [PYTHON]
+#
+# PYTHON is `python3` unless named. torch is the one of constraints.txt both times: older ones come with gigabytes of
+# CUDA. The environment is made, tried as a user without rights over it would (read-only, elsewhere, no network), and
+# removed.
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '2,8p' "$0"; exit 2; }
+package=$(realpath "$1")
+case $2 in lowest) resolution=lowest-direct ;; newest) resolution=highest ;; *) sed -n '2,8p' "$0"; exit 2 ;; esac
+python=${3:-python3}
+constraints=$(cd "$(dirname "$0")/.." && pwd)/constraints.txt
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+"$python" -m venv "$work/tools"
+"$work/tools/bin/pip" install -q uv
+grep '^torch' "$constraints" >"$work/torch.txt"
+"$python" -m venv --without-pip "$work/env"
+echo "== $(basename "$package") with the $2 dependencies, $("$python" --version)"
+"$work/tools/bin/uv" pip install -q --python "$work/env/bin/python" --resolution "$resolution" -c "$work/torch.txt" \
+    --index-strategy unsafe-best-match --compile-bytecode "${package}[service,dicom,openvino,parquet]"
+"$work/tools/bin/uv" pip freeze --python "$work/env/bin/python" |
+    grep -E '^(torch|monai|numpy|nibabel|simpleitk|scipy|pydicom|itk|highdicom|fastapi|openvino)==' | paste -sd' '
+chmod -R a-w "$work/env"
+
+mkdir "$work/home"
+export HOME=$work/home PATH=$work/env/bin:$PATH http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 no_proxy=127.0.0.1
+cd "$work/home"
+brats-mm doctor >doctor.txt || { cat doctor.txt; exit 1; }
+brats-mm demo -o demo --quiet
+for name in segmentation.nii.gz segmentation.seg.nrrd entropy.nii.gz importance.json report.json preview.png; do
+    [ -s "demo/result/$name" ] || { echo "The demo wrote no $name."; exit 1; }
+done
+brats-mm serve --port 18427 --quiet >serve.log 2>&1 &
+service=$!
+cat >ready.py <<'PY'
+"""Waits up to two minutes for the service, then asks for its page."""
+import time
+import urllib.request
+
+address = "http://127.0.0.1:18427"
+for attempt in range(120):
+    try:
+        print("readyz", urllib.request.urlopen(f"{address}/readyz", timeout=2).status)
+        break
+    except OSError:
+        time.sleep(1)
+else:
+    raise SystemExit("The service did not become ready within two minutes.")
+print("page", len(urllib.request.urlopen(f"{address}/", timeout=2).read()), "bytes")
+PY
+python ready.py || { cat serve.log; kill $service; exit 1; }
+kill $service
+wait $service || true
+echo "== $2: installed, segmented, served"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes what a release publishes, in OUT: sdist, wheel, bundle archive, software bill of materials, and the hashes of all.
+#
+#   docker/release.sh OUT
+#
+# Needs Python 3.10 or newer, npm for the web page, and the package registries. Every tool is installed in a folder that
+# is removed at the end. docker/check_install.sh then tries the wheel in empty environments.
+set -euo pipefail
+[ $# -eq 1 ] || { sed -n '2,8p' "$0"; exit 2; }
+cd "$(dirname "$0")/.."
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+[ -z "$(ls -A "$out")" ] || { echo "$out is not empty. Name a new folder."; exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+python3 -m venv "$work/tools"
+"$work/tools/bin/pip" install -q build cyclonedx-bom
+
+echo "== wheel and sdist"
+# The wheel is made from the sdist, so the sdist is known to be whole.
+BRATS_MM_VIEWER=${BRATS_MM_VIEWER:-require} "$work/tools/bin/python" -m build --outdir "$out" . >"$work/build.log" 2>&1 ||
+    { tail -30 "$work/build.log"; exit 1; }
+
+echo "== bundle archive"
+python3 -m venv "$work/installed"
+"$work/installed/bin/pip" install -q -c constraints.txt "$(echo "$out"/*.whl)[service,dicom,openvino,parquet]"
+(cd "$work" && installed/bin/brats-mm archive -o "$out")
+
+echo "== software bill of materials"
+"$work/tools/bin/cyclonedx-py" environment "$work/installed/bin/python" --output-format JSON --output-file "$out/sbom.cdx.json"
+
+(cd "$out" && sha256sum -- *.whl *.tar.gz *.zip sbom.cdx.json >SHA256SUMS && cat SHA256SUMS)

@@ -1,0 +1,108 @@
+"""The image and the compose file are what docs/containers.md says: no root, loopback only, read-only, nothing unknown copied."""
+
+import fnmatch
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+SCRIPTS = sorted((ROOT / "docker").glob("*.sh"))
+
+
+def linter(name: str) -> str:
+    """A program of the extra `test`, beside this Python or on the path."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed for this platform")
+    return found
+
+
+def lint(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def stages() -> dict[str, list[str]]:
+    """Instructions of each stage by its name, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if named := re.match(r"FROM .* AS (\w+)$", line):
+            lines = found[named[1]] = []
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return found
+
+
+def test_hadolint_finds_nothing():
+    lint(linter("hadolint"), str(DOCKERFILE))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_shellcheck_finds_nothing(script):
+    lint(linter("shellcheck"), str(script))
+
+
+def test_the_image_runs_as_a_user_without_rights_and_knows_how_it_is():
+    last = stages()["run"]
+    assert "USER 10001:10001" in last
+    assert any(line.startswith("HEALTHCHECK ") and "/healthz" in line for line in last)
+    after = last[last.index("USER 10001:10001") :]
+    assert not any(line.startswith(("RUN", "COPY", "ADD")) for line in after)
+
+
+def test_what_stages_copy_is_there_and_let_through():
+    ignore = (ROOT / "docker" / "Dockerfile.dockerignore").read_text().split()
+    assert ignore[0] == "*"
+    allowed = [line[1:] for line in ignore if line.startswith("!")]
+    for lines in stages().values():
+        for line in lines:
+            if line.startswith("COPY ") and "--from" not in line:
+                for source in line.split()[1:-1]:
+                    assert (ROOT / source).exists(), source
+                    assert any(fnmatch.fnmatch(source, name) or source.startswith(f"{name}/") for name in allowed), (
+                        source
+                    )
+
+
+def test_the_wheel_finds_in_the_image_what_pyproject_packs():
+    """What the build names must be copied before the package is installed."""
+    copied = " ".join(line for line in stages()["build"] if line.startswith("COPY"))
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "brats_mm", "apps", "bundles"):
+        assert f" {needed}" in copied
+
+
+def test_every_port_of_the_compose_file_is_this_machine_s_only():
+    for name, service in COMPOSE["services"].items():
+        assert service["ports"], name
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+
+
+def test_the_service_in_compose_can_write_to_its_volume_and_tmp_only():
+    service = COMPOSE["services"]["brats-mm"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["volumes"] == ["results:/data"]
+
+
+def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes():
+    from brats_mm.cli.arguments import make_parser
+
+    (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]
+    for words in (yaml.safe_load(command.removeprefix("CMD ")), COMPOSE["services"]["brats-mm"]["command"]):
+        assert make_parser().parse_args(words).command == "serve"
+
+
+def test_no_password_stands_in_the_compose_file():
+    text = (ROOT / "docker" / "compose.yaml").read_text()
+    assert "${ORTHANC_PASSWORD:?" in text
+    assert {"orthanc_header", ".env"} <= set((ROOT / "docker" / ".gitignore").read_text().split())
