@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm import __version__
+from brats_mm.cli.cohort_arguments import add_cohort
 from brats_mm.cli.dicom_arguments import add_dicom_options
 from brats_mm.cli.inspect_input import add_inspect, add_study
 from brats_mm.cli.raw_arguments import add_raw_options
@@ -36,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"brats-mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_segment(commands)
+    add_cohort(commands, _Formatter, _add_model_options, _add_talk_options)
     add_inspect(commands, _Formatter)
     _add_demo(commands)
     _add_datalist(commands)
@@ -207,6 +209,14 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="model.pt of a training")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
     parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to take instead of the one installed")
+    parser.add_argument(
+        "--config",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="configs that the training had over train.json, such as configs/methods/mmp.json",
+    )
     parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="of the new bundle")
     parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")

@@ -12,9 +12,7 @@ def pack(options: argparse.Namespace, console: Console) -> int:
 
     template = open_bundle(options.bundle)
     listed = options.calibrate
-    cases = (
-        labelled_cases(options.dataset_dir or listed.parent, datalist=listed, section=options.section) if listed else ()
-    )
+    cases = labelled_cases(listed, dataset_dir=options.dataset_dir, section=options.section) if listed else ()
     from brats_mm.usecases.pack import pack as run
 
     made = run(
@@ -22,6 +20,7 @@ def pack(options: argparse.Namespace, console: Console) -> int:
         options.output,
         template,
         version=options.bundle_version,
+        configs=options.config,
         calibrate_on=cases,
         on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
     )

@@ -50,12 +50,22 @@ class Importance:
 
     Attributes:
         weights: modality -> region -> gate weight in [0, 1], the mean over the brain; sums to 1 over modalities, and is
-            exactly 0 for a missing sequence.
+            exactly 0 for a missing sequence. Empty where the model does not weigh its sequences: then nothing is
+            known of how much each counted.
         maps: the same for each voxel on the input grid, when asked for.
     """
 
     weights: Mapping[Modality, Mapping[Region, float]]
     maps: Mapping[Modality, Mapping[Region, Array]] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the model says how much each sequence counted."""
+        return bool(self.weights)
+
+
+NO_IMPORTANCE = Importance({})
+"""Of a model that does not weigh its sequences."""
 
 
 @dataclass(frozen=True)

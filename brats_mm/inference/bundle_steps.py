@@ -22,9 +22,9 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
-from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
+from brats_mm.inference.whole_backend import torch_backend
 
 AVAILABLE = "available"
 """Key of the (m,) booleans beside an image."""
@@ -88,7 +88,7 @@ class EngineInferer(Inferer):
                 out; then a channel that is zero over the whole case counts as missing.
         """
         device = inputs.device
-        backend = TorchBackend(network, device)
+        backend = torch_backend(network, device)
         images = torch.as_tensor(inputs).detach().float().cpu()
         sets = available_of(images) if available is None else [_set_of(row) for row in available.cpu()]
         logits = [

@@ -7,19 +7,20 @@ import torch
 from torch import nn
 
 from brats_mm.errors import OptionError
-from brats_mm.inference.backend import Backend, TorchBackend
+from brats_mm.inference.backend import Backend
+from brats_mm.inference.whole_backend import AnyBackend, torch_backend
 
 logger = logging.getLogger(__name__)
 
 BACKENDS = ("auto", "torch", "openvino")
 
 
-def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> Backend:
+def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> AnyBackend:
     """The backend of that name; `auto` is OpenVINO on a CPU where it is installed and knows the network, else PyTorch.
 
     Args:
         name: one of `BACKENDS`.
-        network: a mixture in evaluation mode.
+        network: a mixture in evaluation mode, or a whole network, which PyTorch runs.
         device: where to run.
         weights_sha256: names the weights where converted ones are kept.
 
@@ -29,7 +30,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
     if name not in BACKENDS:
         message = f"The backend is {name!r}; it must be one of {', '.join(BACKENDS)}."
         raise OptionError(message)
-    backend = _openvino(name, network, device, weights_sha256) or TorchBackend(network, device)
+    backend = _openvino(name, network, device, weights_sha256) or torch_backend(network, device)
     logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)
     return backend
 

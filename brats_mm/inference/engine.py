@@ -14,8 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability
-from brats_mm.inference.backend import Backend, mix, needed
+from brats_mm.inference.backend import needed
 from brats_mm.inference.prepare import ModelInput
+from brats_mm.inference.whole_backend import AnyBackend, answers
 from brats_mm.inference.windows import STRIDE, Walk, walk
 
 BACKGROUND_LOGIT = -20.0
@@ -64,7 +65,8 @@ class LogitMap:
 
     Attributes:
         logits: (c, h, w, d).
-        weights: (m, c) gate weights, the mean over the brain's voxels of `weight_maps`.
+        weights: (m, c) gate weights, the mean over the brain's voxels of `weight_maps`; (0, c) of a network that weighs
+            no modality, and so in the maps.
         weight_maps: (m, c, h, w, d) gate weights blended over windows, if they were asked for.
         window: voxels a side of the windows used.
         windows: how many were run.
@@ -89,7 +91,7 @@ class _Blend:
 @torch.inference_mode()
 def run_windows(
     model_input: ModelInput,
-    backend: Backend,
+    backend: AnyBackend,
     settings: WindowSettings,
     *,
     subsets: Sequence[Availability],
@@ -127,7 +129,7 @@ def run_windows(
 def _blend(
     model_input: ModelInput,
     windows: Walk,
-    backend: Backend,
+    backend: AnyBackend,
     settings: WindowSettings,
     subsets: Sequence[Availability],
     on_window: Progress | None,
@@ -165,20 +167,20 @@ class _Counter:
 
 
 def _mirrored(
-    backend: Backend,
+    backend: AnyBackend,
     patches: Float[Tensor, "b m h w d"],
     subsets: Sequence[Availability],
     mirrors: tuple[tuple[int, ...], ...],
     on_expert: Callable[[], None],
-) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
+) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c"]]:
     """The mean of the answers to each view, turned back."""
-    answers = []
+    views = []
     for axes in mirrors:
-        logits, weights = mix(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
-        answers.append((logits.flip([3 + axis for axis in axes]), weights))
-    if len(answers) == 1:
-        return answers[0]
-    return torch.stack([one for one, _ in answers]).mean(dim=0), torch.stack([one for _, one in answers]).mean(dim=0)
+        logits, weights = answers(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
+        views.append((logits.flip([3 + axis for axis in axes]), weights))
+    if len(views) == 1:
+        return views[0]
+    return torch.stack([one for one, _ in views]).mean(dim=0), torch.stack([one for _, one in views]).mean(dim=0)
 
 
 def _batches(windows: Walk, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:

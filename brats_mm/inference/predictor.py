@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import Availability, describe
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.prediction import NO_IMPORTANCE, Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
-from brats_mm.inference.backend import Backend, TorchBackend
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
+from brats_mm.inference.whole_backend import AnyBackend, torch_backend
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,17 @@ WITHOUT_CONTRAST = (
     "be unreliable, and look at their entropy."
 )
 
+WITHOUT_IMPORTANCE = (
+    "This model does not weigh its sequences against each other, so nothing is said of how much each of them counted."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A loaded model and how to run it.
 
     Attributes:
-        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`.
+        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`, or a whole network.
         model: which model it is.
         device: where to run; memory that runs out there leads to smaller windows, then to the CPU.
         settings: how the brain's box is walked.
@@ -45,7 +49,7 @@ class Predictor:
     model: ModelIdentity
     device: torch.device
     settings: WindowSettings = field(default_factory=WindowSettings)
-    backend: Backend | None = None
+    backend: AnyBackend | None = None
 
     def predict(
         self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
@@ -93,17 +97,17 @@ class Predictor:
                 importance=importance,
                 model=self.model,
                 run=run,
-                warnings=(*case.warnings, *_subset_warnings(subset), *notes),
+                warnings=(*case.warnings, *_subset_warnings(subset), *_unweighed(importance), *notes),
             )
         return predictions
 
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
-    ) -> tuple[dict[Availability, LogitMap], Backend, tuple[str, ...]]:
+    ) -> tuple[dict[Availability, LogitMap], AnyBackend, tuple[str, ...]]:
         """Run the engine; where memory runs out, try smaller windows, then the CPU, and say so."""
         devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
         attempts = [(device, size) for device in devices for size in window_sizes(self.settings.window)]
-        backend = self.backend or TorchBackend(self.network, self.device)
+        backend = self.backend or torch_backend(self.network, self.device)
         for device, size in attempts:
             try:
                 backend = backend.on(device)
@@ -142,6 +146,8 @@ def _sigmoid(logits: Array) -> Array:
 
 
 def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:
+    if not len(logit_map.weights):
+        return NO_IMPORTANCE
     weights = {
         modality: {region: float(logit_map.weights[modality.channel, region.channel]) for region in REGIONS}
         for modality in MODALITIES
@@ -156,6 +162,10 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
         if modality in subset
     }
     return Importance(weights, maps)
+
+
+def _unweighed(importance: Importance) -> tuple[str, ...]:
+    return () if importance.known else (WITHOUT_IMPORTANCE,)
 
 
 def _only(case: Case, subset: Availability) -> Case:

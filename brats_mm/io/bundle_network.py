@@ -12,6 +12,8 @@ from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.io.expected_dice import read_expected_dice
 
+INFERENCE = "configs/inference.json"
+
 
 def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     """The network that `configs/inference.json` names as `network_def`, with the bundle's weights, ready to run.
@@ -49,18 +51,37 @@ def ready_to_run(network: nn.Module) -> None:
     network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
 
 
-def network_of(bundle: Bundle) -> tuple[nn.Module, float]:
-    """The network that the bundle's inference config describes, without its weights, and the voxel size it works at.
+def inference_config(bundle: Bundle) -> dict[str, Any]:
+    """`configs/inference.json` as it is written.
+
+    Raises:
+        BundleError: the file is absent or not JSON.
+    """
+    path = bundle.root / INFERENCE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"The bundle has no {path}. Restore the bundle from its archive."
+        raise BundleError(message) from error
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read ({first_line(error)}). Restore the bundle from its archive."
+        raise BundleError(message) from error
+    return found
+
+
+def network_of(bundle: Bundle, config: dict[str, Any] | None = None) -> tuple[nn.Module, float]:
+    """The network that an inference config describes, without its weights, and the voxel size it works at.
+
+    Args:
+        bundle: where the config's paths start.
+        config: the content of an inference config; the bundle's own where none is given.
 
     Raises:
         BundleError: the config is absent or describes none.
     """
-    path = bundle.root / "configs" / "inference.json"
-    if not path.is_file():
-        message = f"The bundle has no {path}. Restore the bundle from its archive."
-        raise BundleError(message)
+    path = bundle.root / INFERENCE
+    config = inference_config(bundle) if config is None else config
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
         definition = config["network_def"]
         network = _called(definition) if _is_plain(definition) else _parsed(config, bundle)
         spacing_mm = float(config.get("spacing_mm", 1.0))

@@ -158,6 +158,9 @@ def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     """Grouped bars: one group a sequence, one bar a region."""
     left, top, group, one = 1264, 80, 66.25, 271
     canvas.text(left, 32, "Importance of the sequences", size=14)
+    if not prediction.importance.known:
+        canvas.text(left, 61, "not told: this model does not weigh its sequences", size=9)
+        return
     for place, region in enumerate(REGIONS):
         x = 1202 + (0, 119, 226)[place]
         canvas.block(x, 57, 12, 9, _REGION_TINTS[region])

@@ -10,7 +10,6 @@ from typing import Any
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered, subset_name
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
 from brats_mm.domain.expected import DiceOverCases
-from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
@@ -29,6 +28,14 @@ VOLUME_RANGE_MEANING = (
 EXPECT_MEANING = (
     "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
     "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+)
+
+WEIGHTS_MEANING = (
+    "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
+    "sequences found, 0 for a missing one."
+)
+NO_WEIGHTS_MEANING = (
+    "This model does not weigh its sequences against each other: it does not say how much each of them counted."
 )
 
 
@@ -119,19 +126,17 @@ def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
 
 
 def importance_of(prediction: Prediction) -> dict[str, Any]:
-    """The content of `importance.json`: gate weight of each modality for each region."""
+    """The content of `importance.json`: gate weight of each modality for each region.
+
+    `weights` is empty where the model does not weigh its sequences.
+    """
     return {
         "statement": NOT_FOR_DIAGNOSIS,
-        "meaning": (
-            "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
-            "sequences found, 0 for a missing one."
-        ),
+        "meaning": WEIGHTS_MEANING if prediction.importance.known else NO_WEIGHTS_MEANING,
         "sequences_found": [modality.value for modality in ordered(prediction.case.available)],
         "sequences_missing": [modality.value for modality in ordered(prediction.case.missing)],
         "weights": {
-            modality.value: {
-                region.value: round(prediction.importance.weights[modality][region], DIGITS) for region in REGIONS
-            }
-            for modality in MODALITIES
+            modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
+            for modality, by_region in prediction.importance.weights.items()
         },
     }

@@ -8,6 +8,7 @@ from torch import nn
 from brats_mm.errors import OptionError
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.whole import WholeNetwork
 
 
 def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
@@ -17,7 +18,7 @@ def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
     mixture of features has one head for all.
 
     Args:
-        network: a mixture of U-Net experts at the logit or feature level; changed in place.
+        network: a mixture of U-Net experts at the logit or feature level, or a whole network; changed in place.
         offsets: one a region.
 
     Raises:
@@ -29,6 +30,8 @@ def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
 
 
 def _biases(network: nn.Module) -> list[nn.Parameter]:
+    if isinstance(network, WholeNetwork):
+        return [network.logit_bias()]
     if isinstance(network, DMoME):
         if isinstance(network.finish, nn.Conv3d):
             return [network.finish.get_parameter("bias")]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
+from brats_mm.training.aligned import AlignedTraining
 from brats_mm.training.decoder_levels import DecoderLevels
 
 logger = logging.getLogger(__name__)
@@ -21,14 +22,14 @@ def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
 
 
 def bare(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers of distributed training and of deep supervision."""
+    """The network itself, without the wrappers of distributed training, deep supervision and alignment."""
     inner: nn.Module = network.module if isinstance(network, DistributedDataParallel) else network
-    return inner.network if isinstance(inner, DecoderLevels) else inner
+    return inner.network if isinstance(inner, DecoderLevels | AlignedTraining) else inner
 
 
-def expert_file(modality: Modality) -> str:
+def expert_file(modality: str) -> str:
     """The file name under which stage 1 leaves a modality's expert."""
-    return f"expert_{modality.value}.pt"
+    return f"expert_{modality}.pt"
 
 
 def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Module:
@@ -36,9 +37,9 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
 
     Args:
         network: has `experts`, a module for each modality by name; changed in place.
-        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt`, `expert_t2.pt`, `expert_flair.pt`; None starts from
-            fresh weights (the ablation "no expert pretraining"), and so does the word `none`: MONAI's command line
-            drops an override by None.
+        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt` and so on, one a modality; None starts from fresh
+            weights (the ablation "no expert pretraining"), and so does the word `none`: MONAI's command line drops an
+            override by None.
 
     Returns:
         The same network.
@@ -50,16 +51,15 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     if folder is None:
         return network
     experts = network.get_submodule("experts")
-    absent = [modality for modality in MODALITIES if not (folder / expert_file(modality)).is_file()]
+    absent = [name for name, _ in experts.named_children() if not (folder / expert_file(name)).is_file()]
     if absent:
-        names = ", ".join(expert_file(modality) for modality in absent)
-        message = f"{folder} lacks {names}. {_remedy(absent)}"
+        files = ", ".join(expert_file(name) for name in absent)
+        message = f"{folder} lacks {files}. {_remedy(absent)}"
         raise BundleError(message)
-    for modality in MODALITIES:
-        expert = experts.get_submodule(modality.value)
+    for name, expert in experts.named_children():
         # At other levels than logits the expert stands inside a wrapper (networks.levels).
         network_of_stage_1 = dict(expert.named_children()).get("expert", expert)
-        _load(network_of_stage_1, folder / expert_file(modality), f"{modality.label} expert", _remedy([modality]))
+        _load(network_of_stage_1, folder / expert_file(name), f"{_label(name)} expert", _remedy([name]))
     logger.info("The experts start from the checkpoints in %s.", folder)
     return network
 
@@ -108,8 +108,13 @@ def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
         raise BundleError(message) from error
 
 
-def _remedy(modalities: list[Modality]) -> str:
-    names = " and again with ".join(f"--modality {modality.value}" for modality in modalities)
+def _label(name: str) -> str:
+    """What people call a modality: MRI sequences by their label, others by their name."""
+    return next((modality.label for modality in MODALITIES if modality.value == name), name)
+
+
+def _remedy(modalities: list[str]) -> str:
+    names = " and again with ".join(f"--modality {name}" for name in modalities)
     return (
         f"Train with: python -m monai.bundle run --config_file configs/pretrain_expert.json {names}; "
         f"or start without them: --experts_dir none."

@@ -16,6 +16,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import BundleError, OutputError, first_line
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
+from brats_mm.io.bundle_method import trained_as
 from brats_mm.io.bundle_network import network_of, ready_to_run
 from brats_mm.io.case import read_case
 from brats_mm.io.output_folder import OutputFolder
@@ -58,6 +59,7 @@ def pack(
     template: Bundle,
     *,
     version: str,
+    configs: Sequence[Path] = (),
     calibrate_on: Sequence[LabelledCase] = (),
     on_case: OnCase | None = None,
 ) -> Packed:
@@ -68,6 +70,8 @@ def pack(
         folder: for the bundle; must not hold one.
         template: whose `network_def` the weights belong to.
         version: of the new bundle.
+        configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`; the new
+            bundle's network and description are theirs.
         calibrate_on: labelled cases on which a constant for each region is chosen that gives the highest mean Dice
             over all their availability sets; none leaves the logits as they are. Take validation cases: those of the
             training are answered too well, and test cases would no longer test.
@@ -76,13 +80,14 @@ def pack(
     Raises:
         BundleError: the checkpoint does not fit, or the template is damaged.
         OutputError: the folder holds a bundle already, or cannot be written to.
-        InputError: a case cannot be used.
+        InputError: a case or a config cannot be used.
     """
     if (folder / "configs").exists():
         message = f"{folder} holds a bundle already. Choose another folder."
         raise OutputError(message)
-    metadata = {**template.metadata(), "version": version}
-    network, spacing_mm = network_of(template)
+    method = trained_as(template, configs)
+    metadata = {**template.metadata(), **method.described, "version": version}
+    network, spacing_mm = network_of(template, method.inference)
     _load(network, checkpoint)
     ready_to_run(network)
     calibration = None
@@ -92,9 +97,10 @@ def pack(
         subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
         metadata["calibration"] = _document(calibration)
     with OutputFolder(folder) as out:
-        for path in (template.root / "configs").iterdir():
-            out.staged(f"configs/{path.name}").write_bytes(path.read_bytes())
-        out.staged("configs/metadata.json").write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+        for path in (found for found in (template.root / "configs").rglob("*") if found.is_file()):
+            out.staged(path.relative_to(template.root).as_posix()).write_bytes(path.read_bytes())
+        for name, content in (("metadata", metadata), ("inference", method.inference)):
+            out.staged(f"configs/{name}.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
         for name in ("LICENSE", "docs/data_license.txt"):
             if (template.root / name).is_file():
                 out.staged(name).write_bytes((template.root / name).read_bytes())

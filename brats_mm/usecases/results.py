@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,11 @@ def refuse_to_replace(folder: Path, options: OutputOptions) -> None:
         raise OutputError(message)
 
 
+def possible(options: OutputOptions, prediction: Prediction) -> OutputOptions:
+    """The options without maps of importance where the model does not weigh its sequences."""
+    return options if prediction.importance.known else replace(options, importance_maps=False)
+
+
 def write_results(
     prediction: Prediction, out: OutputFolder, options: OutputOptions, *, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -102,6 +107,7 @@ def write_results(
         OutputError: a file cannot be written; the others are finished or given up by then.
     """
     start = time.perf_counter()
+    options = possible(options, prediction)
     jobs = list(_volume_jobs(prediction, out, options))
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="write") as pool:
         written = [pool.submit(job) for job in jobs]

@@ -24,7 +24,7 @@ from brats_mm.usecases.raw import CaseSource as CaseSource  # noqa: PLC0414 (han
 from brats_mm.usecases.raw import load, refuse_to_replace_intermediates
 from brats_mm.usecases.recognise import recognise
 from brats_mm.usecases.results import OutputOptions as OutputOptions  # noqa: PLC0414 (handed on to callers)
-from brats_mm.usecases.results import refuse_to_replace, write_results
+from brats_mm.usecases.results import possible, refuse_to_replace, write_results
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -153,5 +153,8 @@ def segment_to_folder(
         prediction = loaded.back(segmenter.predictor.predict(loaded.case, on_window=on_window))
         loaded.write(out)
         report = write_results(prediction, out, chosen, seconds={**spent, **prediction.run.seconds})
-    files = tuple(folder / name for name in (*chosen.names(loaded.case.available), *loaded.intermediate_names))
+    files = tuple(
+        folder / name
+        for name in (*possible(chosen, prediction).names(loaded.case.available), *loaded.intermediate_names)
+    )
     return Segmented(replace(prediction, viewer=show), files, report)

@@ -21,7 +21,7 @@ from brats_mm.inference.engine import Progress
 from brats_mm.inference.prepare import ModelInput, prepare
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.usecases.raw import Loaded, load
-from brats_mm.usecases.results import OutputOptions, refuse_to_replace, write_results
+from brats_mm.usecases.results import OutputOptions, possible, refuse_to_replace, write_results
 from brats_mm.usecases.segment import CaseSource, Segmenter
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class _Read:
 
 
 def segment_many(
-    jobs: Iterable[CaseJob],
+    jobs: Iterable[CaseJob | None],
     segmenter: Segmenter,
     options: OutputOptions | None = None,
     *,
@@ -89,7 +89,8 @@ def segment_many(
     a case that is being written is finished, and nothing of the others is written.
 
     Args:
-        jobs: cases and their folders.
+        jobs: cases and their folders. A None says that no case is at hand at this moment: those under way go on, and
+            the run ends when there is still none after the last of them.
         segmenter: the model; it runs in the caller's thread.
         options: which files to write.
         overlap: how many cases may be under way.
@@ -175,7 +176,7 @@ def _write(job: CaseJob, options: OutputOptions, prediction: Prediction, seconds
     report = _caught(write)
     if isinstance(report, Exception):
         return CaseOutcome(job, error=report)
-    names = options.names(prediction.case.available)
+    names = possible(options, prediction).names(prediction.case.available)
     return CaseOutcome(job, report, tuple(job.folder / name for name in names))
 
 

@@ -1,0 +1,66 @@
+"""What runs a network that is no mixture, and the one function that asks any backend about windows."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import Availability, flags
+from brats_mm.inference.backend import Backend, TorchBackend, mix, needed
+from brats_mm.networks.whole import WholeNetwork
+
+
+class WholeBackend:
+    """A whole network in PyTorch, on any device, asked for all sets of a window at once.
+
+    Args:
+        network: in evaluation mode; moved to the device.
+        device: where to run.
+    """
+
+    name = "torch"
+    precision = "float32"
+
+    def __init__(self, network: WholeNetwork, device: torch.device) -> None:
+        self.device = device
+        self._network = network.to(device)
+
+    def logits(
+        self, image: Float[Tensor, "b m h w d"], subsets: Sequence[Availability]
+    ) -> Float[Tensor, "s b c h w d"]:
+        """Logits of windows for each availability set."""
+        sets = torch.tensor([flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
+        answer: Tensor = self._network(image, sets.to(image.device))
+        return answer.float().unflatten(0, (len(subsets), image.shape[0]))
+
+    def on(self, device: torch.device) -> "WholeBackend":
+        """The same on a device, which can be the one it is on."""
+        return WholeBackend(self._network, device)
+
+
+AnyBackend = Backend | WholeBackend
+"""A backend whose experts are mixed outside of it, or one that has no experts to mix."""
+
+
+def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
+    """PyTorch for a network of either kind; which it is, the bundle says by the network that it names."""
+    return WholeBackend(network, device) if isinstance(network, WholeNetwork) else TorchBackend(network, device)
+
+
+def answers(
+    backend: AnyBackend,
+    image: Float[Tensor, "b m h w d"],
+    subsets: Sequence[Availability],
+    on_expert: Callable[[], None] = lambda: None,
+) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c *space"]]:
+    """Logits and gate weights of several availability sets of the same windows.
+
+    A whole network weighs no modality, so its weights have none: their third side is 0.
+    """
+    if not isinstance(backend, WholeBackend):
+        return mix(backend, image, subsets, on_expert)
+    logits = backend.logits(image, subsets)
+    for _ in needed(subsets):
+        on_expert()
+    return logits, logits.new_zeros((len(subsets), image.shape[0], 0, logits.shape[2]))

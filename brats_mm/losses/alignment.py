@@ -1,0 +1,65 @@
+"""MMP's alignment: projected features should be what the masked modality's own would have been.
+
+Source: Nezakati et al., arXiv 2410.03010: `L = L_task + lambda sum over masked i of SmoothL1(T'_i, T_i)`. Lambda was
+not found; 0.2 is that of the same group's later work (arXiv 2501.17823). Nor is it said whether the target is detached;
+it is here by default, since encoders could otherwise lower the loss by making their tokens easy to foretell, all alike.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Num
+from torch import Tensor, nn
+
+from brats_mm.losses.segmentation import TaskLoss
+
+ALIGNMENT_WEIGHT = 0.2
+
+
+def smooth_l1(
+    projected: Float[Tensor, "b m *features"], real: Float[Tensor, "b m *features"], masked: Bool[Tensor, "b m"]
+) -> Float[Tensor, ""]:
+    """Smooth L1 (beta 1) averaged over a modality's features, summed over masked modalities, averaged over samples.
+
+    `x^2 / 2` where |x| < 1, else `|x| - 1/2`, of x = projected - real. Samples in which nothing is masked count 0.
+    """
+    each = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
+    return (each * masked).sum(dim=1).mean()
+
+
+class AlignedLoss(nn.Module):
+    """Task loss plus the weighted alignment, averaged over the projected scales.
+
+    Args:
+        weight: lambda; 0 is projection without alignment.
+        detach: hold the real features fixed, so that the projection goes to them and they do not come to it.
+    """
+
+    def __init__(self, weight: float | int = ALIGNMENT_WEIGHT, *, detach: bool = True) -> None:
+        super().__init__()
+        self.task = TaskLoss()
+        self.weight = weight
+        self.detach = detach
+
+    def forward(
+        self,
+        answer: tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor],
+        target: Num[Tensor, "b c h w d"],
+    ) -> Float[Tensor, ""]:
+        """The loss of one step.
+
+        Args:
+            answer: logits (b, c, h, w, d); projected and real features (b, m, ...) of each projected scale; which
+                modalities were masked though they were there, (b, m) booleans.
+            target: region masks.
+        """
+        logits, projected, real, masked = answer
+        task: Tensor = self.task(logits, target)
+        if not projected or self.weight == 0:
+            return task
+        scales = [
+            smooth_l1(made, true.detach() if self.detach else true, masked)
+            for made, true in zip(projected, real, strict=True)
+        ]
+        return task + self.weight * torch.stack(scales).mean()

@@ -1,0 +1,25 @@
+"""Training on masked views: how what is shown, and what is there besides, reach a network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.engines.utils import PrepareBatch
+from torch import Tensor
+
+from brats_mm.training.iteration import MixtureBatch, Prepared
+
+
+class MaskedBatch(PrepareBatch):
+    """Views of each sample: which modalities are shown, (b, v, m), and in training which are there to be foretold."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
+        **kwargs: Any,
+    ) -> Prepared:
+        image, label, (available,), _ = MixtureBatch()(batchdata, device, non_blocking)
+        views = len(available) // len(image)
+        return image, label, (available, batchdata["present"].to(device).repeat(views, 1)), {}

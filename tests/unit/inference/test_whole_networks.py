@@ -1,0 +1,100 @@
+"""Networks that are no mixtures: asked for all sets at once, and nothing is made up about importance."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import SUBSETS, Availability
+from brats_mm.domain.case import Case
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.inference.backend import TorchBackend
+from brats_mm.inference.choice import choose_backend
+from brats_mm.inference.predictor import WITHOUT_IMPORTANCE, Predictor
+from brats_mm.inference.whole_backend import WholeBackend, answers, torch_backend
+from brats_mm.io.output_folder import OutputFolder
+from brats_mm.networks.whole import WholeNetwork
+from brats_mm.usecases.results import OutputOptions, possible, write_results
+from tests.networks import tiny_mixture
+
+CPU = torch.device("cpu")
+MODEL = ModelIdentity("whole", "0", "", 0)
+
+
+class MeanOfShown(WholeNetwork):
+    """Its logits are the mean of what is shown, for all regions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
+        assert available is not None
+        views = len(available) // len(image)
+        share = available.float()[:, :, None, None, None]
+        mean = (image.repeat(views, 1, 1, 1, 1) * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
+        return mean.expand(-1, 3, -1, -1, -1) + self.bias[:, None, None, None]
+
+    def logit_bias(self) -> nn.Parameter:
+        return self.bias
+
+
+@pytest.fixture
+def case() -> Case:
+    rng = np.random.default_rng(0)
+    grid = Grid((36, 36, 36), np.diag([1.0, 1.0, 1.0, 1.0]))
+    volumes = {}
+    for modality in Modality:
+        voxels = np.zeros(grid.shape, np.float32)
+        voxels[4:32, 4:32, 4:32] = rng.uniform(50, 150, (28, 28, 28))
+        volumes[modality] = Volume(voxels, grid)
+    return Case("made", volumes, grid)
+
+
+def test_each_set_has_the_answer_of_its_own_and_no_weights() -> None:
+    image = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(2, 4, 2, 2, 2)
+    logits, weights = answers(WholeBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
+    assert weights.shape == (15, 2, 0, 3)
+    for found, subset in zip(logits, SUBSETS, strict=True):
+        assert float(found.mean()) == pytest.approx(np.mean([modality.channel for modality in subset]))
+
+
+def test_progress_counts_the_sequences_wanted() -> None:
+    told: list[None] = []
+    answers(WholeBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: told.append(None))
+    assert len(told) == 2
+
+
+def test_the_network_says_which_backend_runs_it() -> None:
+    assert isinstance(torch_backend(MeanOfShown(), CPU), WholeBackend)
+    assert isinstance(torch_backend(tiny_mixture(), CPU), TorchBackend)
+    assert isinstance(choose_backend("auto", MeanOfShown().eval(), CPU), WholeBackend)
+
+
+def test_a_prediction_holds_no_importance_and_says_so(case: Case) -> None:
+    predictor = Predictor(MeanOfShown().eval().requires_grad_(False), MODEL, CPU)
+    wanted: list[Availability] = [case.available, frozenset({Modality.T2})]
+    for subset, prediction in predictor.predict_subsets(case, wanted).items():
+        assert prediction.case.available == subset
+        assert not prediction.importance.known
+        assert prediction.importance.weights == {}
+        assert WITHOUT_IMPORTANCE in prediction.warnings
+
+
+def test_results_say_that_importance_is_not_known(case: Case, tmp_path: Path) -> None:
+    predictor = Predictor(MeanOfShown().eval().requires_grad_(False), MODEL, CPU)
+    prediction = predictor.predict(case)
+    options = OutputOptions(importance_maps=True, report=True)
+    with OutputFolder(tmp_path) as out:
+        write_results(prediction, out, options, seconds={})
+
+    importance = json.loads((tmp_path / "importance.json").read_text())
+    assert importance["weights"] == {}
+    assert "does not weigh" in importance["meaning"]
+    assert "does not weigh its sequences" in (tmp_path / "report.html").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == set(possible(options, prediction).names(case.available))
