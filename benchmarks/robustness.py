@@ -66,13 +66,14 @@ def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path)
+    parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
+    parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
     parser.add_argument("--section", default="validation")
     parser.add_argument("--cases", type=int, default=None, help="only the first so many")
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
     options = parser.parse_args()
-    chosen = labelled_cases(options.datalist.parent, datalist=options.datalist, section=options.section)[
+    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)[
         : options.cases
     ]
     predictor = Segmenter.from_bundle(options.bundle).predictor

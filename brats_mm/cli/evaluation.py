@@ -14,10 +14,9 @@ def evaluate(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.domain.regions import LabelConvention
     from brats_mm.usecases.labelled_cases import labelled_cases
 
-    is_list = options.dataset.suffix == ".json"
     cases = labelled_cases(
-        (options.dataset_dir or options.dataset.parent) if is_list else options.dataset,
-        datalist=options.dataset if is_list else None,
+        options.dataset,
+        dataset_dir=options.dataset_dir,
         section=options.section,
         names=options.names,
         convention=LabelConvention(options.labels) if options.labels else None,

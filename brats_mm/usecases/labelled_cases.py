@@ -29,7 +29,7 @@ class LabelledCase:
 def labelled_cases(
     dataset: Path,
     *,
-    datalist: Path | None = None,
+    dataset_dir: Path | None = None,
     section: str = "validation",
     names: Collection[str] = (),
     convention: LabelConvention | None = None,
@@ -37,8 +37,9 @@ def labelled_cases(
     """The labelled cases of a folder, or of a section of a list.
 
     Args:
-        dataset: folder with one sub-folder a case; with a list, where its relative paths start.
-        datalist: Decathlon-style JSON, whose sections hold items or names of case folders.
+        dataset: folder with one sub-folder a case, or a list: Decathlon-style JSON, whose sections hold items or names
+            of case folders.
+        dataset_dir: where a list's relative paths start; the list's own folder unless named.
         section: `training` or `validation`, for a list.
         names: only these cases.
         convention: of all label maps; without it each item's own entry or its values tell.
@@ -46,15 +47,16 @@ def labelled_cases(
     Raises:
         CaseError: no labelled case is there, or a named one is not.
     """
-    items = find_items(dataset) if datalist is None else training_items(dataset, datalist, section)
+    is_list = dataset.suffix == ".json"
+    items = training_items(dataset_dir or dataset.parent, dataset, section) if is_list else find_items(dataset)
     chosen = [item for item in items if item.get("label") and (not names or item["name"] in names)]
     absent = sorted(set(names) - {item["name"] for item in chosen})
     if absent:
-        message = f"{datalist or dataset} has no labelled case {', '.join(absent[:5])}. Check the names."
+        message = f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names."
         raise CaseError(message)
     if not chosen:
         message = (
-            f"No case of {datalist or dataset} has a label map, such as case-seg.nii.gz. An evaluation needs the true "
+            f"No case of {dataset} has a label map, such as case-seg.nii.gz. An evaluation needs the true "
             "labels; to segment without them, use `brats-mm segment`."
         )
         raise CaseError(message)

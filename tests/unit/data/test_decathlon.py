@@ -91,7 +91,7 @@ def test_a_list_that_does_not_say_enough_is_refused(changed: dict[str, Any], sai
 
 def test_an_evaluation_refuses_what_it_would_misread(root: Path) -> None:
     with pytest.raises(CaseError, match="BRATS_001 has its sequences in one file"):
-        labelled_cases(root, datalist=root / "dataset.json", section="training")
+        labelled_cases(root / "dataset.json", section="training")
 
 
 def test_other_folders_are_none_of_the_decathlon(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_cases_come_from_folders_names_or_lists(cases, tmp_path):
     assert [case.files.name for case in labelled_cases(cases, names=["b"])] == ["b"]
     datalist = tmp_path / "list.json"
     datalist.write_text(json.dumps({"training": ["a"], "validation": ["b"]}))
-    assert [case.files.name for case in labelled_cases(cases, datalist=datalist)] == ["b"]
+    assert [case.files.name for case in labelled_cases(datalist, dataset_dir=cases)] == ["b"]
     with pytest.raises(CaseError, match="has no labelled case unlabelled"):
         labelled_cases(cases, names=["unlabelled"])
 
