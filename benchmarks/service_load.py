@@ -3,10 +3,10 @@
 Starts a service of its own on this machine, with the installed model, and prints a table; `--json FILE` keeps the
 figures. The case is a made head unless `--case FOLDER` names a real one. Four parts:
 
-1. the engine alone: a worker's own use case, with the same results written, in a process of its own, after one run to
-   warm up;
+1. the engine alone: a worker's own use case, with the same results written, in a process of its own, warmed up;
 2. the service with nothing else to do: the same case, submitted, followed by its events, and fetched; from the first
-   byte sent to the last received, with the client on the same machine;
+   byte sent to the last received, with the client on the same machine. 1 and 2 take turns, case by case, because a
+   machine's speed drifts: what the service adds is the median of the ratios of neighbours;
 3. the same with many clients who ask for states, lists, health and metrics all the while;
 4. memory of the service's process before and after.
 """
@@ -33,14 +33,13 @@ ENGINE = """
 import sys, time, tempfile, json
 from pathlib import Path
 from brats_mm.usecases.segment import OutputOptions, Segmenter, segment_to_folder
-bundle, case, runs = sys.argv[1] or None, Path(sys.argv[2]), int(sys.argv[3])
-segmenter, took = Segmenter.from_bundle(bundle, device="cpu"), []
-for _ in range(runs + 1):
+bundle, case = sys.argv[1] or None, Path(sys.argv[2])
+segmenter = Segmenter.from_bundle(bundle, device="cpu")
+for _ in sys.stdin:
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         segment_to_folder(case, Path(out) / "out", segmenter, OutputOptions(scene=True, report=True))
-        took.append(time.perf_counter() - start)
-print(json.dumps(took[1:]))
+        print(json.dumps(time.perf_counter() - start), flush=True)
 """
 
 
@@ -49,10 +48,8 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as place:
         case = options.case or _made_head(Path(place) / "head")
-        engine = _engine(options.bundle, case, options.jobs)
-        figures = asyncio.run(_service(options, case, Path(place) / "data"))
-    figures["engine_s"] = statistics.median(engine)
-    figures["added_percent"] = 100 * (figures["alone_s"] / figures["engine_s"] - 1)
+        with _Engine(options.bundle, case) as engine:
+            figures = asyncio.run(_service(options, case, Path(place) / "data", engine))
     for name, value in figures.items():
         print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")
     if options.json is not None:
@@ -88,14 +85,29 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
 
 
-def _engine(bundle: Path | None, case: Path, runs: int) -> list[float]:
-    command = ["nice", "-n", "5", sys.executable, "-c", ENGINE, str(bundle or ""), str(case), str(runs)]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
-    times: list[float] = json.loads(done.stdout.splitlines()[-1])
-    return times
+class _Engine:
+    """The engine in a process of its own, a case at a time."""
+
+    def __init__(self, bundle: Path | None, case: Path) -> None:
+        command = ["nice", "-n", "5", sys.executable, "-c", ENGINE, str(bundle or ""), str(case)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, env=_environment(), stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+    def __enter__(self) -> "_Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
+
+    def run(self) -> float:
+        """Seconds of one case."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        return float(self._process.stdout.readline())
 
 
-async def _service(options: argparse.Namespace, case: Path, data: Path) -> dict[str, float]:
+async def _service(options: argparse.Namespace, case: Path, data: Path, engine: _Engine) -> dict[str, float]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -107,17 +119,20 @@ async def _service(options: argparse.Namespace, case: Path, data: Path) -> dict[
         limits = httpx.Limits(max_connections=options.clients + 5)
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=base, timeout=600, limits=limits, trust_env=False) as client:
-            return await _measure(client, options, case, process.pid)
+            return await _measure(client, options, case, process.pid, engine)
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-async def _measure(client: httpx.AsyncClient, options: argparse.Namespace, case: Path, pid: int) -> dict[str, float]:
+async def _measure(
+    client: httpx.AsyncClient, options: argparse.Namespace, case: Path, pid: int, engine: _Engine
+) -> dict[str, float]:
     await _until_ready(client)
     await _job(client, case)
     before = _resident_mib(pid)
-    alone = [await _job(client, case) for _ in range(options.jobs)]
+    engine.run()
+    pairs = [(engine.run(), await _job(client, case)) for _ in range(options.jobs)]
     times: list[float] = []
     asking = [asyncio.create_task(_ask(client, times, options.pause, seed)) for seed in range(options.clients)]
     await asyncio.sleep(1)
@@ -132,7 +147,9 @@ async def _measure(client: httpx.AsyncClient, options: argparse.Namespace, case:
     await asyncio.gather(*asking, return_exceptions=True)
     ordered = sorted(times)
     return {
-        "alone_s": statistics.median(alone),
+        "engine_s": statistics.median(direct for direct, _ in pairs),
+        "alone_s": statistics.median(served for _, served in pairs),
+        "added_percent": 100 * (statistics.median(served / direct for direct, served in pairs) - 1),
         "under_load_s": statistics.median(loaded),
         "questions": float(len(times)),
         "status_p50_ms": 1000 * ordered[len(ordered) // 2],

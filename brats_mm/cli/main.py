@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from brats_mm.cli.archive import archive
 from brats_mm.cli.arguments import make_parser
 from brats_mm.cli.card import card
+from brats_mm.cli.cohort import cohort
 from brats_mm.cli.datalist import datalist
 from brats_mm.cli.dicom_arguments import dicom_output
 from brats_mm.cli.evaluation import compare, evaluate
@@ -148,6 +149,7 @@ def info(options: argparse.Namespace, console: Console) -> int:
 
 COMMANDS: dict[str, Command] = {
     "segment": segment,
+    "cohort": cohort,
     "inspect": inspect,
     "demo": demo,
     "datalist": datalist,

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from typing import TextIO
+from contextlib import suppress
 
 logger = logging.getLogger("brats_mm_service")
 
@@ -21,16 +21,14 @@ class JsonLines(logging.Formatter):
         return json.dumps({"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **values})
 
 
-class StandardError(logging.StreamHandler[TextIO]):
+class StandardError(logging.Handler):
     """To what is standard error at that moment: the one of the start may be closed by the time a thread logs last."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        """Where lines go."""
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; where nobody can read it, it is lost."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
 
 
 def log(event: str, *, level: str = "info", **values: object) -> None:

@@ -1,0 +1,164 @@
+"""What the planning of a cohort costs beside its cases, how much memory a long manifest takes, and cases a minute.
+
+    python benchmarks/cohort_scale.py [--cases FOLDER --count 12] [--json cohort_scale.json]
+
+1. 10,000 cases whose model does nothing, with two workers: seconds a case, and their share of a real case's time.
+2. The same command again: seconds a case that is done and unchanged.
+3. A manifest of 100,000 lines, the model doing nothing: memory of the planner at the start, the middle and the end.
+4. With --cases: cases a minute with one and with two workers (the same cores shared), models loaded before the clock
+   starts, and the memory of each worker. The cases are repeated, under other names, until there are `--count`.
+"""
+
+import argparse
+import csv
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.cohort import CaseResult, CaseState, CaseTask, CohortModel, CohortOutput
+from brats_mm.domain.preparation import PreparationOptions
+from brats_mm.io.cohort_content import content_of
+from brats_mm.io.cohort_manifest import Manifest, open_manifest
+from brats_mm.usecases.cohort import CohortSettings, CohortStatus, run_cohort
+from brats_mm.usecases.cohort_local import LocalEngine
+from brats_mm.usecases.cohort_model import SegmentCases
+
+
+@dataclass(frozen=True)
+class NothingRunner:
+    """A model that does nothing; `writes` leaves the one file that says that a case has results."""
+
+    writes: bool
+
+    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[CaseResult]:
+        for task in tasks:
+            if task is None:
+                return
+            name = task.case.name
+            if self.writes:
+                folder = Path(task.output, "cases", name)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "report.json").write_text("{}", encoding="ascii")
+            row = {"case": name, "sequences": "t1", "volume_wt_ml": 1.0, "seconds": 0.0, "results": f"cases/{name}"}
+            yield CaseResult(name, CaseState.DONE, content_of(task.case), row)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Loads it."""
+
+    writes: bool
+
+    def __call__(self, slot: int) -> NothingRunner:
+        return NothingRunner(self.writes)
+
+
+def resident_mib(pid: int | str = "self") -> float:
+    """Memory that a process holds now; Linux only."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def made_manifest(folder: Path, count: int) -> Manifest:
+    """A table of so many cases, all of one small file."""
+    if not (folder / "t1.nii.gz").exists():
+        (folder / "t1.nii.gz").write_bytes(b"nothing")
+    table = folder / f"{count}.csv"
+    with table.open("w", newline="", encoding="ascii") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["case", "t1"])
+        writer.writerows([f"case-{number:06d}", "t1.nii.gz"] for number in range(count))
+    return open_manifest(table)
+
+
+def planning(folder: Path, count: int, *, writes: bool) -> dict[str, Any]:
+    """Seconds a case, and the planner's memory, with a model that does nothing."""
+    manifest = made_manifest(folder, count)
+    memory: list[float] = []
+
+    def look(status: CohortStatus) -> None:
+        if status.ended % max(1, count // 20) == 1:
+            memory.append(round(resident_mib(), 1))
+
+    start = time.perf_counter()
+    status = run_cohort(
+        manifest, folder / f"out-{count}", LocalEngine(Nothing(writes), 2), CohortSettings("nothing"), look
+    )
+    took = time.perf_counter() - start
+    assert status.ended == count
+    return {
+        "cases": count,
+        "computed": status.done,
+        "skipped": status.skipped,
+        "milliseconds_a_case": round(1000 * took / count, 3),
+        "planner_mib_first_middle_last": [memory[0], memory[len(memory) // 2], memory[-1]],
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dict[str, Any]:
+    """Cases a minute with the real model, from the first case that ended to the last, and the workers' memory."""
+    table = folder / f"real-{workers}.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["case", "folder"])
+        writer.writerows(
+            [f"{number:03d}-{case.name}", str(case.resolve())]
+            for number, case in enumerate(islice(cycle(cases), count + workers))
+        )
+    output = CohortOutput()
+    engine = LocalEngine(SegmentCases(CohortModel(device="cpu"), output, PreparationOptions()), workers)
+    ends: list[float] = []
+    memory: list[list[int]] = []
+
+    def look(_: CohortStatus) -> None:
+        ends.append(time.perf_counter())
+        memory.append([round(resident_mib(pid)) for pid in engine.pids])
+
+    status = run_cohort(open_manifest(table), folder / f"real-{workers}", engine, CohortSettings("real", output), look)
+    assert status.failed == 0
+    counted = ends[workers - 1 :]  # each worker's first case waited for the model
+    return {
+        "workers": workers,
+        "cases": len(counted) - 1,
+        "cases_a_minute": round(60 * (len(counted) - 1) / (counted[-1] - counted[0]), 2),
+        "workers_mib_after_first": memory[workers],
+        "workers_mib_after_last": memory[-1],
+        "planner_mib": round(resident_mib(), 1),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, help="folder with a sub-folder a case")
+    parser.add_argument("--count", type=int, default=12, help="real cases for each number of workers")
+    parser.add_argument("--planned", type=int, default=10_000, help="cases of part 1")
+    parser.add_argument("--lines", type=int, default=100_000, help="of the manifest of part 3")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    options = parser.parse_args()
+    found: dict[str, Any] = {"cores": os.cpu_count()}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        found["planning"] = planning(folder, options.planned, writes=True)
+        found["resuming"] = planning(folder, options.planned, writes=True)
+        found["long_manifest"] = planning(folder, options.lines, writes=False)
+        if options.cases is not None:
+            cases = sorted(path for path in options.cases.iterdir() if path.is_dir())
+            found["real"] = [throughput(folder, cases, options.count, workers) for workers in (1, 2)]
+            case_s = 60 / found["real"][0]["cases_a_minute"]
+            found["planning"]["percent_of_a_case"] = round(found["planning"]["milliseconds_a_case"] / case_s / 10, 3)
+    print(json.dumps(found, indent=2))
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""`brats-mm cohort`: any number of cases."""
+
+import argparse
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from brats_mm.cli.model import check_windows
+from brats_mm.cli.output import Console
+from brats_mm.cli.raw_arguments import preparation_options
+from brats_mm.errors import OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.domain.cohort import CohortModel, CohortOutput
+    from brats_mm.usecases.cohort import CohortStatus
+    from brats_mm.usecases.cohort_engine import Engine, MakeRunner
+
+EXIT_OK, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 2, 130
+
+
+def cohort(options: argparse.Namespace, console: Console) -> int:
+    """Run it; the exit code is 2 where a case failed."""
+    _check(options)
+    from brats_mm.io.cohort_manifest import open_manifest
+    from brats_mm.io.cohort_tables import TableFormat
+    from brats_mm.usecases.cohort import CohortSettings, identity_of, run_cohort
+    from brats_mm.usecases.cohort_model import SegmentCases
+
+    manifest = open_manifest(options.manifest)
+    console.say(f"{manifest.count} cases in {options.manifest}.")
+    model, output, preparation = _model(options), _output(options), preparation_options(options)
+    settings = CohortSettings(identity_of(model, output, preparation), output, TableFormat(options.table))
+    engine = _engine(options, SegmentCases(model, output, preparation))
+    before = signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of Ctrl-C
+    try:
+        status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _say(now, console))
+    except KeyboardInterrupt:
+        console.error("Interrupted. What is done is kept; go on with the same command.")
+        return EXIT_INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if status.failed:
+        console.warn(f"{status.failed} cases failed; {options.output / 'failures.csv'} says why.")
+    console.say(
+        f"{status.done} cases done, {status.skipped} done before, {status.failed} failed. "
+        f"The table is {options.output / f'results.{options.table}'}."
+    )
+    console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed")})
+    return EXIT_FAILURES if status.failed else EXIT_OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    check_windows(options)
+    if options.workers < 1:
+        message = f"--workers is {options.workers}; it must be at least 1."
+        raise OptionError(message)
+    if options.keep_intermediate and options.layout == "bids":
+        message = "--keep-intermediate writes folders that BIDS does not know. Leave it out, or use --layout plain."
+        raise OptionError(message)
+
+
+def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
+    if options.ray is None:
+        from brats_mm.usecases.cohort_local import LocalEngine
+
+        return LocalEngine(make_runner, options.workers)
+    from brats_mm.usecases.cohort_ray import RayEngine
+
+    return RayEngine(make_runner, options.ray, options.workers, cores=options.ray_cores, gpus=options.ray_gpus)
+
+
+def _model(options: argparse.Namespace) -> "CohortModel":
+    from brats_mm.domain.cohort import CohortModel
+
+    return CohortModel(
+        bundle=options.bundle,
+        device=options.device,
+        backend=options.backend,
+        point=options.point,
+        window=options.window,
+        overlap=options.overlap,
+    )
+
+
+def _output(options: argparse.Namespace) -> "CohortOutput":
+    from brats_mm.domain.cohort import CohortOutput, Layout
+    from brats_mm.domain.regions import LabelConvention
+
+    return CohortOutput(
+        layout=Layout(options.layout),
+        convention=LabelConvention(options.labels),
+        probabilities=options.probabilities,
+        importance_maps=options.importance_maps,
+        preview=not options.no_preview,
+        report=options.report,
+        scene=options.scene,
+    )
+
+
+def _say(status: "CohortStatus", console: Console) -> None:
+    """A line a case that was computed; of those that were done before, one in a thousand."""
+    if status.detail:
+        console.warn(f"{status.name} failed: {status.detail}")
+    if not status.was_skipped or status.skipped % 1000 == 0:
+        left = "" if status.left_s is None else f", {_duration(status.left_s)} left"
+        console.say(f"{status.ended} of {status.total}{left}: {status.name}")
+
+
+def _duration(seconds: float) -> str:
+    """For people: `3 min`, `2 h 05 min`, `4 d 11 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,62 @@
+"""Workers of a cohort without a model: a case's name says what becomes of it. Importable, so that processes can have it."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.domain.cohort import CaseResult, CaseState
+from brats_mm.errors import BundleError
+
+
+@dataclass(frozen=True)
+class FakeCases:
+    """Makes runners; each case leaves a line in `runs` of the output folder.
+
+    Names with `bad` fail, with `deadly` they kill their worker each time, with `once` the first time; `pause_s` is taken
+    for each case.
+    """
+
+    pause_s: float = 0.0
+    unable: bool = False
+    dies: bool = False
+
+    def __call__(self, slot):
+        if self.unable:
+            message = "The bundle has no weights. Reinstall brats-mm."
+            raise BundleError(message)
+        if self.dies:
+            os._exit(3)
+        return FakeRunner(self.pause_s)
+
+
+@dataclass(frozen=True)
+class FakeRunner:
+    pause_s: float = 0.0
+
+    def run(self, tasks):
+        for task in tasks:
+            if task is None:
+                return
+            yield self.result(task)
+
+    def result(self, task):
+        name, output = task.case.name, Path(task.output)
+        if task.known == "content":
+            return CaseResult(name, CaseState.SAME, "content")
+        time.sleep(self.pause_s)
+        marker = output / f".{name}"
+        if "deadly" in name or ("once" in name and not marker.exists()):
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "bad" in name:
+            return CaseResult(name, CaseState.FAILED, kind="VolumeError", detail="t1.nii.gz is damaged. Copy it again.")
+        folder = output / "cases" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.json").write_text(json.dumps({"name": name}))
+        with (output / "runs").open("a") as stream:
+            stream.write(f"{name}\n")
+        row = {"case": name, "volume_wt_ml": 1.5, "results": f"cases/{name}"}
+        return CaseResult(name, CaseState.DONE, "content", row)
