@@ -1,0 +1,96 @@
+"""One expert's pass over one window, by each way of running it: seconds a pass, and seconds until the first.
+
+    python benchmarks/expert_pass.py --window 80 96 80 --repeat 20 -o expert_pass.json
+
+Ways: PyTorch in its default memory layout, PyTorch with channels last (our backend `torch`), the same through
+`torch.compile` (which needs a C++ compiler), and our OpenVINO graph (backend `openvino`). They take turns. What came of
+each is compared with the first.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from brats_mm.domain.modality import Modality
+from brats_mm.inference.backend import TorchBackend
+from brats_mm.inference.openvino_backend import OpenVinoBackend
+from brats_mm.networks.presets import simmlm
+
+Way = Callable[[Tensor], Tensor]
+
+
+def make_ways(size: str) -> dict[str, Way]:
+    """The same random expert, run in each way."""
+
+    def network() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return simmlm(size).eval()
+
+    plain = network().get_submodule("experts.flair")
+    last = network().to(memory_format=torch.channels_last_3d)
+    compiled = torch.compile(last.get_submodule("experts.flair"))
+    ours = TorchBackend(last, torch.device("cpu"))
+    graph = OpenVinoBackend(network())
+    return {
+        "torch, default layout": plain,
+        "torch, channels last": lambda window: ours.contribution(Modality.FLAIR, _last(window)),
+        "torch.compile": lambda window: compiled(_last(window)),
+        "openvino": lambda window: graph.contribution(Modality.FLAIR, window),
+    }
+
+
+def _last(window: Tensor) -> Tensor:
+    return window.contiguous(memory_format=torch.channels_last_3d)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--window", type=int, nargs=3, default=(96, 96, 96))
+    parser.add_argument("--size", choices=("light", "full"), default="light")
+    parser.add_argument("--repeat", type=int, default=10)
+    parser.add_argument("-o", "--output", type=Path, default=Path("expert_pass.json"))
+    options = parser.parse_args()
+    ways = make_ways(options.size)
+    window = torch.randn(1, 1, *options.window, generator=torch.Generator().manual_seed(0))
+    first: dict[str, float] = {}
+    passes: dict[str, list[float]] = {name: [] for name in ways}
+    answers: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        for name, way in ways.items():
+            start = time.perf_counter()
+            answers[name] = way(window).clone()
+            first[name] = time.perf_counter() - start
+        for _ in range(options.repeat):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way(window)
+                passes[name].append(time.perf_counter() - start)
+    truth = next(iter(answers.values()))
+    rows = [
+        {
+            "way": name,
+            "median_s": statistics.median(passes[name]),
+            "first_s": first[name],
+            "largest_difference": float((answers[name] - truth).abs().max()),
+        }
+        for name in ways
+    ]
+    for row in rows:
+        print(
+            f"{row['way']:24}{row['median_s']:8.3f} s, first {row['first_s']:7.1f} s, off by {row['largest_difference']:.1e}"
+        )
+    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    document = {"machine": machine, "load": os.getloadavg(), "window": list(options.window), "rows": rows}
+    options.output.write_text(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()
