@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import Modality
-from brats_mm.networks.mixing import modality_weights
+from brats_mm.networks.mixing import along, modality_weights
 
 
 @runtime_checkable
@@ -89,8 +89,9 @@ def mix(
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
     """Logits and gate weights of several availability sets of the same windows, each expert run once at most.
 
-    The same as `DMoME.forward` with a view for each set. Which sequences are at hand is known here without asking the device, so that
-    nothing waits for it. `on_expert` is called after each expert's pass; raising from it ends the run.
+    The same as `DMoME.forward` with a view for each set. Which sequences are at hand is known here without asking the
+    device, so that nothing waits for it. `on_expert` is called after each expert's pass; raising from it ends the run.
+    Weights that vary over space mix as they are, and are returned as their mean over the window.
     """
     contributions = {}
     for modality in needed(subsets):
@@ -106,7 +107,8 @@ def mix(
         for modality in others:
             mixture += _weighed(contributions[modality], weight[:, modality.channel])
         logits.append(backend.finish(mixture).float())
-        weights.append(weight.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
+        whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # of a window, where they vary in it
+        weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
     return torch.stack(logits), torch.stack(weights)
 
 
@@ -115,6 +117,8 @@ def needed(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
     return ordered(frozenset().union(*subsets))
 
 
-def _weighed(contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k"]) -> Float[Tensor, "b c h w d"]:
+def _weighed(
+    contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k *space"]
+) -> Float[Tensor, "b c h w d"]:
     """In float32, whatever the expert computed in."""
-    return contribution * weight[:, :, None, None, None]
+    return contribution * along(weight, contribution.dim())

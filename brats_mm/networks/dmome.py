@@ -1,4 +1,4 @@
-"""DMoME: the dynamic mixture of modality experts on stacked channels, of parts that are passed in (SimMLM section 3.1)."""
+"""DMoME: the dynamic mixture of modality experts on stacked channels, of given parts (SimMLM section 3.1)."""
 
 import torch
 from torch import Tensor
@@ -45,4 +45,4 @@ class DMoME(ExpertMixture):
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weights.append(self.gate_weights(image, view))  # noqa: PERF401 (TorchScript)
-        return self.mix(image.split(1, dim=1), views, weights), torch.cat(weights)
+        return self.mix(image.chunk(image.shape[1], dim=1), views, weights), torch.cat(weights)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class PartsGate(nn.Module):
     """Features of each modality by a branch of its own, side by side, then one linear layer or a small MLP.
 
-    SimMLM's gate of avMNIST: two branches `PictureFeatures` of 128 features, and a linear layer from 256 to the 2x1 gate
-    values (supplement). Its gate of Food-101 is "an MLP" of unknown widths; with `hidden` it is one here.
+    SimMLM's gate of avMNIST: two branches `PictureFeatures` of 128 features, and a linear layer from 256 to the 2x1
+    gate values (supplement). Its gate of Food-101 is "an MLP" of unknown widths; with `hidden` it is one here.
 
     Args:
         branches: modality name -> module from its tensor to (b, features); in the order of the experts.

@@ -10,8 +10,9 @@ from brats_mm.networks.mixture import ExpertMixture
 class ModalityMixture(ExpertMixture):
     """SimMLM for modalities that share no grid (avMNIST, Food-101; SimMLM, supplement).
 
-    Each expert is a module from its own modality's tensor (b, ...) to (b, c); the gate is one from the list of them all,
-    with zeros in the place of what is missing, to gate values (b, m, 1) or (b, m, c), such as `gating_parts.PartsGate`.
+    Each expert is a module from its own modality's tensor (b, ...) to (b, c); the gate is one from the list of them
+    all, with zeros in the place of what is missing, to gate values (b, m, 1) or (b, m, c), such as
+    `gating_parts.PartsGate`.
     Availability is always said: nothing tells a black picture from a missing one.
     """
 
@@ -32,7 +33,7 @@ class ModalityMixture(ExpertMixture):
         """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
         hidden: list[Tensor] = []
         for modality, given in enumerate(inputs):
-            hidden.append(given.masked_fill(~along(available[:, modality], given.dim()), 0))  # noqa: PERF401 (TorchScript)
+            hidden.append(given.masked_fill(~along(available[:, modality], given.dim()), 0))
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:

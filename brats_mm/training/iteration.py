@@ -17,7 +17,7 @@ from brats_mm.training.precision import Precision
 
 logger = logging.getLogger(__name__)
 
-Prepared = tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]
+Prepared = tuple[Tensor | list[Tensor], Tensor, tuple[Tensor, ...], dict[str, Any]]
 """Network input, target, further arguments of the network, keyword arguments: what MONAI's engines expect."""
 
 FLOAT32 = Precision()
@@ -108,7 +108,7 @@ class TrainingStep:
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         dtype, scaler = self.precision.dtype, self.precision.scaler
-        with torch.autocast(inputs.device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.autocast(torch.device(engine.state.device).type, dtype=dtype, enabled=dtype is not None):
             output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
@@ -139,7 +139,8 @@ def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A dictionary a sample, as MONAI's decollation leaves them: trackers and metrics read from these."""
     pred = output[CommonKeys.PRED]
     finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision has a list of levels
-    images, labels, loss = output[CommonKeys.IMAGE], output[CommonKeys.LABEL], output[CommonKeys.LOSS].detach()
+    inputs, labels, loss = output[CommonKeys.IMAGE], output[CommonKeys.LABEL], output[CommonKeys.LOSS].detach()
+    images = inputs if isinstance(inputs, Tensor) else inputs[0]  # of modalities with shapes of their own, the first
     return [
         {
             CommonKeys.IMAGE: images[view % len(images)],  # the views of a sample share its image

@@ -1,6 +1,7 @@
 """The state of a run, written after every epoch, from which a later run continues."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class LastState:
         seed: of each epoch.
         scaler: of float16 gradients; one that is switched off has no state.
         resume: go on from the checkpoint, if there is one.
+        further: whatever else of this training has a state, by name.
 
     Raises:
         TrainingError: (when the trainer starts) the checkpoint cannot be read, or is of another network.
@@ -50,6 +52,7 @@ class LastState:
         seed: EpochSeed,
         scaler: GradScaler,
         resume: bool = False,
+        further: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = best.path.with_name(best.path.stem + "_last.pt")
         self.resume = resume
@@ -61,6 +64,7 @@ class LastState:
             "best": best,
             "seed": seed,
             "scaler": scaler,
+            **(further or {}),
         }
 
     def attach(self, engine: Any) -> None:

@@ -18,6 +18,7 @@ from brats_mm.inference.openvino_cache import CACHE_VARIABLE, CompiledCache, cac
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork
+from brats_mm.networks.gating_spatial import SpatialGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
 from tests.networks import tiny_mixture
 
@@ -68,6 +69,20 @@ def test_mixing_is_that_of_the_network(network):
         logits, weights = network.forward_with_weights(given, every)
     torch.testing.assert_close(made[0].flatten(0, 1), logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(made[1].flatten(0, 1), weights)
+
+
+def test_mixing_with_weights_that_vary_over_space_is_that_of_the_network(network):
+    """The weights that are told are their mean over the window."""
+    torch.manual_seed(1)
+    gate = SpatialGate(modalities=4, outputs=3, width=4)
+    nn.init.normal_(gate.head.weight)
+    spatial = DMoME(dict(network.experts.items()), gate).eval()
+    given, subset = image(1, 4, 32, 64, 32), SUBSETS[12]
+    with torch.inference_mode():
+        made = mix(TorchBackend(spatial, CPU), given, [subset])
+        logits, weights = spatial.forward_with_weights(given, torch.tensor([flags(subset)]))
+    torch.testing.assert_close(made[0][0], logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made[1][0], weights.mean(dim=(3, 4, 5)))
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 64, 32, 32), (2, 4, 48, 64, 32)])

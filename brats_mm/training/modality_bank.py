@@ -1,0 +1,78 @@
+"""MWAM's bank of frequency ratios and the weight of each modality that follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WeightSettings:
+    """From a ratio to a weight: `K = alpha - beta sigmoid(steepness (T - centre))`, between alpha - beta and alpha.
+
+    The defaults are those of the paper's main experiments, where the weight of a modality of average ratio (T = 1) is
+    0.64; it names a centre of 1 and a steepness of 4 for batches of 1 to 4, and the released code has 1 and 10.
+
+    Attributes:
+        alpha: largest weight, that of a modality without low frequencies.
+        beta: how much less the most dominant one has.
+        steepness: lambda of the paper.
+        centre: gamma of the paper: the relative score with the weight alpha - beta / 2.
+        momentum: w of the bank: `bank = w bank + (1 - w) ratio`, the first ratio as it is.
+        sigma: added to the mean of the bank.
+    """
+
+    alpha: float | int = 1.5
+    beta: float | int = 1.0
+    steepness: float | int = 6.0
+    centre: float | int = 0.7
+    momentum: float | int = 0.5
+    sigma: float | int = 1e-6
+
+
+def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
+    """K of each modality by its relative score T; 1 where the score is not a number, since nothing is known."""
+    weights = settings.alpha - settings.beta * torch.sigmoid(settings.steepness * (scores - settings.centre))
+    return torch.where(scores.isnan(), 1.0, weights)
+
+
+class ModalityBank:
+    """Running ratios of the modalities, and their weights (MWAM, section 3).
+
+    The relative score is `T = ratio / (mean of the bank + sigma)`, the ratio being the batch's, as in the released
+    code; the text of the paper can be read either way. The mean is over the modalities seen so far. A modality that is in no
+    sample of a batch has its banked ratio in the place of the batch's, and leaves the bank as it is; one that was never
+    seen has weight 1.
+
+    Args:
+        modalities: how many.
+        settings: see `WeightSettings`.
+
+    Attributes:
+        ratios: (m,), not a number where a modality was never seen.
+        weights: (m,), of the last batch.
+    """
+
+    def __init__(self, modalities: int, settings: WeightSettings = WeightSettings()) -> None:
+        self.settings = settings
+        self.ratios = torch.full((modalities,), torch.nan)
+        self.weights = torch.ones(modalities)
+
+    def update(self, ratios: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
+        """Take in a batch's ratios, not a number where a modality has none; returns the weights."""
+        momentum = self.settings.momentum
+        known = momentum * self.ratios + (1 - momentum) * ratios
+        self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, known))
+        shown = torch.where(ratios.isnan(), self.ratios, ratios)
+        self.weights = branch_weights(shown / (self.ratios.nanmean() + self.settings.sigma), self.settings)
+        return self.weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a resumed run must know."""
+        return {"ratios": self.ratios, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from an earlier run."""
+        self.ratios, self.weights = state["ratios"].cpu().clone(), state["weights"].cpu().clone()

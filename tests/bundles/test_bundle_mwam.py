@@ -1,0 +1,79 @@
+"""configs/methods/mwam.json lies over the training of stage 2 and leaves its network alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+SMALL = {
+    "device": "cpu",
+    "epochs": 2,
+    "val_interval": 2,
+    "window": [64, 32, 32],
+    "validation_window": [64, 32, 32],
+    "spacing_mm": 4.0,
+    "experts_dir": "none",
+    "augmentation": "paper",
+}
+FINER = {"mwam::ratio::patch": 4}
+"""The made brains are 12 voxels across here: no patch of 8 lies wholly inside."""
+
+NAMES = ("t1", "t1ce", "flair")
+MWAM = str(CONFIGS / "methods" / "mwam.json")
+
+
+def _run(tiny: dict[str, Any], cases: Path, models: Path, *overlay: str, until: int | None = None, **more: Any) -> Any:
+    files = [str(CONFIGS / "train.json"), tiny["train"], *overlay]
+    places = {"dataset_dir": str(cases), "output_dir": str(models)}
+    workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **more})
+    workflow.initialize()
+    trainer = workflow.parser.get_parsed_content("train::trainer")
+    if until is not None:
+        trainer.add_event_handler(Events.EPOCH_COMPLETED(once=until), lambda engine: engine.terminate())
+    trainer.run()
+    workflow.finalize()
+    return trainer
+
+
+def _last(models: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(models / "model_last.pt", weights_only=True)
+    return found
+
+
+def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_bank(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    curves = tmp_path / "curves"
+    with caplog.at_level("INFO"):
+        trainer = _run(tiny, cases, tmp_path / "straight", MWAM, tensorboard_dir=str(curves), **FINER)
+    _run(tiny, cases, tmp_path / "resumed", MWAM, until=1, **FINER)
+    half = _last(tmp_path / "resumed")
+    _run(tiny, cases, tmp_path / "resumed", MWAM, resume="true", **FINER)
+
+    straight, resumed = _last(tmp_path / "straight"), _last(tmp_path / "resumed")
+    assert not torch.equal(half["mwam"]["ratios"], straight["mwam"]["ratios"])
+    torch.testing.assert_close(resumed["mwam"]["ratios"], straight["mwam"]["ratios"], equal_nan=True)
+    for name, value in straight["network"].items():
+        torch.testing.assert_close(resumed["network"][name], value)
+    assert "Frequency ratios: t1 " in caplog.text
+    assert 0.5 <= trainer.state.metrics["mwam_t1"] <= 1.5
+    found = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
+    assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= set(found)
+
+
+def test_weights_of_one_leave_the_training_as_it_is_and_others_do_not(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    ones = {**FINER, "mwam::weights::alpha": 1.0, "mwam::weights::beta": 0.0}
+    _run(tiny, cases, tmp_path / "plain", epochs=1)
+    _run(tiny, cases, tmp_path / "ones", MWAM, epochs=1, **ones)
+    _run(tiny, cases, tmp_path / "loss", MWAM, epochs=1, mwam_form="loss", **FINER)
+
+    plain, ones, loss = (_last(tmp_path / name)["network"] for name in ("plain", "ones", "loss"))
+    assert all(torch.equal(ones[name], value) for name, value in plain.items())
+    assert not torch.equal(loss["experts.t1.stem.conv1.weight"], plain["experts.t1.stem.conv1.weight"])
