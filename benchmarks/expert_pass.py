@@ -84,9 +84,8 @@ def main() -> None:
         for name in ways
     ]
     for row in rows:
-        print(
-            f"{row['way']:24}{row['median_s']:8.3f} s, first {row['first_s']:7.1f} s, off by {row['largest_difference']:.1e}"
-        )
+        seconds = f"{row['median_s']:8.3f} s, first {row['first_s']:7.1f} s"
+        print(f"{row['way']:24}{seconds}, off by {row['largest_difference']:.1e}")
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     document = {"machine": machine, "load": os.getloadavg(), "window": list(options.window), "rows": rows}
     options.output.write_text(json.dumps(document, indent=1))
