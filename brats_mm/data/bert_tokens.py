@@ -1,0 +1,42 @@
+"""Titles as BERT reads them: numbers of word pieces and a mask, of one length."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from brats_mm.domain.volume import Array
+from brats_mm.errors import BundleError, OptionError, first_line
+
+
+class BertTokens:
+    """From a text to (2, length) integers: word pieces, cut or padded with zeros, and a mask that is 0 for padding.
+
+    Args:
+        folder: local, with BERT's `vocab.txt` or `tokenizer.json`.
+        length: t.
+
+    Raises:
+        OptionError: transformers is not installed.
+        BundleError: the folder has no vocabulary.
+    """
+
+    def __init__(self, folder: Path | str, *, length: int = 40) -> None:
+        try:
+            from transformers import BertTokenizerFast
+        except ImportError as error:
+            message = f'BERT needs transformers, which cannot be loaded ({error}): pip install "brats-mm[food101]".'
+            raise OptionError(message) from error
+        if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+            message = f"{folder} has no vocab.txt or tokenizer.json. Name BERT's folder by --bert_folder."
+            raise BundleError(message)
+        try:
+            self.tokeniser = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        except Exception as error:  # the library raises its own types
+            message = f"The vocabulary in {folder} cannot be read ({first_line(error)}). Restore the folder."
+            raise BundleError(message) from error
+        self.length = length
+
+    def __call__(self, text: str) -> Int[Array, "two length"]:
+        found = self.tokeniser(text, max_length=self.length, truncation=True, padding="max_length")
+        return np.array([found["input_ids"], found["attention_mask"]])

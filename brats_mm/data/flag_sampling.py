@@ -1,0 +1,100 @@
+"""Availability sets of any number of modalities, as flags: those of training pairs, of validation, and made gaps."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import RandomizableTransform, Transform
+
+from brats_mm.errors import OptionError
+
+Flags = tuple[bool, ...]
+"""Which modalities are there, in the order of the inputs."""
+
+
+@lru_cache
+def flag_subsets(available: Flags) -> tuple[Flags, ...]:
+    """The non-empty subsets of what is available, smaller ones first."""
+    choices = [(False, True) if there else (False,) for there in available]
+    return tuple(sorted((flags for flags in product(*choices) if any(flags)), key=sum))
+
+
+@lru_cache
+def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
+    """All (more, fewer) of the subsets, each pair once; of two modalities, both against either one."""
+    subsets = flag_subsets(available)
+    pairs = [(more, fewer) for more in subsets for fewer in subsets if more != fewer]
+    return tuple(pair for pair in pairs if all(one >= two for one, two in zip(*pair, strict=True)))
+
+
+class RandPairOfFlagsd(RandomizableTransform):
+    """Draws the availability sets of a MoFe pair, uniformly over the nested pairs: adds `more` and `fewer`, (1, m).
+
+    Where a single modality is available, both are that one.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        available = _flags(data["available"])
+        choices = nested_flags(available) or ((available, available),)
+        more, fewer = choices[int(self.R.randint(len(choices)))]
+        return {**data, "more": torch.tensor([more]), "fewer": torch.tensor([fewer])}
+
+
+class EveryFlagsd(Transform):
+    """Shows a sample under every availability set: `available` becomes (2^m - 1, m).
+
+    A set that asks for a modality which the sample lacks is replaced by one that it can show.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        available = _flags(data["available"])
+        choices = flag_subsets(available)
+        count = 2 ** len(available) - 1
+        return {**data, "available": torch.tensor([choices[index % len(choices)] for index in range(count)])}
+
+
+def with_gaps(
+    items: Sequence[Mapping[str, Any]], shares: Mapping[str, float | int], *, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Items of which some lack modalities for good, as when only a part of the training data was recorded in full.
+
+    SimMLM trains on avMNIST with the sounds of 5, 10, 20, 30 or 50 % of the samples (supplement, figure A2).
+
+    Args:
+        items: with `available`, a flag a modality.
+        shares: of each modality, in the order of the flags: how many of the samples keep it, 0 to 1, rounded; which
+            ones follows from the seed. A sample that would keep none keeps one of those that it had.
+        seed: of the draw.
+
+    Raises:
+        OptionError: a share is none.
+    """
+    strange = {name: share for name, share in shares.items() if not 0 <= share <= 1}
+    if strange:
+        said = ", ".join(f"{name} {share}" for name, share in strange.items())
+        message = f"The shares of samples that keep a modality are {said}; each must be from 0 to 1."
+        raise OptionError(message)
+    rng = np.random.RandomState(seed)
+    kept = np.zeros((len(items), len(shares)), dtype=bool)
+    for column, share in enumerate(shares.values()):
+        kept[rng.permutation(len(items))[: round(share * len(items))], column] = True
+    result = []
+    for item, keeps in zip(items, kept, strict=True):
+        had = np.array(_flags(item["available"]))
+        left = had & keeps
+        if not left.any():
+            left[rng.choice(np.flatnonzero(had))] = True
+        result.append({**item, "available": _flags(left)})
+    return result
+
+
+def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
+    """The items that have a modality, by its place in the order: what its expert is trained on."""
+    return [dict(item) for item in items if _flags(item["available"])[modality]]
+
+
+def _flags(available: Any) -> Flags:
+    return tuple(bool(there) for there in available)

@@ -1,0 +1,153 @@
+"""UPMC Food-101: pictures of dishes (3x299x299) and the titles of the web pages that they come from.
+
+Layout: `images/train/<class>/<name>.jpg` and `images/test/...` (or `images/<class>/<name>.jpg` for both), and
+`texts/train_titles.csv`, `texts/test_titles.csv` without a header: name of the picture, title, class. Classes are
+numbered in the order of their names in the list for training. A picture that is absent or an empty title is a missing
+modality.
+
+There is no download.
+"""
+
+import csv
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from monai.transforms import RandomizableTransform, Transform
+from PIL import Image
+from torch import Tensor
+
+from brats_mm.errors import CaseError, OptionError, VolumeError, first_line
+
+SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
+VALIDATION_EVERY = 20
+"""Every twentieth training sample is for validation: Food-101 has no such part, and the paper's is not known."""
+
+SIDE = 299
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue."""
+
+Item = dict[str, Any]
+"""`image`: a file or None; `text`: a title; `label`: the class's number; `name`; `available`: a flag each."""
+
+Tokenise = Callable[[str], Any]
+"""From a text to (2, t) integers: token numbers and mask."""
+
+
+def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
+    """The samples of a section that have a picture or a title.
+
+    Raises:
+        OptionError: there is no such section.
+        CaseError: the lists are absent or are none, or hold a class that the training has not.
+    """
+    if section not in SECTIONS:
+        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
+        raise OptionError(message)
+    root, split = Path(dataset_dir), SECTIONS[section]
+    classes = {name: number for number, name in enumerate(food101_classes(root))}
+    items = []
+    for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
+        if food not in classes:
+            message = f"texts/{split}_titles.csv in {root} has the class {food!r}, which train_titles.csv has not."
+            raise CaseError(message)
+        picture = _picture_file(root, split, food, name)
+        available = (picture is not None, bool(title.strip()))
+        if any(available):
+            items.append(
+                {"image": picture, "text": title, "label": classes[food], "name": name, "available": available}
+            )
+    if not any(item["available"][0] for item in items):
+        message = f"None of the pictures in texts/{split}_titles.csv is in {root / 'images'}. Unpack them there."
+        raise CaseError(message)
+    if split == "test":
+        return items
+    held_out = VALIDATION_EVERY - 1
+    return [
+        item for place, item in enumerate(items) if (place % VALIDATION_EVERY == held_out) == (section == "validation")
+    ]
+
+
+def food101_classes(root: Path) -> list[str]:
+    """The names of the classes in the training list, sorted."""
+    return sorted({food for _, _, food in _rows(root / "texts" / "train_titles.csv")})
+
+
+class LoadFoodd(Transform):
+    """Files and titles to tensors: `image` (3, s, s), `text` (2, t), `label`, `available`; zeros for what is missing.
+
+    Args:
+        tokenise: from a title to (2, t) integers, such as `bert_tokens.BertTokens`.
+        side: s; a picture's shorter side is brought to it and the middle is taken.
+    """
+
+    def __init__(self, tokenise: Tokenise, *, side: int = SIDE) -> None:
+        self.tokenise = tokenise
+        self.side = side
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        there = data["available"]
+        image = read_picture(data["image"], self.side) if there[0] else torch.zeros(3, self.side, self.side)
+        return {
+            **data,
+            "image": image,
+            "text": torch.as_tensor(np.asarray(self.tokenise(data["text"] if there[1] else ""))).long(),
+            "label": torch.tensor(data["label"]),
+            "available": torch.tensor(there),
+        }
+
+
+class RandMirrord(RandomizableTransform):
+    """Mirrors the picture left to right, half of the time."""
+
+    def __init__(self) -> None:
+        super().__init__(prob=0.5)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        self.randomize(None)
+        return {**data, "image": data["image"].flip(-1)} if self._do_transform else dict(data)
+
+
+def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
+    """The middle of a picture as (3, side, side), over ImageNet's mean and deviation.
+
+    Raises:
+        VolumeError: the file is no readable picture.
+    """
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError as error:
+        message = f"{path} cannot be read as a picture ({first_line(error)}). Replace it, or take it out of the list."
+        raise VolumeError(message) from error
+    scale = side / min(picture.size)
+    width, height = (max(side, round(length * scale)) for length in picture.size)
+    left, top = (width - side) // 2, (height - side) // 2
+    middle = picture.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
+    values = (np.asarray(middle, dtype=np.float32) / 255 - np.float32(MEAN)) / np.float32(DEVIATION)
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+            rows = [row for row in csv.reader(stream) if row]
+    except OSError as error:
+        message = (
+            f"{path} cannot be read ({first_line(error)}). Name the folder of UPMC Food-101, with images and texts in "
+            "it, by --dataset_dir."
+        )
+        raise CaseError(message) from error
+    short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)
+    if short is not None:
+        message = f"{path} has no name, title and class in row {short}. Restore the file."
+        raise CaseError(message)
+    return [(row[0], ",".join(row[1:-1]), row[-1].strip()) for row in rows]
+
+
+def _picture_file(root: Path, split: str, food: str, name: str) -> Path | None:
+    places = (root / "images" / split / food / name, root / "images" / food / name)
+    return next((place for place in places if place.is_file()), None)

@@ -1,0 +1,109 @@
+"""Experts of Food-101 whose first weights come from elsewhere: from local files, never from the network."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brats_mm.errors import BundleError, OptionError, first_line
+
+HEADS = ("fc.", "AuxLogits.")
+"""Layers of a trained Inception that answer in ImageNet's classes; they are not taken over."""
+
+
+class TextExpert(nn.Module):
+    """A text encoder and a linear layer on its pooled output.
+
+    Args:
+        encoder: called with `input_ids` and `attention_mask`, answers with a `pooler_output` (b, width), as BERT does.
+        width: see `encoder`.
+        classes: c.
+
+    Shapes:
+        input (b, 2, t) integers, token numbers and mask; output (b, c).
+    """
+
+    def __init__(self, encoder: nn.Module, *, width: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, text: Tensor) -> Tensor:
+        pooled = self.encoder(input_ids=text[:, 0], attention_mask=text[:, 1]).pooler_output
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
+    """Inception V3 of torchvision with a new head, from pictures (b, 3, 299, 299) normalised as ImageNet's to (b, c).
+
+    The auxiliary head of its training is left out.
+
+    Args:
+        weights: a state dict of `torchvision.models.inception_v3`; None, or the word `none`, starts from fresh weights.
+        classes: c.
+
+    Raises:
+        OptionError: torchvision is not installed.
+        BundleError: the file is absent or holds other weights.
+    """
+    try:
+        from torchvision.models import Inception3
+    except (ImportError, RuntimeError) as error:  # a RuntimeError where it was built for another torch
+        message = (
+            f"The expert for pictures is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
+            'Install it: pip install "brats-mm[food101]".'
+        )
+        raise OptionError(message) from error
+    network: nn.Module = Inception3(num_classes=classes, aux_logits=False, transform_input=True, init_weights=False)
+    if weights is None or str(weights).lower() == "none":
+        return network
+    try:
+        state: dict[str, Tensor] = torch.load(weights, map_location="cpu", weights_only=True)
+        body = {name: value for name, value in state.items() if not name.startswith(HEADS)}
+        missing = set(network.load_state_dict(body, strict=False).missing_keys)
+        absent = [name for name in missing if not name.startswith(HEADS)]
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        message = f"{weights} does not hold weights of Inception V3 ({first_line(error)}). Name another file."
+        raise BundleError(message) from error
+    if absent:
+        message = (
+            f"{weights} lacks {len(absent)} weights of Inception V3 ({sorted(absent)[0]} first). Name another file."
+        )
+        raise BundleError(message)
+    return network
+
+
+def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
+    """BERT with a linear head, from a local folder as `save_pretrained` writes it (config.json and the weights).
+
+    Raises:
+        OptionError: transformers is not installed.
+        BundleError: the folder holds no BERT model.
+    """
+    transformers = import_transformers()
+    try:
+        encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # the library raises its own types, and torch's
+        message = (
+            f"{folder} holds no BERT model ({first_line(error)}). Name a folder with config.json and its weights by "
+            "--bert_folder; nothing is downloaded."
+        )
+        raise BundleError(message) from error
+    return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)
+
+
+def import_transformers() -> Any:
+    """The library transformers.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        message = f'BERT needs transformers, which cannot be loaded ({error}): pip install "brats-mm[food101]".'
+        raise OptionError(message) from error
+    return transformers
