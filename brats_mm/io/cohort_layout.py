@@ -14,15 +14,16 @@ _WORK = ".work"
 _REPORT = "report.json"
 
 
-def prepare_output(folder: Path, output: CohortOutput) -> None:
-    """Make the folder of a cohort, or take up one that was begun; never one that holds something else.
+def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = None) -> None:
+    """Make the folder of a cohort, or take up one that was begun; never one that holds more than its manifest.
 
     Raises:
         OutputError: it holds other files, or cannot be written to.
     """
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / LEDGER).exists() and any(folder.iterdir()):
+        own = None if manifest is None else manifest.resolve()
+        if not (folder / LEDGER).exists() and any(path.resolve() != own for path in folder.iterdir()):
             message = f"The folder {folder} holds files that are of no cohort. Choose another, or an empty one."
             raise OutputError(message)
         if output.layout is Layout.BIDS:

@@ -115,7 +115,7 @@ def run_cohort(
         KeyboardInterrupt: as it came; what is done is kept.
     """
     require_table(settings.table)
-    prepare_output(folder, settings.output)
+    prepare_output(folder, settings.output, manifest.path)
     with Ledger(folder / LEDGER) as ledger:
         plan = _Run(manifest, folder, ledger, settings, on_case)
         try:

@@ -115,7 +115,7 @@ class LocalEngine:
         return found
 
     def _replaced(self, worker: _Worker) -> list[Finished]:
-        """Start another in the place of one that is gone; what it held is lost."""
+        """Start another in the place of one that is gone; what it held is lost, unless it had not begun."""
         worker.process.join()
         how = _death(worker.process.exitcode)
         self._failed_starts += not worker.ready
@@ -127,6 +127,9 @@ class LocalEngine:
             raise ResourceError(message)
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
+        if not worker.ready:
+            self._waiting.extendleft(worker.held.values())
+            return []
         return [Finished(task, None, how) for task in worker.held.values()]
 
     def _hand_out(self) -> None:

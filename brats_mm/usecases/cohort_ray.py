@@ -2,21 +2,28 @@
 
 Each actor asks for a share of a machine (cores, or a GPU), so Ray places as many as fit, and starts machines for the
 rest where the cluster scales by itself. Tasks and results are a few hundred bytes: images go from the shared file
-system to the actor and back, never through Ray's object store. An actor whose machine is gone is started elsewhere by
-Ray, and its tasks come back as lost.
+system to the actor and back, never through Ray's object store. Only an actor that has said that its model is loaded
+gets tasks; one that is gone, with its machine for instance, is asked for anew, and its tasks come back as lost.
 """
 
+import logging
 import os
 from collections import deque
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 from brats_mm.domain.cohort import CaseResult, CaseTask
-from brats_mm.errors import BratsMMError, OptionError
+from brats_mm.errors import BratsMMError, OptionError, ResourceError, first_line
 from brats_mm.usecases.cohort_engine import Finished, MakeRunner, Runner
 
 HELD = 2
 """Tasks that an actor holds: one that is computed, and the next one."""
+
+_STARTS = 3
+"""Actors that may end in a row before they have loaded the model."""
+
+logger = logging.getLogger(__name__)
 
 
 class CaseActor:
@@ -31,11 +38,29 @@ class CaseActor:
         except BratsMMError as error:
             self._fault = error
 
-    def run(self, task: CaseTask) -> CaseResult | BratsMMError:
-        """What came of a task, or why this actor can compute nothing at all."""
-        if self._fault is not None or self._runner is None:
-            return self._fault or BratsMMError("The model is not loaded.")
+    def fault(self) -> BratsMMError | None:
+        """Why this actor can compute nothing at all; None once its model is loaded."""
+        return self._fault
+
+    def run(self, task: CaseTask) -> CaseResult:
+        """What came of a task."""
+        assert self._runner is not None
         return next(iter(self._runner.run([task])))
+
+
+@dataclass(eq=False)
+class _Place:
+    """Where an actor is, or is to be.
+
+    Attributes:
+        hello: its answer to whether it is ready; None once it has come.
+        held: answers to come, and their tasks.
+    """
+
+    slot: int
+    actor: Any
+    hello: Any
+    held: dict[Any, CaseTask] = field(default_factory=dict)
 
 
 class RayEngine:
@@ -53,10 +78,9 @@ class RayEngine:
         self._make_runner, self._address, self._count = make_runner, address, workers
         self._resources = {"num_cpus": cores, "num_gpus": gpus}
         self._threads = max(1, int(cores))
-        self._actors: list[Any] = []
-        self._held: list[int] = []
-        self._under_way: dict[Any, tuple[int, CaseTask]] = {}
+        self._places: list[_Place] = []
         self._waiting: deque[CaseTask] = deque()
+        self._failed_starts = 0
         self._began_ray = False
 
     def __enter__(self) -> "RayEngine":
@@ -67,22 +91,20 @@ class RayEngine:
                 ray.init(address=self._address, log_to_driver=False, configure_logging=False, namespace="brats-mm")
             except (ConnectionError, ValueError, RuntimeError) as error:
                 message = (
-                    f"There is no Ray cluster at {self._address!r} ({type(error).__name__}). Start one with "
+                    f"There is no Ray cluster at {self._address!r} ({first_line(error)}). Start one with "
                     "`ray start --head`, and give its address, or leave out --ray."
                 )
                 raise OptionError(message) from error
             self._began_ray = True
-        actor = ray.remote(max_restarts=-1, max_task_retries=0, **self._resources)(CaseActor)
-        self._actors = [actor.remote(self._make_runner, slot, self._threads) for slot in range(self._count)]
-        self._held = [0] * self._count
+        self._places = [self._start(slot) for slot in range(self._count)]
         return self
 
     def __exit__(self, *_: object) -> None:
         import ray
 
-        for actor in self._actors:
-            ray.kill(actor, no_restart=True)
-        self._actors, self._under_way = [], {}
+        for place in self._places:
+            ray.kill(place.actor)
+        self._places = []
         if self._began_ray:
             ray.shutdown()
 
@@ -96,36 +118,72 @@ class RayEngine:
 
         Raises:
             BratsMMError: the model cannot be loaded.
+            ResourceError: the actors end while they load it.
         """
         import ray
 
-        if not self._under_way:
+        coming = {answer: place for place in self._places for answer in _answers(place)}
+        if not coming:
             return []
-        ended, _ = ray.wait(list(self._under_way), num_returns=1, timeout=timeout_s)
-        more, _ = ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=0) if ended else ([], [])
-        finished = [self._ended(reference) for reference in {*ended, *more}]
+        first, rest = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
+        more = ray.wait(rest, num_returns=len(rest), timeout=0)[0] if first and rest else []
+        finished: list[Finished] = []
+        for answer in (*first, *more):
+            finished += self._answered(coming[answer], answer)
         self._hand_out()
         return finished
 
-    def _ended(self, reference: Any) -> Finished:
+    def _start(self, slot: int) -> _Place:
+        import ray
+
+        kind: Any = ray.remote(CaseActor)
+        actor = kind.options(**self._resources).remote(self._make_runner, slot, self._threads)
+        return _Place(slot, actor, actor.fault.remote())
+
+    def _answered(self, place: _Place, answer: Any) -> list[Finished]:
         import ray
         from ray.exceptions import RayError
 
-        slot, task = self._under_way.pop(reference)
-        self._held[slot] -= 1
+        if place not in self._places:  # replaced for an answer before this one
+            return []
         try:
-            result = ray.get(reference)
+            said = ray.get(answer)
         except RayError as error:
-            return Finished(task, None, f"Ray: {type(error).__name__}")
-        if isinstance(result, BratsMMError):
-            raise result
-        return Finished(task, result)
+            return self._replaced(place, error)
+        if answer is place.hello:
+            if said is not None:
+                raise said
+            place.hello, self._failed_starts = None, 0
+            return []
+        return [Finished(place.held.pop(answer), said)]
+
+    def _replaced(self, place: _Place, error: Exception) -> list[Finished]:
+        """Ask for another actor in the place of one that is gone; what that one held is lost."""
+        import ray
+
+        if place.hello is not None:
+            self._failed_starts += 1
+        if self._failed_starts >= _STARTS:
+            message = (
+                f"The workers on the cluster end while they load the model ({first_line(error)}). Install this version "
+                "of brats-mm on every machine, or give each worker more memory."
+            )
+            raise ResourceError(message) from error
+        how = type(error).__name__
+        logger.warning("Worker %d on the cluster is gone (%s); another is asked for.", place.slot, how)
+        ray.kill(place.actor)  # whatever is left of it: its tasks must not run later
+        self._places[self._places.index(place)] = self._start(place.slot)
+        return [Finished(task, None, how) for task in place.held.values()]
 
     def _hand_out(self) -> None:
         while self._waiting:
-            slot = min(range(self._count), key=self._held.__getitem__)
-            if self._held[slot] >= HELD:
+            ready = [place for place in self._places if place.hello is None and len(place.held) < HELD]
+            if not ready:
                 return
+            place = min(ready, key=lambda one: len(one.held))
             task = self._waiting.popleft()
-            self._held[slot] += 1
-            self._under_way[self._actors[slot].run.remote(task)] = (slot, task)
+            place.held[place.actor.run.remote(task)] = task
+
+
+def _answers(place: _Place) -> list[Any]:
+    return [*place.held, *([] if place.hello is None else [place.hello])]

@@ -146,7 +146,7 @@ def _computed(
     job: CaseJob,
     found: _Read | Exception,
     segmenter: Segmenter,
-    write: Callable[[Prediction, dict[str, float]], "Future[CaseOutcome]"],
+    write: Callable[[Prediction, dict[str, float], Loaded | None], "Future[CaseOutcome]"],
     on_window: Progress | None,
 ) -> "Future[CaseOutcome]":
     """The outcome to come: of the writing that was begun, or at once where the case failed before."""
@@ -155,7 +155,8 @@ def _computed(
         made = _caught(partial(predict, found.loaded.case, on_window=on_window, prepared=found.model_input))
         if not isinstance(made, Exception):
             made = found.loaded.back(made)
-            return write(made, {**made.run.seconds, **found.seconds})
+            kept = found.loaded if found.loaded.keep else None  # the scans need not live on otherwise
+            return write(made, {**made.run.seconds, **found.seconds}, kept)
         found = made
     failed: Future[CaseOutcome] = Future()
     failed.set_result(CaseOutcome(job, error=found))
@@ -163,21 +164,31 @@ def _computed(
 
 
 def _write_later(
-    writers: ThreadPoolExecutor, job: CaseJob, options: OutputOptions, prediction: Prediction, seconds: dict[str, float]
+    writers: ThreadPoolExecutor,
+    job: CaseJob,
+    options: OutputOptions,
+    prediction: Prediction,
+    seconds: dict[str, float],
+    kept: Loaded | None,
 ) -> "Future[CaseOutcome]":
-    return writers.submit(_write, job, options, prediction, seconds)
+    return writers.submit(_write, job, options, prediction, seconds, kept)
 
 
-def _write(job: CaseJob, options: OutputOptions, prediction: Prediction, seconds: dict[str, float]) -> CaseOutcome:
+def _write(
+    job: CaseJob, options: OutputOptions, prediction: Prediction, seconds: dict[str, float], kept: Loaded | None
+) -> CaseOutcome:
     def write() -> dict[str, Any]:
         with OutputFolder(job.folder) as out:
+            if kept is not None:
+                kept.write(out)
             return write_results(prediction, out, options, seconds=seconds)
 
     report = _caught(write)
     if isinstance(report, Exception):
         return CaseOutcome(job, error=report)
     names = possible(options, prediction).names(prediction.case.available)
-    return CaseOutcome(job, report, tuple(job.folder / name for name in names))
+    more = () if kept is None else kept.intermediate_names
+    return CaseOutcome(job, report, tuple(job.folder / name for name in (*names, *more)))
 
 
 def _caught(make: Callable[[], _Made]) -> _Made | Exception:

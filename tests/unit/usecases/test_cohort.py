@@ -130,8 +130,9 @@ def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp
 
 def test_names_that_come_twice_and_unusable_lines_are_failures_of_their_own(tmp_path):
     (tmp_path / "t1.nii.gz").write_bytes(b"x")
-    cases = tmp_path / "cases.csv"
-    cases.write_text("case,t1\na,t1.nii.gz\na,t1.nii.gz\n../b,t1.nii.gz\nc,\n")
+    cases = tmp_path / "out" / "cases.csv"  # in the folder of the results, which is allowed
+    cases.parent.mkdir()
+    cases.write_text("case,t1\na,../t1.nii.gz\na,../t1.nii.gz\n../b,../t1.nii.gz\nc,\n")
     status = run_cohort(open_manifest(cases), tmp_path / "out", HereEngine(), SETTINGS)
     assert (status.done, status.failed, status.total) == (1, 3, 4)
     said = [one["sentence"].split("'")[0] for one in failures(tmp_path / "out")]

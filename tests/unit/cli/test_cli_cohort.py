@@ -1,0 +1,57 @@
+"""`brats-mm cohort`: from the command line to tables, with a worker of its own."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from brats_mm.cli.cohort import _duration
+from brats_mm.cli.main import main
+
+
+def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny_bundle, tmp_path, capsys):
+    for name in ("a", "b"):
+        shutil.copytree(made_head, tmp_path / "in" / name)
+    (tmp_path / "in" / "empty").mkdir()
+    words = [
+        "cohort",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--bundle",
+        str(tiny_bundle),
+        "--device",
+        "cpu",
+    ]
+    words += ["--no-preview", "--table", "csv", "--window", "64", "--backend", "torch"]
+    assert main([*words, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"total": 3, "done": 2, "skipped": 0, "failed": 1}
+    assert "warning: empty failed: " in captured.err
+    with (tmp_path / "out" / "results.csv").open() as stream:
+        assert [row["case"] for row in csv.DictReader(stream)] == ["a", "b"]
+    assert (tmp_path / "out" / "cases" / "a" / "segmentation.nii.gz").is_file()
+    shutil.rmtree(tmp_path / "in" / "empty")
+    assert main(words) == 0
+    assert "0 cases done, 2 done before, 0 failed." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--workers", "0"], "--workers is 0; it must be at least 1."),
+        (["--window", "65"], "The window side is 65"),
+        (["--layout", "bids", "--keep-intermediate"], "--keep-intermediate writes folders that BIDS does not know."),
+        ([], "There is no manifest nowhere."),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_done(words, said, tmp_path, capsys):
+    assert main(["cohort", "nowhere", "-o", str(tmp_path / "out"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_time_left_is_for_people():
+    shown = [_duration(seconds) for seconds in (59, 200, 3900, 400_000)]
+    assert shown == ["59 s", "3 min", "1 h 05 min", "4 d 15 h"]
