@@ -10,6 +10,7 @@ from brats_mm.cli.inspect_input import add_inspect, add_study
 from brats_mm.cli.raw_arguments import add_raw_options
 from brats_mm.cli.report_arguments import add_card, add_report
 from brats_mm.cli.serve_arguments import add_serve, add_token
+from brats_mm.cli.study import add_study_of_methods
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_compare(commands)
     _add_pack(commands)
+    add_study_of_methods(commands, _Formatter)
     _add_archive(commands)
     add_report(commands, _Formatter)
     add_card(commands, _Formatter)

@@ -23,6 +23,7 @@ from brats_mm.cli.raw_arguments import preparation_options
 from brats_mm.cli.report import report
 from brats_mm.cli.segment_source import find_source
 from brats_mm.cli.serve import serve, token
+from brats_mm.cli.study import study
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "compare": compare,
     "pack": pack,
+    "study": study,
     "archive": archive,
     "report": report,
     "card": card,

@@ -32,7 +32,7 @@ class WholeBackend:
         """Logits of windows for each availability set."""
         sets = torch.tensor([flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
         answer: Tensor = self._network(image, sets.to(image.device))
-        return answer.float().unflatten(0, (len(subsets), image.shape[0]))
+        return answer.float().reshape(len(subsets), image.shape[0], *answer.shape[1:])
 
     def on(self, device: torch.device) -> "WholeBackend":
         """The same on a device, which can be the one it is on."""

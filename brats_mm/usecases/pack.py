@@ -136,7 +136,7 @@ def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: O
 def _load(network: nn.Module, checkpoint: Path) -> None:
     try:
         state: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(_weights_in(state))
+        network.load_state_dict(weights_in(state))
     except Exception as error:  # torch raises a dozen types for a damaged file
         reason = first_line(error)
         message = (
@@ -146,7 +146,7 @@ def _load(network: nn.Module, checkpoint: Path) -> None:
         raise BundleError(message) from error
 
 
-def _weights_in(state: Any) -> dict[str, Tensor]:
+def weights_in(state: Any) -> dict[str, Tensor]:
     """The weights in a checkpoint: the average where a training's last state has one, else the network's own."""
     if "network" not in state:
         weights: dict[str, Tensor] = state

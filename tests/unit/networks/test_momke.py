@@ -10,6 +10,7 @@ from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import OptionError
 from brats_mm.networks.comparators import momke
 from brats_mm.networks.momke import MoMKE
+from brats_mm.networks.offset import subtract_from_logits
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +99,11 @@ def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
 def test_a_size_that_is_not_there():
     with pytest.raises(OptionError, match="must be one of light, full"):
         momke("huge")
+
+
+def test_constants_are_taken_off_the_logits_by_the_heads_bias():
+    network = MoMKE({"one": Times(1.0)}, {"one": Says(0.0)}, nn.Conv3d(1, 2, 1))
+    image, available = torch.ones(1, 1, 1, 1, 1), torch.tensor([[True]])
+    before = network(image, available)
+    subtract_from_logits(network, [0.5, -2.0])
+    torch.testing.assert_close((before - network(image, available)).flatten(), torch.tensor([0.5, -2.0]))

@@ -10,7 +10,7 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.errors import BundleError, OutputError
+from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.bundle_network import load_network
 from brats_mm.networks.presets import simmlm
@@ -97,3 +97,26 @@ def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> No
 def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Path) -> None:
     assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]) == 0
     assert main(["doctor", "--bundle", str(tmp_path / "mine")]) == 0
+
+
+def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_trained_with(tmp_path: Path) -> None:
+    from brats_mm.networks.comparators import momke
+
+    torch.manual_seed(0)
+    torch.save(momke().state_dict(), tmp_path / "model.pt")
+    config = default_bundle() / "configs" / "methods" / "momke.json"
+
+    words = ["pack", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
+    assert main([*words, "--quiet"]) == 0
+
+    network, identity = load_network(open_bundle(tmp_path / "mine"))
+    assert type(network) is type(momke())
+    assert identity.name == "MoMKE"
+    assert identity.spacing_mm == 2.0
+    assert (tmp_path / "mine" / "configs" / "methods" / "momke.json").is_file()
+
+
+def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text("[")
+    with pytest.raises(OptionError, match="wrong.json cannot be laid over"):
+        pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])

@@ -1,0 +1,107 @@
+"""Which methods a study compares: configs over the bundle's own, and files that list several of them.
+
+A config file is one method, named after the file. A study file lists methods under `methods`, by name: each is a config
+file beside it, or the entries of one. Its `settings` go to every training, its `expert_settings` to the experts alone.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.io.bundle import Bundle
+from brats_mm.io.bundle_method import METHODS
+
+Settings = dict[str, Any]
+"""Entries of a config, as they stand in a file."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train.
+
+    Attributes:
+        name: of its folders and in its tables.
+        configs: files over `train.json`, in this order.
+        settings: entries over these.
+        expert_settings: entries over `pretrain_expert.json`, where the method starts from experts.
+    """
+
+    name: str
+    configs: tuple[Path, ...] = ()
+    settings: Settings = field(default_factory=dict)
+    expert_settings: Settings = field(default_factory=dict)
+
+
+def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
+    """The methods that words of a command line stand for.
+
+    Args:
+        given: paths of config or study files, or names of those that the bundle has in `configs/methods`.
+        template: the bundle.
+
+    Raises:
+        OptionError: a file is absent or is none of these, or two different methods have one name.
+    """
+    methods: list[Method] = []
+    for method in (method for word in given for method in _methods_of(_file_of(word, template))):
+        if method not in methods:  # two lists can hold the same one
+            methods.append(method)
+    names = [method.name for method in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        message = f"Different methods are called {', '.join(twice)}. Give them names of their own in a study file."
+        raise OptionError(message)
+    return tuple(methods)
+
+
+def _file_of(word: str, template: Bundle) -> Path:
+    folder = template.root / METHODS
+    named = folder / f"{word}.json"
+    if named.is_file():
+        return named
+    if Path(word).is_file():
+        return Path(word).resolve()
+    known = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
+    message = f"There is no config {word}. Give a file, or one of the bundle's methods: {known}."
+    raise OptionError(message)
+
+
+def _methods_of(path: Path) -> list[Method]:
+    content = _read(path)
+    if "methods" not in content:
+        return [Method(path.stem, (path,))]
+    strange = sorted(content.keys() - {"methods", "settings", "expert_settings"})
+    if strange or not isinstance(content["methods"], dict):
+        message = f"{path} lists methods, but has {', '.join(strange) or 'no names for them'} as well. Mend the file."
+        raise OptionError(message)
+    shared, of_experts = content.get("settings", {}), content.get("expert_settings", {})
+    return [
+        _method(name, entry, path.parent, (shared, {**shared, **of_experts}))
+        for name, entry in content["methods"].items()
+    ]
+
+
+def _method(name: str, entry: Any, folder: Path, shared: tuple[Settings, Settings]) -> Method:
+    if isinstance(entry, str):
+        config = folder / entry
+        _read(config)
+        return Method(name, (config,), dict(shared[0]), dict(shared[1]))
+    if isinstance(entry, dict):
+        return Method(name, (), {**shared[0], **entry}, dict(shared[1]))
+    message = f"The method {name} is {entry!r}; it must be a config file's name or the entries of one."
+    raise OptionError(message)
+
+
+def _read(path: Path) -> Settings:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"The config {path} cannot be read ({error}). Give a JSON file."
+        raise OptionError(message) from error
+    if not isinstance(found, dict):
+        message = f"The config {path} holds no entries by name. Give a JSON object."
+        raise OptionError(message)
+    return found

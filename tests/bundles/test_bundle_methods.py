@@ -1,0 +1,126 @@
+"""Every method's config trains through the bundle's own, and is what its description says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from brats_mm.io.bundle import default_bundle
+from brats_mm.losses.alignment import AlignedLoss
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import UniformGate
+from brats_mm.networks.mmp import MaskedProjectionNetwork
+from brats_mm.networks.momke import MoMKE
+from tests.tiny_methods import EXPERT, NETWORKS
+
+CONFIGS = default_bundle() / "configs"
+METHODS = CONFIGS / "methods"
+SMALL = {
+    "device": "cpu",
+    "epochs": 1,
+    "val_interval": 1,
+    "batch_size": 2,
+    "window": [64, 32, 32],
+    "validation_window": [64, 32, 32],
+    "augmentation": "paper",
+    "progress_bar": "no",
+}
+
+
+def _workflow(name: str, cases: Path, models: Path, **override: Any) -> ConfigWorkflow:
+    models.mkdir(exist_ok=True)
+    (models / "tiny.json").write_text(json.dumps({"network_def": NETWORKS[name]}))
+    files = [str(CONFIGS / "train.json"), str(METHODS / f"{name}.json"), str(models / "tiny.json")]
+    places = {"dataset_dir": str(cases), "output_dir": str(models), "experts_dir": "none"}
+    workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
+    workflow.initialize()
+    return workflow
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_step_of_each_method_moves_its_weights_and_is_validated(name: str, cases: Path, tmp_path: Path) -> None:
+    training = _workflow(name, cases, tmp_path)
+    assert training.check_properties() == []
+    before = {
+        key: value.clone() for key, value in training.parser.get_parsed_content("network_def").state_dict().items()
+    }
+
+    training.run()
+    training.finalize()
+
+    after = torch.load(tmp_path / "model_last.pt", weights_only=True)["network"]
+    assert after.keys() == before.keys(), "the network itself, without wrappers"
+    parts = {key.split(".")[0] for key in before}
+    used = {key.split(".")[0] for key, value in after.items() if not torch.equal(value, before[key])}
+    assert used == parts, "every part learns"
+    assert (tmp_path / "model.pt").is_file(), "the validation over 15 sets took the network as it is"
+
+
+def test_ume_mma_starts_from_experts_and_averages_the_available_ones(cases: Path, tmp_path: Path) -> None:
+    experts = tmp_path / "experts"
+    experts.mkdir()
+    weights = ConfigParser({"expert": EXPERT}).get_parsed_content("expert").state_dict()
+    for modality in ("t1", "t1ce", "t2", "flair"):
+        torch.save(weights, experts / f"expert_{modality}.pt")
+
+    training = _workflow("ume_mma", cases, tmp_path / "models", experts_dir=str(experts))
+
+    network = training.parser.get_parsed_content("network")
+    assert torch.equal(network.experts["t2"].stem.conv1.weight, weights["stem.conv1.weight"])
+    image = torch.rand(1, 4, 8, 8, 8)
+    with torch.no_grad():
+        mean = (network.experts["t1"](image[:, :1]) + network.experts["t2"](image[:, 2:3])) / 2
+        torch.testing.assert_close(network(image, torch.tensor([[True, False, True, False]])), mean)
+
+
+def _merged(name: str) -> ConfigParser:
+    return ConfigParser(ConfigParser.load_config_files([str(CONFIGS / "train.json"), str(METHODS / f"{name}.json")]))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sampler"),
+    [
+        ("ume_mma", DMoME, "uniform"),
+        ("momke", MoMKE, "uniform"),
+        ("mmp", MaskedProjectionNetwork, "uniform"),
+        ("mmp_plain", MaskedProjectionNetwork, "whole"),
+        ("mmp_dropout", MaskedProjectionNetwork, "uniform"),
+    ],
+)
+def test_the_shipped_network_and_sampling_of_each_method(name: str, kind: type, sampler: str) -> None:
+    parser = _merged(name)
+    assert isinstance(parser.get_parsed_content("network_def"), kind)
+    assert parser["train::preprocessing::transforms"][8]["sampler"] == "@subset_sampler"
+    assert parser["subset_sampler"] == sampler
+
+
+def test_ume_mma_has_no_gate() -> None:
+    assert isinstance(_merged("ume_mma").get_parsed_content("network_def").gate, UniformGate)
+
+
+@pytest.mark.parametrize(
+    ("name", "projections", "weight"),
+    [("mmp", 1, 0.2), ("mmp_skips", 3, 0.2), ("mmp_unaligned", 1, 0.0), ("mmp_dropout", 0, 0.0), ("mmp_plain", 0, 0.0)],
+)
+def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, projections: int, weight: float) -> None:
+    parser = _merged(name)
+    assert len(parser.get_parsed_content("network_def").projections) == projections
+    loss = parser.get_parsed_content("loss")
+    assert isinstance(loss, AlignedLoss)
+    assert (loss.weight, loss.detach) == (weight, True)
+
+
+def test_methods_say_their_name_and_what_they_are() -> None:
+    for name in NETWORKS:
+        described = json.loads((METHODS / f"{name}.json").read_text())["method"]
+        assert described["name"]
+        assert described["description"].endswith(".")
+
+
+def test_every_method_stands_in_its_page() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    for path in METHODS.glob("*.json"):
+        assert f"`{path.stem}`" in page, path.stem

@@ -1,0 +1,252 @@
+"""A study of two methods on made cases: trained, killed, resumed, judged, compared."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from brats_mm.cli.main import main
+from brats_mm.errors import OptionError, TrainingError
+from brats_mm.io.bundle import open_bundle
+from brats_mm.networks.whole import WholeNetwork
+from brats_mm.usecases import study_training
+from brats_mm.usecases.study import Data, Study, perform_all, plan, with_reference_first
+from brats_mm.usecases.study_comparison import write_comparison
+from brats_mm.usecases.study_methods import read_methods
+from brats_mm.usecases.study_training import Budget, train_here
+from tests.tiny_methods import EXPERT, NETWORKS
+
+SETTINGS = {
+    "device": "cpu",
+    "batch_size": 2,
+    "window": [64, 32, 32],
+    "augmentation": "paper",
+}
+
+
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file of a mixture that needs experts, and of MMP as the bundle has it but small."""
+    root = tmp_path_factory.mktemp("methods")
+    config = json.loads((open_bundle(None).root / "configs" / "methods" / "mmp.json").read_text())
+    config["network_def"] = NETWORKS["mmp"]
+    (root / "small_mmp.json").write_text(json.dumps(config))
+    content = {
+        "settings": SETTINGS,
+        "expert_settings": {"network_def": EXPERT},
+        "methods": {"mixture": {"network_def": NETWORKS["simmlm"]}, "mmp": "small_mmp.json"},
+    }
+    (root / "two.json").write_text(json.dumps(content))
+    return root / "two.json"
+
+
+def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3) -> Study:
+    template = open_bundle(None)
+    data = Data(cases, cases / "datalist.json")
+    made = plan(read_methods([str(methods)], template), data, folder, template, seeds=[1], budget=Budget(epochs=epochs))
+    return replace(made, judging=replace(made.judging, counted_side=16))
+
+
+@pytest.fixture(scope="module")
+def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A study's folder, and what was trained, in order."""
+    folder = tmp_path_factory.mktemp("study") / "out"
+    told: list[str] = []
+
+    def train(config: Path) -> None:
+        told.append(str(config.parent.relative_to(folder)))
+        train_here(config)
+
+    study = planned(cases, methods, folder)
+    write_comparison(study, list(perform_all(study, train=train)), folder, parquet=True)
+    return folder, told
+
+
+def test_experts_come_before_the_mixture_and_mmp_needs_none(done: tuple[Path, list[str]]) -> None:
+    _, told = done
+    assert [Path(one).name for one in told[:4]] == ["t1", "t1ce", "t2", "flair"]
+    assert told[4:] == ["runs/mixture/seed_1", "runs/mmp/seed_1"]
+
+
+def test_the_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list[str]]) -> None:
+    """Of 3 epochs, 5/8 are 2 for the experts; one is left for the mixture, and MMP has all three."""
+    folder, told = done
+    epochs = [json.loads((folder / one / "trained.json").read_text())["epochs"] for one in told]
+    assert epochs == [2, 2, 2, 2, 1, 3]
+    assert "Epoch 3 of 3" in (folder / told[-1] / "train.log").read_text()
+
+
+def test_the_mixture_starts_from_the_experts_last_weights(done: tuple[Path, list[str]]) -> None:
+    folder, told = done
+    expert = folder / told[0]
+    last = torch.load(expert / "models" / "expert_t1_last.pt", weights_only=True)["network"]
+    ready = torch.load(expert.parent / "ready" / "expert_t1.pt", weights_only=True)
+    assert all(torch.equal(ready[name], value) for name, value in last.items())
+    config = json.loads((folder / "runs" / "mixture" / "seed_1" / "config.json").read_text())
+    assert config["experts_dir"] == str((expert.parent / "ready").resolve())
+
+
+def test_a_bundle_holds_the_network_that_was_trained_and_says_what_it_is(done: tuple[Path, list[str]]) -> None:
+    from brats_mm.io.bundle_network import load_network
+
+    bundle = open_bundle(done[0] / "runs" / "mmp" / "seed_1" / "bundle")
+    network, identity = load_network(bundle)
+    assert isinstance(network, WholeNetwork)
+    assert identity.name == "MMP"
+    assert "projected" in bundle.metadata()["description"]
+
+
+def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[str]]) -> None:
+    folder, _ = done
+    with (folder / "runs.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["method"], row["region"]) for row in rows] == [
+        (method, region) for method in ("mixture", "mmp") for region in ("wt", "tc", "et")
+    ]
+    for row in rows:
+        assert 0 <= float(row["dice"]) <= 1
+        assert 0 <= float(row["ece"]) <= 1
+        assert float(row["training_s"]) > 0
+        assert float(row["inference_s"]) > 0
+        assert int(row["macs_all_four"]) > int(row["macs_one"]) > 0
+    document = json.loads((folder / "study.json").read_text())
+    assert document["failed"] == {}
+    assert len(document["methods"]["mmp"]["sets"]) == 15
+    assert 0 < document["tests"]["mmp"]["et"]["p_holm"] <= 1
+    summary = json.loads((folder / "runs" / "mmp" / "seed_1" / "evaluation" / "summary.json").read_text())
+    wt = next(row for row in rows if (row["method"], row["region"]) == ("mmp", "wt"))
+    assert float(wt["dice"]) == pytest.approx(summary["means"]["raw"]["all_sets"]["wt"]["dice"], abs=1e-5)
+    assert float(wt["counterintuitive"]) == pytest.approx(summary["counterintuitive"]["raw"]["wt"]["rate"], abs=1e-5)
+    page = (folder / "study.md").read_text()
+    assert "Budget: 3 epochs" in page
+    assert "| MMP |" in page
+
+
+def test_no_gate_weights_are_made_up_for_a_method_that_has_none(done: tuple[Path, list[str]]) -> None:
+    folders = [done[0] / "runs" / name / "seed_1" / "evaluation" for name in ("mixture", "mmp")]
+    rows = [len((folder / "gate_weights.csv").read_text().splitlines()) for folder in folders]
+    assert rows == [1 + 32 * 3, 1]
+
+
+def test_the_tables_come_as_parquet_too(done: tuple[Path, list[str]]) -> None:
+    from pyarrow.parquet import read_table
+
+    assert read_table(done[0] / "sets.parquet").num_rows == 2 * 15 * 3
+
+
+def test_a_second_call_trains_nothing_and_finds_the_same(
+    done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path
+) -> None:
+    study = planned(cases, methods, done[0])
+    before = json.loads((done[0] / "study.json").read_text())
+
+    def refuse(config: Path) -> None:
+        raise AssertionError(config)
+
+    outcomes = list(perform_all(study, train=refuse))
+    after = write_comparison(study, outcomes, tmp_path)
+    assert [outcome.failure for outcome in outcomes] == ["", ""]
+    assert json.loads((tmp_path / "study.json").read_text()) == before
+    assert after["reference"] == "mixture"
+
+
+def test_other_settings_are_not_mixed_into_a_study(done: tuple[Path, list[str]], cases: Path, methods: Path) -> None:
+    study = planned(cases, methods, done[0], epochs=4)
+    outcome = list(perform_all(study))[1]
+    assert "training with other settings" in outcome.failure
+
+
+def test_a_killed_run_goes_on_and_a_failed_one_does_not_stop_the_others(
+    cases: Path, methods: Path, done: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """MMP is stopped after its first epoch; the mixture fails. The next call does only what is left."""
+    folder = tmp_path / "out"
+    study = planned(cases, methods, folder)
+    mmp = with_reference_first(study, "mmp").runs[0]
+
+    def stopped(config: Path) -> None:
+        if "mmp" not in str(config):
+            message = "No luck."
+            raise TrainingError(message)
+        state = torch.load(done[0] / "runs/mmp/seed_1/models/model_last.pt", weights_only=True)
+        schedule = {"done": 1, "seconds": 5.0}
+        torch.save({**state, "epoch": 1, "lr_scheduler": schedule}, config.parent / "models" / "model_last.pt")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(perform_all(study, train=stopped))
+
+    outcomes = list(
+        perform_all(study, train=lambda config: train_here(config) if "mmp" in str(config) else stopped(config))
+    )
+
+    assert outcomes[0].failure == "No luck."
+    assert outcomes[1].run == mmp
+    assert outcomes[1].result["epochs"] == 3
+    assert outcomes[1].result["seconds"]["training"] > 5.0
+    document = write_comparison(study, outcomes, folder)
+    assert document["failed"] == {"mixture, seed 1": "No luck."}
+    assert "Failed: mixture, seed 1" in (folder / "study.md").read_text()
+
+
+def test_the_command_goes_through_to_the_end(
+    done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a finished study it has nothing to train, and writes the tables anew."""
+    folder = Path(shutil.copytree(done[0], tmp_path / "copy"))
+    for name in ("study.md", "runs.csv"):
+        (folder / name).unlink()
+    for config in folder.rglob("config.json"):
+        config.write_text(config.read_text().replace(str(done[0].resolve()), str(folder.resolve())))
+    words = ["study", str(methods), "--dataset-dir", str(cases), "--datalist", str(cases / "datalist.json")]
+
+    assert main([*words, "-o", str(folder), "--epochs", "3", "--reference", "mmp"]) == 0
+
+    said = capsys.readouterr().out
+    assert "Differences from MMP" in said
+    assert (folder / "runs.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing_such"], "one of the bundle's methods: ladder, mmp"),
+        (["mmp", "{own}"], "Different methods are called mmp"),
+    ],
+)
+def test_methods_that_cannot_be(words: list[str], said: str, methods: Path) -> None:
+    with pytest.raises(OptionError, match=said):
+        read_methods([word.format(own=methods) for word in words], open_bundle(None))
+
+
+def test_the_lists_that_come_with_the_bundle() -> None:
+    template = open_bundle(None)
+    assert [method.name for method in read_methods(["ladder"], template)] == [
+        "simmlm",
+        "no_mofe",
+        "static_mean",
+        "no_pretraining",
+        "probability_level",
+        "feature_level",
+    ]
+    both = [method.name for method in read_methods(["papers", "ladder"], template)]
+    assert set(both) >= {"simmlm", "ume_mma", "momke", "mmp", "mwam", "no_mofe"}
+    assert both.count("simmlm") == 1
+
+
+@pytest.mark.parametrize("budget", [{}, {"epochs": 3, "minutes": 2}, {"epochs": 3, "expert_share": 1.0}])
+def test_a_study_has_one_budget(budget: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="budget"):
+        Budget(**budget)
+
+
+def test_minutes_are_shared_as_epochs_are() -> None:
+    budget = Budget(minutes=80)
+    assert budget.for_expert() == {"minutes": 12.5}
+    assert budget.for_method(after_experts=True) == {"minutes": 30.0}
+    assert budget.for_method(after_experts=False) == {"minutes": 80}
+    assert study_training.run_settings(Path("x"), 1, {"minutes": 1.0})["epochs"] == study_training.NEVER

@@ -1,0 +1,54 @@
+"""Networks of every method's kind, small enough for tests, as configs."""
+
+from typing import Any
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+EXPERT = {"_target_": "brats_mm.networks.expert.UNetExpert", "widths": [2, 2, 4]}
+
+
+def _each(part: dict[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(MODALITIES, part)
+
+
+def mixture(gate: str = "GatingNetwork") -> dict[str, Any]:
+    """SimMLM's, or with `UniformGate` UME-MMA's."""
+    return {
+        "_target_": "brats_mm.networks.dmome.DMoME",
+        "experts": _each(EXPERT),
+        "gate": {"_target_": f"brats_mm.networks.gating.{gate}", "modalities": 4, "outputs": 3},
+    }
+
+
+def mmp(projections: int) -> dict[str, Any]:
+    """MMP's, with so many projected scales."""
+    projection = {"_target_": "brats_mm.networks.projection.Projection", "modalities": 4, "aggregated": 2, "heads": 2}
+    decoder = {"_target_": "brats_mm.networks.mmp.Decoder", "encoded": [8, 8, 16], "widths": [4, 4, 8]}
+    return {
+        "_target_": "brats_mm.networks.mmp.MaskedProjectionNetwork",
+        "encoders": _each({"_target_": "brats_mm.networks.mmp.Encoder", "widths": [2, 2, 4]}),
+        "projections": [{**projection, "width": width} for width in (4, 2, 2)[:projections]],
+        "decoder": {**decoder, "out_channels": 3},
+    }
+
+
+def momke() -> dict[str, Any]:
+    """MoMKE's."""
+    return {
+        "_target_": "brats_mm.networks.momke.MoMKE",
+        "experts": _each({"_target_": "brats_mm.networks.levels.FeatureExpert", "expert": EXPERT}),
+        "routers": _each({"_target_": "brats_mm.networks.gating.GatingNetwork", "modalities": 1, "outputs": 4}),
+        "head": {"_target_": "torch.nn.Conv3d", "in_channels": 8, "out_channels": 3, "kernel_size": 1},
+    }
+
+
+NETWORKS = {
+    "simmlm": mixture(),
+    "ume_mma": mixture("UniformGate"),
+    "momke": momke(),
+    "mmp": mmp(1),
+    "mmp_skips": mmp(3),
+    "mmp_unaligned": mmp(1),
+    "mmp_dropout": mmp(0),
+    "mmp_plain": mmp(0),
+}
+"""By the name of the method's config."""
