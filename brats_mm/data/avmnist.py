@@ -119,11 +119,11 @@ _BOTH = {"available": (True, True)}
 def _picture(source: Any) -> Array:
     values = np.asarray(Image.open(source).convert("L")) if isinstance(source, Path) else np.asarray(source)
     side = round(values.size**0.5)
-    return values.reshape(side, side).astype(np.float32) / 255
+    return values.reshape(side, side).astype(np.float32) / np.float32(255)
 
 
 def _sound(source: Any) -> Array:
-    return read_mfcc(source) if isinstance(source, Path) else np.asarray(source, dtype=np.float32) / 255
+    return read_mfcc(source) if isinstance(source, Path) else np.asarray(source, dtype=np.float32) / np.float32(255)
 
 
 def _square(values: Array, side: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ VALIDATION_EVERY = 20
 """Every twentieth training sample is for validation: Food-101 has no such part, and the paper's is not known."""
 
 SIDE = 299
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 """Of ImageNet's red, green and blue."""
 
 Item = dict[str, Any]
@@ -49,7 +49,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
         raise OptionError(message)
     root, split = Path(dataset_dir), SECTIONS[section]
     classes = {name: number for number, name in enumerate(food101_classes(root))}
-    items = []
+    items: list[Item] = []
     for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
             message = f"texts/{split}_titles.csv in {root} has the class {food!r}, which train_titles.csv has not."
@@ -127,8 +127,8 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
     width, height = (max(side, round(length * scale)) for length in picture.size)
     left, top = (width - side) // 2, (height - side) // 2
     middle = picture.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
-    values = (np.asarray(middle, dtype=np.float32) / 255 - np.float32(MEAN)) / np.float32(DEVIATION)
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+    values = (np.asarray(middle, dtype=np.float32) / 255 - MEAN) / DEVIATION
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))
 
 
 def _rows(path: Path) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ Departures and choices:
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -80,8 +81,8 @@ def patch_ratios(
     coefficients = tiles
     for axis in range(3, 3 + axes):
         coefficients = torch.tensordot(coefficients, both_ends, dims=([axis], [1])).movedim(-1, axis)
-    low = (..., *[slice(None, corner)] * axes)
-    high = (..., *[slice(corner, None)] * axes)
+    low: tuple[Any, ...] = (..., *[slice(None, corner)] * axes)
+    high: tuple[Any, ...] = (..., *[slice(corner, None)] * axes)
     flipped = coefficients[high].flip(list(range(3, 3 + axes)))
     sides = list(range(3, 3 + axes))
     if settings.relative_sigma > 0:

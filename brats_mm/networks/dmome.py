@@ -45,4 +45,4 @@ class DMoME(ExpertMixture):
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weights.append(self.gate_weights(image, view))  # noqa: PERF401 (TorchScript)
-        return self.mix(image.chunk(image.shape[1], dim=1), views, weights), torch.cat(weights)
+        return self.mix(list(image.chunk(image.shape[1], dim=1)), views, weights), torch.cat(weights)

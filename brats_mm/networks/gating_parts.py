@@ -85,4 +85,5 @@ class WordFeatures(nn.Module):
     def forward(self, text: Tensor) -> Tensor:
         mask = text[:, 1].unsqueeze(-1).to(self.vectors.weight.dtype)  # (b t 1)
         total = (self.vectors(text[:, 0]) * mask).sum(dim=1)  # (b features)
-        return total / mask.sum(dim=1).clamp(min=1.0)
+        mean: Tensor = total / mask.sum(dim=1).clamp(min=1.0)
+        return mean
