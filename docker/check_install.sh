@@ -18,10 +18,29 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 "$python" -m venv "$work/tools"
 "$work/tools/bin/pip" install -q uv
 grep '^torch' "$constraints" >"$work/torch.txt"
+extras=service,dicom,openvino,parquet
+# uv takes the lowest versions of what it is asked for itself, so what the package asks for is written out.
+"$work/tools/bin/python" - "$package" "$extras" >"$work/direct.txt" <<'PY'
+import re, sys, tarfile, zipfile
+
+package, extras = sys.argv[1], sys.argv[2].split(",")
+if package.endswith(".whl"):
+    with zipfile.ZipFile(package) as archive:
+        text = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
+else:
+    with tarfile.open(package) as archive:
+        member = next(name for name in archive.getnames() if re.fullmatch(r"[^/]+/PKG-INFO", name))
+        text = archive.extractfile(member).read().decode()
+for needed in re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE):
+    requirement, _, marker = needed.partition(";")
+    extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
+    if (extra is None or extra[1] in extras) and not requirement.startswith("brats-mm"):
+        print(requirement.strip())
+PY
 "$python" -m venv --without-pip "$work/env"
 echo "== $(basename "$package") with the $2 dependencies, $("$python" --version)"
 "$work/tools/bin/uv" pip install -q --python "$work/env/bin/python" --resolution "$resolution" -c "$work/torch.txt" \
-    --index-strategy unsafe-best-match --compile-bytecode "${package}[service,dicom,openvino,parquet]"
+    --index-strategy unsafe-best-match --compile-bytecode -r "$work/direct.txt" "${package}[$extras]"
 "$work/tools/bin/uv" pip freeze --python "$work/env/bin/python" |
     grep -E '^(torch|monai|numpy|nibabel|simpleitk|scipy|pydicom|itk|highdicom|fastapi|openvino)==' | paste -sd' '
 chmod -R a-w "$work/env"

@@ -1,0 +1,99 @@
+"""docker/kuberay.yaml is a RayJob whose pods Kubernetes takes, and whose command ours takes.
+
+Pods are checked against Kubernetes' own schema. KubeRay's part is checked against the fields of its API reference
+(ray.io/v1), as far as the manifest uses them: the operator's schema of a megabyte is in no package.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+JOB = yaml.safe_load((ROOT / "docker" / "kuberay.yaml").read_text())
+
+AMOUNT = {"type": "integer", "minimum": 0}
+GROUP = {
+    "rayStartParams": {"type": "object", "additionalProperties": {"type": "string"}},
+    "template": {"type": "object"},
+}
+
+
+def closed(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+
+
+RAY_JOB = closed(
+    ["apiVersion", "kind", "metadata", "spec"],
+    {
+        "apiVersion": {"const": "ray.io/v1"},
+        "kind": {"const": "RayJob"},
+        "metadata": {"type": "object"},
+        "spec": closed(
+            ["entrypoint", "rayClusterSpec"],
+            {
+                "entrypoint": {"type": "string"},
+                "shutdownAfterJobFinishes": {"type": "boolean"},
+                "ttlSecondsAfterFinished": AMOUNT,
+                "backoffLimit": AMOUNT,
+                "rayClusterSpec": closed(
+                    ["headGroupSpec"],
+                    {
+                        "rayVersion": {"type": "string"},
+                        "authOptions": closed(["mode"], {"mode": {"enum": ["disabled", "token"]}}),
+                        "enableInTreeAutoscaling": {"type": "boolean"},
+                        "autoscalerOptions": closed([], {"idleTimeoutSeconds": AMOUNT}),
+                        "headGroupSpec": closed(["template"], GROUP),
+                        "workerGroupSpecs": {
+                            "type": "array",
+                            "items": closed(
+                                ["groupName", "template"],
+                                {
+                                    **GROUP,
+                                    "groupName": {"type": "string"},
+                                    "replicas": AMOUNT,
+                                    "minReplicas": AMOUNT,
+                                    "maxReplicas": AMOUNT,
+                                },
+                            ),
+                        },
+                    },
+                ),
+            },
+        ),
+    },
+)
+CLUSTER = JOB["spec"]["rayClusterSpec"]
+GROUPS = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
+
+
+def test_it_is_a_ray_job():
+    import jsonschema
+
+    jsonschema.validate(JOB, RAY_JOB)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=["head", *(group["groupName"] for group in GROUPS[1:])])
+def test_kubernetes_takes_its_pods(group):
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
+    validate.validate(pod, "1.34", strict=True)
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_callers_need_a_token():
+    assert CLUSTER["authOptions"] == {"mode": "token"}
+
+
+def test_the_head_computes_nothing():
+    assert CLUSTER["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+def test_its_command_is_one_of_ours():
+    from brats_mm.cli.arguments import make_parser
+
+    words = shlex.split(JOB["spec"]["entrypoint"])
+    options = make_parser().parse_args(words[1:])
+    assert (words[0], options.command, options.ray) == ("brats-mm", "cohort", "auto")
