@@ -3,7 +3,6 @@
 import hashlib
 import json
 import secrets
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +18,14 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import THRESHOLD, Prediction
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Array, Volume
-from brats_mm.errors import GridError, OptionError
+from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
 from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.findings import Findings, findings_on
 from brats_mm.io.dicom.objects import Provenance
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.regridding import on_grid, reordering
 from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.silence import without_warnings
 from brats_mm.io.dicom.source import SourceSeries, source_of
 from brats_mm.io.output_folder import OutputFolder, output_errors
 
@@ -133,18 +133,18 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
 
     Raises:
         GridError: the named reference does not show what was segmented.
+        VolumeError: the headers hold what DICOM does not allow in results.
         OutputError: a file cannot be written.
     """
     from brats_mm.io.dicom.parametric_map import make_entropy_map
     from brats_mm.io.dicom.segmentation_object import make_segmentation
     from brats_mm.io.dicom.structured_report import make_report
 
-    source = _reference(prediction, wanted)
-    findings = findings_on(prediction, source.grid)
-    provenance = Provenance(
-        _key(prediction, findings, source, wanted), deidentified=wanted.deidentify, software=__version__
-    )
-    with without_warnings():
+    with without_warnings(), _unquoted():
+        source = _reference(prediction, wanted)
+        findings = findings_on(prediction, source.grid)
+        key = _key(prediction, findings, source, wanted)
+        provenance = Provenance(key, deidentified=wanted.deidentify, software=__version__)
         if wanted.deidentify:
             from brats_mm.io.dicom.deidentify import deidentified
 
@@ -162,11 +162,18 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
-    """Silence: pydicom and highdicom warn of odd values by quoting them, and a patient's name can be one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def _unquoted() -> Iterator[None]:
+    """An error of the packages that write DICOM as one of ours: theirs quotes the value, and a name can be one."""
+    try:
         yield
+    except (BratsMMError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 (they raise many types)
+        message = (
+            f"The DICOM results cannot be made from the headers of the series ({type(error).__name__}): one of them "
+            "holds what DICOM does not allow. Mend the study, or leave out --dicom; --deidentify may help, too."
+        )
+        raise VolumeError(message) from None
 
 
 def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:

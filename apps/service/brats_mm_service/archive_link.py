@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from brats_mm.usecases.dicom_results import ENTROPY, REPORT, SEGMENTATION, without_warnings
+from brats_mm.io.dicom.silence import without_warnings
+from brats_mm.usecases.dicom_results import ENTROPY, REPORT, SEGMENTATION
 from brats_mm.usecases.dicom_study import SeriesWishes
 from brats_mm_service.archive_peer import ArchivePeer, ArchiveRefused, ArchiveUnreachable, is_uid
 from brats_mm_service.dicom_intake import store_study

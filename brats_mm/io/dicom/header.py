@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.io.dicom.frames import frames_of
+from brats_mm.io.dicom.silence import without_warnings
 from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice, Stored
 from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
 
@@ -33,17 +34,12 @@ def read_header(path: Path) -> FileHeader:
     Raises:
         NotAnImage: it is no DICOM image, or cut off; the message says why, as the end of a sentence.
     """
-    import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
         _refuse_deflated(path)
-        with path.open("rb") as stream:
-            dataset = pydicom.dcmread(
-                stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=_lacks_preamble(path)
-            )
-            at = stream.tell()
-        return _header_of(dataset, path, path.stat().st_size - at)
+        with without_warnings():
+            return _read(path)
     except NotAnImage:
         raise
     except InvalidDicomError:
@@ -58,6 +54,17 @@ def read_header(path: Path) -> FileHeader:
     except Exception as error:
         reason = f"its header is damaged ({type(error).__name__})"
         raise NotAnImage(reason) from error
+
+
+def _read(path: Path) -> FileHeader:
+    import pydicom
+
+    with path.open("rb") as stream:
+        dataset = pydicom.dcmread(
+            stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=_lacks_preamble(path)
+        )
+        at = stream.tell()
+    return _header_of(dataset, path, path.stat().st_size - at)
 
 
 def is_dicom(path: Path) -> bool:

@@ -11,13 +11,15 @@ import numpy.typing as npt
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.series import Series
+from brats_mm.io.dicom.silence import without_warnings
 from brats_mm.io.dicom.slices import Slice
 
 _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-"""Attributes that every object must have, if only empty; some files lack them."""
+"""Attributes that every object must have, if only empty; some files lack them, or have what DICOM does not allow."""
+_CHARACTERS = "SpecificCharacterSet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,9 @@ def source_of(series: Series) -> SourceSeries:
     if layout.slices[0].stored.frames > 1:
         paired.sort(key=lambda pair: pair[0].frame)
     slices, places = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
-    images = tuple(_header(path) for path in dict.fromkeys(one.path for one in slices))
-    _check(images, series.title)
+    with without_warnings():
+        images = tuple(_header(path) for path in dict.fromkeys(one.path for one in slices))
+        _check(images, series.title)
     return SourceSeries(images, slices, places, layout.grid)
 
 
@@ -82,9 +85,29 @@ def _header(path: Path) -> Any:
 
     image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     for keyword in _MAY_BE_EMPTY:
-        if keyword not in image:
+        if keyword not in image or not _is_allowed(image, keyword):
             setattr(image, keyword, "")
+    if not _is_allowed(image, _CHARACTERS):
+        del image[_CHARACTERS]
     return image
+
+
+def _is_allowed(image: Any, keyword: str) -> bool:
+    """Whether what a header says there is what DICOM allows; objects with anything else cannot be made."""
+    from highdicom import PatientSexValues, SpecificCharacterSetValues
+    from pydicom.datadict import dictionary_VR
+    from pydicom.valuerep import DA, TM
+
+    named: dict[str, Any] = {"PatientSex": PatientSexValues, _CHARACTERS: SpecificCharacterSetValues}
+    form = named.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
+    try:
+        value = image.get(keyword) or ""
+        for one in (value,) if isinstance(value, str) or not isinstance(value, Sequence) else value:
+            if str(one):
+                form(one)
+    except Exception:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote the value)
+        return False
+    return True
 
 
 def _check(images: Sequence[Any], title: str) -> None:
