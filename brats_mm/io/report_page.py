@@ -17,6 +17,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.io.report_pictures import OUTLINES, Drawing, Drawn, entropy_colours
 from brats_mm.io.report_source import ReportSource
+from brats_mm.io.report_steps import step_rows
 
 CLOSE_LOOKS = 6
 """Uncertain places that are shown with pictures; further ones stand in a table."""
@@ -87,6 +88,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         missing=[Modality(value) for value in report["sequences_missing"]],
         entropy_colours=entropy_colours(),
         most_nats=MAX_COMPARTMENT_NATS,
+        steps=step_rows(report.get("preparation")),
     )
 
 

@@ -12,8 +12,10 @@ import pytest
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.case import Case
 from brats_mm.domain.expected import DiceOverCases, ExpectedDice
+from brats_mm.domain.input_kind import InputKind, Recognition
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.preparation import Preparation, Step
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.preview_planes import Plane, place_on_slice, slice_through, to_ras
@@ -183,3 +185,29 @@ def test_a_voxel_is_found_on_its_slice_in_every_orientation(codes, plane):
     cut = slice_through(grid, voxel, plane)
     assert tuple(np.argwhere(cut.of(to_ras(mark, affine)))[0]) == place_on_slice(grid, voxel, plane)
     assert voxel[cut.input_axis] == cut.input_index
+
+
+def test_a_raw_case_shows_what_its_preparation_measured_and_what_is_doubted():
+    measured = {
+        "start": "header", "rotation_deg": 9.18, "shift_mm": 2.76, "covered": 0.98, "information_before_nats": 0.3,
+        "information_nats": 0.6, "peak": 0.5, "head_overlap": 0.99, "edge_agreement": 0.88, "trusted": True,
+    }  # fmt: skip
+    brain = {"method": "network on each sequence", "least_agreement": 0.81, "volume_ml": 1079.9}
+    steps = (
+        Step("register_flair", 7.4, measured),
+        Step("resample", 2.0, {"spacing_mm": "1 x 1 x 1", "voxels": 1000}),
+        Step("n4_t1ce", 3.0, {"field_span": 1.31}),
+        Step("brain", 4.0, brain, ("The brain may not be found right <b>.",)),
+    )
+    raw = Preparation(
+        Recognition(InputKind.RAW, ("It has a skull.",), frozenset()), Modality.T1CE, "T1ce was asked for.", steps
+    )
+    made = prediction_of()
+    page = page_of(replace(made, case=replace(made.case, preparation=raw)))
+    words = words_of(page)
+    assert "T1ce was asked for." in words
+    assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
+    assert "edges correlate to 0.88; 98% of the head in view no doubt 7.4" in words
+    assert "T1ce evened out (N4) field spans a factor of 1.31" in words
+    assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) look at it" in words
+    assert "How the scans were made ready" not in words_of(page_of(made))
