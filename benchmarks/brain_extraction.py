@@ -206,7 +206,7 @@ def measure_methods(options: argparse.Namespace) -> None:
     for number, name in enumerate(json.loads(options.split.read_text())["validation"][: options.limit]):
         case = read_case(find_case(options.cases / name))
         coarse = {modality: _coarse(volume, 2.0) for modality, volume in case.volumes.items()}
-        head = add_skull(coarse, seed=9000 + number, margin=Margin(12.0, 15 + 12.0 * number))
+        head = add_skull(coarse, seed=9000 + number, margin=Margin(12.0, 15 + 12.0 * (number % 8)))
         images = {modality: volume.data for modality, volume in head.images.items()}
         row = {"case": name}
         for method, find in (("network", extract_brain), ("classical", extract_brain_classically)):

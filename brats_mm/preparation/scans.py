@@ -184,7 +184,8 @@ def _brain(volumes: Mapping[Modality, Volume], stripped: frozenset[Modality], lo
         else:
             brain = extract_brain({modality: volume.data for modality, volume in volumes.items()}, grid)
             mask, agreement = brain.mask, brain.agreement
-            quality["method"] = "network on each sequence, logits averaged"
+            quality["method"] = "network on each sequence, logits averaged, cut where the image has a border"
+            quality["level_logit"] = brain.level
             quality["least_agreement"] = round(agreement, 4)
         quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
     if not mask.any():
