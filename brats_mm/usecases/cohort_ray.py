@@ -8,6 +8,7 @@ gets tasks; one that is gone, with its machine for instance, is asked for anew, 
 
 import logging
 import os
+import socket
 from collections import deque
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -88,8 +89,9 @@ class RayEngine:
 
         if not ray.is_initialized():
             try:
+                _reach(self._address)
                 ray.init(address=self._address, log_to_driver=False, configure_logging=False, namespace="brats-mm")
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 message = (
                     f"There is no Ray cluster at {self._address!r} ({first_line(error)}). Start one with "
                     "`ray start --head`, and give its address, or leave out --ray."
@@ -183,6 +185,13 @@ class RayEngine:
             place = min(ready, key=lambda one: len(one.held))
             task = self._waiting.popleft()
             place.held[place.actor.run.remote(task)] = task
+
+
+def _reach(address: str) -> None:
+    """Raise an OSError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _answers(place: _Place) -> list[Any]:
