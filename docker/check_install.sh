@@ -39,7 +39,7 @@ for needed in re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE):
 PY
 "$python" -m venv --without-pip "$work/env"
 echo "== $(basename "$package") with the $2 dependencies, $("$python" --version)"
-"$work/tools/bin/uv" pip install -q --python "$work/env/bin/python" --resolution "$resolution" -c "$work/torch.txt" \
+UV_COMPILE_BYTECODE_TIMEOUT=900 "$work/tools/bin/uv" pip install -q --python "$work/env/bin/python" --resolution "$resolution" -c "$work/torch.txt" \
     --index-strategy unsafe-best-match --compile-bytecode -r "$work/direct.txt" "${package}[$extras]"
 "$work/tools/bin/uv" pip freeze --python "$work/env/bin/python" |
     grep -E '^(torch|monai|numpy|nibabel|simpleitk|scipy|pydicom|itk|highdicom|fastapi|openvino)==' | paste -sd' '
