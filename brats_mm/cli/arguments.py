@@ -221,6 +221,11 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="of the new bundle")
     parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
+    parser.add_argument(
+        "--per-subset",
+        action="store_true",
+        help="with --calibrate: an offset and a temperature for each subset, kept beside the weights",
+    )
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
     parser.add_argument("--section", default="validation", help="section of the list")
     _add_talk_options(parser)

@@ -22,12 +22,20 @@ def pack(options: argparse.Namespace, console: Console) -> int:
         version=options.bundle_version,
         configs=options.config,
         calibrate_on=cases,
+        per_subset=options.per_subset,
         on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
     )
     if made.calibration is not None:
         for region, offset in made.calibration.offsets.items():
             gain = 100 * made.calibration.gains[region]
             console.say(f"{region.value.upper()}: {offset:+.2f} off the logits, mean Dice {gain:+.1f} points")
+    if made.subsets is not None:
+        for region, gain in made.subsets.dice_gains.items():
+            saved = made.subsets.saved_nats[region]
+            console.say(
+                f"{region.value.upper()}: for each subset, mean Dice {100 * gain:+.1f} points by offsets, "
+                f"{saved:.3f} nats less a voxel in doubt by temperatures"
+            )
     console.say(f"The bundle is in {made.folder}, its weights have the SHA-256 {made.weights_sha256[:12]}...")
     console.document({"folder": str(made.folder), "weights_sha256": made.weights_sha256})
     return 0

@@ -15,6 +15,7 @@ from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.subset_calibration import SubsetCalibration
 from brats_mm.domain.volume import Array
 from brats_mm.errors import OptionError
 
@@ -33,7 +34,8 @@ _SLAB = 4
 class ModelIdentity:
     """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters, voxel size it works at.
 
-    `expected` are the figures of its card, where the bundle has them for these weights.
+    `expected` are the figures of its card, where the bundle has them for these weights; `calibration` is what is done
+    to its logits with each subset of sequences, where that was fitted.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelIdentity:
     parameters: int
     spacing_mm: float = 1.0
     expected: ExpectedDice | None = field(default=None, compare=False)
+    calibration: SubsetCalibration | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

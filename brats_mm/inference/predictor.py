@@ -15,6 +15,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import SubsetCalibration
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
@@ -81,7 +82,8 @@ class Predictor:
         predictions = {}
         for subset in subsets:
             with clock.stage("restore"):
-                probabilities = restore_probabilities(maps[subset].logits, model_input.placement)
+                logits = corrected(maps[subset].logits, subset, self.model.calibration)
+                probabilities = restore_probabilities(logits, model_input.placement)
                 importance = _importance(maps[subset], subset, model_input.placement)
             run = Run(
                 str(backend.device),
@@ -128,6 +130,18 @@ class Predictor:
             "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
         )
         raise ResourceError(message)
+
+
+def corrected(logits: Tensor, subset: Availability, calibration: SubsetCalibration | None) -> Tensor:
+    """Logits (c, h, w, d) as the model's calibration has them for these sequences; beyond the brain they stay."""
+    if calibration is None:
+        return logits
+    corrections = [calibration.of(subset, region) for region in REGIONS]
+    offsets, temperatures = (
+        logits.new_tensor([getattr(one, name) for one in corrections])[:, None, None, None]
+        for name in ("offset", "temperature")
+    )
+    return torch.where(logits > BACKGROUND_LOGIT, (logits - offsets) / temperatures, logits)
 
 
 def restore_probabilities(logits: Tensor, placement: Placement) -> dict[Region, Array]:

@@ -11,6 +11,7 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.io.expected_dice import read_expected_dice
+from brats_mm.io.subset_calibration import read_subset_calibration
 
 INFERENCE = "configs/inference.json"
 
@@ -41,6 +42,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         parameters=parameters,
         spacing_mm=spacing_mm,
         expected=read_expected_dice(bundle, digest),
+        calibration=read_subset_calibration(bundle, digest),
     )
     return network, identity
 

@@ -43,7 +43,7 @@ class Mwam:
     Args:
         network: has a module with a branch for each modality by name, in the order of the inputs; left as it is.
         form: one of `FORMS`, or several (the paper's hybrid is `["gradient", "loss"]`).
-        branches: name of that module.
+        branches: name of that module: `experts` of a mixture, `encoders` of MMP's network.
         keys: of the batch: one tensor with a channel a modality, or a tensor for each.
         inside: one of `REGIONS_OF_INTEREST`.
         task_loss: of the loss form; the segmentation's where none is given.
@@ -73,7 +73,7 @@ class Mwam:
         self.keys, self.inside = ensure_tuple(keys), inside
         self.ratio = RatioSettings(**(ratio or {}))
         mixture = bare(network)
-        self.branches = dict(mixture.get_submodule(branches).named_children())
+        self.branches = _branches(mixture, branches)
         self.bank = ModalityBank(len(self.branches), WeightSettings(**(weights or {})))
         self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))
         made: dict[str, Form] = {}
@@ -146,6 +146,15 @@ class Mwam:
         ratios = ", ".join(f"{name} {metrics.get(f'frm_{name}', float('nan')):.3g}" for name in self.branches)
         weights = ", ".join(f"{name} {metrics[f'mwam_{name}']:.3f}" for name in self.branches)
         logger.info("Frequency ratios: %s; mean weights of the branches: %s.", ratios, weights)
+
+
+def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
+    try:
+        return dict(network.get_submodule(name).named_children())
+    except AttributeError as error:
+        kind, parts = type(network).__name__, ", ".join(part for part, _ in network.named_children())
+        message = f"MWAM's branches are {name!r}, which the {kind} has not; it has {parts}. Give --mwam::branches."
+        raise OptionError(message) from error
 
 
 def _plain(image: Any) -> Tensor:

@@ -1,56 +1,36 @@
 """From a trained checkpoint to a bundle that can be used and passed on: half precision, calibrated, with its hash."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import SUBSETS
 from brats_mm.domain.prediction import ModelIdentity
-from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import BundleError, OutputError, first_line
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
 from brats_mm.io.bundle_method import trained_as
 from brats_mm.io.bundle_network import network_of, ready_to_run
-from brats_mm.io.case import read_case
 from brats_mm.io.output_folder import OutputFolder
-from brats_mm.io.reference_labels import read_reference
-from brats_mm.metrics.operating_point import best_offset, count_logits, dice_by_threshold
+from brats_mm.io.subset_calibration import SUBSET_CALIBRATION, subset_calibration_document
 from brats_mm.networks.offset import subtract_from_logits
+from brats_mm.usecases.calibration import Calibration, FittedSubsets, OnCase, calibrate, calibrate_subsets
 from brats_mm.usecases.labelled_cases import LabelledCase
-
-OnCase = Callable[[int, int, str], None]
-"""Called after each case with cases done, cases in all, and the case's name."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What was taken off the logits, and what it gave.
-
-    Attributes:
-        offsets: region -> constant taken off its logits.
-        gains: region -> what that adds to the mean Dice over the cases and their subsets, in [0, 1].
-        cases: how many cases chose it.
-    """
-
-    offsets: dict[Region, float]
-    gains: dict[Region, float]
-    cases: int
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The bundle that was written."""
+    """The bundle that was written; `calibration` or `subsets` say what was fitted, if anything was."""
 
     folder: Path
     weights_sha256: str
     calibration: Calibration | None
+    subsets: FittedSubsets | None = None
 
 
 def pack(
@@ -61,6 +41,7 @@ def pack(
     version: str,
     configs: Sequence[Path] = (),
     calibrate_on: Sequence[LabelledCase] = (),
+    per_subset: bool = False,
     on_case: OnCase | None = None,
 ) -> Packed:
     """Write a bundle with the configs of `template` and the weights of a checkpoint.
@@ -75,6 +56,8 @@ def pack(
         calibrate_on: labelled cases on which a constant for each region is chosen that gives the highest mean Dice
             over all their availability sets; none leaves the logits as they are. Take validation cases: those of the
             training are answered too well, and test cases would no longer test.
+        per_subset: choose a constant and a temperature for each subset instead, which travel beside the weights
+            (`models/calibration.json`), since no bias can hold them.
         on_case: told after each case.
 
     Raises:
@@ -90,12 +73,16 @@ def pack(
     network, spacing_mm = network_of(template, method.inference)
     _load(network, checkpoint)
     ready_to_run(network)
-    calibration = None
+    calibration, subsets = None, None
     if calibrate_on:
         identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
-        calibration = calibrate(Predictor(network, identity, torch.device("cpu")), calibrate_on, on_case=on_case)
-        subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
-        metadata["calibration"] = _document(calibration)
+        predictor = Predictor(network, identity, torch.device("cpu"))
+        if per_subset:
+            subsets = calibrate_subsets(predictor, calibrate_on, on_case=on_case)
+        else:
+            calibration = calibrate(predictor, calibrate_on, on_case=on_case)
+            subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
+            metadata["calibration"] = _document(calibration)
     with OutputFolder(folder) as out:
         for path in (found for found in (template.root / "configs").rglob("*") if found.is_file()):
             out.staged(path.relative_to(template.root).as_posix()).write_bytes(path.read_bytes())
@@ -109,28 +96,10 @@ def pack(
         digest = sha256_of(weights)
         out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
         out.staged("docs/README.md").write_text(_card(metadata, calibration, digest), encoding="utf-8")
-    return Packed(folder, digest, calibration)
-
-
-def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
-    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
-    curves: dict[Region, list[Any]] = {region: [] for region in REGIONS}
-    for done, labelled in enumerate(cases, start=1):
-        case = read_case(labelled.files)
-        reference = read_reference(labelled.label, case.grid, labelled.convention)
-        sets = [subset for subset in SUBSETS if subset <= case.available]
-        predictions = predictor.predict_subsets(case, sets)
-        for subset in sets:
-            prediction = predictions.pop(subset)
-            for region in REGIONS:
-                counts = count_logits(prediction.probabilities[region], reference[region])
-                curves[region].append(dice_by_threshold(counts))
-        if on_case is not None:
-            on_case(done, len(cases), labelled.files.name)
-    found = {region: best_offset(np.stack(curves[region])) for region in REGIONS}
-    return Calibration(
-        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(cases)
-    )
+        if subsets is not None:
+            table = subset_calibration_document(subsets.calibration, digest)
+            out.staged(SUBSET_CALIBRATION).write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")
+    return Packed(folder, digest, calibration, subsets)
 
 
 def _load(network: nn.Module, checkpoint: Path) -> None:

@@ -46,7 +46,11 @@ def _network() -> DMoME:
 
 
 def _trained(
-    network: nn.Module, *handlers: Any, batches: list[dict[str, Tensor]] | None = None, epochs: int = 1, **optimiser: Any
+    network: nn.Module,
+    *handlers: Any,
+    batches: list[dict[str, Tensor]] | None = None,
+    epochs: int = 1,
+    **optimiser: Any,
 ) -> SupervisedTrainer:
     kind = optimiser.pop("kind", torch.optim.AdamW)
     trainer = SupervisedTrainer(
@@ -130,7 +134,8 @@ def test_the_loss_form_adds_the_weighed_losses_of_the_experts_on_the_samples_tha
     network = _network()
     losses = []
     expected = PaperMoFeLoss()(
-        network(batch["image"], torch.cat([batch["more"], batch["fewer"]]).flatten(0, 1)), batch["label"].repeat(2, 1, 1, 1, 1)
+        network(batch["image"], torch.cat([batch["more"], batch["fewer"]]).flatten(0, 1)),
+        batch["label"].repeat(2, 1, 1, 1, 1),
     ).item()
     for modality, name in enumerate(NAMES):
         rows = [0, 1] if name != "flair" else [0]
@@ -208,6 +213,11 @@ def test_a_batch_that_does_not_say_what_is_available_is_refused() -> None:
     network = _network()
     with pytest.raises(TrainingError, match="Add it to the keys that the training's SelectItemsd keeps"):
         _trained(network, Mwam(network), batches=batches)
+
+
+def test_branches_that_a_network_has_not_are_refused_with_those_that_it_has() -> None:
+    with pytest.raises(OptionError, match="'encoders', which the DMoME has not; it has experts, gate, finish"):
+        Mwam(_network(), branches="encoders")
 
 
 def test_unknown_forms_are_refused() -> None:

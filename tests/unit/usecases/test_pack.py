@@ -1,6 +1,7 @@
 """A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and says what it is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 from brats_mm.cli.main import main
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import BundleError, OptionError, OutputError
+from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.bundle_network import load_network
+from brats_mm.io.case import read_case
 from brats_mm.networks.presets import simmlm
 from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.usecases.pack import pack
@@ -120,3 +124,46 @@ def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp
     (tmp_path / "wrong.json").write_text("[")
     with pytest.raises(OptionError, match="wrong.json cannot be laid over"):
         pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])
+
+
+def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
+) -> None:
+    """The only subset of the case gets an offset and a temperature; the weights stay, and predictions change by both."""
+    plain = pack(checkpoint, tmp_path / "plain", open_bundle(None), version="1")
+    made = pack(checkpoint, tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, per_subset=True)
+
+    assert made.subsets is not None
+    assert made.weights_sha256 == plain.weights_sha256
+    network, identity = load_network(open_bundle(tmp_path / "fitted"))
+    flair = frozenset({Modality.FLAIR})
+    assert identity.calibration is not None
+    assert list(identity.calibration.corrections) == [flair]
+    case = read_case(cases[0].files)
+    bare = replace(identity, calibration=None)
+    cpu = torch.device("cpu")
+    fitted, raw = (Predictor(network, one, cpu).predict(case) for one in (identity, bare))
+    inside = case.volumes[Modality.FLAIR].data > 0
+    for region in REGIONS:
+        found = identity.calibration.of(flair, region)
+        before, after = (np.log(one.probabilities[region] / (1 - one.probabilities[region])) for one in (raw, fitted))
+        expected = (before - found.offset) / found.temperature
+        np.testing.assert_allclose(after[inside], expected[inside], atol=2e-3)
+        assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
+
+
+def test_the_command_fits_each_subset(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "pack",
+        str(checkpoint),
+        "-o",
+        str(tmp_path / "mine"),
+        "--calibrate",
+        str(tmp_path / "cases"),
+        "--per-subset",
+    ]
+    assert main(words) == 0
+    assert "for each subset, mean Dice" in capsys.readouterr().out
+    assert (tmp_path / "mine" / "models" / "calibration.json").is_file()

@@ -1,0 +1,112 @@
+"""Fitting constants and temperatures to a model's logits on labelled cases, after its training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from brats_mm.domain.availability import SUBSETS, Availability
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.case import read_case
+from brats_mm.io.reference_labels import read_reference
+from brats_mm.metrics.operating_point import LogitCounts, best_offset, count_logits, dice_by_threshold
+from brats_mm.metrics.temperature import best_temperature
+from brats_mm.usecases.labelled_cases import LabelledCase
+
+OnCase = Callable[[int, int, str], None]
+"""Called after each case with cases done, cases in all, and the case's name."""
+
+Counted = dict[Availability, dict[Region, list[LogitCounts]]]
+"""Histograms of logits by subset and region, one a case that could show the subset."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was taken off the logits, and what it gave.
+
+    Attributes:
+        offsets: region -> constant taken off its logits.
+        gains: region -> what that adds to the mean Dice over the cases and their subsets, in [0, 1].
+        cases: how many cases chose it.
+    """
+
+    offsets: dict[Region, float]
+    gains: dict[Region, float]
+    cases: int
+
+
+@dataclass(frozen=True)
+class FittedSubsets:
+    """A correction for each subset, and what they gave.
+
+    Attributes:
+        calibration: the corrections.
+        dice_gains: region -> what the offsets add to the mean Dice over cases and subsets, in [0, 1].
+        saved_nats: region -> cross-entropy that the temperatures save for each voxel in doubt, the mean over subsets.
+    """
+
+    calibration: SubsetCalibration
+    dice_gains: dict[Region, float]
+    saved_nats: dict[Region, float]
+
+
+def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
+    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
+    counted = count_cases(predictor, cases, on_case=on_case)
+    found = {
+        region: best_offset(
+            np.stack([dice_by_threshold(one) for regions in counted.values() for one in regions[region]])
+        )
+        for region in REGIONS
+    }
+    return Calibration(
+        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(cases)
+    )
+
+
+def calibrate_subsets(
+    predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
+) -> FittedSubsets:
+    """For each subset and region, the offset with the highest mean Dice, and then the temperature that is honest.
+
+    Ninety numbers are fitted to these cases: with a dozen of them or fewer, a constant for each region is the safer
+    choice (`calibrate`).
+    """
+    counted = count_cases(predictor, cases, on_case=on_case)
+    corrections: dict[Availability, dict[Region, Correction]] = {}
+    gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
+    saved: dict[Region, list[float]] = {region: [] for region in REGIONS}
+    for subset, regions in counted.items():
+        row = {}
+        for region, counts in regions.items():
+            offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
+            temperature, nats = best_temperature(counts, offset)
+            row[region] = Correction(offset, temperature)
+            gains[region] += [gain] * len(counts)
+            saved[region].append(nats)
+        corrections[subset] = row
+    return FittedSubsets(
+        SubsetCalibration(len(cases), corrections),
+        {region: float(np.mean(gains[region])) for region in REGIONS},
+        {region: float(np.mean(saved[region])) for region in REGIONS},
+    )
+
+
+def count_cases(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Counted:
+    """Histograms of the logits inside and outside of every region, of each case under each subset that it can show."""
+    counted: Counted = {}
+    for done, labelled in enumerate(cases, start=1):
+        case = read_case(labelled.files)
+        reference = read_reference(labelled.label, case.grid, labelled.convention)
+        sets = [subset for subset in SUBSETS if subset <= case.available]
+        predictions = predictor.predict_subsets(case, sets)
+        for subset in sets:
+            prediction = predictions.pop(subset)
+            regions = counted.setdefault(subset, {region: [] for region in REGIONS})
+            for region in REGIONS:
+                regions[region].append(count_logits(prediction.probabilities[region], reference[region]))
+        if on_case is not None:
+            on_case(done, len(cases), labelled.files.name)
+    return counted
