@@ -3,9 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-MASKED = -1e30
-"""Score of a token that must not be looked at: its exponential is exactly zero beside any other."""
-
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None) -> Tensor:
     """`softmax(q k^T / sqrt(d)) v` (Vaswani et al. 2017, eq. 1).
@@ -21,7 +18,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None
     """
     scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5  # (... n k)
     if allowed is not None:
-        scores = scores.masked_fill(~allowed.unsqueeze(-2), MASKED)
+        # The least number that the type knows, float16's too: its exponential is exactly zero beside any other score.
+        scores = scores.masked_fill(~allowed.unsqueeze(-2), torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) @ values
 
 
@@ -55,4 +53,5 @@ class CrossAttention(nn.Module):
         return made
 
     def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (b h n width/h)
+        batch, count, width = tokens.shape
+        return tokens.reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)  # (b h n width/h)

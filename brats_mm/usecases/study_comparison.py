@@ -165,8 +165,8 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
         for region in REGIONS:
             first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], other))
             cases = sorted(first.keys() & second.keys())
-            columns = (np.array([found[case] for case in cases], np.float64) for found in (first, second))
-            tests[other][region.value] = paired(*columns, ComparisonSettings())
+            a, b = (np.array([found[case] for case in cases], np.float64) for found in (first, second))
+            tests[other][region.value] = paired(a, b, ComparisonSettings())
     results = [one for regions in tests.values() for one in regions.values() if one["p"] is not None]
     for result, p in zip(results, holm([one["p"] for one in results]), strict=True):
         result["p_holm"] = p

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,8 +46,8 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3) -> Study:
     template = open_bundle(None)
     data = Data(cases, cases / "datalist.json")
-    made = plan(read_methods([str(methods)], template), data, folder, template, seeds=[1], budget=Budget(epochs=epochs))
-    return replace(made, judging=replace(made.judging, counted_side=16))
+    methods_read = read_methods([str(methods)], template)
+    return plan(methods_read, data, folder, template, seeds=[1], budget=Budget(epochs=epochs))
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +231,7 @@ def test_the_lists_that_come_with_the_bundle() -> None:
         "no_pretraining",
         "probability_level",
         "feature_level",
+        "spatial_gate",
     ]
     both = [method.name for method in read_methods(["papers", "ladder"], template)]
     assert set(both) >= {"simmlm", "ume_mma", "momke", "mmp", "mwam", "no_mofe"}

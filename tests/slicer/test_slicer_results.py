@@ -59,6 +59,12 @@ def test_missing_sequences_have_no_bar(tmp_path):
     assert result.summary == "Used T1ce, FLAIR; missing T1, T2. model 1"
 
 
+def test_a_model_that_weighs_no_sequences_has_no_bars(tmp_path):
+    folder = write_result(tmp_path)
+    (folder / "importance.json").write_text(json.dumps({"weights": {}}))
+    assert read_result(folder).bars == ()
+
+
 def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
     """Twice the share is twice the bar; missing sequences are named."""
     chart = bar_blocks(read_result(write_result(tmp_path)).bars, 360, 46)

@@ -62,8 +62,12 @@ export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millim
   return panel("Look twice", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
 }
 
-/** How much each sequence counted for each region: a bar and its number. */
+/** How much each sequence counted for each region: a bar and its number; a sentence where the model does not tell. */
 export function importancePanel(importance: Importance): HTMLElement {
+  if (Object.keys(importance.weights).length === 0) {
+    const untold = h("p", { class: "hint" }, "This model does not weigh its sequences, so it does not tell.");
+    return panel("What each sequence counted", "importance", untold);
+  }
   const rows = SEQUENCES.map((sequence) => {
     const weights = importance.weights[sequence] ?? {};
     const missing = REGIONS.every((region) => !weights[region]);

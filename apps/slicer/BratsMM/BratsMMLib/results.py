@@ -122,6 +122,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             Bar(sequence, region, float(importance["weights"][sequence.value][region]) if sequence in used else None)
             for sequence in SEQUENCES
             for region in REGIONS
+            if importance["weights"]  # none of a model that does not weigh its sequences
         ),
         spots=tuple(_spot(one) for one in report.get("uncertain_spots") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),

@@ -1,0 +1,75 @@
+"""A study that is killed in the middle of a training goes on by the same command, and ends as one that was not."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+import brats_mm
+from tests.tiny_methods import EXPERT, NETWORKS
+
+SHAPE = (40, 24, 24)
+EPOCHS = 12
+RUN = "from brats_mm.cli.main import entry; entry()"
+
+
+def write_case(folder: Path, name: str, seed: int) -> None:
+    """An ellipsoid of brain with a tumour of three shells, in FLAIR and T1ce; 2 mm."""
+    rng = np.random.default_rng(seed)
+    at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
+    brain = np.linalg.norm((at - (19.5, 11.5, 11.5)) / (19, 11, 11), axis=-1) < 1
+    distance = np.linalg.norm(at - rng.uniform((12, 10, 10), (28, 14, 14)), axis=-1)
+    labels = np.select([distance < 2, distance < 4, distance < 6], [1, 3, 2], 0).astype(np.uint8)
+    (folder / name).mkdir(parents=True)
+    for modality in ("t1ce", "flair"):
+        voxels = np.where(brain, 100 + 40 * labels + rng.normal(0, 5, SHAPE), 0).astype(np.float32)
+        nib.save(nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-{modality}.nii.gz")
+    nib.save(nib.Nifti1Image(labels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-seg.nii.gz")
+
+
+def start(root: Path) -> "subprocess.Popen[str]":
+    words = ["study", "study.json", "--dataset-dir", "cases", "--datalist", "cases/list.json", "-o", "out"]
+    command = [sys.executable, "-W", "ignore", "-c", RUN, *words, "--epochs", str(EPOCHS)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def epochs_in(log: Path) -> list[int]:
+    return [int(epoch) for epoch in re.findall(r"Epoch (\d+) of", log.read_text())] if log.is_file() else []
+
+
+def test_a_killed_study_goes_on_where_it_was(tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two", "three")):
+        write_case(tmp_path / "cases", name, seed)
+    (tmp_path / "cases" / "list.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three"]}))
+    small = {"device": "cpu", "window": [64, 32, 32], "augmentation": "paper", "batch_size": 2}
+    method = {"network_def": NETWORKS["simmlm"], "experts_dir": "none"}
+    study = {"settings": small, "expert_settings": {"network_def": EXPERT}, "methods": {"mixture": method}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    log = tmp_path / "out" / "runs" / "mixture" / "seed_1" / "train.log"
+
+    first = start(tmp_path)
+    while first.poll() is None and len(epochs_in(log)) < 3:
+        time.sleep(0.02)
+    first.kill()
+    output, _ = first.communicate()
+    before = epochs_in(log)
+    assert 3 <= len(before) < EPOCHS, output
+
+    second = start(tmp_path)
+    output, _ = second.communicate()
+
+    assert second.returncode == 0, output
+    after = epochs_in(log)[len(before) :]
+    assert after[0] in (before[-1], before[-1] + 1), "the epoch that was not saved, or the next one"
+    assert after == list(range(after[0], EPOCHS + 1))
+    assert json.loads((log.parent / "trained.json").read_text())["epochs"] == EPOCHS
+    assert "| mixture | 1 |" in (tmp_path / "out" / "study.md").read_text()
