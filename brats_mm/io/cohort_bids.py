@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from brats_mm import __version__
 from brats_mm.domain.cohort import CohortCase
 from brats_mm.domain.regions import Compartment, LabelConvention
 
@@ -80,13 +79,13 @@ def bids_file(case: str, name: str) -> str:
     return f"{prefix}{label}_desc-{kind}{(modality or '').upper()}_map.nii.gz"
 
 
-def describe_dataset(folder: Path, convention: LabelConvention) -> None:
+def describe_dataset(folder: Path, convention: LabelConvention, version: str) -> None:
     """Write what makes a folder a derivative dataset: its description, its labels, what a validator passes over."""
     described = {
         "Name": "BraTS-MM tumour segmentations",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "brats-mm", "Version": __version__}],
+        "GeneratedBy": [{"Name": "brats-mm", "Version": version}],
     }
     labels = {0: "background", **{convention.value_of(part): part.value for part in Compartment}}
     rows = "".join(f"{value}\t{name}\n" for value, name in sorted(labels.items()))

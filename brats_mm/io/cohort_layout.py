@@ -14,8 +14,10 @@ _WORK = ".work"
 _REPORT = "report.json"
 
 
-def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = None) -> None:
+def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = None, *, version: str) -> None:
     """Make the folder of a cohort, or take up one that was begun; never one that holds more than its manifest.
+
+    `version` is that of the software, which a BIDS dataset says of itself.
 
     Raises:
         OutputError: it holds other files, or cannot be written to.
@@ -27,7 +29,7 @@ def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = N
             message = f"The folder {folder} holds files that are of no cohort. Choose another, or an empty one."
             raise OutputError(message)
         if output.layout is Layout.BIDS:
-            describe_dataset(folder, output.convention)
+            describe_dataset(folder, output.convention, version)
 
 
 def work_folder(folder: Path, case: str, layout: Layout) -> Path:

@@ -115,7 +115,7 @@ def run_cohort(
         KeyboardInterrupt: as it came; what is done is kept.
     """
     require_table(settings.table)
-    prepare_output(folder, settings.output, manifest.path)
+    prepare_output(folder, settings.output, manifest.path, version=__version__)
     with Ledger(folder / LEDGER) as ledger:
         plan = _Run(manifest, folder, ledger, settings, on_case)
         try:

@@ -19,7 +19,7 @@ from brats_mm.errors import BratsMMError, Cancelled
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
     from brats_mm.usecases.dicom_results import DicomOutput
-    from brats_mm.usecases.segment import Segmenter
+    from brats_mm.usecases.segment import Segmented, Segmenter
 
 ALIVE_S = 1.0
 
@@ -117,7 +117,7 @@ def _load(start: dict[str, Any]) -> "Segmenter":
 def _work(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> None:
     name = job["job"]
     try:
-        seconds = _segment(job, segmenter, commands, channel)
+        made = _segment(job, segmenter, commands, channel)
     except BratsMMError as error:
         channel.say("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
     except MemoryError:
@@ -127,10 +127,11 @@ def _work(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, chann
         detail = "The software met an error of its own. Nothing was written; please report it with the job's number."
         channel.say("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
-        channel.say("done", job=name, seconds=seconds)
+        # Said before the volumes are given back, which takes the system a while.
+        channel.say("done", job=name, seconds=made.report["run"]["seconds"])
 
 
-def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> dict[str, float]:
+def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> "Segmented":
     from brats_mm.domain.modality import Modality
     from brats_mm.domain.regions import LabelConvention
     from brats_mm.io.case import explicit_case
@@ -160,18 +161,18 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         preview=wanted["preview"],
         scene=True,
         report=wanted["report"],
-        dicom=_dicom_output(files) if wanted.get("dicom") else None,
+        dicom=_dicom_output(files, wanted) if wanted.get("dicom") else None,
     )
     made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window, on_step=on_step)
     commands.check()
-    seconds: dict[str, float] = made.report["run"]["seconds"]
-    return seconds
+    return made
 
 
-def _dicom_output(files: "CaseFiles") -> "DicomOutput":
+def _dicom_output(files: "CaseFiles", wanted: dict[str, Any]) -> "DicomOutput":
     from brats_mm.usecases.dicom_results import DicomOutput, headers_in
 
-    return DicomOutput(inputs={m: headers_in(Path(place)) for m, place in files.found.items()}, folder="")
+    inputs = {modality: headers_in(Path(place)) for modality, place in files.found.items()}
+    return DicomOutput(inputs=inputs, deidentify=bool(wanted.get("deidentify")), folder="")
 
 
 def _kind(error: BratsMMError) -> str:

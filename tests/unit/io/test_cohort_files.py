@@ -76,7 +76,7 @@ def test_the_same_file_as_another_sequence_is_another_case(tmp_path):
 
 
 def test_bids_results_are_there_when_the_report_is(tmp_path):
-    prepare_output(tmp_path / "out", CohortOutput(Layout.BIDS, LabelConvention.BRATS2021))
+    prepare_output(tmp_path / "out", CohortOutput(Layout.BIDS, LabelConvention.BRATS2021), version="1.2")
     work = work_folder(tmp_path / "out", "case-7", Layout.BIDS)
     work.mkdir(parents=True)
     for name in ("report.json", "segmentation.nii.gz"):
