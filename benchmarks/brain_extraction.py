@@ -3,6 +3,7 @@
     python benchmarks/brain_extraction.py make CASES --split split.json -o heads      # made heads of 3 mm, once
     python benchmarks/brain_extraction.py train heads --minutes 3                     # CPU minutes; writes the weights
     python benchmarks/brain_extraction.py measure CASES --split split.json --limit 5  # Dice at 2 mm, unseen cases
+    python benchmarks/brain_extraction.py agree brain_mask.nii.gz other.nii.gz        # two masks of one real head
 
 CASES holds a folder of skull-stripped sequences for each case; the split is JSON with `train` and `validation`.
 """
@@ -21,6 +22,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.resample import resample_signal
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
+from brats_mm.io.nifti import read_volume
 from brats_mm.preparation.brain_network import (
     SPACING_MM,
     BrainNetwork,
@@ -39,6 +41,9 @@ def main() -> None:
     make = commands.add_parser("make")
     train = commands.add_parser("train")
     measure = commands.add_parser("measure")
+    agree = commands.add_parser("agree")
+    agree.add_argument("mask", type=Path)
+    agree.add_argument("other", type=Path, help="taken for the truth")
     for one in (make, measure):
         one.add_argument("cases", type=Path)
         one.add_argument("--split", type=Path, required=True)
@@ -51,7 +56,8 @@ def main() -> None:
     train.add_argument("--further", action="store_true", help="go on from the weights that are there")
     train.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    {"make": make_heads, "train": train_network, "measure": measure_methods}[options.command](options)
+    run = {"make": make_heads, "train": train_network, "measure": measure_methods, "agree": compare_masks}
+    run[options.command](options)
 
 
 def make_heads(options: argparse.Namespace) -> None:
@@ -224,6 +230,13 @@ def measure_methods(options: argparse.Namespace) -> None:
         if key != "case":
             values = [row[key] for row in rows]
             print(f"{key}: mean {np.mean(values):.3f}, worst {min(values) if 'dice' in key else max(values):.3f}")
+
+
+def compare_masks(options: argparse.Namespace) -> None:
+    """Dice of two masks on one grid, and what the first misses and has too much, as shares of the second."""
+    found, true = (read_volume(path).data > 0.5 for path in (options.mask, options.other))
+    missed, extra = ((one & ~other).sum() / true.sum() for one, other in ((true, found), (found, true)))
+    print(f"dice {dice(found, true):.3f}, missed {missed:.1%}, extra {extra:.1%}")
 
 
 def dice(found: np.ndarray, true: np.ndarray) -> float:

@@ -5,8 +5,9 @@ import pytest
 
 from brats_mm.data.phantom import make_phantom
 from brats_mm.data.phantom_skull import Margin, Tissue, add_skull
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid
-from brats_mm.preparation.brain import brain_doubts, extract_brain
+from brats_mm.preparation.brain import _level, brain_doubts, extract_brain
 from brats_mm.preparation.brain_network import WEIGHTS, BrainNetwork
 from brats_mm.preparation.head import head_mask
 
@@ -53,6 +54,19 @@ def test_a_brain_of_impossible_size_or_disputed_by_the_sequences_is_doubted():
     mask[:] = True
     assert brain_doubts(mask, grid, 0.95) == ()
     assert "agree on it to 0.50" in brain_doubts(mask, grid, 0.5)[0]
+
+
+@pytest.mark.parametrize("radius", [10, 14, 18])
+def test_the_brain_ends_where_the_image_has_its_border_not_where_the_network_is_too_careful(radius):
+    """Logits that fall by a half a voxel from a radius of 10, and a bright ball whose border lies farther out."""
+    apart = np.linalg.norm(np.indices((48, 48, 48)) - 23.5, axis=0).astype(np.float32)
+    image = np.where(apart < radius, 1.0, 0.15).astype(np.float32)
+    level = _level((10 - apart) / 2, {Modality.T1: image, Modality.FLAIR: image + 0.05})
+    assert level == pytest.approx((10 - radius) / 2, abs=0.5)
+
+
+def test_without_anything_to_see_the_level_is_that_of_even_odds():
+    assert _level(np.full((8, 8, 8), -1.0, np.float32), {Modality.T1: np.ones((8, 8, 8), np.float32)}) == 0.0
 
 
 def test_the_weights_in_the_package_are_small():
