@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from brats_mm.data.phantom import make_phantom
@@ -68,6 +69,14 @@ def test_two_studies_in_one_zip_are_asked_about(client):
     assert "option study" in refused.json()["detail"]
 
 
+def test_there_must_be_dicom_results_to_take_an_identity_out_of(client):
+    files = study((grey(), AFFINE, TYPICAL["t2"]))
+    refused = client.post("/v1/jobs", files=files, data={"options": json.dumps({"deidentify": True})})
+
+    assert refused.status_code == 422
+    assert "add dicom" in refused.json()["detail"]
+
+
 def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     head = make_phantom(3, (64, 72, 56))
     series = [
@@ -78,9 +87,14 @@ def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200, 240)
-        job = ended(client, client.post("/v1/jobs", files=study(*series)).json()["id"], 120)
+        options = {"options": json.dumps({"dicom": True, "deidentify": True})}
+        job = ended(client, client.post("/v1/jobs", files=study(*series), data=options).json()["id"], 120)
         assert job["state"] == "done", job["error"]
         content = client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz").content
+        bare = pydicom.dcmread(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/results/segmentation.dcm").content))
+    assert bare.PatientIdentityRemoved == "YES"
+    assert bare.PatientID.startswith("ANON-")
+    assert bare.StudyInstanceUID != TYPICAL["t1ce"].study_uid
     (tmp_path / "got.nii.gz").write_bytes(content)
     got, affine = nib.load(tmp_path / "got.nii.gz"), series[0][1]
     turned = np.linalg.inv(affine) @ got.affine

@@ -15,6 +15,7 @@ class JobOptions:
         labels: convention of label values, brats2023 or brats2021.
         probabilities, importance_maps, preview, report: further outputs.
         dicom: DICOM objects too; the input must be a DICOM study.
+        deidentify: take the patient's identity out of these objects.
         keep_upload: keep the uploaded files as long as the results.
         series: sequence -> series of a DICOM study, where the caller says.
         study: which DICOM study, where the archive holds several.
@@ -26,6 +27,7 @@ class JobOptions:
     preview: bool = True
     report: bool = True
     dicom: bool = False
+    deidentify: bool = False
     keep_upload: bool = False
     series: Mapping[str, str] = field(default_factory=dict)
     study: str | None = None

@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
@@ -51,6 +51,10 @@ class OptionsBody(BaseModel):
         default=False,
         description="Of a DICOM study: also segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR).",
     )
+    deidentify: bool = Field(
+        default=False,
+        description="With `dicom`: the patient's identity is taken out of these objects, and their UIDs are new.",
+    )
     keep_upload: bool = Field(
         default=False, description="Keep the uploaded files as long as the results, not only until they are used."
     )
@@ -60,6 +64,13 @@ class OptionsBody(BaseModel):
         description="Of a DICOM study: sequence -> its series, by an ending of the UID; `none` leaves it out.",
     )
     study: str | None = Field(None, description="Which DICOM study, by an ending of its UID, where there are several.")
+
+    @model_validator(mode="after")
+    def _has_something_to_deidentify(self) -> "OptionsBody":
+        if self.deidentify and not self.dicom:
+            message = "deidentify takes the identity out of DICOM results, and none were asked for: add dicom."
+            raise ValueError(message)
+        return self
 
     def options(self) -> JobOptions:
         """As the service uses them."""
