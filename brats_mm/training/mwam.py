@@ -37,8 +37,9 @@ class Mwam:
 
     Ratios are those of the batch's whole inputs. Sequences that a training drops on purpose must still be in the batch
     (stage 2 drops none: its views are flags), and `available` must be in it too, (b, m): add it to the keys that the
-    training's `SelectItemsd` keeps. Each epoch, ratio and mean weight of each modality are logged, and are metrics of
-    the trainer, `frm_<modality>` and `mwam_<modality>`, for TensorBoard and MLflow.
+    training's `SelectItemsd` keeps (`present`, where a training has it, goes before it). Each epoch, ratio and mean
+    weight of each modality are logged, and are metrics of the trainer, `frm_<modality>` and `mwam_<modality>`, for
+    TensorBoard and MLflow.
 
     Args:
         network: has a module with a branch for each modality by name, in the order of the inputs; left as it is.
@@ -169,7 +170,9 @@ def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
             "that the training's SelectItemsd keeps, as configs/methods/mwam.json does."
         )
         raise TrainingError(message)
-    available: Tensor = batch["available"]
+    available: Tensor = (
+        batch["present"] if "present" in batch else batch["available"]
+    )  # the former: before any dropping
     return available.bool() if available.dim() == 2 else available.bool().any(dim=1)
 
 

@@ -215,6 +215,16 @@ def test_a_batch_that_does_not_say_what_is_available_is_refused() -> None:
         _trained(network, Mwam(network), batches=batches)
 
 
+def test_what_was_there_before_dropping_goes_before_what_is_left() -> None:
+    """MMP's batches say both; ratios are of whole inputs."""
+    batches = _batches(1)
+    batches[0]["present"] = torch.tensor([[True] * 4, [True, True, True, False]])
+    network, dropped = _network(), torch.tensor([[True, False, False, False]] * 2)
+    batches[0]["available"] = dropped
+    trainer = _trained(network, Mwam(network), batches=batches)
+    assert {f"frm_{name}" for name in NAMES} <= trainer.state.metrics.keys()
+
+
 def test_branches_that_a_network_has_not_are_refused_with_those_that_it_has() -> None:
     with pytest.raises(OptionError, match="'encoders', which the DMoME has not; it has experts, gate, finish"):
         Mwam(_network(), branches="encoders")
