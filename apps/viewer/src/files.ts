@@ -97,7 +97,7 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
 function nothing(picked: PickedFile[]): string {
   const dicom = picked.some((one) => /\.(dcm|ima)$/i.test(one.file.name) || tokensOf(one.file.name)[0] === "dicomdir");
   return dicom
-    ? "These are DICOM files. Convert the series to NIfTI first, for example with dcm2niix, and drop those files."
+    ? "These are DICOM files. Zip the folder of the study and drop the zip: the service finds the sequences in it."
     : "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, or a zip of one case.";
 }
 

@@ -34,7 +34,7 @@ test("a folder of cases is refused with their number", () => {
 });
 
 test("DICOM files are told to be converted, and files without a volume to be others", () => {
-  expect(sortFiles(picked("s/1.dcm", "s/2.dcm")).problem).toContain("Convert the series to NIfTI");
+  expect(sortFiles(picked("s/1.dcm", "s/2.dcm")).problem).toContain("Zip the folder of the study");
   expect(sortFiles(picked("s/readme.md")).problem).toContain("no volume");
 });
 

@@ -11,7 +11,15 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import RLELossless, generate_uid
+from pydicom.uid import (
+    UID,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, VolumeError
@@ -123,8 +131,8 @@ def test_signed_voxels_keep_their_sign(tmp_path: Path) -> None:
     assert np.array_equal(read_series_folder(tmp_path).data, data)
 
 
-@pytest.mark.parametrize("encoding", ["JPEG", "JPEG2000"])
-def test_compressed_images_are_decoded(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_compressed_images_are_decoded(tmp_path: Path, encoding: str, syntax: str) -> None:
     """GDCM writes them here as well; lossless, so that the voxels must be equal."""
     import itk
 
@@ -132,8 +140,7 @@ def test_compressed_images_are_decoded(tmp_path: Path, encoding: str) -> None:
     for path in write_series(tmp_path, data, AXIAL):
         compress(path, tmp_path / "packed.tmp", getattr(itk.GDCMImageIOEnums, f"Compression_{encoding}"))
 
-    syntaxes = {pydicom.dcmread(path).file_meta.TransferSyntaxUID for path in tmp_path.glob("*.dcm")}
-    assert all(syntax.is_compressed for syntax in syntaxes)
+    assert {pydicom.dcmread(path).file_meta.TransferSyntaxUID for path in tmp_path.glob("*.dcm")} == {syntax}
     assert np.array_equal(read_series_folder(tmp_path).data, data)
 
 
@@ -157,11 +164,22 @@ def compress(path: Path, place: Path, kind: object) -> None:
     dataset.save_as(path)
 
 
-def test_run_length_images_are_decoded(tmp_path: Path) -> None:
+def test_headers_without_value_representations_are_read(tmp_path: Path) -> None:
     data = grey()
     for path in write_series(tmp_path, data, AXIAL):
         dataset = pydicom.dcmread(path)
-        dataset.compress(RLELossless)
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        dataset.save_as(path, implicit_vr=True, little_endian=True)
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless], ids=["RLE", "JPEG-LS"])
+def test_images_that_pydicom_compresses_are_decoded(tmp_path: Path, syntax: UID) -> None:
+    data = grey()
+    for path in write_series(tmp_path, data, AXIAL):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax)
         dataset.save_as(path)
 
     assert np.array_equal(read_series_folder(tmp_path).data, data)

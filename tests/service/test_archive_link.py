@@ -1,0 +1,185 @@
+"""The way to the archive when things go wrong half way: nothing is lost, and nothing is stored twice."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pydicom
+import pytest
+
+from brats_mm.domain.modality import Modality
+from brats_mm.io.output_folder import OutputFolder
+from brats_mm.usecases.dicom_results import DicomOutput, write_dicom
+from brats_mm_service.archive_link import POLLER, ArchiveLink
+from brats_mm_service.archive_peer import ArchiveUnreachable
+from brats_mm_service.database import Database
+from brats_mm_service.settings import ArchiveSettings
+from brats_mm_service.transfers import Transfers, TransferState
+from tests.dicom_results import made_source, prediction_on
+from tests.service.orthanc import MISSING, REASON, free_port, orthanc
+from tests.service.serving import serving, until
+from tests.service.test_archive import send, settings_for
+
+STUDY = "1.2.3"
+PAGE = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text("utf-8")
+
+
+@dataclass
+class FakeArchive:
+    """What it holds, and how often it does not answer."""
+
+    silent: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+
+    def holds(self, _study, _series, instance):
+        return instance in self.held
+
+    def store(self, _study, objects):
+        if self.silent:
+            self.silent -= 1
+            message = "it did not answer (ConnectionError)"
+            raise ArchiveUnreachable(message)
+        for one in objects:
+            self.held[str(one.SOPInstanceUID)] = self.held.get(str(one.SOPInstanceUID), 0) + 1
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """The folder of a job's result, with the three objects."""
+    place = tmp_path_factory.mktemp("job")
+    source = made_source(place / "series", np.diag([-1.0, -1.0, 3.0, 1.0]))
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape), (Modality.T1CE,))
+    with OutputFolder(place / "result") as out:
+        write_dicom(prediction, out, DicomOutput(inputs={Modality.T1CE: source}, folder=""))
+    return place / "result"
+
+
+@pytest.fixture
+def made(tmp_path, result):
+    """Transfers with one that is about to be stored, and a way to a link (a service's start) for an archive."""
+    database = Database(tmp_path / "records.sqlite3")
+    clock = SimpleNamespace(now=1000.0)
+    transfers = Transfers(database, now=lambda: clock.now)
+    transfer, _ = transfers.begin(STUDY, "someone")
+    transfers.move(transfer, TransferState.STORING, job="job")
+    queue = SimpleNamespace(files=SimpleNamespace(result=lambda _: result))
+
+    def link(archive):
+        settings = ArchiveSettings("http://127.0.0.1:9/dicom-web", attempts=4, retry_s=2.0)
+        return ArchiveLink(transfers, queue, archive, settings, most_bytes=1)
+
+    yield SimpleNamespace(transfers=transfers, link=link, clock=clock, get=lambda: transfers.get(transfer.id))
+    database.close()
+
+
+def step(link, made):
+    for one in made.transfers.due():
+        link._advance(one)
+
+
+def test_nothing_is_stored_twice_when_the_service_is_killed_between_storing_and_noting_it(made, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_, **__):
+        raise Killed
+
+    archive = FakeArchive()
+    with monkeypatch.context() as patch:
+        patch.setattr(made.transfers, "move", kill)
+        with pytest.raises(Killed):
+            step(made.link(archive), made)
+    assert (len(archive.held), made.get().state) == (3, TransferState.STORING)
+
+    step(made.link(archive), made)  # the next start
+    assert set(archive.held.values()) == {1}
+    after = made.get()
+    assert (after.state, after.stored, sorted(after.present)) == (TransferState.DONE, (), sorted(archive.held))
+
+
+def test_a_silent_archive_is_asked_again_after_growing_pauses_and_what_was_stored_is_told(made):
+    archive = FakeArchive(silent=3)
+    link, pauses = made.link(archive), []
+    for _ in range(3):
+        step(link, made)
+        waiting = made.get()
+        assert waiting.state is TransferState.STORING
+        assert "tried again" in waiting.detail
+        pauses.append(waiting.next - made.clock.now)
+        made.clock.now = waiting.next
+    assert pauses == [2.0, 4.0, 8.0]
+    step(link, made)
+    done = made.get()
+    assert (done.state, done.detail, done.attempts) == (TransferState.DONE, "", 0)
+    assert sorted(done.stored) == sorted(archive.held)
+
+
+def test_an_archive_that_stays_silent_is_given_up_with_a_sentence(made):
+    link = made.link(FakeArchive(silent=9))
+    for _ in range(4):
+        step(link, made)
+        made.clock.now += 1000
+    failed = made.get()
+    assert failed.state is TransferState.FAILED
+    assert "could not be reached in 4 attempts" in failed.detail
+
+
+def test_results_without_objects_fail_and_are_not_tried_again(made, result, monkeypatch):
+    monkeypatch.setattr("brats_mm_service.archive_link.SEGMENTATION", "not-there.dcm")
+    step(made.link(FakeArchive()), made)
+    assert made.get().state is TransferState.FAILED
+    assert "deleted before they could be stored" in made.get().detail
+
+
+@pytest.mark.skipif(MISSING, reason=REASON)
+def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
+    port = free_port()
+    settings = settings_for(tmp_path / "data", port, None, poll_s=0.3)
+    with orthanc(tmp_path / "orthanc", port) as archive:
+        old = send(archive, "old")
+        with serving(settings) as http:
+            transfers = http.service.transfers
+            until(lambda: transfers._database.connection().execute("SELECT * FROM seen_studies").fetchone(), 60)
+            new = send(archive, "new")
+            until(lambda: transfers.of_study(new, POLLER), 60)
+            ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"], 60)
+            assert "deleted before they could be stored" in ended[0].detail  # the made worker makes no objects
+            later = http.service.archive._next_poll + 1.0
+            until(lambda: http.service.archive._next_poll > later, 60)
+            assert len(transfers.of_study(new, POLLER)) == 1
+            assert transfers.of_study(old, POLLER) == []
+
+
+def ohif_source():
+    """The data source of the page's OHIF configuration; the script's literal read as JSON."""
+    script = re.search(r"```js\nwindow\.config = (.*?);\n```", PAGE, re.DOTALL).group(1)
+    text = re.sub(r"(\w+):(?=\s)", r'"\1":', script).replace("'", '"')
+    found = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
+    (source,) = [one for one in found["dataSources"] if one["sourceName"] == found["defaultDataSourceName"]]
+    return source
+
+
+def test_the_pages_configuration_for_ohif_is_complete():
+    source = ohif_source()
+    assert source["namespace"] == "@ohif/extension-default.dataSourcesModule.dicomweb"
+    needed = {"friendlyName", "name", "qidoRoot", "wadoRoot", "wadoUriRoot", "imageRendering", "thumbnailRendering"}
+    assert needed <= set(source["configuration"])
+
+
+@pytest.mark.skipif(MISSING, reason=REASON)
+def test_orthanc_answers_at_the_addresses_of_ohif_s_configuration(tmp_path):
+    about = ohif_source()["configuration"]
+    with orthanc(tmp_path / "orthanc", free_port()) as archive:
+        study = send(archive, "ohif")
+        (found,) = archive.get(f"{about['qidoRoot']}/studies").json()
+        assert found["0020000D"]["Value"] == [study]
+        (one, *_) = archive.get(f"{about['wadoRoot']}/studies/{study}/metadata").json()
+        series, image = (one[tag]["Value"][0] for tag in ("0020000E", "00080018"))
+        asked = f"requestType=WADO&contentType=application/dicom&studyUID={study}&seriesUID={series}&objectUID={image}"
+        answer = archive.get(f"{about['wadoUriRoot']}?{asked}")
+        assert answer.status_code == 200
+        (tmp_path / "got.dcm").write_bytes(answer.content)
+        assert pydicom.dcmread(tmp_path / "got.dcm").SOPInstanceUID == image
