@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import signal
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -95,7 +97,8 @@ class LocalEngine:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._make_runner, slot, self._threads)
         process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
-        process.start()
+        with _no_interrupts():
+            process.start()
         theirs.close()
         return _Worker(process, ours, slot)
 
@@ -144,6 +147,19 @@ class LocalEngine:
                 worker.pipe.send(task)
             except OSError:  # it has just died, which `collect` will find: the task comes back as lost
                 return
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """A process that is started inside never sees Ctrl-C, which a terminal sends to all: not while it loads either."""
+    if not hasattr(signal, "pthread_sigmask"):  # (Windows)
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cores() -> int:

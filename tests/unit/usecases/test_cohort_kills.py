@@ -5,6 +5,7 @@ BRATS_MM_KILLS says how often (3 unless told).
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,35 @@ engine = LocalEngine(FakeCases(pause_s=0.02), workers=2)
 say = lambda status: print(status.done, *engine.pids, flush=True)
 run_cohort(open_manifest(Path(sys.argv[1])), Path(sys.argv[2]), engine, CohortSettings("model-1"), say)
 """
+
+COMMAND = """
+import signal, sys
+import brats_mm.usecases.cohort_model as model
+from brats_mm.cli.main import main
+from tests.cohort_fake import FakeCases
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
+model.SegmentCases = lambda *_: FakeCases(pause_s=0.05)
+sys.exit(main(["cohort", *sys.argv[1:]]))
+"""
+
+
+def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_goes_on(tmp_path):
+    (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
+    table = tmp_path / "cases.csv"
+    table.write_text("case,t1\n" + "".join(f"case-{number},t1.nii.gz\n" for number in range(30)))
+    command = [sys.executable, "-c", COMMAND, str(table), "-o", str(tmp_path / "out"), "--workers", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as run:
+        assert run.stdout.readline().startswith("30 cases in ")
+        assert run.stdout.readline().startswith("1 of 30")
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said == "error: Interrupted. What is done is kept; go on with the same command.\n"
+    done = pq.read_table(tmp_path / "out" / "results.parquet").num_rows
+    assert 1 <= done < 30
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{30 - done} cases done, {done} done before, 0 failed." in again.stdout
 
 
 def test_a_planner_that_is_killed_goes_on_and_leaves_no_worker_behind(tmp_path):
