@@ -8,6 +8,8 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
+from tests.tiny_methods import NETWORKS
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
     "device": "cpu",
@@ -77,3 +79,14 @@ def test_weights_of_one_leave_the_training_as_it_is_and_others_do_not(
     plain, ones, loss = (_last(tmp_path / name)["network"] for name in ("plain", "ones", "loss"))
     assert all(torch.equal(ones[name], value) for name, value in plain.items())
     assert not torch.equal(loss["experts.t1.stem.conv1.weight"], plain["experts.t1.stem.conv1.weight"])
+
+
+def test_it_lies_over_mmps_training_too_whose_branches_are_its_encoders(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    mmp = str(CONFIGS / "methods" / "mmp.json")
+    settings = {"epochs": 1, "network_def": NETWORKS["mmp"], "mwam::branches": "encoders", **FINER}
+    trainer = _run(tiny, cases, tmp_path, mmp, MWAM, **settings)
+
+    assert {f"frm_{name}" for name in NAMES} <= trainer.state.metrics.keys()
+    assert "mwam" in _last(tmp_path)

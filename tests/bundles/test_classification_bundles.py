@@ -25,10 +25,10 @@ TINY_FOOD["inference"] = TINY_FOOD["train"]
 LETTERS = {"tokens": {"_target_": "tests.classification_data.LetterTokens"}, "side": 32}
 
 
-def _run(bundle: str, config: str, **settings: Any) -> ConfigWorkflow:
-    path = str(BUNDLES / bundle / "configs" / f"{config}.json")
+def _run(bundle: str, config: str, *overlay: str, **settings: Any) -> ConfigWorkflow:
+    paths = [str(BUNDLES / bundle / "configs" / f"{name}.json") for name in (config, *overlay)]
     kind = "inference" if config == "inference" else "train"
-    workflow = ConfigWorkflow(path, workflow_type=kind, logging_file=False, device="cpu", **settings)
+    workflow = ConfigWorkflow(paths, workflow_type=kind, logging_file=False, device="cpu", **settings)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
@@ -65,7 +65,7 @@ def test_each_bundle_is_complete_and_holds_no_python(name: str, tmp_path: Path) 
 
 
 def test_avmnist_trains_with_sounds_missing_and_its_mixture_does_well_under_every_set(tmp_path: Path) -> None:
-    """Both stages at 30 % of the sounds; then pictures, sounds and both are answered, and a state can be resumed."""
+    """Both stages at 30 % of the sounds, the second with MWAM and resumed; then every set is answered."""
     data = write_avmnist_arrays(tmp_path / "data", side=40)
     places = {"dataset_dir": str(data), "output_dir": str(tmp_path / "models"), "available_share::audio": 0.3}
     for modality in AVMNIST_SIDES:
@@ -73,8 +73,11 @@ def test_avmnist_trains_with_sounds_missing_and_its_mixture_does_well_under_ever
         expert = _run("avmnist_simmlm", "pretrain_expert", **places, **stage_1)
         count = len(expert.parser.get_parsed_content("train::dataset"))
         assert count == (220 if modality == "image" else 66)
-    _run("avmnist_simmlm", "train", **places, epochs=1)
-    _run("avmnist_simmlm", "train", **places, epochs=2, resume="true")
+    _run("avmnist_simmlm", "train", "methods/mwam", **places, epochs=1)
+    weighed = _run("avmnist_simmlm", "train", "methods/mwam", **places, epochs=2, resume="true", mwam_form="loss")
+    metrics = weighed.parser.get_parsed_content("train::trainer").state.metrics
+    assert metrics["frm_image"] > 0
+    assert 0.5 < metrics["mwam_audio"] < 1.5
     weights, out = tmp_path / "models" / "model.pt", tmp_path / "eval"
     _run("avmnist_simmlm", "inference", dataset_dir=str(data), weights=str(weights), output_dir=str(out))
 
