@@ -99,7 +99,7 @@ def _is_allowed(image: Any, keyword: str) -> bool:
     from pydicom.valuerep import DA, TM
 
     named: dict[str, Any] = {"PatientSex": PatientSexValues, _CHARACTERS: SpecificCharacterSetValues}
-    form = named.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
+    form: Any = named.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
     try:
         value = image.get(keyword) or ""
         for one in (value,) if isinstance(value, str) or not isinstance(value, Sequence) else value:

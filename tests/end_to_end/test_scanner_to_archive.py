@@ -1,0 +1,119 @@
+"""A folder of raw DICOM, made from real scans, through one command to a SEG that lies right on the original series."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.domain.modality import Modality
+from brats_mm.usecases.recognise import recognise
+from tests.dicom_series import TYPICAL, make_slices
+
+pytestmark = pytest.mark.real
+NAME = "Zwackelmann^Petronella"
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def multi_grid_case(folder: Path) -> dict[Modality, Path]:
+    """The first case whose sequences lie on different grids."""
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = {modality: Path(path) for modality, path in recognise(case).found.items()}
+        if len({nib.load(path).shape for path in files.values()}) > 1:
+            return files
+    pytest.skip("no case with sequences on different grids")
+
+
+def export(folder: Path, files: dict[Modality, Path]) -> None:
+    """Classic MR in one folder, in no order, under names that say nothing."""
+    folder.mkdir()
+    made = []
+    for modality, path in files.items():
+        image = nib.load(path)
+        facts = replace(TYPICAL[modality.value], extra={"PatientName": NAME})
+        made += make_slices(np.asarray(image.dataobj), image.affine, facts)
+    for number, index in enumerate(np.random.default_rng(0).permutation(len(made))):
+        made[index].save_as(folder / f"IM{number:05d}", enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def done(real_cases, tmp_path_factory):
+    """The study's folder and the results' folder, after the one command."""
+    place = tmp_path_factory.mktemp("scanner")
+    export(place / "study", multi_grid_case(real_cases))
+    options = ["--dicom", "--keep-intermediate", "--device", "cpu", "-q"]
+    assert main(["segment", str(place / "study"), "-o", str(place / "result"), *options]) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def reference(done):
+    """The headers of the series that the results lie on, by SOP Instance UID."""
+    report = json.loads((done / "result" / "report.json").read_text("utf-8"))
+    assert report["preparation"]["kind"] == "raw"
+    wanted = TYPICAL[report["preparation"]["reference"]].series_uid
+    found = [pydicom.dcmread(path) for path in (done / "study").iterdir()]
+    return {str(one.SOPInstanceUID): one for one in found if one.SeriesInstanceUID == wanted}
+
+
+@pytest.fixture(scope="module")
+def segmentation(done):
+    return hd.seg.segread(done / "result" / "dicom" / "segmentation.dcm")
+
+
+def test_the_segmentation_belongs_to_the_patient_the_study_and_the_series(segmentation, reference):
+    one = next(iter(reference.values()))
+    for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"):
+        assert segmentation[keyword].value == one[keyword].value, keyword
+    (series,) = segmentation.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == one.SeriesInstanceUID
+    assert {str(item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence} <= set(reference)
+
+
+def test_every_frame_lies_on_the_slice_that_it_was_derived_from(segmentation, reference):
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    turned = shared.PlaneOrientationSequence[0].ImageOrientationPatient
+    assert segmentation.NumberOfFrames > 0
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        (image,) = group.DerivationImageSequence[0].SourceImageSequence
+        source = reference[str(image.ReferencedSOPInstanceUID)]
+        assert group.PlanePositionSequence[0].ImagePositionPatient == source.ImagePositionPatient
+        np.testing.assert_allclose(np.array(turned, float), np.array(source.ImageOrientationPatient, float), atol=1e-6)
+        assert (segmentation.Rows, segmentation.Columns) == (source.Rows, source.Columns)
+
+
+def test_highdicom_finds_the_same_voxels_in_the_same_place_as_the_nifti_file(done, segmentation, reference):
+    series = hd.get_volume_from_series(list(reference.values()))
+    found = segmentation.get_volume(combine_segments=True).match_geometry(series)
+    labels = nib.load(done / "result" / "segmentation.nii.gz")
+    expected = np.asarray(labels.dataobj)
+    where = np.argwhere(expected)
+    assert len(where) > 100, "there is a tumour to speak of"
+    in_patient = LPS @ labels.affine @ np.c_[where, np.ones(len(where))].T
+    voxels = np.linalg.inv(found.affine) @ in_patient
+    at = np.rint(voxels[:3]).astype(int)
+    np.testing.assert_allclose(voxels[:3], at, atol=0.01)
+    assert np.array_equal(found.array[tuple(at)], expected[tuple(where.T)])
+    assert np.count_nonzero(found.array) == len(where)
+
+
+def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segmentation):
+    """An independent eye on the place: the patient moved between the series, so FLAIR as it was brought to the other."""
+    image = nib.load(done / "result" / "intermediate" / "flair_registered.nii.gz")
+    flair = image.get_fdata(dtype=np.float32)
+    brain = np.median(flair[np.asarray(nib.load(done / "result" / "intermediate" / "brain_mask.nii.gz").dataobj) > 0])
+    found = segmentation.get_volume(combine_segments=True)
+    where = np.argwhere(found.array)
+    voxels = np.linalg.inv(LPS @ image.affine) @ found.affine @ np.c_[where, np.ones(len(where))].T
+    assert float(np.median(flair[tuple(np.rint(voxels[:3]).astype(int))])) > 1.15 * brain
+
+
+def test_the_name_is_in_the_dicom_objects_alone(done):
+    for path in (done / "result").rglob("*"):
+        if path.is_file() and path.suffix != ".dcm":
+            assert b"Zwackelmann" not in path.read_bytes(), path.name
