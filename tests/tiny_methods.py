@@ -1,7 +1,13 @@
-"""Networks of every method's kind, small enough for tests, as configs."""
+"""Networks of every method's kind, small enough for tests, as configs; and cases as small."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
+
+SHAPE = (40, 24, 24)
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 EXPERT = {"_target_": "brats_mm.networks.expert.UNetExpert", "widths": [2, 2, 4]}
 
@@ -52,3 +58,17 @@ NETWORKS = {
     "mmp_plain": mmp(0),
 }
 """By the name of the method's config."""
+
+
+def write_small_case(folder: Path, name: str, seed: int, modalities: Sequence[str] = ("t1ce", "flair")) -> None:
+    """An ellipsoid of brain with a tumour of three shells, in each of the sequences; 2 mm."""
+    rng = np.random.default_rng(seed)
+    at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
+    brain = np.linalg.norm((at - (19.5, 11.5, 11.5)) / (19, 11, 11), axis=-1) < 1
+    distance = np.linalg.norm(at - rng.uniform((12, 10, 10), (28, 14, 14)), axis=-1)
+    labels = np.select([distance < 2, distance < 4, distance < 6], [1, 3, 2], 0).astype(np.uint8)
+    (folder / name).mkdir(parents=True)
+    for modality in modalities:
+        voxels = np.where(brain, 100 + 40 * labels + rng.normal(0, 5, SHAPE), 0).astype(np.float32)
+        nib.save(nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-{modality}.nii.gz")
+    nib.save(nib.Nifti1Image(labels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-seg.nii.gz")

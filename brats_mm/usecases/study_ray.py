@@ -34,7 +34,8 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
     import ray
 
     try:
-        ray.init(address=address, log_to_driver=False, namespace="brats-mm")
+        started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, namespace="brats-mm", **started)
     except (ConnectionError, ValueError, RuntimeError) as error:
         message = (
             f"There is no Ray cluster at {address!r} ({type(error).__name__}). Start one with `ray start --head`, and "

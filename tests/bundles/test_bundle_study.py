@@ -17,7 +17,7 @@ from brats_mm.usecases.study import Data, Study, perform_all, plan, with_referen
 from brats_mm.usecases.study_comparison import write_comparison
 from brats_mm.usecases.study_methods import read_methods
 from brats_mm.usecases.study_training import Budget, train_here
-from tests.tiny_methods import EXPERT, NETWORKS
+from tests.tiny_methods import EXPERT, MODALITIES, NETWORKS, write_small_case
 
 SETTINGS = {
     "device": "cpu",
@@ -25,6 +25,16 @@ SETTINGS = {
     "window": [64, 32, 32],
     "augmentation": "paper",
 }
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cases to train on, and two with all sequences that judge."""
+    root = tmp_path_factory.mktemp("small")
+    for seed, name in enumerate(("one", "two", "three", "four")):
+        write_small_case(root, name, seed, MODALITIES)
+    (root / "datalist.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three", "four"]}))
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +138,7 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
 def test_no_gate_weights_are_made_up_for_a_method_that_has_none(done: tuple[Path, list[str]]) -> None:
     folders = [done[0] / "runs" / name / "seed_1" / "evaluation" for name in ("mixture", "mmp")]
     rows = [len((folder / "gate_weights.csv").read_text().splitlines()) for folder in folders]
-    assert rows == [1 + 32 * 3, 1]
+    assert rows == [1 + 2 * 32 * 3, 1]
 
 
 def test_the_tables_come_as_parquet_too(done: tuple[Path, list[str]]) -> None:

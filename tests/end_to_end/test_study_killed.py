@@ -8,29 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-
 import brats_mm
-from tests.tiny_methods import EXPERT, NETWORKS
+from tests.tiny_methods import EXPERT, NETWORKS, write_small_case
 
-SHAPE = (40, 24, 24)
 EPOCHS = 12
 RUN = "from brats_mm.cli.main import entry; entry()"
-
-
-def write_case(folder: Path, name: str, seed: int) -> None:
-    """An ellipsoid of brain with a tumour of three shells, in FLAIR and T1ce; 2 mm."""
-    rng = np.random.default_rng(seed)
-    at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
-    brain = np.linalg.norm((at - (19.5, 11.5, 11.5)) / (19, 11, 11), axis=-1) < 1
-    distance = np.linalg.norm(at - rng.uniform((12, 10, 10), (28, 14, 14)), axis=-1)
-    labels = np.select([distance < 2, distance < 4, distance < 6], [1, 3, 2], 0).astype(np.uint8)
-    (folder / name).mkdir(parents=True)
-    for modality in ("t1ce", "flair"):
-        voxels = np.where(brain, 100 + 40 * labels + rng.normal(0, 5, SHAPE), 0).astype(np.float32)
-        nib.save(nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-{modality}.nii.gz")
-    nib.save(nib.Nifti1Image(labels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / name / f"{name}-seg.nii.gz")
 
 
 def start(root: Path) -> "subprocess.Popen[str]":
@@ -48,7 +30,7 @@ def epochs_in(log: Path) -> list[int]:
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path: Path) -> None:
     for seed, name in enumerate(("one", "two", "three")):
-        write_case(tmp_path / "cases", name, seed)
+        write_small_case(tmp_path / "cases", name, seed)
     (tmp_path / "cases" / "list.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three"]}))
     small = {"device": "cpu", "window": [64, 32, 32], "augmentation": "paper", "batch_size": 2}
     method = {"network_def": NETWORKS["simmlm"], "experts_dir": "none"}
