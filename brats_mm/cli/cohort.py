@@ -27,7 +27,7 @@ def cohort(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.usecases.cohort_model import SegmentCases
 
     manifest = open_manifest(options.manifest)
-    console.say(f"{manifest.count} cases in {options.manifest}.")
+    console.say(f"{_cases(manifest.count)} in {options.manifest}.")
     model, output, preparation = _model(options), _output(options), preparation_options(options)
     settings = CohortSettings(identity_of(model, output, preparation), output, TableFormat(options.table))
     engine = _engine(options, SegmentCases(model, output, preparation))
@@ -40,9 +40,9 @@ def cohort(options: argparse.Namespace, console: Console) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     if status.failed:
-        console.warn(f"{status.failed} cases failed; {options.output / 'failures.csv'} says why.")
+        console.warn(f"{_cases(status.failed)} failed; {options.output / 'failures.csv'} says why.")
     console.say(
-        f"{status.done} cases done, {status.skipped} done before, {status.failed} failed. "
+        f"{_cases(status.done)} done, {status.skipped} done before, {status.failed} failed. "
         f"The table is {options.output / f'results.{options.table}'}."
     )
     console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed")})
@@ -104,6 +104,10 @@ def _say(status: "CohortStatus", console: Console) -> None:
     if not status.was_skipped or status.skipped % 1000 == 0:
         left = "" if status.left_s is None else f", {_duration(status.left_s)} left"
         console.say(f"{status.ended} of {status.total}{left}: {status.name}")
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:
