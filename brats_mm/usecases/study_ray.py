@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from brats_mm.errors import BratsMMError, OptionError
+from brats_mm.errors import BratsMMError, OptionError, first_line
 from brats_mm.usecases.study import Outcome, Study, make_ready, perform
 from brats_mm.usecases.study_training import Training
 
@@ -36,9 +36,9 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
     try:
         started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         ray.init(address=address, log_to_driver=False, namespace="brats-mm", **started)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # (Ray raises plain ones as well)
         message = (
-            f"There is no Ray cluster at {address!r} ({type(error).__name__}). Start one with `ray start --head`, and "
+            f"There is no Ray cluster at {address!r} ({first_line(error)}). Start one with `ray start --head`, and "
             "give its address, or leave out --ray."
         )
         raise OptionError(message) from error
