@@ -73,9 +73,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
     options = parser.parse_args()
-    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)[
-        : options.cases
-    ]
+    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)[: options.cases]
     predictor = Segmenter.from_bundle(options.bundle).predictor
     rows = []
     for labelled in chosen:

@@ -223,7 +223,7 @@ def test_the_command_goes_through_to_the_end(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing_such"], "one of the bundle's methods: ladder, mmp"),
+        (["nothing_such"], "one of the bundle.s methods: ladder, mmp"),
         (["mmp", "{own}"], "Different methods are called mmp"),
     ],
 )
