@@ -42,9 +42,9 @@ class ModalityBank:
     """Running ratios of the modalities, and their weights (MWAM, section 3).
 
     The relative score is `T = ratio / (mean of the bank + sigma)`, the ratio being the batch's, as in the released
-    code; the text of the paper can be read either way. The mean is over the modalities seen so far. A modality that is in
-    no sample of a batch has its banked ratio in the place of the batch's, and leaves the bank as it is; one that was never
-    seen has weight 1.
+    code; the text of the paper can be read either way. The mean is over the modalities seen so far. A modality that is
+    in no sample of a batch has its banked ratio in the place of the batch's, and leaves the bank as it is; one that was
+    never seen has weight 1.
 
     Args:
         modalities: how many.
