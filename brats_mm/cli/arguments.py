@@ -291,7 +291,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="fast",
         default="default",
-        help="cut the margin around the brain closer: two thirds of the time, slightly different outlines",
+        help="cut the margin around the brain closer: four fifths of the time, slightly different outlines",
     )
     point.add_argument(
         "--best",

@@ -17,7 +17,7 @@ from brats_mm.domain.availability import Availability
 from brats_mm.inference.backend import needed
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.whole_backend import AnyBackend, answers
-from brats_mm.inference.windows import STRIDE, Walk, walk
+from brats_mm.inference.windows import MULTIPLE, Walk, walk
 
 BACKGROUND_LOGIT = -20.0
 """Beyond the brain: a probability of 2e-9."""
@@ -40,7 +40,7 @@ class WindowSettings:
         keep_weight_maps: also return each gate weight as a map.
         mirrors: the views of each window to average, each by the axes that are mirrored in it.
         batch: windows that the device is given at once.
-        multiple: what the sides of a window that is cut to the box are multiples of, 16 or 32.
+        multiple: what the sides of a window that is cut to the box are multiples of: 8, 16 or 32.
     """
 
     window: tuple[int, int, int] = (128, 128, 128)
@@ -48,12 +48,12 @@ class WindowSettings:
     keep_weight_maps: bool = False
     mirrors: tuple[tuple[int, ...], ...] = (AS_IT_IS,)
     batch: int = 1
-    multiple: int = STRIDE
+    multiple: int = MULTIPLE
 
 
 NAMED: dict[str, WindowSettings] = {
     "default": WindowSettings(),
-    "fast": WindowSettings(multiple=STRIDE // 2),
+    "fast": WindowSettings(multiple=MULTIPLE // 2),
     "best": WindowSettings(mirrors=(AS_IT_IS, LEFT_RIGHT)),
 }
 """Points between speed and care; `benchmarks/inference_settings.py` measures them."""

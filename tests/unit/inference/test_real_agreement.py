@@ -49,7 +49,7 @@ def agreement(first, second):
 
 @torch.inference_mode()
 def plain(case, predictor):
-    """The network through MONAI's windows of 128^3, cut to the brain's box rounded up to 32."""
+    """The network through MONAI's windows of 128^3, cut to the brain's box as ours are."""
     given = prepare(case, predictor.model.spacing_mm)
     side = fit((128, 128, 128), given.brain.shape)
     room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
