@@ -17,8 +17,8 @@ STRIDE = 32
 """The network halves its input five times; levels with an odd side are rounded up."""
 
 MULTIPLE = 16
-"""Windows that are cut to the box have sides of this many voxels or multiples of it, as the weights were trained: 32 would
-add a third more background, which instance normalisation counts, and half as much time."""
+"""Windows that are cut to the box have sides of this many voxels or multiples of it, as the weights were trained: 32
+would add a third more background, which instance normalisation counts, and half as much time."""
 
 SIGMA = 0.125
 """Standard deviation of the Gaussian that blends windows, as a share of the window's side (nnU-Net's, and MONAI's)."""
