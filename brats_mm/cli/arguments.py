@@ -7,6 +7,7 @@ from brats_mm import __version__
 from brats_mm.cli.cohort_arguments import add_cohort
 from brats_mm.cli.dicom_arguments import add_dicom_options
 from brats_mm.cli.inspect_input import add_inspect, add_study
+from brats_mm.cli.output_arguments import add_output_options
 from brats_mm.cli.raw_arguments import add_raw_options
 from brats_mm.cli.report_arguments import add_card, add_report
 from brats_mm.cli.serve_arguments import add_serve, add_token
@@ -74,17 +75,7 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         )
     add_study(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument(
-        "--labels",
-        choices=[convention.value for convention in LabelConvention],
-        default=LabelConvention.BRATS2023.value,
-        help="label values: enhancing tumour is 3 (brats2023) or 4 (brats2021)",
-    )
-    parser.add_argument("--probabilities", action="store_true", help="also write probability_{wt,tc,et}.nii.gz")
-    parser.add_argument("--importance-maps", action="store_true", help="also write each gate weight as a map")
-    parser.add_argument("--scene", action="store_true", help="also write scene.mrb: all of it for 3D Slicer")
-    parser.add_argument("--no-preview", action="store_true", help="write no preview.png")
-    parser.add_argument("--report", action="store_true", help="also write report.html, a page to read and to print")
+    add_output_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")
     add_raw_options(parser)
     add_dicom_options(parser)

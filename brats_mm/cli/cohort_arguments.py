@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brats_mm.cli.output_arguments import add_output_options
 from brats_mm.cli.raw_arguments import add_raw_options
 from brats_mm.domain.cohort import Layout
-from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
@@ -58,14 +58,4 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="a folder a case, or a BIDS derivative dataset",
     )
     group.add_argument("--table", choices=("parquet", "csv"), default="parquet", help="format of the table of results")
-    group.add_argument(
-        "--labels",
-        choices=[convention.value for convention in LabelConvention],
-        default=LabelConvention.BRATS2023.value,
-        help="label values: enhancing tumour is 3 (brats2023) or 4 (brats2021)",
-    )
-    group.add_argument("--probabilities", action="store_true", help="also write probability_{wt,tc,et}.nii.gz")
-    group.add_argument("--importance-maps", action="store_true", help="also write each gate weight as a map")
-    group.add_argument("--scene", action="store_true", help="also write scene.mrb: all of it for 3D Slicer")
-    group.add_argument("--no-preview", action="store_true", help="write no preview.png")
-    group.add_argument("--report", action="store_true", help="also write report.html, a page to read and to print")
+    add_output_options(group)
