@@ -1,5 +1,6 @@
 """A study: every method with every seed, one budget, the same cases; resumable, and compared at the end.
 
+    OUT/prepared/                  the training cases after preprocessing, for all trainings; may be deleted afterwards
     OUT/experts/KEY/seed_1/t1/     an expert's training; shared by the methods whose experts have the same settings
     OUT/runs/METHOD/seed_1/        a method's training, its bundle, its evaluation
     OUT/study.json, study.md, runs.csv, sets.csv
@@ -24,6 +25,7 @@ from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.usecases.study_judging import EVALUATION, Judging, judge
 from brats_mm.usecases.study_methods import Method, Settings
 from brats_mm.usecases.study_training import (
+    PREPARED,
     Budget,
     Train,
     Training,
@@ -165,7 +167,7 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
         config["experts_dir"] = str((experts[0].folder.parent / "ready").resolve())
     described = config.get("method", {})
     spending = budget.for_method(after_experts=needs)
-    config = _laid_over(config, run_settings(place, seed, spending))
+    config = _laid_over(config, run_settings(place, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return StudyRun(method.name, seed, Training(place, config, "training"), experts, title, description)
 
@@ -180,7 +182,7 @@ def _experts(
     for modality in MODALITIES:
         place = folder / "experts" / key / f"seed_{seed}" / modality.value
         name = {"modality": modality.value, "checkpoint": f"expert_{modality.value}.pt"}
-        settings = {**name, **run_settings(place, seed, budget.for_expert())}
+        settings = {**name, **run_settings(place, seed, budget.for_expert(), folder / PREPARED)}
         trainings.append(Training(place, _laid_over(config, settings), f"training the expert of {modality.label}"))
     return tuple(trainings)
 

@@ -21,6 +21,9 @@ from brats_mm.usecases.study_methods import Settings
 logger = logging.getLogger(__name__)
 
 CONFIG, MODELS, DONE, LOG = "config.json", "models", "trained.json", "train.log"
+PREPARED = "prepared"
+"""Folder of a study for its cases: preparing them anew for each training would take longer than a short training."""
+
 NEVER = 10**6
 """More epochs than any budget has."""
 
@@ -94,11 +97,12 @@ def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Sett
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **chosen}
 
 
-def run_settings(folder: Path, seed: int, budget: Settings) -> Settings:
-    """What makes a config a training of a study: seed, budget, continuing, and no validation."""
+def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
+    """What makes a config a training of a study: seed, budget, continuing, shared cases, and no validation."""
     return {
         "output_dir": str((folder / MODELS).resolve()),
         "seed": seed,
+        "cache_dir": str(prepared.resolve()),
         "resume": True,
         "epochs": budget.get("epochs", NEVER),
         "val_interval": NEVER,

@@ -259,4 +259,4 @@ def test_minutes_are_shared_as_epochs_are() -> None:
     assert budget.for_expert() == {"minutes": 12.5}
     assert budget.for_method(after_experts=True) == {"minutes": 30.0}
     assert budget.for_method(after_experts=False) == {"minutes": 80}
-    assert study_training.run_settings(Path("x"), 1, {"minutes": 1.0})["epochs"] == study_training.NEVER
+    assert study_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"] == study_training.NEVER
