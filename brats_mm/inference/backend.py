@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import Modality
+from brats_mm.inference.onednn import with_onednn
 from brats_mm.networks.mixing import along, modality_weights
 
 
@@ -62,7 +63,7 @@ class TorchBackend:
         self.device = device
         self.precision = "bfloat16" if autocast else "float32"
         self._autocast = autocast
-        self._network = network.to(device)
+        self._network = with_onednn(network.to(device))
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):

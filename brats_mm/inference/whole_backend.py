@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags
 from brats_mm.inference.backend import Backend, TorchBackend, mix, needed
+from brats_mm.inference.onednn import with_onednn
 from brats_mm.networks.whole import WholeNetwork
 
 
@@ -24,7 +25,7 @@ class WholeBackend:
 
     def __init__(self, network: WholeNetwork, device: torch.device) -> None:
         self.device = device
-        self._network = network.to(device)
+        self._network = with_onednn(network.to(device))
 
     def logits(
         self, image: Float[Tensor, "b m h w d"], subsets: Sequence[Availability]

@@ -23,6 +23,7 @@ from jaxtyping import Bool
 from scipy.ndimage import binary_dilation, find_objects, generate_binary_structure, label
 
 from brats_mm.domain.label_map import Mask
+from brats_mm.domain.resample import bounding_box
 from brats_mm.metrics.empty import LESION_PENALTY_MM, EmptyPolicy
 from brats_mm.metrics.surface import Points, hd95_of_surfaces, surface_points
 
@@ -91,7 +92,8 @@ def reference_lesions(
             slice(side.start + offset.start, side.stop + offset.start) for side, offset in zip(box, outer, strict=True)
         )
         scored = bool(mask.sum() * voxel_mm3 > SMALLEST_MM3)
-        lesions.append(Lesion(place, mask, reach, scored, _surface_in(place, mask, spacing_mm)))
+        corner = tuple(side.start for side in place)
+        lesions.append(Lesion(place, mask, reach, scored, _surface_in(corner, mask, spacing_mm)))
     return tuple(lesions)
 
 
@@ -102,17 +104,22 @@ def lesion_score(
     policy: EmptyPolicy,
 ) -> LesionScore:
     """Score a prediction against a reference's lesions."""
-    components, number = _components(predicted)
+    components, number, corner = _components(predicted)
     belongs = np.zeros(number + 1, np.bool_)
     dice, distances, found = [], [], 0
     for lesion in lesions:
-        mine = np.unique(components[lesion.box][lesion.reach])
+        here, there = _shared(components.shape, corner, lesion.box)
+        mine = np.unique(components[here][lesion.reach[there]])
         mine = mine[mine > 0]
         belongs[mine] = True
         if lesion.scored:
-            own = _own_scores(components, lesion, mine, spacing_mm)
-            dice.append(own[0])
-            distances.append(own[1])
+            is_mine = np.zeros(number + 1, np.bool_)
+            is_mine[mine] = True
+            own = is_mine[components]
+            dice.append(_dice(own, lesion, int(np.count_nonzero(own[here] & lesion.mask[there]))))
+            surface = _surface_in(corner, own, spacing_mm)
+            distance = hd95_of_surfaces(surface, lesion.surface, EmptyPolicy.BRATS)
+            distances.append(distance if mine.size else LESION_PENALTY_MM)
             found += mine.size > 0
     false = int(number - belongs.sum())
     counts = {"found": int(found), "missed": len(dice) - int(found), "false": false}
@@ -124,37 +131,34 @@ def lesion_score(
     return LesionScore(sum(dice) / parts, (sum(distances) + LESION_PENALTY_MM * false) / parts, **counts)
 
 
-def _own_scores(
-    components: npt.NDArray[np.integer],
-    lesion: Lesion,
-    mine: npt.NDArray[np.integer],
-    spacing_mm: tuple[float, float, float],
-) -> tuple[float, float]:
-    """Dice and HD95 of a lesion and the components that belong to it."""
-    if mine.size == 0:
-        return 0.0, LESION_PENALTY_MM
-    is_mine = np.zeros(int(components.max()) + 1, np.bool_)
-    is_mine[mine] = True
-    predicted = is_mine[components]
-    shared = int(np.count_nonzero(predicted[lesion.box] & lesion.mask))
-    dice = 2 * shared / (np.count_nonzero(predicted) + np.count_nonzero(lesion.mask))
-    surface = surface_points(predicted, spacing_mm)
-    return float(dice), hd95_of_surfaces(surface, lesion.surface, EmptyPolicy.BRATS)
+def _dice(own: Mask, lesion: Lesion, shared: int) -> float:
+    """Of a lesion and the components that belong to it."""
+    return 2 * shared / (int(np.count_nonzero(own)) + int(np.count_nonzero(lesion.mask)))
 
 
-def _surface_in(box: Box, mask: Mask, spacing_mm: tuple[float, float, float]) -> Points:
-    corner = np.array([side.start for side in box]) * np.asarray(spacing_mm, np.float64)
-    return np.asarray(surface_points(mask, spacing_mm) + corner)
+def _shared(shape: tuple[int, ...], corner: tuple[int, ...], box: Box) -> tuple[Box, Box]:
+    """What a lesion's box and the components' one have in common, in the places of each; empty where nothing."""
+    here, there = [], []
+    for size, start, side in zip(shape, corner, box, strict=True):
+        low, high = max(start, side.start), min(start + size, side.stop)
+        high = max(low, high)
+        here.append(slice(low - start, high - start))
+        there.append(slice(low - side.start, high - side.start))
+    return tuple(here), tuple(there)
 
 
-def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
-    """Numbered components in the whole volume, 26-neighbourhood; only the box around them is searched."""
-    numbered = np.zeros(mask.shape, np.int32)
+def _surface_in(corner: tuple[int, ...], mask: Mask, spacing_mm: tuple[float, float, float]) -> Points:
+    """Of a mask whose first voxel lies at a corner of the volume."""
+    return np.asarray(surface_points(mask, spacing_mm) + np.array(corner) * np.asarray(spacing_mm, np.float64))
+
+
+def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int, tuple[int, ...]]:
+    """Components by number, 26-neighbourhood, in the box around them; how many; and where the box begins."""
     box = _box_around(mask, 0)
     if box is None:
-        return numbered, 0
-    numbered[box], number = label(mask[box], _TOUCH_26)
-    return numbered, int(number)
+        return np.zeros((0, 0, 0), np.int32), 0, (0, 0, 0)
+    numbered, number = label(mask[box], _TOUCH_26)
+    return numbered, int(number), tuple(side.start for side in box)
 
 
 def _dilated(mask: Mask) -> Mask:
@@ -162,10 +166,9 @@ def _dilated(mask: Mask) -> Mask:
 
 
 def _box_around(mask: Mask, margin: int) -> Box | None:
-    boxes = find_objects(mask.astype(np.uint8))
-    if not boxes:
+    if not mask.any():
         return None
     return tuple(
         slice(max(0, side.start - margin), min(size, side.stop + margin))
-        for side, size in zip(boxes[0], mask.shape, strict=True)
+        for side, size in zip(bounding_box(mask), mask.shape, strict=True)
     )

@@ -12,9 +12,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
-from scipy.ndimage import binary_erosion, find_objects
+from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
+from brats_mm.domain.resample import bounding_box
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
 
 PERCENTILE = 95.0
@@ -24,11 +25,11 @@ Points = Float[np.ndarray, "_ 3"]
 
 def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]) -> Points:
     """Centres of the mask's surface voxels, in millimetres from the first voxel; none for an empty mask."""
-    boxes = find_objects(mask.astype(np.uint8))
-    if not boxes:
+    if not mask.any():
         return np.zeros((0, 3))
-    inner = mask[boxes[0]]
-    index = np.argwhere(inner & ~binary_erosion(inner)) + np.array([side.start for side in boxes[0]])
+    box = bounding_box(mask)
+    inner = mask[box]
+    index = np.argwhere(inner & ~binary_erosion(inner)) + np.array([side.start for side in box])
     return np.asarray(index * np.asarray(spacing_mm, np.float64))
 
 

@@ -109,13 +109,17 @@ def evaluate_case(
     reference = read_reference(labelled.label, case.grid, labelled.convention)
     brain = brain_box(case)
     box = _around(brain, reference[Region.WT])
-    prepared = reference_of({region: reference[region][box] for region in REGIONS}, case.grid.spacing_mm)
+    # In memory as predictions are, first axis fastest: walking two arrays against each other's order is slow.
+    inside = {region: np.asfortranarray(reference[region][brain]) for region in REGIONS}
+    prepared = reference_of(
+        {region: np.asfortranarray(reference[region][box]) for region in REGIONS}, case.grid.spacing_mm
+    )
     subsets = [subset for subset in wanted if subset <= case.available]
     found: dict[Availability, Mapping[Region, VoxelTables]] = {}
     rows: list[CaseRow] = []
     weights: list[WeightRow] = []
     for prediction in predictor.predict(case, subsets):
-        tables = {region: _voxel_tables(prediction, reference[region], region, brain) for region in REGIONS}
+        tables = {region: _voxel_tables(prediction, inside[region], region, brain) for region in REGIONS}
         found[prediction.case.available] = tables
         rows += _case_rows(prediction, prepared, tables, box, policy)
         weights += _weight_rows(prediction)
@@ -163,8 +167,8 @@ def _case_rows(
 
 
 def _voxel_tables(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> VoxelTables:
-    """Calibration and entropy of the region's own probability, over the brain's box."""
-    probability, truth = prediction.probabilities[region][brain], reference[brain]
+    """Calibration and entropy of the region's own probability over the brain's box, which the reference is cut to."""
+    probability, truth = np.asfortranarray(prediction.probabilities[region][brain]).T, reference.T
     entropy = entropy_table(binary_entropy(probability), probability >= THRESHOLD, truth)
     return reliability(probability, truth), entropy
 

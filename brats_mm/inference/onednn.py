@@ -1,0 +1,40 @@
+"""oneDNN's convolutions for a single window on a CPU.
+
+For a batch of one, PyTorch (2.11 to 2.13) leaves oneDNN where channels times the first two sides of the volume are at
+most 20,480, and runs its own slower convolution: the stem, and all coarse levels of a U-Net. Segmenting a case is a
+batch of one. Asked for by name, oneDNN runs them all: an expert's pass takes 0.7 of the time on a window of
+80 x 96 x 80, and half of it on one of 64 voxels a side (`benchmarks/expert_pass.py`).
+"""
+
+import platform
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def with_onednn(network: Network) -> Network:
+    """The same network, changed in place: its 3D convolutions ask for oneDNN where that is faster.
+
+    Only inference in single precision on an x86 processor is changed; with gradients, under autocast and on other
+    devices every convolution is what it was. Parameters and their names stay.
+    """
+    if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
+                module._conv_forward = partial(_convolved, module)  # type: ignore[method-assign]
+    return network
+
+
+def _convolved(module: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    single = x.shape[0] == 1 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    made: Tensor
+    if single and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        own = (module.padding, module.stride, module.dilation, module.groups)
+        made = torch.ops.aten.mkldnn_convolution(x, weight, bias, *own)
+    else:
+        made = nn.Conv3d._conv_forward(module, x, weight, bias)
+    return made
