@@ -25,18 +25,33 @@ def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[floa
     Returns:
         The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is in doubt.
     """
-    inside = np.sum([one.inside[1:-1] for one in counts], axis=0, dtype=np.float64)
-    outside = np.sum([one.outside[1:-1] for one in counts], axis=0, dtype=np.float64)
-    logits = (LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2 - offset
-    total = float(np.sum(inside) + np.sum(outside))
+    total = _in_doubt(counts)
     if total == 0:
         return 1.0, 0.0
 
-    def cross_entropy(temperature: float) -> float:
-        scaled = logits / temperature
-        return float((inside @ np.logaddexp(0, -scaled) + outside @ np.logaddexp(0, scaled)) / total)
+    def missed(log: float) -> float:
+        return cross_entropy(counts, offset, float(np.exp(log)))
 
     low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(lambda log: cross_entropy(np.exp(log)), bounds=(low, high), method="bounded")
-    saved = cross_entropy(1.0) - float(found.fun)
+    found = minimize_scalar(missed, bounds=(low, high), method="bounded")
+    saved = missed(0.0) - float(found.fun)
     return (float(np.exp(found.x)), saved) if saved > 0 else (1.0, 0.0)
+
+
+def cross_entropy(counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0) -> float:
+    """Mean cross-entropy of `sigmoid((logit - offset) / temperature)`, in nats, over the voxels in doubt.
+
+    0 where no voxel is in doubt. Which are in doubt follows from the logits as they were given, so that corrections can
+    be compared.
+    """
+    total = _in_doubt(counts)
+    if total == 0:
+        return 0.0
+    scaled = ((LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2 - offset) / temperature
+    inside = np.sum([one.inside[1:-1] for one in counts], axis=0, dtype=np.float64)
+    outside = np.sum([one.outside[1:-1] for one in counts], axis=0, dtype=np.float64)
+    return float((inside @ np.logaddexp(0, -scaled) + outside @ np.logaddexp(0, scaled)) / total)
+
+
+def _in_doubt(counts: Sequence[LogitCounts]) -> int:
+    return int(sum(one.inside[1:-1].sum() + one.outside[1:-1].sum() for one in counts))

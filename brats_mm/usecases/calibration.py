@@ -1,6 +1,6 @@
 """Fitting constants and temperatures to a model's logits on labelled cases, after its training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,8 @@ from brats_mm.usecases.labelled_cases import LabelledCase
 OnCase = Callable[[int, int, str], None]
 """Called after each case with cases done, cases in all, and the case's name."""
 
-Counted = dict[Availability, dict[Region, list[LogitCounts]]]
-"""Histograms of logits by subset and region, one a case that could show the subset."""
+CaseCounts = Mapping[Availability, Mapping[Region, LogitCounts]]
+"""A case's histograms of logits, for each subset that it can show."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,7 @@ class FittedSubsets:
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
     """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
-    counted = count_cases(predictor, cases, on_case=on_case)
-    found = {
-        region: best_offset(
-            np.stack([dice_by_threshold(one) for regions in counted.values() for one in regions[region]])
-        )
-        for region in REGIONS
-    }
-    return Calibration(
-        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(cases)
-    )
+    return fit_constants(count_cases(predictor, cases, on_case=on_case))
 
 
 def calibrate_subsets(
@@ -74,13 +65,32 @@ def calibrate_subsets(
     Ninety numbers are fitted to these cases: with a dozen of them or fewer, a constant for each region is the safer
     choice (`calibrate`).
     """
-    counted = count_cases(predictor, cases, on_case=on_case)
+    return fit_subsets(count_cases(predictor, cases, on_case=on_case))
+
+
+def fit_constants(counted: Sequence[CaseCounts]) -> Calibration:
+    """The constant a region with the highest mean Dice over cases and their subsets."""
+    found = {
+        region: best_offset(np.stack([dice_by_threshold(sets[region]) for case in counted for sets in case.values()]))
+        for region in REGIONS
+    }
+    return Calibration(
+        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(counted)
+    )
+
+
+def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
+    """An offset and a temperature for each subset and region."""
     corrections: dict[Availability, dict[Region, Correction]] = {}
     gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
     saved: dict[Region, list[float]] = {region: [] for region in REGIONS}
-    for subset, regions in counted.items():
+    for subset in SUBSETS:
+        shown = [case[subset] for case in counted if subset in case]
+        if not shown:
+            continue
         row = {}
-        for region, counts in regions.items():
+        for region in REGIONS:
+            counts = [regions[region] for regions in shown]
             offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
             temperature, nats = best_temperature(counts, offset)
             row[region] = Correction(offset, temperature)
@@ -88,25 +98,27 @@ def calibrate_subsets(
             saved[region].append(nats)
         corrections[subset] = row
     return FittedSubsets(
-        SubsetCalibration(len(cases), corrections),
+        SubsetCalibration(len(counted), corrections),
         {region: float(np.mean(gains[region])) for region in REGIONS},
         {region: float(np.mean(saved[region])) for region in REGIONS},
     )
 
 
-def count_cases(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Counted:
+def count_cases(
+    predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
+) -> tuple[CaseCounts, ...]:
     """Histograms of the logits inside and outside of every region, of each case under each subset that it can show."""
-    counted: Counted = {}
+    counted = []
     for done, labelled in enumerate(cases, start=1):
         case = read_case(labelled.files)
         reference = read_reference(labelled.label, case.grid, labelled.convention)
         sets = [subset for subset in SUBSETS if subset <= case.available]
         predictions = predictor.predict_subsets(case, sets)
+        found: dict[Availability, dict[Region, LogitCounts]] = {}
         for subset in sets:
-            prediction = predictions.pop(subset)
-            regions = counted.setdefault(subset, {region: [] for region in REGIONS})
-            for region in REGIONS:
-                regions[region].append(count_logits(prediction.probabilities[region], reference[region]))
+            probabilities = predictions.pop(subset).probabilities
+            found[subset] = {region: count_logits(probabilities[region], reference[region]) for region in REGIONS}
+        counted.append(found)
         if on_case is not None:
             on_case(done, len(cases), labelled.files.name)
-    return counted
+    return tuple(counted)

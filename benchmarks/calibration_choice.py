@@ -1,0 +1,57 @@
+"""What a correction of the logits after training gives on labelled cases that it was not fitted on.
+
+    python benchmarks/calibration_choice.py CASES/datalist.json --checkpoint models/model.pt -o choice.json
+
+Constants, constants with a temperature, and both for each of the 15 subsets, each case left out in turn
+(`brats_mm.usecases.calibration_choice`). The checkpoint is one whose logits are as trained: `brats-mm pack` writes the
+constants into its bundle's weights. `--config` names what the training had over `train.json`.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from brats_mm.domain.regions import REGIONS
+from brats_mm.io.bundle import open_bundle
+from brats_mm.usecases.calibration import count_cases
+from brats_mm.usecases.calibration_choice import compare_corrections
+from brats_mm.usecases.labelled_cases import labelled_cases
+from brats_mm.usecases.pack import pack
+from brats_mm.usecases.segment import Segmenter
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--config", type=Path, action="append", default=[])
+    parser.add_argument("--section", default="validation")
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    cases = labelled_cases(options.datalist, section=options.section)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "bundle"
+        pack(options.checkpoint, bundle, open_bundle(None), version="as trained", configs=options.config)
+        predictor = Segmenter.from_bundle(bundle, device="cpu").predictor
+        counted = count_cases(predictor, cases, on_case=lambda *said: print(*said, flush=True))
+    found = compare_corrections(counted)
+    heads = [f"{kind} {region.value.upper()}" for kind in ("Dice", "nats") for region in REGIONS]
+    print("| correction | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
+    for name, scores in found.items():
+        cells = [f"{100 * scores.dice[region]:.1f}" for region in REGIONS]
+        cells += [f"{scores.cross_entropy[region]:.3f}" for region in REGIONS]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    if options.output:
+        rows = {
+            name: {
+                "dice": {region.value: scores.dice[region] for region in REGIONS},
+                "cross_entropy": {region.value: scores.cross_entropy[region] for region in REGIONS},
+            }
+            for name, scores in found.items()
+        }
+        options.output.write_text(json.dumps({"cases": len(cases), "corrections": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
