@@ -62,7 +62,6 @@ def _service() -> Any:
 
 def _settings(options: argparse.Namespace) -> Any:
     from brats_mm_service.settings import (
-        ArchiveSettings,
         OidcSettings,
         QueueLimits,
         Retention,
@@ -74,20 +73,9 @@ def _settings(options: argparse.Namespace) -> Any:
     if options.oidc_issuer and not options.oidc_audience:
         message = "An OpenID Connect issuer was named without --oidc-audience. Name what its tokens are meant for."
         raise OptionError(message)
-    archive = None
-    if options.dicomweb_url:
-        archive = ArchiveSettings(
-            options.dicomweb_url,
-            token_file=options.dicomweb_token_file,
-            verify=not options.dicomweb_no_verify,
-            ca_file=options.dicomweb_ca,
-            poll_s=options.dicomweb_poll,
-        )
-    elif options.dicomweb_poll is not None:
-        message = "--dicomweb-poll was given without an archive. Name it with --dicomweb-url."
-        raise OptionError(message)
     return Settings(
-        archive=archive,
+        archive=_archive(options),
+        ray=_ray(options),
         data=options.data,
         datastore=options.datastore,
         host=options.host,
@@ -107,11 +95,47 @@ def _settings(options: argparse.Namespace) -> Any:
             device=options.device,
             window=options.window,
             overlap=options.overlap,
+            backend=options.backend,
+            point=options.point,
             memory_bytes=int(options.memory_gib * _GIB),
             job_s=options.job_minutes * 60.0,
         ),
         retention=Retention(result_s=options.keep_hours * 3600.0, record_s=options.keep_records_days * 86400.0),
     )
+
+
+def _archive(options: argparse.Namespace) -> Any:
+    from brats_mm_service.settings import ArchiveSettings
+
+    if options.dicomweb_url:
+        return ArchiveSettings(
+            options.dicomweb_url,
+            token_file=options.dicomweb_token_file,
+            verify=not options.dicomweb_no_verify,
+            ca_file=options.dicomweb_ca,
+            poll_s=options.dicomweb_poll,
+        )
+    if options.dicomweb_poll is not None:
+        message = "--dicomweb-poll was given without an archive. Name it with --dicomweb-url."
+        raise OptionError(message)
+    return None
+
+
+def _ray(options: argparse.Namespace) -> Any:
+    """The cluster, if the workers are to live on one."""
+    from brats_mm.usecases.ray_cluster import ActorShare, require_ray
+    from brats_mm_service.settings import RaySettings
+
+    if options.workers < 1:
+        message = f"--workers is {options.workers}; it must be at least 1."
+        raise OptionError(message)
+    if options.ray is not None:
+        require_ray()
+        return RaySettings(options.ray, options.workers, ActorShare(options.ray_cores, options.ray_gpus))
+    if options.workers > 1:
+        message = "On this machine one worker uses all cores. Leave out --workers, or name a cluster with --ray."
+        raise OptionError(message)
+    return None
 
 
 def _shown(one: Any) -> dict[str, Any]:

@@ -13,12 +13,14 @@ def add_serve(commands: Any, formatter: Any, add_model_options: Callable[[argpar
     parser = commands.add_parser(
         "serve",
         help="serve segmentation over HTTP, on this machine unless told otherwise",
-        description="Serve segmentation over HTTP: one process with the model, records and files in one folder. "
-        "Other machines can call only with tokens. docs/service.md has the whole of it.",
-        epilog="examples:\n  brats-mm serve\n  brats-mm token create viewer\n  brats-mm serve --host 0.0.0.0",
+        description="Serve segmentation over HTTP: one process with the model, or workers on a Ray cluster; records "
+        "and files in one folder. Other machines can call only with tokens. docs/service.md has the whole of it.",
+        epilog="examples:\n  brats-mm serve\n  brats-mm token create viewer\n  brats-mm serve --host 0.0.0.0"
+        "\n  brats-mm serve --data /shared/brats-mm --ray auto --workers 8",
         formatter_class=formatter,
     )
     _add_place(parser)
+    _add_cluster(parser)
     _add_callers(parser)
     _add_archive(parser)
     _add_limits(parser)
@@ -36,6 +38,14 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on")
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what computes", "one process on this machine, unless a cluster is named")
+    group.add_argument("--ray", metavar="ADDRESS", help="workers on a Ray cluster: its address, auto, or local")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="how many, on the cluster")
+    group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="cores that each of them gets")
+    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs, or the share of one, that it gets")
 
 
 def _add_callers(parser: argparse.ArgumentParser) -> None:

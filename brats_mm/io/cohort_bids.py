@@ -7,14 +7,26 @@ define have suffixes of their own, which `.bidsignore` lists, so that a validato
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from brats_mm.domain.cohort import CohortCase
 from brats_mm.domain.regions import Compartment, LabelConvention
+from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 BIDS_VERSION = "1.10.0"
 IGNORED = ("*_map.nii.gz", "*_bratsmm.*", "*_dseg.seg.nrrd", "cohort.sqlite3*", "results.*", "failures.csv", ".work/")
+_README = f"""BraTS-MM tumour segmentations
+
+Label maps, probabilities and maps of uncertainty and importance, made by `brats-mm cohort`. Each lies on the grid of the
+case's first sequence. {NOT_FOR_DIAGNOSIS}
+"""
+_SIDECARS = {
+    "desc-tumour_dseg.json": "Compartments of the brain tumour; desc-tumour_dseg.tsv names the values.",
+    "probseg.json": "Probability of a nested tumour region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
+}
+"""Files of the whole dataset that say of every image of their kind what it is."""
 _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
 _MAP = re.compile(r"^(entropy|probability|importance)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
@@ -80,15 +92,34 @@ def bids_file(case: str, name: str) -> str:
 
 
 def describe_dataset(folder: Path, convention: LabelConvention, version: str) -> None:
-    """Write what makes a folder a derivative dataset: its description, its labels, what a validator passes over."""
+    """Write what makes a folder a derivative dataset: its description, its labels, what a validator passes over.
+
+    What somebody added to the description, authors for instance, or wrote in the README, is kept.
+    """
     described = {
         "Name": "BraTS-MM tumour segmentations",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "brats-mm", "Version": version}],
     }
+    _write_json(folder / "dataset_description.json", {**_read_json(folder / "dataset_description.json"), **described})
+    if not (folder / "README").exists():
+        (folder / "README").write_text(_README, "utf-8")
     labels = {0: "background", **{convention.value_of(part): part.value for part in Compartment}}
     rows = "".join(f"{value}\t{name}\n" for value, name in sorted(labels.items()))
-    (folder / "dataset_description.json").write_text(json.dumps(described, indent=2) + "\n", "utf-8")
     (folder / "desc-tumour_dseg.tsv").write_text("index\tname\n" + rows, "utf-8")
+    for name, description in _SIDECARS.items():
+        _write_json(folder / name, {"Description": description, "SpatialReference": "orig"})
     (folder / ".bidsignore").write_text("\n".join(IGNORED) + "\n", "utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(file: Path, content: Mapping[str, object]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -59,6 +59,11 @@ def publish(folder: Path, case: str, layout: Layout) -> Path:
     return bids_folder(case)
 
 
+def clear_work(folder: Path) -> None:
+    """After a run: remove what workers that were stopped left half-written."""
+    shutil.rmtree(folder / _WORK, ignore_errors=True)
+
+
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
     """Whether a case's results are there."""
     if layout is Layout.PLAIN:

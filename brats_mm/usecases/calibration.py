@@ -1,4 +1,7 @@
-"""Fitting constants and temperatures to a model's logits on labelled cases, after its training."""
+"""Fitting constants and temperatures to a model's logits on labelled cases, after its training.
+
+`calibration_choice` says which of them to keep.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,21 +26,6 @@ CaseCounts = Mapping[Availability, Mapping[Region, LogitCounts]]
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What was taken off the logits, and what it gave.
-
-    Attributes:
-        offsets: region -> constant taken off its logits.
-        gains: region -> what that adds to the mean Dice over the cases and their subsets, in [0, 1].
-        cases: how many cases chose it.
-    """
-
-    offsets: dict[Region, float]
-    gains: dict[Region, float]
-    cases: int
-
-
-@dataclass(frozen=True)
 class FittedSubsets:
     """A correction for each subset, and what they gave.
 
@@ -52,31 +40,28 @@ class FittedSubsets:
     saved_nats: dict[Region, float]
 
 
-def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
-    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
-    return fit_constants(count_cases(predictor, cases, on_case=on_case))
-
-
 def calibrate_subsets(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> FittedSubsets:
     """For each subset and region, the offset with the highest mean Dice, and then the temperature that is honest.
 
     Ninety numbers are fitted to these cases: with a dozen of them or fewer, a constant for each region is the safer
-    choice (`calibrate`).
+    choice (`calibration_choice.calibrate`).
     """
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
 
-def fit_constants(counted: Sequence[CaseCounts]) -> Calibration:
-    """The constant a region with the highest mean Dice over cases and their subsets."""
-    found = {
-        region: best_offset(np.stack([dice_by_threshold(sets[region]) for case in counted for sets in case.values()]))
+def fit_constants(counted: Sequence[CaseCounts]) -> dict[Region, float]:
+    """The constant to take off each region's logits for the highest mean Dice over cases and their subsets."""
+    return {
+        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(counted, region)]))[0]
         for region in REGIONS
     }
-    return Calibration(
-        {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}, len(counted)
-    )
+
+
+def fit_temperatures(counted: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:
+    """The temperature for each region's logits, less their constants, that is most honest over all subsets together."""
+    return {region: best_temperature(_of_all_subsets(counted, region), offsets[region])[0] for region in REGIONS}
 
 
 def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
@@ -122,3 +107,7 @@ def count_cases(
         if on_case is not None:
             on_case(done, len(cases), labelled.files.name)
     return tuple(counted)
+
+
+def _of_all_subsets(counted: Sequence[CaseCounts], region: Region) -> list[LogitCounts]:
+    return [sets[region] for case in counted for sets in case.values()]

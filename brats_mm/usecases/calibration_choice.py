@@ -1,4 +1,4 @@
-"""Which correction after training helps cases that it was not fitted on.
+"""Which correction after training to keep: what helps cases that it was not fitted on.
 
 Each labelled case is left out in turn, every correction is fitted on the others and applied to it. So constants, and
 the ninety numbers of a correction by subset, are judged alike, however few the cases are.
@@ -13,12 +13,23 @@ from brats_mm.domain.availability import SUBSETS, Availability
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import AS_IT_IS, Correction
 from brats_mm.errors import OptionError
+from brats_mm.inference.predictor import Predictor
 from brats_mm.metrics.operating_point import LOGIT_EDGES, dice_by_threshold
-from brats_mm.metrics.temperature import best_temperature, cross_entropy
-from brats_mm.usecases.calibration import CaseCounts, fit_constants, fit_subsets
+from brats_mm.metrics.temperature import cross_entropy
+from brats_mm.usecases.calibration import (
+    CaseCounts,
+    OnCase,
+    count_cases,
+    fit_constants,
+    fit_subsets,
+    fit_temperatures,
+)
+from brats_mm.usecases.labelled_cases import LabelledCase
 
 Corrections = Mapping[Availability, Mapping[Region, Correction]]
 Fit = Callable[[Sequence[CaseCounts]], Corrections]
+
+_NO_OFFSETS = dict.fromkeys(REGIONS, 0.0)
 
 
 @dataclass(frozen=True)
@@ -35,24 +46,42 @@ class CorrectionScores:
     cross_entropy: Mapping[Region, float]
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """The correction of each region's logits that was kept, and what it gives on cases that were left out.
+
+    Attributes:
+        corrections: region -> correction, the same for all subsets; a part that did not help is absent.
+        gains: region -> what the constant adds to the mean Dice, in [0, 1]; 0 where none is kept.
+        saved_nats: region -> cross-entropy that the temperature saves for each voxel in doubt; 0 where none is kept.
+        cases: how many cases chose it.
+    """
+
+    corrections: Mapping[Region, Correction]
+    gains: Mapping[Region, float]
+    saved_nats: Mapping[Region, float]
+    cases: int
+
+
 def as_trained(_: Sequence[CaseCounts]) -> Corrections:
     """No correction."""
-    return {subset: dict.fromkeys(REGIONS, AS_IT_IS) for subset in SUBSETS}
+    return _for_all_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
+
+
+def temperatures(counted: Sequence[CaseCounts]) -> Corrections:
+    """A temperature a region, the same for all subsets: outlines stay, probabilities become honest."""
+    return _for_all_subsets(_NO_OFFSETS, fit_temperatures(counted, _NO_OFFSETS))
 
 
 def constants(counted: Sequence[CaseCounts]) -> Corrections:
     """A constant a region, the same for all subsets."""
-    row = {region: Correction(offset) for region, offset in fit_constants(counted).offsets.items()}
-    return dict.fromkeys(SUBSETS, row)
+    return _for_all_subsets(fit_constants(counted), dict.fromkeys(REGIONS, 1.0))
 
 
 def constants_and_temperatures(counted: Sequence[CaseCounts]) -> Corrections:
     """A constant and a temperature a region, the same for all subsets."""
-    row = {}
-    for region, offset in fit_constants(counted).offsets.items():
-        seen = [sets[region] for case in counted for sets in case.values()]
-        row[region] = Correction(offset, best_temperature(seen, offset)[0])
-    return dict.fromkeys(SUBSETS, row)
+    offsets = fit_constants(counted)
+    return _for_all_subsets(offsets, fit_temperatures(counted, offsets))
 
 
 def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
@@ -62,6 +91,7 @@ def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
 
 WAYS: Mapping[str, Fit] = {
     "as trained": as_trained,
+    "temperatures": temperatures,
     "constants": constants,
     "constants and temperatures": constants_and_temperatures,
     "by subset": by_subset,
@@ -82,6 +112,47 @@ def compare_corrections(counted: Sequence[CaseCounts], ways: Mapping[str, Fit] =
         message = f"Leaving one out needs two labelled cases or more; there are {len(counted)}."
         raise OptionError(message)
     return {name: _left_out(counted, fit) for name, fit in ways.items()}
+
+
+def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
+    """The constant and the temperature for each region that cases left out are better for; see `choose`."""
+    return choose(count_cases(predictor, cases, on_case=on_case))
+
+
+def choose(counted: Sequence[CaseCounts]) -> Calibration:
+    """Keep a region's constant where it adds to the Dice of cases left out, its temperature where it saves them nats.
+
+    Raises:
+        OptionError: there are fewer than two cases.
+    """
+    moved = compare_corrections(counted, {"without": as_trained, "with": constants})
+    gains = {region: moved["with"].dice[region] - moved["without"].dice[region] for region in REGIONS}
+    kept = {region for region in REGIONS if gains[region] > 0}
+
+    def offsets_kept(seen: Sequence[CaseCounts]) -> dict[Region, float]:
+        return {region: offset if region in kept else 0.0 for region, offset in fit_constants(seen).items()}
+
+    def with_temperatures(seen: Sequence[CaseCounts]) -> Corrections:
+        return _for_all_subsets(offsets_kept(seen), fit_temperatures(seen, offsets_kept(seen)))
+
+    def without_temperatures(seen: Sequence[CaseCounts]) -> Corrections:
+        return _for_all_subsets(offsets_kept(seen), dict.fromkeys(REGIONS, 1.0))
+
+    scaled = compare_corrections(counted, {"without": without_temperatures, "with": with_temperatures})
+    saved = {r: scaled["without"].cross_entropy[r] - scaled["with"].cross_entropy[r] for r in REGIONS}
+    offsets = offsets_kept(counted)
+    fitted = fit_temperatures(counted, offsets)
+    return Calibration(
+        {region: Correction(offsets[region], fitted[region] if saved[region] > 0 else 1.0) for region in REGIONS},
+        {region: max(0.0, gain) for region, gain in gains.items()},
+        {region: max(0.0, nats) for region, nats in saved.items()},
+        len(counted),
+    )
+
+
+def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:
+    row = {region: Correction(offsets[region], fitted[region]) for region in REGIONS}
+    return {subset: row for subset in SUBSETS}  # noqa: C420 (a row that nobody changes)
 
 
 def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:

@@ -17,7 +17,7 @@ from brats_mm.domain.cohort import CaseResult, CaseState, CaseTask, CohortCase, 
 from brats_mm.domain.preparation import PreparationOptions
 from brats_mm.io.bundle import checked_hash, open_bundle
 from brats_mm.io.cohort_content import stamp_of
-from brats_mm.io.cohort_layout import LEDGER, has_results, prepare_output
+from brats_mm.io.cohort_layout import LEDGER, clear_work, has_results, prepare_output
 from brats_mm.io.cohort_ledger import Ledger
 from brats_mm.io.cohort_manifest import Manifest
 from brats_mm.io.cohort_tables import TableFormat, require_table, write_failures, write_results_table
@@ -122,6 +122,7 @@ def run_cohort(
             with engine:
                 plan.go(engine)
         finally:
+            clear_work(folder)
             write_results_table(folder, ledger.rows(), settings.table)
             write_failures(folder, ledger.failures())
         return plan.status

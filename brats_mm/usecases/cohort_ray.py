@@ -7,16 +7,15 @@ gets tasks; one that is gone, with its machine for instance, is asked for anew, 
 """
 
 import logging
-import os
-import socket
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from brats_mm.domain.cohort import CaseResult, CaseTask
-from brats_mm.errors import BratsMMError, OptionError, ResourceError, first_line
+from brats_mm.errors import BratsMMError, ResourceError, first_line
 from brats_mm.usecases.cohort_engine import Finished, MakeRunner, Runner
+from brats_mm.usecases.ray_cluster import ActorShare, compute_on, joined, require_ray, start_actor
 
 HELD = 2
 """Tasks that an actor holds: one that is computed, and the next one."""
@@ -31,7 +30,7 @@ class CaseActor:
     """Runs in a worker of Ray."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray says 1 where it is not told otherwise
+        compute_on(threads)
         self._fault: BratsMMError | None = None
         self._runner: Runner | None = None
         try:
@@ -72,32 +71,17 @@ class RayEngine:
     def __init__(
         self, make_runner: MakeRunner, address: str = "auto", workers: int = 1, *, cores: float = 2, gpus: float = 0
     ) -> None:
-        if find_spec("ray") is None:
-            message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
-            raise OptionError(message)
+        require_ray()
         self.width = workers * HELD
         self._make_runner, self._address, self._count = make_runner, address, workers
-        self._resources = {"num_cpus": cores, "num_gpus": gpus}
-        self._threads = max(1, int(cores))
+        self._share = ActorShare(cores, gpus)
         self._places: list[_Place] = []
         self._waiting: deque[CaseTask] = deque()
         self._failed_starts = 0
-        self._began_ray = False
+        self._cluster = ExitStack()
 
     def __enter__(self) -> "RayEngine":
-        import ray
-
-        if not ray.is_initialized():
-            try:
-                _reach(self._address)
-                ray.init(address=self._address, log_to_driver=False, configure_logging=False, namespace="brats-mm")
-            except (OSError, ValueError, RuntimeError) as error:
-                message = (
-                    f"There is no Ray cluster at {self._address!r} ({first_line(error)}). Start one with "
-                    "`ray start --head`, and give its address, or leave out --ray."
-                )
-                raise OptionError(message) from error
-            self._began_ray = True
+        self._cluster.enter_context(joined(self._address))
         self._places = [self._start(slot) for slot in range(self._count)]
         return self
 
@@ -107,8 +91,7 @@ class RayEngine:
         for place in self._places:
             ray.kill(place.actor)
         self._places = []
-        if self._began_ray:
-            ray.shutdown()
+        self._cluster.close()
 
     def submit(self, task: CaseTask) -> None:
         """Take a task."""
@@ -136,10 +119,7 @@ class RayEngine:
         return finished
 
     def _start(self, slot: int) -> _Place:
-        import ray
-
-        kind: Any = ray.remote(CaseActor)
-        actor = kind.options(**self._resources).remote(self._make_runner, slot, self._threads)
+        actor = start_actor(CaseActor, self._share, self._make_runner, slot, self._share.threads)
         return _Place(slot, actor, actor.fault.remote())
 
     def _answered(self, place: _Place, answer: Any) -> list[Finished]:
@@ -185,13 +165,6 @@ class RayEngine:
             place = min(ready, key=lambda one: len(one.held))
             task = self._waiting.popleft()
             place.held[place.actor.run.remote(task)] = task
-
-
-def _reach(address: str) -> None:
-    """Raise an OSError where nobody listens: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _answers(place: _Place) -> list[Any]:

@@ -1,0 +1,115 @@
+"""A Ray cluster, for whoever puts work on one: join it, and start actors on a share of its machines.
+
+Ray is an optional extra, imported when a cluster is asked for.
+"""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from brats_mm.errors import OptionError, first_line
+
+
+@dataclass(frozen=True)
+class ActorShare:
+    """What an actor gets of a machine.
+
+    Attributes:
+        cores: that Ray keeps for it.
+        gpus: the same of GPUs; a part of one is possible.
+    """
+
+    cores: float = 2
+    gpus: float = 0
+
+    @property
+    def threads(self) -> int:
+        """On which it may compute."""
+        return max(1, int(self.cores))
+
+
+def require_ray() -> None:
+    """Raise an OptionError where Ray is not installed."""
+    if find_spec("ray") is None:
+        message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
+        raise OptionError(message)
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Be part of a cluster; one that this process is part of already is taken as it is, and kept.
+
+    Args:
+        address: `auto` for the one that this machine is in, `local` for a new one on this machine, or HOST:PORT.
+
+    Raises:
+        OptionError: Ray is not installed, or there is no such cluster.
+    """
+    require_ray()
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _reach(address)
+        started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        with _own_sigterm():
+            ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
+    except Exception as error:  # (Ray raises plain ones as well)
+        message = (
+            f"There is no Ray cluster at {address!r} ({first_line(error)}). Start one with `ray start --head`, and "
+            "give its address, or leave out --ray."
+        )
+        raise OptionError(message) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: object, calls: int = 1) -> Any:
+    """Ask for an actor: Ray places it where there is room, now or later.
+
+    Args:
+        kind: its class.
+        share: what it gets.
+        arguments: of the class.
+        calls: of its methods that may run at the same time.
+    """
+    import ray
+
+    remote: Any = ray.remote(kind)
+    wanted = {"num_cpus": share.cores, "num_gpus": share.gpus, "max_concurrency": calls}
+    return remote.options(**wanted).remote(*arguments)
+
+
+def compute_on(threads: int) -> None:
+    """For an actor, before it imports what computes: Ray says one thread where it is not told otherwise."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What SIGTERM does is for this program to say; Ray would end the process in its own way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _reach(address: str) -> None:
+    """Raise an OSError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
