@@ -3,13 +3,13 @@
 #
 #   docker/check_install.sh PACKAGE lowest|newest [PYTHON]
 #
-# PYTHON is `python3` unless named. torch is the one of constraints.txt both times: older ones come with gigabytes of
-# CUDA. The environment is made, tried as a user without rights over it would (read-only, elsewhere, no network), and
-# removed.
+# PYTHON is `python3` unless named. torch is the one of constraints.txt both times, or the one that TORCH names: without
+# gigabytes of CUDA it is TORCH=torch==2.13.0+cpu UV_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The environment
+# is made, tried as a user without rights over it would (read-only, elsewhere, no network), and removed.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,8p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,9p' "$0"; exit 2; }
 package=$(realpath "$1")
-case $2 in lowest) resolution=lowest-direct ;; newest) resolution=highest ;; *) sed -n '2,8p' "$0"; exit 2 ;; esac
+case $2 in lowest) resolution=lowest-direct ;; newest) resolution=highest ;; *) sed -n '2,9p' "$0"; exit 2 ;; esac
 python=${3:-python3}
 constraints=$(cd "$(dirname "$0")/.." && pwd)/constraints.txt
 work=$(mktemp -d)
@@ -17,7 +17,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 "$python" -m venv "$work/tools"
 "$work/tools/bin/pip" install -q uv
-grep '^torch' "$constraints" >"$work/torch.txt"
+echo "${TORCH:-$(grep '^torch' "$constraints")}" >"$work/torch.txt"
 extras=service,dicom,openvino,parquet
 # uv takes the lowest versions of what it is asked for itself, so what the package asks for is written out.
 "$work/tools/bin/python" - "$package" "$extras" >"$work/direct.txt" <<'PY'
@@ -74,4 +74,4 @@ PY
 python ready.py || { cat serve.log; kill $service; exit 1; }
 kill $service
 wait $service || true
-echo "== $2: installed, segmented, served"
+echo "== $2: installed, segmented, served in $SECONDS s"

@@ -19,12 +19,12 @@ BIDS_VERSION = "1.10.0"
 IGNORED = ("*_map.nii.gz", "*_bratsmm.*", "*_dseg.seg.nrrd", "cohort.sqlite3*", "results.*", "failures.csv", ".work/")
 _README = f"""BraTS-MM tumour segmentations
 
-Label maps, probabilities and maps of uncertainty and importance, made by `brats-mm cohort`. Each lies on the grid of the
-case's first sequence. {NOT_FOR_DIAGNOSIS}
+Label maps, probabilities and maps of uncertainty and importance, made by `brats-mm cohort`. Each lies on the grid of
+its case's images. {NOT_FOR_DIAGNOSIS}
 """
 _SIDECARS = {
     "desc-tumour_dseg.json": "Compartments of the brain tumour; desc-tumour_dseg.tsv names the values.",
-    "probseg.json": "Probability of a nested tumour region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
+    "probseg.json": "Probability of a nested region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
 }
 """Files of the whole dataset that say of every image of their kind what it is."""
 _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")

@@ -7,9 +7,15 @@ gets tasks; one that is gone, with its machine for instance, is asked for anew, 
 """
 
 import logging
+import os
+import threading
 from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
+from queue import SimpleQueue
 from typing import Any
 
 from brats_mm.domain.cohort import CaseResult, CaseTask
@@ -17,8 +23,8 @@ from brats_mm.errors import BratsMMError, ResourceError, first_line
 from brats_mm.usecases.cohort_engine import Finished, MakeRunner, Runner
 from brats_mm.usecases.ray_cluster import ActorShare, compute_on, joined, require_ray, start_actor
 
-HELD = 2
-"""Tasks that an actor holds: one that is computed, and the next one."""
+HELD = 3
+"""Tasks that an actor holds: one being written, one computed, one read."""
 
 _STARTS = 3
 """Actors that may end in a row before they have loaded the model."""
@@ -27,25 +33,44 @@ logger = logging.getLogger(__name__)
 
 
 class CaseActor:
-    """Runs in a worker of Ray."""
+    """Runs in a worker of Ray. Tasks come as calls of `run` at the same time, and go through one runner, overlapped."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
         compute_on(threads)
         self._fault: BratsMMError | None = None
-        self._runner: Runner | None = None
+        self._tasks: SimpleQueue[CaseTask] = SimpleQueue()
+        self._results: dict[str, Future[CaseResult]] = {}
         try:
-            self._runner = make_runner(slot)
+            runner = make_runner(slot)
         except BratsMMError as error:
             self._fault = error
+        else:
+            threading.Thread(target=self._work, args=(runner,), daemon=True).start()
 
     def fault(self) -> BratsMMError | None:
         """Why this actor can compute nothing at all; None once its model is loaded."""
         return self._fault
 
     def run(self, task: CaseTask) -> CaseResult:
-        """What came of a task."""
-        assert self._runner is not None
-        return next(iter(self._runner.run([task])))
+        """What came of a task, once it has come."""
+        coming: Future[CaseResult] = Future()
+        self._results[task.case.name] = coming
+        self._tasks.put(task)
+        return coming.result()
+
+    def _work(self, runner: Runner) -> None:
+        try:
+            while True:
+                for result in runner.run(chain([self._tasks.get()], self._at_hand())):
+                    self._results.pop(result.name).set_result(result)
+        except BaseException:  # a thread's end would go unnoticed; the actor's does not
+            logger.exception("A worker ends for a reason that the library did not foresee.")
+            os._exit(1)
+
+    def _at_hand(self) -> Iterator[CaseTask | None]:
+        """The tasks that have come; None says that there is none at this moment."""
+        while True:
+            yield None if self._tasks.empty() else self._tasks.get()
 
 
 @dataclass(eq=False)
@@ -61,6 +86,10 @@ class _Place:
     actor: Any
     hello: Any
     held: dict[Any, CaseTask] = field(default_factory=dict)
+
+    def has_room(self, room: int) -> bool:
+        """Whether it is ready, holds fewer tasks than that, and none that is to be alone."""
+        return self.hello is None and len(self.held) < room and not any(task.alone for task in self.held.values())
 
 
 class RayEngine:
@@ -94,8 +123,8 @@ class RayEngine:
         self._cluster.close()
 
     def submit(self, task: CaseTask) -> None:
-        """Take a task."""
-        self._waiting.append(task)
+        """Take a task; one that is to be alone goes first."""
+        (self._waiting.appendleft if task.alone else self._waiting.append)(task)
         self._hand_out()
 
     def collect(self, timeout_s: float) -> list[Finished]:
@@ -119,7 +148,7 @@ class RayEngine:
         return finished
 
     def _start(self, slot: int) -> _Place:
-        actor = start_actor(CaseActor, self._share, self._make_runner, slot, self._share.threads)
+        actor = start_actor(CaseActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
         return _Place(slot, actor, actor.fault.remote())
 
     def _answered(self, place: _Place, answer: Any) -> list[Finished]:
@@ -158,8 +187,10 @@ class RayEngine:
         return [Finished(task, None, how) for task in place.held.values()]
 
     def _hand_out(self) -> None:
+        """Give waiting tasks to the actors with the fewest; one that is to be alone waits for an idle one."""
         while self._waiting:
-            ready = [place for place in self._places if place.hello is None and len(place.held) < HELD]
+            room = 1 if self._waiting[0].alone else HELD
+            ready = [place for place in self._places if place.has_room(room)]
             if not ready:
                 return
             place = min(ready, key=lambda one: len(one.held))

@@ -64,8 +64,8 @@ def joined(address: str) -> Iterator[None]:
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
         message = (
-            f"There is no Ray cluster at {address!r} ({first_line(error)}). Start one with `ray start --head`, and "
-            "give its address, or leave out --ray."
+            f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
+            "--head`, and give its address; where it asks for a token, set RAY_AUTH_MODE=token; or leave out --ray."
         )
         raise OptionError(message) from error
     try:

@@ -36,12 +36,12 @@ def test_two_sequences_give_every_result_and_the_model_stays_loaded(tiny_bundle,
         assert nib.load(tmp_path / "got.nii.gz").shape == (64, 72, 56)
         report = client.get(f"/v1/jobs/{job['id']}/results/report.json").json()
         assert report["sequences_missing"] == ["t1", "t2"]
-        first = client.service.host.pid
+        first = client.service.workers.pids[0]
         same = two_files(made_head)
         same["flair"] = ("again.nii.gz", same["t1ce"][1])
         twin = ended(client, client.post("/v1/jobs", files=same).json()["id"], 60)
         assert "The same image was given twice" in twin["error"]["detail"]
         assert "/" not in twin["error"]["detail"]
-        assert client.service.host.pid == first
+        assert client.service.workers.pids[0] == first
         os.kill(first, signal.SIGKILL)
-        until(lambda: client.service.host.pid not in (None, first), 60)
+        until(lambda: client.service.workers.pids[0] not in (None, first), 60)

@@ -36,7 +36,7 @@ from brats_mm_service.routes import (
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.worker_interface import Spawn
 
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     jobs.router,
@@ -59,12 +59,12 @@ _BY_STATUS = {
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def create_app(settings: Settings, spawn: Callable[[], WorkerProcess] | None = None) -> FastAPI:
-    """The application; the worker starts with it and stops with it.
+def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
+    """The application; the workers start with it and stop with it.
 
     Args:
         settings: how the service is set up.
-        spawn: how a worker is started; by default as a process that loads the model.
+        spawn: how a worker is started; by default as the settings say.
 
     Raises:
         OptionError: the data folder cannot be used, or another service uses it.

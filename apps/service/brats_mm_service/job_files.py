@@ -73,6 +73,10 @@ class JobFiles:
         _sync(attempt.parent)
         return files
 
+    def clear_attempt(self, job_id: str, number: int) -> None:
+        """Remove what an unfinished attempt left."""
+        self._trash(self.attempt(job_id, number))
+
     def clear_attempts(self, job_id: str) -> None:
         """Remove what unfinished attempts left."""
         for folder in (self.root / "jobs" / job_id).glob("attempt-*"):

@@ -39,7 +39,7 @@ class JobView:
 
 
 class JobQueue:
-    """Accepts, shows, cancels and expires jobs; the worker's host takes them from here."""
+    """Accepts, shows, cancels and expires jobs; the workers' hosts take them from here."""
 
     def __init__(
         self, records: JobRecords, files: JobFiles, limits: QueueLimits, retention: Retention, metrics: Metrics
@@ -53,7 +53,7 @@ class JobQueue:
         self.changes = Changes()
         self._retention = retention
         self._progress: dict[str, Progress] = {}
-        self._at_work: str | None = None
+        self._at_work: set[tuple[str, int]] = set()  # attempts of jobs
         self._idle = threading.Condition()
 
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
@@ -116,7 +116,7 @@ class JobQueue:
         if self.records.cancel(job.id):
             self.wake.set()
             with self._idle:
-                self._idle.wait_for(lambda: self._at_work != job.id, timeout=_CANCEL_WAIT_S)
+                self._idle.wait_for(lambda: job.id not in dict(self._at_work), timeout=_CANCEL_WAIT_S)
             self.files.remove(job.id)
             self.metrics.jobs.labels(JobState.CANCELLED.value).inc()
             log("job_cancelled", job=job.id)
@@ -130,7 +130,8 @@ class JobQueue:
         """For the worker's host: start the next job."""
         with self._idle:
             job = self.records.start_next()
-            self._at_work = None if job is None else job.id
+            if job is not None:
+                self._at_work.add((job.id, job.attempts))
         if job is not None:
             self.note(job.id, Progress("reading"))
             self.metrics.stages.labels("wait").observe(max(0.0, (job.started or 0) - job.created))
@@ -176,11 +177,13 @@ class JobQueue:
             self.typical_s = 0.7 * self.typical_s + 0.3 * took_s
         log("job_ended", job=job.id, state=state.value, seconds=round(took_s, 3), **values)
 
-    def release(self, job_id: str) -> None:
-        """For the worker's host: nothing touches the job's files any more."""
-        self._progress.pop(job_id, None)
+    def release(self, job: Job) -> None:
+        """For the worker's host: nothing touches the files of this attempt any more."""
+        if self.is_cancelled(job.id):
+            self.files.clear_attempt(job.id, job.attempts)
+        self._progress.pop(job.id, None)
         with self._idle:
-            self._at_work = None
+            self._at_work.discard((job.id, job.attempts))
             self._idle.notify_all()
 
     def requeue(self, job: Job) -> None:
@@ -188,6 +191,17 @@ class JobQueue:
         self.files.clear_attempts(job.id)
         self.records.requeue(job.id, attempts=job.attempts - 1)
         self.changes.tell(job.id)
+
+    def retry(self, job: Job, kind: str, detail: str) -> None:
+        """For the worker's host: the attempt ended through no fault of the job's; the last one allowed fails it."""
+        if job.attempts >= self.limits.attempts:
+            self.fail(job, kind, detail)
+            return
+        self.files.clear_attempts(job.id)
+        if self.records.requeue(job.id):
+            log("job_requeued", job=job.id, attempts=job.attempts)
+            self.changes.tell(job.id)
+            self.wake.set()
 
     def recover(self) -> None:
         """After a start: settle what was open when the service ended, and remove files of no job."""
@@ -199,12 +213,9 @@ class JobQueue:
         if job.state is JobState.RUNNING:
             if self.files.result(job.id).is_dir():
                 self._finish(job, manifest(self.files.result(job.id)), {})  # it was published before the end
-            elif job.attempts >= self.limits.attempts:
-                self.fail(job, "interrupted", f"The service was interrupted {job.attempts} times while the job ran.")
             else:
-                self.files.clear_attempts(job.id)
-                self.records.requeue(job.id)
-                log("job_requeued", job=job.id, attempts=job.attempts)
+                often = f"The service was interrupted {job.attempts} times while the job ran."
+                self.retry(job, "interrupted", often)
         elif job.state in (JobState.CANCELLED, JobState.EXPIRED):
             self.files.remove(job.id)
         elif job.state in (JobState.DONE, JobState.FAILED):

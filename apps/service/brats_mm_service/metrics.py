@@ -12,10 +12,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.queue_length = Gauge("brats_mm_queue_length", "Jobs waiting", registry=self.registry)
-        self.worker_up = Gauge("brats_mm_worker_up", "1 while the model is loaded", registry=self.registry)
-        self.worker_memory = Gauge("brats_mm_worker_resident_bytes", "Memory of the worker", registry=self.registry)
+        self.worker_up = Gauge("brats_mm_worker_up", "Workers with the model loaded", registry=self.registry)
+        self.worker_memory = Gauge(
+            "brats_mm_worker_resident_bytes", "Memory of the largest worker", registry=self.registry
+        )
         self.free_bytes = Gauge("brats_mm_free_disk_bytes", "Space left for files", registry=self.registry)
-        self.worker_starts = Counter("brats_mm_worker_starts", "Starts of the worker", registry=self.registry)
+        self.worker_starts = Counter("brats_mm_worker_starts", "Starts of workers", registry=self.registry)
         self.jobs = Counter("brats_mm_jobs", "Jobs by how they ended", ["state"], registry=self.registry)
         self.accepted = Counter("brats_mm_jobs_accepted", "Jobs accepted", registry=self.registry)
         self.failures = Counter("brats_mm_failures", "Failed jobs by kind", ["kind"], registry=self.registry)

@@ -1,7 +1,10 @@
 """Run the service with uvicorn until it is told to stop."""
 
+from contextlib import ExitStack
+
 import uvicorn
 
+from brats_mm.usecases.ray_cluster import joined
 from brats_mm_service.app import create_app
 from brats_mm_service.logs import log, start_logging
 from brats_mm_service.service import open_database
@@ -13,7 +16,7 @@ def serve(settings: Settings, *, verbose: bool) -> None:
     """Listen until a signal comes.
 
     Raises:
-        OptionError: the settings cannot be used, or the address is taken.
+        OptionError: the settings cannot be used, the address is taken, or there is no such cluster.
     """
     start_logging(verbose=verbose)
     database = open_database(settings.data)
@@ -21,6 +24,13 @@ def serve(settings: Settings, *, verbose: bool) -> None:
         check_settings(settings, has_tokens=Tokens(database).any_valid())
     finally:
         database.close()
+    with ExitStack() as cluster:
+        if settings.ray is not None:
+            cluster.enter_context(joined(settings.ray.address))
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     app = create_app(settings)
     log("serving", host=settings.host, port=settings.port, tokens=settings.needs_tokens)
     config = uvicorn.Config(

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,7 +22,8 @@ from brats_mm_service.settings import Settings
 from brats_mm_service.tokens import Tokens
 from brats_mm_service.transfers import Transfers
 from brats_mm_service.viewer_shelf import ViewerShelf
-from brats_mm_service.worker_host import WorkerHost
+from brats_mm_service.worker_interface import Spawn
+from brats_mm_service.worker_pool import WorkerPool
 from brats_mm_service.worker_process import WorkerProcess
 
 DATABASE = "records.sqlite3"
@@ -45,7 +45,7 @@ class Service:
     tokens: Tokens
     callers: Callers
     queue: JobQueue
-    host: WorkerHost
+    workers: WorkerPool
     metrics: Metrics
     uploads: asyncio.Semaphore
     lock: IO[str]
@@ -54,19 +54,19 @@ class Service:
     archive: ArchiveLink | None
 
     def start(self) -> None:
-        """Settle what an earlier run left, start the worker and the clean-up."""
+        """Settle what an earlier run left, start the workers and the clean-up."""
         self.queue.recover()
-        self.host.start()
+        self.workers.start()
         if self.archive is not None:
             self.archive.start()
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop the worker, and give the folder free."""
+        """Stop the workers, and give the folder free."""
         self.stopping.set()
         if self.archive is not None:
             self.archive.stop()
-        self.host.stop()
+        self.workers.stop()
         self.database.close()
         self.lock.close()
 
@@ -95,12 +95,12 @@ def open_database(folder: Path) -> Database:
     return Database(folder / DATABASE)
 
 
-def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None = None) -> Service:
+def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     """Make the parts; nothing runs yet.
 
     Args:
         settings: how it is set up.
-        spawn: how a worker is started; by default as `worker_process` does.
+        spawn: how a worker is started; by default as the settings say.
 
     Raises:
         OptionError: the data folder cannot be used, or another service uses it.
@@ -117,7 +117,7 @@ def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None =
         tokens=tokens,
         callers=Callers(settings, tokens, issuer),
         queue=queue,
-        host=WorkerHost(queue, settings.worker, spawn or (lambda: WorkerProcess(settings.worker))),
+        workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings), settings.worker_count),
         metrics=metrics,
         uploads=asyncio.Semaphore(settings.uploads.at_once),
         lock=lock,
@@ -125,6 +125,16 @@ def open_service(settings: Settings, spawn: Callable[[], WorkerProcess] | None =
         transfers=transfers,
         archive=_archive(settings, transfers, queue),
     )
+
+
+def _spawn(settings: Settings) -> Spawn:
+    """How the workers are started: here, or on the cluster that the process has joined."""
+    cluster = settings.ray
+    if cluster is None:
+        return lambda: WorkerProcess(settings.worker)
+    from brats_mm_service.worker_ray import RayWorker
+
+    return lambda: RayWorker(settings, cluster.share)
 
 
 def _archive(settings: Settings, transfers: Transfers, queue: JobQueue) -> ArchiveLink | None:

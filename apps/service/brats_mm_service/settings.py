@@ -3,9 +3,11 @@
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from brats_mm.errors import OptionError
+from brats_mm.usecases.ray_cluster import ActorShare
 
 MIB = 2**20
 GIB = 2**30
@@ -47,7 +49,7 @@ class QueueLimits:
     Attributes:
         queued: jobs waiting in all.
         queued_per_caller: jobs waiting of one caller.
-        attempts: starts of one job, where the service was killed while it ran.
+        attempts: starts of one job, where the service or a machine of the cluster was lost while it ran.
     """
 
     queued: int = 100
@@ -57,13 +59,15 @@ class QueueLimits:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """The process that holds the model.
+    """A worker: the process that holds the model.
 
     Attributes:
         bundle: model bundle; None for the installed one.
         device: auto, cpu, cuda or cuda:N.
         window: voxels a side of a window.
         overlap: of windows, 0 to 0.9.
+        backend: auto, torch or openvino.
+        point: default, fast or best.
         memory_bytes: the process is stopped beyond this much resident memory.
         job_s: a job is stopped after this time.
         start_s: loading the model is given up after this time.
@@ -75,11 +79,40 @@ class WorkerSettings:
     device: str = "auto"
     window: int = 128
     overlap: float = 0.5
+    backend: str = "auto"
+    point: str = "default"
     memory_bytes: int = 16 * GIB
     job_s: float = 3600.0
     start_s: float = 300.0
     silent_s: float = 120.0
     cancel_s: float = 1.0
+
+    def start_message(self) -> dict[str, Any]:
+        """What a worker is told first."""
+        return {
+            "bundle": None if self.bundle is None else str(self.bundle.absolute()),
+            "device": self.device,
+            "backend": self.backend,
+            "point": self.point,
+            "window": self.window,
+            "overlap": self.overlap,
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """A Ray cluster on which the workers live, instead of one process on this machine.
+
+    Attributes:
+        address: auto, local or HOST:PORT.
+        workers: how many are asked for.
+        share: what each gets of a machine.
+    """
+
+    address: str = "auto"
+    workers: int = 1
+    share: ActorShare = field(default_factory=ActorShare)
 
 
 @dataclass(frozen=True)
@@ -170,6 +203,7 @@ class Settings:
         allowed_origins: web pages that may call it from a browser.
         require_tokens: also on loopback.
         archive: the archive to fetch studies from, if any.
+        ray: the cluster on which workers live, if any.
     """
 
     data: Path
@@ -185,6 +219,12 @@ class Settings:
     queue: QueueLimits = field(default_factory=QueueLimits)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     retention: Retention = field(default_factory=Retention)
+    ray: RaySettings | None = None
+
+    @property
+    def worker_count(self) -> int:
+        """How many jobs may be computed at the same time."""
+        return 1 if self.ray is None else self.ray.workers
 
     @property
     def needs_tokens(self) -> bool:

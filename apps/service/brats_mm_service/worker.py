@@ -1,7 +1,8 @@
-"""The inference worker: a process of its own that loads the model once and segments one job after the other.
+"""The inference worker: loads the model once and segments one job after the other.
 
-It reads commands from standard input and writes messages to standard output, both JSON, one a line. It opens no
-socket, and nothing that it is sent is code. When its input ends, because the service is gone, it ends at once.
+As a process of its own it reads commands from standard input and writes messages to standard output, both JSON, one a
+line. It opens no socket, and nothing that it is sent is code. When its input ends, because the service is gone, it ends
+at once. `worker_ray` runs the same work on a cluster.
 """
 
 import json
@@ -12,9 +13,10 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from brats_mm.errors import BratsMMError, Cancelled
+from brats_mm_service.resident import resident_bytes
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from brats_mm.usecases.segment import Segmented, Segmenter
 
 ALIVE_S = 1.0
+
+
+class Outlet(Protocol):
+    """Where messages to the service go."""
+
+    def say(self, what: str, **values: object) -> None:
+        """Send one message; from any thread."""
 
 
 class Channel:
@@ -53,14 +62,17 @@ class Commands:
     def listen(self) -> None:
         """Read commands until the service is gone; runs in a thread."""
         for line in sys.stdin:
-            command = json.loads(line)
-            with self._there:
-                if command["do"] == "cancel":
-                    self._cancelled.add(command["job"])
-                else:
-                    self._jobs.append(command)
-                self._there.notify()
+            self.put(json.loads(line))
         os._exit(0)
+
+    def put(self, command: dict[str, Any]) -> None:
+        """Take a command."""
+        with self._there:
+            if command["do"] == "cancel":
+                self._cancelled.add(command["job"])
+            else:
+                self._jobs.append(command)
+            self._there.notify()
 
     def next(self) -> dict[str, Any]:
         """Wait for a job."""
@@ -84,9 +96,14 @@ def main() -> None:
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # whatever a library prints must not look like a message
     start = json.loads(sys.stdin.readline())
-    _limit(start)
     commands = Commands()
     threading.Thread(target=commands.listen, daemon=True).start()
+    work(start, commands, channel)
+
+
+def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
+    """Load the model and do what is commanded, without end; returns where the model cannot be loaded, which it says."""
+    _limit(start)
     threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
     try:
         segmenter = _load(start)
@@ -102,19 +119,20 @@ def main() -> None:
         model={"name": identity.name, "version": identity.version, "weights_sha256": identity.weights_sha256},
     )
     while True:
-        _work(commands.next(), segmenter, commands, channel)
+        _do(commands.next(), segmenter, commands, channel)
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
-    from brats_mm.inference.engine import WindowSettings
+    from brats_mm.inference.engine import NAMED
     from brats_mm.usecases.segment import Segmenter
 
     side = start["window"]
-    settings = WindowSettings(window=(side, side, side), overlap=start["overlap"])
-    return Segmenter.from_bundle(start["bundle"], device=start["device"], settings=settings)
+    settings = replace(NAMED[start["point"]], window=(side, side, side), overlap=start["overlap"])
+    bundle, device, backend = start["bundle"], start["device"], start["backend"]
+    return Segmenter.from_bundle(bundle, device=device, backend=backend, settings=settings)
 
 
-def _work(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> None:
+def _do(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> None:
     name = job["job"]
     try:
         made = _segment(job, segmenter, commands, channel)
@@ -131,7 +149,7 @@ def _work(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, chann
         channel.say("done", job=name, seconds=made.report["run"]["seconds"])
 
 
-def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Channel) -> "Segmented":
+def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Segmented":
     from brats_mm.domain.modality import Modality
     from brats_mm.domain.regions import LabelConvention
     from brats_mm.io.case import explicit_case
@@ -188,9 +206,9 @@ def _without_paths(sentence: str, job: dict[str, Any]) -> str:
     return sentence
 
 
-def _stay_alive(channel: Channel) -> None:
+def _stay_alive(channel: Outlet) -> None:
     while True:
-        channel.say("alive")
+        channel.say("alive", resident=resident_bytes(os.getpid()))
         time.sleep(ALIVE_S)
 
 

@@ -4,14 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from brats_mm_service.job_queue import JobQueue
 from brats_mm_service.jobs import Job, Progress
 from brats_mm_service.logs import log
 from brats_mm_service.settings import WorkerSettings
-from brats_mm_service.states import JobState
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.worker_interface import Spawn, Worker
 
 _TICK_S = 0.1
 _IDLE_S = 0.2
@@ -22,6 +22,11 @@ _CRASHED = (
     "The worker that computed this job stopped ({how}). The files may be damaged, or memory too small. "
     "Check the files and submit the job again."
 )
+_LOST = (
+    "The worker that computed this job was lost in each of {attempts} attempts, at last so: {how}. The files may need "
+    "more memory than a worker has; or submit the job again when the cluster is well."
+)
+_NO_ROOM = "The cluster has no room for a worker yet."
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,32 @@ class Readiness:
 
 
 class WorkerHost:
-    """Runs jobs of a queue in a worker process."""
+    """Runs jobs of a queue in a worker.
 
-    def __init__(self, queue: JobQueue, settings: WorkerSettings, spawn: Callable[[], WorkerProcess]) -> None:
+    Args:
+        queue: of jobs; other hosts may take from it too.
+        settings: of the worker.
+        spawn: starts one.
+        stopping: set when the service stops.
+        given_up: told of a problem, its kind and a sentence, each time that a start fails after several others.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        settings: WorkerSettings,
+        spawn: Spawn,
+        stopping: threading.Event,
+        given_up: Callable[[str, str], None],
+    ) -> None:
         self.readiness = Readiness()
         self._queue = queue
         self._settings = settings
         self._spawn = spawn
-        self._process: WorkerProcess | None = None
+        self._given_up = given_up
+        self._worker: Worker | None = None
         self._failed_starts = 0
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._run, name="worker-host", daemon=True)
 
     def start(self) -> None:
@@ -58,9 +79,7 @@ class WorkerHost:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the worker; a job that runs goes back to the queue."""
-        self._stopping.set()
-        self._queue.wake.set()
+        """Stop the worker, once `stopping` is set; a job that runs goes back to the queue."""
         self._thread.join(timeout=10)
         self._drop()
 
@@ -72,7 +91,14 @@ class WorkerHost:
     @property
     def pid(self) -> int | None:
         """The worker's number, while there is one."""
-        return None if self._process is None else self._process.pid
+        worker = self._worker
+        return None if worker is None else worker.pid
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the worker holds, while there is one."""
+        worker = self._worker
+        return 0 if worker is None else worker.resident_bytes()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -83,42 +109,41 @@ class WorkerHost:
                 self._stopping.wait(1.0)
 
     def _step(self) -> None:
-        process = self._ready_process()
-        if process is None:
+        worker = self._ready_worker()
+        if worker is None:
             return
         job = self._queue.take()
         if job is not None:
-            self._serve(process, job)
+            self._serve(worker, job)
             return
         self._queue.wake.wait(_IDLE_S)
         self._queue.wake.clear()
-        process.receive(0.001)
-        if not process.running:
-            log("worker_died_idle", level="warning", how=process.death())
+        worker.receive(0.001)
+        if not worker.running:
+            log("worker_died_idle", level="warning", how=worker.death())
             self._drop()
 
-    def _serve(self, process: WorkerProcess, job: Job) -> None:
+    def _serve(self, worker: Worker, job: Job) -> None:
         log("job_started", job=job.id, attempt=job.attempts)
         try:
-            settle = self._compute(process, job)
+            self._queue.files.clear_attempts(job.id)  # of a worker that was cut off and wrote on
+            settle = self._compute(worker, job)
             settle()
         except OSError as error:
             log("host_error", level="error", job=job.id, error=type(error).__name__)
             self._queue.fail(job, "disk-full", f"The result cannot be stored: {error.strerror}. Free some disk space.")
         finally:
-            if self._queue.is_cancelled(job.id):
-                self._queue.files.clear_attempts(job.id)
-            self._queue.release(job.id)
+            self._queue.release(job)
 
-    def _compute(self, process: WorkerProcess, job: Job) -> Callable[[], None]:
+    def _compute(self, worker: Worker, job: Job) -> Callable[[], None]:
         """Have the worker compute a job; returns what is to be done about how it ended."""
         queue, files = self._queue, self._queue.files
-        process.send(
+        worker.send(
             {
                 "do": "segment",
                 "job": job.id,
-                "upload": str(files.upload(job.id)),
-                "output": str(files.attempt(job.id, job.attempts)),
+                "upload": str(files.upload(job.id).absolute()),
+                "output": str(files.attempt(job.id, job.attempts).absolute()),
                 "sequences": dict(job.sequences),
                 "options": vars(job.options),
             }
@@ -126,7 +151,7 @@ class WorkerHost:
         start = time.monotonic()
         cancelled_at: float | None = None
         while True:
-            message = process.receive(_TICK_S)
+            message = worker.receive(_TICK_S)
             if message is not None and message.get("job") == job.id:
                 if message["say"] == "progress":
                     queue.note(job.id, Progress(message["stage"], message["done"], message["total"]))
@@ -137,14 +162,16 @@ class WorkerHost:
                 return lambda: queue.requeue(job)
             if cancelled_at is None and queue.is_cancelled(job.id):
                 cancelled_at = time.monotonic()
-                process.send({"do": "cancel", "job": job.id})
+                worker.send({"do": "cancel", "job": job.id})
             if cancelled_at is not None and time.monotonic() - cancelled_at > self._settings.cancel_s:
                 self._drop()
                 return lambda: None
-            fault = self._fault(process, time.monotonic() - start)
-            if fault is not None:
+            if (how := self._loss(worker)) is not None:
                 self._drop()
-                return lambda: queue.fail(job, *fault)
+                return self._lost(worker, job, how)
+            if (fault := self._fault(worker, time.monotonic() - start)) is not None:
+                self._drop()
+                return partial(queue.fail, job, *fault)
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
         if message["say"] == "done":
@@ -153,60 +180,69 @@ class WorkerHost:
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
         return lambda: self._queue.fail(job, message["kind"], message["detail"])
 
-    def _fault(self, process: WorkerProcess, elapsed_s: float) -> tuple[str, str] | None:
+    def _loss(self, worker: Worker) -> str | None:
+        """How the worker was lost, if it was."""
+        if not worker.running:
+            return worker.death()
+        if time.monotonic() - worker.last_sign > self._settings.silent_s:
+            return f"no sign of life for {self._settings.silent_s:g} s"
+        return None
+
+    def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], None]:
+        if worker.blameless:
+            often = _LOST.format(attempts=job.attempts, how=how)
+            return lambda: self._queue.retry(job, "worker-crash", often)
+        return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
+
+    def _fault(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
         """Why the worker must not go on with this job, if so: the kind of problem, and a sentence."""
         limits = self._settings
-        if not process.running:
-            return "worker-crash", _CRASHED.format(how=process.death())
-        if time.monotonic() - process.last_sign > limits.silent_s:
-            return "worker-crash", _CRASHED.format(how=f"no sign of life for {limits.silent_s:g} s")
         if elapsed_s > limits.job_s:
             return "time-limit", f"The job was stopped after {limits.job_s:g} s, the longest time allowed here."
-        resident = process.resident_bytes()
-        self._queue.metrics.worker_memory.set(resident)
-        if resident > limits.memory_bytes:
+        if worker.resident_bytes() > limits.memory_bytes:
             return "memory", (
                 f"The job needed more than {limits.memory_bytes / 2**30:.1f} GiB of memory, the most allowed here. "
                 "Resample the volumes to larger voxels, or ask for a higher limit."
             )
         return None
 
-    def _ready_process(self) -> WorkerProcess | None:
+    def _ready_worker(self) -> Worker | None:
         """The worker with the model loaded; None if that failed, or the service stops."""
-        if self._process is not None:
-            return self._process
+        if self._worker is not None:
+            return self._worker
         self._queue.metrics.worker_starts.inc()
-        process = self._process = self._spawn()
-        start = time.monotonic()
-        while not self._stopping.is_set() and process.running and time.monotonic() - start < self._settings.start_s:
-            message = process.receive(_TICK_S)
+        worker = self._worker = self._spawn()
+        self.readiness = Readiness(reason=_NO_ROOM if worker.started is None else Readiness.reason)
+        while not self._stopping.is_set() and worker.running and not self._loads_too_long(worker):
+            message = worker.receive(_TICK_S)
             if message is None:
                 continue
             if message["say"] == "ready":
                 self._failed_starts = 0
                 self.readiness = Readiness(ready=True, reason="", device=message["device"], model=message["model"])
-                self._queue.metrics.worker_up.set(1)
-                log("worker_ready", device=message["device"], seconds=round(time.monotonic() - start, 3))
-                return process
+                took_s = time.monotonic() - (worker.started or time.monotonic())
+                log("worker_ready", device=message["device"], seconds=round(took_s, 3))
+                return worker
             if message["say"] == "unable":
                 self._not_started(message["kind"], message["detail"])
                 return None
         if not self._stopping.is_set():
-            self._not_started("model", f"The model could not be loaded ({process.death()}). See `brats-mm doctor`.")
+            self._not_started("model", f"The model could not be loaded ({worker.death()}). See `brats-mm doctor`.")
         return None
+
+    def _loads_too_long(self, worker: Worker) -> bool:
+        return worker.started is not None and time.monotonic() - worker.started > self._settings.start_s
 
     def _not_started(self, kind: str, detail: str) -> None:
         self._drop(detail)
         self._failed_starts += 1
         log("worker_not_started", level="error", kind=kind, starts=self._failed_starts)
-        if self._failed_starts >= _STARTS:
-            for job in self._queue.records.in_states([JobState.QUEUED]):
-                self._queue.fail(job, kind, detail)
+        if self.is_hopeless:
+            self._given_up(kind, detail)
         self._stopping.wait(min(60.0, 2.0**self._failed_starts))
 
     def _drop(self, reason: str = "The worker is being started anew.") -> None:
-        process, self._process = self._process, None
+        worker, self._worker = self._worker, None
         self.readiness = Readiness(reason=reason)
-        self._queue.metrics.worker_up.set(0)
-        if process is not None:
-            process.kill()
+        if worker is not None:
+            worker.kill()

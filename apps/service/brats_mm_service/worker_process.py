@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from brats_mm_service.logs import log
+from brats_mm_service.resident import resident_bytes
 from brats_mm_service.settings import WorkerSettings
 
 _LONGEST_MESSAGE = 1 << 20
@@ -24,7 +24,9 @@ COMMAND = (sys.executable, "-m", "brats_mm_service.worker")
 
 
 class WorkerProcess:
-    """A running worker."""
+    """A worker on this machine."""
+
+    blameless = False  # what ends it, memory or a fault of its own, came of the job
 
     def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND) -> None:
         self._process = subprocess.Popen(
@@ -36,21 +38,14 @@ class WorkerProcess:
             start_new_session=True,  # a Ctrl-C in the terminal is for the service to handle
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.started: float | None = time.monotonic()
         self.last_sign = time.monotonic()
         self._readers = [
             threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)
         ]
         for reader in self._readers:
             reader.start()
-        self.send(
-            {
-                "bundle": None if settings.bundle is None else str(settings.bundle),
-                "device": settings.device,
-                "window": settings.window,
-                "overlap": settings.overlap,
-                "memory_bytes": settings.memory_bytes,
-            }
-        )
+        self.send(settings.start_message())
 
     @property
     def pid(self) -> int:
@@ -105,11 +100,7 @@ class WorkerProcess:
 
     def resident_bytes(self) -> int:
         """Memory that it holds; 0 where the system does not tell."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.pid)
 
     def death(self) -> str:
         """How it ended, for people."""

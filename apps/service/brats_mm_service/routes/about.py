@@ -29,7 +29,7 @@ def router(service: Service) -> APIRouter:
     )
     def models(caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """One model at present, as a list."""
-        readiness = service.host.readiness
+        readiness = service.workers.readiness
         about = {key: value for key, value in described.items() if key != "model"}
         model = {**described["model"], "loaded": readiness.ready, "device": readiness.device}
         return {"models": [model], **about}
@@ -51,8 +51,8 @@ def router(service: Service) -> APIRouter:
     )
     async def readyz() -> dict[str, str]:
         """503, with the reason, while the model is being loaded or cannot be."""
-        if not service.host.readiness.ready:
-            raise Problem("unavailable", service.host.readiness.reason, {"Retry-After": "5"})
+        if not service.workers.readiness.ready:
+            raise Problem("unavailable", service.workers.readiness.reason, {"Retry-After": "5"})
         return {"status": "ready"}
 
     @routes.get(

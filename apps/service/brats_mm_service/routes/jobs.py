@@ -173,8 +173,8 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
             queue.records.check_room(owner, queue.limits)
         except QueueFull as full:
             raise too_many(service, str(full)) from full
-    if service.host.is_hopeless:
-        raise Problem("unavailable", service.host.readiness.reason)
+    if service.workers.is_hopeless:
+        raise Problem("unavailable", service.workers.readiness.reason)
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
         message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner."
         raise Problem("disk-full", message)

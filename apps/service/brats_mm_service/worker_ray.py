@@ -1,0 +1,156 @@
+"""A worker on a Ray cluster: an actor that holds the model, and the service's end of it.
+
+Commands and messages are those of a worker process, a few hundred bytes. Files stay in the service's data folder, which
+every machine has under the same path. A machine that is lost takes its actors with it; the service notices, asks for
+others and gives them the job again, in a folder of its own, so that one that is cut off cannot spoil the result.
+"""
+
+import os
+import queue
+import socket
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from brats_mm.usecases.ray_cluster import ActorShare, compute_on, start_actor
+from brats_mm_service.logs import log
+from brats_mm_service.settings import Settings
+from brats_mm_service.worker import Commands, Outlet, work
+
+_LISTEN_S = 5.0
+
+Work = Callable[[dict[str, Any], Commands, Outlet], None]
+"""What an actor does with its start message, its commands and its messages."""
+
+
+class WorkerActor:
+    """Runs in a worker process of Ray."""
+
+    def __init__(self, start: dict[str, Any], threads: int, task: Work) -> None:
+        compute_on(threads)
+        self._commands = Commands()
+        self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.say("started", pid=os.getpid())
+        if not Path(start["data"]).is_dir():
+            self.say("unable", kind="model", detail=_not_shared(start["data"]))
+            return
+        threading.Thread(target=self._work, args=(start, task), daemon=True).start()
+
+    def say(self, what: str, **values: object) -> None:
+        """Keep a message until it is fetched."""
+        self._messages.put({"say": what, **values})
+
+    def send(self, command: dict[str, Any]) -> None:
+        """Take a command."""
+        self._commands.put(command)
+
+    def receive(self, timeout_s: float) -> list[dict[str, Any]]:
+        """All messages that are there, after waiting for one."""
+        found = []
+        try:
+            found.append(self._messages.get(timeout=timeout_s))
+            while True:
+                found.append(self._messages.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _work(self, start: dict[str, Any], task: Work) -> None:
+        try:
+            task(start, self._commands, self)
+        except BaseException:  # noqa: BLE001 (a thread's end would go unnoticed)
+            traceback.print_exc()
+            os._exit(1)
+
+
+class RayWorker:
+    """The service's end of an actor. The process has joined the cluster before."""
+
+    blameless = True
+
+    def __init__(self, settings: Settings, share: ActorShare, task: Work = work) -> None:
+        start = {"data": str(settings.data.absolute()), **settings.worker.start_message()}
+        self.pid: int | None = None
+        self.started: float | None = None
+        self.last_sign = time.monotonic()
+        self._resident = 0
+        self._death = ""
+        self._messages: deque[dict[str, Any]] = deque()
+        self._actor = start_actor(WorkerActor, share, start, share.threads, task, calls=2)
+        self._coming = self._actor.receive.remote(_LISTEN_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still there, or still to come."""
+        return not self._death
+
+    def send(self, command: dict[str, Any]) -> None:
+        """Send a command."""
+        self._actor.send.remote(command)
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message but signs of life; None if there is none in time, or it is gone."""
+        end = time.monotonic() + timeout_s
+        while True:
+            while self._messages:
+                message = self._messages.popleft()
+                if not self._is_sign(message):
+                    return message
+            left = end - time.monotonic()
+            if left <= 0 or not self.running or not self._fetched(left):
+                return None
+
+    def kill(self) -> None:
+        """Stop it at once, or ask for it no longer."""
+        import ray
+
+        self._death = self._death or "it was stopped"
+        try:
+            ray.kill(self._actor)
+        except Exception as error:  # noqa: BLE001 (of a cluster that is gone itself)
+            log("worker_not_killed", level="warning", error=type(error).__name__)
+
+    def resident_bytes(self) -> int:
+        """Memory that it last said it holds."""
+        return self._resident
+
+    def death(self) -> str:
+        """How it ended, for people."""
+        return self._death or "it still runs"
+
+    def _fetched(self, timeout_s: float) -> bool:
+        """Whether messages have come in time."""
+        import ray
+        from ray.exceptions import RayError
+
+        done, _ = ray.wait([self._coming], timeout=timeout_s)
+        if not done:
+            return False
+        try:
+            self._messages.extend(ray.get(self._coming))
+        except RayError as error:
+            self._death = f"it is gone from the cluster, {type(error).__name__}"
+            return False
+        self.last_sign = time.monotonic()
+        self._coming = self._actor.receive.remote(_LISTEN_S)
+        return True
+
+    def _is_sign(self, message: dict[str, Any]) -> bool:
+        """Whether a message is for this end alone."""
+        if message["say"] == "started":
+            self.pid, self.started = message["pid"], time.monotonic()
+            return True
+        if message["say"] == "alive":
+            self._resident = message["resident"]
+            return True
+        return False
+
+
+def _not_shared(folder: str) -> str:
+    return (
+        f"The service's data folder {folder} is not on {socket.gethostname()}, a machine of the cluster. Each of them "
+        "needs it under this path, from a shared file system."
+    )

@@ -1,0 +1,48 @@
+"""What an actor does in tests instead of segmenting; importable, so that machines of a cluster can have it."""
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FakeWork:
+    """Each job takes a second or so, can be cancelled, and leaves a line in `runs` of the data folder when it ends.
+
+    With `dies`, the process ends in the middle of each job.
+    """
+
+    pause_s: float = 0.5
+    dies: bool = False
+
+    def __call__(self, start, commands, channel):
+        threading.Thread(target=alive, args=(channel,), daemon=True).start()
+        channel.say("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
+        while True:
+            self.do(commands.next(), Path(start["data"]), commands, channel)
+
+    def do(self, job, data, commands, channel):
+        name, end = job["job"], time.monotonic() + self.pause_s
+        channel.say("progress", job=name, stage="segmenting", done=1, total=2)
+        while time.monotonic() < end:
+            time.sleep(0.02)
+            if name in commands._cancelled:
+                channel.say("failed", job=name, kind="cancelled", detail="The job was cancelled.")
+                return
+        if self.dies:
+            os._exit(3)
+        folder = Path(job["output"])
+        folder.mkdir()
+        (folder / "report.json").write_text(json.dumps({"sequences_found": sorted(job["sequences"])}))
+        with (data / "runs").open("a") as stream:
+            stream.write(f"{name}\n")
+        channel.say("done", job=name, seconds={"read": 0.1})
+
+
+def alive(channel):
+    while True:
+        channel.say("alive", resident=1000)
+        time.sleep(0.2)

@@ -1,0 +1,128 @@
+"""The service with its workers on a Ray cluster of two nodes on this machine; nodes and processes are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from brats_mm.errors import OptionError
+from brats_mm.usecases.ray_cluster import ActorShare, joined
+from brats_mm_service.app import create_app
+from brats_mm_service.settings import RaySettings
+from tests.service.fake_ray_work import FakeWork
+from tests.service.serving import ended, serving, small_settings, two_files, until
+from tests.small_cluster import second_node, small_cluster
+
+ray = pytest.importorskip("ray")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with small_cluster() as made, joined(made.address):
+        yield made
+
+
+def test_without_a_cluster_it_is_said_what_to_start():
+    with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"), joined("127.0.0.1:1"):
+        pass
+
+
+def on_ray(tmp_path, workers, work):
+    """An application whose workers are actors."""
+    from brats_mm_service.worker_ray import RayWorker
+
+    settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", workers, ActorShare(cores=1)))
+    return create_app(settings, lambda: RayWorker(settings, settings.ray.share, work))
+
+
+def submit(client, head, count):
+    return [client.post("/v1/jobs", files=two_files(head)).json()["id"] for _ in range(count)]
+
+
+def workers_ready(client, count):
+    return f"brats_mm_worker_up {count:.1f}" in client.get("/metrics").text
+
+
+def test_each_job_is_done_once_though_a_node_is_killed(cluster, tmp_path, made_head):
+    second = second_node(cluster)
+    with serving(None, app=on_ray(tmp_path, 4, FakeWork())) as client:
+        until(lambda: workers_ready(client, 4), 90)
+        jobs = submit(client, made_head, 12)
+        until(lambda: client.get(f"/v1/jobs/{jobs[3]}").json()["state"] != "queued", 30)
+        cluster.remove_node(second, allow_graceful=False)
+        found = [ended(client, job, 90) for job in jobs]
+        attempts = [client.service.queue.records.get(job).attempts for job in jobs]
+    assert [job["state"] for job in found] == ["done"] * 12
+    assert [[one["name"] for one in job["results"]] for job in found] == [["report.json"]] * 12
+    ran = (tmp_path / "data" / "runs").read_text().split()
+    assert sorted(ran) == sorted(jobs), "each ran to its end once"
+    assert max(attempts) == 2, "those that the node held were begun again"
+    assert attempts.count(2) <= 2
+    print(f"12 jobs done once each; {attempts.count(2)} were begun again")  # noqa: T201
+
+
+def test_a_job_whose_process_is_killed_is_done_by_another(cluster, tmp_path, made_head):
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=1.0))) as client:
+        until(lambda: workers_ready(client, 1), 60)
+        (job,) = submit(client, made_head, 1)
+        until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "running")
+        first = client.service.workers.pids[0]
+        os.kill(first, signal.SIGKILL)
+        assert ended(client, job, 60)["state"] == "done"
+        assert client.service.workers.pids[0] != first
+        assert client.service.queue.records.get(job).attempts == 2
+
+
+def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path, made_head):
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=0.1, dies=True))) as client:
+        (job,) = submit(client, made_head, 1)
+        found = ended(client, job, 90)
+    assert found["state"] == "failed"
+    assert "was lost in each of 3 attempts" in found["error"]["detail"]
+
+
+def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(cluster, tmp_path, made_head):
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=30.0))) as client:
+        until(lambda: workers_ready(client, 1), 60)
+        first = client.service.workers.pids[0]
+        (job,) = submit(client, made_head, 1)
+        until(lambda: client.get(f"/v1/jobs/{job}").json()["progress"]["stage"] == "segmenting")
+        answer = client.delete(f"/v1/jobs/{job}")
+        assert answer.status_code in (200, 202, 204)
+        assert answer.elapsed.total_seconds() < 2
+        assert not (tmp_path / "data" / "jobs" / job).exists()
+        assert client.service.workers.pids[0] == first
+        assert workers_ready(client, 1)
+
+
+def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
+    from brats_mm_service.worker_ray import RayWorker
+
+    settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", 1, ActorShare(cores=64)))
+    app = create_app(settings, lambda: RayWorker(settings, settings.ray.share, FakeWork()))
+    with serving(None, app=app) as client:
+        until(lambda: "no room for a worker yet" in client.get("/readyz").json()["detail"])
+
+
+def test_a_machine_without_the_data_folder_says_what_it_needs(cluster, tmp_path):
+    from brats_mm_service.worker_ray import RayWorker
+
+    worker = RayWorker(small_settings(tmp_path / "elsewhere"), ActorShare(cores=1), FakeWork())
+    message = until(lambda: worker.receive(1.0), 60)
+    worker.kill()
+    assert message["say"] == "unable"
+    assert "a shared file system" in message["detail"]
+
+
+def test_serving_here_imports_no_ray():
+    code = (
+        "import sys; from brats_mm_service.app import create_app; from brats_mm_service.settings import Settings; "
+        "import pathlib, tempfile; create_app(Settings(pathlib.Path(tempfile.mkdtemp()))); sys.exit('ray' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

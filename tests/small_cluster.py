@@ -1,0 +1,51 @@
+"""A Ray cluster on this machine, for tests that kill nodes of it; it starts on a busy machine too."""
+
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+_TRIES = 4
+_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+
+
+@contextmanager
+def small_cluster():
+    """Its head, with two cores."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+            patched.setenv(name, "1")
+        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patched.setenv("RAY_agent_register_timeout_ms", "120000")
+        made = again(lambda: Cluster(initialize_head=True, head_node_args={**small(), "include_dashboard": False}))
+        yield made
+        made.shutdown()
+
+
+def second_node(cluster):
+    """Another node, with two cores."""
+    made = again(lambda: cluster.add_node(**small()))
+    cluster.wait_for_nodes()
+    return made
+
+
+def small():
+    """What a node is given. Where its helpers' ports are known, it need not wait for them."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
+    ports = {name: one.getsockname()[1] for name, one in zip(_PORTS, sockets, strict=True)}
+    for one in sockets:
+        one.close()
+    return {"num_cpus": 2, "object_store_memory": 80 * 2**20, **ports}
+
+
+def again(start):
+    """Start something of Ray's, which gives up after half a minute."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return start()
+        except Exception as error:  # noqa: PERF203 (Ray raises a plain one)
+            if not left or "timed out" not in str(error):
+                raise
+    return None
