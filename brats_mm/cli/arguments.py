@@ -194,8 +194,8 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "pack",
         help="make a bundle of a trained checkpoint",
         description="Make a bundle of a trained checkpoint: weights in half precision with their hash, the configs "
-        "that they were trained with, and a model card to complete. --calibrate corrects each region's "
-        "logits by a constant and a temperature where that helps labelled cases left out of the fit.",
+        "that they were trained with, and a model card to complete. --calibrate chooses a constant for each region's "
+        "logits on labelled cases.",
         epilog="example:\n  brats-mm pack models/model.pt -o my_segmentation --calibrate CASES/datalist.json",
         formatter_class=_Formatter,
     )
@@ -211,7 +211,7 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="configs that the training had over train.json, such as configs/methods/mmp.json",
     )
     parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="of the new bundle")
-    parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases to fit corrections on")
+    parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
     parser.add_argument(
         "--per-subset",
         action="store_true",

@@ -26,12 +26,10 @@ def pack(options: argparse.Namespace, console: Console) -> int:
         on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
     )
     if made.calibration is not None:
-        for region, kept in made.calibration.corrections.items():
-            gain, saved = 100 * made.calibration.gains[region], made.calibration.saved_nats[region]
-            console.say(
-                f"{region.value.upper()}: {kept.offset:+.2f} off the logits (mean Dice of cases left out {gain:+.1f} "
-                f"points), divided by {kept.temperature:.2f} ({saved:.3f} nats less a voxel in doubt)"
-            )
+        for region, offset in made.calibration.offsets.items():
+            gain, left_out = 100 * made.calibration.gains[region], made.calibration.left_out_gains.get(region)
+            others = "" if left_out is None else f", of cases left out of the choice {100 * left_out:+.1f}"
+            console.say(f"{region.value.upper()}: {offset:+.2f} off the logits, mean Dice {gain:+.1f} points{others}")
     if made.subsets is not None:
         for region, gain in made.subsets.dice_gains.items():
             saved = made.subsets.saved_nats[region]

@@ -98,10 +98,8 @@ class MaskedProjectionNetwork(WholeNetwork):
         scales = self.encode(image, views.any(dim=0))
         return torch.cat([self._view(scales, view)[0] for view in views])  # one by one: 15 views are a lot of memory
 
-    def logit_layer(self) -> nn.Conv3d:
-        layer = self.decoder.get_submodule("head")
-        assert isinstance(layer, nn.Conv3d)
-        return layer
+    def logit_bias(self) -> nn.Parameter:
+        return self.decoder.get_parameter("head.bias")
 
     def answer(self, image: Tensor, available: Tensor, present: Tensor) -> Answer:
         """Logits, and what the alignment compares.

@@ -30,7 +30,7 @@ class MoMKE(WholeNetwork):
         head: module from (b, m f, ...) to logits (b, c, ...).
     """
 
-    def __init__(self, experts: Mapping[str, nn.Module], routers: Mapping[str, nn.Module], head: nn.Conv3d) -> None:
+    def __init__(self, experts: Mapping[str, nn.Module], routers: Mapping[str, nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.experts = nn.ModuleDict(experts)
         self.routers = nn.ModuleDict(routers)
@@ -48,8 +48,8 @@ class MoMKE(WholeNetwork):
             [self.head(features.masked_fill(~view[:, :, None, None, None, None], 0.0).flatten(1, 2)) for view in views]
         )
 
-    def logit_layer(self) -> nn.Conv3d:
-        return self.head
+    def logit_bias(self) -> nn.Parameter:
+        return self.head.get_parameter("bias")
 
     def mixed_features(self, name: str, image: Tensor) -> Tensor:
         """Z of one modality: (b, 1, ...) voxels to (b, f, ...)."""

@@ -27,5 +27,5 @@ class WholeNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def logit_layer(self) -> nn.Conv3d:
-        """The layer that makes the logits: what a calibration corrects."""
+    def logit_bias(self) -> nn.Parameter:
+        """The bias of the layer that makes the logits, (c,): what a calibration moves."""

@@ -1,6 +1,6 @@
 """Fitting constants and temperatures to a model's logits on labelled cases, after its training.
 
-`calibration_choice` says which of them to keep.
+`calibration_choice` says what they give on cases that they were not fitted on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,12 +51,13 @@ def calibrate_subsets(
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
 
-def fit_constants(counted: Sequence[CaseCounts]) -> dict[Region, float]:
-    """The constant to take off each region's logits for the highest mean Dice over cases and their subsets."""
-    return {
-        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(counted, region)]))[0]
+def fit_constants(counted: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
+    """The constant to take off each region's logits for the highest mean Dice over cases and subsets; what it adds."""
+    found = {
+        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(counted, region)]))
         for region in REGIONS
     }
+    return {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}
 
 
 def fit_temperatures(counted: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:

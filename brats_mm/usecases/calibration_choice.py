@@ -1,4 +1,4 @@
-"""Which correction after training to keep: what helps cases that it was not fitted on.
+"""What a correction after training gives on cases that it was not fitted on.
 
 Each labelled case is left out in turn, every correction is fitted on the others and applied to it. So constants, and
 the ninety numbers of a correction by subset, are judged alike, however few the cases are.
@@ -48,18 +48,19 @@ class CorrectionScores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The correction of each region's logits that was kept, and what it gives on cases that were left out.
+    """The constant that was taken off each region's logits, and what it gave.
 
     Attributes:
-        corrections: region -> correction, the same for all subsets; a part that did not help is absent.
-        gains: region -> what the constant adds to the mean Dice, in [0, 1]; 0 where none is kept.
-        saved_nats: region -> cross-entropy that the temperature saves for each voxel in doubt; 0 where none is kept.
+        offsets: region -> constant.
+        gains: region -> what it adds to the mean Dice over the cases that chose it and their subsets, in [0, 1].
+        left_out_gains: the same with each case left out of the choice for it; below 0 where constants chosen on so few
+            cases hurt the next one. Empty with one case.
         cases: how many cases chose it.
     """
 
-    corrections: Mapping[Region, Correction]
+    offsets: Mapping[Region, float]
     gains: Mapping[Region, float]
-    saved_nats: Mapping[Region, float]
+    left_out_gains: Mapping[Region, float]
     cases: int
 
 
@@ -75,12 +76,12 @@ def temperatures(counted: Sequence[CaseCounts]) -> Corrections:
 
 def constants(counted: Sequence[CaseCounts]) -> Corrections:
     """A constant a region, the same for all subsets."""
-    return _for_all_subsets(fit_constants(counted), dict.fromkeys(REGIONS, 1.0))
+    return _for_all_subsets(fit_constants(counted)[0], dict.fromkeys(REGIONS, 1.0))
 
 
 def constants_and_temperatures(counted: Sequence[CaseCounts]) -> Corrections:
     """A constant and a temperature a region, the same for all subsets."""
-    offsets = fit_constants(counted)
+    offsets, _ = fit_constants(counted)
     return _for_all_subsets(offsets, fit_temperatures(counted, offsets))
 
 
@@ -115,39 +116,14 @@ def compare_corrections(counted: Sequence[CaseCounts], ways: Mapping[str, Fit] =
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
-    """The constant and the temperature for each region that cases left out are better for; see `choose`."""
-    return choose(count_cases(predictor, cases, on_case=on_case))
-
-
-def choose(counted: Sequence[CaseCounts]) -> Calibration:
-    """Keep a region's constant where it adds to the Dice of cases left out, its temperature where it saves them nats.
-
-    Raises:
-        OptionError: there are fewer than two cases.
-    """
-    moved = compare_corrections(counted, {"without": as_trained, "with": constants})
-    gains = {region: moved["with"].dice[region] - moved["without"].dice[region] for region in REGIONS}
-    kept = {region for region in REGIONS if gains[region] > 0}
-
-    def offsets_kept(seen: Sequence[CaseCounts]) -> dict[Region, float]:
-        return {region: offset if region in kept else 0.0 for region, offset in fit_constants(seen).items()}
-
-    def with_temperatures(seen: Sequence[CaseCounts]) -> Corrections:
-        return _for_all_subsets(offsets_kept(seen), fit_temperatures(seen, offsets_kept(seen)))
-
-    def without_temperatures(seen: Sequence[CaseCounts]) -> Corrections:
-        return _for_all_subsets(offsets_kept(seen), dict.fromkeys(REGIONS, 1.0))
-
-    scaled = compare_corrections(counted, {"without": without_temperatures, "with": with_temperatures})
-    saved = {r: scaled["without"].cross_entropy[r] - scaled["with"].cross_entropy[r] for r in REGIONS}
-    offsets = offsets_kept(counted)
-    fitted = fit_temperatures(counted, offsets)
-    return Calibration(
-        {region: Correction(offsets[region], fitted[region] if saved[region] > 0 else 1.0) for region in REGIONS},
-        {region: max(0.0, gain) for region, gain in gains.items()},
-        {region: max(0.0, nats) for region, nats in saved.items()},
-        len(counted),
-    )
+    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
+    counted = count_cases(predictor, cases, on_case=on_case)
+    offsets, gains = fit_constants(counted)
+    left_out = {}
+    if len(counted) > 1:
+        found = compare_corrections(counted, {"without": as_trained, "with": constants})
+        left_out = {region: found["with"].dice[region] - found["without"].dice[region] for region in REGIONS}
+    return Calibration(offsets, gains, left_out, len(counted))
 
 
 def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:

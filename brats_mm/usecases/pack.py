@@ -18,7 +18,7 @@ from brats_mm.io.bundle_method import trained_as
 from brats_mm.io.bundle_network import network_of, ready_to_run
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.io.subset_calibration import SUBSET_CALIBRATION, subset_calibration_document
-from brats_mm.networks.logit_correction import correct_logits
+from brats_mm.networks.offset import subtract_from_logits
 from brats_mm.usecases.calibration import FittedSubsets, OnCase, calibrate_subsets
 from brats_mm.usecases.calibration_choice import Calibration, calibrate
 from brats_mm.usecases.labelled_cases import LabelledCase
@@ -54,10 +54,9 @@ def pack(
         version: of the new bundle.
         configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`; the new
             bundle's network and description are theirs.
-        calibrate_on: two labelled cases or more, on which a constant and a temperature for each region are fitted over
-            all availability sets, and kept where they help cases that are left out; none leaves the logits as they
-            are. Take validation cases: those of the training are answered too well, and test cases would no longer
-            test.
+        calibrate_on: labelled cases on which a constant for each region is chosen that gives the highest mean Dice
+            over all their availability sets; none leaves the logits as they are. Take validation cases: those of the
+            training are answered too well, and test cases would no longer test.
         per_subset: choose a constant and a temperature for each subset instead, which travel beside the weights
             (`models/calibration.json`), since no bias can hold them.
         on_case: told after each case.
@@ -83,8 +82,7 @@ def pack(
             subsets = calibrate_subsets(predictor, calibrate_on, on_case=on_case)
         else:
             calibration = calibrate(predictor, calibrate_on, on_case=on_case)
-            kept = [calibration.corrections[region] for region in REGIONS]
-            correct_logits(network, [one.offset for one in kept], [one.temperature for one in kept])
+            subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
             metadata["calibration"] = _document(calibration)
     with OutputFolder(folder) as out:
         for path in (found for found in (template.root / "configs").rglob("*") if found.is_file()):
@@ -132,11 +130,13 @@ def _halved(value: Tensor) -> Tensor:
 
 
 def _document(calibration: Calibration) -> dict[str, Any]:
+    left_out = calibration.left_out_gains
     return {
-        "taken_off_logits": {region.value: round(one.offset, 3) for region, one in calibration.corrections.items()},
-        "divided_by": {region.value: round(one.temperature, 3) for region, one in calibration.corrections.items()},
-        "left_out_gain_in_mean_dice": {region.value: round(gain, 4) for region, gain in calibration.gains.items()},
-        "left_out_nats_saved": {region.value: round(nats, 4) for region, nats in calibration.saved_nats.items()},
+        "taken_off_logits": {region.value: round(value, 3) for region, value in calibration.offsets.items()},
+        "gain_in_mean_dice": {region.value: round(value, 4) for region, value in calibration.gains.items()},
+        "gain_of_cases_left_out": {
+            region.value: round(value, 4) for region, value in calibration.left_out_gains.items()
+        },
         "cases": calibration.cases,
     }
 
@@ -146,12 +146,9 @@ def _card(metadata: dict[str, Any], calibration: Calibration | None, digest: str
     chosen = (
         "The logits are as trained."
         if calibration is None
-        else f"Logits corrected by what helped {calibration.cases} labelled cases, each left out in turn: "
-        + ", ".join(
-            f"{region.value.upper()} less {one.offset:.2f}, divided by {one.temperature:.2f}"
-            for region, one in calibration.corrections.items()
-        )
-        + "."
+        else f"Constants taken off the logits, chosen on {calibration.cases} labelled cases: "
+        + ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in calibration.offsets.items())
+        + ". Figures on the same cases are a little flattered."
     )
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"

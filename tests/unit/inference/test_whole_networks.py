@@ -40,8 +40,8 @@ class MeanOfShown(WholeNetwork):
         mean = (image.repeat(views, 1, 1, 1, 1) * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
         return mean.expand(-1, 3, -1, -1, -1) + self.bias[:, None, None, None]
 
-    def logit_layer(self) -> nn.Conv3d:
-        return nn.Conv3d(1, 3, 1)
+    def logit_bias(self) -> nn.Parameter:
+        return self.bias
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import OptionError
 from brats_mm.networks.comparators import momke
-from brats_mm.networks.logit_correction import correct_logits
 from brats_mm.networks.momke import MoMKE
+from brats_mm.networks.offset import subtract_from_logits
 
 
 @pytest.fixture(autouse=True)
@@ -105,5 +105,5 @@ def test_constants_are_taken_off_the_logits_by_the_heads_bias():
     network = MoMKE({"one": Times(1.0)}, {"one": Says(0.0)}, nn.Conv3d(1, 2, 1))
     image, available = torch.ones(1, 1, 1, 1, 1), torch.tensor([[True]])
     before = network(image, available)
-    correct_logits(network, [0.5, -2.0], [1.0, 1.0])
+    subtract_from_logits(network, [0.5, -2.0])
     torch.testing.assert_close((before - network(image, available)).flatten(), torch.tensor([0.5, -2.0]))

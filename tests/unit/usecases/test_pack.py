@@ -11,7 +11,7 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import default_bundle, open_bundle
@@ -68,31 +68,28 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
     assert all(torch.equal(stored[name], values[name].half()) for name in stored)
 
 
-def test_calibration_corrects_the_logits_as_it_says_and_never_loses(
+def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
 
     assert made.calibration is not None
     assert min(made.calibration.gains.values()) >= 0
-    assert min(made.calibration.saved_nats.values()) >= 0
+    assert made.calibration.left_out_gains.keys() == set(REGIONS)
     metadata = json.loads((tmp_path / "mine" / "configs" / "metadata.json").read_text())
     assert metadata["calibration"]["cases"] == 2
-    head = "experts.flair.heads.4"
-    before = torch.load(checkpoint, weights_only=True)
-    after = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
-    kept = [made.calibration.corrections[region] for region in REGIONS]
-    offsets, divisors = (torch.tensor([getattr(one, name) for one in kept]) for name in ("offset", "temperature"))
-    torch.testing.assert_close(
-        after[f"{head}.bias"].float(), (before[f"{head}.bias"] - offsets) / divisors, atol=1e-2, rtol=1e-2
-    )
-    torch.testing.assert_close(
-        after[f"{head}.weight"].float().flatten(1),
-        before[f"{head}.weight"].flatten(1) / divisors[:, None],
-        atol=1e-2,
-        rtol=1e-2,
-    )
-    assert not torch.allclose(divisors, torch.ones(3))
+    before = torch.load(checkpoint, weights_only=True)["experts.flair.heads.4.bias"]
+    after = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)["experts.flair.heads.4.bias"]
+    offsets = torch.tensor([made.calibration.offsets[region] for region in REGIONS])
+    assert torch.allclose(before - after.float(), offsets, atol=1e-2)
+    assert made.calibration.offsets[Region.WT] != 0
+
+
+def test_one_case_leaves_none_out(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
+    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
+
+    assert made.calibration is not None
+    assert made.calibration.left_out_gains == {}
 
 
 def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
