@@ -134,9 +134,7 @@ def _document(calibration: Calibration) -> dict[str, Any]:
     return {
         "taken_off_logits": {region.value: round(value, 3) for region, value in calibration.offsets.items()},
         "gain_in_mean_dice": {region.value: round(value, 4) for region, value in calibration.gains.items()},
-        "gain_of_cases_left_out": {
-            region.value: round(value, 4) for region, value in calibration.left_out_gains.items()
-        },
+        "gain_of_cases_left_out": {region.value: round(value, 4) for region, value in left_out.items()},
         "cases": calibration.cases,
     }
 
