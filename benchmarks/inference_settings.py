@@ -103,9 +103,10 @@ def our_way(predictor: Predictor) -> Way:
 def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> dict[str, Way]:
     """Every way by its name; the plain one first."""
     network, identity = load_network(open_bundle(bundle))
-    ways = {PLAIN: plain_way(network, identity.spacing_mm, cut=True)}
+    plain, _ = load_network(open_bundle(bundle))  # of its own: our backend changes how its network runs
+    ways = {PLAIN: plain_way(plain, identity.spacing_mm, cut=True)}
     if uncut:
-        ways[UNCUT] = plain_way(network, identity.spacing_mm, cut=False)
+        ways[UNCUT] = plain_way(plain, identity.spacing_mm, cut=False)
     cpu = torch.device("cpu")
     for name in backends:
         backend = choose_backend(name, network, cpu, weights_sha256=identity.weights_sha256)

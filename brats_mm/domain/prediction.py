@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.availability import subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
 from brats_mm.domain.expected import ExpectedDice
@@ -45,6 +46,21 @@ class ModelIdentity:
     spacing_mm: float = 1.0
     expected: ExpectedDice | None = field(default=None, compare=False)
     calibration: SubsetCalibration | None = field(default=None, compare=False)
+
+    def document(self) -> dict[str, Any]:
+        """What the model's answers depend on, as it stands in documents; the figures of its card are not part of it."""
+        corrections = self.calibration.corrections if self.calibration else {}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "weights_sha256": self.weights_sha256,
+            "parameters": self.parameters,
+            "spacing_mm": self.spacing_mm,
+            "calibration": {
+                subset_name(subset): {region.value: [one.offset, one.temperature] for region, one in regions.items()}
+                for subset, regions in corrections.items()
+            },
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ was stopped, however hard, resumes after its last whole case and ends as if it h
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -141,7 +141,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
     """Everything that the scores depend on; a stopped evaluation resumes only where all of it is the same."""
     return {
         "software version": __version__,
-        "model": asdict(predictor.model),
+        "model": predictor.model.document(),
         "way of predicting": predictor.way,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,

@@ -135,7 +135,7 @@ class Summary:
             "statement": NOT_FOR_DIAGNOSIS,
             "cases": self.cases,
             "failed": failed,
-            "model": vars(model),
+            "model": model.document(),
             "way": way,
             "empty_policy": {"name": policy.value, "sentence": policy.sentence, "hd95_penalty_mm": PENALTY_MM},
             "definitions": DEFINITIONS,

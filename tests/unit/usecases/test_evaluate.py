@@ -21,9 +21,11 @@ import torch
 
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered, subset_name
 from brats_mm.domain.case import Case
+from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
@@ -163,6 +165,21 @@ def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
     assert page.index("| T2 |") < page.index("| T1ce |") < page.index("| T1, T1ce, T2, FLAIR |")
     assert "published; SimMLM supplement" in page
     assert "63.22 | 78.54 | 87.21" in page
+
+
+def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases, tmp_path):
+    """As the shipped one is: its card's rows stay out of the summary, its corrections are told."""
+    card = ExpectedDice(10, {ALL_AVAILABLE: {Region.WT: DiceOverCases(0.8, 0.1)}})
+    corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0)}})
+    known = knowing()
+    model = replace(known.model, expected=card, calibration=corrections)
+
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
+
+    told = read_summary(tmp_path / "out")["model"]
+    assert told == found.summary["model"]
+    assert told["calibration"] == {"t1+t1ce+t2+flair": {"wt": [0.5, 2.0]}}
+    assert "expected" not in told
 
 
 def test_missing_scores_are_empty_cells_and_null(tmp_path):
