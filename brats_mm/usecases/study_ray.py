@@ -5,10 +5,10 @@ elsewhere, and continues from the checkpoint in the study's folder.
 """
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
-from brats_mm.errors import BratsMMError, OptionError, first_line
+from brats_mm.errors import BratsMMError
+from brats_mm.usecases.ray_cluster import joined
 from brats_mm.usecases.study import Outcome, Study, make_ready, perform
 from brats_mm.usecases.study_training import Training
 
@@ -28,22 +28,10 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
     Raises:
         OptionError: Ray is not installed, or there is no such cluster.
     """
-    if find_spec("ray") is None:
-        message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
-        raise OptionError(message)
-    import ray
+    with joined(address):
+        import ray
 
-    try:
-        started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-        ray.init(address=address, log_to_driver=False, namespace="brats-mm", **started)
-    except Exception as error:  # (Ray raises plain ones as well)
-        message = (
-            f"There is no Ray cluster at {address!r} ({first_line(error)}). Start one with `ray start --head`, and "
-            "give its address, or leave out --ray."
-        )
-        raise OptionError(message) from error
-    options: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": RETRIES}
-    try:
+        options: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": RETRIES}
         failed = _experts(ray, study, options)
         task = ray.remote(**options)(perform)
         able = [run for run in study.runs if not any(str(expert.folder) in failed for expert in run.experts)]
@@ -54,8 +42,6 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
             else:
                 reasons = [failed[str(one.folder)] for one in run.experts if str(one.folder) in failed]
                 yield Outcome(run, failure=reasons[0])
-    finally:
-        ray.shutdown()
 
 
 def _experts(ray: Any, study: Study, options: dict[str, Any]) -> dict[str, str]:

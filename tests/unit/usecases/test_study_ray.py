@@ -29,6 +29,9 @@ class FakeRay:
             raise self.fault
         self.diary.append(f"init {options['address']}")
 
+    def is_initialized(self) -> bool:
+        return False
+
     def shutdown(self) -> None:
         self.diary.append("shutdown")
 
@@ -52,7 +55,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     made = FakeRay()
     module: Any = ModuleType("ray")
     module.__spec__ = ModuleSpec("ray", None)
-    for name in ("init", "shutdown", "remote", "get"):
+    for name in ("init", "is_initialized", "shutdown", "remote", "get"):
         setattr(module, name, getattr(made, name))
     monkeypatch.setitem(sys.modules, "ray", module)
     return made
