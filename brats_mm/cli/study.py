@@ -47,6 +47,12 @@ def add_study_of_methods(
         metavar="SHARE",
         help="of the budget, for the four experts together",
     )
+    parser.add_argument(
+        "--experts",
+        type=Path,
+        metavar="PLACE",
+        help="folder of trained experts, or a mixture's model.pt, to start from; they cost no budget",
+    )
     parser.add_argument("--section", default="validation", help="section of the list that judges")
     parser.add_argument("--reference", metavar="METHOD", help="whom the others are compared with (the first)")
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
@@ -81,7 +87,8 @@ def study(options: argparse.Namespace, console: Console) -> int:
 
     budget = Budget(options.epochs, options.minutes, options.expert_share)
     data = Data(options.dataset_dir, options.datalist, options.section)
-    planned = plan(methods, data, options.output, template, seeds=options.seeds, budget=budget, device=options.device)
+    given = {"seeds": options.seeds, "budget": budget, "device": options.device, "experts": options.experts}
+    planned = plan(methods, data, options.output, template, **given)
     if options.reference:
         planned = with_reference_first(planned, options.reference)
     if options.ray:

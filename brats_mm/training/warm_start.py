@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
+from brats_mm.networks.mmp import Encoder
 from brats_mm.training.aligned import AlignedTraining
 from brats_mm.training.decoder_levels import DecoderLevels
 
@@ -33,13 +34,14 @@ def expert_file(modality: str) -> str:
 
 
 def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Module:
-    """A mixture whose experts start from their own checkpoints, found by name (SimMLM, stage 2).
+    """A network whose experts start from checkpoints of their own, found by name (SimMLM, stage 2).
 
     Args:
-        network: has `experts`, a module for each modality by name; changed in place.
-        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt` and so on, one a modality; None starts from fresh
-            weights (the ablation "no expert pretraining"), and so does the word `none`: MONAI's command line drops an
-            override by None.
+        network: has `experts`, a module for each modality by name, or `encoders`, the ways down of such; changed in
+            place.
+        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt` and so on, one a modality, or the checkpoint of a whole
+            mixture, whose experts are taken; None starts from fresh weights (the ablation "no expert pretraining"), and
+            so does the word `none`: MONAI's command line drops an override by None.
 
     Returns:
         The same network.
@@ -47,21 +49,32 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     Raises:
         BundleError: files are absent or do not fit; names them all, and the command that makes them.
     """
-    folder = _named(experts_dir)
-    if folder is None:
+    source = _named(experts_dir)
+    if source is None:
         return network
-    experts = network.get_submodule("experts")
-    absent = [name for name, _ in experts.named_children() if not (folder / expert_file(name)).is_file()]
-    if absent:
-        files = ", ".join(expert_file(name) for name in absent)
-        message = f"{folder} lacks {files}. {_remedy(absent)}"
-        raise BundleError(message)
-    for name, expert in experts.named_children():
-        # At other levels than logits the expert stands inside a wrapper (networks.levels).
-        network_of_stage_1 = dict(expert.named_children()).get("expert", expert)
-        _load(network_of_stage_1, folder / expert_file(name), f"{_label(name)} expert", _remedy([name]))
-    logger.info("The experts start from the checkpoints in %s.", folder)
+    parts = _parts(network)
+    if source.is_file():
+        for name, part in parts.items():
+            _load(part, source, f"{_label(name)} expert", _remedy([name]), prefix=f"experts.{name}.")
+    else:
+        absent = [name for name in parts if not (source / expert_file(name)).is_file()]
+        if absent:
+            files = ", ".join(expert_file(name) for name in absent)
+            message = f"{source} lacks {files}. {_remedy(absent)}"
+            raise BundleError(message)
+        for name, part in parts.items():
+            _load(part, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
+    logger.info("The experts start from %s.", source)
     return network
+
+
+def _parts(network: nn.Module) -> dict[str, nn.Module]:
+    """What an expert of stage 1 fits into, by modality: an expert, or its way down where one decoder serves all."""
+    if "encoders" in dict(network.named_children()):
+        return dict(network.get_submodule("encoders").named_children())
+    experts = network.get_submodule("experts")
+    # At other levels than logits the expert stands inside a wrapper (networks.levels).
+    return {name: dict(expert.named_children()).get("expert", expert) for name, expert in experts.named_children()}
 
 
 def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
@@ -98,9 +111,13 @@ def _named(path: Path | str | None) -> Path | None:
     return None if path is None or str(path).lower() == "none" else Path(path)
 
 
-def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
+def _load(network: nn.Module, path: Path, what: str, remedy: str, *, prefix: str = "") -> None:
+    """Load the weights whose names begin with a prefix; those of a decoder that the network does not have are left."""
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if isinstance(network, Encoder):
+            state = {name: value for name, value in state.items() if name.startswith(("stem.", "down."))}
         network.load_state_dict(state)
     except Exception as error:  # torch raises a dozen types for a damaged file
         reason = first_line(error)

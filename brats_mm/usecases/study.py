@@ -112,8 +112,20 @@ def plan(
     seeds: Sequence[int],
     budget: Budget,
     device: str = "auto",
+    experts: Path | None = None,
 ) -> Study:
     """Look at everything that a study needs, before hours of work.
+
+    Args:
+        methods: see `study_methods.read_methods`.
+        data: of all.
+        folder: for everything.
+        template: bundle whose configs are taken.
+        seeds: of the trainings.
+        budget: of each method and seed.
+        device: where to train.
+        experts: folder of experts, or a mixture's checkpoint, from which all methods start whose own entries in a study
+            file do not name their `experts_dir`; then the whole budget is theirs. None trains experts.
 
     Raises:
         InputError: the cases or the configs are at fault.
@@ -124,8 +136,15 @@ def plan(
     check_cases(data.folder, data.datalist, sections=("training", data.section))
     cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
     given = data_settings(data.folder, data.datalist, None if device == "auto" else device)
+    if experts is not None and not experts.exists():
+        message = (
+            f"There are no experts at {experts}. Give a folder of expert_t1.pt and so on, or a mixture's model.pt."
+        )
+        raise OptionError(message)
     runs = tuple(
-        _run(method, seed, folder, template, budget, given) for method in methods for seed in dict.fromkeys(seeds)
+        _run(method, seed, folder, template, budget, _starting_from(experts, method, given))
+        for method in methods
+        for seed in dict.fromkeys(seeds)
     )
     return Study(runs, Judging(cases, template.root, device), budget, data)
 
@@ -170,6 +189,12 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
     config = _laid_over(config, run_settings(place, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return StudyRun(method.name, seed, Training(place, config, "training"), experts, title, description)
+
+
+def _starting_from(experts: Path | None, method: Method, given: Settings) -> Settings:
+    if experts is None or "experts_dir" in method.own:
+        return given
+    return {**given, "experts_dir": str(experts.resolve())}
 
 
 def _experts(

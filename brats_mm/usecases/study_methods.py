@@ -27,12 +27,14 @@ class Method:
         configs: files over `train.json`, in this order.
         settings: entries over these.
         expert_settings: entries over `pretrain_expert.json`, where the method starts from experts.
+        own: names of the entries that the study file gives to this method alone.
     """
 
     name: str
     configs: tuple[Path, ...] = ()
     settings: Settings = field(default_factory=dict)
     expert_settings: Settings = field(default_factory=dict)
+    own: tuple[str, ...] = ()
 
 
 def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
@@ -90,7 +92,7 @@ def _method(name: str, entry: Any, folder: Path, shared: tuple[Settings, Setting
         _read(config)
         return Method(name, (config,), dict(shared[0]), dict(shared[1]))
     if isinstance(entry, dict):
-        return Method(name, (), {**shared[0], **entry}, dict(shared[1]))
+        return Method(name, (), {**shared[0], **entry}, dict(shared[1]), tuple(entry))
     message = f"The method {name} is {entry!r}; it must be a config file's name or the entries of one."
     raise OptionError(message)
 

@@ -260,3 +260,44 @@ def test_minutes_are_shared_as_epochs_are() -> None:
     assert budget.for_method(after_experts=True) == {"minutes": 30.0}
     assert budget.for_method(after_experts=False) == {"minutes": 80}
     assert study_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"] == study_training.NEVER
+
+
+def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods: Path, tmp_path: Path) -> None:
+    """A method whose own entries say where it starts keeps that."""
+    content = json.loads(methods.read_text())
+    content["methods"] = {"mixture": {"network_def": NETWORKS["simmlm"]}, "fresh": {"experts_dir": "none"}}
+    content["methods"]["mmp"] = str(methods.parent / "small_mmp.json")
+    (tmp_path / "three.json").write_text(json.dumps(content))
+    (tmp_path / "experts").mkdir()
+    template = open_bundle(None)
+    found = plan(
+        read_methods([str(tmp_path / "three.json")], template),
+        Data(cases, cases / "datalist.json"),
+        tmp_path / "out",
+        template,
+        seeds=[1],
+        budget=Budget(epochs=3),
+        experts=tmp_path / "experts",
+    )
+
+    starts = {run.method: run.training.config["experts_dir"] for run in found.runs}
+    assert starts == {
+        "mixture": str(tmp_path / "experts"),
+        "fresh": "none",
+        "mmp": str(tmp_path / "experts"),
+    }
+    assert all(not run.experts and run.training.config["epochs"] == 3 for run in found.runs)
+
+
+def test_given_experts_must_be_there(cases: Path, methods: Path, tmp_path: Path) -> None:
+    template = open_bundle(None)
+    with pytest.raises(OptionError, match=r"no experts at .*nowhere"):
+        plan(
+            read_methods([str(methods)], template),
+            Data(cases, cases / "datalist.json"),
+            tmp_path / "out",
+            template,
+            seeds=[1],
+            budget=Budget(epochs=3),
+            experts=tmp_path / "nowhere",
+        )

@@ -10,6 +10,7 @@ from brats_mm.errors import BundleError
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import UniformGate
+from brats_mm.networks.mmp import Decoder, Encoder, MaskedProjectionNetwork
 from brats_mm.networks.presets import expert, simmlm
 from brats_mm.training.warm_start import on_device, warm_start, with_experts, with_weights
 
@@ -106,3 +107,36 @@ def test_experts_are_found_inside_the_wrappers_of_other_mixing_levels(tmp_path: 
     saved = torch.load(tmp_path / "expert_t2.pt", weights_only=True)
     loaded = mixture.get_submodule("experts.t2.expert").state_dict()
     assert all(torch.equal(loaded[key], saved[key]) for key in saved)
+
+
+def test_experts_are_taken_from_a_whole_mixture_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    given = _mixture()
+    torch.save({name: value.half() for name, value in given.state_dict().items()}, tmp_path / "model.pt")
+    torch.manual_seed(1)
+
+    mixture = with_experts(_mixture(), tmp_path / "model.pt")
+
+    wanted = given.experts.state_dict()
+    for name, value in mixture.experts.state_dict().items():
+        assert torch.equal(value, wanted[name].half().float())
+
+
+def test_encoders_start_from_the_ways_down_of_experts(folder: Path) -> None:
+    network = MaskedProjectionNetwork(
+        {name: Encoder([2, 2]) for name in MODALITIES}, [], Decoder([8, 8], [4, 4], out_channels=3)
+    )
+
+    with_experts(network, folder)
+
+    for name in MODALITIES:
+        saved = torch.load(folder / f"expert_{name}.pt", weights_only=True)
+        loaded = network.get_submodule(f"encoders.{name}").state_dict()
+        assert all(torch.equal(value, saved[key]) for key, value in loaded.items())
+
+
+def test_a_mixture_without_such_experts_is_named(tmp_path: Path) -> None:
+    torch.save({"gate.weight": torch.zeros(1)}, tmp_path / "model.pt")
+
+    with pytest.raises(BundleError, match=r"model\.pt does not hold weights of this bundle's T1 expert"):
+        with_experts(_mixture(), tmp_path / "model.pt")
