@@ -25,12 +25,14 @@ def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[floa
     Returns:
         The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is in doubt.
     """
-    total = _in_doubt(counts)
-    if total == 0:
+    together = [
+        LogitCounts(np.sum([one.inside for one in counts], axis=0), np.sum([one.outside for one in counts], axis=0))
+    ]
+    if _in_doubt(together) == 0:
         return 1.0, 0.0
 
     def missed(log: float) -> float:
-        return cross_entropy(counts, offset, float(np.exp(log)))
+        return cross_entropy(together, offset, float(np.exp(log)))
 
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(missed, bounds=(low, high), method="bounded")

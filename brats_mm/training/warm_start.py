@@ -54,8 +54,11 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
         return network
     parts = _parts(network)
     if source.is_file():
+        whole = _read(source, "mixture", _remedy(list(parts)))
         for name, part in parts.items():
-            _load(part, source, f"{_label(name)} expert", _remedy([name]), prefix=f"experts.{name}.")
+            begin = f"experts.{name}."
+            state = {key.removeprefix(begin): value for key, value in whole.items() if key.startswith(begin)}
+            _fit(part, state, source, f"{_label(name)} expert", _remedy([name]))
     else:
         absent = [name for name in parts if not (source / expert_file(name)).is_file()]
         if absent:
@@ -111,18 +114,30 @@ def _named(path: Path | str | None) -> Path | None:
     return None if path is None or str(path).lower() == "none" else Path(path)
 
 
-def _load(network: nn.Module, path: Path, what: str, remedy: str, *, prefix: str = "") -> None:
-    """Load the weights whose names begin with a prefix; those of a decoder that the network does not have are left."""
+def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
+    _fit(network, _read(path, what, remedy), path, what, remedy)
+
+
+def _read(path: Path, what: str, remedy: str) -> Mapping[str, Tensor]:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        raise _unfit(path, what, remedy, error) from error
+    return state
+
+
+def _fit(network: nn.Module, state: Mapping[str, Tensor], path: Path, what: str, remedy: str) -> None:
+    """Take over the weights; those of a decoder that the network does not have are left."""
+    try:
         if isinstance(network, Encoder):
             state = {name: value for name, value in state.items() if name.startswith(("stem.", "down."))}
         network.load_state_dict(state)
-    except Exception as error:  # torch raises a dozen types for a damaged file
-        reason = first_line(error)
-        message = f"{path} does not hold weights of this bundle's {what} ({reason}). {remedy}"
-        raise BundleError(message) from error
+    except Exception as error:  # what the file holds can be of any kind
+        raise _unfit(path, what, remedy, error) from error
+
+
+def _unfit(path: Path, what: str, remedy: str, error: Exception) -> BundleError:
+    return BundleError(f"{path} does not hold weights of this bundle's {what} ({first_line(error)}). {remedy}")
 
 
 def _label(name: str) -> str:

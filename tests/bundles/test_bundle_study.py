@@ -53,11 +53,11 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "two.json"
 
 
-def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3) -> Study:
+def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: Path | None = None) -> Study:
     template = open_bundle(None)
     data = Data(cases, cases / "datalist.json")
     methods_read = read_methods([str(methods)], template)
-    return plan(methods_read, data, folder, template, seeds=[1], budget=Budget(epochs=epochs))
+    return plan(methods_read, data, folder, template, seeds=[1], budget=Budget(epochs=epochs), experts=experts)
 
 
 @pytest.fixture(scope="module")
@@ -269,16 +269,8 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
     content["methods"]["mmp"] = str(methods.parent / "small_mmp.json")
     (tmp_path / "three.json").write_text(json.dumps(content))
     (tmp_path / "experts").mkdir()
-    template = open_bundle(None)
-    found = plan(
-        read_methods([str(tmp_path / "three.json")], template),
-        Data(cases, cases / "datalist.json"),
-        tmp_path / "out",
-        template,
-        seeds=[1],
-        budget=Budget(epochs=3),
-        experts=tmp_path / "experts",
-    )
+
+    found = planned(cases, tmp_path / "three.json", tmp_path / "out", experts=tmp_path / "experts")
 
     starts = {run.method: run.training.config["experts_dir"] for run in found.runs}
     assert starts == {
@@ -290,14 +282,5 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
 
 
 def test_given_experts_must_be_there(cases: Path, methods: Path, tmp_path: Path) -> None:
-    template = open_bundle(None)
     with pytest.raises(OptionError, match=r"no experts at .*nowhere"):
-        plan(
-            read_methods([str(methods)], template),
-            Data(cases, cases / "datalist.json"),
-            tmp_path / "out",
-            template,
-            seeds=[1],
-            budget=Budget(epochs=3),
-            experts=tmp_path / "nowhere",
-        )
+        planned(cases, methods, tmp_path / "out", experts=tmp_path / "nowhere")
