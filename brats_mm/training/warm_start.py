@@ -56,9 +56,7 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     if source.is_file():
         whole = _read(source, "mixture", _remedy(list(parts)))
         for name, part in parts.items():
-            begin = f"experts.{name}."
-            state = {key.removeprefix(begin): value for key, value in whole.items() if key.startswith(begin)}
-            _fit(part, state, source, f"{_label(name)} expert", _remedy([name]))
+            _fit(part, _expert_of(whole, name), source, f"{_label(name)} expert", _remedy([name]))
     else:
         absent = [name for name in parts if not (source / expert_file(name)).is_file()]
         if absent:
@@ -101,13 +99,78 @@ def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
     return network
 
 
+def with_expert_weights(network: nn.Module, path: Path | str | None, modality: str) -> nn.Module:
+    """An expert that starts from a checkpoint of its own kind, or from its place in a whole mixture.
+
+    Args:
+        network: an expert; changed in place.
+        path: a state dict, of any floating-point type; None leaves the network as it is.
+        modality: whose expert a mixture's checkpoint is asked for.
+
+    Returns:
+        The same network.
+
+    Raises:
+        BundleError: the file is absent or does not fit.
+    """
+    file = _named(path)
+    if file is None:
+        return network
+    what, remedy = f"{_label(modality)} expert", "Name another checkpoint, or leave out --initial_weights."
+    state = _read(file, what, remedy)
+    _fit(network, _expert_of(state, modality) or state, file, what, remedy)
+    logger.info("The %s expert starts from %s.", _label(modality), file)
+    return network
+
+
 def warm_start(
-    network: nn.Module, *, experts_dir: Path | str | None, initial_weights: Path | str | None = None
+    network: nn.Module,
+    *,
+    experts_dir: Path | str | None,
+    initial_weights: Path | str | None = None,
+    new_experts_dir: Path | str | None = None,
 ) -> nn.Module:
-    """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts."""
+    """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts.
+
+    Args:
+        network: changed in place.
+        experts_dir: see `with_experts`; not looked at where there are `initial_weights`.
+        initial_weights: see `with_weights`.
+        new_experts_dir: folder of experts, one at least, which take the places of those that the mixture had; None for
+            none. So a sequence's expert can be trained further by itself and put back.
+
+    Returns:
+        The same network.
+
+    Raises:
+        BundleError: files are absent or do not fit.
+    """
     if _named(initial_weights) is None:
-        return with_experts(network, experts_dir)
-    return with_weights(network, initial_weights)
+        with_experts(network, experts_dir)
+    else:
+        with_weights(network, initial_weights)
+    folder = _named(new_experts_dir)
+    if folder is not None:
+        _renew_experts(_parts(network), folder)
+    return network
+
+
+def _renew_experts(parts: Mapping[str, nn.Module], folder: Path) -> None:
+    there = [name for name in parts if (folder / expert_file(name)).is_file()]
+    if not there:
+        names = ", ".join(expert_file(name) for name in parts)
+        message = f"{folder} holds none of {names}. Name the folder of new experts, or leave out --new_experts_dir."
+        raise BundleError(message)
+    for name in there:
+        remedy = "Name another folder, or leave out --new_experts_dir."
+        _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
+    logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in there))
+
+
+def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
+    """The weights of one expert in those of a mixture; none where it has no such expert."""
+    begin = f"experts.{modality}."
+    return {name.removeprefix(begin): value for name, value in mixture.items() if name.startswith(begin)}
 
 
 def _named(path: Path | str | None) -> Path | None:
