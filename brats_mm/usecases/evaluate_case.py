@@ -17,6 +17,7 @@ from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.resample import bounding_box
 from brats_mm.inference.predictor import Predictor
 from brats_mm.inference.prepare import background_of
 from brats_mm.io.case import read_case
@@ -131,7 +132,7 @@ def brain_box(case: Case) -> Box:
     signal = np.zeros(case.grid.shape, np.bool_)
     for volume in case.volumes.values():
         signal |= volume.data != background_of(volume.data)
-    return _box_of(signal)
+    return bounding_box(signal)
 
 
 def _case_rows(
@@ -183,17 +184,9 @@ def _weight_rows(prediction: Prediction) -> list[WeightRow]:
     ]
 
 
-def _box_of(mask: Mask) -> Box:
-    sides = []
-    for axis in range(3):
-        seen = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append(slice(int(seen[0]), int(seen[-1]) + 1) if seen.size else slice(0, mask.shape[axis]))
-    return sides[0], sides[1], sides[2]
-
-
 def _around(brain: Box, tumour: Mask) -> Box:
     """The box of brain and reference together, with a margin, cut to the volume."""
-    boxes = [brain, _box_of(tumour)] if tumour.any() else [brain]
+    boxes = [brain, bounding_box(tumour)] if tumour.any() else [brain]
     sides = [
         slice(
             max(0, min(box[axis].start for box in boxes) - MARGIN),
