@@ -15,6 +15,8 @@ ORDER = (Region.ET, Region.TC, Region.WT)
 """The papers' column order."""
 
 NOTHING = "-"
+FRESH = "fresh weights"
+TRAINED_HERE = "experts trained in the study"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def study_markdown(document: Mapping[str, Any]) -> str:
         _scores(methods),
         "## Cost",
         f"Multiply-accumulates of a window of {document['counted_window']} voxels a side, with all four sequences and "
-        "with one. Training: minutes, with those of the experts; epochs: of the method itself, after its experts. "
+        "with one. Training: minutes, with those of experts trained here; epochs: of the method itself, after them. "
         f"Inference: seconds a case with all its sequences, the least of {document['timed_cases']} cases, without "
         "reading and writing.",
         _costs(methods),
@@ -113,10 +115,25 @@ def _protocol(document: Mapping[str, Any]) -> str:
     spent = f"{budget['epochs']} epochs" if budget["epochs"] else f"{budget['minutes']:g} minutes"
     seeds = ", ".join(map(str, document["seeds"]))
     return (
-        f"Budget: {spent} for each method and seed; where a method starts from experts, their training is part of it "
-        f"({budget['expert_share']:.1%}). Seeds: {seeds}. Judged on the {document['cases']} cases of the section "
+        f"Budget: {spent} for each method and seed. {_starts(document)} "
+        f"Seeds: {seeds}. Judged on the {document['cases']} cases of the section "
         f"`{document['section']}` of {document['datalist']['name']} (SHA-256 {document['datalist']['sha256'][:12]}), "
         "by the last weights: the cases chose nothing. Logits as trained, no calibration."
+    )
+
+
+def _starts(document: Mapping[str, Any]) -> str:
+    """What the methods start from, those that start alike together."""
+    alike: dict[str, list[str]] = {}
+    for one in document["methods"].values():
+        alike.setdefault(one["starts_from"], []).append(one["title"])
+    remarks = {
+        FRESH: "",
+        TRAINED_HERE: f", whose training is {document['budget']['expert_share']:.1%} of the budget",
+    }
+    elsewhere = ", whose training is in no figure here"
+    return " ".join(
+        f"From {start}{remarks.get(start, elsewhere)}: {', '.join(titles)}." for start, titles in alike.items()
     )
 
 

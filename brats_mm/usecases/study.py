@@ -21,6 +21,7 @@ from brats_mm.data.case_check import check_cases
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BratsMMError, OptionError
 from brats_mm.io.bundle import Bundle
+from brats_mm.io.study_tables import FRESH, TRAINED_HERE
 from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.usecases.study_judging import EVALUATION, Judging, judge
 from brats_mm.usecases.study_methods import Method, Settings
@@ -66,6 +67,7 @@ class StudyRun:
         training: of the method itself.
         experts: what must be trained before; shared with other runs.
         title, description: of the method, for the tables.
+        starts_from: in words, for the tables.
     """
 
     method: str
@@ -74,6 +76,7 @@ class StudyRun:
     experts: tuple[Training, ...] = ()
     title: str = ""
     description: str = ""
+    starts_from: str = FRESH
 
 
 @dataclass(frozen=True)
@@ -182,13 +185,20 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
     config = merged((own, *method.configs), method.settings, given)
     needs = str(config.get("experts_dir")) == "@output_dir"
     experts = _experts(method, seed, folder, template, budget, given) if needs else ()
+    starts_from = TRAINED_HERE if experts else _given_start(config)
     if experts:
         config["experts_dir"] = str((experts[0].folder.parent / "ready").resolve())
     described = config.get("method", {})
     spending = budget.for_method(after_experts=needs)
     config = _laid_over(config, run_settings(place, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
-    return StudyRun(method.name, seed, Training(place, config, "training"), experts, title, description)
+    return StudyRun(method.name, seed, Training(place, config, "training"), experts, title, description, starts_from)
+
+
+def _given_start(config: Settings) -> str:
+    """What a method starts from that this study did not train, by file name: folders may name people."""
+    given = str(config.get("experts_dir", "none"))
+    return FRESH if given.lower() == "none" else f"given experts ({Path(given).name})"
 
 
 def _starting_from(experts: Path | None, method: Method, given: Settings) -> Settings:

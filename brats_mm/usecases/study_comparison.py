@@ -72,6 +72,7 @@ def _document(
             name: {
                 "title": described[name].title,
                 "description": described[name].description,
+                "starts_from": described[name].starts_from,
                 "seeds": sorted({row.seed for row in runs if row.method == name}),
                 "regions": {
                     region.value: _over_seeds([row for row in runs if (row.method, row.region) == (name, region.value)])

@@ -132,6 +132,8 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
     assert float(wt["counterintuitive"]) == pytest.approx(summary["counterintuitive"]["raw"]["wt"]["rate"], abs=1e-5)
     page = (folder / "study.md").read_text()
     assert "Budget: 3 epochs" in page
+    assert "From experts trained in the study, whose training is 62.5% of the budget: mixture." in page
+    assert "From fresh weights: MMP." in page
     assert "| MMP |" in page
 
 
@@ -279,6 +281,12 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
         "mmp": str(tmp_path / "experts"),
     }
     assert all(not run.experts and run.training.config["epochs"] == 3 for run in found.runs)
+    told = {run.method: run.starts_from for run in found.runs}
+    assert told == {
+        "mixture": "given experts (experts)",
+        "fresh": "fresh weights",
+        "mmp": "given experts (experts)",
+    }
 
 
 def test_given_experts_must_be_there(cases: Path, methods: Path, tmp_path: Path) -> None:
