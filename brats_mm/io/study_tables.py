@@ -133,7 +133,7 @@ def _starts(document: Mapping[str, Any]) -> str:
     }
     elsewhere = ", whose training is in no figure here"
     return " ".join(
-        f"From {start}{remarks.get(start, elsewhere)}: {', '.join(titles)}." for start, titles in alike.items()
+        f"From {start}{remarks.get(start, elsewhere)}: {'; '.join(titles)}." for start, titles in alike.items()
     )
 
 
