@@ -78,12 +78,13 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
     return {name: dict(expert.named_children()).get("expert", expert) for name, expert in experts.named_children()}
 
 
-def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
+def with_weights(network: nn.Module, path: Path | str | None, modality: str | None = None) -> nn.Module:
     """A network that starts from a whole checkpoint of its own kind, to go on from it or to suit it to other data.
 
     Args:
         network: changed in place.
         path: a state dict, of any floating-point type; None leaves the network as it is.
+        modality: whose expert the network is, if it is one; the checkpoint of a mixture that has it will do then too.
 
     Returns:
         The same network.
@@ -94,32 +95,12 @@ def with_weights(network: nn.Module, path: Path | str | None) -> nn.Module:
     file = _named(path)
     if file is None:
         return network
-    _load(network, file, "network", "Name another checkpoint, or leave out --initial_weights.")
-    logger.info("The network starts from %s.", file)
-    return network
-
-
-def with_expert_weights(network: nn.Module, path: Path | str | None, modality: str) -> nn.Module:
-    """An expert that starts from a checkpoint of its own kind, or from its place in a whole mixture.
-
-    Args:
-        network: an expert; changed in place.
-        path: a state dict, of any floating-point type; None leaves the network as it is.
-        modality: whose expert a mixture's checkpoint is asked for.
-
-    Returns:
-        The same network.
-
-    Raises:
-        BundleError: the file is absent or does not fit.
-    """
-    file = _named(path)
-    if file is None:
-        return network
-    what, remedy = f"{_label(modality)} expert", "Name another checkpoint, or leave out --initial_weights."
+    what = "network" if modality is None else f"{_label(modality)} expert"
+    remedy = "Name another checkpoint, or leave out --initial_weights."
     state = _read(file, what, remedy)
-    _fit(network, _expert_of(state, modality) or state, file, what, remedy)
-    logger.info("The %s expert starts from %s.", _label(modality), file)
+    part = {} if modality is None else _expert_of(state, modality)
+    _fit(network, part or state, file, what, remedy)
+    logger.info("The %s starts from %s.", what, file)
     return network
 
 
@@ -161,8 +142,8 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path) -> None:
         names = ", ".join(expert_file(name) for name in parts)
         message = f"{folder} holds none of {names}. Name the folder of new experts, or leave out --new_experts_dir."
         raise BundleError(message)
+    remedy = "Name another folder, or leave out --new_experts_dir."
     for name in there:
-        remedy = "Name another folder, or leave out --new_experts_dir."
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
     logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in there))
 

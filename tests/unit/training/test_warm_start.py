@@ -12,7 +12,7 @@ from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import UniformGate
 from brats_mm.networks.mmp import Decoder, Encoder, MaskedProjectionNetwork
 from brats_mm.networks.presets import expert, simmlm
-from brats_mm.training.warm_start import on_device, warm_start, with_expert_weights, with_experts, with_weights
+from brats_mm.training.warm_start import on_device, warm_start, with_experts, with_weights
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -151,7 +151,7 @@ def test_an_expert_goes_on_from_its_place_in_a_mixture_or_from_its_own_checkpoin
         ("model.pt", given.get_submodule("experts.t1ce").state_dict()),
         ("expert_t1ce.pt", torch.load(folder / "expert_t1ce.pt", weights_only=True)),
     ):
-        started = with_expert_weights(UNetExpert([2, 2]), folder / path, "t1ce").state_dict()
+        started = with_weights(UNetExpert([2, 2]), folder / path, "t1ce").state_dict()
         assert all(torch.equal(value, wanted[name]) for name, value in started.items())
 
 
@@ -159,7 +159,7 @@ def test_an_expert_of_a_mixture_that_lacks_it_is_refused(tmp_path: Path) -> None
     torch.save({"experts.image.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold .* T1ce expert .* leave out --initial_weights"):
-        with_expert_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
+        with_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
 
 
 def test_new_experts_take_the_places_of_a_mixtures_own_and_the_others_stay(folder: Path) -> None:
