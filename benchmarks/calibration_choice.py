@@ -32,21 +32,22 @@ def main() -> None:
     cases = labelled_cases(options.datalist, section=options.section)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        pack(options.checkpoint, bundle, open_bundle(None), version="as trained", configs=options.config)
+        pack([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)
         predictor = Segmenter.from_bundle(bundle, device="cpu").predictor
         counted = count_cases(predictor, cases, on_case=lambda *said: print(*said, flush=True))
     found = compare_corrections(counted)
-    heads = [f"{kind} {region.value.upper()}" for kind in ("Dice", "nats") for region in REGIONS]
+    heads = [f"{kind} {region.value.upper()}" for kind in ("Dice", "nats", "inside") for region in REGIONS]
     print("| correction | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
     for name, scores in found.items():
         cells = [f"{100 * scores.dice[region]:.1f}" for region in REGIONS]
-        cells += [f"{scores.cross_entropy[region]:.3f}" for region in REGIONS]
+        cells += [f"{nats[region]:.3f}" for nats in (scores.cross_entropy, scores.inside) for region in REGIONS]
         print(f"| {name} | " + " | ".join(cells) + " |")
     if options.output:
         rows = {
             name: {
                 "dice": {region.value: scores.dice[region] for region in REGIONS},
                 "cross_entropy": {region.value: scores.cross_entropy[region] for region in REGIONS},
+                "inside": {region.value: scores.inside[region] for region in REGIONS},
             }
             for name, scores in found.items()
         }

@@ -199,7 +199,13 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         epilog="example:\n  brats-mm pack models/model.pt -o my_segmentation --calibrate CASES/datalist.json",
         formatter_class=_Formatter,
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="model.pt of a training")
+    parser.add_argument(
+        "checkpoints",
+        nargs="+",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="model.pt of a training; of several, one trained on from the other, the mean of each weight",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
     parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to take instead of the one installed")
     parser.add_argument(
@@ -212,10 +218,16 @@ def _add_pack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="of the new bundle")
     parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases that choose the constants")
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
         "--per-subset",
         action="store_true",
         help="with --calibrate: an offset and a temperature for each subset, kept beside the weights",
+    )
+    way.add_argument(
+        "--certainty",
+        action="store_true",
+        help="with --calibrate: how sure to be inside the outlines, for each subset; the outlines stay",
     )
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
     parser.add_argument("--section", default="validation", help="section of the list")

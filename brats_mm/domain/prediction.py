@@ -1,7 +1,7 @@
 """What the model says of a case, on the input grid, with its uncertainty and where it came from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -57,7 +57,7 @@ class ModelIdentity:
             "parameters": self.parameters,
             "spacing_mm": self.spacing_mm,
             "calibration": {
-                subset_name(subset): {region.value: [one.offset, one.temperature] for region, one in regions.items()}
+                subset_name(subset): {region.value: asdict(one) for region, one in regions.items()}
                 for subset, regions in corrections.items()
             },
         }

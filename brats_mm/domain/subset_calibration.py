@@ -9,15 +9,20 @@ from brats_mm.domain.regions import Region
 
 @dataclass(frozen=True)
 class Correction:
-    """A logit becomes `(logit - offset) / temperature`: the offset moves the border, the temperature how sure it is.
+    """A logit becomes `(logit - offset) / temperature`, and where that is above 0 it is divided by `inside` as well.
+
+    The offset moves the border, the temperature says how sure, and `inside` how sure of what is called the region: a
+    network trained with a Dice loss is too sure there, while its background is honest.
 
     Attributes:
         offset: taken off.
         temperature: above 0; above 1 makes probabilities less sure.
+        inside: the same for logits above 0 alone; the outline and all outside of it stay as they are.
     """
 
     offset: float = 0.0
     temperature: float = 1.0
+    inside: float = 1.0
 
 
 AS_IT_IS = Correction()

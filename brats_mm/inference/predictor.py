@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.subset_calibration import SubsetCalibration
+from brats_mm.domain.subset_calibration import AS_IT_IS, Correction
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
@@ -23,6 +24,9 @@ from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, 
 from brats_mm.inference.whole_backend import AnyBackend, torch_backend
 
 logger = logging.getLogger(__name__)
+
+AS_THEY_ARE: Mapping[Region, Correction] = dict.fromkeys(REGIONS, AS_IT_IS)
+"""No correction of any region's logits."""
 
 WITHOUT_CONTRAST = (
     "T1ce is missing: enhancing tumour and tumour core can hardly be told without contrast. Expect their outlines to "
@@ -82,8 +86,9 @@ class Predictor:
         predictions = {}
         for subset in subsets:
             with clock.stage("restore"):
-                logits = corrected(maps[subset].logits, subset, self.model.calibration)
-                probabilities = restore_probabilities(logits, model_input.placement)
+                corrections = self._corrections(subset)
+                logits = moved(maps[subset].logits, corrections)
+                probabilities = restore_probabilities(logits, model_input.placement, corrections)
                 importance = _importance(maps[subset], subset, model_input.placement)
             run = Run(
                 str(backend.device),
@@ -102,6 +107,10 @@ class Predictor:
                 warnings=(*case.warnings, *_subset_warnings(subset), *_unweighed(importance), *notes),
             )
         return predictions
+
+    def _corrections(self, subset: Availability) -> Mapping[Region, Correction]:
+        calibration = self.model.calibration
+        return AS_THEY_ARE if calibration is None else {region: calibration.of(subset, region) for region in REGIONS}
 
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
@@ -132,31 +141,41 @@ class Predictor:
         raise ResourceError(message)
 
 
-def corrected(logits: Tensor, subset: Availability, calibration: SubsetCalibration | None) -> Tensor:
-    """Logits (c, h, w, d) as the model's calibration has them for these sequences; beyond the brain they stay."""
-    if calibration is None:
+def moved(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
+    """Logits (c, h, w, d) less their offsets and over their temperatures; beyond the brain they stay."""
+    if all((one.offset, one.temperature) == (0, 1) for one in corrections.values()):
         return logits
-    corrections = [calibration.of(subset, region) for region in REGIONS]
     offsets, temperatures = (
-        logits.new_tensor([getattr(one, name) for one in corrections])[:, None, None, None]
+        logits.new_tensor([getattr(corrections[region], name) for region in REGIONS])[:, None, None, None]
         for name in ("offset", "temperature")
     )
     return torch.where(logits > BACKGROUND_LOGIT, (logits - offsets) / temperatures, logits)
 
 
-def restore_probabilities(logits: Tensor, placement: Placement) -> dict[Region, Array]:
+def restore_probabilities(
+    logits: Tensor, placement: Placement, corrections: Mapping[Region, Correction] = AS_THEY_ARE
+) -> dict[Region, Array]:
     """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box.
 
-    Logits are what is interpolated: a border that falls between two voxels of the model's grid stays sharp.
+    Logits are what is interpolated: a border that falls between two voxels of the model's grid stays sharp. How sure to
+    be of the inside is applied after that: a logit of 5 that counts as 1 would let its neighbour of -3 move the border.
     """
     return {
-        region: restore_with(logits[region.channel], placement, _sigmoid, outside=BACKGROUND_LOGIT)
+        region: restore_with(
+            logits[region.channel],
+            placement,
+            partial(_probability, inside=corrections[region].inside),
+            outside=BACKGROUND_LOGIT,
+        )
         for region in REGIONS
     }
 
 
-def _sigmoid(logits: Array) -> Array:
-    return np.asarray(torch.sigmoid(torch.from_numpy(logits)).numpy())
+def _probability(logits: Array, inside: float) -> Array:
+    said = torch.from_numpy(logits)
+    if inside != 1:
+        said = torch.where(said > 0, said / inside, said)
+    return np.asarray(torch.sigmoid(said).numpy())
 
 
 def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:

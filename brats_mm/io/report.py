@@ -5,6 +5,7 @@ can carry a patient's name.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered, subset_name
@@ -13,6 +14,7 @@ from brats_mm.domain.expected import DiceOverCases
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.subset_calibration import SubsetCalibration
 from brats_mm.io.report_preparation import preparation_of
 from brats_mm.metrics.uncertain_spots import MEANING as SPOTS_MEANING
 from brats_mm.metrics.uncertain_spots import Spot, uncertain_spots
@@ -28,6 +30,10 @@ VOLUME_RANGE_MEANING = (
 EXPECT_MEANING = (
     "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
     "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+)
+CORRECTION_MEANING = (
+    "Fitted on labelled cases after the training: a logit less its offset, over its temperature, and where that is "
+    "above 0, inside the outline, over `inside` as well."
 )
 
 WEIGHTS_MEANING = (
@@ -72,6 +78,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "weights_sha256": prediction.model.weights_sha256,
             "parameters": prediction.model.parameters,
             "spacing_mm": prediction.model.spacing_mm,
+            "correction": _correction(prediction.model.calibration, case.available),
         },
         "run": {
             "device": run.device,
@@ -84,6 +91,14 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "preparation": None if case.preparation is None else preparation_of(case.preparation),
         "warnings": list(prediction.warnings),
     }
+
+
+def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
+    """What was done to the logits with these sequences before they became probabilities; None where nothing was."""
+    if calibration is None:
+        return None
+    regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}
+    return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
 
 
 def _region(prediction: Prediction, region: Region) -> dict[str, Any]:

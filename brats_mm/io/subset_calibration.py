@@ -5,6 +5,8 @@ silence: the figures of a card are of the corrected model.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from brats_mm.domain.availability import SUBSETS, subset_name
@@ -14,7 +16,8 @@ from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
 
 SUBSET_CALIBRATION = "models/calibration.json"
-FORMAT = 1
+FORMAT = 2
+"""1 had no `inside`: such a table reads as one that leaves the inside alone."""
 DIGITS = 4
 
 
@@ -44,17 +47,18 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
 
 def _calibration(document: dict[str, Any]) -> SubsetCalibration:
     corrections = {
-        subset: {
-            region: Correction(float(row[region.value]["offset"]), float(row[region.value]["temperature"]))
-            for region in REGIONS
-        }
+        subset: {region: _correction(row[region.value]) for region in REGIONS}
         for subset in SUBSETS
         if (row := document["subsets"].get(subset_name(subset))) is not None
     }
-    if any(one.temperature <= 0 for row in corrections.values() for one in row.values()):
+    if any(one.temperature <= 0 or one.inside <= 0 for row in corrections.values() for one in row.values()):
         message = "a temperature is not above 0"
         raise ValueError(message)
     return SubsetCalibration(int(document["cases"]), corrections)
+
+
+def _correction(numbers: Mapping[str, Any]) -> Correction:
+    return Correction(**{name: float(value) for name, value in numbers.items()})
 
 
 def subset_calibration_document(calibration: SubsetCalibration, weights_sha256: str) -> dict[str, Any]:
@@ -65,10 +69,7 @@ def subset_calibration_document(calibration: SubsetCalibration, weights_sha256: 
         "cases": calibration.cases,
         "subsets": {
             subset_name(subset): {
-                region.value: {
-                    "offset": round(one.offset, DIGITS),
-                    "temperature": round(one.temperature, DIGITS),
-                }
+                region.value: {name: round(value, DIGITS) for name, value in asdict(one).items()}
                 for region, one in calibration.corrections[subset].items()
             }
             for subset in SUBSETS

@@ -1,14 +1,22 @@
 """The temperature that makes a region's probabilities honest, from histograms of its logits (Guo et al., ICML 2017)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from brats_mm.metrics.operating_point import LOGIT_EDGES, LogitCounts
+from brats_mm.metrics.operating_point import LOGIT_EDGES, Curve, LogitCounts
 
 TEMPERATURES = (0.25, 4.0)
 """Between these the best is looked for; one at the end says that more cases are needed, or another model."""
+
+INSIDE_TEMPERATURES = (0.25, 20.0)
+"""The same for what is inside an outline: where less than half of it is right, no temperature is high enough."""
+
+_MIDDLES = (LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2
+_INSIDE_LOGITS = np.append(_MIDDLES[_MIDDLES > 0], LOGIT_EDGES[-1])
+"""Of the histogram's bins above 0, the last one's edge: what is beyond it is not known better."""
 
 
 def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[float, float]:
@@ -25,35 +33,78 @@ def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[floa
     Returns:
         The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is in doubt.
     """
-    together = [
-        LogitCounts(np.sum([one.inside for one in counts], axis=0), np.sum([one.outside for one in counts], axis=0))
-    ]
-    if _in_doubt(together) == 0:
-        return 1.0, 0.0
-
-    def missed(log: float) -> float:
-        return cross_entropy(together, offset, float(np.exp(log)))
-
-    low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(missed, bounds=(low, high), method="bounded")
-    saved = missed(0.0) - float(found.fun)
-    return (float(np.exp(found.x)), saved) if saved > 0 else (1.0, 0.0)
+    doubted = _in_doubt(counts)
+    return _least(lambda temperature: _nats(doubted, offset, temperature, 1.0), TEMPERATURES)
 
 
-def cross_entropy(counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0) -> float:
-    """Mean cross-entropy of `sigmoid((logit - offset) / temperature)`, in nats, over the voxels in doubt.
+def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float]:
+    """The temperature T with the least cross-entropy of `sigmoid(logit / T)` over the voxels above 0.
+
+    All of them count, those beyond the last edge as if they stood on it: none is background.
+
+    Args:
+        counts: of cases, added up.
+
+    Returns:
+        The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is above 0.
+    """
+    called = _above_zero(counts)
+    return _least(lambda inside: _nats(called, 0.0, 1.0, inside), INSIDE_TEMPERATURES)
+
+
+def inside_cross_entropy(
+    counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0, inside: float = 1.0
+) -> float:
+    """Mean cross-entropy of corrected logits, in nats, over the voxels that were above 0; 0 where there are none."""
+    return _nats(_above_zero(counts), offset, temperature, inside)
+
+
+def cross_entropy(
+    counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0, inside: float = 1.0
+) -> float:
+    """Mean cross-entropy of corrected logits (`domain.subset_calibration`), in nats, over the voxels in doubt.
 
     0 where no voxel is in doubt. Which are in doubt follows from the logits as they were given, so that corrections can
     be compared.
     """
-    total = _in_doubt(counts)
+    return _nats(_in_doubt(counts), offset, temperature, inside)
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """Voxels by their logits: how many have each of them inside the reference (`right`), how many outside (`wrong`)."""
+
+    logits: Curve
+    right: Curve
+    wrong: Curve
+
+
+def _in_doubt(counts: Sequence[LogitCounts]) -> _Voxels:
+    return _of_bins(counts, slice(1, -1), _MIDDLES)
+
+
+def _above_zero(counts: Sequence[LogitCounts]) -> _Voxels:
+    return _of_bins(counts, slice(-len(_INSIDE_LOGITS), None), _INSIDE_LOGITS)
+
+
+def _of_bins(counts: Sequence[LogitCounts], bins: slice, logits: Curve) -> _Voxels:
+    right = np.stack([one.inside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
+    wrong = np.stack([one.outside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
+    return _Voxels(logits, right, wrong)
+
+
+def _nats(voxels: _Voxels, offset: float, temperature: float, inside: float) -> float:
+    total = voxels.right.sum() + voxels.wrong.sum()
     if total == 0:
         return 0.0
-    scaled = ((LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2 - offset) / temperature
-    inside = np.sum([one.inside[1:-1] for one in counts], axis=0, dtype=np.float64)
-    outside = np.sum([one.outside[1:-1] for one in counts], axis=0, dtype=np.float64)
-    return float((inside @ np.logaddexp(0, -scaled) + outside @ np.logaddexp(0, scaled)) / total)
+    moved = (voxels.logits - offset) / temperature
+    scaled = np.where(moved > 0, moved / inside, moved)
+    return float((voxels.right @ np.logaddexp(0, -scaled) + voxels.wrong @ np.logaddexp(0, scaled)) / total)
 
 
-def _in_doubt(counts: Sequence[LogitCounts]) -> int:
-    return int(sum(one.inside[1:-1].sum() + one.outside[1:-1].sum() for one in counts))
+def _least(nats: Callable[[float], float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """The temperature between the bounds with the fewest nats, and what it saves over 1; 1 and 0 if it saves none."""
+    low, high = np.log(bounds)
+    found = minimize_scalar(lambda log: nats(float(np.exp(log))), bounds=(low, high), method="bounded")
+    saved = nats(1.0) - float(found.fun)
+    return (float(np.exp(found.x)), saved) if saved > 0 else (1.0, 0.0)

@@ -15,7 +15,7 @@ from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.operating_point import LogitCounts, best_offset, count_logits, dice_by_threshold
-from brats_mm.metrics.temperature import best_temperature
+from brats_mm.metrics.temperature import best_inside_temperature, best_temperature
 from brats_mm.usecases.labelled_cases import LabelledCase
 
 OnCase = Callable[[int, int, str], None]
@@ -31,8 +31,9 @@ class FittedSubsets:
 
     Attributes:
         calibration: the corrections.
-        dice_gains: region -> what the offsets add to the mean Dice over cases and subsets, in [0, 1].
-        saved_nats: region -> cross-entropy that the temperatures save for each voxel in doubt, the mean over subsets.
+        dice_gains: region -> what the offsets add to the mean Dice over cases and subsets, in [0, 1]; 0 without them.
+        saved_nats: region -> cross-entropy that the temperatures save for each voxel in doubt, or, if they are for the
+            inside alone, for each voxel there; the mean over subsets.
     """
 
     calibration: SubsetCalibration
@@ -51,6 +52,13 @@ def calibrate_subsets(
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
 
+def calibrate_certainty(
+    predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
+) -> FittedSubsets:
+    """For each subset and region, the temperature of the inside that is honest; no outline moves."""
+    return fit_certainty(count_cases(predictor, cases, on_case=on_case))
+
+
 def fit_constants(counted: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
     """The constant to take off each region's logits for the highest mean Dice over cases and subsets; what it adds."""
     found = {
@@ -67,6 +75,36 @@ def fit_temperatures(counted: Sequence[CaseCounts], offsets: Mapping[Region, flo
 
 def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
     """An offset and a temperature for each subset and region."""
+
+    def chosen(counts: Sequence[LogitCounts]) -> _Chosen:
+        offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
+        temperature, nats = best_temperature(counts, offset)
+        return _Chosen(Correction(offset, temperature), gain, nats)
+
+    return _for_each_subset(counted, chosen)
+
+
+def fit_certainty(counted: Sequence[CaseCounts]) -> FittedSubsets:
+    """For each subset and region, how much less sure to be of what is called the region; no outline moves."""
+
+    def chosen(counts: Sequence[LogitCounts]) -> _Chosen:
+        inside, nats = best_inside_temperature(counts)
+        return _Chosen(Correction(inside=inside), 0.0, nats)
+
+    return _for_each_subset(counted, chosen)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    correction: Correction
+    gain: float
+    nats: float
+
+
+def _for_each_subset(
+    counted: Sequence[CaseCounts], choose: Callable[[Sequence[LogitCounts]], _Chosen]
+) -> FittedSubsets:
+    """What is chosen for each region on the cases that can show a subset."""
     corrections: dict[Availability, dict[Region, Correction]] = {}
     gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
     saved: dict[Region, list[float]] = {region: [] for region in REGIONS}
@@ -76,12 +114,10 @@ def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
             continue
         row = {}
         for region in REGIONS:
-            counts = [regions[region] for regions in shown]
-            offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
-            temperature, nats = best_temperature(counts, offset)
-            row[region] = Correction(offset, temperature)
-            gains[region] += [gain] * len(counts)
-            saved[region].append(nats)
+            chosen = choose([regions[region] for regions in shown])
+            row[region] = chosen.correction
+            gains[region] += [chosen.gain] * len(shown)
+            saved[region].append(chosen.nats)
         corrections[subset] = row
     return FittedSubsets(
         SubsetCalibration(len(counted), corrections),

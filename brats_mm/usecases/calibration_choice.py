@@ -5,7 +5,7 @@ the ninety numbers of a correction by subset, are judged alike, however few the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from brats_mm.domain.subset_calibration import AS_IT_IS, Correction
 from brats_mm.errors import OptionError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.metrics.operating_point import LOGIT_EDGES, dice_by_threshold
-from brats_mm.metrics.temperature import cross_entropy
+from brats_mm.metrics.temperature import cross_entropy, inside_cross_entropy
 from brats_mm.usecases.calibration import (
     CaseCounts,
     OnCase,
     count_cases,
+    fit_certainty,
     fit_constants,
     fit_subsets,
     fit_temperatures,
@@ -40,10 +41,13 @@ class CorrectionScores:
         dice: region -> mean Dice over cases and their subsets, in [0, 1]; 1 where reference and prediction are empty.
         cross_entropy: region -> nats a voxel in doubt (`metrics.temperature.cross_entropy`), the mean over cases and
             subsets.
+        inside: region -> nats a voxel that was called the region (`metrics.temperature.inside_cross_entropy`), the mean
+            over cases and subsets.
     """
 
     dice: Mapping[Region, float]
     cross_entropy: Mapping[Region, float]
+    inside: Mapping[Region, float]
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,18 @@ def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
     return fit_subsets(counted).calibration.corrections
 
 
+def certainty(counted: Sequence[CaseCounts]) -> Corrections:
+    """A temperature for the inside of each region, for each subset: outlines stay."""
+    return fit_certainty(counted).calibration.corrections
+
+
 WAYS: Mapping[str, Fit] = {
     "as trained": as_trained,
     "temperatures": temperatures,
     "constants": constants,
     "constants and temperatures": constants_and_temperatures,
     "by subset": by_subset,
+    "certainty": certainty,
 }
 
 
@@ -134,6 +144,7 @@ def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, fl
 def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
     dice: dict[Region, list[float]] = {region: [] for region in REGIONS}
     nats: dict[Region, list[float]] = {region: [] for region in REGIONS}
+    inside: dict[Region, list[float]] = {region: [] for region in REGIONS}
     for index, case in enumerate(counted):
         corrections = fit([other for at, other in enumerate(counted) if at != index])
         for subset, regions in case.items():
@@ -141,8 +152,11 @@ def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
                 correction = corrections.get(subset, {}).get(region, AS_IT_IS)
                 threshold = int(np.argmin(np.abs(LOGIT_EDGES - correction.offset)))
                 dice[region].append(float(dice_by_threshold(counts)[threshold]))
-                nats[region].append(cross_entropy([counts], correction.offset, correction.temperature))
+                numbers = astuple(correction)
+                nats[region].append(cross_entropy([counts], *numbers))
+                inside[region].append(inside_cross_entropy([counts], *numbers))
     return CorrectionScores(
         {region: float(np.mean(dice[region])) for region in REGIONS},
         {region: float(np.mean(nats[region])) for region in REGIONS},
+        {region: float(np.mean(inside[region])) for region in REGIONS},
     )

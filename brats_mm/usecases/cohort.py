@@ -21,6 +21,7 @@ from brats_mm.io.cohort_layout import LEDGER, clear_work, has_results, prepare_o
 from brats_mm.io.cohort_ledger import Ledger
 from brats_mm.io.cohort_manifest import Manifest
 from brats_mm.io.cohort_tables import TableFormat, require_table, write_failures, write_results_table
+from brats_mm.io.subset_calibration import read_subset_calibration, subset_calibration_document
 from brats_mm.usecases.cohort_engine import Engine, Finished
 
 _PATIENCE_S = 1.0
@@ -64,14 +65,18 @@ OnCase = Callable[[CohortStatus], None]
 
 
 def identity_of(model: CohortModel, output: CohortOutput, preparation: PreparationOptions) -> str:
-    """Hash of all that results depend on besides the case: software, weights, options.
+    """Hash of all that results depend on besides the case: software, weights, their correction, options.
 
     Raises:
-        BundleError: there is no such bundle, or its weights are not those it records.
+        BundleError: there is no such bundle, or its weights are not those it records or was corrected for.
     """
+    bundle = open_bundle(model.bundle)
+    weights = checked_hash(bundle)
+    correction = read_subset_calibration(bundle, weights)
     said: dict[str, Any] = {
         "version": __version__,
-        "weights": checked_hash(open_bundle(model.bundle)),
+        "weights": weights,
+        "correction": None if correction is None else subset_calibration_document(correction, weights),
         "model": {**asdict(model), "bundle": None, "device": None, "backend": None},
         "output": asdict(output),
         "preparation": asdict(preparation),

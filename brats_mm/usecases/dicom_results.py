@@ -230,7 +230,7 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
     said: dict[str, Any] = {
         "software": __version__,
-        "weights": prediction.model.weights_sha256,
+        "model": prediction.model.document(),
         "run": [prediction.run.backend, prediction.run.precision, list(prediction.run.window), prediction.run.windows],
         "steps": [step.name for step in steps],
         "reference": source.instance_uids,

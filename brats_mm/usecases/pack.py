@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,19 @@ from brats_mm.io.bundle_method import trained_as
 from brats_mm.io.bundle_network import network_of, ready_to_run
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.io.subset_calibration import SUBSET_CALIBRATION, subset_calibration_document
+from brats_mm.networks.mean_weights import mean_weights
 from brats_mm.networks.offset import subtract_from_logits
-from brats_mm.usecases.calibration import FittedSubsets, OnCase, calibrate_subsets
+from brats_mm.usecases.calibration import FittedSubsets, OnCase
 from brats_mm.usecases.calibration_choice import Calibration, calibrate
 from brats_mm.usecases.labelled_cases import LabelledCase
+
+
+class Fitting(Protocol):
+    """Chooses a correction of the logits on labelled cases."""
+
+    def __call__(
+        self, predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
+    ) -> Calibration | FittedSubsets: ...
 
 
 @dataclass(frozen=True)
@@ -35,34 +44,36 @@ class Packed:
 
 
 def pack(
-    checkpoint: Path,
+    checkpoints: Sequence[Path],
     folder: Path,
     template: Bundle,
     *,
     version: str,
     configs: Sequence[Path] = (),
     calibrate_on: Sequence[LabelledCase] = (),
-    per_subset: bool = False,
+    fit: Fitting = calibrate,
     on_case: OnCase | None = None,
 ) -> Packed:
-    """Write a bundle with the configs of `template` and the weights of a checkpoint.
+    """Write a bundle with the configs of `template` and the weights of a checkpoint, or the mean of several.
 
     Args:
-        checkpoint: `model.pt` that a training left, or its `model_last.pt`.
+        checkpoints: one at least: `model.pt` that a training left, or its `model_last.pt`; of several, which must be of
+            one lineage, `networks.mean_weights` is taken.
         folder: for the bundle; must not hold one.
         template: whose `network_def` the weights belong to.
         version: of the new bundle.
         configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`; the new
             bundle's network and description are theirs.
-        calibrate_on: labelled cases on which a constant for each region is chosen that gives the highest mean Dice
-            over all their availability sets; none leaves the logits as they are. Take validation cases: those of the
-            training are answered too well, and test cases would no longer test.
-        per_subset: choose a constant and a temperature for each subset instead, which travel beside the weights
-            (`models/calibration.json`), since no bias can hold them.
+        calibrate_on: labelled cases on which a correction of the logits is chosen; none leaves them as they are. Take
+            validation cases: those of the training are answered too well, and test cases would no longer test.
+        fit: what is chosen: `calibration_choice.calibrate` a constant for each region, written into the weights;
+            `calibration.calibrate_subsets` a constant and a temperature for each subset;
+            `calibration.calibrate_certainty` how sure to be inside the outlines, for each subset. The last two travel
+            beside the weights (`models/calibration.json`), since no bias can hold them.
         on_case: told after each case.
 
     Raises:
-        BundleError: the checkpoint does not fit, or the template is damaged.
+        BundleError: a checkpoint does not fit, or the template is damaged.
         OutputError: the folder holds a bundle already, or cannot be written to.
         InputError: a case or a config cannot be used.
     """
@@ -72,16 +83,17 @@ def pack(
     method = trained_as(template, configs)
     metadata = {**template.metadata(), **method.described, "version": version}
     network, spacing_mm = network_of(template, method.inference)
-    _load(network, checkpoint)
+    network.load_state_dict(mean_weights([_fitting(network, checkpoint) for checkpoint in checkpoints]))
     ready_to_run(network)
     calibration, subsets = None, None
     if calibrate_on:
         identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
         predictor = Predictor(network, identity, torch.device("cpu"))
-        if per_subset:
-            subsets = calibrate_subsets(predictor, calibrate_on, on_case=on_case)
+        fitted = fit(predictor, calibrate_on, on_case=on_case)
+        if isinstance(fitted, FittedSubsets):
+            subsets = fitted
         else:
-            calibration = calibrate(predictor, calibrate_on, on_case=on_case)
+            calibration = fitted
             subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
             metadata["calibration"] = _document(calibration)
     with OutputFolder(folder) as out:
@@ -96,17 +108,20 @@ def pack(
         torch.save({name: _halved(value) for name, value in network.state_dict().items()}, weights)
         digest = sha256_of(weights)
         out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
-        out.staged("docs/README.md").write_text(_card(metadata, calibration, digest), encoding="utf-8")
+        out.staged("docs/README.md").write_text(
+            _card(metadata, _correction_told(calibration, subsets), digest), encoding="utf-8"
+        )
         if subsets is not None:
             table = subset_calibration_document(subsets.calibration, digest)
             out.staged(SUBSET_CALIBRATION).write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")
     return Packed(folder, digest, calibration, subsets)
 
 
-def _load(network: nn.Module, checkpoint: Path) -> None:
+def _fitting(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint, once the network has taken them."""
     try:
-        state: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(weights_in(state))
+        weights = weights_in(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        network.load_state_dict(weights)
     except Exception as error:  # torch raises a dozen types for a damaged file
         reason = first_line(error)
         message = (
@@ -114,6 +129,7 @@ def _load(network: nn.Module, checkpoint: Path) -> None:
             "training left, and with --bundle the bundle whose configs it was trained with."
         )
         raise BundleError(message) from error
+    return weights
 
 
 def weights_in(state: Any) -> dict[str, Tensor]:
@@ -139,20 +155,27 @@ def _document(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _card(metadata: dict[str, Any], calibration: Calibration | None, digest: str) -> str:
+def _correction_told(calibration: Calibration | None, subsets: FittedSubsets | None) -> str:
+    if calibration is not None:
+        told = "Constants taken off the logits, " + ", ".join(
+            f"{region.value.upper()} {value:.2f}" for region, value in calibration.offsets.items()
+        )
+        cases = calibration.cases
+    elif subsets is not None:
+        told = f"Corrections of the logits for each subset ({SUBSET_CALIBRATION})"
+        cases = subsets.calibration.cases
+    else:
+        return "The logits are as trained."
+    return f"{told}, fitted on {cases} labelled cases. Figures on the same cases are a little flattered."
+
+
+def _card(metadata: dict[str, Any], correction: str, digest: str) -> str:
     """A model card to be completed: what is known here, and what only the person who trained can say."""
-    chosen = (
-        "The logits are as trained."
-        if calibration is None
-        else f"Constants taken off the logits, chosen on {calibration.cases} labelled cases: "
-        + ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in calibration.offsets.items())
-        + ". Figures on the same cases are a little flattered."
-    )
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"
         f"{metadata.get('description', '')}\n\n"
         f"{metadata.get('intended_use', '')}\n\n"
-        f"Weights: half precision, SHA-256 {digest}. {chosen}\n\n"
+        f"Weights: half precision, SHA-256 {digest}. {correction}\n\n"
         "## To be filled in\n\n"
         "- Training data, by source and number of cases, with their terms.\n"
         "- Figures: `brats-mm evaluate` scores the 15 subsets, `brats-mm card` writes their tables here.\n"

@@ -64,7 +64,7 @@ def judge(
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
-            pack(checkpoint, bundle, open_bundle(judging.bundle), version="study", configs=[folder / "config.json"])
+            pack([checkpoint], bundle, open_bundle(judging.bundle), version="study", configs=[folder / "config.json"])
         # One backend for all: another one would be faster for some methods only.
         predictor = Segmenter.from_bundle(bundle, device=judging.device, backend="torch").predictor
         if not (folder / EVALUATION / SUMMARY).is_file():

@@ -12,6 +12,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import ResourceError
 from brats_mm.inference.backend import TorchBackend
@@ -68,6 +69,21 @@ def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
         assert all(made.importance.weights[m][region] == 0 for m in MODALITIES if m not in subset)
     assert any("Segmented without" in warning for warning in made.warnings) == (len(subset) < 4)
     assert any("T1ce is missing" in warning for warning in made.warnings) == (Modality.T1CE not in subset)
+
+
+def test_how_sure_to_be_inside_moves_no_outline_on_another_grid(predictor, case):
+    """The model works at 1 mm, the case has 2 mm: what is divided is the logit that the input's voxel has."""
+    plain = predictor.predict(case)
+    unsure = SubsetCalibration(1, {case.available: {region: Correction(inside=7.0) for region in REGIONS}})
+    made = replace(predictor, model=replace(MODEL, calibration=unsure)).predict(case)
+
+    np.testing.assert_array_equal(made.labels(), plain.labels())
+    before, after = (np.stack([one.probabilities[region] for region in REGIONS]) for one in (plain, made))
+    np.testing.assert_array_equal(after[before <= 0.5], before[before <= 0.5])
+    inside = (before > 0.5) & (before < 0.99999)  # nearer to 1 a float32 has few digits left
+    assert inside.sum() > 10
+    logits = np.log(before[inside] / (1 - before[inside]))
+    np.testing.assert_allclose(after[inside], 1 / (1 + np.exp(-logits / 7)), rtol=1e-3)
 
 
 def test_volume_is_voxels_times_voxel_size(predictor, case):

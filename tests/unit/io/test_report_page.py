@@ -17,6 +17,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.preparation import Preparation, Step
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.preview_planes import Plane, place_on_slice, slice_through, to_ras
 from brats_mm.io.report import importance_of, report_of
@@ -56,6 +57,18 @@ def page_of(prediction, **options):
 @pytest.fixture(scope="module")
 def page():
     return page_of(prediction_of(), made_on=date(2026, 11, 21))
+
+
+def test_how_certainty_was_corrected_is_said_where_it_was(page):
+    fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(inside=2.5))})
+    corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
+
+    found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
+    assert found["labelled_cases"] == 7
+    assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "inside": 2.5}
+    assert "corrected for these sequences on 7 labelled cases" in page_of(corrected)
+    assert "labelled cases" not in page.split("About this result")[1]
+    assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
 
 
 class Elements(HTMLParser):

@@ -15,7 +15,7 @@ from brats_mm.io.subset_calibration import (
     subset_calibration_document,
 )
 
-FITTED = SubsetCalibration(7, {SUBSETS[2]: {region: Correction(0.5 * region.channel, 1.25) for region in REGIONS}})
+FITTED = SubsetCalibration(7, {SUBSETS[2]: {region: Correction(0.5 * region.channel, 1.25, 2.5) for region in REGIONS}})
 
 
 @pytest.fixture
@@ -35,7 +35,16 @@ def test_it_comes_back_as_it_was_written(bundle):
 
 def test_a_subset_that_was_not_fitted_is_left_as_it_is():
     assert FITTED.of(SUBSETS[0], Region.WT) == AS_IT_IS
-    assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
+    assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
+
+
+def test_a_table_from_before_insides_leaves_them_alone(bundle):
+    document = subset_calibration_document(FITTED, "abc")
+    for row in document["subsets"].values():
+        for numbers in row.values():
+            del numbers["inside"]
+    write(bundle, document)
+    assert read_subset_calibration(bundle, "abc").of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
 
 
 def test_most_bundles_have_none(bundle):
@@ -48,13 +57,13 @@ def test_a_table_for_other_weights_is_refused(bundle):
         read_subset_calibration(bundle, "def")
 
 
-@pytest.mark.parametrize("damage", ["subsets", "temperature"])
+@pytest.mark.parametrize("damage", ["subsets", "temperature", "inside"])
 def test_a_damaged_table_is_refused(bundle, damage):
     document = subset_calibration_document(FITTED, "abc")
     if damage == "subsets":
         del document["subsets"]
     else:
-        next(iter(document["subsets"].values()))["wt"]["temperature"] = 0
+        next(iter(document["subsets"].values()))["wt"][damage] = 0
     write(bundle, document)
     with pytest.raises(BundleError, match="cannot be read"):
         read_subset_calibration(bundle, "abc")

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from brats_mm.metrics.operating_point import count_logits
-from brats_mm.metrics.temperature import TEMPERATURES, best_temperature
+from brats_mm.metrics.temperature import (
+    INSIDE_TEMPERATURES,
+    TEMPERATURES,
+    best_inside_temperature,
+    best_temperature,
+    inside_cross_entropy,
+)
 
 
 def drawn(factor, shift=0.0, count=200_000):
@@ -45,3 +51,26 @@ def test_undoubted_voxels_do_not_count_and_the_search_is_bounded():
     assert best_temperature([sure], 0.0) == (1.0, 0.0)
     wrong = count_logits(np.full(9, 0.9, np.float32), np.zeros(9, bool))
     assert best_temperature([wrong], 0.0)[0] == pytest.approx(TEMPERATURES[1], rel=0.01)
+
+
+def test_of_the_inside_only_what_is_above_zero_counts():
+    """Three voxels at 2.025, two of them right: T = 2.025 / ln 2. What is below 0 has no say, however wrong."""
+    said = np.array([2.025, 2.025, 2.025, -3.025, -3.025])
+    counts = count_logits((1 / (1 + np.exp(-said))).astype(np.float32), np.array([True, True, False, True, True]))
+    temperature, saved = best_inside_temperature([counts])
+    assert temperature == pytest.approx(2.025 / np.log(2), rel=1e-3)
+    assert saved == pytest.approx(inside_cross_entropy([counts]) - inside_cross_entropy([counts], inside=temperature))
+
+
+def test_wrong_voxels_beyond_the_histogram_count_as_if_they_stood_on_its_edge():
+    """Logits of 9 and of 12, two of three right: as if all were 6."""
+    said = np.array([9.0, 9.0, 12.0])
+    counts = count_logits((1 / (1 + np.exp(-said))).astype(np.float32), np.array([True, False, True]))
+    assert best_inside_temperature([counts])[0] == pytest.approx(6 / np.log(2), rel=1e-3)
+
+
+def test_an_inside_that_is_mostly_wrong_takes_the_highest_temperature_and_an_empty_one_none():
+    wrong = count_logits(np.full(9, 0.9, np.float32), np.zeros(9, bool))
+    assert best_inside_temperature([wrong])[0] == pytest.approx(INSIDE_TEMPERATURES[1], rel=0.01)
+    empty = count_logits(np.full(9, 0.1, np.float32), np.ones(9, bool))
+    assert best_inside_temperature([empty]) == (1.0, 0.0)

@@ -59,6 +59,16 @@ def test_a_correction_that_one_case_asks_for_does_not_help_another() -> None:
         assert found["constants"].dice[region] < found["as trained"].dice[region] + 1e-9
 
 
+def test_how_sure_to_be_inside_moves_no_outline_and_is_more_honest() -> None:
+    cases = [case({WHOLE: 1.0}) for _ in range(3)]  # a hundred of two hundred voxels above 0 are wrong
+
+    found = compare_corrections(cases)
+
+    for region in REGIONS:
+        assert found["certainty"].dice[region] == found["as trained"].dice[region]
+        assert found["certainty"].inside[region] < found["as trained"].inside[region]
+
+
 def test_one_case_cannot_be_left_out() -> None:
     with pytest.raises(OptionError, match="two labelled cases"):
         compare_corrections([case({WHOLE: 0.0})])

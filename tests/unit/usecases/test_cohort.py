@@ -1,15 +1,24 @@
 """A cohort: all cases, each once, whatever happens to cases, workers or the run."""
 
 import csv
+import json
 import os
+import shutil
 from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
 
+from brats_mm.domain.availability import ALL_AVAILABLE
+from brats_mm.domain.cohort import CohortModel, CohortOutput
+from brats_mm.domain.preparation import PreparationOptions
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError, OutputError, ResourceError
+from brats_mm.io.bundle import checked_hash, open_bundle
 from brats_mm.io.cohort_manifest import open_manifest
-from brats_mm.usecases.cohort import CohortSettings, run_cohort
+from brats_mm.io.subset_calibration import SUBSET_CALIBRATION, subset_calibration_document
+from brats_mm.usecases.cohort import CohortSettings, identity_of, run_cohort
 from brats_mm.usecases.cohort_engine import Finished
 from brats_mm.usecases.cohort_local import LocalEngine
 from tests.cohort_fake import FakeCases, FakeRunner
@@ -116,6 +125,23 @@ def test_another_model_or_other_options_make_everything_anew(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     assert run_cohort(manifest, tmp_path / "out", HereEngine(), CohortSettings("model-2")).done == 2
+
+
+def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
+    shutil.copytree(
+        open_bundle(None).root, tmp_path / "mine", ignore=shutil.ignore_patterns("docs", "calibration.json")
+    )
+    bundle = open_bundle(tmp_path / "mine")
+
+    def identity():
+        return identity_of(CohortModel(str(bundle.root)), CohortOutput(), PreparationOptions())
+
+    raw = identity()
+    assert identity() == raw
+    half = SubsetCalibration(1, {ALL_AVAILABLE: dict.fromkeys(REGIONS, Correction(inside=2.0))})
+    document = subset_calibration_document(half, checked_hash(bundle))
+    (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document), encoding="utf-8")
+    assert identity() != raw
 
 
 def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp_path):

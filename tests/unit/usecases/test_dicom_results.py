@@ -8,6 +8,8 @@ import pydicom
 import pytest
 
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import GridError, OptionError
 from brats_mm.io.output_folder import OutputFolder
@@ -38,12 +40,15 @@ def test_the_same_result_has_the_same_uids_and_another_has_others(source, tmp_pa
     prediction, wanted = prediction_of(source), DicomOutput({Modality.T1CE: source})
     first = written(tmp_path / "a", prediction, wanted)
     second = written(tmp_path / "b", prediction, wanted)
-    other = replace(prediction, model=replace(prediction.model, weights_sha256="cd" * 32))
-    third = written(tmp_path / "c", other, wanted)
-    uids = [{one.SOPInstanceUID for one in made.values()} for made in (first, second, third)]
+    corrected = SubsetCalibration(1, {prediction.case.available: dict.fromkeys(REGIONS, Correction(inside=2.0))})
+    others = [
+        written(tmp_path / name, replace(prediction, model=replace(prediction.model, **change)), wanted)
+        for name, change in (("c", {"weights_sha256": "cd" * 32}), ("d", {"calibration": corrected}))
+    ]
+    uids = [{one.SOPInstanceUID for one in made.values()} for made in (first, second, *others)]
     assert uids[0] == uids[1]
-    assert not uids[0] & uids[2]
     assert len(uids[0]) == 3
+    assert len(uids[0] | uids[2] | uids[3]) == 9
 
 
 def test_results_lie_on_the_series_that_has_the_results_voxels(source, tmp_path):

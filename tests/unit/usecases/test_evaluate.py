@@ -170,7 +170,7 @@ def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
 def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases, tmp_path):
     """As the shipped one is: its card's rows stay out of the summary, its corrections are told."""
     card = ExpectedDice(10, {ALL_AVAILABLE: {Region.WT: DiceOverCases(0.8, 0.1)}})
-    corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0)}})
+    corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0, 3.0)}})
     known = knowing()
     model = replace(known.model, expected=card, calibration=corrections)
 
@@ -178,7 +178,7 @@ def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases
 
     told = read_summary(tmp_path / "out")["model"]
     assert told == found.summary["model"]
-    assert told["calibration"] == {"t1+t1ce+t2+flair": {"wt": [0.5, 2.0]}}
+    assert told["calibration"] == {"t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "inside": 3.0}}}
     assert "expected" not in told
 
 

@@ -18,6 +18,7 @@ from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.bundle_network import load_network
 from brats_mm.io.case import read_case
 from brats_mm.networks.presets import simmlm
+from brats_mm.usecases.calibration import calibrate_certainty, calibrate_subsets
 from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.usecases.pack import pack
 
@@ -46,7 +47,7 @@ def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
 
 
 def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
-    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1.2.3")
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
     assert (identity.version, identity.weights_sha256) == ("1.2.3", made.weights_sha256)
@@ -62,7 +63,7 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
     values = {name: value + 1 for name, value in state.items()}
     torch.save({"network": state, "average": {"steps": 3, "values": values}, "epoch": 1}, tmp_path / "model_last.pt")
 
-    pack(tmp_path / "model_last.pt", tmp_path / "mine", open_bundle(None), version="1")
+    pack([tmp_path / "model_last.pt"], tmp_path / "mine", open_bundle(None), version="1")
 
     stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(stored[name], values[name].half()) for name in stored)
@@ -71,7 +72,7 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
 def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
 
     assert made.calibration is not None
     assert min(made.calibration.gains.values()) >= 0
@@ -86,24 +87,24 @@ def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
 
 
 def test_one_case_leaves_none_out(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
-    made = pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
 
     assert made.calibration is not None
     assert made.calibration.left_out_gains == {}
 
 
 def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
-    pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1")
+    pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1")
 
     with pytest.raises(OutputError, match="holds a bundle already"):
-        pack(checkpoint, tmp_path / "mine", open_bundle(None), version="2")
+        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="2")
 
 
 def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
 
     with pytest.raises(BundleError, match=r"other\.pt does not hold weights of the template's network .* model\.pt"):
-        pack(tmp_path / "other.pt", tmp_path / "mine", open_bundle(None), version="1")
+        pack([tmp_path / "other.pt"], tmp_path / "mine", open_bundle(None), version="1")
     assert not (tmp_path / "mine").exists()
 
 
@@ -132,15 +133,17 @@ def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_tr
 def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text("[")
     with pytest.raises(OptionError, match="cannot be laid over"):
-        pack(checkpoint, tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])
+        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])
 
 
 def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     """The only subset of the case gets an offset and a temperature; the weights stay, and predictions change by both."""
-    plain = pack(checkpoint, tmp_path / "plain", open_bundle(None), version="1")
-    made = pack(checkpoint, tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, per_subset=True)
+    plain = pack([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
+    made = pack(
+        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_subsets
+    )
 
     assert made.subsets is not None
     assert made.weights_sha256 == plain.weights_sha256
@@ -161,18 +164,68 @@ def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied
         assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
 
 
-def test_the_command_fits_each_subset(
-    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    words = [
-        "pack",
-        str(checkpoint),
-        "-o",
-        str(tmp_path / "mine"),
-        "--calibrate",
-        str(tmp_path / "cases"),
-        "--per-subset",
-    ]
+    made = pack(
+        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_certainty
+    )
+
+    assert made.subsets is not None
+    card = (tmp_path / "fitted" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"for each subset (models/calibration.json), fitted on {len(cases)} labelled cases" in card
+    network, identity = load_network(open_bundle(tmp_path / "fitted"))
+    flair = frozenset({Modality.FLAIR})
+    assert identity.calibration is not None
+    case = read_case(cases[0].files)
+    cpu = torch.device("cpu")
+    fitted, raw = (
+        Predictor(network, one, cpu).predict(case) for one in (identity, replace(identity, calibration=None))
+    )
+    np.testing.assert_array_equal(fitted.labels(), raw.labels())
+    for region in REGIONS:
+        found = identity.calibration.of(flair, region)
+        assert found.offset == 0
+        assert found.temperature == 1
+        assert found.inside != 1
+        before, after = raw.probabilities[region], fitted.probabilities[region]
+        np.testing.assert_array_equal(after[before < 0.4], before[before < 0.4])
+
+
+def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "other.pt")
+
+    words = ["pack", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
     assert main(words) == 0
-    assert "for each subset, mean Dice" in capsys.readouterr().out
+
+    packed = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    for name, value in state.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(packed[name], (value.float() + 0.5).half())
+
+
+@pytest.mark.parametrize("way", ["--per-subset", "--certainty"])
+def test_a_correction_without_cases_to_fit_it_on_is_refused(
+    way: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), way]) != 0
+    assert "--calibrate" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "said"), [("--per-subset", "for each subset, mean Dice"), ("--certainty", "outlines stay")]
+)
+def test_the_command_fits_each_subset(
+    way: str,
+    said: str,
+    checkpoint: Path,
+    cases: tuple[LabelledCase, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--calibrate", str(tmp_path / "cases"), way]
+    assert main(words) == 0
+    assert said in capsys.readouterr().out
     assert (tmp_path / "mine" / "models" / "calibration.json").is_file()
