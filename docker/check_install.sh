@@ -15,6 +15,7 @@ constraints=$(cd "$(dirname "$0")/.." && pwd)/constraints.txt
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
+export UV_CACHE_DIR=$work/cache  # removed with the rest
 "$python" -m venv "$work/tools"
 "$work/tools/bin/pip" install -q uv
 echo "${TORCH:-$(grep '^torch' "$constraints")}" >"$work/torch.txt"

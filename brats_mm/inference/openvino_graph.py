@@ -18,8 +18,9 @@ import openvino as ov
 from openvino import opset13 as op
 from torch import Tensor, nn
 
-from brats_mm.networks.expert import NEGATIVE_SLOPE, ConvBlock, UNetExpert, UpBlock
+from brats_mm.networks.expert import ConvBlock, UNetExpert, UpBlock
 from brats_mm.networks.levels import FeatureExpert, ProbabilityExpert
+from brats_mm.networks.normed_activation import NEGATIVE_SLOPE
 
 GRAPH_VERSION = 1
 """Raised when a graph's form changes, so that compiled ones of before are not taken for it."""

@@ -6,7 +6,7 @@ modalities are available. Source: SimMLM section 3.1 and supplement, table A1.
 
 from torch import Tensor, nn
 
-from brats_mm.networks.expert import instance_norm
+from brats_mm.networks.normed_activation import instance_norm
 
 GATE_GRID = 4
 """Voxels a side of the last feature map: five strides of two take the paper's 128^3 window to 4^3."""

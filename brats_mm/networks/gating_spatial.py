@@ -8,7 +8,7 @@ values are made on a coarse grid and interpolated.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brats_mm.networks.expert import instance_norm
+from brats_mm.networks.normed_activation import instance_norm
 
 COARSENING = 3
 """Strides of two before the gate answers: a value every 8 voxels, 16 mm at our working resolution."""

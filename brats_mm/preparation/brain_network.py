@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brats_mm.domain.volume import Array
-from brats_mm.networks.expert import instance_norm
+from brats_mm.networks.normed_activation import instance_norm
 
 SPACING_MM = 3.0
 MULTIPLE = 8

@@ -100,8 +100,10 @@ def test_openvino_says_what_pytorch_says(network, openvino, shape):
 )
 def test_other_levels_of_mixing_run_in_openvino_too(wrap, finish, outputs):
     pytest.importorskip("openvino")
+    from brats_mm.inference.openvino_backend import OpenVinoBackend
+
     other = mixture(wrap, finish, outputs)
-    expected, made = both(TorchBackend(other, CPU), choose_backend("openvino", other, CPU), 1, 4, 64, 32, 32)
+    expected, made = both(TorchBackend(other, CPU), OpenVinoBackend(other, precision="float32"), 1, 4, 64, 32, 32)
     torch.testing.assert_close(made[0], expected[0], rtol=2e-3, atol=2e-3)
 
 

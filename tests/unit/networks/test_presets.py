@@ -10,7 +10,7 @@ from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import OptionError
 from brats_mm.networks.dmome import DMoME
-from brats_mm.networks.expert import ConvBlock, UNetExpert
+from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork, UniformGate
 from brats_mm.networks.presets import GATES, LEVELS, expert, simmlm
 
@@ -60,14 +60,6 @@ def test_full_preset_has_nnunets_widths():
     """31.2 M an expert, 124.8 M in four (methods 1.2)."""
     with torch.device("meta"):
         assert round(count(expert("full")) / 1e6, 1) == 31.2
-
-
-def test_group_norm_of_single_channels_is_instance_norm():
-    """What stands in for InstanceNorm3d gives the same numbers."""
-    block = ConvBlock(1, 4, stride=1)
-    x = torch.randn(2, 4, 5, 6, 7)
-    expected = nn.InstanceNorm3d(4, eps=1e-5, affine=True)(x)
-    torch.testing.assert_close(block.norm1(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_transposed_convolution_of_stride_one_is_a_convolution():

@@ -1,0 +1,82 @@
+"""Normalisation and activation in one: PyTorch's numbers, gradients included."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from brats_mm.networks.normed_activation import NormedActivation, instance_norm
+
+
+def reference(x: torch.Tensor, norm: NormedActivation) -> torch.Tensor:
+    return F.leaky_relu(F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-5), 0.01)
+
+
+def normed(channels: int, dtype: torch.dtype = torch.float32) -> NormedActivation:
+    """With weights and biases that are not those of the start."""
+    norm = NormedActivation(channels).to(dtype)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+def test_group_norm_of_single_channels_is_instance_norm():
+    x = torch.randn(2, 4, 5, 6, 7)
+    expected = nn.InstanceNorm3d(4, eps=1e-5, affine=True)(x)
+    torch.testing.assert_close(instance_norm(4)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_voxels_by_hand():
+    """1 and 3 have mean 2 and variance 1, so they become -1 and 1, and the activation leaves a hundredth of -1."""
+    x = torch.tensor([1.0, 3.0]).reshape(1, 1, 2, 1, 1).requires_grad_()
+    torch.testing.assert_close(NormedActivation(1)(x).flatten(), torch.tensor([-0.01, 1.0]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4, 4), (1, 8, 5, 3, 7), (2, 5, 16, 8, 8)], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=["plain", "channels last"])
+def test_values_and_gradients_are_those_of_pytorch(shape, layout):
+    """A mean far from zero too, where the difference of two squares would lose the variance."""
+    norm = normed(shape[1])
+    x = (50 + torch.randn(shape)).contiguous(memory_format=layout).requires_grad_()
+    upstream = torch.randn(shape)
+    found, expected = norm(x), reference(x, norm)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    wanted = (x, norm.weight, norm.bias)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, wanted, upstream), torch.autograd.grad(expected, wanted, upstream), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_the_gradient_is_that_of_small_differences():
+    norm = normed(2, torch.float64)
+    x = torch.randn(2, 2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(norm, (x,))
+
+
+def test_bfloat16_is_as_close_to_float32_as_pytorchs_own():
+    norm = normed(8)
+    x = torch.randn(2, 8, 16, 16, 16).requires_grad_()
+    upstream = torch.randn(2, 8, 16, 16, 16)
+    halved = F.group_norm(x.bfloat16(), 8, norm.weight.bfloat16(), norm.bias.bfloat16(), 1e-5)
+    exact, ours, theirs = reference(x, norm), norm(x.bfloat16()), F.leaky_relu(halved, 0.01)
+    assert ours.dtype == torch.bfloat16
+    assert (ours - exact).norm() < 1.5 * (theirs - exact).norm()
+    gradient, *halves = (
+        torch.autograd.grad(result, x, upstream.to(result.dtype))[0] for result in (exact, ours, theirs)
+    )
+    assert (halves[0] - gradient).norm() < 1.5 * (halves[1] - gradient).norm()
+
+
+def test_without_gradients_the_answer_is_the_same():
+    norm = normed(4)
+    x = torch.randn(2, 4, 6, 5, 4)
+    with torch.no_grad():
+        quiet = norm(x)
+    torch.testing.assert_close(norm(x.requires_grad_()), quiet, rtol=1e-4, atol=1e-5)
+
+
+def test_torchscript_compiles_it():
+    norm = normed(3).eval()
+    x = torch.randn(1, 3, 4, 4, 4)
+    torch.testing.assert_close(torch.jit.script(norm)(x), norm(x), rtol=1e-4, atol=1e-5)
