@@ -1,0 +1,39 @@
+"""Memory that was freed stays with the process that trains on a CPU."""
+
+import subprocess
+import sys
+
+import pytest
+
+from brats_mm.training.freed_memory import keep_freed_memory
+
+RESIDENT = """
+import ctypes, sys, torch
+from brats_mm.training.freed_memory import keep_freed_memory
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+kept = sys.argv[1] == "kept" and keep_freed_memory("cpu")
+before = resident()
+block = torch.ones(2**24)  # 64 MiB
+del block
+print(kept, resident() - before > 2**25)
+"""
+
+
+def run(way: str) -> str:
+    done = subprocess.run([sys.executable, "-c", RESIDENT, way], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_freed_block_stays_resident_only_where_that_was_asked_for():
+    """In processes of their own: the setting cannot be taken back."""
+    assert run("given back") == "False False"
+    if (kept := run("kept")) == "False False":
+        pytest.skip("the C library is not glibc")
+    assert kept == "True True"
+
+
+def test_other_devices_are_left_alone():
+    assert not keep_freed_memory("meta")
