@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,15 @@ def real_cases() -> Path:
     if not named or not Path(named).is_dir():
         pytest.skip(f"no real cases: set {REAL_CASES} to a folder with one sub-folder a case")
     return Path(named)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _freed_memory_is_given_back() -> Iterator[None]:
+    """A training that is broken off leaves the process keeping what it frees; the tests after it need no gigabytes."""
+    yield
+    from brats_mm.training.freed_memory import give_freed_memory_back
+
+    give_freed_memory_back()
 
 
 @pytest.fixture(scope="session")
