@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 NEGATIVE_SLOPE = 0.01
 """Slope of the leaky ReLU below zero: PyTorch's default, as in the released code."""
@@ -44,7 +45,7 @@ class NormedActivation(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         # The two ifs stay apart: TorchScript leaves out what stands in the first, and does not know what is in it.
-        if not torch.jit.is_scripting():  # type: ignore[attr-defined]  # noqa: SIM102
+        if not is_scripting():  # noqa: SIM102
             if torch.is_grad_enabled() and x.device.type == "cpu":
                 result: Tensor = _NormedActivation.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
                 return result
