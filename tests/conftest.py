@@ -26,7 +26,7 @@ def _freed_memory_is_given_back() -> Iterator[None]:
     yield
     from brats_mm.training.freed_memory import give_freed_memory_back
 
-    give_freed_memory_back()
+    give_freed_memory_back("cpu")
 
 
 @pytest.fixture(scope="session")

@@ -30,13 +30,13 @@ def keep_freed_memory(device: str | torch.device) -> bool:
     return torch.device(device).type == "cpu" and _set(KEEPING)
 
 
-def give_freed_memory_back() -> bool:
-    """The allocator as it is at a program's start, and what was kept returned to the system.
+def give_freed_memory_back(device: str | torch.device) -> bool:
+    """The end of `keep_freed_memory` on that device: glibc's fixed defaults, and what was kept goes to the system.
 
     Returns:
-        Whether this was done: it is not where the C library is not glibc.
+        Whether this was done; it is not where nothing was kept, on other devices and without glibc.
     """
-    if not _set(AS_AT_START):
+    if torch.device(device).type != "cpu" or not _set(AS_AT_START):
         return False
     ctypes.CDLL(None).malloc_trim(0)
     return True

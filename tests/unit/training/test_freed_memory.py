@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from brats_mm.training.freed_memory import keep_freed_memory
+from brats_mm.training.freed_memory import give_freed_memory_back, keep_freed_memory
 
 RESIDENT = """
 import ctypes, sys, torch
@@ -20,7 +20,7 @@ def left():
     del block
     return resident() - before > 2**25
 first = left()
-print(kept, first, kept and give_freed_memory_back() and left())
+print(kept, first, kept and give_freed_memory_back("cpu") and left())
 """
 
 
@@ -40,3 +40,4 @@ def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
 
 def test_other_devices_are_left_alone():
     assert not keep_freed_memory("meta")
+    assert not give_freed_memory_back("meta")
