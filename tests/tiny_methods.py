@@ -47,6 +47,14 @@ def momke() -> dict[str, Any]:
     }
 
 
+def early_fusion() -> dict[str, Any]:
+    """One network on all sequences."""
+    return {
+        "_target_": "brats_mm.networks.early_fusion.EarlyFusionNetwork",
+        "unet": {**EXPERT, "in_channels": 4},
+    }
+
+
 NETWORKS = {
     "simmlm": mixture(),
     "ume_mma": mixture("UniformGate"),
@@ -56,6 +64,7 @@ NETWORKS = {
     "mmp_unaligned": mmp(1),
     "mmp_dropout": mmp(0),
     "mmp_plain": mmp(0),
+    "early_fusion": early_fusion(),
 }
 """By the name of the method's config."""
 

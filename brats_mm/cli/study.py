@@ -17,9 +17,9 @@ def add_study_of_methods(
         help="train several methods at one budget and compare them",
         description="Train several methods with several seeds at one budget, evaluate each over the 15 subsets of "
         "sequences, and compare them: Dice, calibration, counter-intuitive rate, size, operations, time, paired tests. "
-        "Methods are the bundle's own (simmlm, ume_mma, momke, mmp and its baselines; the lists papers and ladder), "
-        "config files over the bundle's train.json, or study files that list several. Whatever is done is not done "
-        "again, so the same command goes on with a study that was stopped.",
+        "Methods are the bundle's own (simmlm, ume_mma, momke, mmp and its baselines, early_fusion; the lists papers "
+        "and ladder), config files over the bundle's train.json, or study files that list several. Whatever is done is "
+        "not done again, so the same command goes on with a study that was stopped.",
         epilog="examples:\n  brats-mm study papers --dataset-dir CASES --datalist CASES/datalist.json -o study "
         "--seeds 1 2 --minutes 60\n"
         "  brats-mm study ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o study "

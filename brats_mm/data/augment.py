@@ -2,7 +2,7 @@
 
 `paper` is SimMLM's recipe (released code; the paper's supplement says less); `small_data` adds what a few dozen cases
 need: rotation, zoom and elastic deformation, bias field, low resolution, tumours of other cases, and windows that
-favour the tumour.
+favour the tumour. `strong` is the same further and more often, for long trainings, which otherwise learn them by heart.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -18,6 +18,7 @@ from monai.transforms import (
     RandFlipd,
     RandGaussianNoise,
     RandGaussianSmooth,
+    RandHistogramShift,
     Randomizable,
     RandScaleIntensity,
     RandShiftIntensity,
@@ -95,20 +96,10 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
 
     Needs `centres` from `CropCandidatesd`.
     """
-    larger = [round(side * MARGIN) for side in window]
     return [
-        RandCropByLabelClassesd(
-            BOTH,
-            label_key="label",
-            spatial_size=larger,
-            ratios=list(CENTRE_RATIOS),
-            num_classes=len(CENTRE_RATIOS),
-            indices_key="centres",
-            allow_smaller=True,
-            warn=False,
-        ),
+        _centred_windows(window),
         RandWarpd(window),
-        *[RandFlipd(BOTH, prob=share, spatial_axis=axis) for axis, share in enumerate((0.5, 0.1, 0.1))],
+        *_flips(),
         InsideBraind(
             [
                 RandGaussianNoise(prob=0.15, std=0.25),
@@ -123,12 +114,57 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
     ]
 
 
+def strong_augmentation(window: Sequence[int]) -> list[Transform]:
+    """`small_data`'s kinds of change, further and in nearly every window, and bent grey scales besides.
+
+    A random monotone map of a sequence's grey scale (histogram shift) stands for other scanners and protocols. Needs
+    `centres` from `CropCandidatesd`.
+    """
+    return [
+        _centred_windows(window),
+        RandWarpd(window, affine_prob=0.9, elastic_prob=0.5, rotation_rad=0.35, zoom=0.25),
+        *_flips(),
+        InsideBraind(
+            [
+                RandHistogramShift(num_control_points=(6, 10), prob=0.3),
+                RandGaussianNoise(prob=0.25, std=0.3),
+                RandGaussianSmooth((0.5, 1.2), (0.5, 1.2), (0.5, 1.2), prob=0.2),
+                RandScaleIntensity(factors=0.35, prob=0.4),
+                RandShiftIntensity(offsets=0.4, prob=0.4),
+                RandAdjustContrast(prob=0.4, gamma=(0.6, 1.7)),
+                RandSimulateLowResolution(prob=0.25, zoom_range=(0.4, 0.9)),
+                RandBiasField(prob=0.4, coeff_range=(0.0, 0.3)),
+            ]
+        ),
+    ]
+
+
+def _centred_windows(window: Sequence[int]) -> Transform:
+    """A window larger by the margin, centred on brain, tumour or enhancing tumour."""
+    return RandCropByLabelClassesd(
+        BOTH,
+        label_key="label",
+        spatial_size=[round(side * MARGIN) for side in window],
+        ratios=list(CENTRE_RATIOS),
+        num_classes=len(CENTRE_RATIOS),
+        indices_key="centres",
+        allow_smaller=True,
+        warn=False,
+    )
+
+
+def _flips() -> list[Transform]:
+    """Left and right often, since a brain is nearly symmetric; the other axes seldom."""
+    return [RandFlipd(BOTH, prob=share, spatial_axis=axis) for axis, share in enumerate((0.5, 0.1, 0.1))]
+
+
 PRESETS: dict[str, Callable[[Sequence[int]], list[Transform]]] = {
     "paper": paper_augmentation,
     "small_data": small_data_augmentation,
+    "strong": strong_augmentation,
 }
 
-TRANSPLANT_PROBS = {"paper": 0.0, "small_data": 0.1}
+TRANSPLANT_PROBS = {"paper": 0.0, "small_data": 0.1, "strong": 0.1}
 """How often a case is given another one's tumour as well, if nothing else is said."""
 
 

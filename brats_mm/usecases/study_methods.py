@@ -1,12 +1,13 @@
 """Which methods a study compares: configs over the bundle's own, and files that list several of them.
 
 A config file is one method, named after the file. A study file lists methods under `methods`, by name: each is a config
-file beside it, or the entries of one. Its `settings` go to every training, its `expert_settings` to the experts alone.
+file beside it, or the entries of one, or another study file, whose methods all join under their own names. Its
+`settings` go to every training, its `expert_settings` to the experts alone.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,29 +72,38 @@ def _file_of(word: str, template: Bundle) -> Path:
     raise OptionError(message)
 
 
-def _methods_of(path: Path) -> list[Method]:
+def _methods_of(path: Path, within: tuple[Path, ...] = ()) -> list[Method]:
+    """The methods of a config or a study file, which other study files may have named, outermost first."""
     content = _read(path)
     if "methods" not in content:
         return [Method(path.stem, (path,))]
+    if path in within:
+        message = f"The study file {path} names itself, in the end. Mend the file."
+        raise OptionError(message)
     strange = sorted(content.keys() - {"methods", "settings", "expert_settings"})
     if strange or not isinstance(content["methods"], dict):
         message = f"{path} lists methods, but has {', '.join(strange) or 'no names for them'} as well. Mend the file."
         raise OptionError(message)
-    shared, of_experts = content.get("settings", {}), content.get("expert_settings", {})
+    shared = content.get("settings", {})
+    of_experts = {**shared, **content.get("expert_settings", {})}
     return [
-        _method(name, entry, path.parent, (shared, {**shared, **of_experts}))
+        replace(
+            method, settings={**shared, **method.settings}, expert_settings={**of_experts, **method.expert_settings}
+        )
         for name, entry in content["methods"].items()
+        for method in _entry(name, entry, path, within)
     ]
 
 
-def _method(name: str, entry: Any, folder: Path, shared: tuple[Settings, Settings]) -> Method:
+def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
+    """What one entry of a study file stands for, without what the file says of all."""
     if isinstance(entry, str):
-        config = folder / entry
-        _read(config)
-        return Method(name, (config,), dict(shared[0]), dict(shared[1]))
+        config = (listed_in.parent / entry).resolve()
+        found = _methods_of(config, (*within, listed_in))
+        return found if "methods" in _read(config) else [replace(method, name=name) for method in found]
     if isinstance(entry, dict):
-        return Method(name, (), {**shared[0], **entry}, dict(shared[1]), tuple(entry))
-    message = f"The method {name} is {entry!r}; it must be a config file's name or the entries of one."
+        return [Method(name, settings=entry, own=tuple(entry))]
+    message = f"The method {name} is {entry!r}; it must be the name of a config or study file, or entries of a config."
     raise OptionError(message)
 
 

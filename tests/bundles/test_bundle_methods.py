@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from brats_mm.io.bundle import default_bundle
 from brats_mm.losses.alignment import AlignedLoss
 from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.early_fusion import EarlyFusionNetwork
 from brats_mm.networks.gating import UniformGate
 from brats_mm.networks.mmp import MaskedProjectionNetwork
 from brats_mm.networks.momke import MoMKE
@@ -88,6 +89,7 @@ def _merged(name: str) -> ConfigParser:
         ("mmp", MaskedProjectionNetwork, "uniform"),
         ("mmp_plain", MaskedProjectionNetwork, "whole"),
         ("mmp_dropout", MaskedProjectionNetwork, "uniform"),
+        ("early_fusion", EarlyFusionNetwork, "uniform"),
     ],
 )
 def test_the_shipped_network_and_sampling_of_each_method(name: str, kind: type, sampler: str) -> None:

@@ -225,7 +225,7 @@ def test_the_command_goes_through_to_the_end(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing_such"], "one of the bundle.s methods: ladder, mmp"),
+        (["nothing_such"], "one of the bundle.s methods: early_fusion, ladder, mmp"),
         (["mmp", "{own}"], "Different methods are called mmp"),
     ],
 )
@@ -248,6 +248,37 @@ def test_the_lists_that_come_with_the_bundle() -> None:
     both = [method.name for method in read_methods(["papers", "ladder"], template)]
     assert set(both) >= {"simmlm", "ume_mma", "momke", "mmp", "mwam", "no_mofe"}
     assert both.count("simmlm") == 1
+
+
+def test_a_study_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
+    """What a file says of all holds for those of files that it names, but these know better of their own."""
+    inner = {"settings": {"window": [8]}, "methods": {"mine": {"experts_dir": "none", "seed": 1}, "same": "x.json"}}
+    outer = {"settings": {"window": [4], "seed": 2}, "expert_settings": {"seed": 3}, "methods": {"list": "inner.json"}}
+    for name, content in (("x", {}), ("inner", inner), ("outer", outer)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+
+    mine, same = read_methods([str(tmp_path / "outer.json")], open_bundle(None))
+
+    assert (mine.name, mine.configs, mine.own) == ("mine", (), ("experts_dir", "seed"))
+    assert mine.settings == {"window": [8], "seed": 1, "experts_dir": "none"}
+    assert mine.expert_settings == {"window": [8], "seed": 3}
+    assert (same.name, same.configs) == ("same", ((tmp_path / "x.json").resolve(),))
+    assert same.settings == {"window": [8], "seed": 2}
+
+
+def test_a_study_file_that_names_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps({"methods": {"other": "two.json"}}))
+    (tmp_path / "two.json").write_text(json.dumps({"methods": {"other": "one.json"}}))
+    with pytest.raises(OptionError, match="names itself"):
+        read_methods([str(tmp_path / "one.json")], open_bundle(None))
+
+
+def test_the_small_study_has_all_of_the_papers_and_of_the_ladder() -> None:
+    template = open_bundle(None)
+    small = Path(__file__).resolve().parents[2] / "benchmarks" / "small_study.json"
+    names = [method.name for method in read_methods([str(small)], template)]
+    both = [method.name for method in read_methods(["papers", "ladder"], template)]
+    assert names == [*both, "no_transplants"]
 
 
 @pytest.mark.parametrize("budget", [{}, {"epochs": 3, "minutes": 2}, {"epochs": 3, "expert_share": 1.0}])

@@ -56,6 +56,23 @@ def test_small_data_windows_favour_the_tumour() -> None:
     assert with_tumour >= 18
 
 
+def test_strong_windows_are_further_from_the_case() -> None:
+    """In the quantiles of their grey values, so that flips and positions do not count."""
+    item, steps = _item(36), torch.linspace(0.05, 0.95, 10)
+
+    def quantiles(image: torch.Tensor) -> torch.Tensor:
+        return torch.quantile(image[image != 0].float(), steps)
+
+    own = quantiles(torch.as_tensor(item["image"])[0])
+
+    def distance(preset: str) -> float:
+        windows = random_windows((24, 24, 24), preset=preset, transplant_prob=0).set_random_state(seed=3)
+        drawn = [torch.as_tensor(_only(windows(item))["image"])[0] for _ in range(40)]
+        return float(np.mean([float((quantiles(window) - own).abs().mean()) for window in drawn]))
+
+    assert distance("strong") > 1.3 * distance("small_data") > 0
+
+
 def test_intensities_change_inside_the_brain_only() -> None:
     item = _item(20)
     before = torch.as_tensor(item["image"])
