@@ -1,0 +1,63 @@
+"""What coarse voxels alone cost: Dice of the reference with itself, once it was brought to a voxel size and back.
+
+    python benchmarks/voxel_ceiling.py CASES/datalist.json --spacing 2 1.5
+
+So a model would score that answers each voxel of its own grid exactly as its training asks: masks are made as in
+training (half of a voxel inside), and come back as an answer does (interpolated, cut at one half).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.resample import resample, resampled_side
+from brats_mm.io.case import read_case
+from brats_mm.io.reference_labels import read_reference
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.overlap import count, overlap
+from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
+
+
+def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: float) -> np.ndarray:
+    """A mask (h, w, d) on its own grid again, after it was one of `wanted_mm` voxels."""
+    h, w, d = mask.shape
+    x, y, z = (resampled_side(side, step, wanted_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
+    coarse = resample(mask.astype(np.float32), (x, y, z)) >= 0.5
+    return np.asarray(resample(coarse.astype(np.float32), (h, w, d)) >= 0.5)
+
+
+def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[float]]:
+    """Dice of each region, a row a voxel size."""
+    case = read_case(labelled.files)
+    masks = read_reference(labelled.label, case.grid, labelled.convention)
+    return [
+        [
+            overlap(
+                count(there_and_back(masks[region], case.grid.spacing_mm, wanted), masks[region]), EmptyPolicy.BRATS
+            ).dice
+            for region in REGIONS
+        ]
+        for wanted in spacings
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
+    parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
+    parser.add_argument("--section", default="validation")
+    parser.add_argument("--spacing", type=float, nargs="+", default=[2.0, 1.5], help="voxel sizes, millimetres")
+    options = parser.parse_args()
+    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    found = np.asarray([ceilings(labelled, options.spacing) for labelled in chosen])  # (cases, spacings, regions)
+    print("| voxels | " + " | ".join(region.value.upper() for region in REGIONS) + " |")
+    print("|---|" + "---:|" * len(REGIONS))
+    for wanted, row in zip(options.spacing, 100 * found.mean(axis=0), strict=True):
+        print(f"| {wanted:g} mm | " + " | ".join(f"{dice:.1f}" for dice in row) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What coarse voxels leave of a mask."""
+
+import numpy as np
+
+from benchmarks.voxel_ceiling import there_and_back
+
+MILLIMETRE = (1.0, 1.0, 1.0)
+
+
+def test_a_block_of_whole_coarse_voxels_comes_back_as_it_was() -> None:
+    """Just inside its edges an answer is 0.75 x 0.75, still above one half; just outside its faces it is 0.25."""
+    mask = np.zeros((16, 16, 16), dtype=bool)
+    mask[4:12, 4:12, :] = True
+    assert np.array_equal(there_and_back(mask, MILLIMETRE, 2.0), mask)
+
+
+def test_a_single_voxel_is_lost() -> None:
+    """An eighth of a voxel twice as wide is no half of it."""
+    mask = np.zeros((8, 8, 8), dtype=bool)
+    mask[3, 3, 3] = True
+    assert not there_and_back(mask, MILLIMETRE, 2.0).any()
+
+
+def test_voxels_that_are_as_wide_already_lose_nothing() -> None:
+    mask = np.random.default_rng(0).random((8, 8, 8)) < 0.5
+    assert np.array_equal(there_and_back(mask, MILLIMETRE, 1.0), mask)
