@@ -1,8 +1,12 @@
 """What coarse voxels leave of a mask."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 
-from benchmarks.voxel_ceiling import there_and_back
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from voxel_ceiling import there_and_back
 
 MILLIMETRE = (1.0, 1.0, 1.0)
 
