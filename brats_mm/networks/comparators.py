@@ -84,7 +84,7 @@ def momke(size: str = "light") -> MoMKE:
 def early_fusion(size: str = "light") -> EarlyFusionNetwork:
     """One U-Net on all sequences at once, twice as wide as an expert.
 
-    At size `light` it has 7.8 M parameters and 15.2 G multiply-accumulates on a window of 64 voxels a side: those of
+    At size `light` it has 7.8 M parameters and 15.3 G multiply-accumulates on a window of 64 voxels a side: those of
     the mixture, whose four experts it stands for.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.mixing import available_by_content
+from brats_mm.networks.mixing import available_by_content, in_views
 from brats_mm.networks.whole import WholeNetwork
 
 
@@ -27,7 +27,7 @@ class EarlyFusionNetwork(WholeNetwork):
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         if available is None:
             available = available_by_content(image)
-        views = available.reshape(-1, image.shape[0], available.shape[1])  # (v b m)
+        views = in_views(available, image.shape[0])  # (v b m)
         # One by one: 15 views at once are a lot of memory.
         return torch.cat([self.unet(image.masked_fill(~view[:, :, None, None, None], 0.0)) for view in views])
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from brats_mm.networks.expert import ConvBlock, UpBlock
-from brats_mm.networks.mixing import available_by_content
+from brats_mm.networks.mixing import available_by_content, in_views
 from brats_mm.networks.whole import WholeNetwork
 
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
@@ -94,7 +94,7 @@ class MaskedProjectionNetwork(WholeNetwork):
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         if available is None:
             available = available_by_content(image)
-        views = available.reshape(-1, image.shape[0], available.shape[1])  # (v b m)
+        views = in_views(available, image.shape[0])  # (v b m)
         scales = self.encode(image, views.any(dim=0))
         return torch.cat([self._view(scales, view)[0] for view in views])  # one by one: 15 views are a lot of memory
 
@@ -110,7 +110,7 @@ class MaskedProjectionNetwork(WholeNetwork):
             present: (v b, m) booleans: what the samples have; a modality that is present and not available is encoded
                 for the alignment, but not shown to the decoder.
         """
-        views = available.reshape(-1, image.shape[0], available.shape[1])
+        views = in_views(available, image.shape[0])
         needed = (available | present).reshape(views.shape).any(dim=0)
         scales = self.encode(image, needed)
         made = [self._view(scales, view) for view in views]

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import available_by_content
+from brats_mm.networks.mixing import available_by_content, in_views
 from brats_mm.networks.whole import WholeNetwork
 
 
@@ -39,7 +39,7 @@ class MoMKE(WholeNetwork):
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         if available is None:
             available = available_by_content(image)
-        views = available.reshape(-1, image.shape[0], available.shape[1])  # (v b m)
+        views = in_views(available, image.shape[0])  # (v b m)
         needed = views.any(dim=0)
         mixed = [self._mixed(name, image, channel, needed) for channel, name in enumerate(self.routers)]
         like = next(one for one in mixed if one is not None)

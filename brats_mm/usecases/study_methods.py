@@ -72,11 +72,14 @@ def _file_of(word: str, template: Bundle) -> Path:
     raise OptionError(message)
 
 
-def _methods_of(path: Path, within: tuple[Path, ...] = ()) -> list[Method]:
-    """The methods of a config or a study file, which other study files may have named, outermost first."""
+def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
+    """The methods of a study file, or the one of a config, under its `name` or else the file's.
+
+    `within` are the study files that name this one, outermost first.
+    """
     content = _read(path)
     if "methods" not in content:
-        return [Method(path.stem, (path,))]
+        return [Method(name or path.stem, (path,))]
     if path in within:
         message = f"The study file {path} names itself, in the end. Mend the file."
         raise OptionError(message)
@@ -98,9 +101,7 @@ def _methods_of(path: Path, within: tuple[Path, ...] = ()) -> list[Method]:
 def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
     """What one entry of a study file stands for, without what the file says of all."""
     if isinstance(entry, str):
-        config = (listed_in.parent / entry).resolve()
-        found = _methods_of(config, (*within, listed_in))
-        return found if "methods" in _read(config) else [replace(method, name=name) for method in found]
+        return _methods_of((listed_in.parent / entry).resolve(), name, (*within, listed_in))
     if isinstance(entry, dict):
         return [Method(name, settings=entry, own=tuple(entry))]
     message = f"The method {name} is {entry!r}; it must be the name of a config or study file, or entries of a config."
