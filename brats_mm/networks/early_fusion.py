@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.mixing import available_by_content, in_views
 from brats_mm.networks.whole import WholeNetwork
 
 
@@ -24,10 +23,7 @@ class EarlyFusionNetwork(WholeNetwork):
         super().__init__()
         self.unet = unet
 
-    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        if available is None:
-            available = available_by_content(image)
-        views = in_views(available, image.shape[0])  # (v b m)
+    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
         # One by one: 15 views at once are a lot of memory.
         return torch.cat([self.unet(image.masked_fill(~view[:, :, None, None, None], 0.0)) for view in views])
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from brats_mm.networks.expert import ConvBlock, UpBlock
-from brats_mm.networks.mixing import available_by_content, in_views
+from brats_mm.networks.mixing import in_views
 from brats_mm.networks.whole import WholeNetwork
 
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
@@ -91,10 +91,7 @@ class MaskedProjectionNetwork(WholeNetwork):
         self.projections = nn.ModuleList(projections)
         self.decoder = decoder
 
-    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        if available is None:
-            available = available_by_content(image)
-        views = in_views(available, image.shape[0])  # (v b m)
+    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
         scales = self.encode(image, views.any(dim=0))
         return torch.cat([self._view(scales, view)[0] for view in views])  # one by one: 15 views are a lot of memory
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import available_by_content, in_views
 from brats_mm.networks.whole import WholeNetwork
 
 
@@ -36,10 +35,7 @@ class MoMKE(WholeNetwork):
         self.routers = nn.ModuleDict(routers)
         self.head = head
 
-    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        if available is None:
-            available = available_by_content(image)
-        views = in_views(available, image.shape[0])  # (v b m)
+    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
         needed = views.any(dim=0)
         mixed = [self._mixed(name, image, channel, needed) for channel, name in enumerate(self.routers)]
         like = next(one for one in mixed if one is not None)

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from brats_mm.networks.mixing import available_by_content, in_views
+
 
 class WholeNetwork(nn.Module, ABC):
     """A network without experts that could be run one by one and weighed by a gate.
@@ -13,7 +15,6 @@ class WholeNetwork(nn.Module, ABC):
     importance.
     """
 
-    @abstractmethod
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         """Logits.
 
@@ -25,6 +26,13 @@ class WholeNetwork(nn.Module, ABC):
         Returns:
             (b, c, h, w, d), or (v b, c, h, w, d) of v views.
         """
+        if available is None:
+            available = available_by_content(image)
+        return self.each_view(image, in_views(available, image.shape[0]))
+
+    @abstractmethod
+    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+        """Logits (v b, c, h, w, d) of an image (b, m, h, w, d) in views (v, b, m) of it."""
 
     @abstractmethod
     def logit_bias(self) -> nn.Parameter:

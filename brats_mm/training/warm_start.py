@@ -13,6 +13,7 @@ from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.mmp import Encoder
 from brats_mm.training.aligned import AlignedTraining
 from brats_mm.training.decoder_levels import DecoderLevels
+from brats_mm.training.switches import named
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
     Raises:
         BundleError: files are absent or do not fit; names them all, and the command that makes them.
     """
-    source = _named(experts_dir)
+    source = named(experts_dir)
     if source is None:
         return network
     parts = _parts(network)
@@ -92,7 +93,7 @@ def with_weights(network: nn.Module, path: Path | str | None, modality: str | No
     Raises:
         BundleError: the file is absent or does not fit.
     """
-    file = _named(path)
+    file = named(path)
     if file is None:
         return network
     what = "network" if modality is None else f"{_label(modality)} expert"
@@ -126,11 +127,11 @@ def warm_start(
     Raises:
         BundleError: files are absent or do not fit.
     """
-    if _named(initial_weights) is None:
+    if named(initial_weights) is None:
         with_experts(network, experts_dir)
     else:
         with_weights(network, initial_weights)
-    folder = _named(new_experts_dir)
+    folder = named(new_experts_dir)
     if folder is not None:
         _renew_experts(_parts(network), folder)
     return network
@@ -152,10 +153,6 @@ def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor
     """The weights of one expert in those of a mixture; none where it has no such expert."""
     begin = f"experts.{modality}."
     return {name.removeprefix(begin): value for name, value in mixture.items() if name.startswith(begin)}
-
-
-def _named(path: Path | str | None) -> Path | None:
-    return None if path is None or str(path).lower() == "none" else Path(path)
 
 
 def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:

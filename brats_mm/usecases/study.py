@@ -22,6 +22,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BratsMMError, OptionError
 from brats_mm.io.bundle import Bundle
 from brats_mm.io.study_tables import FRESH, TRAINED_HERE
+from brats_mm.training.switches import named
 from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.usecases.study_judging import EVALUATION, Judging, judge
 from brats_mm.usecases.study_methods import Method, Settings
@@ -197,8 +198,8 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
 
 def _given_start(config: Settings) -> str:
     """What a method starts from that this study did not train, by file name: folders may name people."""
-    given = str(config.get("experts_dir", "none"))
-    return FRESH if given.lower() == "none" else f"given experts ({Path(given).name})"
+    given = named(config.get("experts_dir"))
+    return FRESH if given is None else f"given experts ({given.name})"
 
 
 def _starting_from(experts: Path | None, method: Method, given: Settings) -> Settings:

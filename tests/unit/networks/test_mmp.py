@@ -4,11 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import OptionError
 from brats_mm.networks.comparators import mmp
-from brats_mm.networks.mmp import Decoder, Encoder, MaskedProjectionNetwork
-from brats_mm.networks.projection import Projection
+from brats_mm.networks.mmp import MaskedProjectionNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -87,34 +85,6 @@ def test_the_encoder_of_a_missing_modality_rests():
     network = by_hand(Guess())
     network(IMAGE, torch.tensor([[True, False], [True, False]]))
     assert [encoder.calls for encoder in network.encoders.values()] == [1, 0]
-
-
-def small(projections: int = 1) -> MaskedProjectionNetwork:
-    torch.manual_seed(0)
-    widths = (2, 4, 4)
-    return MaskedProjectionNetwork(
-        {name: Encoder(widths) for name in ("t1", "t1ce", "t2", "flair")},
-        [Projection(4, width, aggregated=2, heads=2) for width in widths[::-1][:projections]],
-        Decoder([4 * width for width in widths], [2 * width for width in widths], out_channels=3),
-    ).eval()
-
-
-@pytest.mark.parametrize("projections", [0, 1, 3])
-def test_views_are_those_of_separate_passes_and_missing_voxels_do_not_matter(projections):
-    network, image = small(projections), torch.randn(2, 4, 16, 8, 8)
-    every = torch.tensor([flags(subset) for subset in SUBSETS])
-    with torch.no_grad():
-        together = network(image, every.repeat_interleave(2, dim=0)).unflatten(0, (15, 2))
-        for found, subset in zip(together, every, strict=True):
-            hidden = torch.where(subset[None, :, None, None, None], image, 7.0)
-            torch.testing.assert_close(found, network(hidden, subset.expand(2, -1)), atol=1e-5, rtol=1e-4)
-
-
-def test_without_availability_channels_of_zeros_count_as_missing():
-    network, image = small(), torch.randn(1, 4, 16, 8, 8)
-    image[:, 2] = 0
-    with torch.no_grad():
-        assert torch.equal(network(image), network(image, torch.tensor([[True, True, False, True]])))
 
 
 def test_the_preset_is_of_the_mixtures_size():

@@ -1,9 +1,11 @@
-"""On and off are understood as typed."""
+"""Settings are understood as typed."""
+
+from pathlib import Path
 
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm.training.switches import yes
+from brats_mm.training.switches import named, yes
 
 
 @pytest.mark.parametrize(
@@ -16,3 +18,12 @@ def test_words_and_values_mean_what_they_say(value: bool | int | str, meant: boo
 def test_another_word_is_refused() -> None:
     with pytest.raises(OptionError, match="was given 'maybe'; give true or false"):
         yes("maybe")
+
+
+@pytest.mark.parametrize("value", [None, "none", "None"])
+def test_a_path_can_be_left_out(value: str | None) -> None:
+    assert named(value) is None
+
+
+def test_any_other_word_is_a_path() -> None:
+    assert named("nonesuch/experts") == Path("nonesuch/experts")
