@@ -33,11 +33,9 @@ class MeanOfShown(WholeNetwork):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(3))
 
-    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        assert available is not None
-        views = len(available) // len(image)
-        share = available.float()[:, :, None, None, None]
-        mean = (image.repeat(views, 1, 1, 1, 1) * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
+    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+        share = views.float().flatten(0, 1)[:, :, None, None, None]
+        mean = (image.repeat(len(views), 1, 1, 1, 1) * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
         return mean.expand(-1, 3, -1, -1, -1) + self.bias[:, None, None, None]
 
     def logit_bias(self) -> nn.Parameter:
