@@ -108,8 +108,7 @@ class MaskedProjectionNetwork(WholeNetwork):
                 for the alignment, but not shown to the decoder.
         """
         views = in_views(available, image.shape[0])
-        needed = (available | present).reshape(views.shape).any(dim=0)
-        scales = self.encode(image, needed)
+        scales = self.encode(image, in_views(available | present, image.shape[0]).any(dim=0))
         made = [self._view(scales, view) for view in views]
         depths = range(len(self.projections))
         projected = [torch.cat([features[depth] for _, features in made]) for depth in depths]

@@ -281,6 +281,13 @@ def test_the_small_study_has_all_of_the_papers_and_of_the_ladder() -> None:
     assert names == [*both, "no_transplants"]
 
 
+def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_study() -> None:
+    """Both files must say how, since each can be run: their runs compare only while they say the same."""
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
+    small, ladder = (json.loads((folder / f"{name}_study.json").read_text()) for name in ("small", "ladder"))
+    assert {**small, "methods": None} == {**ladder, "methods": None}
+
+
 @pytest.mark.parametrize("budget", [{}, {"epochs": 3, "minutes": 2}, {"epochs": 3, "expert_share": 1.0}])
 def test_a_study_has_one_budget(budget: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="budget"):
