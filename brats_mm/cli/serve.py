@@ -24,8 +24,8 @@ def serve(options: argparse.Namespace, console: Console) -> int:
 def token(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm token`."""
     _service()
+    from brats_mm_service.auth.tokens import SCOPES, Tokens
     from brats_mm_service.service import open_database
-    from brats_mm_service.tokens import SCOPES, Tokens
 
     database = open_database(options.data)
     try:
@@ -74,7 +74,7 @@ def _settings(options: argparse.Namespace) -> Any:
         message = "An OpenID Connect issuer was named without --oidc-audience. Name what its tokens are meant for."
         raise OptionError(message)
     return Settings(
-        archive=_archive(options),
+        dicomweb=_dicomweb(options),
         ray=_ray(options),
         data=options.data,
         datastore=options.datastore,
@@ -104,11 +104,11 @@ def _settings(options: argparse.Namespace) -> Any:
     )
 
 
-def _archive(options: argparse.Namespace) -> Any:
-    from brats_mm_service.settings import ArchiveSettings
+def _dicomweb(options: argparse.Namespace) -> Any:
+    from brats_mm_service.settings import DicomwebSettings
 
     if options.dicomweb_url:
-        return ArchiveSettings(
+        return DicomwebSettings(
             options.dicomweb_url,
             token_file=options.dicomweb_token_file,
             verify=not options.dicomweb_no_verify,

@@ -20,17 +20,17 @@ class FakeWork:
 
     def __call__(self, start, commands, channel):
         threading.Thread(target=alive, args=(channel,), daemon=True).start()
-        channel.say("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
+        channel.emit("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
         while True:
             self.do(commands.next(), Path(start["data"]), commands, channel)
 
     def do(self, job, data, commands, channel):
         name, end = job["job"], time.monotonic() + self.pause_s
-        channel.say("progress", job=name, stage="segmenting", done=1, total=2)
+        channel.emit("progress", job=name, stage="segmenting", done=1, total=2)
         while time.monotonic() < end:
             time.sleep(0.02)
             if name in commands._cancelled:
-                channel.say("failed", job=name, kind="cancelled", detail="The job was cancelled.")
+                channel.emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return
         if self.dies:
             os._exit(3)
@@ -39,10 +39,10 @@ class FakeWork:
         (folder / "report.json").write_text(json.dumps({"sequences_found": sorted(job["sequences"])}))
         with (data / "runs").open("a") as stream:
             stream.write(f"{name}\n")
-        channel.say("done", job=name, seconds={"read": 0.1})
+        channel.emit("done", job=name, seconds={"read": 0.1})
 
 
 def alive(channel):
     while True:
-        channel.say("alive", resident=1000)
+        channel.emit("alive", resident=1000)
         time.sleep(0.2)

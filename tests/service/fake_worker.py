@@ -19,7 +19,7 @@ def main():
         for line in sys.stdin:
             command = json.loads(line)
             with there:
-                if command["do"] == "cancel":
+                if command["command"] == "cancel":
                     cancelled.add(command["job"])
                 else:
                     jobs.append(command)
@@ -28,9 +28,9 @@ def main():
 
     threading.Thread(target=listen, daemon=True).start()
     if how.get("unable"):
-        say("unable", kind="model", detail="The bundle has no weights.")
+        emit("unable", kind="model", detail="The bundle has no weights.")
         return
-    say("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
+    emit("ready", device="cpu", model={"name": "fake", "version": "0", "weights_sha256": "0" * 64})
     while True:
         with there:
             while not jobs:
@@ -42,17 +42,17 @@ def main():
 def run(job, how, cancelled):
     name = job["job"]
     for step in range(how["steps"]):
-        say("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
+        emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
         end = time.monotonic() + how["pause_s"]
         while time.monotonic() < end:
             if name in cancelled and not how["deaf"]:
-                say("failed", job=name, kind="cancelled", detail="The job was cancelled.")
+                emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return
             time.sleep(min(0.02, how["pause_s"]))
         if how["crash_at"] == step:
             os.abort()
     if how["fail"]:
-        say("failed", job=name, kind=how["fail"], detail="t1.nii.gz cannot be used.")
+        emit("failed", job=name, kind=how["fail"], detail="t1.nii.gz cannot be used.")
         return
     folder = Path(job["output"])
     folder.mkdir()
@@ -61,11 +61,11 @@ def run(job, how, cancelled):
     (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     if how.get("page"):
         (folder / "report.html").write_text(how["page"], encoding="utf-8")
-    say("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
+    emit("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
 
 
-def say(what, **values):
-    print(json.dumps({"say": what, **values}), flush=True)
+def emit(what, **values):
+    print(json.dumps({"event": what, **values}), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import uvicorn
 
 from brats_mm_service.app import create_app
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.workers.process import WorkerProcess
 from tests.service.serving import FAKE, small_settings
 
 

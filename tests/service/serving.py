@@ -14,7 +14,7 @@ import uvicorn
 
 from brats_mm_service.app import create_app
 from brats_mm_service.settings import Retention, Settings, UploadLimits
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.workers.process import WorkerProcess
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from brats_mm.data.phantom import make_phantom
-from brats_mm_service.settings import ArchiveSettings, WorkerSettings
+from brats_mm_service.settings import DicomwebSettings, WorkerSettings
 from tests.dicom_series import TYPICAL, make_slices
 from tests.service.orthanc import MISSING, REASON, free_port, orthanc
 from tests.service.serving import serving, small_settings, until
@@ -42,9 +42,9 @@ def send(archive, study):
 
 
 def settings_for(data, port, bundle, **changes):
-    link = ArchiveSettings(f"http://127.0.0.1:{port}/dicom-web", retry_s=0.05, attempts=3, timeout_s=60)
+    link = DicomwebSettings(f"http://127.0.0.1:{port}/dicom-web", retry_s=0.05, attempts=3, timeout_s=60)
     worker = WorkerSettings(bundle=bundle, device="cpu", window=64, overlap=0.0)
-    return small_settings(data, archive=replace(link, **changes), worker=worker)
+    return small_settings(data, dicomweb=replace(link, **changes), worker=worker)
 
 
 def ended(http, uid):
@@ -141,7 +141,7 @@ def test_only_uids_are_taken_and_only_where_there_is_an_archive(tmp_path):
 
 def test_polling_names_new_studies_once_when_they_have_stopped_growing(tmp_path):
     from brats_mm_service.database import Database
-    from brats_mm_service.transfers import Transfers
+    from brats_mm_service.dicomweb.transfers import Transfers
 
     database = Database(tmp_path / "records.sqlite3")
     transfers = Transfers(database)
@@ -159,7 +159,7 @@ def test_a_token_file_holds_a_token_or_a_header(tmp_path):
     token = tmp_path / "token"
     for text, expected in (("abc\n", {"Authorization": "Bearer abc"}), ("X-Key: k", {"X-Key": "k"})):
         token.write_text(text)
-        assert ArchiveSettings("http://a", token_file=token).headers() == expected
+        assert DicomwebSettings("http://a", token_file=token).headers() == expected
     token.write_text("")
     with pytest.raises(OptionError, match="one line"):
-        ArchiveSettings("http://a", token_file=token).headers()
+        DicomwebSettings("http://a", token_file=token).headers()

@@ -13,11 +13,11 @@ import pytest
 from brats_mm.domain.modality import Modality
 from brats_mm.io.output_folder import OutputFolder
 from brats_mm.usecases.dicom_results import DicomOutput, write_dicom
-from brats_mm_service.archive_link import POLLER, ArchiveLink
-from brats_mm_service.archive_peer import ArchiveUnreachable
 from brats_mm_service.database import Database
-from brats_mm_service.settings import ArchiveSettings
-from brats_mm_service.transfers import Transfers, TransferState
+from brats_mm_service.dicomweb.client import DicomwebUnreachable
+from brats_mm_service.dicomweb.link import POLLER, DicomwebLink
+from brats_mm_service.dicomweb.transfers import Transfers, TransferState
+from brats_mm_service.settings import DicomwebSettings
 from tests.dicom_results import made_source, prediction_on
 from tests.service.orthanc import MISSING, REASON, free_port, orthanc
 from tests.service.serving import serving, until
@@ -41,7 +41,7 @@ class FakeArchive:
         if self.silent:
             self.silent -= 1
             message = "it did not answer (ConnectionError)"
-            raise ArchiveUnreachable(message)
+            raise DicomwebUnreachable(message)
         for one in objects:
             self.held[str(one.SOPInstanceUID)] = self.held.get(str(one.SOPInstanceUID), 0) + 1
 
@@ -68,8 +68,8 @@ def made(tmp_path, result):
     queue = SimpleNamespace(files=SimpleNamespace(result=lambda _: result))
 
     def link(archive):
-        settings = ArchiveSettings("http://127.0.0.1:9/dicom-web", attempts=4, retry_s=2.0)
-        return ArchiveLink(transfers, queue, archive, settings, most_bytes=1)
+        settings = DicomwebSettings("http://127.0.0.1:9/dicom-web", attempts=4, retry_s=2.0)
+        return DicomwebLink(transfers, queue, archive, settings, most_bytes=1)
 
     yield SimpleNamespace(transfers=transfers, link=link, clock=clock, get=lambda: transfers.get(transfer.id))
     database.close()
@@ -128,7 +128,7 @@ def test_an_archive_that_stays_silent_is_given_up_with_a_sentence(made):
 
 
 def test_results_without_objects_fail_and_are_not_tried_again(made, result, monkeypatch):
-    monkeypatch.setattr("brats_mm_service.archive_link.SEGMENTATION", "not-there.dcm")
+    monkeypatch.setattr("brats_mm_service.dicomweb.link.SEGMENTATION", "not-there.dcm")
     step(made.link(FakeArchive()), made)
     assert made.get().state is TransferState.FAILED
     assert "deleted before they could be stored" in made.get().detail
@@ -147,8 +147,8 @@ def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
             until(lambda: transfers.of_study(new, POLLER), 60)
             ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"], 60)
             assert "deleted before they could be stored" in ended[0].detail  # the made worker makes no objects
-            later = http.service.archive._next_poll + 1.0
-            until(lambda: http.service.archive._next_poll > later, 60)
+            later = http.service.dicomweb._next_poll + 1.0
+            until(lambda: http.service.dicomweb._next_poll > later, 60)
             assert len(transfers.of_study(new, POLLER)) == 1
             assert transfers.of_study(old, POLLER) == []
 

@@ -7,10 +7,10 @@ import pytest
 
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError
-from brats_mm_service.oidc import OidcIssuer
+from brats_mm_service.auth.oidc import OidcIssuer
+from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import OidcSettings, Settings, check_settings
-from brats_mm_service.tokens import Tokens
 from tests.service.serving import ended, serving, small_settings, two_files
 
 
@@ -146,7 +146,7 @@ def accepting(issuer, monkeypatch):
         asked.append(url)
         return {"jwks_uri": "https://id.example/keys"} if url.endswith("configuration") else {"keys": [issuer[0]]}
 
-    monkeypatch.setattr("brats_mm_service.oidc._document", document)
+    monkeypatch.setattr("brats_mm_service.auth.oidc._document", document)
     made = OidcIssuer(OidcSettings("https://id.example", "brats-mm"))
     made.asked = asked
     return made
@@ -175,7 +175,7 @@ def test_access_tokens_that_are_not_for_us_are_refused(accepting, issuer):
 
 
 def test_keys_come_over_https_only():
-    from brats_mm_service.oidc import _document
+    from brats_mm_service.auth.oidc import _document
 
     with pytest.raises(ValueError, match="not an https address"):
         _document("http://id.example/keys")

@@ -17,10 +17,10 @@ import pytest
 from brats_mm.errors import InputError
 from brats_mm.io.bundle import sha256_of
 from brats_mm.io.nifti import read_volume
-from brats_mm_service.intake import sort_upload
-from brats_mm_service.multipart import ReceivedFile
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
+from brats_mm_service.uploads.intake import sort_upload
+from brats_mm_service.uploads.multipart import ReceivedFile
 from tests.service.serving import serving, small_settings
 
 MUTATIONS = int(os.environ.get("BRATS_MM_MUTATIONS", "150"))

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from brats_mm_service.database import Database
-from brats_mm_service.fairness import fair_order
-from brats_mm_service.job_files import JobFiles
-from brats_mm_service.job_queue import JobQueue
-from brats_mm_service.jobs import JobOptions, NewJob
+from brats_mm_service.jobs.fairness import fair_order
+from brats_mm_service.jobs.files import JobFiles
+from brats_mm_service.jobs.model import JobOptions, NewJob
+from brats_mm_service.jobs.queue import JobQueue
+from brats_mm_service.jobs.records import JobRecords, QueueFull
+from brats_mm_service.jobs.states import TRANSITIONS, JobState, sources_of
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.records import JobRecords, QueueFull
 from brats_mm_service.settings import QueueLimits, Retention
-from brats_mm_service.states import TRANSITIONS, JobState, sources_of
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid
-from brats_mm_service.label_answers import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
 from brats_mm_service.settings import Retention
-from brats_mm_service.viewer_cases import ServerCases
-from brats_mm_service.viewer_shelf import MOST_OF_A_KIND, Item, Kind, ViewerShelf
+from brats_mm_service.viewer.cases import ServerCases
+from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
+from brats_mm_service.viewer.store import MOST_OF_A_KIND, Item, Kind, ViewerStore
 from tests.service.monai_label_client import real_client
 from tests.service.serving import serving, small_settings, until
 
@@ -194,11 +194,11 @@ def test_an_nrrd_file_has_the_voxels_in_the_grids_order_and_lps_geometry():
 
 
 def test_a_caller_can_leave_only_so_much(tmp_path, monkeypatch):
-    from brats_mm_service.job_files import JobFiles
+    from brats_mm_service.jobs.files import JobFiles
     from brats_mm_service.problems import Problem
 
     files = JobFiles(tmp_path)
-    shelf = ViewerShelf(files)
+    shelf = ViewerStore(files)
     for number in range(MOST_OF_A_KIND):
         shelf.put("ann", Kind.IMAGE, Item(str(number), "x"), files.incoming())
     shelf.put("ann", Kind.IMAGE, Item("0", "again"), files.incoming())
@@ -209,7 +209,7 @@ def test_a_caller_can_leave_only_so_much(tmp_path, monkeypatch):
     item = shelf.get("ann", Kind.IMAGE, "0")
     assert item.name == "again"
     assert shelf.change("ann", Kind.IMAGE, replace(item, info={"a": 1})).used >= item.created
-    later = ViewerShelf(files, now=lambda: time.time() + 7200)
+    later = ViewerStore(files, now=lambda: time.time() + 7200)
     assert later.all("ann", Kind.IMAGE) == []
     later.sweep()
     assert not list(tmp_path.glob("viewers/*/*/*"))

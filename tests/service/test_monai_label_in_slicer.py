@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid
-from brats_mm_service.label_answers import LabelForm, ViewerModel, nrrd_bytes
-from brats_mm_service.routes.auto3dseg import label_descriptions
+from brats_mm_service.monai_label.auto3dseg import label_descriptions
+from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, nrrd_bytes
 
 SHAPE = (8, 9, 10)
 AFFINE = np.array([[-2, 0, 0, 10], [0, -2, 0, 20], [0, 0, 2, 30], [0, 0, 0, 1]], np.float64)

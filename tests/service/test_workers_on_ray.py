@@ -34,7 +34,7 @@ def test_without_a_cluster_it_is_said_what_to_start():
 
 def on_ray(tmp_path, workers, work):
     """An application whose workers are actors."""
-    from brats_mm_service.worker_ray import RayWorker
+    from brats_mm_service.workers.ray import RayWorker
 
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", workers, ActorShare(cores=1)))
     return create_app(settings, lambda: RayWorker(settings, settings.ray.share, work))
@@ -101,7 +101,7 @@ def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(clus
 
 
 def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
-    from brats_mm_service.worker_ray import RayWorker
+    from brats_mm_service.workers.ray import RayWorker
 
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", 1, ActorShare(cores=64)))
     app = create_app(settings, lambda: RayWorker(settings, settings.ray.share, FakeWork()))
@@ -110,12 +110,12 @@ def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
 
 
 def test_a_machine_without_the_data_folder_says_what_it_needs(cluster, tmp_path):
-    from brats_mm_service.worker_ray import RayWorker
+    from brats_mm_service.workers.ray import RayWorker
 
     worker = RayWorker(small_settings(tmp_path / "elsewhere"), ActorShare(cores=1), FakeWork())
     message = until(lambda: worker.receive(1.0), 60)
     worker.kill()
-    assert message["say"] == "unable"
+    assert message["event"] == "unable"
     assert "a shared file system" in message["detail"]
 
 

@@ -11,7 +11,7 @@ import nibabel as nib
 import pytest
 
 from brats_mm_service.app import create_app
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.workers.process import WorkerProcess
 from tests.service.serving import serving, small_settings
 from tests.viewer.made_results import make_results
 from tests.viewer.tab import Tab

@@ -1,6 +1,6 @@
 """The application: routers over one service, and every error as a problem body.
 
-Another protocol is another module in `routes` with a `router(service)`, and a line in `ROUTERS`.
+To add a route group, write a module in `routes` with a `router(service)` and add it to `ROUTERS`.
 """
 
 import errno
@@ -17,26 +17,15 @@ from starlette.responses import JSONResponse
 from brats_mm import __version__
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import BratsMMError
-from brats_mm_service.guard import Guard
 from brats_mm_service.logs import log
+from brats_mm_service.middleware import Guard
+from brats_mm_service.monai_label import auto3dseg, datastore, inference, sessions
 from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
-from brats_mm_service.routes import (
-    about,
-    auto3dseg,
-    dicomweb,
-    events,
-    inputs,
-    jobs,
-    monai_label,
-    monai_label_datastore,
-    monai_label_sessions,
-    page,
-    results,
-)
+from brats_mm_service.routes import about, dicomweb, events, inputs, jobs, page, results
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
-from brats_mm_service.worker_interface import Spawn
+from brats_mm_service.workers.protocol import Spawn
 
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     jobs.router,
@@ -45,9 +34,9 @@ ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     events.router,
     about.router,
     dicomweb.router,
-    monai_label.router,
-    monai_label_datastore.router,
-    monai_label_sessions.router,
+    inference.router,
+    datastore.router,
+    sessions.router,
     auto3dseg.router,
     page.router,
 )

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
-from brats_mm_service.job_queue import JobView
-from brats_mm_service.jobs import Job, JobOptions, Progress, ResultFile
-from brats_mm_service.states import OPEN, JobState
+from brats_mm_service.jobs.model import Job, JobOptions, Progress, ResultFile
+from brats_mm_service.jobs.queue import JobView
+from brats_mm_service.jobs.states import OPEN, JobState
 
 ARCHIVE = "all.zip"
 _TYPES = {

@@ -6,10 +6,10 @@ import uvicorn
 
 from brats_mm.usecases.ray_cluster import joined
 from brats_mm_service.app import create_app
+from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.logs import log, start_logging
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import Settings, check_settings
-from brats_mm_service.tokens import Tokens
 
 
 def serve(settings: Settings, *, verbose: bool) -> None:

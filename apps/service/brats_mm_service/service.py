@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import IO
 
 from brats_mm.errors import OptionError
-from brats_mm_service.archive_link import ArchiveLink
-from brats_mm_service.archive_peer import ArchivePeer
-from brats_mm_service.callers import Callers
+from brats_mm_service.auth.callers import Authenticator
+from brats_mm_service.auth.oidc import OidcIssuer
+from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.database import Database
-from brats_mm_service.job_files import JobFiles
-from brats_mm_service.job_queue import JobQueue
+from brats_mm_service.dicomweb.client import DicomwebClient
+from brats_mm_service.dicomweb.link import DicomwebLink
+from brats_mm_service.dicomweb.transfers import Transfers
+from brats_mm_service.jobs.files import JobFiles
+from brats_mm_service.jobs.queue import JobQueue
+from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.oidc import OidcIssuer
-from brats_mm_service.records import JobRecords
 from brats_mm_service.settings import Settings
-from brats_mm_service.tokens import Tokens
-from brats_mm_service.transfers import Transfers
-from brats_mm_service.viewer_shelf import ViewerShelf
-from brats_mm_service.worker_interface import Spawn
-from brats_mm_service.worker_pool import WorkerPool
-from brats_mm_service.worker_process import WorkerProcess
+from brats_mm_service.viewer.store import ViewerStore
+from brats_mm_service.workers.pool import WorkerPool
+from brats_mm_service.workers.process import WorkerProcess
+from brats_mm_service.workers.protocol import Spawn
 
 DATABASE = "records.sqlite3"
 _LOCK = "in-use.lock"
@@ -36,14 +36,14 @@ class Service:
 
     Attributes:
         uploads: how many uploads are being received may not exceed this.
-        transfers: studies on their way from and to the archive.
-        archive: what moves them; None where no archive is configured.
+        transfers: studies on their way from and to the DICOMweb server.
+        dicomweb: what moves them; None where no DICOMweb server is configured.
     """
 
     settings: Settings
     database: Database
     tokens: Tokens
-    callers: Callers
+    auth: Authenticator
     queue: JobQueue
     workers: WorkerPool
     metrics: Metrics
@@ -51,21 +51,21 @@ class Service:
     lock: IO[str]
     stopping: threading.Event
     transfers: Transfers
-    archive: ArchiveLink | None
+    dicomweb: DicomwebLink | None
 
     def start(self) -> None:
         """Settle what an earlier run left, start the workers and the clean-up."""
         self.queue.recover()
         self.workers.start()
-        if self.archive is not None:
-            self.archive.start()
+        if self.dicomweb is not None:
+            self.dicomweb.start()
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
 
     def stop(self) -> None:
         """Stop the workers, and give the folder free."""
         self.stopping.set()
-        if self.archive is not None:
-            self.archive.stop()
+        if self.dicomweb is not None:
+            self.dicomweb.stop()
         self.workers.stop()
         self.database.close()
         self.lock.close()
@@ -75,7 +75,7 @@ class Service:
             try:
                 self.queue.sweep()
                 self.transfers.forget(self.settings.retention.record_s)
-                ViewerShelf(self.queue.files).sweep()
+                ViewerStore(self.queue.files).sweep()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
                 log("sweep_error", level="error", error=type(error).__name__)
 
@@ -115,7 +115,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         settings=settings,
         database=database,
         tokens=tokens,
-        callers=Callers(settings, tokens, issuer),
+        auth=Authenticator(settings, tokens, issuer),
         queue=queue,
         workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings), settings.worker_count),
         metrics=metrics,
@@ -123,7 +123,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,
-        archive=_archive(settings, transfers, queue),
+        dicomweb=_dicomweb(settings, transfers, queue),
     )
 
 
@@ -132,16 +132,16 @@ def _spawn(settings: Settings) -> Spawn:
     cluster = settings.ray
     if cluster is None:
         return lambda: WorkerProcess(settings.worker)
-    from brats_mm_service.worker_ray import RayWorker
+    from brats_mm_service.workers.ray import RayWorker
 
     return lambda: RayWorker(settings, cluster.share)
 
 
-def _archive(settings: Settings, transfers: Transfers, queue: JobQueue) -> ArchiveLink | None:
-    if settings.archive is None:
+def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue) -> DicomwebLink | None:
+    if settings.dicomweb is None:
         return None
-    peer = ArchivePeer(settings.archive)
-    return ArchiveLink(transfers, queue, peer, settings.archive, settings.uploads.unpacked_bytes)
+    client = DicomwebClient(settings.dicomweb)
+    return DicomwebLink(transfers, queue, client, settings.dicomweb, settings.uploads.unpacked_bytes)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -148,8 +148,8 @@ class OidcSettings:
 
 
 @dataclass(frozen=True)
-class ArchiveSettings:
-    """A DICOMweb archive that studies are fetched from and results stored in; nothing else is ever called.
+class DicomwebSettings:
+    """A DICOMweb server that studies are fetched from and results stored in; nothing else is ever called.
 
     Attributes:
         url: its DICOMweb root.
@@ -159,7 +159,7 @@ class ArchiveSettings:
         poll_s: look for new studies this often; None: never.
         attempts: of a step, before it is given up.
         retry_s: before the second attempt; each further one waits twice as long.
-        timeout_s: longest silence of the archive.
+        timeout_s: longest silence of the server.
     """
 
     url: str
@@ -202,7 +202,7 @@ class Settings:
         allowed_hosts: names under which the service may be called, besides those of this machine's loopback.
         allowed_origins: web pages that may call it from a browser.
         require_tokens: also on loopback.
-        archive: the archive to fetch studies from, if any.
+        dicomweb: the server to fetch studies from, if any.
         ray: the cluster on which workers live, if any.
     """
 
@@ -214,7 +214,7 @@ class Settings:
     require_tokens: bool = False
     datastore: Path | None = None
     oidc: OidcSettings | None = None
-    archive: ArchiveSettings | None = None
+    dicomweb: DicomwebSettings | None = None
     uploads: UploadLimits = field(default_factory=UploadLimits)
     queue: QueueLimits = field(default_factory=QueueLimits)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
@@ -248,8 +248,8 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     Raises:
         OptionError: tokens are needed, and there are none.
     """
-    if settings.archive is not None and urlsplit(settings.archive.url).scheme not in ("http", "https"):
-        message = f"The archive's address is {settings.archive.url!r}; it must begin with https:// or http://."
+    if settings.dicomweb is not None and urlsplit(settings.dicomweb.url).scheme not in ("http", "https"):
+        message = f"The DICOMweb address is {settings.dicomweb.url!r}; it must begin with https:// or http://."
         raise OptionError(message)
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (

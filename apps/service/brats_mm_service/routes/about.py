@@ -5,18 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from brats_mm.usecases.describe import describe_installation
-from brats_mm_service.callers import Caller
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.service import Service
-from brats_mm_service.states import JobState
 
 
 def router(service: Service) -> APIRouter:
     """The routes that are about no job."""
     routes = APIRouter(tags=["service"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    watcher = Depends(service.callers.with_scope("metrics"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    watcher = Depends(service.auth.require_scope("metrics"))
     bundle = service.settings.worker.bundle
     described = describe_installation(None if bundle is None else str(bundle))
     described["model"].pop("folder", None)  # where it lies is nobody's business

@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
-from brats_mm_service.archive_peer import is_uid
-from brats_mm_service.callers import Caller
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.dicomweb.client import is_uid
+from brats_mm_service.dicomweb.transfers import Transfer
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
-from brats_mm_service.transfers import Transfer
 
 _EXAMPLE = {
     "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",
@@ -60,8 +60,8 @@ class TransferBody(BaseModel):
 def router(service: Service) -> APIRouter:
     """The routes under /v1/dicomweb."""
     routes = APIRouter(prefix="/v1/dicomweb", tags=["archive"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)
     shown = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "How far it is"}
     listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "How far each is"}
@@ -96,7 +96,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _check(service: Service, uid: str) -> None:
-    if service.archive is None:
+    if service.dicomweb is None:
         message = "This service speaks to no archive. Start it with --dicomweb-url."
         raise Problem("not-found", message)
     if not is_uid(uid):

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from starlette.responses import StreamingResponse
 
-from brats_mm_service.callers import Caller
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.states import OPEN
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.schemas import JobBody
 from brats_mm_service.service import Service
-from brats_mm_service.states import OPEN
 
 _LOOK_S = 2.0
 """Also without being told: a waiting job's place in the queue changes with the jobs of others."""
@@ -37,7 +37,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 def router(service: Service) -> APIRouter:
     """The route /v1/jobs/{id}/events."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
     streams = asyncio.Semaphore(_STREAMS)
 
     @routes.get(
@@ -66,7 +66,7 @@ async def follow(service: Service, job_id: str, caller: Caller) -> AsyncIterator
     """The text of the stream; the records are asked only when there may be something new."""
     keep_s = service.settings.retention.result_s
     said, spoke = "", time.monotonic()
-    with service.queue.changes.of(job_id) as changes:
+    with service.queue.notifications.subscribe(job_id) as subscription:
         while not service.stopping.is_set():
             try:
                 view = await asyncio.to_thread(own_view, service, job_id, caller)
@@ -82,4 +82,4 @@ async def follow(service: Service, job_id: str, caller: Caller) -> AsyncIterator
                 yield ": still here\n\n"
             if view.job.state not in OPEN:
                 return
-            await changes.next(_LOOK_S)
+            await subscription.wait(_LOOK_S)

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse
 
-from brats_mm_service.callers import Caller
-from brats_mm_service.jobs import Job
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
@@ -35,7 +35,7 @@ class KeptBody(BaseModel):
 def router(service: Service) -> APIRouter:
     """The routes under /v1/jobs/{id}/inputs."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/inputs", tags=["jobs"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
 
     @routes.get(
         "",

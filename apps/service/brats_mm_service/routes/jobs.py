@@ -11,16 +11,16 @@ from pydantic import ValidationError
 
 from brats_mm.domain.modality import Modality
 from brats_mm.usecases.dicom_study import SeriesWishes
-from brats_mm_service.callers import Caller
-from brats_mm_service.intake import FILE_FIELDS, new_job, sort_upload
-from brats_mm_service.job_queue import JobView
-from brats_mm_service.jobs import Job
-from brats_mm_service.multipart import Form, receive_form
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job
+from brats_mm_service.jobs.queue import JobView
+from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.records import QueueFull
 from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
 from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
 from brats_mm_service.service import Service
+from brats_mm_service.uploads.intake import FILE_FIELDS, new_job, sort_upload
+from brats_mm_service.uploads.multipart import Form, receive_form
 
 _LONGEST_KEY = 128
 
@@ -28,8 +28,8 @@ _LONGEST_KEY = 128
 def router(service: Service) -> APIRouter:
     """The routes under /v1/jobs."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
     keep_s = service.settings.retention.result_s
 
     def shown(view: JobView) -> JobBody:

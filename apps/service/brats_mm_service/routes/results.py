@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.responses import FileResponse
 
 from brats_mm.io.bundle import sha256_of
-from brats_mm_service.callers import Caller
-from brats_mm_service.jobs import Job, ResultFile
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job, ResultFile
+from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.schemas import ARCHIVE, ResultBody, content_type
 from brats_mm_service.service import Service
-from brats_mm_service.states import JobState
 
 PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -41,7 +41,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 def router(service: Service) -> APIRouter:
     """The routes under /v1/jobs/{id}/results."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/results", tags=["results"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
 
     @routes.get(
         "",

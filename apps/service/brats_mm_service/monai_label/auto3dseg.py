@@ -15,22 +15,22 @@ from brats_mm.domain.availability import SUBSETS, Availability, describe, ordere
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, LabelConvention
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
-from brats_mm_service.callers import Caller
-from brats_mm_service.intake import SortedUpload, sort_upload
-from brats_mm_service.label_answers import LabelForm, ViewerModel, label_answer
-from brats_mm_service.multipart import Form, ReceivedFile
-from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
-from brats_mm_service.routes.viewer_forms import (
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
     incoming,
     receive_viewer_form,
     shown,
 )
-from brats_mm_service.routes.viewer_jobs import ViewerJobs
+from brats_mm_service.monai_label.jobs import ViewerJobs
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
 from brats_mm_service.service import Service
-from brats_mm_service.viewer_intake import plain_name
+from brats_mm_service.uploads.intake import SortedUpload, sort_upload
+from brats_mm_service.uploads.multipart import Form, ReceivedFile
+from brats_mm_service.viewer.intake import plain_name
+from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, label_answer
 
 FILES = ("image_file", "image_file_2", "image_file_3", "image_file_4")
 _PATTERNS = {
@@ -64,8 +64,8 @@ MODELS: dict[str, Availability] = {model_id(subset): subset for subset in revers
 def router(service: Service) -> APIRouter:
     """The routes /models, /modelinfo, /monaiinfo, /labelDescriptions and /infer."""
     routes = APIRouter(tags=["MONAIAuto3DSeg"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
     jobs = ViewerJobs(service)
     _add_lists(routes, reader)
 

@@ -18,13 +18,9 @@ from fastapi.concurrency import run_in_threadpool
 from brats_mm import __version__
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
-from brats_mm_service.callers import Caller
-from brats_mm_service.jobs import Job
-from brats_mm_service.label_answers import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
-from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
-from brats_mm_service.routes.monai_label_images import ViewerImages
-from brats_mm_service.routes.viewer_forms import (
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job
+from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
     incoming,
@@ -33,10 +29,14 @@ from brats_mm_service.routes.viewer_forms import (
     shown,
     small_form,
 )
-from brats_mm_service.routes.viewer_jobs import ViewerJobs, result_json
+from brats_mm_service.monai_label.images import ViewerImages
+from brats_mm_service.monai_label.jobs import ViewerJobs, result_json
+from brats_mm_service.problems import Problem
+from brats_mm_service.routes.documented import problems
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
-from brats_mm_service.viewer_intake import AUTO
+from brats_mm_service.viewer.intake import AUTO
+from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
 
 _BACKGROUND = "background"
 _ABOUT = {
@@ -68,8 +68,8 @@ class Output(str, Enum):
 def router(service: Service) -> APIRouter:
     """The routes /info/, /auth/, /infer/ and /activelearning/."""
     routes = APIRouter(tags=["MONAI Label"])
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
     images, jobs = ViewerImages(service), ViewerJobs(service)
 
     @routes.get(
@@ -155,7 +155,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
             raise Problem("not-found", "No token is needed here.")
         text = fields.get("password", "").strip()
         header = [(b"authorization", b"Bearer " + text.encode("utf-8", "replace"))]
-        await run_in_threadpool(service.callers.of, Request({"type": "http", "headers": header}))
+        await run_in_threadpool(service.auth.authenticate, Request({"type": "http", "headers": header}))
         return {"access_token": text, "token_type": "Bearer"}
 
     @routes.get(
@@ -165,7 +165,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     )
     def valid(request: Request) -> dict[str, bool]:
         """401 where it is not."""
-        service.callers.of(request)
+        service.auth.authenticate(request)
         return {"valid": True}
 
 

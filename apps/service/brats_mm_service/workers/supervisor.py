@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from brats_mm_service.job_queue import JobQueue
-from brats_mm_service.jobs import Job, Progress
+from brats_mm_service.jobs.model import Job, Progress
+from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.logs import log
 from brats_mm_service.settings import WorkerSettings
-from brats_mm_service.worker_interface import Spawn, Worker
+from brats_mm_service.workers.protocol import Spawn, Worker
 
 _TICK_S = 0.1
 _IDLE_S = 0.2
@@ -45,7 +45,7 @@ class Readiness:
     model: dict[str, str] | None = None
 
 
-class WorkerHost:
+class Supervisor:
     """Runs jobs of a queue in a worker.
 
     Args:
@@ -72,7 +72,7 @@ class WorkerHost:
         self._worker: Worker | None = None
         self._failed_starts = 0
         self._stopping = stopping
-        self._thread = threading.Thread(target=self._run, name="worker-host", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Start the thread, which starts the worker."""
@@ -105,7 +105,7 @@ class WorkerHost:
             try:
                 self._step()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk)
-                log("host_error", level="error", error=type(error).__name__)
+                log("supervisor_error", level="error", error=type(error).__name__)
                 self._stopping.wait(1.0)
 
     def _step(self) -> None:
@@ -130,7 +130,7 @@ class WorkerHost:
             settle = self._compute(worker, job)
             settle()
         except OSError as error:
-            log("host_error", level="error", job=job.id, error=type(error).__name__)
+            log("supervisor_error", level="error", job=job.id, error=type(error).__name__)
             self._queue.fail(job, "disk-full", f"The result cannot be stored: {error.strerror}. Free some disk space.")
         finally:
             self._queue.release(job)
@@ -140,7 +140,7 @@ class WorkerHost:
         queue, files = self._queue, self._queue.files
         worker.send(
             {
-                "do": "segment",
+                "command": "segment",
                 "job": job.id,
                 "upload": str(files.upload(job.id).absolute()),
                 "output": str(files.attempt(job.id, job.attempts).absolute()),
@@ -153,7 +153,7 @@ class WorkerHost:
         while True:
             message = worker.receive(_TICK_S)
             if message is not None and message.get("job") == job.id:
-                if message["say"] == "progress":
+                if message["event"] == "progress":
                     queue.note(job.id, Progress(message["stage"], message["done"], message["total"]))
                 else:
                     return self._answered(job, message)
@@ -162,7 +162,7 @@ class WorkerHost:
                 return lambda: queue.requeue(job)
             if cancelled_at is None and queue.is_cancelled(job.id):
                 cancelled_at = time.monotonic()
-                worker.send({"do": "cancel", "job": job.id})
+                worker.send({"command": "cancel", "job": job.id})
             if cancelled_at is not None and time.monotonic() - cancelled_at > self._settings.cancel_s:
                 self._drop()
                 return lambda: None
@@ -174,7 +174,7 @@ class WorkerHost:
                 return partial(queue.fail, job, *fault)
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
-        if message["say"] == "done":
+        if message["event"] == "done":
             return lambda: self._queue.finish(job, message["seconds"])
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
@@ -184,12 +184,12 @@ class WorkerHost:
         """How the worker was lost, if it was."""
         if not worker.running:
             return worker.death()
-        if time.monotonic() - worker.last_sign > self._settings.silent_s:
+        if time.monotonic() - worker.last_heartbeat > self._settings.silent_s:
             return f"no sign of life for {self._settings.silent_s:g} s"
         return None
 
     def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], None]:
-        if worker.blameless:
+        if worker.retry_on_crash:
             often = _LOST.format(attempts=job.attempts, how=how)
             return lambda: self._queue.retry(job, "worker-crash", often)
         return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
@@ -217,13 +217,13 @@ class WorkerHost:
             message = worker.receive(_TICK_S)
             if message is None:
                 continue
-            if message["say"] == "ready":
+            if message["event"] == "ready":
                 self._failed_starts = 0
                 self.readiness = Readiness(ready=True, reason="", device=message["device"], model=message["model"])
                 took_s = time.monotonic() - (worker.started or time.monotonic())
                 log("worker_ready", device=message["device"], seconds=round(took_s, 3))
                 return worker
-            if message["say"] == "unable":
+            if message["event"] == "unable":
                 self._not_started(message["kind"], message["detail"])
                 return None
         if not self._stopping.is_set():

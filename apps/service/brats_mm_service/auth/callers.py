@@ -1,4 +1,4 @@
-"""Who calls: known by a token, or anybody on this machine where only this machine can call."""
+"""Identify callers: by a token, or as `local` where only this machine can call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from brats_mm_service.oidc import OidcIssuer
+from brats_mm_service.auth.oidc import OidcIssuer
+from brats_mm_service.auth.tokens import SCOPES, Tokens
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
-from brats_mm_service.tokens import SCOPES, Tokens
 
 LOCAL = "local"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
@@ -23,27 +23,31 @@ class Caller:
     scopes: tuple[str, ...] = SCOPES
 
 
-class Callers:
-    """Tells callers by their requests."""
+class Authenticator:
+    """Identify callers by their requests."""
 
     def __init__(self, settings: Settings, tokens: Tokens, issuer: OidcIssuer | None) -> None:
         self._open = not settings.needs_tokens
         self._tokens = tokens
         self._issuer = issuer
 
-    def with_scope(self, scope: str) -> Callable[[Request], Awaitable[Caller]]:
-        """A dependency of routes: the caller, who must have that scope."""
+    def require_scope(self, scope: str) -> Callable[[Request], Awaitable[Caller]]:
+        """A FastAPI dependency that returns the caller and requires a scope."""
 
         async def caller(request: Request) -> Caller:
             # Only an issuer's keys may have to be fetched; the rest takes less time than a change of threads.
-            found = self.of(request) if self._issuer is None else await asyncio.to_thread(self.of, request)
+            found = (
+                self.authenticate(request)
+                if self._issuer is None
+                else await asyncio.to_thread(self.authenticate, request)
+            )
             if scope not in found.scopes:
                 raise Problem("forbidden", f"Your token lacks the scope {scope}. Ask for one that has it.")
             return found
 
         return caller
 
-    def of(self, request: Request) -> Caller:
+    def authenticate(self, request: Request) -> Caller:
         """Who calls.
 
         Raises:

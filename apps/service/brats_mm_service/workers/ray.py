@@ -19,7 +19,7 @@ from typing import Any
 from brats_mm.usecases.ray_cluster import ActorShare, compute_on, start_actor
 from brats_mm_service.logs import log
 from brats_mm_service.settings import Settings
-from brats_mm_service.worker import Commands, Outlet, work
+from brats_mm_service.workers.inference import Commands, Outlet, work
 
 _LISTEN_S = 5.0
 
@@ -34,15 +34,15 @@ class WorkerActor:
         compute_on(threads)
         self._commands = Commands()
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.say("started", pid=os.getpid())
+        self.emit("started", pid=os.getpid())
         if not Path(start["data"]).is_dir():
-            self.say("unable", kind="model", detail=_not_shared(start["data"]))
+            self.emit("unable", kind="model", detail=_not_shared(start["data"]))
             return
         threading.Thread(target=self._work, args=(start, task), daemon=True).start()
 
-    def say(self, what: str, **values: object) -> None:
+    def emit(self, what: str, **values: object) -> None:
         """Keep a message until it is fetched."""
-        self._messages.put({"say": what, **values})
+        self._messages.put({"event": what, **values})
 
     def send(self, command: dict[str, Any]) -> None:
         """Take a command."""
@@ -69,13 +69,13 @@ class WorkerActor:
 class RayWorker:
     """The service's end of an actor. The process has joined the cluster before."""
 
-    blameless = True
+    retry_on_crash = True
 
     def __init__(self, settings: Settings, share: ActorShare, task: Work = work) -> None:
         start = {"data": str(settings.data.absolute()), **settings.worker.start_message()}
         self.pid: int | None = None
         self.started: float | None = None
-        self.last_sign = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         self._resident = 0
         self._death = ""
         self._messages: deque[dict[str, Any]] = deque()
@@ -134,16 +134,16 @@ class RayWorker:
         except RayError as error:
             self._death = f"it is gone from the cluster, {type(error).__name__}"
             return False
-        self.last_sign = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         self._coming = self._actor.receive.remote(_LISTEN_S)
         return True
 
     def _is_sign(self, message: dict[str, Any]) -> bool:
         """Whether a message is for this end alone."""
-        if message["say"] == "started":
+        if message["event"] == "started":
             self.pid, self.started = message["pid"], time.monotonic()
             return True
-        if message["say"] == "alive":
+        if message["event"] == "alive":
             self._resident = message["resident"]
             return True
         return False

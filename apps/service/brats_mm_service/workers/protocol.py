@@ -1,7 +1,7 @@
-"""A worker as the service sees it, wherever it runs: commands go in, messages come out.
+"""The worker protocol: commands in, events out, wherever the worker runs.
 
-Commands are `{"do": "segment", "job": ...}` and `{"do": "cancel", "job": ...}`. Messages are `ready` or `unable` once,
-then of each job any number of `progress`, and one `done` or `failed`; and `alive` between them.
+Commands are `{"command": "segment", "job": ...}` and `{"command": "cancel", "job": ...}`. Events are one `ready` or
+`unable`, then any number of `progress` and one `done` or `failed` per job, with `alive` in between.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ class Worker(Protocol):
         """When it began to load the model, by the monotonic clock; None while it waits for a machine with room."""
 
     @property
-    def last_sign(self) -> float:
+    def last_heartbeat(self) -> float:
         """When it was last heard of, by the same clock."""
 
     @property
-    def blameless(self) -> bool:
+    def retry_on_crash(self) -> bool:
         """Whether it may go through no fault of its job's, with its machine: then the job is worth another attempt."""
 
     def send(self, command: dict[str, Any]) -> None:

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from brats_mm.io.dicom.silence import without_warnings
 from brats_mm.usecases.dicom_results import ENTROPY, REPORT, SEGMENTATION
 from brats_mm.usecases.dicom_study import SeriesWishes
-from brats_mm_service.archive_peer import ArchivePeer, ArchiveRefused, ArchiveUnreachable, is_uid
-from brats_mm_service.dicom_intake import store_study
-from brats_mm_service.intake import SortedUpload, new_job
-from brats_mm_service.job_queue import JobQueue
-from brats_mm_service.jobs import JobOptions
+from brats_mm_service.dicomweb.client import DicomwebClient, DicomwebRefused, DicomwebUnreachable, is_uid
+from brats_mm_service.dicomweb.transfers import Transfer, Transfers, TransferState
+from brats_mm_service.jobs.model import JobOptions
+from brats_mm_service.jobs.queue import JobQueue
+from brats_mm_service.jobs.records import QueueFull
+from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
-from brats_mm_service.records import QueueFull
-from brats_mm_service.settings import ArchiveSettings
-from brats_mm_service.states import OPEN, JobState
-from brats_mm_service.transfers import Transfer, Transfers, TransferState
+from brats_mm_service.settings import DicomwebSettings
+from brats_mm_service.uploads.dicom import store_study
+from brats_mm_service.uploads.intake import SortedUpload, new_job
 
 POLLER = "archive"
 """Owner of the jobs of studies that were found by polling."""
@@ -29,11 +29,11 @@ _TICK_S = 0.2
 _LONGEST_WAIT_S = 300.0
 
 
-class ArchiveLink:
+class DicomwebLink:
     """Moves transfers on, one step after the other."""
 
     def __init__(
-        self, transfers: Transfers, queue: JobQueue, peer: ArchivePeer, settings: ArchiveSettings, most_bytes: int
+        self, transfers: Transfers, queue: JobQueue, peer: DicomwebClient, settings: DicomwebSettings, most_bytes: int
     ) -> None:
         self._transfers = transfers
         self._queue = queue
@@ -41,7 +41,7 @@ class ArchiveLink:
         self._settings = settings
         self._most_bytes = most_bytes
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="archive-link", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="dicomweb-link", daemon=True)
         self._next_poll = 0.0
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class ArchiveLink:
                         return
                     self._advance(transfer)
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive whatever an archive sends)
-                log("archive_error", level="error", error=type(error).__name__)
+                log("dicomweb_error", level="error", error=type(error).__name__)
                 self._stopping.wait(1.0)
 
     def _poll(self) -> None:
@@ -71,8 +71,8 @@ class ArchiveLink:
         self._next_poll = time.monotonic() + self._settings.poll_s
         try:
             found = self._peer.studies()
-        except (ArchiveRefused, ArchiveUnreachable):
-            log("archive_poll_failed", level="warning")
+        except (DicomwebRefused, DicomwebUnreachable):
+            log("dicomweb_poll_failed", level="warning")
             return
         for study in self._transfers.new_stable([one for one in found if is_uid(one[0])]):
             self._transfers.begin(study, POLLER)
@@ -85,16 +85,16 @@ class ArchiveLink:
         }
         try:
             steps[transfer.state](transfer)
-        except ArchiveUnreachable as error:
+        except DicomwebUnreachable as error:
             self._try_again(transfer, str(error))
-        except ArchiveRefused as error:
+        except DicomwebRefused as error:
             self._fail(transfer, str(error))
         except Problem as problem:
             self._fail(transfer, problem.detail)
         except QueueFull:
             self._transfers.later(transfer, self._settings.retry_s)
         except Exception as error:  # noqa: BLE001 (one study must not stop the others)
-            log("archive_error", level="error", error=type(error).__name__, transfer=transfer.id)
+            log("dicomweb_error", level="error", error=type(error).__name__, transfer=transfer.id)
             self._fail(transfer, "The service met an error of its own with this study; tell its owner.")
 
     def _try_again(self, transfer: Transfer, why: str) -> None:
@@ -104,11 +104,11 @@ class ArchiveLink:
             return
         wait_s = min(_LONGEST_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
         self._transfers.again(transfer, f"The archive could not be reached: {why}. It is tried again.", wait_s)
-        log("archive_retry", transfer=transfer.id, attempt=transfer.attempts + 1, seconds=wait_s)
+        log("dicomweb_retry", transfer=transfer.id, attempt=transfer.attempts + 1, seconds=wait_s)
 
     def _fail(self, transfer: Transfer, detail: str) -> None:
         self._transfers.move(transfer, TransferState.FAILED, detail=detail)
-        log("archive_failed", level="warning", transfer=transfer.id, state=transfer.state.value)
+        log("dicomweb_failed", level="warning", transfer=transfer.id, state=transfer.state.value)
 
     def _fetch(self, transfer: Transfer) -> None:
         key = f"archive-{transfer.id}"
@@ -128,7 +128,7 @@ class ArchiveLink:
             files.discard(fetched)
             files.discard(folder)
         self._transfers.move(transfer, TransferState.COMPUTING, job=job.id, detail="")
-        log("archive_fetched", transfer=transfer.id, job=job.id)
+        log("dicomweb_fetched", transfer=transfer.id, job=job.id)
 
     def _look(self, transfer: Transfer) -> None:
         job = self._queue.records.get(transfer.job or "")
@@ -148,7 +148,7 @@ class ArchiveLink:
         names = [folder / name for name in (SEGMENTATION, ENTROPY, REPORT)]
         if not all(name.is_file() for name in names):
             message = "The job's results were deleted before they could be stored."
-            raise ArchiveRefused(message)
+            raise DicomwebRefused(message)
         with without_warnings():
             objects = [pydicom.dcmread(name) for name in names]
         there = [one for one in objects if self._holds(one)]
@@ -159,11 +159,11 @@ class ArchiveLink:
             lost = [one for one in new if not self._holds(one)]
             if lost:
                 message = f"{len(lost)} objects were stored, but the archive does not show them"
-                raise ArchiveUnreachable(message)
+                raise DicomwebUnreachable(message)
         said = {name: json.dumps([str(one.SOPInstanceUID) for one in some]) for name, some in
                 (("stored", new), ("present", there))}  # fmt: skip
         self._transfers.move(transfer, TransferState.DONE, detail="", **said)
-        log("archive_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(there))
+        log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(there))
 
     def _holds(self, one: object) -> bool:
         uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]

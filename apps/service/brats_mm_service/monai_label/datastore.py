@@ -16,13 +16,8 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from brats_mm.errors import InputError
-from brats_mm_service.callers import Caller
-from brats_mm_service.content import check_volume, checked_content
-from brats_mm_service.multipart import Form
-from brats_mm_service.problems import Problem, kind_of
-from brats_mm_service.routes.documented import Answers
-from brats_mm_service.routes.monai_label_images import FINAL, ViewerImages, label_key, no_image
-from brats_mm_service.routes.viewer_forms import (
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
     incoming,
@@ -30,9 +25,14 @@ from brats_mm_service.routes.viewer_forms import (
     receive_viewer_form,
     shown,
 )
+from brats_mm_service.monai_label.images import FINAL, ViewerImages, label_key, no_image
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.routes.documented import Answers
 from brats_mm_service.service import Service
-from brats_mm_service.viewer_intake import plain_name, sort_viewer_files
-from brats_mm_service.viewer_shelf import Item, Kind
+from brats_mm_service.uploads.content import check_volume, checked_content
+from brats_mm_service.uploads.multipart import Form
+from brats_mm_service.viewer.intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer.store import Item, Kind
 
 ImageId = Annotated[str, Query(min_length=1, max_length=300, description="the image's id")]
 Tag = Annotated[str, Query(max_length=60)]
@@ -60,7 +60,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> None:
-    reader = Depends(service.callers.with_scope("jobs:read"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
 
     @routes.get("/", summary="MONAI Label: images and labels", responses=shown({"total": 3, "completed": 1}))
     def listed(caller: Annotated[Caller, reader], output: Annotated[Listing, Query()] = Listing.STATS) -> Any:
@@ -72,8 +72,8 @@ def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> N
 
 
 def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> None:
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
 
     @routes.put("/", summary="MONAI Label: upload an image", openapi_extra=form_body("file", texts=("params",)))
     @routes.put("/image", summary="MONAI Label: upload an image", openapi_extra=form_body("file", texts=("params",)))
@@ -107,18 +107,18 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> No
     @routes.delete("/image", summary="MONAI Label: delete an uploaded image")
     def removed(caller: Annotated[Caller, writer], id: Annotated[str, Query(max_length=300)]) -> dict[str, str]:
         """The caller's own uploads only, with their labels; cases on the server stay."""
-        if images.shelf.get(caller.name, Kind.IMAGE, id) is None:
+        if images.store.get(caller.name, Kind.IMAGE, id) is None:
             raise _not_own(images, id)
-        images.shelf.remove(caller.name, Kind.IMAGE, id)
-        for label in images.shelf.all(caller.name, Kind.LABEL):
+        images.store.remove(caller.name, Kind.IMAGE, id)
+        for label in images.store.all(caller.name, Kind.LABEL):
             if label.id.partition("\n")[2] == id:
-                images.shelf.remove(caller.name, Kind.LABEL, label.id)
+                images.store.remove(caller.name, Kind.LABEL, label.id)
         return {}
 
 
 def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None:
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
 
     @routes.get("/image/info", summary="MONAI Label: about an image", responses=shown({"sequences": ["t1ce"]}))
     def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
@@ -134,17 +134,17 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         """Of the caller's own uploads only."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
-        if images.shelf.get(caller.name, Kind.IMAGE, image) is None:
+        if images.store.get(caller.name, Kind.IMAGE, image) is None:
             raise _not_own(images, image)
         return await asyncio.to_thread(_say_more, images, caller, Kind.IMAGE, image, form)
 
 
 def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> None:
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
 
     def found(caller: Caller, image: str, tag: str) -> Item:
-        item = images.shelf.get(caller.name, Kind.LABEL, label_key(image, tag or FINAL))
+        item = images.store.get(caller.name, Kind.LABEL, label_key(image, tag or FINAL))
         if item is None:
             raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag or FINAL!r}.")
         return item
@@ -171,7 +171,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     def label_file(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> FileResponse:
         """As it was saved."""
         item = found(caller, label, tag)
-        path = images.shelf.folder(caller.name, Kind.LABEL, item.id) / item.main_file
+        path = images.store.folder(caller.name, Kind.LABEL, item.id) / item.main_file
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
         return FileResponse(path, media_type="application/octet-stream", filename=name)
 
@@ -182,7 +182,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
         tag: Tag = FINAL,
     ) -> dict[str, str]:
         """The caller's own."""
-        images.shelf.remove(caller.name, Kind.LABEL, found(caller, id, tag).id)
+        images.store.remove(caller.name, Kind.LABEL, found(caller, id, tag).id)
         return {}
 
     @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
@@ -215,12 +215,12 @@ def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
         info={"params": json_object(form.texts.get("params"), "params")},
         keep_s=settings.retention.result_s,
     )
-    return images.shelf.put(caller.name, Kind.IMAGE, item, folder)
+    return images.store.put(caller.name, Kind.IMAGE, item, folder)
 
 
 def _keep_label(images: ViewerImages, caller: Caller, form: Form, folder: Path, key: str) -> Item:
     image = key.partition("\n")[2]
-    if images.cases.get(image) is None and images.shelf.get(caller.name, Kind.IMAGE, image) is None:
+    if images.cases.get(image) is None and images.store.get(caller.name, Kind.IMAGE, image) is None:
         raise no_image(image)
     if not form.files:
         raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
@@ -234,15 +234,15 @@ def _keep_label(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
         raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
     info = {"params": json_object(form.texts.get("params"), "params")}
     item = Item(id=key, name=name, unsorted=stored, info=info, keep_s=images.service.settings.retention.result_s)
-    return images.shelf.put(caller.name, Kind.LABEL, item, folder)
+    return images.store.put(caller.name, Kind.LABEL, item, folder)
 
 
 def _say_more(images: ViewerImages, caller: Caller, kind: Kind, item_id: str, form: Form) -> dict[str, Any]:
-    item = images.shelf.get(caller.name, kind, item_id)
+    item = images.store.get(caller.name, kind, item_id)
     if item is None:
         raise no_image(item_id.partition("\n")[2] or item_id)
     info = {**item.info, **json_object(form.texts.get("info"), "info")}
-    images.shelf.change(caller.name, kind, replace(item, info=info))
+    images.store.change(caller.name, kind, replace(item, info=info))
     return info
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from brats_mm.io.bundle import sha256_of
-from brats_mm_service.jobs import ResultFile
+from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
 """Files that are hashed and put on disk at the same time; both happen outside Python's lock."""

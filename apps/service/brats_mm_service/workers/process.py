@@ -13,20 +13,20 @@ from contextlib import suppress
 from typing import Any
 
 from brats_mm_service.logs import log
-from brats_mm_service.resident import resident_bytes
 from brats_mm_service.settings import WorkerSettings
+from brats_mm_service.workers.process_memory import resident_bytes
 
 _LONGEST_MESSAGE = 1 << 20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
 
-COMMAND = (sys.executable, "-m", "brats_mm_service.worker")
+COMMAND = (sys.executable, "-m", "brats_mm_service.workers.inference")
 
 
 class WorkerProcess:
     """A worker on this machine."""
 
-    blameless = False  # what ends it, memory or a fault of its own, came of the job
+    retry_on_crash = False  # what ends it, memory or a fault of its own, came of the job
 
     def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND) -> None:
         self._process = subprocess.Popen(
@@ -39,7 +39,7 @@ class WorkerProcess:
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.started: float | None = time.monotonic()
-        self.last_sign = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         self._readers = [
             threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)
         ]
@@ -77,8 +77,8 @@ class WorkerProcess:
             if message is None:
                 self._process.wait()
                 return None
-            self.last_sign = time.monotonic()
-            if message.get("say") != "alive":
+            self.last_heartbeat = time.monotonic()
+            if message.get("event") != "alive":
                 return message
         return None
 

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from brats_mm_service.job_files import JobFiles
+from brats_mm_service.jobs.files import JobFiles
 from brats_mm_service.problems import Problem
 
 _ITEM = "item.json"
@@ -59,7 +59,7 @@ class Item:
         return next(iter(self.sequences.values()), self.unsorted or "")
 
 
-class ViewerShelf:
+class ViewerStore:
     """The items of all callers."""
 
     def __init__(self, files: JobFiles, now: Callable[[], float] = time.time) -> None:

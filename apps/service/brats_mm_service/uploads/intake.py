@@ -13,13 +13,13 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.usecases.dicom_study import SeriesWishes, is_dicom_folder
 from brats_mm.usecases.recognise import recognise
-from brats_mm_service.archive import unpack
-from brats_mm_service.content import Content, check_volume, checked_content, content_of
-from brats_mm_service.dicom_intake import store_study
-from brats_mm_service.jobs import JobOptions, NewJob
-from brats_mm_service.multipart import ReceivedFile
+from brats_mm_service.jobs.model import JobOptions, NewJob
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
+from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.uploads.dicom import store_study
+from brats_mm_service.uploads.multipart import ReceivedFile
+from brats_mm_service.uploads.zips import unpack
 
 CASE = "case"
 FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)

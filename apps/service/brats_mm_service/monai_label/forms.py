@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from brats_mm_service.callers import Caller
-from brats_mm_service.multipart import Form, receive_form
+from brats_mm_service.auth.callers import Caller
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import Answers, problems
 from brats_mm_service.routes.jobs import check_room, too_many
 from brats_mm_service.service import Service
+from brats_mm_service.uploads.multipart import Form, receive_form
 
 VIEWER_PROBLEMS: Answers = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from brats_mm_service.states import JobState
+from brats_mm_service.jobs.states import JobState
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 from starlette.requests import Request
 
 from brats_mm.io.bundle import sha256_of
-from brats_mm_service.callers import Caller
-from brats_mm_service.intake import SortedUpload, new_job
-from brats_mm_service.jobs import Job, JobOptions
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job, JobOptions
+from brats_mm_service.jobs.records import QueueFull
+from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.records import QueueFull
 from brats_mm_service.routes.jobs import too_many
 from brats_mm_service.service import Service
-from brats_mm_service.states import OPEN, JobState
+from brats_mm_service.uploads.intake import SortedUpload, new_job
 
 _LOOK_S = 1.0
 _TRIES = 20

@@ -8,18 +8,18 @@ from typing import Any
 
 from brats_mm.errors import OptionError
 from brats_mm.io.dicom.silence import without_warnings
-from brats_mm_service.settings import ArchiveSettings
+from brats_mm_service.settings import DicomwebSettings
 
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses after which it is worth trying again."""
 
 
-class ArchiveRefused(Exception):  # noqa: N818 (its sentence is what matters)
+class DicomwebRefused(Exception):  # noqa: N818 (its sentence is what matters)
     """The archive cannot do what was asked, and will not later either; the message is for the caller."""
 
 
-class ArchiveUnreachable(Exception):  # noqa: N818
+class DicomwebUnreachable(Exception):  # noqa: N818
     """The archive does not answer, or is busy: to be tried again."""
 
 
@@ -28,10 +28,10 @@ def is_uid(text: str) -> bool:
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
-class ArchivePeer:
+class DicomwebClient:
     """Calls of an archive. Redirections are not followed, and proxies and passwords of the environment not used."""
 
-    def __init__(self, settings: ArchiveSettings) -> None:
+    def __init__(self, settings: DicomwebSettings) -> None:
         try:
             import requests
             from dicomweb_client import DICOMwebClient
@@ -61,15 +61,15 @@ class ArchivePeer:
         """Fetch the MR series of a study, one file an instance, as the archive holds them; returns how many.
 
         Raises:
-            ArchiveRefused: there is no such study, no MR series in it, or more than is allowed.
-            ArchiveUnreachable: the archive does not answer.
+            DicomwebRefused: there is no such study, no MR series in it, or more than is allowed.
+            DicomwebUnreachable: the archive does not answer.
         """
         with _told():
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
             uids = [_value(one, "0020000E") for one in series if _value(one, "00080060") in ("MR", "")]
             if not uids:
                 message = "The archive has no MR series of this study. Check the Study Instance UID."
-                raise ArchiveRefused(message)
+                raise DicomwebRefused(message)
             count = left = 0
             left = most_bytes
             for uid in filter(is_uid, uids):
@@ -79,7 +79,7 @@ class ArchivePeer:
                     count, left = count + 1, left - place.stat().st_size
                     if left < 0:
                         message = "The study is larger than is allowed here; send the four series as a job instead."
-                        raise ArchiveRefused(message)
+                        raise DicomwebRefused(message)
         return count
 
     def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
@@ -94,15 +94,15 @@ class ArchivePeer:
         """Store objects in a study.
 
         Raises:
-            ArchiveRefused: the archive does not take them.
-            ArchiveUnreachable: it does not answer.
+            DicomwebRefused: the archive does not take them.
+            DicomwebUnreachable: it does not answer.
         """
         with _told():
             answer = self._client.store_instances(list(objects), study_instance_uid=study_uid)
         failed = answer.get("FailedSOPSequence") or ()
         if len(failed):
             message = f"The archive refused {len(failed)} of {len(objects)} objects. Ask whether it takes SEG."
-            raise ArchiveRefused(message)
+            raise DicomwebRefused(message)
 
 
 @contextmanager
@@ -115,18 +115,18 @@ def _told() -> Iterator[None]:
             yield
     except requests.TooManyRedirects as error:
         message = "The archive answers with a redirection, which is not followed. Configure its final address."
-        raise ArchiveRefused(message) from error
+        raise DicomwebRefused(message) from error
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in _PASSING or status == 0:
             message = f"it answered with status {status}"
-            raise ArchiveUnreachable(message) from error
+            raise DicomwebUnreachable(message) from error
         known = {404: "does not know this study", 401: "wants another token", 403: "does not allow this"}
         message = f"The archive {known.get(status, f'refused the request with status {status}')}."
-        raise ArchiveRefused(message) from error
+        raise DicomwebRefused(message) from error
     except (requests.RequestException, OSError) as error:
         message = f"it did not answer ({type(error).__name__})"
-        raise ArchiveUnreachable(message) from error
+        raise DicomwebUnreachable(message) from error
 
 
 def _value(one: dict[str, Any], tag: str) -> str:

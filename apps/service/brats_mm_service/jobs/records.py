@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from brats_mm_service.database import Database
-from brats_mm_service.fairness import fair_order
-from brats_mm_service.jobs import Job, JobOptions, NewJob, ResultFile
+from brats_mm_service.jobs.fairness import fair_order
+from brats_mm_service.jobs.model import Job, JobOptions, NewJob, ResultFile
+from brats_mm_service.jobs.states import JobState, sources_of
 from brats_mm_service.settings import QueueLimits
-from brats_mm_service.states import JobState, sources_of
 
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)

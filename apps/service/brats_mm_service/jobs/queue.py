@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm_service.changes import Changes
-from brats_mm_service.job_files import JobFiles, manifest
-from brats_mm_service.jobs import Job, NewJob, Progress, ResultFile
+from brats_mm_service.jobs.files import JobFiles, manifest
+from brats_mm_service.jobs.model import Job, NewJob, Progress, ResultFile
+from brats_mm_service.jobs.notifications import JobNotifications
+from brats_mm_service.jobs.records import JobRecords
+from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.problems import problem_body
-from brats_mm_service.records import JobRecords
 from brats_mm_service.settings import QueueLimits, Retention
-from brats_mm_service.states import OPEN, JobState
 
 _CANCEL_WAIT_S = 1.8
 
@@ -39,7 +39,7 @@ class JobView:
 
 
 class JobQueue:
-    """Accepts, shows, cancels and expires jobs; the workers' hosts take them from here."""
+    """Accepts, shows, cancels and expires jobs; the supervisors take them from here."""
 
     def __init__(
         self, records: JobRecords, files: JobFiles, limits: QueueLimits, retention: Retention, metrics: Metrics
@@ -50,7 +50,7 @@ class JobQueue:
         self.metrics = metrics
         self.typical_s = 60.0
         self.wake = threading.Event()
-        self.changes = Changes()
+        self.notifications = JobNotifications()
         self._retention = retention
         self._progress: dict[str, Progress] = {}
         self._at_work: set[tuple[str, int]] = set()  # attempts of jobs
@@ -103,13 +103,13 @@ class JobQueue:
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
         """The job once it has ended, or as it stands after `timeout_s`; None if it is gone."""
         end = time.monotonic() + timeout_s
-        with self.changes.of(job_id) as changes:
+        with self.notifications.subscribe(job_id) as subscription:
             while True:
                 job = await asyncio.to_thread(self.records.get, job_id)
                 left = end - time.monotonic()
                 if job is None or job.state not in OPEN or left <= 0:
                     return job
-                await changes.next(left)
+                await subscription.wait(left)
 
     def remove(self, job: Job) -> None:
         """Cancel a job that has not ended, forget one that has; its files are gone when this returns."""
@@ -124,10 +124,10 @@ class JobQueue:
             self.files.remove(job.id)
             self.records.delete(job.id)
             log("job_deleted", job=job.id)
-        self.changes.tell(job.id)
+        self.notifications.notify(job.id)
 
     def take(self) -> Job | None:
-        """For the worker's host: start the next job."""
+        """For the supervisor: start the next job."""
         with self._idle:
             job = self.records.start_next()
             if job is not None:
@@ -138,17 +138,17 @@ class JobQueue:
         return job
 
     def note(self, job_id: str, progress: Progress) -> None:
-        """For the worker's host: how far it is."""
+        """For the supervisor: how far it is."""
         self._progress[job_id] = progress
-        self.changes.tell(job_id)
+        self.notifications.notify(job_id)
 
     def is_cancelled(self, job_id: str) -> bool:
-        """For the worker's host: whether to stop."""
+        """For the supervisor: whether to stop."""
         job = self.records.get(job_id)
         return job is None or job.state is not JobState.RUNNING
 
     def finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        """For the worker's host: publish what the attempt wrote."""
+        """For the supervisor: publish what the attempt wrote."""
         self._finish(job, self.files.publish(job.id, job.attempts), seconds)
 
     def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
@@ -160,7 +160,7 @@ class JobQueue:
         self._ended(job, JobState.DONE)
 
     def fail(self, job: Job, kind: str, detail: str) -> None:
-        """For the worker's host: the job cannot be done."""
+        """For the supervisor: the job cannot be done."""
         if self.records.fail(job.id, problem_body(kind, detail)):
             self.metrics.failures.labels(kind).inc()
             self._ended(job, JobState.FAILED, kind=kind)
@@ -169,7 +169,7 @@ class JobQueue:
         self.files.clear_attempts(job.id)
         if not job.options.keep_upload:
             self.files.drop_upload(job.id)
-        self.changes.tell(job.id)
+        self.notifications.notify(job.id)
         self.metrics.jobs.labels(state.value).inc()
         took_s = time.time() - (job.started or time.time())
         if state is JobState.DONE:
@@ -178,7 +178,7 @@ class JobQueue:
         log("job_ended", job=job.id, state=state.value, seconds=round(took_s, 3), **values)
 
     def release(self, job: Job) -> None:
-        """For the worker's host: nothing touches the files of this attempt any more."""
+        """For the supervisor: nothing touches the files of this attempt any more."""
         if self.is_cancelled(job.id):
             self.files.clear_attempt(job.id, job.attempts)
         self._progress.pop(job.id, None)
@@ -187,20 +187,20 @@ class JobQueue:
             self._idle.notify_all()
 
     def requeue(self, job: Job) -> None:
-        """For the worker's host: the service stops in good order; the attempt does not count."""
+        """For the supervisor: the service stops in good order; the attempt does not count."""
         self.files.clear_attempts(job.id)
         self.records.requeue(job.id, attempts=job.attempts - 1)
-        self.changes.tell(job.id)
+        self.notifications.notify(job.id)
 
     def retry(self, job: Job, kind: str, detail: str) -> None:
-        """For the worker's host: the attempt ended through no fault of the job's; the last one allowed fails it."""
+        """For the supervisor: the attempt ended through no fault of the job's; the last one allowed fails it."""
         if job.attempts >= self.limits.attempts:
             self.fail(job, kind, detail)
             return
         self.files.clear_attempts(job.id)
         if self.records.requeue(job.id):
             log("job_requeued", job=job.id, attempts=job.attempts)
-            self.changes.tell(job.id)
+            self.notifications.notify(job.id)
             self.wake.set()
 
     def recover(self) -> None:
@@ -229,7 +229,7 @@ class JobQueue:
             age_s = now() - (job.finished or job.created)
             if job.state in (JobState.DONE, JobState.FAILED) and age_s > self._retention.result_s:
                 self.records.expire(job.id)
-                self.changes.tell(job.id)
+                self.notifications.notify(job.id)
                 self.files.remove(job.id)
                 log("job_expired", job=job.id)
             elif age_s > self._retention.result_s + self._retention.record_s:

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from brats_mm_service.callers import Caller
-from brats_mm_service.multipart import Form
-from brats_mm_service.routes.monai_label_images import ViewerImages, no_session
-from brats_mm_service.routes.viewer_forms import VIEWER_PROBLEMS, form_body, incoming, receive_viewer_form, shown
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, form_body, incoming, receive_viewer_form, shown
+from brats_mm_service.monai_label.images import ViewerImages, no_session
 from brats_mm_service.service import Service
-from brats_mm_service.viewer_intake import plain_name, sort_viewer_files
-from brats_mm_service.viewer_shelf import Item, Kind
+from brats_mm_service.uploads.multipart import Form
+from brats_mm_service.viewer.intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer.store import Item, Kind
 
 LONGEST_S = 3600.0
 _EXAMPLE = {"name": "t1ce.nii.gz", "path": "", "image": "t1ce.nii.gz", "expiry": 3600}
@@ -26,8 +26,8 @@ _EXAMPLE = {"name": "t1ce.nii.gz", "path": "", "image": "t1ce.nii.gz", "expiry":
 def router(service: Service) -> APIRouter:
     """The routes under /session/."""
     routes = APIRouter(prefix="/session", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
-    reader = Depends(service.callers.with_scope("jobs:read"))
-    writer = Depends(service.callers.with_scope("jobs:write"))
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
     images = ViewerImages(service)
 
     @routes.put(
@@ -62,14 +62,14 @@ def router(service: Service) -> APIRouter:
         """404 once it has ended."""
         item = _found(images, caller, session_id)
         if update_ts:
-            item = images.shelf.change(caller.name, Kind.SESSION, item)
+            item = images.store.change(caller.name, Kind.SESSION, item)
         return _file(images, caller, item) if image else _shown(item)
 
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Its files are gone when this answers."""
         item = _found(images, caller, session_id)
-        images.shelf.remove(caller.name, Kind.SESSION, session_id)
+        images.store.remove(caller.name, Kind.SESSION, session_id)
         return _shown(item)
 
     return routes
@@ -85,18 +85,18 @@ def _keep(images: ViewerImages, caller: Caller, form: Form, folder: Path, expiry
         notes={"ignored": dict(found.upload.ignored), "notes": list(found.upload.notes)},
         keep_s=min(LONGEST_S, float(expiry)) if expiry > 0 else LONGEST_S,
     )
-    return images.shelf.put(caller.name, Kind.SESSION, item, folder)
+    return images.store.put(caller.name, Kind.SESSION, item, folder)
 
 
 def _found(images: ViewerImages, caller: Caller, session_id: str) -> Item:
-    item = images.shelf.get(caller.name, Kind.SESSION, session_id)
+    item = images.store.get(caller.name, Kind.SESSION, session_id)
     if item is None:
         raise no_session()
     return item
 
 
 def _file(images: ViewerImages, caller: Caller, item: Item) -> Response:
-    path = images.shelf.folder(caller.name, Kind.SESSION, item.id) / item.main_file
+    path = images.store.folder(caller.name, Kind.SESSION, item.id) / item.main_file
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
 
 

@@ -2,7 +2,7 @@
 
 As a process of its own it reads commands from standard input and writes messages to standard output, both JSON, one a
 line. It opens no socket, and nothing that it is sent is code. When its input ends, because the service is gone, it ends
-at once. `worker_ray` runs the same work on a cluster.
+at once. `ray` runs the same work on a cluster.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from brats_mm.errors import BratsMMError, Cancelled
-from brats_mm_service.resident import resident_bytes
+from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
@@ -29,7 +29,7 @@ ALIVE_S = 1.0
 class Outlet(Protocol):
     """Where messages to the service go."""
 
-    def say(self, what: str, **values: object) -> None:
+    def emit(self, what: str, **values: object) -> None:
         """Send one message; from any thread."""
 
 
@@ -40,11 +40,11 @@ class Channel:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def say(self, what: str, **values: object) -> None:
+    def emit(self, what: str, **values: object) -> None:
         """Send one message; a service that is gone ends the process."""
         with self._lock:
             try:
-                self._stream.write(json.dumps({"say": what, **values}) + "\n")
+                self._stream.write(json.dumps({"event": what, **values}) + "\n")
                 self._stream.flush()
             except OSError:
                 os._exit(0)
@@ -68,7 +68,7 @@ class Commands:
     def put(self, command: dict[str, Any]) -> None:
         """Take a command."""
         with self._there:
-            if command["do"] == "cancel":
+            if command["command"] == "cancel":
                 self._cancelled.add(command["job"])
             else:
                 self._jobs.append(command)
@@ -108,12 +108,12 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     try:
         segmenter = _load(start)
     except BratsMMError as error:
-        channel.say("unable", kind=_kind(error), detail=str(error))
+        channel.emit("unable", kind=_kind(error), detail=str(error))
         return
     for module in segmenter.predictor.network.modules():
         module.register_forward_pre_hook(commands.check)  # a window can take ten seconds, a layer hardly one
     identity = segmenter.predictor.model
-    channel.say(
+    channel.emit(
         "ready",
         device=str(segmenter.predictor.device),
         model={"name": identity.name, "version": identity.version, "weights_sha256": identity.weights_sha256},
@@ -137,16 +137,16 @@ def _do(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel
     try:
         made = _segment(job, segmenter, commands, channel)
     except BratsMMError as error:
-        channel.say("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
+        channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
     except MemoryError:
-        channel.say("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
+        channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
     except Exception as error:  # noqa: BLE001 (the border of the process: the job fails, the worker goes on)
         frames = traceback.format_tb(error.__traceback__)  # no message: it could quote the input
         detail = "The software met an error of its own. Nothing was written; please report it with the job's number."
-        channel.say("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
+        channel.emit("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
         # Said before the volumes are given back, which takes the system a while.
-        channel.say("done", job=name, seconds=made.report["run"]["seconds"])
+        channel.emit("done", job=name, seconds=made.report["run"]["seconds"])
 
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Segmented":
@@ -159,14 +159,14 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
 
     def on_window(done: int, total: int) -> None:
         commands.check()
-        channel.say("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
+        channel.emit("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
 
     def on_step(_: str) -> None:
         """Raw scans are being prepared, which takes a while: a cancelled job stops here too."""
         commands.check()
 
     commands.check()
-    channel.say("progress", job=name, stage="reading", done=0, total=0)
+    channel.emit("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
     chosen = segmenter
     if wanted["importance_maps"]:
@@ -208,7 +208,7 @@ def _without_paths(sentence: str, job: dict[str, Any]) -> str:
 
 def _stay_alive(channel: Outlet) -> None:
     while True:
-        channel.say("alive", resident=resident_bytes(os.getpid()))
+        channel.emit("alive", resident=resident_bytes(os.getpid()))
         time.sleep(ALIVE_S)
 
 

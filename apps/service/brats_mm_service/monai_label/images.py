@@ -8,14 +8,14 @@ from typing import Any
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.io.bundle import sha256_of
-from brats_mm_service.callers import Caller
-from brats_mm_service.intake import SortedUpload
-from brats_mm_service.multipart import Form, ReceivedFile
+from brats_mm_service.auth.callers import Caller
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
-from brats_mm_service.viewer_cases import ServerCases
-from brats_mm_service.viewer_intake import copy_sequences, modality_of, sort_viewer_files
-from brats_mm_service.viewer_shelf import Item, Kind, ViewerShelf
+from brats_mm_service.uploads.intake import SortedUpload
+from brats_mm_service.uploads.multipart import Form, ReceivedFile
+from brats_mm_service.viewer.cases import ServerCases
+from brats_mm_service.viewer.intake import copy_sequences, modality_of, sort_viewer_files
+from brats_mm_service.viewer.store import Item, Kind, ViewerStore
 
 FINAL = "final"
 
@@ -41,7 +41,7 @@ class ViewerImages:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.cases = ServerCases(service.settings.datastore)
-        self.shelf = ViewerShelf(service.queue.files)
+        self.store = ViewerStore(service.queue.files)
 
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
@@ -55,25 +55,25 @@ class ViewerImages:
         sent = next((file for file in form.files if file.field == "file"), None)
         _drop(form, keep=sent)
         if session_id:
-            item = self.shelf.get(caller.name, Kind.SESSION, session_id)
+            item = self.store.get(caller.name, Kind.SESSION, session_id)
             if item is None:
                 raise no_session()
             return self._kept(caller, Kind.SESSION, item, named, folder)
         if sent is not None:
             return self._sent(sent, named, folder, image)
-        item = self.shelf.get(caller.name, Kind.IMAGE, image)
+        item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
             return self._kept(caller, Kind.IMAGE, item, named, folder)
         return self._on_server(image, named, folder)
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """How many images there are, and how many labels the caller has left."""
-        labels = self.shelf.all(caller.name, Kind.LABEL)
+        labels = self.store.all(caller.name, Kind.LABEL)
         tags: dict[str, int] = {}
         for label in labels:
             tag = label.id.partition("\n")[0]
             tags[tag] = tags.get(tag, 0) + 1
-        total = len(self.cases.ids()) + len(self.shelf.all(caller.name, Kind.IMAGE))
+        total = len(self.cases.ids()) + len(self.store.all(caller.name, Kind.IMAGE))
         return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
 
     def objects(self, caller: Caller) -> dict[str, Any]:
@@ -81,9 +81,9 @@ class ViewerImages:
         found: dict[str, Any] = {}
         for case in self.cases.all():
             found[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
-        for item in self.shelf.all(caller.name, Kind.IMAGE):
+        for item in self.store.all(caller.name, Kind.IMAGE):
             found[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
-        for label in self.shelf.all(caller.name, Kind.LABEL):
+        for label in self.store.all(caller.name, Kind.LABEL):
             tag, _, image = label.id.partition("\n")
             if image in found:
                 info = {"name": label.name, "ts": int(label.created), **label.info}
@@ -93,7 +93,7 @@ class ViewerImages:
     def following(self, caller: Caller) -> dict[str, Any]:
         """The first case on the server without the caller's final label; empty where there is none."""
         for case in self.cases.all():
-            if self.shelf.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None:
+            if self.store.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None:
                 file = case.main_file
                 # Viewers keep downloads by name, so the name must be the case's; by the checksum they notice a change.
                 name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
@@ -107,9 +107,9 @@ class ViewerImages:
             Problem: there is none.
         """
         named = modality_of(modality)
-        item = self.shelf.get(caller.name, Kind.IMAGE, image)
+        item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
-            folder = self.shelf.folder(caller.name, Kind.IMAGE, image)
+            folder = self.store.folder(caller.name, Kind.IMAGE, image)
             return _chosen(_paths(item, folder), named, folder / item.main_file, image)
         case = self.cases.get(image)
         if case is None:
@@ -125,10 +125,10 @@ class ViewerImages:
         return found.upload
 
     def _kept(self, caller: Caller, kind: Kind, item: Item, named: Modality | None, folder: Path) -> SortedUpload:
-        place = self.shelf.folder(caller.name, kind, item.id)
+        place = self.store.folder(caller.name, kind, item.id)
         sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, named)
         found = copy_sequences(sources, folder, self.service.settings.uploads)
-        self.shelf.change(caller.name, kind, item)
+        self.store.change(caller.name, kind, item)
         notes = item.notes
         return replace(found, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
 

@@ -1,0 +1,1 @@
+"""Who calls: tokens of this service, and access tokens of an OpenID Connect issuer."""

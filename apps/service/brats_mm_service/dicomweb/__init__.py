@@ -1,0 +1,1 @@
+"""The DICOMweb server that studies are fetched from and results stored in."""

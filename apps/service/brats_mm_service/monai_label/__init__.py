@@ -1,0 +1,1 @@
+"""The routes of MONAI Label and of MONAIAuto3DSeg."""
