@@ -1,4 +1,4 @@
-"""The rival of `brats_mm.preparation.brain` without learning: threshold, erosion, largest piece, growth, as of old.
+"""The rival of `brats_mm.preprocessing.brain` without learning: threshold, erosion, largest piece, growth, as of old.
 
 Of each sequence: what is not dark, parted from the scalp along the skull by erosion; the largest piece near the head's
 middle grown back; then the vote of the sequences. It is here to be measured against, not to be used.
@@ -12,8 +12,8 @@ from scipy import ndimage
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.preparation.brain import Brain
-from brats_mm.preparation.head import head_mask
+from brats_mm.preprocessing.brain import Brain
+from brats_mm.preprocessing.head import head_mask
 
 PITCH_MM = 2.0
 EROSION_MM = (4.0, 6.0, 8.0, 10.0)

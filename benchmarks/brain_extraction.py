@@ -23,7 +23,7 @@ from brats_mm.domain.resample import resample_signal
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
 from brats_mm.io.nifti import read_volume
-from brats_mm.preparation.brain_network import (
+from brats_mm.preprocessing.brain_network import (
     SPACING_MM,
     BrainNetwork,
     load_brain_network,
@@ -206,7 +206,7 @@ def measure_methods(options: argparse.Namespace) -> None:
     """Dice of each method on made heads of unseen cases at 2 mm, a line a case, then means."""
     from brain_classical import extract_brain_classically
 
-    from brats_mm.preparation.brain import extract_brain
+    from brats_mm.preprocessing.brain import extract_brain
 
     rows = []
     for number, name in enumerate(json.loads(options.split.read_text())["validation"][: options.limit]):

@@ -3,7 +3,7 @@
     python benchmarks/calibration_choice.py CASES/datalist.json --checkpoint models/model.pt -o choice.json
 
 Constants, constants with a temperature, and both for each of the 15 subsets, each case left out in turn
-(`brats_mm.usecases.calibration_choice`). The checkpoint is one whose logits are as trained: `brats-mm pack` writes the
+(`brats_mm.trust.calibration_choice`). The checkpoint is one whose logits are as trained: `brats-mm pack` writes the
 constants into its bundle's weights. `--config` names what the training had over `train.json`.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
-from brats_mm.usecases.calibration import count_cases
-from brats_mm.usecases.calibration_choice import compare_corrections
-from brats_mm.usecases.labelled_cases import labelled_cases
-from brats_mm.usecases.pack import pack
-from brats_mm.usecases.segment import Segmenter
+from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.packaging.pack import pack
+from brats_mm.pipeline.segment import Segmenter
+from brats_mm.trust.calibration import count_cases
+from brats_mm.trust.calibration_choice import compare_corrections
 
 
 def main() -> None:

@@ -22,13 +22,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.cohort import CaseResult, CaseState, CaseTask, CohortModel, CohortOutput
-from brats_mm.domain.preparation import PreparationOptions
-from brats_mm.io.cohort_content import content_of
-from brats_mm.io.cohort_manifest import Manifest, open_manifest
-from brats_mm.usecases.cohort import CohortSettings, CohortStatus, run_cohort
-from brats_mm.usecases.cohort_local import LocalEngine
-from brats_mm.usecases.cohort_model import SegmentCases
+from brats_mm.cohort.content import content_of
+from brats_mm.cohort.local_engine import LocalEngine
+from brats_mm.cohort.manifest import Manifest, open_manifest
+from brats_mm.cohort.model import SegmentCases
+from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortModel, CohortOutput
+from brats_mm.cohort.run import CohortSettings, CohortStatus, run_cohort
+from brats_mm.domain.preprocessing import PreprocessingOptions
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
             for number, case in enumerate(islice(cycle(cases), count + workers))
         )
     output = CohortOutput()
-    engine = LocalEngine(SegmentCases(CohortModel(device="cpu"), output, PreparationOptions()), workers)
+    engine = LocalEngine(SegmentCases(CohortModel(device="cpu"), output, PreprocessingOptions()), workers)
     ends: list[float] = []
     memory: list[list[int]] = []
 

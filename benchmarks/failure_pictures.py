@@ -23,11 +23,11 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
+from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
-from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
-from brats_mm.usecases.segment import Segmenter
+from brats_mm.pipeline.segment import Segmenter
 
 COLOURS = {Region.WT: "#4fc3f7", Region.TC: "#ffd54f", Region.ET: "#ff5252"}
 

@@ -18,9 +18,9 @@ import torch
 
 from brats_mm import Segmenter
 from brats_mm.data.phantom import make_phantom
-from brats_mm.io.nifti import write_map
-from brats_mm.usecases.segment import segment_to_folder
-from brats_mm.usecases.segment_many import CaseJob, Overlap, segment_many
+from brats_mm.outputs.nifti import write_map
+from brats_mm.pipeline.batch import CaseJob, Overlap, segment_many
+from brats_mm.pipeline.segment import segment_to_folder
 
 
 def made_cases(folder: Path, count: int = 2) -> list[Path]:

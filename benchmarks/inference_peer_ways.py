@@ -30,11 +30,11 @@ from brats_mm.domain.regions import LabelConvention
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.io.bundle import open_bundle
-from brats_mm.io.bundle_network import load_network
 from brats_mm.io.case import read_case
 from brats_mm.io.case_files import find_case
-from brats_mm.io.nifti import write_labels
-from brats_mm.usecases.segment import segment_to_folder
+from brats_mm.outputs.nifti import write_labels
+from brats_mm.pipeline.network import load_network
+from brats_mm.pipeline.segment import segment_to_folder
 
 Way = Callable[[Path, Path], None]
 """From a case's folder to files in a folder."""

@@ -39,8 +39,8 @@ from brats_mm.inference.predictor import Predictor, restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.inference.windows import fit
 from brats_mm.io.bundle import open_bundle
-from brats_mm.io.bundle_network import load_network
-from brats_mm.usecases.segment import Segmenter, load_case
+from brats_mm.pipeline.network import load_network
+from brats_mm.pipeline.segment import Segmenter, load_case
 
 PLAIN, UNCUT = "plain MONAI", "plain MONAI, 128^3 uncut"
 GROWING: tuple[Availability, ...] = tuple(
@@ -150,8 +150,8 @@ def measure(cases: Sequence[Path], ways: dict[str, Way], repeat: int, *, labels:
 
 
 def _truth(folder: Path, case: Case) -> Any:
+    from brats_mm.io.labelled_cases import labelled_cases
     from brats_mm.io.reference_labels import read_reference
-    from brats_mm.usecases.labelled_cases import labelled_cases
 
     found = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
     return read_reference(found[0].label, case.grid, found[0].convention) if found else None

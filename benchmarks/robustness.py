@@ -2,8 +2,9 @@
 
     python benchmarks/robustness.py CASES/datalist.json -o robustness
 
-Writes robustness.json and robustness.md. Each change is applied to the images of each case (`brats_mm.data.shifts`);
-the reference stays. Three availability sets are tried: all four sequences, T1ce + FLAIR, and T2 alone.
+Writes robustness.json and robustness.md. Each change is applied to the images of each case
+(`brats_mm.data.corruptions`); the reference stays. Three availability sets are tried: all four sequences,
+T1ce + FLAIR, and T2 alone.
 """
 
 import argparse
@@ -15,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from brats_mm.data.shifts import SHIFTS, Shift
+from brats_mm.data.corruptions import SHIFTS, Shift
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, subset_name
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
+from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
-from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
-from brats_mm.usecases.segment import Segmenter
+from brats_mm.pipeline.segment import Segmenter
 
 SETS: tuple[Availability, ...] = (
     ALL_AVAILABLE,

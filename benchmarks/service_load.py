@@ -33,7 +33,7 @@ PATHS = [str(ROOT), str(ROOT / "apps" / "service")]
 ENGINE = """
 import sys, time, tempfile, json
 from pathlib import Path
-from brats_mm.usecases.segment import OutputOptions, Segmenter, segment_to_folder
+from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
 bundle, case = sys.argv[1] or None, Path(sys.argv[2])
 segmenter = Segmenter.from_bundle(bundle, device="cpu")
 for _ in sys.stdin:

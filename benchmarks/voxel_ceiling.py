@@ -15,10 +15,10 @@ import numpy as np
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.resample import resample, resampled_side
 from brats_mm.io.case import read_case
+from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
-from brats_mm.usecases.labelled_cases import LabelledCase, labelled_cases
 
 
 def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: float) -> np.ndarray:

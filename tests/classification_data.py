@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.io import wavfile
 from torch import Tensor, nn
 
+from brats_mm.experiments.food101.pretrained import TextExpert
 from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
 from brats_mm.networks.modality_mixture import ModalityMixture
-from brats_mm.networks.pretrained import TextExpert
 
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
 """Which bars of a seven-segment display make each digit."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm.domain.cohort import CaseResult, CaseState
+from brats_mm.cohort.records import CaseResult, CaseState
 from brats_mm.errors import BundleError
 
 

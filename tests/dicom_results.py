@@ -8,7 +8,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Volume
 from brats_mm.io.dicom.scan import one_study, scan
-from brats_mm.io.dicom.source import source_of
+from brats_mm.outputs.dicom.source import source_of
 from tests.dicom_series import TYPICAL, write_enhanced, write_series
 
 MODEL = ModelIdentity("brats_mm_segmentation", "0.1.0", "ab" * 32, 1)

@@ -27,11 +27,16 @@ def mixture(gate: str = "GatingNetwork") -> dict[str, Any]:
 
 def mmp(projections: int) -> dict[str, Any]:
     """MMP's, with so many projected scales."""
-    projection = {"_target_": "brats_mm.networks.projection.Projection", "modalities": 4, "aggregated": 2, "heads": 2}
-    decoder = {"_target_": "brats_mm.networks.mmp.Decoder", "encoded": [8, 8, 16], "widths": [4, 4, 8]}
+    projection = {
+        "_target_": "brats_mm.experiments.mmp.projection.Projection",
+        "modalities": 4,
+        "aggregated": 2,
+        "heads": 2,
+    }
+    decoder = {"_target_": "brats_mm.experiments.mmp.network.Decoder", "encoded": [8, 8, 16], "widths": [4, 4, 8]}
     return {
-        "_target_": "brats_mm.networks.mmp.MaskedProjectionNetwork",
-        "encoders": _each({"_target_": "brats_mm.networks.mmp.Encoder", "widths": [2, 2, 4]}),
+        "_target_": "brats_mm.experiments.mmp.network.MaskedProjectionNetwork",
+        "encoders": _each({"_target_": "brats_mm.networks.encoder.Encoder", "widths": [2, 2, 4]}),
         "projections": [{**projection, "width": width} for width in (4, 2, 2)[:projections]],
         "decoder": {**decoder, "out_channels": 3},
     }
@@ -40,7 +45,7 @@ def mmp(projections: int) -> dict[str, Any]:
 def momke() -> dict[str, Any]:
     """MoMKE's."""
     return {
-        "_target_": "brats_mm.networks.momke.MoMKE",
+        "_target_": "brats_mm.experiments.momke.MoMKE",
         "experts": _each({"_target_": "brats_mm.networks.levels.FeatureExpert", "expert": EXPERT}),
         "routers": _each({"_target_": "brats_mm.networks.gating.GatingNetwork", "modalities": 1, "outputs": 4}),
         "head": {"_target_": "torch.nn.Conv3d", "in_channels": 8, "out_channels": 3, "kernel_size": 1},
@@ -50,7 +55,7 @@ def momke() -> dict[str, Any]:
 def early_fusion() -> dict[str, Any]:
     """One network on all sequences."""
     return {
-        "_target_": "brats_mm.networks.early_fusion.EarlyFusionNetwork",
+        "_target_": "brats_mm.experiments.early_fusion.EarlyFusionNetwork",
         "unet": {**EXPERT, "in_channels": 4},
     }
 

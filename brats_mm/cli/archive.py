@@ -8,7 +8,7 @@ from brats_mm.cli.output import Console
 def archive(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm archive`."""
     from brats_mm.io.bundle import open_bundle
-    from brats_mm.usecases.archive_bundle import archive_bundle
+    from brats_mm.packaging.archive import archive_bundle
 
     made = archive_bundle(open_bundle(options.bundle), options.output, overwrite=options.overwrite)
     console.say(

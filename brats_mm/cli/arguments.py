@@ -12,9 +12,9 @@ from brats_mm.cli.raw_arguments import add_raw_options
 from brats_mm.cli.report_arguments import add_card, add_report
 from brats_mm.cli.serve_arguments import add_serve, add_token
 from brats_mm.cli.study import add_study_of_methods
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -11,9 +11,9 @@ from brats_mm.cli.raw_arguments import preparation_options
 from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
-    from brats_mm.domain.cohort import CohortModel, CohortOutput
-    from brats_mm.usecases.cohort import CohortStatus
-    from brats_mm.usecases.cohort_engine import Engine, MakeRunner
+    from brats_mm.cohort.engine import Engine, MakeRunner
+    from brats_mm.cohort.records import CohortModel, CohortOutput
+    from brats_mm.cohort.run import CohortStatus
 
 EXIT_OK, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 2, 130
 
@@ -21,10 +21,10 @@ EXIT_OK, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 2, 130
 def cohort(options: argparse.Namespace, console: Console) -> int:
     """Run it; the exit code is 2 where a case failed."""
     _check(options)
-    from brats_mm.io.cohort_manifest import open_manifest
-    from brats_mm.io.cohort_tables import TableFormat
-    from brats_mm.usecases.cohort import CohortSettings, identity_of, run_cohort
-    from brats_mm.usecases.cohort_model import SegmentCases
+    from brats_mm.cohort.manifest import open_manifest
+    from brats_mm.cohort.model import SegmentCases
+    from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
+    from brats_mm.cohort.tables import TableFormat
 
     manifest = open_manifest(options.manifest)
     console.say(f"{_cases(manifest.count)} in {options.manifest}.")
@@ -61,16 +61,16 @@ def _check(options: argparse.Namespace) -> None:
 
 def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
     if options.ray is None:
-        from brats_mm.usecases.cohort_local import LocalEngine
+        from brats_mm.cohort.local_engine import LocalEngine
 
         return LocalEngine(make_runner, options.workers)
-    from brats_mm.usecases.cohort_ray import RayEngine
+    from brats_mm.cohort.ray_engine import RayEngine
 
     return RayEngine(make_runner, options.ray, options.workers, cores=options.ray_cores, gpus=options.ray_gpus)
 
 
 def _model(options: argparse.Namespace) -> "CohortModel":
-    from brats_mm.domain.cohort import CohortModel
+    from brats_mm.cohort.records import CohortModel
 
     return CohortModel(
         bundle=options.bundle,
@@ -83,7 +83,7 @@ def _model(options: argparse.Namespace) -> "CohortModel":
 
 
 def _output(options: argparse.Namespace) -> "CohortOutput":
-    from brats_mm.domain.cohort import CohortOutput, Layout
+    from brats_mm.cohort.records import CohortOutput, Layout
     from brats_mm.domain.regions import LabelConvention
 
     return CohortOutput(

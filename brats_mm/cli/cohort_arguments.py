@@ -7,8 +7,8 @@ from typing import Any
 
 from brats_mm.cli.output_arguments import add_output_options
 from brats_mm.cli.raw_arguments import add_raw_options
-from brats_mm.domain.cohort import Layout
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.cohort.records import Layout
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
 

@@ -8,7 +8,7 @@ from brats_mm.cli.output import Console
 
 def datalist(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm datalist`."""
-    from brats_mm.usecases.datalist import Division, write_datalists
+    from brats_mm.pipeline.datalists import Division, write_datalists
 
     division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
     written = write_datalists(options.dataset, options.output, division, overwrite=options.overwrite)

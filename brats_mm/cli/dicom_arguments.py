@@ -9,8 +9,8 @@ from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
     from brats_mm.domain.modality import Modality
-    from brats_mm.io.dicom.source import SourceSeries
-    from brats_mm.usecases.dicom_results import DicomOutput
+    from brats_mm.outputs.dicom.results import DicomOutput
+    from brats_mm.outputs.dicom.source import SourceSeries
 
 DICOM_HELP = (
     "A DICOM Segmentation, a Parametric Map of the entropy and a Structured Report with the volumes, on the slices of "
@@ -54,7 +54,7 @@ def dicom_output(options: argparse.Namespace, inputs: "Mapping[Modality, SourceS
             )
             raise OptionError(message)
         return None
-    from brats_mm.usecases.dicom_results import DicomOutput, named_reference
+    from brats_mm.outputs.dicom.results import DicomOutput, named_reference
 
     if inputs is not None:
         if options.dicom_reference is not None:

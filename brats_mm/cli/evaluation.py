@@ -12,7 +12,7 @@ INTERRUPTED = 130
 def evaluate(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm evaluate`."""
     from brats_mm.domain.regions import LabelConvention
-    from brats_mm.usecases.labelled_cases import labelled_cases
+    from brats_mm.io.labelled_cases import labelled_cases
 
     cases = labelled_cases(
         options.dataset,
@@ -23,11 +23,11 @@ def evaluate(options: argparse.Namespace, console: Console) -> int:
     )
     console.say(f"{len(cases)} labelled cases.")
     segmenter = load_segmenter(options, console)
-    from brats_mm.io.evaluation_unfinished import Unfinished
+    from brats_mm.evaluation.case import shared_passes
+    from brats_mm.evaluation.checkpoint import Unfinished
+    from brats_mm.evaluation.run import EvaluationSettings
+    from brats_mm.evaluation.run import evaluate as run
     from brats_mm.metrics.empty import EmptyPolicy
-    from brats_mm.usecases.evaluate import EvaluationSettings
-    from brats_mm.usecases.evaluate import evaluate as run
-    from brats_mm.usecases.evaluate_case import shared_passes
 
     settings = EvaluationSettings(
         policy=EmptyPolicy(options.empty),
@@ -61,10 +61,10 @@ def evaluate(options: argparse.Namespace, console: Console) -> int:
 
 def compare(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm compare`."""
-    from brats_mm.usecases.compare import compare as run
+    from brats_mm.evaluation.compare import compare as run
 
     document = run(options.first, options.second, options.output)
-    from brats_mm.io.comparison_tables import comparison_markdown
+    from brats_mm.evaluation.comparison_markdown import comparison_markdown
 
     text: Any = comparison_markdown(document)
     console.say(text)

@@ -40,8 +40,8 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 def inspect(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm inspect`; exit code 2 where segment would refuse."""
-    from brats_mm.usecases.dicom_study import SeriesWishes
-    from brats_mm.usecases.inspect_input import inspect_input
+    from brats_mm.pipeline.dicom_study import SeriesWishes
+    from brats_mm.pipeline.inspect import inspect_input
 
     wishes = {modality: getattr(options, modality.value) for modality in MODALITIES}
     named = {modality: word for modality, word in wishes.items() if word is not None}

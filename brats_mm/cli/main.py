@@ -1,4 +1,4 @@
-"""The command `brats-mm`: reads options, calls a use case, says what came of it.
+"""The command `brats-mm`: read options, run the command, print the outcome.
 
 Exit codes: 0 done, 1 this machine or installation is at fault, 2 the input or an option is, 130 interrupted.
 """
@@ -27,7 +27,7 @@ from brats_mm.cli.study import study
 from brats_mm.errors import BratsMMError, InputError, OptionError
 
 if TYPE_CHECKING:
-    from brats_mm.usecases.results import OutputOptions
+    from brats_mm.outputs.results import OutputOptions
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -63,7 +63,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     given = find_source(options, console)
     dicom = dicom_output(options, given.headers)
     segmenter = load_segmenter(options, console)
-    from brats_mm.usecases.segment import OutputOptions, segment_to_folder
+    from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
 
     wanted = OutputOptions(
         convention=LabelConvention(options.labels),
@@ -108,7 +108,7 @@ def demo(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(message)
     console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
     segmenter = load_segmenter(options, console)
-    from brats_mm.usecases.demo import run_demo
+    from brats_mm.pipeline.demo import run_demo
 
     with console.progress("segmenting") as on_window:
         made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
@@ -122,7 +122,7 @@ def demo(options: argparse.Namespace, console: Console) -> int:
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm doctor`."""
-    from brats_mm.usecases.doctor import examine
+    from brats_mm.pipeline.doctor import examine
 
     checks = examine(options.bundle)
     failed = [check for check in checks if check.state == "failed"]
@@ -135,7 +135,7 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
 
 def info(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm info`."""
-    from brats_mm.usecases.describe import describe_installation
+    from brats_mm.pipeline.describe import describe_installation
 
     found = describe_installation(options.bundle)
     console.result(f"brats-mm {found['version']}. {found['statement']}")

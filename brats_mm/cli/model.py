@@ -8,7 +8,7 @@ from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
-    from brats_mm.usecases.segment import Segmenter
+    from brats_mm.pipeline.segment import Segmenter
 
 
 def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter":
@@ -17,7 +17,7 @@ def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter"
     side, overlap = options.window, options.overlap
     console.say("Loading the model.")
     from brats_mm.inference.engine import NAMED
-    from brats_mm.usecases.segment import Segmenter
+    from brats_mm.pipeline.segment import Segmenter
 
     settings = replace(
         NAMED[options.point],

@@ -9,7 +9,7 @@ from brats_mm.errors import OptionError
 def pack(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm pack`."""
     from brats_mm.io.bundle import open_bundle
-    from brats_mm.usecases.labelled_cases import labelled_cases
+    from brats_mm.io.labelled_cases import labelled_cases
 
     listed = options.calibrate
     if listed is None and (options.per_subset or options.certainty):
@@ -17,9 +17,9 @@ def pack(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(message)
     template = open_bundle(options.bundle)
     cases = labelled_cases(listed, dataset_dir=options.dataset_dir, section=options.section) if listed else ()
-    from brats_mm.usecases.calibration import calibrate_certainty, calibrate_subsets
-    from brats_mm.usecases.calibration_choice import calibrate
-    from brats_mm.usecases.pack import pack as run
+    from brats_mm.packaging.pack import pack as run
+    from brats_mm.trust.calibration import calibrate_certainty, calibrate_subsets
+    from brats_mm.trust.calibration_choice import calibrate
 
     made = run(
         options.checkpoints,

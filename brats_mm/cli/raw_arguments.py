@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from brats_mm.domain.modality import MODALITIES
 
 if TYPE_CHECKING:
-    from brats_mm.domain.preparation import PreparationOptions
+    from brats_mm.domain.preprocessing import PreprocessingOptions
 
 RAW_HELP = (
     "Raw scans (different grids, thick slices, with skull) are recognised, registered, brought to 1 mm and stripped; "
@@ -32,14 +32,14 @@ def add_raw_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def preparation_options(options: argparse.Namespace) -> "PreparationOptions":
+def preparation_options(options: argparse.Namespace) -> "PreprocessingOptions":
     """What was asked for."""
     from brats_mm.domain.input_kind import InputKind
     from brats_mm.domain.modality import Modality
-    from brats_mm.domain.preparation import PreparationOptions
+    from brats_mm.domain.preprocessing import PreprocessingOptions
 
     kind = InputKind.RAW if options.raw else InputKind.PREPARED if options.prepared else None
-    return PreparationOptions(
+    return PreprocessingOptions(
         kind=kind,
         reference=None if options.reference is None else Modality(options.reference),
         n4=options.n4,

@@ -7,7 +7,7 @@ from brats_mm.cli.output import Console
 
 def report(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm report`."""
-    from brats_mm.usecases.report import write_report
+    from brats_mm.outputs.report.write import write_report
 
     page = write_report(
         options.result, options.output, case=options.case, name=options.name, overwrite=options.overwrite

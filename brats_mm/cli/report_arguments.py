@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 
 
 def add_report(

@@ -11,8 +11,8 @@ from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles, Scans
-    from brats_mm.io.dicom.source import SourceSeries
-    from brats_mm.usecases.dicom_study import ChosenStudy
+    from brats_mm.outputs.dicom.source import SourceSeries
+    from brats_mm.pipeline.dicom_study import ChosenStudy
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ def find_source(options: argparse.Namespace, console: Console) -> Given:
     Raises:
         InputError: there is no usable case; the message says what to do.
     """
-    from brats_mm.usecases.recognise import recognise
+    from brats_mm.io.recognise import recognise
 
     named = {modality: getattr(options, modality.value) for modality in MODALITIES}
     given = {modality: path for modality, path in named.items() if path is not None}
@@ -51,8 +51,8 @@ def find_source(options: argparse.Namespace, console: Console) -> Given:
 
 def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", console: Console) -> Given:
     from brats_mm.io.case import read_scans
-    from brats_mm.usecases.dicom_study import SeriesWishes, choose_series, is_dicom_folder, opened, read_chosen
-    from brats_mm.usecases.recognise import recognise
+    from brats_mm.io.recognise import recognise
+    from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, is_dicom_folder, opened, read_chosen
 
     if options.case.is_dir() and not is_dicom_folder(options.case):
         _refuse_both(options, given)
@@ -73,7 +73,7 @@ def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", consol
 def _headers(chosen: "ChosenStudy", options: argparse.Namespace) -> "Mapping[Modality, SourceSeries]":
     if not options.dicom:
         return {}
-    from brats_mm.usecases.dicom_results import headers_of
+    from brats_mm.outputs.dicom.results import headers_of
 
     return headers_of(chosen.choice)
 

@@ -123,7 +123,7 @@ def _dicomweb(options: argparse.Namespace) -> Any:
 
 def _ray(options: argparse.Namespace) -> Any:
     """The cluster, if the workers are to live on one."""
-    from brats_mm.usecases.ray_cluster import ActorShare, require_ray
+    from brats_mm.execution.ray_cluster import ActorShare, require_ray
     from brats_mm_service.settings import RaySettings
 
     if options.workers < 1:

@@ -70,20 +70,20 @@ def add_study_of_methods(
 
 def study(options: argparse.Namespace, console: Console) -> int:
     """`brats-mm study`."""
+    from brats_mm.experiments.methods import read_methods
     from brats_mm.io.bundle import open_bundle
-    from brats_mm.usecases.study_methods import read_methods
 
     template = open_bundle(options.bundle)
     methods = read_methods(options.methods, template)
     if options.parquet:
-        from brats_mm.io.evaluation_parquet import require_parquet
+        from brats_mm.evaluation.parquet import require_parquet
 
         require_parquet()
     console.say(f"{len(methods)} methods: {', '.join(method.name for method in methods)}.")
-    from brats_mm.usecases.study import Data, Outcome, perform_all, plan, with_reference_first
-    from brats_mm.usecases.study_comparison import write_comparison
-    from brats_mm.usecases.study_ray import perform_on_ray
-    from brats_mm.usecases.study_training import Budget
+    from brats_mm.experiments.comparison import write_comparison
+    from brats_mm.experiments.on_ray import perform_on_ray
+    from brats_mm.experiments.run import Data, Outcome, perform_all, plan, with_reference_first
+    from brats_mm.experiments.training import Budget
 
     budget = Budget(options.epochs, options.minutes, options.expert_share)
     data = Data(options.dataset_dir, options.datalist, options.section)

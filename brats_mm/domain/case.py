@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.preparation import Preparation
+from brats_mm.domain.preprocessing import Preparation
 from brats_mm.domain.volume import Grid, Volume
 
 

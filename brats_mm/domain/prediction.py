@@ -125,7 +125,7 @@ class Prediction:
         """Show the prediction in a notebook, as a widget to scroll through: image, labels and entropy.
 
         Args:
-            options: as `brats_mm.io.notebook_view.show` takes them, such as `height_px`.
+            options: as `brats_mm.outputs.notebook_view.show` takes them, such as `height_px`.
 
         Raises:
             OptionError: ipyniivue is not installed, or this prediction was made without a viewer.
@@ -133,7 +133,7 @@ class Prediction:
         if self.viewer is None:
             message = (
                 "This prediction has no viewer. Make it with Segmenter.predict, or call "
-                "brats_mm.io.notebook_view.show(prediction)."
+                "brats_mm.outputs.notebook_view.show(prediction)."
             )
             raise OptionError(message)
         return self.viewer(self, **options)

@@ -35,7 +35,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):
 
     Args:
         key: what `read` takes (a folder, or a mapping from sequence to file); replaced by the (m, h, w, d) image.
-        read: from the key's value to a case, such as `usecases.segment.load_case`.
+        read: from the key's value to a case, such as `pipeline.segment.load_case`.
         spacing_mm: voxel size of the model grid.
 
     Adds `available`, (m,) booleans: the sequences that the case has. An item's `name`, else the case's own, names the

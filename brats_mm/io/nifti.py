@@ -1,4 +1,4 @@
-"""Volumes in, and label maps and maps out as NIfTI on exactly the grid of the input."""
+"""Read volumes: NIfTI, and by its suffix or content NRRD, MetaImage or a DICOM series."""
 
 import gzip
 import io
@@ -16,14 +16,11 @@ from isal.igzip_lib import IsalError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
-from brats_mm.domain.label_map import Labels
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.one_series import read_series_folder
 from brats_mm.io.dicom.scan import holds_dicom
-from brats_mm.io.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.io.itk_image import READERS, read_itk
-from brats_mm.io.output_folder import output_errors
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -36,9 +33,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LARGEST_RATIO = 1100
 """Deflate cannot shrink more than 1032 times: a shorter file cannot hold the voxels that its header speaks of."""
 _CHUNK = 1 << 20
-_SLAB = 4
 _LARGEST_OFFSET = 2**26
-_LABEL_INTENT = 1002
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """By the header's first field, its own size."""
 
@@ -277,75 +272,3 @@ def _cut_off(grid: Grid, path: Path) -> VolumeError:
     return VolumeError(
         f"{path.name} is cut off: it has fewer data than its {shown} voxels need. Copy or convert it again."
     )
-
-
-def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
-    """Write a label map on the input grid.
-
-    Args:
-        path: ends in .nii or .nii.gz.
-        labels: uint8, `grid.shape`.
-        grid: the input's grid; its affine, codes and matrices are written back.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    header = _header(grid, np.dtype("<u1"), "tumour labels")
-    header["intent_code"] = _LABEL_INTENT
-    _write(path, header, np.asarray(labels, np.uint8))
-
-
-def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum: float) -> None:
-    """Write a map of values from 0 to `maximum` on the input grid, as uint16 with a scale.
-
-    Readers get back the values to within `maximum / 131070`. Values outside the range are clipped.
-
-    Args:
-        path: ends in .nii or .nii.gz.
-        data: values, `grid.shape`.
-        grid: the input's grid; its affine, codes and matrices are written back.
-        description: what the values are, with their unit; the header holds 80 bytes of it.
-        maximum: the largest value that there can be; viewers are told to show 0 to this.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    header = _header(grid, np.dtype("<u2"), description)
-    steps = np.iinfo(np.uint16).max
-    header.set_slope_inter(maximum / steps, 0.0)
-    header["cal_min"], header["cal_max"] = 0.0, maximum
-    stored = np.empty(grid.shape, np.uint16, order="F")
-    for start in range(0, grid.shape[2], _SLAB):  # slice by slice, within the processor's cache
-        slab = data[..., start : start + _SLAB] * np.float32(steps / maximum)
-        np.clip(slab, 0, steps, out=slab)
-        stored[..., start : start + _SLAB] = np.rint(slab, out=slab)
-    _write(path, header, stored)
-
-
-def _header(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
-    header = nib.Nifti1Header(endianness="<")
-    header.set_data_dtype(kind)
-    header.set_data_shape(grid.shape)
-    header.set_zooms(grid.spacing_mm)
-    if grid.qform is not None or grid.qform_code > 0:
-        header.set_qform(grid.affine if grid.qform is None else grid.qform, grid.qform_code)
-    if grid.sform is not None or grid.sform_code > 0:
-        header.set_sform(grid.affine if grid.sform is None else grid.sform, grid.sform_code)
-    header["qform_code"], header["sform_code"] = grid.qform_code, grid.sform_code
-    header.set_xyzt_units("mm")
-    header["descrip"] = description.encode("utf-8")[:80]
-    header["magic"] = b"n+1"
-    header["vox_offset"] = 352
-    return header
-
-
-def _write(path: Path, header: Any, stored: npt.NDArray[Any]) -> None:
-    """Header, an empty extension flag, voxels. The same input gives the same bytes: the gzip header has no time."""
-    start = header.binaryblock + b"\0\0\0\0"
-    voxels = first_axis_fastest(stored.astype(header.get_data_dtype(), copy=False))
-    with output_errors(path), path.open("wb") as raw:
-        if path.suffix == ".gz":
-            write_gzip(raw, start, voxels)
-        else:
-            raw.write(start)
-            raw.write(voxels)

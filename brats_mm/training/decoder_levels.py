@@ -1,11 +1,12 @@
 """Deep supervision: in training a network answers with the logits of several decoder levels."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from brats_mm.networks.expert import UNetExpert
+from brats_mm.training.wrapper import TrainingWrapper
 
 
-class DecoderLevels(nn.Module):
+class DecoderLevels(TrainingWrapper):
     """An expert that answers in training with its finest decoder levels, and otherwise with its output alone.
 
     It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter
@@ -21,8 +22,8 @@ class DecoderLevels(nn.Module):
     """
 
     def __init__(self, network: UNetExpert, *, levels: int = 1) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
+        self.network: UNetExpert
         self.levels = levels
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

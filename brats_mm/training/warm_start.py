@@ -10,10 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
-from brats_mm.networks.mmp import Encoder
-from brats_mm.training.aligned import AlignedTraining
-from brats_mm.training.decoder_levels import DecoderLevels
+from brats_mm.networks.encoder import Encoder
 from brats_mm.training.switches import named
+from brats_mm.training.wrapper import TrainingWrapper
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +23,9 @@ def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
 
 
 def bare(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers of distributed training, deep supervision and alignment."""
+    """The network itself, without the wrappers of distributed and other training."""
     inner: nn.Module = network.module if isinstance(network, DistributedDataParallel) else network
-    return inner.network if isinstance(inner, DecoderLevels | AlignedTraining) else inner
+    return inner.network if isinstance(inner, TrainingWrapper) else inner
 
 
 def expert_file(modality: str) -> str:

@@ -18,7 +18,7 @@ import brats_mm
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.usecases.segment import load_case
+from brats_mm.pipeline.segment import load_case
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 

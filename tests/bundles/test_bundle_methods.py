@@ -8,13 +8,13 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from brats_mm.experiments.early_fusion import EarlyFusionNetwork
+from brats_mm.experiments.mmp.loss import AlignedLoss
+from brats_mm.experiments.mmp.network import MaskedProjectionNetwork
+from brats_mm.experiments.momke import MoMKE
 from brats_mm.io.bundle import default_bundle
-from brats_mm.losses.alignment import AlignedLoss
 from brats_mm.networks.dmome import DMoME
-from brats_mm.networks.early_fusion import EarlyFusionNetwork
 from brats_mm.networks.gating import UniformGate
-from brats_mm.networks.mmp import MaskedProjectionNetwork
-from brats_mm.networks.momke import MoMKE
 from tests.tiny_methods import EXPERT, NETWORKS
 
 CONFIGS = default_bundle() / "configs"

@@ -19,7 +19,7 @@ from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
-from brats_mm.usecases.segment import load_case
+from brats_mm.pipeline.segment import load_case
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 

@@ -10,13 +10,13 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, TrainingError
+from brats_mm.experiments import training as study_training
+from brats_mm.experiments.comparison import write_comparison
+from brats_mm.experiments.methods import read_methods
+from brats_mm.experiments.run import Data, Study, perform_all, plan, with_reference_first
+from brats_mm.experiments.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.whole import WholeNetwork
-from brats_mm.usecases import study_training
-from brats_mm.usecases.study import Data, Study, perform_all, plan, with_reference_first
-from brats_mm.usecases.study_comparison import write_comparison
-from brats_mm.usecases.study_methods import read_methods
-from brats_mm.usecases.study_training import Budget, train_here
 from tests.tiny_methods import EXPERT, MODALITIES, NETWORKS, write_small_case
 
 SETTINGS = {
@@ -100,7 +100,7 @@ def test_the_mixture_starts_from_the_experts_last_weights(done: tuple[Path, list
 
 
 def test_a_bundle_holds_the_network_that_was_trained_and_says_what_it_is(done: tuple[Path, list[str]]) -> None:
-    from brats_mm.io.bundle_network import load_network
+    from brats_mm.pipeline.network import load_network
 
     bundle = open_bundle(done[0] / "runs" / "mmp" / "seed_1" / "bundle")
     network, identity = load_network(bundle)

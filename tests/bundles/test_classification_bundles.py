@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
 
-from brats_mm.networks.classification_presets import AVMNIST_SIDES, FOOD101
+from brats_mm.experiments.classification.presets import AVMNIST_SIDES, FOOD101
 from tests.classification_data import write_avmnist_arrays, write_food101
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"

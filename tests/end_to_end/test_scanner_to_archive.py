@@ -12,7 +12,7 @@ import pytest
 
 from brats_mm.cli.main import main
 from brats_mm.domain.modality import Modality
-from brats_mm.usecases.recognise import recognise
+from brats_mm.io.recognise import recognise
 from tests.dicom_series import TYPICAL, make_slices
 
 pytestmark = pytest.mark.real

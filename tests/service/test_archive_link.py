@@ -11,8 +11,8 @@ import pydicom
 import pytest
 
 from brats_mm.domain.modality import Modality
-from brats_mm.io.output_folder import OutputFolder
-from brats_mm.usecases.dicom_results import DicomOutput, write_dicom
+from brats_mm.outputs.dicom.results import DicomOutput, write_dicom
+from brats_mm.outputs.folder import OutputFolder
 from brats_mm_service.database import Database
 from brats_mm_service.dicomweb.client import DicomwebUnreachable
 from brats_mm_service.dicomweb.link import POLLER, DicomwebLink

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm.usecases.ray_cluster import ActorShare, joined
+from brats_mm.execution.ray_cluster import ActorShare, joined
 from brats_mm_service.app import create_app
 from brats_mm_service.settings import RaySettings
 from tests.service.fake_ray_work import FakeWork

@@ -8,8 +8,8 @@ import pytest
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
 from brats_mm.domain.volume import Grid
-from brats_mm.io.nifti import write_map
-from brats_mm.io.segmentation_nrrd import write_segmentation
+from brats_mm.outputs.nifti import write_map
+from brats_mm.outputs.seg_nrrd import write_segmentation
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import Look
 from BratsMMLib.results import read_result

@@ -10,8 +10,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS as THEIRS
-from brats_mm.io import scene_style
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS as THEIRS
+from brats_mm.outputs.scene import style as scene_style
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import BACKGROUNDS, Look, background_of, colours
 from BratsMMLib.painting import bar_blocks

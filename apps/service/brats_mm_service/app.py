@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
 from brats_mm import __version__
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import BratsMMError
 from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm_service.jobs.model import Job, JobOptions, Progress, ResultFile
 from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN, JobState

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
-from brats_mm.usecases.ray_cluster import joined
+from brats_mm.execution.ray_cluster import joined
 from brats_mm_service.app import create_app
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.logs import log, start_logging

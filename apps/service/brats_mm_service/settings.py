@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from brats_mm.errors import OptionError
-from brats_mm.usecases.ray_cluster import ActorShare
+from brats_mm.execution.ray_cluster import ActorShare
 
 MIB = 2**20
 GIB = 2**30

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.io.dicom.frames import frames_of
-from brats_mm.io.dicom.silence import without_warnings
 from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice, Stored
+from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
 
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4", "1.2.840.10008.5.1.4.1.1.4.3")

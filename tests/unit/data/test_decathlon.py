@@ -14,8 +14,8 @@ from brats_mm.data.datalist import training_items
 from brats_mm.data.decathlon import is_decathlon, with_volumes
 from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd
 from brats_mm.errors import CaseError, VolumeError
-from brats_mm.usecases.datalist import write_datalists
-from brats_mm.usecases.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.pipeline.datalists import write_datalists
 
 DESCRIPTION: dict[str, Any] = {
     "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},

@@ -15,7 +15,7 @@ from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_bra
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.inference.windows import fit
-from brats_mm.usecases.segment import Segmenter, load_case
+from brats_mm.pipeline.segment import Segmenter, load_case
 
 pytestmark = pytest.mark.real
 

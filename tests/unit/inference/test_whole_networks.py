@@ -17,9 +17,9 @@ from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.predictor import WITHOUT_IMPORTANCE, Predictor
 from brats_mm.inference.whole_backend import WholeBackend, answers, torch_backend
-from brats_mm.io.output_folder import OutputFolder
 from brats_mm.networks.whole import WholeNetwork
-from brats_mm.usecases.results import OutputOptions, possible, write_results
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.results import OutputOptions, possible, write_results
 from tests.networks import tiny_mixture
 
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from brats_mm.experiments.avmnist.lenet import LeNet5
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
-from brats_mm.networks.lenet import LeNet5
 from brats_mm.networks.modality_mixture import ModalityMixture
 
 BOTH, FIRST, SECOND = [True, True], [True, False], [False, True]

@@ -8,11 +8,12 @@ from torch import nn
 
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.networks.early_fusion import EarlyFusionNetwork
+from brats_mm.experiments.early_fusion import EarlyFusionNetwork
+from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
+from brats_mm.experiments.mmp.projection import Projection
+from brats_mm.experiments.momke import MoMKE
+from brats_mm.networks.encoder import Encoder
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.mmp import Decoder, Encoder, MaskedProjectionNetwork
-from brats_mm.networks.momke import MoMKE
-from brats_mm.networks.projection import Projection
 from brats_mm.networks.whole import WholeNetwork
 
 WIDTHS = (2, 4, 4)

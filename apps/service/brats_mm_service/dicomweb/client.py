@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError
-from brats_mm.io.dicom.silence import without_warnings
+from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm_service.settings import DicomwebSettings
 
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from brats_mm.io.dicom.silence import without_warnings
-from brats_mm.usecases.dicom_results import ENTROPY, REPORT, SEGMENTATION
-from brats_mm.usecases.dicom_study import SeriesWishes
+from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.outputs.dicom.results import ENTROPY, REPORT, SEGMENTATION
+from brats_mm.pipeline.dicom_study import SeriesWishes
 from brats_mm_service.dicomweb.client import DicomwebClient, DicomwebRefused, DicomwebUnreachable, is_uid
 from brats_mm_service.dicomweb.transfers import Transfer, Transfers, TransferState
 from brats_mm_service.jobs.model import JobOptions

@@ -12,9 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, Availability, describe, ordered
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, LabelConvention
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,

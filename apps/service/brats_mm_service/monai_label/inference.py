@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from brats_mm import __version__
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.monai_label.forms import (

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 
 from brats_mm.domain.modality import Modality
-from brats_mm.usecases.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesWishes
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobView

@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from brats_mm.domain.statement import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
 

@@ -11,7 +11,7 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.series import Series
-from brats_mm.usecases.dicom_study import SeriesWishes, choose_series
+from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series
 from brats_mm_service.problems import Problem, kind_of
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
-from brats_mm.usecases.dicom_study import SeriesWishes, is_dicom_folder
-from brats_mm.usecases.recognise import recognise
+from brats_mm.io.recognise import recognise
+from brats_mm.pipeline.dicom_study import SeriesWishes, is_dicom_folder
 from brats_mm_service.jobs.model import JobOptions, NewJob
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from brats_mm.io import archive
-from brats_mm.io.archive import ArchiveError, ArchiveLimits, ArchiveTooLarge, Unpacked
+from brats_mm.io import zip as archive
+from brats_mm.io.zip import ArchiveError, ArchiveLimits, ArchiveTooLarge, Unpacked
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
 

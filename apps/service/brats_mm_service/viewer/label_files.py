@@ -17,8 +17,8 @@ from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.io.gzip_stream import first_axis_fastest
-from brats_mm.io.nifti import write_labels
+from brats_mm.outputs.gzip_stream import first_axis_fastest
+from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem
 
 BAND_SHARES = (0.95, 0.85, 0.70)

@@ -20,8 +20,8 @@ from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
-    from brats_mm.usecases.dicom_results import DicomOutput
-    from brats_mm.usecases.segment import Segmented, Segmenter
+    from brats_mm.outputs.dicom.results import DicomOutput
+    from brats_mm.pipeline.segment import Segmented, Segmenter
 
 ALIVE_S = 1.0
 
@@ -124,7 +124,7 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
 
 def _load(start: dict[str, Any]) -> "Segmenter":
     from brats_mm.inference.engine import NAMED
-    from brats_mm.usecases.segment import Segmenter
+    from brats_mm.pipeline.segment import Segmenter
 
     side = start["window"]
     settings = replace(NAMED[start["point"]], window=(side, side, side), overlap=start["overlap"])
@@ -153,7 +153,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     from brats_mm.domain.modality import Modality
     from brats_mm.domain.regions import LabelConvention
     from brats_mm.io.case import explicit_case
-    from brats_mm.usecases.segment import OutputOptions, Segmenter, segment_to_folder
+    from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
 
     name, upload, wanted = job["job"], Path(job["upload"]), job["options"]
 
@@ -187,7 +187,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
 
 
 def _dicom_output(files: "CaseFiles", wanted: dict[str, Any]) -> "DicomOutput":
-    from brats_mm.usecases.dicom_results import DicomOutput, headers_in
+    from brats_mm.outputs.dicom.results import DicomOutput, headers_in
 
     inputs = {modality: headers_in(Path(place)) for modality, place in files.found.items()}
     return DicomOutput(inputs=inputs, deidentify=bool(wanted.get("deidentify")), folder="")

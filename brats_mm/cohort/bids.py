@@ -1,0 +1,125 @@
+"""BIDS: cases of a raw dataset, and the names that results have in a derivative dataset.
+
+What BIDS derivatives define (label maps, probabilities) goes by its names; maps and pictures of ours that they do not
+define have suffixes of their own, which `.bidsignore` lists, so that a validator passes over them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.cohort.records import CohortCase
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.regions import Compartment, LabelConvention
+
+BIDS_VERSION = "1.10.0"
+IGNORED = ("*_map.nii.gz", "*_bratsmm.*", "*_dseg.seg.nrrd", "cohort.sqlite3*", "results.*", "failures.csv", ".work/")
+_README = f"""BraTS-MM tumour segmentations
+
+Label maps, probabilities and maps of uncertainty and importance, made by `brats-mm cohort`. Each lies on the grid of
+its case's images. {NOT_FOR_DIAGNOSIS}
+"""
+_SIDECARS = {
+    "desc-tumour_dseg.json": "Compartments of the brain tumour; desc-tumour_dseg.tsv names the values.",
+    "probseg.json": "Probability of a nested region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
+}
+"""Files of the whole dataset that say of every image of their kind what it is."""
+_ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
+_MAP = re.compile(r"^(entropy|probability|importance)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder is a BIDS dataset."""
+    described = (folder / "dataset_description.json").is_file()
+    return described or next((True for subject in folder.glob("sub-*") if any(_sessions(subject))), False)
+
+
+def bids_cases(folder: Path) -> Iterator[CohortCase]:
+    """A case for each subject, or for each of its sessions; sequences are in its `anat`."""
+    for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
+        for name, anat in sorted(_sessions(subject)):
+            yield CohortCase(name, folder=str(anat))
+
+
+def count_bids_cases(folder: Path) -> int:
+    """How many there are."""
+    return sum(1 for subject in folder.glob("sub-*") if subject.is_dir() for _ in _sessions(subject))
+
+
+def _sessions(subject: Path) -> Iterator[tuple[str, Path]]:
+    if (subject / "anat").is_dir():
+        yield subject.name, subject / "anat"
+    for session in subject.glob("ses-*"):
+        if (session / "anat").is_dir():
+            yield f"{subject.name}_{session.name}", session / "anat"
+
+
+def bids_prefix(name: str) -> str:
+    """The entities of a case: its own, where its name is of BIDS, else a subject made of its name.
+
+    Two names never give the same: where letters had to be left out, a hash of the name is put behind.
+    """
+    if _ENTITY.match(name):
+        return name
+    kept = re.sub(r"[^A-Za-z0-9]", "", name)
+    return f"sub-{kept}" if kept == name else f"sub-{kept}x{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def bids_folder(name: str) -> Path:
+    """Where a case's results go, from the dataset's folder."""
+    found = _ENTITY.match(bids_prefix(name))
+    assert found is not None
+    return Path(*(part for part in found.groups() if part), "anat")
+
+
+def bids_file(case: str, name: str) -> str:
+    """What the result `name` of a case is called."""
+    prefix = bids_prefix(case)
+    if name in ("segmentation.nii.gz", "segmentation.seg.nrrd"):
+        return f"{prefix}_desc-tumour_dseg.{name.partition('.')[2]}"
+    found = _MAP.match(name)
+    if found is None:
+        stem, _, suffix = name.partition(".")
+        return f"{prefix}_desc-{re.sub('[^A-Za-z0-9]', '', stem)}_bratsmm.{suffix}"
+    kind, modality, region = found.groups()
+    label = "" if region is None else f"_label-{region.upper()}"
+    if kind == "probability":
+        return f"{prefix}{label}_probseg.nii.gz"
+    return f"{prefix}{label}_desc-{kind}{(modality or '').upper()}_map.nii.gz"
+
+
+def describe_dataset(folder: Path, convention: LabelConvention, version: str) -> None:
+    """Write what makes a folder a derivative dataset: its description, its labels, what a validator passes over.
+
+    What somebody added to the description, authors for instance, or wrote in the README, is kept.
+    """
+    described = {
+        "Name": "BraTS-MM tumour segmentations",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "brats-mm", "Version": version}],
+    }
+    _write_json(folder / "dataset_description.json", {**_read_json(folder / "dataset_description.json"), **described})
+    if not (folder / "README").exists():
+        (folder / "README").write_text(_README, "utf-8")
+    labels = {0: "background", **{convention.value_of(part): part.value for part in Compartment}}
+    rows = "".join(f"{value}\t{name}\n" for value, name in sorted(labels.items()))
+    (folder / "desc-tumour_dseg.tsv").write_text("index\tname\n" + rows, "utf-8")
+    for name, description in _SIDECARS.items():
+        _write_json(folder / name, {"Description": description, "SpatialReference": "orig"})
+    (folder / ".bidsignore").write_text("\n".join(IGNORED) + "\n", "utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(file: Path, content: Mapping[str, object]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

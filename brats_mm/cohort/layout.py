@@ -1,0 +1,71 @@
+"""Where the results of a cohort's cases lie."""
+
+import shutil
+from pathlib import Path
+
+from brats_mm.cohort.bids import bids_file, bids_folder, describe_dataset
+from brats_mm.cohort.records import CohortOutput, Layout
+from brats_mm.errors import OutputError
+from brats_mm.outputs.folder import output_errors
+
+CASES = "cases"
+LEDGER = "cohort.sqlite3"
+_WORK = ".work"
+_REPORT = "report.json"
+
+
+def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = None, *, version: str) -> None:
+    """Make the folder of a cohort, or take up one that was begun; never one that holds more than its manifest.
+
+    `version` is that of the software, which a BIDS dataset says of itself.
+
+    Raises:
+        OutputError: it holds other files, or cannot be written to.
+    """
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        own = None if manifest is None else manifest.resolve()
+        if not (folder / LEDGER).exists() and any(path.resolve() != own for path in folder.iterdir()):
+            message = f"The folder {folder} holds files that are of no cohort. Choose another, or an empty one."
+            raise OutputError(message)
+        if output.layout is Layout.BIDS:
+            describe_dataset(folder, output.convention, version)
+
+
+def work_folder(folder: Path, case: str, layout: Layout) -> Path:
+    """Where a worker writes a case; what an earlier worker left there half-written is removed."""
+    place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
+    if place.is_dir():
+        for left in place.glob(".brats-mm-*"):
+            shutil.rmtree(left, ignore_errors=True)
+    return place
+
+
+def publish(folder: Path, case: str, layout: Layout) -> Path:
+    """Bring what was written to where it belongs; returns the place, from the cohort's folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if layout is Layout.PLAIN:
+        return Path(CASES, case)
+    place, work = folder / bids_folder(case), folder / _WORK / case
+    with output_errors(place):
+        place.mkdir(parents=True, exist_ok=True)
+        # The report comes last: where it is, everything is.
+        for file in sorted((path for path in work.iterdir() if path.is_file()), key=lambda path: path.name == _REPORT):
+            file.replace(place / bids_file(case, file.name))
+        shutil.rmtree(work)
+    return bids_folder(case)
+
+
+def clear_work(folder: Path) -> None:
+    """After a run: remove what workers that were stopped left half-written."""
+    shutil.rmtree(folder / _WORK, ignore_errors=True)
+
+
+def has_results(folder: Path, case: str, layout: Layout) -> bool:
+    """Whether a case's results are there."""
+    if layout is Layout.PLAIN:
+        return (folder / CASES / case / _REPORT).is_file()
+    return (folder / bids_folder(case) / bids_file(case, _REPORT)).is_file()

@@ -1,0 +1,126 @@
+"""What is known of a cohort's cases, in one SQLite file: it outlives a kill, and a hundred thousand cases fit."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from brats_mm.cohort.records import CaseResult, CaseState, CohortCase
+from brats_mm.errors import OutputError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS cases (
+    name TEXT PRIMARY KEY, run INTEGER NOT NULL, state TEXT NOT NULL, stamp TEXT NOT NULL, content TEXT NOT NULL,
+    identity TEXT NOT NULL, attempts INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, row TEXT NOT NULL,
+    finished REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS faults (serial INTEGER PRIMARY KEY, name TEXT NOT NULL, detail TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A case that was done: its stamp, its content's hash, and of which model and options its results are."""
+
+    stamp: str
+    content: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A line of `failures.csv`."""
+
+    case: str
+    kind: str
+    sentence: str
+    attempts: int
+
+
+class Ledger:
+    """The records of one cohort; one process at a time has them."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._records = sqlite3.connect(path, timeout=1, isolation_level=None)
+            self._records.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._records.execute("PRAGMA journal_mode = WAL")
+            self._records.execute("PRAGMA synchronous = NORMAL")
+            for statement in _SCHEMA.split(";"):
+                self._records.execute(statement)
+            self._records.execute("DELETE FROM seen")
+            self._records.execute("DELETE FROM faults")
+            self._run = self._records.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM cases").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            locked = "locked" in str(error)
+            message = (
+                f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
+                if locked
+                else f"The records {path} cannot be used ({error}). Choose another folder."
+            )
+            raise OutputError(message) from error
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._records.close()
+
+    def is_new(self, name: str) -> bool:
+        """Whether the manifest names this case for the first time."""
+        return self._records.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
+
+    def done(self, name: str) -> Entry | None:
+        """What is known of a case that was done; None for any other."""
+        found = self._records.execute(
+            "SELECT stamp, content, identity FROM cases WHERE name = ? AND state = ?", (name, CaseState.DONE.value)
+        ).fetchone()
+        return None if found is None else Entry(*found)
+
+    def record(self, result: CaseResult, *, stamp: str, identity: str, attempts: int) -> None:
+        """Write down how a case ended."""
+        if result.state is CaseState.SAME:
+            self._records.execute("UPDATE cases SET stamp = ?, run = ? WHERE name = ?", (stamp, self._run, result.name))
+            return
+        self._records.execute(
+            "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                result.name,
+                self._run,
+                result.state.value,
+                stamp,
+                result.content,
+                identity,
+                attempts,
+                result.kind,
+                result.detail,
+                json.dumps(dict(result.row)),
+                time.time(),
+            ),
+        )
+
+    def fault(self, case: CohortCase, detail: str) -> None:
+        """Write down a line of the manifest that cannot be used."""
+        self._records.execute("INSERT INTO faults (name, detail) VALUES (?, ?)", (case.name, detail))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The table's rows of all cases that are done, by name."""
+        for (row,) in self._records.execute(
+            "SELECT row FROM cases WHERE state = ? ORDER BY name", (CaseState.DONE.value,)
+        ):
+            yield json.loads(row)
+
+    def failures(self) -> Iterator[Failure]:
+        """The cases that failed, and the manifest's faults."""
+        chosen = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
+        for found in self._records.execute(chosen, (CaseState.FAILED.value,)):
+            yield Failure(*found)
+        for name, detail in self._records.execute("SELECT name, detail FROM faults ORDER BY serial"):
+            yield Failure(name, "manifest", detail, 0)

@@ -1,0 +1,173 @@
+"""The local engine: worker processes on this machine, each with the model loaded once.
+
+Workers are spawned, not forked: no thread or lock of the planner's is copied. Each gets a few tasks at a time, so that
+it can read the next case and write the last one while it computes. One that dies, by the kernel's memory killer for
+instance, is replaced; the tasks it held come back as lost.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from brats_mm.cohort.engine import Finished, MakeRunner
+from brats_mm.cohort.records import CaseResult, CaseTask
+from brats_mm.cohort.worker import Ready, Unable, work
+from brats_mm.errors import ResourceError
+
+HELD = 3
+"""Tasks that a worker holds: one being written, one computed, one read."""
+
+_STARTS = 3
+"""Workers that may die in a row before they have loaded the model."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: BaseProcess
+    pipe: "Connection[object, object]"
+    slot: int
+    ready: bool = False
+    held: dict[str, CaseTask] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> bool:
+        return any(task.alone for task in self.held.values())
+
+
+class LocalEngine:
+    """Runs tasks in processes of this machine."""
+
+    retries = 1
+
+    def __init__(self, make_runner: MakeRunner, workers: int = 1) -> None:
+        self.width = workers * HELD
+        self._make_runner = make_runner
+        self._count = workers
+        self._threads = max(1, _cores() // workers) if workers > 1 else 0
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._waiting: deque[CaseTask] = deque()
+        self._failed_starts = 0
+
+    def __enter__(self) -> "LocalEngine":
+        self._workers = [self._start(slot) for slot in range(self._count)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers = []
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes' numbers."""
+        return tuple(worker.process.pid or 0 for worker in self._workers)
+
+    def submit(self, task: CaseTask) -> None:
+        """Take a task; one that is to be alone goes first."""
+        (self._waiting.appendleft if task.alone else self._waiting.append)(task)
+        self._hand_out()
+
+    def collect(self, timeout_s: float) -> list[Finished]:
+        """What has come back.
+
+        Raises:
+            BratsMMError: the model cannot be loaded.
+            ResourceError: the workers die while they load it.
+        """
+        by_sign = {sign: worker for worker in self._workers for sign in (worker.pipe, worker.process.sentinel)}
+        finished: list[Finished] = []
+        for worker in {by_sign[sign] for sign in wait(list(by_sign), timeout_s)}:  # type: ignore[index]
+            finished += self._received(worker)
+            if not worker.process.is_alive():
+                finished += self._received(worker) + self._replaced(worker)
+        self._hand_out()
+        return finished
+
+    def _start(self, slot: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        arguments = (theirs, self._make_runner, slot, self._threads)
+        process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
+        with _no_interrupts():
+            process.start()
+        theirs.close()
+        return _Worker(process, ours, slot)
+
+    def _received(self, worker: _Worker) -> list[Finished]:
+        found = []
+        try:
+            while worker.pipe.poll(0):
+                message = worker.pipe.recv()
+                if isinstance(message, CaseResult):
+                    found.append(Finished(worker.held.pop(message.name), message))
+                elif isinstance(message, Ready):
+                    worker.ready, self._failed_starts = True, 0
+                elif isinstance(message, Unable):
+                    raise message.error
+        except (EOFError, OSError):  # it is gone; its death is noticed by its process
+            worker.process.join(timeout=5)
+        return found
+
+    def _replaced(self, worker: _Worker) -> list[Finished]:
+        """Start another in the place of one that is gone; what it held is lost, unless it had not begun."""
+        worker.process.join()
+        how = _death(worker.process.exitcode)
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= _STARTS:
+            message = (
+                f"The worker processes end while they load the model ({how}). Try fewer --workers, or see "
+                "`brats-mm doctor`."
+            )
+            raise ResourceError(message)
+        worker.pipe.close()
+        self._workers[self._workers.index(worker)] = self._start(worker.slot)
+        if not worker.ready:
+            self._waiting.extendleft(worker.held.values())
+            return []
+        return [Finished(task, None, how) for task in worker.held.values()]
+
+    def _hand_out(self) -> None:
+        """Give waiting tasks to the workers with the fewest; one that is to be alone waits for an idle one."""
+        while self._waiting:
+            worker = min(self._workers, key=lambda one: (one.alone, len(one.held)))
+            if worker.alone or len(worker.held) >= (1 if self._waiting[0].alone else HELD):
+                return
+            task = self._waiting.popleft()
+            worker.held[task.case.name] = task
+            try:
+                worker.pipe.send(task)
+            except OSError:  # it has just died, which `collect` will find: the task comes back as lost
+                return
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """A process that is started inside never sees Ctrl-C, which a terminal sends to all: not while it loads either."""
+    if not hasattr(signal, "pthread_sigmask"):  # (Windows)
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"

@@ -1,0 +1,137 @@
+"""The cases of a cohort, one after the other: of a CSV or Parquet table, a BIDS dataset, or a folder of case folders.
+
+A table has the columns `case` (a name; by default the folder's), and `folder`, or any of `t1`, `t1ce`, `t2`, `flair`.
+Relative paths start at the table's own folder; other columns are left alone. Tables are streamed: a hundred thousand
+rows take no more memory than one.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from brats_mm.cohort.bids import bids_cases, count_bids_cases, is_bids
+from brats_mm.cohort.records import CohortCase, name_fault
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.nifti import image_suffix
+
+_FILES = tuple(modality.value for modality in MODALITIES)
+_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The cases of a cohort.
+
+    Attributes:
+        path: what was given.
+        count: how many cases there are.
+        cases: begins to list them anew at each call.
+    """
+
+    path: Path
+    count: int
+    cases: Callable[[], Iterator[CohortCase]]
+
+
+def open_manifest(path: Path) -> Manifest:
+    """Find out what was given, and count its cases.
+
+    Raises:
+        CaseError: it is no manifest, or has no case.
+        OptionError: a Parquet table, and pyarrow is not installed.
+    """
+    try:
+        found = _manifest(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
+        raise CaseError(message) from error
+    if not found.count:
+        message = f"{path} lists no case. Give a table with a line a case, or a folder with a sub-folder a case."
+        raise CaseError(message)
+    return found
+
+
+def _manifest(path: Path) -> Manifest:
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        message = f"There is no manifest {path}. Give a CSV or Parquet table, a BIDS dataset or a folder of cases."
+        raise CaseError(message)
+    if path.suffix.lower() == ".parquet":
+        return _table(path, _parquet_rows)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return _table(path, _csv_rows)
+    message = f"{path.name} is no manifest: it must be a .csv, .tsv or .parquet table, or a folder of cases."
+    raise CaseError(message)
+
+
+def _folder(path: Path) -> Manifest:
+    if is_bids(path):
+        return Manifest(path, count_bids_cases(path), lambda: bids_cases(path))
+    if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
+        message = (
+            f"{path} holds volumes itself: it is one case. Run `brats-mm segment` on it, or give the folder above it."
+        )
+        raise CaseError(message)
+    names = sorted(inside.name for inside in path.iterdir() if inside.is_dir() and not inside.name.startswith("."))
+    return Manifest(
+        path, len(names), lambda: (CohortCase(name, folder=str(path / name), fault=name_fault(name)) for name in names)
+    )
+
+
+def _table(path: Path, rows: Callable[[Path], Iterator[Mapping[str, str]]]) -> Manifest:
+    _check_columns(path, next(rows(path), None))
+    count = sum(1 for _ in rows(path))
+    return Manifest(
+        path, count, lambda: (_case(row, path.parent, line) for line, row in enumerate(rows(path), start=1))
+    )
+
+
+def _check_columns(path: Path, first: Mapping[str, str] | None) -> None:
+    if first is not None and not {"folder", *_FILES} & set(first):
+        message = (
+            f"{path.name} has the columns {', '.join(first) or 'none'}. It needs `folder`, or any of "
+            f"{', '.join(_FILES)}, and may have `case`."
+        )
+        raise CaseError(message)
+
+
+def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
+    """The case of a row; one that cannot be used keeps its place, with the reason."""
+    folder = row.get("folder", "")
+    files = {modality: str(start / row[modality.value]) for modality in MODALITIES if row.get(modality.value)}
+    name = row.get("case", "") or (Path(folder).name if folder else "")
+    if not name:
+        return CohortCase(f"line {line}", fault=f"Line {line} of the manifest names no case. Fill its column `case`.")
+    if bool(folder) == bool(files):
+        what = "both a folder and files" if folder else "neither a folder nor a file"
+        return CohortCase(name, fault=f"The case {name[:60]!r} has {what} in the manifest. Give one or the other.")
+    return CohortCase(name, str(start / folder) if folder else None, files, name_fault(name))
+
+
+def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        for row in reader:
+            yield {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if key is not None}
+
+
+def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
+    if find_spec("pyarrow") is None:
+        message = f"{path.name} needs pyarrow, which is not installed. Do `pip install pyarrow`, or give a CSV table."
+        raise OptionError(message)
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as table:
+            wanted = [name for name in table.schema_arrow.names if name.strip().lower() in ("case", "folder", *_FILES)]
+            for batch in table.iter_batches(_BATCH, columns=wanted):
+                for row in batch.to_pylist():
+                    yield {key.strip().lower(): str("" if value is None else value) for key, value in row.items()}
+    except ArrowException as error:
+        message = f"{path.name} is no Parquet table, or is damaged. Write it again, or give a CSV table."
+        raise CaseError(message) from error

@@ -1,0 +1,233 @@
+"""Any number of cases: streamed from a manifest, computed wherever the engine is, every outcome on disk at once.
+
+A run can be stopped at any moment, by Ctrl-C or the power: run again, it goes on with what is not done. One bad case
+never stops the rest.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm import __version__
+from brats_mm.cohort.content import stamp_of
+from brats_mm.cohort.engine import Engine, Finished
+from brats_mm.cohort.layout import LEDGER, clear_work, has_results, prepare_output
+from brats_mm.cohort.ledger import Ledger
+from brats_mm.cohort.manifest import Manifest
+from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortCase, CohortModel, CohortOutput
+from brats_mm.cohort.tables import TableFormat, require_table, write_failures, write_results_table
+from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
+
+_PATIENCE_S = 1.0
+
+_LOST = (
+    "The worker that computed this case stopped {attempts} times ({how}), at last with no other case in it. Its files "
+    "may be damaged, or memory too small. Try it with `brats-mm segment`, and run the cohort again."
+)
+
+
+@dataclass(frozen=True)
+class CohortStatus:
+    """How far a cohort is.
+
+    Attributes:
+        total: cases in the manifest.
+        done, failed: in this run.
+        skipped: done before, and unchanged.
+        left_s: seconds that the rest will take at the pace so far; None before the first case.
+        name: of the case that has just ended.
+        detail: why it failed, if it did.
+        was_skipped: it was done before.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    left_s: float | None = None
+    name: str = ""
+    detail: str = ""
+    was_skipped: bool = False
+
+    @property
+    def ended(self) -> int:
+        """Cases that need no more work."""
+        return self.done + self.failed + self.skipped
+
+
+OnCase = Callable[[CohortStatus], None]
+
+
+def identity_of(model: CohortModel, output: CohortOutput, preparation: PreprocessingOptions) -> str:
+    """Hash of all that results depend on besides the case: software, weights, their correction, options.
+
+    Raises:
+        BundleError: there is no such bundle, or its weights are not those it records or was corrected for.
+    """
+    bundle = open_bundle(model.bundle)
+    weights = checked_hash(bundle)
+    correction = read_subset_calibration(bundle, weights)
+    said: dict[str, Any] = {
+        "version": __version__,
+        "weights": weights,
+        "correction": None if correction is None else subset_calibration_document(correction, weights),
+        "model": {**asdict(model), "bundle": None, "device": None, "backend": None},
+        "output": asdict(output),
+        "preparation": asdict(preparation),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """How a cohort is run.
+
+    Attributes:
+        identity: hash of model and options; results of another identity are made anew.
+        output: what is written of each case.
+        table: format of the table of results.
+    """
+
+    identity: str
+    output: CohortOutput = field(default_factory=CohortOutput)
+    table: TableFormat = TableFormat.PARQUET
+
+
+def run_cohort(
+    manifest: Manifest, folder: Path, engine: Engine, settings: CohortSettings, on_case: OnCase | None = None
+) -> CohortStatus:
+    """Segment the cases of a manifest that are not done yet, and write the tables.
+
+    Args:
+        manifest: the cases.
+        folder: for results, tables and records.
+        engine: what computes; started and stopped here.
+        settings: what is wanted.
+        on_case: told of each case that has ended.
+
+    Returns:
+        How it ended. The tables are written however it ends, also when it is interrupted.
+
+    Raises:
+        OutputError: the folder cannot be used; or the disk is full, for the tables.
+        BratsMMError: no case can be computed at all.
+        KeyboardInterrupt: as it came; what is done is kept.
+    """
+    require_table(settings.table)
+    prepare_output(folder, settings.output, manifest.path, version=__version__)
+    with Ledger(folder / LEDGER) as ledger:
+        plan = _Run(manifest, folder, ledger, settings, on_case)
+        try:
+            with engine:
+                plan.go(engine)
+        finally:
+            clear_work(folder)
+            write_results_table(folder, ledger.rows(), settings.table)
+            write_failures(folder, ledger.failures())
+        return plan.status
+
+
+class _Run:
+    """One run: hands out what is not done, writes down what comes back."""
+
+    def __init__(
+        self, manifest: Manifest, folder: Path, ledger: Ledger, settings: CohortSettings, on_case: OnCase | None
+    ) -> None:
+        self.status = CohortStatus(manifest.count)
+        self._manifest, self._folder, self._ledger, self._settings = manifest, folder, ledger, settings
+        self._on_case = on_case
+        self._under_way: dict[str, tuple[str, int]] = {}  # name -> stamp, attempts
+        self._begun = time.monotonic()
+
+    def go(self, engine: Engine) -> None:
+        for case in self._manifest.cases():
+            task = self._task(case)
+            if task is None:
+                continue
+            self._submit(engine, *task)
+            while len(self._under_way) >= engine.width:
+                self._collect(engine, _PATIENCE_S)
+            self._collect(engine, 0.0)
+        while self._under_way:
+            self._collect(engine, _PATIENCE_S)
+
+    def _task(self, case: CohortCase) -> tuple[CaseTask, str] | None:
+        """What is to be computed for a case, with its stamp; None where nothing is."""
+        if not self._ledger.is_new(case.name):
+            self._fault(case, f"The manifest has another case {case.name!r}. Give each case a name of its own.")
+            return None
+        if case.fault is not None:
+            self._fault(case, case.fault)
+            return None
+        try:
+            stamp = stamp_of(case)
+        except OSError:
+            stamp = ""  # the worker says in a sentence what is not there
+        known = self._ledger.done(case.name)
+        if (
+            known is None
+            or known.identity != self._settings.identity
+            or not has_results(self._folder, case.name, self._settings.output.layout)
+        ):
+            return CaseTask(case, str(self._folder)), stamp
+        if stamp and known.stamp == stamp:
+            self._count(case.name, skipped=1)
+            return None
+        return CaseTask(case, str(self._folder), known.content), stamp
+
+    def _fault(self, case: CohortCase, detail: str) -> None:
+        self._ledger.fault(case, detail)
+        self._count(case.name, failed=1, detail=detail)
+
+    def _submit(self, engine: Engine, task: CaseTask, stamp: str) -> None:
+        _, attempts = self._under_way.get(task.case.name, ("", 0))
+        self._under_way[task.case.name] = (stamp, attempts + 1)
+        engine.submit(task)
+
+    def _collect(self, engine: Engine, timeout_s: float) -> None:
+        for finished in engine.collect(timeout_s):
+            self._settle(engine, finished)
+
+    def _settle(self, engine: Engine, finished: Finished) -> None:
+        name = finished.task.case.name
+        stamp, attempts = self._under_way[name]
+        result = finished.result
+        if result is None and attempts <= engine.retries:
+            self._submit(engine, replace(finished.task, alone=True), stamp)
+            return
+        if result is None:
+            lost = _LOST.format(how=finished.lost, attempts=attempts)
+            result = CaseResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
+        del self._under_way[name]
+        self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts)
+        state = result.state
+        self._count(
+            name,
+            done=int(state is CaseState.DONE),
+            failed=int(state is CaseState.FAILED),
+            skipped=int(state is CaseState.SAME),
+            detail=result.detail,
+        )
+
+    def _count(self, name: str, *, done: int = 0, failed: int = 0, skipped: int = 0, detail: str = "") -> None:
+        status = self.status
+        computed = status.done + done + status.failed + failed
+        left = status.total - status.ended - 1
+        self.status = replace(
+            status,
+            done=status.done + done,
+            failed=status.failed + failed,
+            skipped=status.skipped + skipped,
+            left_s=(time.monotonic() - self._begun) / computed * left if computed else None,
+            name=name,
+            detail=detail,
+            was_skipped=bool(skipped),
+        )
+        if self._on_case is not None:
+            self._on_case(self.status)

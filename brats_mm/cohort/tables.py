@@ -1,0 +1,140 @@
+"""The tables of a cohort: `results.parquet` or `.csv`, a row a case, and `failures.csv`, with each one's sentence."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, fields
+from enum import Enum
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from brats_mm.cohort.ledger import Failure
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.outputs.folder import output_errors
+
+GROUP_ROWS = 10_000
+"""Rows in memory at a time."""
+
+STAGES = ("read", "register", "bias", "brain", "prepare", "network", "restore", "back", "write")
+
+
+class TableFormat(str, Enum):
+    """The format of the table of results."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+COLUMNS: Mapping[str, type] = {
+    "case": str,
+    "sequences": str,
+    **{f"volume_{region.value}_ml": float for region in REGIONS},
+    **{f"volume_{region.value}_low_ml": float for region in REGIONS},
+    **{f"volume_{region.value}_high_ml": float for region in REGIONS},
+    **{f"entropy_{region.value}_nats": float for region in REGIONS},
+    "uncertain_spots": int,
+    **{f"importance_{modality.value}_{region.value}": float for modality in MODALITIES for region in REGIONS},
+    **{f"seconds_{stage}": float for stage in STAGES},
+    "seconds": float,
+    "raw": bool,
+    "warnings": str,
+    "model": str,
+    "model_version": str,
+    "weights_sha256": str,
+    "device": str,
+    "results": str,
+}
+"""Of the table of results. Empty: there is no such value, the entropy inside an empty region for instance."""
+
+
+def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's row, from its `report.json` and `importance.json`.
+
+    Args:
+        case: its name.
+        place: where its results are, from the cohort's folder.
+        report, importance: what these files hold.
+    """
+    row: dict[str, Any] = {"case": case, "sequences": "+".join(report["sequences_found"]), "results": place}
+    for name, region in report["regions"].items():
+        high, low = sorted(region["volume_range_ml"], reverse=True)
+        row |= {f"volume_{name}_ml": region["volume_ml"], f"volume_{name}_low_ml": low, f"volume_{name}_high_ml": high}
+        row[f"entropy_{name}_nats"] = region["mean_entropy_inside_nats"]
+    for modality, weights in importance["weights"].items():
+        row |= {f"importance_{modality}_{name}": weight for name, weight in weights.items()}
+    seconds, model = report["run"]["seconds"], report["model"]
+    row |= {f"seconds_{stage}": seconds[stage] for stage in STAGES if stage in seconds}
+    return row | {
+        "seconds": round(sum(seconds.values()), 3),
+        "uncertain_spots": len(report["uncertain_spots"]),
+        "raw": (report["preparation"] or {}).get("kind") == "raw",
+        "warnings": "; ".join(report["warnings"]),
+        "model": model["name"],
+        "model_version": model["version"],
+        "weights_sha256": model["weights_sha256"],
+        "device": report["run"]["device"],
+    }
+
+
+def require_table(kind: TableFormat) -> None:
+    """Ask for pyarrow before hours of work, not after.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    if kind is TableFormat.PARQUET and find_spec("pyarrow") is None:
+        message = "A Parquet table needs pyarrow, which is not installed. Do `pip install pyarrow`, or use --table csv."
+        raise OptionError(message)
+
+
+def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: TableFormat) -> Path:
+    """Write `results.parquet` or `results.csv`; the earlier one is there until the new one is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / f"results.{kind.value}"
+    aside = folder / f".{path.name}.partial"
+    with output_errors(path):
+        (_write_parquet if kind is TableFormat.PARQUET else _write_csv)(aside, rows)
+        aside.replace(path)
+    return path
+
+
+def _write_parquet(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    with ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, GROUP_ROWS)):
+            columns = [pa.array([row.get(column.name) for row in group], column.type) for column in schema]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(COLUMNS), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
+    """Write `failures.csv`: case, kind, sentence, attempts; only its head where nothing failed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / "failures.csv"
+    aside = folder / ".failures.csv.partial"
+    with output_errors(path):
+        with aside.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([field.name for field in fields(Failure)])
+            writer.writerows(astuple(failure) for failure in failures)
+        aside.replace(path)
+    return path

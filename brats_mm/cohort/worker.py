@@ -1,0 +1,90 @@
+"""A worker process of the local engine: loads the model once, and computes what it is sent until there is no more.
+
+Nothing heavy is imported before the process knows that it is wanted.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+
+from brats_mm.cohort.engine import MakeRunner
+from brats_mm.cohort.records import CaseTask
+from brats_mm.errors import BratsMMError
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is loaded."""
+
+
+@dataclass(frozen=True)
+class Unable:
+    """The model cannot be loaded, and why."""
+
+    error: BratsMMError
+
+
+class Inbox:
+    """The tasks that have been sent, as an iterator that never waits: None says that there is none at this moment."""
+
+    def __init__(self, pipe: "Connection[object, object]") -> None:
+        self._pipe = pipe
+
+    def __iter__(self) -> Iterator[CaseTask | None]:
+        return self
+
+    def __next__(self) -> CaseTask | None:
+        if not self._pipe.poll(0):
+            return None
+        task = self._pipe.recv()
+        assert isinstance(task, CaseTask)
+        return task
+
+    def wait(self) -> None:
+        """Wait for a task.
+
+        Raises:
+            EOFError: there will be none.
+        """
+        self._pipe.poll(None)
+
+
+def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int, threads: int) -> None:
+    """What the process does.
+
+    Args:
+        pipe: tasks come in, results go out.
+        make_runner: loads the model.
+        slot: the worker's number, from 0.
+        threads: that it may compute on; 0 leaves that to the libraries.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the planner to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        runner = make_runner(slot)
+    except BratsMMError as error:
+        pipe.send(Unable(error))
+        return
+    inbox = Inbox(pipe)
+    pipe.send(Ready())
+    try:
+        while True:
+            inbox.wait()
+            for result in runner.run(inbox):
+                pipe.send(result)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _end_with_parent() -> None:
+    """A worker must not outlive a planner that was killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

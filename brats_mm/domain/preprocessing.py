@@ -1,0 +1,130 @@
+"""How raw scans are made ready for the model: what was asked for, what is chosen, and what was done, step by step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.input_kind import InputKind, Recognition
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.resample import resampled_side
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import OptionError
+
+WORKING_MM = 1.0
+"""Voxel size that raw scans are brought to, as BraTS data have it."""
+
+SLICE_TIE = 1.2
+"""Slices up to this many times as thick as the thinnest count as equally thin."""
+
+LEAST_COVERAGE = 0.75
+"""A reference must cover this share of the volume that the widest sequence covers."""
+
+_PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
+
+Quality = Mapping[str, float | int | str | bool]
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """What the user wants of the preparation.
+
+    Attributes:
+        kind: what the input is to be taken for; recognised where that is not said.
+        reference: the sequence on whose grid results lie; chosen where that is not said.
+        n4: correct uneven brightness (N4) before the brain is extracted.
+        keep_intermediate: also write the registered volumes, the brain mask and the transforms.
+    """
+
+    kind: InputKind | None = None
+    reference: Modality | None = None
+    n4: bool = False
+    keep_intermediate: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a preparation.
+
+    Attributes:
+        name: what was done.
+        seconds: how long it took.
+        quality: what was measured of it; plain numbers with their units in the names.
+        warnings: what a reader should look at.
+    """
+
+    name: str
+    seconds: float
+    quality: Quality = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What an input was taken for and what was done to it.
+
+    Attributes:
+        recognition: raw or prepared, with the evidence.
+        reference: the sequence on whose grid the results lie; None where nothing was to be done.
+        reason: why that sequence.
+        steps: in their order; none for prepared input.
+    """
+
+    recognition: Recognition
+    reference: Modality | None = None
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of all steps."""
+        return tuple(warning for step in self.steps for warning in step.warnings)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds a step."""
+        return {step.name: step.seconds for step in self.steps}
+
+
+def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = None) -> tuple[Modality, str]:
+    """The sequence that the others are brought to, and why.
+
+    The thinnest slices win, for what is fine cannot be had back from what is coarse; a sequence that covers much less
+    than the widest one cannot be it. Among equals the order is T1ce, FLAIR, T1, T2.
+
+    Raises:
+        OptionError: the wanted sequence is not there.
+    """
+    if wanted is not None:
+        if wanted not in grids:
+            message = (
+                f"The reference {wanted.label} was asked for, but it is not among the sequences given "
+                f"({describe(grids)}). Name one of those, or leave the choice open."
+            )
+            raise OptionError(message)
+        return wanted, f"{wanted.label} was asked for."
+    covered = {modality: grid.voxels * grid.voxel_ml for modality, grid in grids.items()}
+    wide = [modality for modality in ordered(grids) if covered[modality] >= LEAST_COVERAGE * max(covered.values())]
+    thickness = {modality: max(grids[modality].spacing_mm) for modality in wide}
+    thinnest = min(thickness.values())
+    best = [modality for modality in _PREFERRED if thickness.get(modality, np.inf) <= SLICE_TIE * thinnest]
+    if len(grids) == 1:
+        return best[0], f"{best[0].label} is the only sequence."
+    if len(best) == 1:
+        return best[0], f"{best[0].label} has the thinnest slices ({thickness[best[0]]:.2g} mm)."
+    return best[0], (
+        f"{describe(best)} have slices about equally thin ({thinnest:.2g} mm); of these {best[0].label} comes first."
+    )
+
+
+def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
+    """The reference's field of view and directions, in voxels of about `spacing_mm`, as `domain.resample` cuts them."""
+    x, y, z = (
+        resampled_side(size, mm, spacing_mm) for size, mm in zip(reference.shape, reference.spacing_mm, strict=True)
+    )
+    ratio = np.array(reference.shape) / np.array((x, y, z))
+    affine = reference.affine.copy()
+    affine[:3, :3] = reference.affine[:3, :3] * ratio
+    affine[:3, 3] += reference.affine[:3, :3] @ ((ratio - 1) / 2)
+    return Grid((x, y, z), affine)

@@ -1,0 +1,247 @@
+"""Compare two evaluations of the same cases: paired differences, bootstrap intervals, signed-rank tests.
+
+The case is the unit: a case's scores are first averaged over the sets that both evaluations have for it, so that the 15
+sets of a case, which go up and down together, do not count as 15 observations. Single sets are compared as well, and
+their p values corrected for being many (Holm).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import wilcoxon
+
+from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.evaluation.comparison_markdown import comparison_markdown
+from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, read_case_rows, read_summary, write_document
+from brats_mm.metrics.case_scores import Rule
+from brats_mm.metrics.monotonicity import PairTally, tally_pairs
+from brats_mm.outputs.folder import output_errors
+
+COMPARISON = "comparison.json"
+MARKDOWN = "comparison.md"
+ALL_SETS = "all_sets"
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How sure to be.
+
+    Attributes:
+        resamples: bootstrap samples of cases.
+        confidence: of the percentile intervals.
+        seed: of the bootstrap.
+    """
+
+    resamples: int = 10_000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+def compare(
+    first: Path, second: Path, out: Path | None = None, settings: ComparisonSettings | None = None
+) -> dict[str, Any]:
+    """Compare evaluation B (`second`) with evaluation A (`first`); differences are B minus A.
+
+    Args:
+        first, second: folders that `evaluate` wrote.
+        out: folder for `comparison.json` and `comparison.md`; None writes nothing.
+
+    Raises:
+        OptionError: a folder is no evaluation, the two follow different empty-region policies, or share no case.
+    """
+    chosen = settings or ComparisonSettings()
+    summaries = read_summary(first), read_summary(second)
+    _same_policy(first, second, summaries)
+    a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
+    cases = sorted({key[0] for key in a} & {key[0] for key in b})
+    if not cases:
+        message = (
+            f"{first} and {second} have no case in common, so nothing can be paired. Evaluate both on one data set."
+        )
+        raise OptionError(message)
+    document = {
+        "a": {"folder": first.name, "model": summaries[0]["model"]},
+        "b": {"folder": second.name, "model": summaries[1]["model"]},
+        "cases": len(cases),
+        "cases_only_in_one": len({key[0] for key in a} ^ {key[0] for key in b}),
+        "difference": "B minus A, paired by case",
+        "interval": (
+            f"{chosen.confidence:.0%} percentile bootstrap over cases, {chosen.resamples} samples, seed {chosen.seed}"
+        ),
+        "test": "Wilcoxon signed-rank, two-sided; cases without a difference are dropped",
+        "empty_policy": summaries[0]["empty_policy"],
+        "means": _compare_means(a, b, cases, chosen),
+        "counterintuitive": _compare_rates(a, b, cases, chosen),
+        "sets": _compare_sets(a, b, cases, chosen),
+    }
+    if out is not None:
+        with output_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            (out / MARKDOWN).write_text(comparison_markdown(document), encoding="utf-8")
+        write_document(out / COMPARISON, document)
+    return document
+
+
+def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[str, Any]:
+    """Difference of two columns of scores, one row a case; rows with a missing score are left out."""
+    usable = ~(np.isnan(first) | np.isnan(second))
+    a, b = first[usable], second[usable]
+    if not len(a):
+        return {"cases": 0, "a": None, "b": None, "difference": None, "low": None, "high": None, "p": None}
+    difference = b - a
+    low, high = bootstrap_interval(difference, lambda sample: sample.mean(axis=1), settings)
+    return {
+        "cases": len(a),
+        "a": float(a.mean()),
+        "b": float(b.mean()),
+        "difference": float(difference.mean()),
+        "low": low,
+        "high": high,
+        "p": signed_rank(difference),
+    }
+
+
+def bootstrap_interval(
+    values: Values, statistic: Callable[[Values], Values], settings: ComparisonSettings
+) -> tuple[float, float]:
+    """Percentile interval of a statistic of resampled rows.
+
+    Args:
+        values: (n, ...) one row a case.
+        statistic: from (k, n, ...) resamples to (k,) values.
+    """
+    rng = np.random.default_rng(settings.seed)
+    found = []
+    for start in range(0, settings.resamples, 500):  # in parts, so that memory stays small with many cases
+        rows = rng.integers(0, len(values), (min(500, settings.resamples - start), len(values)))
+        found.append(statistic(values[rows]))
+    tail = 50 * (1 - settings.confidence)
+    low, high = np.percentile(np.concatenate(found), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def signed_rank(difference: Values) -> float:
+    """Two-sided p value of Wilcoxon's signed-rank test; 1 where no case differs."""
+    changed = difference[difference != 0]
+    return float(wilcoxon(changed).pvalue) if len(changed) else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P values corrected for their number by Holm's step-down rule."""
+    adjusted = [0.0] * len(p)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+Key = tuple[str, str, str, str]
+"""Case, set, region, rule."""
+Scores = Mapping[Key, CaseRow]
+
+
+def _scores(rows: Iterator[CaseRow]) -> Scores:
+    return {(row.case, row.subset, row.region, row.rule): row for row in rows}
+
+
+def _names(rule: Rule) -> tuple[str, ...]:
+    return NUMBERS if rule is Rule.RAW else SCORES
+
+
+def _compare_means(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+    return {
+        rule.value: {
+            region.value: {
+                name: paired(
+                    *_columns(a, b, cases, [(subset_name(s), region.value, rule.value) for s in SUBSETS], name),
+                    settings,
+                )
+                for name in _names(rule)
+            }
+            for region in REGIONS
+        }
+        for rule in Rule
+    }
+
+
+def _compare_sets(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+    """Raw Dice of each set, with p values corrected over all sets and regions."""
+    found: dict[str, Any] = {}
+    results = []
+    for subset in map(subset_name, SUBSETS):
+        for region in REGIONS:
+            one = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"), settings)
+            if one["cases"]:
+                found.setdefault(subset, {})[region.value] = one
+                results.append(one)
+    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
+        result["p_holm"] = p
+    return found
+
+
+def _compare_rates(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+    """Counter-intuitive rates of both, and the interval of their difference when cases are resampled."""
+    found = {}
+    for region in REGIONS:
+        tallies = [[_tally(scores, case, region.value) for case in cases] for scores in (a, b)]
+        columns = np.array(
+            [[x.worse, x.pairs, y.worse, y.pairs] for x, y in zip(*tallies, strict=True)], np.float64
+        )  # (cases, 4)
+        totals = columns.sum(axis=0)
+        if not totals[1] or not totals[3]:
+            continue
+        low, high = bootstrap_interval(columns, _rate_difference, settings)
+        found[region.value] = {
+            "a": totals[0] / totals[1],
+            "b": totals[2] / totals[3],
+            "difference": float(_rate_difference(columns[None])[0]),
+            "low": low,
+            "high": high,
+        }
+    return found
+
+
+def _rate_difference(sample: Values) -> Values:
+    totals = sample.sum(axis=1)  # (k, 4)
+    return np.asarray(totals[:, 2] / np.maximum(totals[:, 3], 1) - totals[:, 0] / np.maximum(totals[:, 1], 1))
+
+
+def _tally(scores: Scores, case: str, region: str) -> PairTally:
+    named = {subset: scores.get((case, subset_name(subset), region, Rule.RAW.value)) for subset in SUBSETS}
+    return tally_pairs({subset: row.dice for subset, row in named.items() if row is not None})
+
+
+def _columns(
+    a: Scores, b: Scores, cases: Sequence[str], places: Sequence[tuple[str, str, str]], name: str
+) -> tuple[Values, Values]:
+    """Each case's mean over the places where both evaluations have a score; NaN where there is none."""
+    pairs = np.full((len(cases), 2), np.nan)
+    for index, case in enumerate(cases):
+        both = [
+            (getattr(a[(case, *place)], name), getattr(b[(case, *place)], name))
+            for place in places
+            if (case, *place) in a and (case, *place) in b
+        ]
+        scored = np.array([pair for pair in both if not np.isnan(pair).any()], np.float64)
+        if scored.size:
+            pairs[index] = scored.mean(axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _same_policy(first: Path, second: Path, summaries: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    policies = [summary["empty_policy"]["name"] for summary in summaries]
+    if policies[0] != policies[1]:
+        message = (
+            f"{first} scores empty regions by the policy {policies[0]} and {second} by {policies[1]}, so their numbers "
+            "mean different things. Evaluate both with one policy."
+        )
+        raise OptionError(message)

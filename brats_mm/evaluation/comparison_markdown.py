@@ -1,0 +1,77 @@
+"""A comparison of two evaluations as a Markdown page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brats_mm.domain.availability import describe, subset_name
+from brats_mm.domain.regions import Region
+from brats_mm.evaluation.published import PAPER_ORDER
+
+ORDER = (Region.ET, Region.TC, Region.WT)
+IN_MILLIMETRES = frozenset({"hd95_mm", "lesion_hd95_mm"})
+
+
+def comparison_markdown(document: Mapping[str, Any]) -> str:
+    """The page of a comparison document."""
+    a, b = document["a"], document["b"]
+    parts = [
+        "# Comparison of two evaluations",
+        f"A: {a['folder']} ({a['model']['name']} {a['model']['version']}). B: {b['folder']} ({b['model']['name']} "
+        f"{b['model']['version']}). {document['cases']} cases in both. Difference: {document['difference']}; interval: "
+        f"{document['interval']}; test: {document['test']}.",
+        "## Means over sets",
+        "In percent; HD95 in millimetres.",
+        _means(document),
+        "## Counter-intuitive rate, in percent",
+        _table(
+            ["region", "A", "B", "B - A", "interval"],
+            [
+                [region.value.upper(), *_cells(document["counterintuitive"].get(region.value), 100.0)]
+                for region in ORDER
+            ],
+        ),
+        "## Dice of each set, B - A in percent points (p corrected by Holm)",
+        _sets(document),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _means(document: Mapping[str, Any]) -> str:
+    rows = []
+    for rule, regions in document["means"].items():
+        for region in ORDER:
+            for name, one in regions[region.value].items():
+                cells = _cells(one, 1.0 if name in IN_MILLIMETRES else 100.0)
+                p = "-" if one["p"] is None else f"{one['p']:.2g}"
+                rows.append([name, region.value.upper(), rule, *cells, p, str(one["cases"])])
+    return _table(["score", "region", "rule", "A", "B", "B - A", "interval", "p", "cases"], rows)
+
+
+def _sets(document: Mapping[str, Any]) -> str:
+    rows = []
+    for subset in PAPER_ORDER:
+        regions = document["sets"].get(subset_name(subset))
+        if regions:
+            rows.append([describe(subset), *(_change(regions.get(region.value)) for region in ORDER)])
+    return _table(["available", *(region.value.upper() for region in ORDER)], rows)
+
+
+def _change(one: Mapping[str, Any] | None) -> str:
+    return "-" if one is None else f"{100 * one['difference']:+.2f} (p {one['p_holm']:.2g})"
+
+
+def _cells(one: Mapping[str, Any] | None, scale: float) -> list[str]:
+    if one is None or one["difference"] is None:
+        return ["-"] * 4
+    interval = f"{scale * one['low']:+.2f} to {scale * one['high']:+.2f}"
+    return [
+        f"{scale * one['a']:.2f}",
+        f"{scale * one['b']:.2f}",
+        f"{scale * one['difference']:+.2f}",
+        interval,
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

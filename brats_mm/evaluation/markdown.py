@@ -1,0 +1,149 @@
+"""An evaluation as a Markdown page: our numbers in the papers' row order, with published rows beside them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brats_mm.domain.availability import Availability, describe, subset_name
+from brats_mm.domain.regions import Region
+from brats_mm.evaluation.published import CALIBRATION, COUNTERINTUITIVE, MEANS, PAPER_ORDER, Protocol, sets_of
+
+ORDER = (Region.ET, Region.TC, Region.WT)
+"""The papers' column order."""
+
+BESIDE = Protocol.THREE_FOLD_2018
+"""Whose tables of all 15 sets stand beside ours."""
+
+METHODS = ("RFNet", "GSS", "DeMoSeg")
+NOTHING = "-"
+
+
+def markdown_of(document: Mapping[str, Any]) -> str:
+    """The page of an evaluation's summary document."""
+    model = document["model"]
+    parts = [
+        "# Evaluation with missing sequences",
+        f"{document['statement']}",
+        f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), "
+        f"cases: {document['cases']}. {document['empty_policy']['sentence']} "
+        f"(Policy `{document['empty_policy']['name']}`.)",
+        _failed(document),
+        "## Dice of each set, in percent",
+        "*raw*: as predicted. *500*: enhancing tumour of fewer than 500 voxels becomes necrosis first, which "
+        f"changes ET only. Published columns were scored by others, on other cases ({BESIDE.value}): they show "
+        "the pattern, and are no ranking.",
+        _sets(document),
+        "## Means",
+        _means(document),
+        "## Published means over the 15 sets",
+        "None of these was scored by this software. Rows of different protocols cannot be compared with each other, "
+        "nor with ours, unless the cases are the same.",
+        _published(document),
+        "## Other scores, means over the sets (raw)",
+        _others(document),
+        "## Calibration and counter-intuitive pairs, in percent",
+        "Means over sets of the mean over cases. Published rows: SimMLM (ICCV 2025), second-hand; its definitions are "
+        "not known, so they may differ from ours.",
+        _calibration(document),
+        "## Definitions",
+        "\n".join(f"- **{name}**: {text}" for name, text in document["definitions"].items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sets(document: Mapping[str, Any]) -> str:
+    peers = [row for row in sets_of(BESIDE) if row.method in METHODS]
+    head = ["available", "ET raw", "ET 500", "TC", "WT"]
+    head += [f"{region.value.upper()} {peer.method} (published)" for region in ORDER for peer in peers]
+    rows = []
+    for subset in PAPER_ORDER:
+        ours = [_dice(document, subset, Region.ET, "raw"), _dice(document, subset, Region.ET, "et500")]
+        ours += [_dice(document, subset, region, "raw") for region in (Region.TC, Region.WT)]
+        theirs = [f"{peer.value(subset, region):.2f}" for region in ORDER for peer in peers]
+        rows.append([describe(subset), *ours, *theirs])
+    return _table(head, rows)
+
+
+def _means(document: Mapping[str, Any]) -> str:
+    names = {
+        "all_sets": "all sets",
+        "full_set": "all four sequences",
+        "single_sequences": "single sequences",
+        "with_t1ce": "sets with T1ce",
+        "without_t1ce": "sets without T1ce",
+    }
+    rows = []
+    for key, name in names.items():
+        raw, ruled = document["means"]["raw"][key], document["means"]["et500"][key]
+        cells = [_percent(raw["et"]["dice"]), _percent(ruled["et"]["dice"])]
+        rows.append([f"{name} ({raw['wt']['sets']})", *cells, *(_percent(raw[r]["dice"]) for r in ("tc", "wt"))])
+    return _table(["mean Dice over (sets)", "ET raw", "ET 500", "TC", "WT"], rows)
+
+
+def _published(document: Mapping[str, Any]) -> str:
+    ours = []
+    for rule, name in (("raw", "**ours**, raw"), ("et500", "**ours**, ET rule of 500 voxels")):
+        means = document["means"][rule]["all_sets"]
+        dice = [_percent(means[region.value]["dice"]) for region in ORDER]
+        ours.append([name, *dice, f"{document['cases']} cases, {means['wt']['sets']} sets", "this evaluation"])
+    theirs = [
+        [row.method, f"{row.et:.2f}", f"{row.tc:.2f}", f"{row.wt:.2f}", row.protocol.value, f"published; {row.source}"]
+        for row in MEANS
+    ]
+    return _table(["method", "ET", "TC", "WT", "protocol", "source"], [*ours, *theirs])
+
+
+def _others(document: Mapping[str, Any]) -> str:
+    means = document["means"]["raw"]["all_sets"]
+    kinds = (
+        ("HD95, mm", "hd95_mm", 1.0),
+        ("sensitivity, %", "sensitivity", 100.0),
+        ("precision, %", "precision", 100.0),
+        ("lesion-wise Dice, %", "lesion_dice", 100.0),
+        ("lesion-wise HD95, mm", "lesion_hd95_mm", 1.0),
+        ("AUROC of entropy for errors, %", "error_auroc", 100.0),
+        ("QU-BraTS score, %", "qu_brats", 100.0),
+    )
+    rows = [[name, *(_number(means[region.value][key], scale) for region in ORDER)] for name, key, scale in kinds]
+    return _table(["score", "ET", "TC", "WT"], rows)
+
+
+def _calibration(document: Mapping[str, Any]) -> str:
+    means, worse = document["means"]["raw"]["all_sets"], document["counterintuitive"]["raw"]
+    rows = [["ours", name, *(_percent(means[region.value][key]) for region in ORDER)] for name, key in _ERRORS]
+    rows.append(["ours", "counter-intuitive", *(_percent(worse[region.value]["rate"]) for region in ORDER)])
+    for method, errors in CALIBRATION.items():
+        for name, key in _ERRORS[:2]:
+            rows.append([f"{method} (published)", name, *(f"{errors[key][region]:.2f}" for region in ORDER)])
+        rates = [f"{COUNTERINTUITIVE[method][region]:.2f}" for region in ORDER]
+        rows.append([f"{method} (published)", "counter-intuitive", *rates])
+    return _table(["method", "measure", "ET", "TC", "WT"], rows)
+
+
+_ERRORS = (("ECE", "ece"), ("SCE", "sce"), ("ECE by predicted class", "class_ece"))
+
+
+def _failed(document: Mapping[str, Any]) -> str:
+    failed = document["failed"]
+    if not failed:
+        return ""
+    return "Left out, because they could not be used:\n\n" + "\n".join(
+        f"- {name}: {why}" for name, why in failed.items()
+    )
+
+
+def _dice(document: Mapping[str, Any], subset: Availability, region: Region, rule: str) -> str:
+    scores = document["sets"].get(subset_name(subset))
+    return _percent(scores[rule][region.value]["dice"]["mean"]) if scores else NOTHING
+
+
+def _percent(value: float | None) -> str:
+    return _number(value, 100.0)
+
+
+def _number(value: float | None, scale: float) -> str:
+    return NOTHING if value is None or value != value else f"{scale * value:.2f}"  # noqa: PLR0124 (NaN)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

@@ -1,0 +1,62 @@
+"""An evaluation's tables as Parquet, for pandas, Polars, DuckDB or R: the same rows and values, with types.
+
+A table is converted in parts of so many rows, each a row group, so that memory does not grow with the number of cases.
+Words that recur (set, region, rule, sequence) are categories; a score that does not exist is null.
+"""
+
+from dataclasses import fields
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.evaluation.tables import CaseRow, WeightRow, read_rows
+
+GROUP_ROWS = 20_000
+CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
+
+
+def require_parquet() -> None:
+    """Ask for pyarrow before hours of work, not after.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    if find_spec("pyarrow") is None:
+        message = (
+            "Parquet tables need pyarrow, which is not installed. Do `pip install pyarrow`, or leave out --parquet."
+        )
+        raise OptionError(message)
+
+
+def write_parquet(table: Path, kind: type[CaseRow] | type[WeightRow], *, group_rows: int = GROUP_ROWS) -> Path:
+    """Convert a CSV table of an evaluation.
+
+    Args:
+        table: the CSV file; the Parquet file has its name with another suffix.
+        kind: of its rows.
+        group_rows: rows in memory at a time.
+    """
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pa.schema([(column.name, _type_of(column.name, column.type)) for column in fields(kind)])
+    path = table.with_suffix(".parquet")
+    rows = read_rows(table, kind)
+    with ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, group_rows)):
+            columns = [
+                pa.array([getattr(row, column.name) for row in group], column.type, from_pandas=True)  # NaN is null
+                for column in schema
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    return path
+
+
+def _type_of(name: str, kind: Any) -> Any:
+    import pyarrow as pa
+
+    if name in CATEGORIES:
+        return pa.dictionary(pa.int32(), pa.string())
+    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[kind]

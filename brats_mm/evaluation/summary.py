@@ -1,0 +1,239 @@
+"""What an evaluation says over all cases, summed up case by case: nothing here grows with the number of cases."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.checkpoint import SavedSums
+from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, WeightRow
+from brats_mm.metrics import calibration, monotonicity
+from brats_mm.metrics.calibration import Reliability, no_reliability
+from brats_mm.metrics.case_scores import Rule
+from brats_mm.metrics.empty import LESION_PENALTY_MM, PENALTY_MM, SMALL_ENHANCING_VOXELS, EmptyPolicy
+from brats_mm.metrics.monotonicity import PairTally, tally_pairs
+from brats_mm.metrics.running import RunningMean
+from brats_mm.metrics.uncertainty import EntropyTable, no_entropy_table
+
+SUMMARY_VERSION = 2
+
+DEFINITIONS = {
+    "dice": "Voxels of the label map on the input grid; 0 to 1.",
+    "hd95_mm": "Larger of the two directed 95th percentiles of surface distance, millimetres.",
+    "lesion_dice": (
+        "BraTS 2023: mean over reference lesions of more than 50 mm3 and made-up components, which count 0. "
+        "Lesions are 26-connected after dilation by 3 voxels."
+    ),
+    "lesion_hd95_mm": (
+        f"The same mean of the lesions' HD95, millimetres; a missed lesion and a made-up component count "
+        f"{LESION_PENALTY_MM:.0f} mm."
+    ),
+    **calibration.DEFINITIONS,
+    "error_auroc": (
+        "Chance that a wrong voxel has a higher entropy than a right one (wrong: probability at least 0.5 and "
+        "reference disagree), over the case's brain box."
+    ),
+    "qu_brats": (
+        "Mean of the area under the filtered Dice and one minus the areas of the filtered true positives and true "
+        "negatives, over entropy thresholds (share of ln 2); over the case's brain box."
+    ),
+    "counterintuitive": monotonicity.DEFINITION,
+    "et500": f"Predicted enhancing tumour of fewer than {SMALL_ENHANCING_VOXELS} voxels counts as necrosis.",
+    "brain_box": "Smallest box on the input grid that holds every voxel with signal in any of the case's sequences.",
+    "means": "Unweighted over availability sets, each the mean over cases.",
+}
+
+
+class Summary:
+    """Sums over cases. Add each case once; then ask for the document."""
+
+    def __init__(self) -> None:
+        self.cases = 0
+        self._numbers: dict[tuple[str, str, str, str], RunningMean] = defaultdict(RunningMean)
+        self._weights: dict[tuple[str, str, str], RunningMean] = defaultdict(RunningMean)
+        self._pairs: dict[tuple[str, str], PairTally] = defaultdict(PairTally)
+        self._reliability: dict[tuple[Availability, Region], Reliability] = defaultdict(no_reliability)
+        self._entropy: dict[tuple[Availability, Region], EntropyTable] = defaultdict(no_entropy_table)
+
+    def add_case(
+        self,
+        rows: Sequence[CaseRow],
+        weights: Iterable[WeightRow],
+        tables: Mapping[Availability, Mapping[Region, tuple[Reliability, EntropyTable]]],
+    ) -> None:
+        """Take all rows and voxel tables of one case."""
+        self.cases += 1
+        for subset, by_region in tables.items():
+            for region, (calibrated, entropy) in by_region.items():
+                self._reliability[subset, region] += calibrated
+                self._entropy[subset, region] += entropy
+        for row in rows:
+            for name in NUMBERS:
+                self._numbers[row.subset, row.region, row.rule, name].add(getattr(row, name))
+        for weight in weights:
+            self._weights[weight.subset, weight.modality, weight.region].add(weight.weight)
+        for rule in Rule:
+            for region in REGIONS:
+                dice = {row.subset: row.dice for row in rows if (row.rule, row.region) == (rule.value, region.value)}
+                named = {subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice}
+                self._pairs[rule.value, region.value] += tally_pairs(named)
+
+    def saved(self) -> SavedSums:
+        """The sums as they are, to be `restored` to the last bit."""
+        return SavedSums(
+            {
+                "cases": self.cases,
+                "numbers": [[*key, *astuple(mean)] for key, mean in self._numbers.items()],
+                "weights": [[*key, *astuple(mean)] for key, mean in self._weights.items()],
+                "pairs": [[*key, *astuple(tally)] for key, tally in self._pairs.items()],
+                "tables": [[subset_name(subset), region.value] for subset, region in self._reliability],
+            },
+            {
+                "reliability": np.stack([np.stack(list(vars(table).values())) for table in self._reliability.values()])
+                if self._reliability
+                else np.zeros(0),
+                "entropy": np.stack([self._entropy[key].voxels for key in self._reliability])
+                if self._reliability
+                else np.zeros(0),
+            },
+        )
+
+    @classmethod
+    def restored(cls, sums: SavedSums) -> "Summary":
+        """The summary whose sums these are; an empty one from no sums."""
+        summary, values = cls(), sums.values
+        if not values:
+            return summary
+        summary.cases = values["cases"]
+        for subset, region, rule, name, *mean in values["numbers"]:
+            summary._numbers[subset, region, rule, name] = RunningMean(*mean)
+        for subset, modality, region, *mean in values["weights"]:
+            summary._weights[subset, modality, region] = RunningMean(*mean)
+        for rule, region, *tally in values["pairs"]:
+            summary._pairs[rule, region] = PairTally(*tally)
+        named = {subset_name(subset): subset for subset in SUBSETS}
+        arrays = sums.arrays["reliability"], sums.arrays["entropy"]
+        for (subset, region), reliability, entropy in zip(values["tables"], *arrays, strict=True):
+            summary._reliability[named[subset], Region(region)] = Reliability(*reliability)
+            summary._entropy[named[subset], Region(region)] = EntropyTable(entropy)
+        return summary
+
+    def document(
+        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], way: str
+    ) -> dict[str, Any]:
+        """The content of `summary.json`."""
+        subsets = [subset for subset in SUBSETS if self._has(subset)]
+        return {
+            "summary_version": SUMMARY_VERSION,
+            "statement": NOT_FOR_DIAGNOSIS,
+            "cases": self.cases,
+            "failed": failed,
+            "model": model.document(),
+            "way": way,
+            "empty_policy": {"name": policy.value, "sentence": policy.sentence, "hd95_penalty_mm": PENALTY_MM},
+            "definitions": DEFINITIONS,
+            "means": {
+                rule.value: {
+                    "all_sets": self._means(rule, subsets),
+                    "full_set": self._means(rule, [subset for subset in subsets if len(subset) == 4]),
+                    "single_sequences": self._means(rule, [subset for subset in subsets if len(subset) == 1]),
+                    "with_t1ce": self._means(rule, [subset for subset in subsets if Modality.T1CE in subset]),
+                    "without_t1ce": self._means(rule, [subset for subset in subsets if Modality.T1CE not in subset]),
+                }
+                for rule in Rule
+            },
+            "sets": {
+                subset_name(subset): {rule.value: self._scores(rule, subset) for rule in Rule} for subset in subsets
+            },
+            "counterintuitive": {
+                rule.value: {region.value: _tally(self._pairs[rule.value, region.value]) for region in REGIONS}
+                for rule in Rule
+            },
+            "calibration": {region.value: self._calibration(region, subsets) for region in REGIONS},
+            "uncertainty": {region.value: self._uncertainty(region, subsets) for region in REGIONS},
+            "gate_weights": self._gate_weights(subsets),
+        }
+
+    def _has(self, subset: Availability) -> bool:
+        return any((subset, region) in self._reliability for region in REGIONS)
+
+    def _mean(self, subset: Availability, region: Region, rule: Rule, name: str) -> RunningMean:
+        return self._numbers[subset_name(subset), region.value, rule.value, name]
+
+    def _means(self, rule: Rule, subsets: Sequence[Availability]) -> dict[str, Any]:
+        return {
+            region.value: {
+                "sets": len(subsets),
+                **{name: _average(self._mean(subset, region, rule, name) for subset in subsets) for name in NUMBERS},
+            }
+            for region in REGIONS
+        }
+
+    def _scores(self, rule: Rule, subset: Availability) -> dict[str, Any]:
+        names = NUMBERS if rule is Rule.RAW else SCORES
+        found = {region: {name: self._mean(subset, region, rule, name) for name in names} for region in REGIONS}
+        return {
+            region.value: {
+                name: {"mean": score.mean if score.count else None, "std": score.std, "cases": score.count}
+                for name, score in scores.items()
+            }
+            for region, scores in found.items()
+        }
+
+    def _calibration(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
+        """Voxels of all cases pooled: of each set, and of all sets together."""
+        pooled = no_reliability()
+        sets = {}
+        for subset in subsets:
+            table = self._reliability[subset, region]
+            pooled += table
+            sets[subset_name(subset)] = {"ece": table.ece, "sce": table.sce, "class_ece": table.class_ece}
+        return {
+            "pooled": {"ece": pooled.ece, "sce": pooled.sce, "class_ece": pooled.class_ece},
+            "pooled_sets": sets,
+            "curve": pooled.curve(),
+        }
+
+    def _uncertainty(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
+        """Voxels of all cases and sets pooled."""
+        pooled = no_entropy_table()
+        for subset in subsets:
+            pooled += self._entropy[subset, region]
+        curve = pooled.filtered()
+        return {
+            "pooled": {"error_auroc": pooled.auroc, "qu_brats": curve.score},
+            "filtered": {
+                "entropy_percent_of_ln2": list(range(101)),
+                "dice": curve.dice.tolist(),
+                "lost_true_positives": curve.lost_true_positives.tolist(),
+                "lost_true_negatives": curve.lost_true_negatives.tolist(),
+                "kept": curve.kept.tolist(),
+            },
+        }
+
+    def _gate_weights(self, subsets: Sequence[Availability]) -> dict[str, Any]:
+        found: dict[str, Any] = {subset_name(subset): {} for subset in subsets}
+        for (subset, modality, region), weight in self._weights.items():
+            found[subset].setdefault(modality, {})[region] = weight.mean
+        return found
+
+
+def _average(means: Iterable[RunningMean]) -> float | None:
+    values = [mean.mean for mean in means if mean.count]
+    return sum(values) / len(values) if values else None
+
+
+def _tally(tally: PairTally) -> dict[str, float | int]:
+    return {
+        "rate": tally.rate,
+        "worse": tally.worse,
+        "pairs": tally.pairs,
+        "mean_dice_lost_where_worse": tally.mean_loss,
+    }

@@ -1,0 +1,192 @@
+"""The tables of an evaluation: one row a case, set, region and rule, written as cases come, and read again."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from brats_mm.errors import OptionError
+from brats_mm.outputs.folder import output_errors
+
+CASES = "cases.csv"
+WEIGHTS = "gate_weights.csv"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A row of `cases.csv`; an empty cell is a score that does not exist (NaN here).
+
+    Attributes:
+        case: the case's name.
+        subset: the sequences given, as `t1ce+flair`.
+        sequences: how many they are.
+        region: wt, tc or et.
+        rule: raw, or et500 (the rule for small enhancing tumours).
+        dice ... reference_voxels: see `metrics.case_scores.RegionScores`.
+        ece, sce, class_ece: calibration over the case's brain box; the same under both rules.
+        error_auroc: does entropy rank wrong voxels above right ones; the same under both rules.
+        qu_brats: QU-BraTS score of the filtered curves; the same under both rules.
+    """
+
+    case: str
+    subset: str
+    sequences: int
+    region: str
+    rule: str
+    dice: float
+    hd95_mm: float
+    sensitivity: float
+    precision: float
+    lesion_dice: float
+    lesion_hd95_mm: float
+    lesions_found: int
+    lesions_missed: int
+    lesions_false: int
+    predicted_voxels: int
+    reference_voxels: int
+    ece: float
+    sce: float
+    class_ece: float
+    error_auroc: float
+    qu_brats: float
+
+
+@dataclass(frozen=True)
+class WeightRow:
+    """A row of `gate_weights.csv`: the mean gate weight of a sequence for a region, over the brain, in [0, 1]."""
+
+    case: str
+    subset: str
+    region: str
+    modality: str
+    weight: float
+
+
+SCORES = ("dice", "hd95_mm", "sensitivity", "precision", "lesion_dice", "lesion_hd95_mm")
+UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
+NUMBERS = (*SCORES, *UNCERTAINTY)
+"""Columns of `cases.csv` that are averaged."""
+
+
+class RowWriter:
+    """A context that writes rows of one dataclass to a CSV file, each batch at once: a crash loses none.
+
+    Args:
+        path: the file.
+        kind: the dataclass.
+        keep: bytes of a file that is there, after which to go on; None starts the file.
+    """
+
+    def __init__(self, path: Path, kind: type[CaseRow] | type[WeightRow], *, keep: int | None = None) -> None:
+        self._path = path
+        self._columns = [field.name for field in fields(kind)]
+        self._keep = keep
+
+    def __enter__(self) -> "RowWriter":
+        with output_errors(self._path):
+            if self._keep is not None:
+                os.truncate(self._path, self._keep)
+            self._stream = self._path.open("w" if self._keep is None else "a", encoding="utf-8", newline="")
+            self._writer = csv.DictWriter(self._stream, self._columns)
+            if self._keep is None:
+                self._writer.writeheader()
+        return self
+
+    def write(self, rows: Iterable[CaseRow] | Iterable[WeightRow]) -> None:
+        """Append rows and push them to the file."""
+        with output_errors(self._path):
+            for row in rows:
+                self._writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
+            self._stream.flush()
+
+    def bytes_written(self) -> int:
+        """The file's size, when all rows so far are on the disk."""
+        with output_errors(self._path):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            return self._path.stat().st_size
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with output_errors(self._path):
+            self._stream.close()
+
+
+Row = TypeVar("Row", bound=CaseRow | WeightRow)
+
+
+def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """The rows of a table, one after the other.
+
+    Raises:
+        OptionError: the file is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for record in csv.DictReader(stream):
+                values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(kind)}
+                yield kind(**values)
+    except (OSError, KeyError, ValueError) as error:
+        message = f"{path} is no table of an evaluation ({error}). Give a folder that `brats-mm evaluate` wrote."
+        raise OptionError(message) from error
+
+
+def read_case_rows(folder: Path) -> Iterator[CaseRow]:
+    """The rows of an evaluation's `cases.csv`.
+
+    Raises:
+        OptionError: the folder holds no such table, or one of another kind.
+    """
+    return read_rows(folder / CASES, CaseRow)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """An evaluation's `summary.json`.
+
+    Raises:
+        OptionError: the folder holds none.
+    """
+    path = folder / SUMMARY
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read ({error}). Give a folder that `brats-mm evaluate` wrote to its end."
+        raise OptionError(message) from error
+    return found
+
+
+def write_document(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON; numbers that do not exist (NaN) become null."""
+    with output_errors(path):
+        path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def _parsed(text: str, kind: Any) -> str | int | float:
+    if kind in (str, "str"):
+        return text
+    if kind in (int, "int"):
+        return int(text)
+    return float(text) if text else math.nan
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

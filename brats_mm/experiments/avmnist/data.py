@@ -1,0 +1,131 @@
+"""avMNIST: written digits (1x28x28) and spoken ones (1x20x20), in either of the layouts that it is passed on in.
+
+* Arrays (MultiBench and those after it): `image/train_data.npy` (n, 784) and `audio/train_data.npy` (n, s, s), values
+  from 0 to 255, `train_labels.npy` (n,); the same with `test`. Spectrograms of another side than 20 (theirs have 112)
+  are averaged down to it.
+* Files (SMIL): `mnist/train/<digit>/*.png` and `sound_450/train/<digit>/*.wav` (or `sound/`), the same with `test`. The
+  k-th picture of a digit goes with its k-th sound, in the order of their names, as far as both reach.
+
+There is no download.
+"""
+
+from collections.abc import Hashable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import Transform
+from PIL import Image
+
+from brats_mm.domain.volume import Array
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.experiments.avmnist.spoken_digits import read_mfcc
+
+SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
+VALIDATION_SHARE = 1 / 12
+"""Of the training data; MultiBench takes the last 5000 of 60000."""
+
+IMAGE_SIDE, AUDIO_SIDE = 28, 20
+SOUND_FOLDERS = ("sound_450", "sound")
+
+Item = dict[str, Any]
+"""`image` and `audio`: an array or a file; `label`: the digit; `name`; `available`: a flag each."""
+
+
+def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
+    """The samples of a section; of the training data, every twelfth is for validation.
+
+    Raises:
+        OptionError: there is no such section.
+        CaseError: the folder has neither layout, or parts that do not go together.
+    """
+    if section not in SECTIONS:
+        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
+        raise OptionError(message)
+    root, split = Path(dataset_dir), SECTIONS[section]
+    if (root / "image" / f"{split}_data.npy").is_file():
+        items = _from_arrays(root, split)
+    elif (root / "mnist" / split).is_dir():
+        items = _from_files(root, split)
+    else:
+        message = (
+            f"{root} is not laid out as avMNIST: it has neither image/{split}_data.npy (with audio/{split}_data.npy "
+            f"and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). Name its folder by "
+            "--dataset_dir."
+        )
+        raise CaseError(message)
+    if split == "test":
+        return items
+    every = round(1 / VALIDATION_SHARE)
+    return [item for place, item in enumerate(items) if (place % every == every - 1) == (section == "validation")]
+
+
+class LoadDigitsd(Transform):
+    """Arrays and files to tensors: `image` (1, 28, 28), `audio` (1, 20, 20), `label` and `available`."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        return {
+            **data,
+            "image": _square(_picture(data["image"]), IMAGE_SIDE),
+            "audio": _square(_sound(data["audio"]), AUDIO_SIDE),
+            "label": torch.tensor(data["label"]),
+            "available": torch.tensor(data["available"]),
+        }
+
+
+def _from_arrays(root: Path, split: str) -> list[Item]:
+    paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
+    absent = [str(path) for path in paths if not path.is_file()]
+    if absent:
+        message = f"avMNIST in {root} lacks {', '.join(absent)}. Copy the missing files there."
+        raise CaseError(message)
+    images, audio, labels = (np.load(path, mmap_mode="r") for path in paths)
+    if not len(images) == len(audio) == len(labels):
+        message = (
+            f"avMNIST in {root} has {len(images)} images, {len(audio)} sounds and {len(labels)} labels for {split}. "
+            "They must be as many; restore the files from one source."
+        )
+        raise CaseError(message)
+    return [
+        {"image": images[row], "audio": audio[row], "label": int(labels[row]), "name": f"{split}_{row}", **_BOTH}
+        for row in range(len(labels))
+    ]
+
+
+def _from_files(root: Path, split: str) -> list[Item]:
+    sounds = next((root / name for name in SOUND_FOLDERS if (root / name / split).is_dir()), None)
+    if sounds is None:
+        message = f"avMNIST in {root} lacks {SOUND_FOLDERS[0]}/{split}, the folder of its sounds. Copy it there."
+        raise CaseError(message)
+    items = []
+    for digit in range(10):
+        pictures = sorted(
+            chain.from_iterable((root / "mnist" / split / str(digit)).glob(f"*.{ending}") for ending in ("png", "jpg"))
+        )
+        for picture, sound in zip(pictures, sorted((sounds / split / str(digit)).glob("*.wav")), strict=False):
+            items.append({"image": picture, "audio": sound, "label": digit, "name": picture.stem, **_BOTH})
+    if not items:
+        message = f"avMNIST in {root} has no digit with both pictures and sounds for {split}. Look into its folders."
+        raise CaseError(message)
+    return items
+
+
+_BOTH = {"available": (True, True)}
+
+
+def _picture(source: Any) -> Array:
+    values = np.asarray(Image.open(source).convert("L")) if isinstance(source, Path) else np.asarray(source)
+    side = round(values.size**0.5)
+    return values.reshape(side, side).astype(np.float32) / np.float32(255)
+
+
+def _sound(source: Any) -> Array:
+    return read_mfcc(source) if isinstance(source, Path) else np.asarray(source, dtype=np.float32) / np.float32(255)
+
+
+def _square(values: Array, side: int) -> torch.Tensor:
+    tensor = torch.from_numpy(values)[None]
+    return tensor if tensor.shape[1:] == (side, side) else F.adaptive_avg_pool2d(tensor, side)

@@ -1,0 +1,66 @@
+"""Accuracy under every availability set, as metrics of an evaluator, in its log and in a file."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Events
+from monai.utils import CommonKeys
+
+from brats_mm.experiments.classification.subset_accuracy import Flags, accuracies, counter_intuitive_rate
+
+logger = logging.getLogger(__name__)
+
+
+class SubsetScores:
+    """Attached to an evaluator of a mixture of classifiers: `accuracy_<set>` and `counter_intuitive_rate`.
+
+    A set is named by its modalities, as in `accuracy_image+audio`.
+
+    Args:
+        names: of the modalities, in the order of the inputs.
+        path: also write them there, as JSON; nowhere where it is not given.
+    """
+
+    def __init__(self, names: Sequence[str], *, path: Path | str | None = None) -> None:
+        self.names = tuple(names)
+        self.path = None if path is None else Path(path)
+        self._samples: list[dict[Flags, bool]] = []
+
+    def attach(self, engine: Any) -> None:
+        """Look at every batch's answers."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._score)
+
+    def _start(self, engine: Any) -> None:
+        self._samples = []
+
+    def _note(self, engine: Any) -> None:
+        available = engine.state.batch["available"]  # (b v m)
+        output = engine.state.output
+        right = (output[CommonKeys.PRED].argmax(dim=1) == output[CommonKeys.LABEL]).cpu()
+        right = right.reshape(available.shape[1], -1).T  # (b v)
+        self._samples += [
+            {tuple(flags): answer for flags, answer in zip(sets, answers, strict=True)}
+            for sets, answers in zip(available.tolist(), right.tolist(), strict=True)
+        ]
+
+    def _score(self, engine: Any) -> None:
+        right: dict[Flags, list[bool]] = {}
+        for sample in self._samples:
+            for flags, answer in sample.items():
+                right.setdefault(flags, []).append(answer)
+        scores = {f"accuracy_{self._name(flags)}": share for flags, share in sorted(accuracies(right).items())}
+        scores["counter_intuitive_rate"] = counter_intuitive_rate(self._samples)
+        engine.state.metrics.update(scores)
+        logger.info("%s.", ", ".join(f"{name} {score:.4f}" for name, score in scores.items()))
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            content = {"samples": len(self._samples), **scores}
+            self.path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+
+    def _name(self, flags: Flags) -> str:
+        return "+".join(name for name, there in zip(self.names, flags, strict=True) if there)

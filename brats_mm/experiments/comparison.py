@@ -1,0 +1,196 @@
+"""What a study found: every run's figures, means over seeds, and tests against the first method.
+
+The case is the unit of the tests: a case's Dice is averaged over its sets, then over the seeds that both methods have,
+and compared by Wilcoxon's signed-rank test; p values are corrected by Holm over all methods and regions of the study.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm import __version__
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.compare import ComparisonSettings, holm, paired
+from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
+from brats_mm.experiments.judging import TIMED_CASES
+from brats_mm.experiments.run import Outcome, Study
+from brats_mm.experiments.tables import RunRow, SetRow, study_markdown, write_table
+from brats_mm.io.bundle import sha256_of
+from brats_mm.metrics.case_scores import Rule
+from brats_mm.outputs.folder import output_errors
+
+DOCUMENT, MARKDOWN = "study.json", "study.md"
+STUDY_VERSION = 1
+
+
+def write_comparison(
+    study: Study, outcomes: Sequence[Outcome], folder: Path, *, parquet: bool = False
+) -> dict[str, Any]:
+    """Write `study.json`, `study.md`, `runs.csv` and `sets.csv`; returns the document.
+
+    Args:
+        study: what was run.
+        outcomes: what came of it; failed runs are named in the document.
+        folder: where they go, in the place of those of an earlier call.
+        parquet: the tables as Parquet too.
+    """
+    done = [outcome for outcome in outcomes if outcome.evaluation is not None]
+    runs = [row for outcome in done for row in _run_rows(outcome)]
+    sets = [row for outcome in done for row in _set_rows(outcome)]
+    document = _document(study, outcomes, runs, sets)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(folder / "runs.csv", runs, RunRow, parquet=parquet)
+        write_table(folder / "sets.csv", sets, SetRow, parquet=parquet)
+        (folder / MARKDOWN).write_text(study_markdown(document), encoding="utf-8")
+    write_document(folder / DOCUMENT, document)
+    return document
+
+
+def _document(
+    study: Study, outcomes: Sequence[Outcome], runs: Sequence[RunRow], sets: Sequence[SetRow]
+) -> dict[str, Any]:
+    methods = list(dict.fromkeys(run.method for run in study.runs))
+    described = {run.method: run for run in study.runs}
+    return {
+        "study_version": STUDY_VERSION,
+        "statement": NOT_FOR_DIAGNOSIS,
+        "software_version": __version__,
+        "budget": vars(study.budget),
+        "datalist": {"name": study.data.datalist.name, "sha256": sha256_of(study.data.datalist)},
+        "section": study.data.section,
+        "cases": len(study.judging.cases),
+        "seeds": list(dict.fromkeys(run.seed for run in study.runs)),
+        "counted_window": study.judging.counted_side,
+        "timed_cases": min(TIMED_CASES, len(study.judging.cases)),
+        "failed": {f"{o.run.method}, seed {o.run.seed}": o.failure for o in outcomes if o.failure},
+        "methods": {
+            name: {
+                "title": described[name].title,
+                "description": described[name].description,
+                "starts_from": described[name].starts_from,
+                "seeds": sorted({row.seed for row in runs if row.method == name}),
+                "regions": {
+                    region.value: _over_seeds([row for row in runs if (row.method, row.region) == (name, region.value)])
+                    for region in REGIONS
+                },
+                "sets": _sets_of([row for row in sets if row.method == name]),
+            }
+            for name in methods
+        },
+        "reference": methods[0],
+        "test": "Wilcoxon signed-rank, two-sided, on cases; p corrected by Holm over methods and regions",
+        "tests": _tests(methods, [outcome for outcome in outcomes if outcome.evaluation is not None]),
+    }
+
+
+def _run_rows(outcome: Outcome) -> list[RunRow]:
+    assert outcome.evaluation is not None
+    summary, result = read_summary(outcome.evaluation), outcome.result
+    means, small = summary["means"][Rule.RAW.value], summary["means"][Rule.ET500.value]
+    return [
+        RunRow(
+            method=outcome.run.method,
+            seed=outcome.run.seed,
+            region=region.value,
+            dice=_number(means["all_sets"][region.value]["dice"]),
+            dice_et500=_number(small["all_sets"][region.value]["dice"]),
+            dice_all_four=_number(means["full_set"][region.value]["dice"]),
+            dice_single=_number(means["single_sequences"][region.value]["dice"]),
+            ece=_number(means["all_sets"][region.value]["ece"]),
+            counterintuitive=_number(summary["counterintuitive"][Rule.RAW.value][region.value]["rate"]),
+            parameters=result["parameters"],
+            macs_all_four=result["multiply_accumulates"]["all_four"],
+            macs_one=result["multiply_accumulates"]["one"],
+            epochs=result["epochs"],
+            training_s=float(sum(result["seconds"].values())),
+            inference_s=float(result["inference_seconds_a_case"]),
+        )
+        for region in REGIONS
+    ]
+
+
+def _set_rows(outcome: Outcome) -> list[SetRow]:
+    assert outcome.evaluation is not None
+    sets = read_summary(outcome.evaluation)["sets"]
+    return [
+        SetRow(
+            outcome.run.method,
+            outcome.run.seed,
+            subset,
+            region.value,
+            _number(rules["raw"][region.value]["dice"]["mean"]),
+        )
+        for subset, rules in sets.items()
+        for region in REGIONS
+    ]
+
+
+def _over_seeds(rows: Sequence[RunRow]) -> dict[str, dict[str, float | None]]:
+    """Mean and, from two seeds on, standard deviation of every figure."""
+    names = [name for name in vars(rows[0]) if name not in ("method", "seed", "region")] if rows else []
+    return {name: _mean_and_std([float(getattr(row, name)) for row in rows]) for name in names}
+
+
+def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
+    known = np.array([value for value in values if not np.isnan(value)])
+    return {
+        "mean": float(known.mean()) if len(known) else None,
+        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
+    }
+
+
+def _sets_of(rows: Sequence[SetRow]) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row.subset][row.region].append(row.dice)
+    return {
+        subset: {region: _mean_and_std(values)["mean"] for region, values in regions.items()}
+        for subset, regions in found.items()
+    }
+
+
+def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """Every method against the first one."""
+    scores = {(outcome.run.method, outcome.run.seed): _case_dice(outcome) for outcome in outcomes}
+    tests: dict[str, dict[str, Any]] = {}
+    for other in methods[1:]:
+        seeds = [seed for name, seed in scores if name == other and (methods[0], seed) in scores]
+        if not seeds:
+            continue
+        tests[other] = {}
+        for region in REGIONS:
+            first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], other))
+            cases = sorted(first.keys() & second.keys())
+            a, b = (np.array([found[case] for case in cases], np.float64) for found in (first, second))
+            tests[other][region.value] = paired(a, b, ComparisonSettings())
+    results = [one for regions in tests.values() for one in regions.values() if one["p"] is not None]
+    for result, p in zip(results, holm([one["p"] for one in results]), strict=True):
+        result["p_holm"] = p
+    return tests
+
+
+def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
+    """(case, region) -> mean raw Dice over the case's sets."""
+    assert outcome.evaluation is not None
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in read_case_rows(outcome.evaluation):
+        if row.rule == Rule.RAW.value and not np.isnan(row.dice):
+            found[row.case, row.region].append(row.dice)
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _over_common(
+    scores: Mapping[tuple[str, int], Mapping[tuple[str, str], float]], method: str, seeds: Sequence[int], region: Region
+) -> dict[str, float]:
+    """Case -> mean over the seeds, of the cases that all of them have."""
+    each = [{case: dice for (case, of), dice in scores[method, seed].items() if of == region.value} for seed in seeds]
+    return {case: float(np.mean([one[case] for one in each])) for case in each[0] if all(case in one for one in each)}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,183 @@
+"""MWAM: branches of modalities with low frequencies learn slower, others faster (Lu et al., ICLR 2026).
+
+A network prefers the modality whose images are rich in low frequencies, and neglects the others. MWAM measures that in
+each batch (`frequency_ratio`) and weighs the learning of each modality's branch by it (`modality_bank`, `forms`). Its
+authors found it to help more from scratch than from pretrained weights, which stage 2 starts from;
+they report whole-tumour Dice only.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from jaxtyping import Bool, Float
+from monai.utils import ensure_tuple
+from torch import Tensor, distributed, nn
+
+from brats_mm.errors import OptionError, TrainingError
+from brats_mm.experiments.mwam.forms import Form, GradientForm, LossForm, UpdateForm
+from brats_mm.experiments.mwam.frequency_ratio import RatioSettings, frequency_ratio
+from brats_mm.experiments.mwam.modality_bank import ModalityBank, WeightSettings
+from brats_mm.losses.segmentation import TaskLoss
+from brats_mm.training.warm_start import bare
+
+logger = logging.getLogger(__name__)
+
+FORMS = ("update", "gradient", "loss", "watch")
+"""`watch` measures and logs, and changes nothing."""
+
+REGIONS_OF_INTEREST = ("signal", "all")
+"""`signal`: where any sequence of a sample is not zero, which is the brain; `all`: pictures without a background."""
+
+
+class Mwam:
+    """Attached to a trainer: measures each batch, and lets the weights act in one or several forms.
+
+    Ratios are those of the batch's whole inputs. Sequences that a training drops on purpose must still be in the batch
+    (stage 2 drops none: its views are flags), and `available` must be in it too, (b, m): add it to the keys that the
+    training's `SelectItemsd` keeps (`present`, where a training has it, goes before it). Each epoch, ratio and mean
+    weight of each modality are logged, and are metrics of the trainer, `frm_<modality>` and `mwam_<modality>`, for
+    TensorBoard and MLflow.
+
+    Args:
+        network: has a module with a branch for each modality by name, in the order of the inputs; left as it is.
+        form: one of `FORMS`, or several (the paper's hybrid is `["gradient", "loss"]`).
+        branches: name of that module: `experts` of a mixture, `encoders` of MMP's network.
+        keys: of the batch: one tensor with a channel a modality, or a tensor for each.
+        inside: one of `REGIONS_OF_INTEREST`.
+        task_loss: of the loss form; the segmentation's where none is given.
+        ratio: settings of the metric, by name (`RatioSettings`).
+        weights: settings of bank and weights, by name (`WeightSettings`).
+
+    Raises:
+        OptionError: an argument is none of these.
+        TrainingError: (in training) the batch does not say what is available.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        form: str | Sequence[str] = "update",
+        branches: str = "experts",
+        keys: str | Sequence[str] = "image",
+        inside: str = "signal",
+        task_loss: nn.Module | None = None,
+        ratio: Mapping[str, Any] | None = None,
+        weights: Mapping[str, Any] | None = None,
+    ) -> None:
+        forms = ensure_tuple(form)
+        _choose("form", forms, FORMS)
+        _choose("inside", (inside,), REGIONS_OF_INTEREST)
+        self.keys, self.inside = ensure_tuple(keys), inside
+        self.ratio = RatioSettings(**(ratio or {}))
+        mixture = bare(network)
+        self.branches = _branches(mixture, branches)
+        self.bank = ModalityBank(len(self.branches), WeightSettings(**(weights or {})))
+        self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))
+        made: dict[str, Form] = {}
+        if "gradient" in forms:
+            made["gradient"] = GradientForm(self.branches, self.current)
+        if "update" in forms:
+            made["update"] = UpdateForm(self.branches, self.current)
+        if "loss" in forms:
+            made["loss"] = LossForm(self.branches, self.current, network=mixture, task_loss=task_loss or TaskLoss())
+        self.forms = tuple(made.values())
+
+    def attach(self, engine: Any) -> None:
+        """Measure before every step, act in it, and tell after it."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._measure)
+        for form in self.forms:
+            form.attach(engine)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._tell)
+
+    def current(self) -> Mapping[str, float]:
+        """K of each branch in the running step."""
+        return dict(zip(self.branches, self.bank.weights.tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a resumed run must know."""
+        return self.bank.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from an earlier run."""
+        self.bank.load_state_dict(state)
+
+    def _start_epoch(self, engine: Any) -> None:
+        self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))
+
+    def _measure(self, engine: Any) -> None:
+        batch = engine.state.batch
+        available = _available(batch)
+        if len(self.keys) == 1:
+            sums, patches = self._ratios(_plain(batch[self.keys[0]]), available)
+        else:
+            each = [self._ratios(_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)]
+            sums, patches = (torch.cat([one[part] for one in each]) for part in (0, 1))
+        if distributed.is_available() and distributed.is_initialized():  # all processes weigh alike
+            together = torch.stack([sums, patches]).to(engine.state.device)
+            distributed.all_reduce(together)
+            sums, patches = together.cpu()
+        self.bank.update(sums / patches)  # 0 / 0 is no number: there is no such modality in this batch
+
+    @torch.no_grad()
+    def _ratios(
+        self, image: Float[Tensor, "b m *space"], available: Bool[Tensor, "b m"]
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+        there = available.reshape(available.shape + (1,) * (image.dim() - 2))
+        inside = ((image != 0) & there).any(dim=1) if self.inside == "signal" else None
+        sums, patches = frequency_ratio(image, available, inside=inside, settings=self.ratio)
+        return sums.cpu(), patches.cpu()
+
+    def _note(self, engine: Any) -> None:
+        self._steps += 1
+        self._weight_sums += self.bank.weights
+        means = self._weight_sums / self._steps
+        for at, name in enumerate(self.branches):
+            engine.state.metrics[f"mwam_{name}"] = float(means[at])
+            if not bool(self.bank.ratios[at].isnan()):
+                engine.state.metrics[f"frm_{name}"] = float(self.bank.ratios[at])
+
+    def _tell(self, engine: Any) -> None:
+        metrics = engine.state.metrics
+        ratios = ", ".join(f"{name} {metrics.get(f'frm_{name}', float('nan')):.3g}" for name in self.branches)
+        weights = ", ".join(f"{name} {metrics[f'mwam_{name}']:.3f}" for name in self.branches)
+        logger.info("Frequency ratios: %s; mean weights of the branches: %s.", ratios, weights)
+
+
+def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
+    try:
+        return dict(network.get_submodule(name).named_children())
+    except AttributeError as error:
+        kind, parts = type(network).__name__, ", ".join(part for part, _ in network.named_children())
+        message = f"MWAM's branches are {name!r}, which the {kind} has not; it has {parts}. Give --mwam::branches."
+        raise OptionError(message) from error
+
+
+def _plain(image: Any) -> Tensor:
+    plain: Tensor = image.as_tensor() if hasattr(image, "as_tensor") else image
+    return plain.float()
+
+
+def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
+    if "available" not in batch:
+        message = (
+            "MWAM needs to know which sequences each sample has, but the batch has no available. Add it to the keys "
+            "that the training's SelectItemsd keeps, as configs/methods/mwam.json does."
+        )
+        raise TrainingError(message)
+    available: Tensor = (
+        batch["present"] if "present" in batch else batch["available"]
+    )  # the former: before any dropping
+    return available.bool() if available.dim() == 2 else available.bool().any(dim=1)
+
+
+def _choose(name: str, given: Sequence[str], choices: tuple[str, ...]) -> None:
+    strange = [value for value in given if value not in choices]
+    if strange or not given:
+        message = f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}; it must be of {', '.join(choices)}."
+        raise OptionError(message)

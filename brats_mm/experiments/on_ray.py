@@ -1,0 +1,61 @@
+"""A study on a Ray cluster: every expert is a task, then every run; machines share the study's folder and the cases.
+
+Tasks are paths and settings, so next to nothing goes through Ray itself. A task whose machine is gone is started
+elsewhere, and continues from the checkpoint in the study's folder.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from brats_mm.errors import BratsMMError
+from brats_mm.execution.ray_cluster import joined
+from brats_mm.experiments.run import Outcome, Study, make_ready, perform
+from brats_mm.experiments.training import Training
+
+RETRIES = 3
+"""Of a task whose worker died."""
+
+
+def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float = 0) -> Iterator[Outcome]:
+    """Run after run, as they are in the study, while a cluster computes as many at a time as it has room for.
+
+    Args:
+        study: what to run; its folder and its cases have the same paths on all machines.
+        address: of the cluster; `local` starts one on this machine, `auto` finds the one that runs here.
+        cores: that a training takes.
+        gpus: that it takes.
+
+    Raises:
+        OptionError: Ray is not installed, or there is no such cluster.
+    """
+    with joined(address):
+        import ray
+
+        options: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": RETRIES}
+        failed = _experts(ray, study, options)
+        task = ray.remote(**options)(perform)
+        able = [run for run in study.runs if not any(str(expert.folder) in failed for expert in run.experts)]
+        under_way = {(run.method, run.seed): task.remote(run, study.judging) for run in able}
+        for run in study.runs:
+            if (run.method, run.seed) in under_way:
+                yield ray.get(under_way[run.method, run.seed])
+            else:
+                reasons = [failed[str(one.folder)] for one in run.experts if str(one.folder) in failed]
+                yield Outcome(run, failure=reasons[0])
+
+
+def _experts(ray: Any, study: Study, options: dict[str, Any]) -> dict[str, str]:
+    """Train the experts of all runs, each once; folder -> why it failed."""
+    wanted = {str(expert.folder): expert for run in study.runs for expert in run.experts}
+    task = ray.remote(**options)(_ready)
+    under_way = {folder: task.remote(expert) for folder, expert in wanted.items()}
+    found = {folder: str(ray.get(reference)) for folder, reference in under_way.items()}
+    return {folder: reason for folder, reason in found.items() if reason}
+
+
+def _ready(expert: Training) -> str:
+    try:
+        make_ready(expert)
+    except BratsMMError as error:
+        return str(error)
+    return ""

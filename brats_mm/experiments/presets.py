@@ -1,0 +1,102 @@
+"""The methods that SimMLM is measured against, at its own size: what their configs call.
+
+Widths are those of `presets`; whatever else has a size is chosen here.
+"""
+
+from torch import nn
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.experiments.early_fusion import EarlyFusionNetwork
+from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
+from brats_mm.experiments.mmp.projection import Projection
+from brats_mm.experiments.momke import MoMKE
+from brats_mm.networks.encoder import Encoder
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.gating import GatingNetwork
+from brats_mm.networks.levels import FeatureExpert
+from brats_mm.networks.presets import WIDTHS, expert
+
+DECODER_FACTOR = 2
+"""How many times as wide MMP's one decoder is as an expert's: at equal parameters, since it stands for four."""
+
+FUSED_FACTOR = 2
+"""How many times as wide early fusion's U-Net is as an expert: the square is four, the number of experts."""
+
+
+def mmp(
+    size: str = "light", *, projected_scales: int = 1, aggregated: int = 16, heads: int = 4, hidden: int = 2
+) -> MaskedProjectionNetwork:
+    """Masked modality projection on encoders of a preset's widths.
+
+    Args:
+        size: a key of `presets.WIDTHS`; `light` has 8.2 M parameters and 15.4 G multiply-accumulates on a
+            window of 64 voxels a side, against the mixture's 7.8 M and 15.1 G.
+        projected_scales: how many scales are projected, from the coarsest on; the others, the skips, hold zeros for a
+            missing modality. 0 is the host alone, for the baselines.
+        aggregated: aggregated tokens a modality. The paper's number was not found.
+        heads: of the cross-attention.
+        hidden: features inside the MLP, as a multiple of a token's.
+
+    Raises:
+        OptionError: there is no such size, or so many scales, or a token cannot be split into so many heads.
+    """
+    widths = _widths(size)
+    if not 0 <= projected_scales <= len(widths):
+        message = f"projected_scales is {projected_scales}; the network of size {size} has {len(widths)} scales."
+        raise OptionError(message)
+    projected = widths[::-1][:projected_scales]
+    if aggregated < 1 or heads < 1 or any(width % heads for width in projected):
+        message = (
+            f"aggregated is {aggregated} and heads is {heads}; both are at least 1, and heads must divide the widths "
+            f"{', '.join(map(str, projected))}."
+        )
+        raise OptionError(message)
+    count = len(MODALITIES)
+    return MaskedProjectionNetwork(
+        {modality.value: Encoder(widths) for modality in MODALITIES},
+        [Projection(count, width, aggregated=aggregated, heads=heads, hidden=hidden) for width in projected],
+        Decoder(
+            [count * width for width in widths],
+            [DECODER_FACTOR * width for width in widths],
+            out_channels=len(REGIONS),
+        ),
+    )
+
+
+def momke(size: str = "light") -> MoMKE:
+    """MoMKE on the mixture's experts, as SimMLM's authors re-implemented it; 7.8 M parameters at size `light`.
+
+    Its 60.3 G multiply-accumulates on a window of 64 voxels a side are four times the mixture's.
+
+    Raises:
+        OptionError: there is no such size.
+    """
+    widths = _widths(size)
+    count = len(MODALITIES)
+    return MoMKE(
+        {modality.value: FeatureExpert(expert(size)) for modality in MODALITIES},
+        {modality.value: GatingNetwork(modalities=1, outputs=count) for modality in MODALITIES},
+        nn.Conv3d(count * widths[0], len(REGIONS), kernel_size=1),
+    )
+
+
+def early_fusion(size: str = "light") -> EarlyFusionNetwork:
+    """One U-Net on all sequences at once, twice as wide as an expert.
+
+    At size `light` it has 7.8 M parameters and 15.3 G multiply-accumulates on a window of 64 voxels a side: those of
+    the mixture, whose four experts it stands for.
+
+    Raises:
+        OptionError: there is no such size.
+    """
+    widths = tuple(FUSED_FACTOR * width for width in _widths(size))
+    return EarlyFusionNetwork(UNetExpert(widths, in_channels=len(MODALITIES), out_channels=len(REGIONS)))
+
+
+def _widths(size: str) -> tuple[int, ...]:
+    if size not in WIDTHS:
+        message = f"size is {size!r}; it must be one of {', '.join(WIDTHS)}."
+        raise OptionError(message)
+    return WIDTHS[size]

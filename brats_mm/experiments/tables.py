@@ -1,0 +1,214 @@
+"""A study's tables: rows as CSV and Parquet, and the page that compares the methods."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.availability import describe, subset_name
+from brats_mm.domain.regions import Region
+from brats_mm.evaluation.published import PAPER_ORDER
+
+ORDER = (Region.ET, Region.TC, Region.WT)
+"""The papers' column order."""
+
+NOTHING = "-"
+FRESH = "fresh weights"
+TRAINED_HERE = "experts trained in the study"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A row of `runs.csv`: one method, seed and region.
+
+    Attributes:
+        method, seed, region: which.
+        dice, dice_et500: mean over cases, then sets; 0 to 1; as predicted, and with the rule for small ET.
+        dice_all_four, dice_single: the same of the complete set, and over the four sets of one sequence.
+        ece: mean over cases, then sets; 0 to 1.
+        counterintuitive: share of nested pairs in which more sequences did worse.
+        parameters: of the network.
+        macs_all_four, macs_one: multiply-accumulates of a window with all sequences, and with one.
+        epochs: of the method's own training.
+        training_s: seconds of it and of the experts it starts from.
+        inference_s: seconds a case with all its sequences, reading and writing left out.
+    """
+
+    method: str
+    seed: int
+    region: str
+    dice: float
+    dice_et500: float
+    dice_all_four: float
+    dice_single: float
+    ece: float
+    counterintuitive: float
+    parameters: int
+    macs_all_four: int
+    macs_one: int
+    epochs: int
+    training_s: float
+    inference_s: float
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """A row of `sets.csv`: the mean Dice over cases of one availability set, 0 to 1, as predicted."""
+
+    method: str
+    seed: int
+    subset: str
+    region: str
+    dice: float
+
+
+def write_table(
+    path: Path, rows: Sequence[RunRow] | Sequence[SetRow], kind: type[RunRow] | type[SetRow], *, parquet: bool
+) -> None:
+    """Write rows as CSV, empty cells for what does not exist; and beside it as Parquet, if wanted (needs pyarrow)."""
+    columns = [field.name for field in fields(kind)]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
+    if parquet:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table as write_parquet
+
+        table = {name: pa.array([getattr(row, name) for row in rows], from_pandas=True) for name in columns}
+        write_parquet(pa.table(table), path.with_suffix(".parquet"))
+
+
+def study_markdown(document: Mapping[str, Any]) -> str:
+    """The page of a study's document."""
+    methods = {name: one for name, one in document["methods"].items() if one["seeds"]}
+    parts = [
+        "# Comparison of methods",
+        document["statement"],
+        _protocol(document),
+        _failed(document),
+        "## Dice, calibration and order",
+        "In percent; mean over the sets of the mean over cases, then over seeds (± standard deviation between seeds). "
+        "CR: counter-intuitive rate, the share of nested pairs of sets in which more sequences did worse.",
+        _scores(methods),
+        "## Cost",
+        f"Multiply-accumulates of a window of {document['counted_window']} voxels a side, with all four sequences and "
+        "with one. Training: minutes, with those of experts trained here; epochs: of the method itself, after them. "
+        f"Inference: seconds a case with all its sequences, the least of {document['timed_cases']} cases, without "
+        "reading and writing.",
+        _costs(methods),
+        f"## Differences from {_title(document, document['reference'])}",
+        f"Mean Dice over sets, percent points; 95 % bootstrap interval over cases. {document['test']}.",
+        _tests(document),
+        "## Dice of each set, in percent",
+        *(_sets(methods, region) for region in ORDER),
+        "## The methods",
+        "\n".join(f"- **{one['title']}** (`{name}`): {one['description'] or NOTHING}" for name, one in methods.items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _protocol(document: Mapping[str, Any]) -> str:
+    budget = document["budget"]
+    spent = f"{budget['epochs']} epochs" if budget["epochs"] else f"{budget['minutes']:g} minutes"
+    seeds = ", ".join(map(str, document["seeds"]))
+    return (
+        f"Budget: {spent} for each method and seed. {_starts(document)} "
+        f"Seeds: {seeds}. Judged on the {document['cases']} cases of the section "
+        f"`{document['section']}` of {document['datalist']['name']} (SHA-256 {document['datalist']['sha256'][:12]}), "
+        "by the last weights: the cases chose nothing. Logits as trained, no calibration."
+    )
+
+
+def _starts(document: Mapping[str, Any]) -> str:
+    """What the methods start from, those that start alike together."""
+    alike: dict[str, list[str]] = {}
+    for one in document["methods"].values():
+        alike.setdefault(one["starts_from"], []).append(one["title"])
+    remarks = {
+        FRESH: "",
+        TRAINED_HERE: f", whose training is {document['budget']['expert_share']:.1%} of the budget",
+    }
+    elsewhere = ", whose training is in no figure here"
+    return " ".join(
+        f"From {start}{remarks.get(start, elsewhere)}: {'; '.join(titles)}." for start, titles in alike.items()
+    )
+
+
+def _failed(document: Mapping[str, Any]) -> str:
+    return "\n".join(f"- Failed: {name}. {reason}" for name, reason in document["failed"].items())
+
+
+def _scores(methods: Mapping[str, Any]) -> str:
+    names = {"dice": "", "dice_et500": " 500", "ece": " ECE", "counterintuitive": " CR"}
+    columns = [("dice", region) for region in ORDER]
+    columns.insert(1, ("dice_et500", Region.ET))
+    columns += [(name, region) for name in ("ece", "counterintuitive") for region in ORDER]
+    head = ["method", "seeds", *(f"{region.value.upper()}{names[name]}" for name, region in columns)]
+    rows = [
+        [
+            one["title"],
+            str(len(one["seeds"])),
+            *(_percent(one["regions"][region.value][name]) for name, region in columns),
+        ]
+        for one in methods.values()
+    ]
+    return _table(head, rows)
+
+
+def _costs(methods: Mapping[str, Any]) -> str:
+    head = ["method", "parameters, M", "GMAC, four", "GMAC, one", "training, min", "epochs", "inference, s"]
+    scales = {"parameters": 1e-6, "macs_all_four": 1e-9, "macs_one": 1e-9, "training_s": 1 / 60, "epochs": 1.0}
+    rows = []
+    for one in methods.values():
+        figures = one["regions"][Region.WT.value]
+        cells = [f"{scale * figures[name]['mean']:.1f}" for name, scale in scales.items()]
+        rows.append([one["title"], *cells, f"{figures['inference_s']['mean']:.2f}"])
+    return _table(head, rows)
+
+
+def _tests(document: Mapping[str, Any]) -> str:
+    rows = [
+        [_title(document, name), *(_difference(regions[region.value]) for region in ORDER)]
+        for name, regions in document["tests"].items()
+    ]
+    return _table(["method", *(region.value.upper() for region in ORDER)], rows) if rows else "None to compare."
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    if one["difference"] is None:
+        return NOTHING
+    low, high = 100 * one["low"], 100 * one["high"]
+    return f"{100 * one['difference']:+.2f} ({low:+.2f} to {high:+.2f}; p {one['p_holm']:.2g})"
+
+
+def _sets(methods: Mapping[str, Any], region: Region) -> str:
+    rows = []
+    for subset in PAPER_ORDER:
+        found = [one["sets"].get(subset_name(subset), {}).get(region.value) for one in methods.values()]
+        rows.append([describe(subset), *(NOTHING if dice is None else f"{100 * dice:.1f}" for dice in found)])
+    return _table([region.value.upper(), *(one["title"] for one in methods.values())], rows)
+
+
+def _title(document: Mapping[str, Any], name: str) -> str:
+    return str(document["methods"][name]["title"])
+
+
+def _percent(figure: Mapping[str, float | None]) -> str:
+    if figure["mean"] is None:
+        return NOTHING
+    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.2f}"
+    return f"{100 * figure['mean']:.2f}{spread}"
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

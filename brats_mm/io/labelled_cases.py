@@ -1,0 +1,76 @@
+"""Which cases an evaluation walks over, and where their reference label maps are."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from brats_mm.data.datalist import Item, find_items, training_items
+from brats_mm.domain.case import CaseFiles
+from brats_mm.domain.regions import LabelConvention
+from brats_mm.errors import CaseError
+from brats_mm.io.recognise import recognise
+
+
+@dataclass(frozen=True)
+class LabelledCase:
+    """A case with a reference, before any voxel is read.
+
+    Attributes:
+        files: its sequences, and its name.
+        label: the reference label map.
+        convention: the value of enhancing tumour in it, where it is known.
+    """
+
+    files: CaseFiles
+    label: Path
+    convention: LabelConvention | None = None
+
+
+def labelled_cases(
+    dataset: Path,
+    *,
+    dataset_dir: Path | None = None,
+    section: str = "validation",
+    names: Collection[str] = (),
+    convention: LabelConvention | None = None,
+) -> tuple[LabelledCase, ...]:
+    """The labelled cases of a folder, or of a section of a list.
+
+    Args:
+        dataset: folder with one sub-folder a case, or a list: Decathlon-style JSON, whose sections hold items or names
+            of case folders.
+        dataset_dir: where a list's relative paths start; the list's own folder unless named.
+        section: `training` or `validation`, for a list.
+        names: only these cases.
+        convention: of all label maps; without it each item's own entry or its values tell.
+
+    Raises:
+        CaseError: no labelled case is there, or a named one is not.
+    """
+    is_list = dataset.suffix == ".json"
+    items = training_items(dataset_dir or dataset.parent, dataset, section) if is_list else find_items(dataset)
+    chosen = [item for item in items if item.get("label") and (not names or item["name"] in names)]
+    absent = sorted(set(names) - {item["name"] for item in chosen})
+    if absent:
+        message = f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names."
+        raise CaseError(message)
+    if not chosen:
+        message = (
+            f"No case of {dataset} has a label map, such as case-seg.nii.gz. An evaluation needs the true "
+            "labels; to segment without them, use `brats-mm segment`."
+        )
+        raise CaseError(message)
+    return tuple(_labelled(item, convention) for item in chosen)
+
+
+def _labelled(item: Item, convention: LabelConvention | None) -> LabelledCase:
+    if item.get("volumes") or item.get("label_values"):
+        message = (
+            f"The case {item['name']} has its sequences in one file, or label values that are not those of BraTS, as "
+            "the Decathlon has them. Training reads these, but an evaluation needs a file for each sequence and the "
+            "labels of BraTS (1 core, 2 oedema, 3 or 4 enhancing): convert them first."
+        )
+        raise CaseError(message)
+    files = replace(recognise(item["image"]), name=item["name"])
+    stated = item.get("label_convention")
+    return LabelledCase(files, Path(item["label"]), convention or (LabelConvention(stated) if stated else None))

@@ -1,0 +1,77 @@
+"""Headers without an identity: the Basic Application Confidentiality Profile (PS3.15, annex E) before anything is made.
+
+The profile's table, some 600 attributes, is dicom-anonymizer's. It is applied to the headers that results are derived
+from, so that nothing of a patient can reach them. UIDs are replaced too, the same one always by the same new one within
+a call, and by others in the next.
+"""
+
+import secrets
+import threading
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.outputs.dicom.source import SourceSeries
+
+METHOD = "PS3.15 Basic Application Confidentiality Profile"
+_CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_KEPT = (
+    *_UIDS, "SOPClassUID", "Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "InstanceNumber",
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "PhotometricInterpretation",
+    "SamplesPerPixel", "BitsAllocated",
+)  # fmt: skip
+"""What is needed of slices after the first: where they lie, and what they are called. None of it is a person's."""
+_at_once = threading.Lock()
+
+
+def deidentified(source: SourceSeries) -> SourceSeries:
+    """A copy of a series without the identity of its patient; a pseudonym of this call stands for it.
+
+    Raises:
+        OptionError: dicom-anonymizer is not installed.
+    """
+    try:
+        from dicomanonymizer import simpledicomanonymizer as profile
+    except ImportError as error:
+        message = 'De-identification needs dicom-anonymizer. Run: pip install "brats-mm[dicom]"'
+        raise OptionError(message) from error
+    pseudonym = f"ANON-{secrets.token_hex(4).upper()}"
+    with _at_once:  # the package keeps its UIDs in a table of its module
+        profile.dictionary.clear()
+        try:
+            first = _bare(source.images[0], pseudonym, profile)
+            others = tuple(_slim(image, first, profile) for image in source.images[1:])
+        finally:
+            profile.dictionary.clear()
+    return replace(source, images=(first, *others))
+
+
+def _bare(image: Any, pseudonym: str, profile: Any) -> Any:
+    from pydicom.dataset import Dataset
+
+    bare = deepcopy(image)
+    profile.anonymize_dataset(bare, delete_private_tags=True)
+    bare.PatientName, bare.PatientID = f"{pseudonym}^", pseudonym
+    bare.PatientIdentityRemoved, bare.DeidentificationMethod = "YES", METHOD
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = _CODE
+    bare.DeidentificationMethodCodeSequence = [code]
+    return bare
+
+
+def _slim(image: Any, first: Any, profile: Any) -> Any:
+    from pydicom.dataset import Dataset
+
+    slim = Dataset()
+    for keyword in _KEPT:
+        if keyword in image:
+            slim[keyword] = deepcopy(image[keyword])
+    for keyword in _UIDS:
+        setattr(slim, keyword, profile.get_UID(str(image[keyword].value)))
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
+                    "StudyDate", "StudyTime", "ReferringPhysicianName"):  # fmt: skip
+        slim[keyword] = deepcopy(first[keyword])
+    return slim

@@ -1,0 +1,113 @@
+"""What all DICOM objects of a result share: who made them, what they were made from, their UIDs, what they say."""
+
+import datetime
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from brats_mm.domain.availability import Availability, describe, ordered
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
+from brats_mm.outputs.dicom.findings import Findings
+
+MANUFACTURER = "The BraTS-MM developers"
+PRODUCT = "BraTS-MM"
+BODY_PART = "BRAIN"
+_NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
+_NO_DATE = datetime.date(1900, 1, 1)
+_LONGEST = 64
+"""Characters of a long string (LO)."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the UIDs of a result's objects come from, and whether they may tell when it was made.
+
+    Attributes:
+        key: all that the result follows from, as one text: equal keys give equal UIDs, so that the same result is the
+            same object wherever and however often it is made.
+        deidentified: the headers that objects are derived from were de-identified.
+        software: its version.
+    """
+
+    key: str
+    deidentified: bool = False
+    software: str = "unknown"
+
+    def uid(self, *words: str) -> str:
+        """A UID that follows from the key (PS3.5, B.2: derived from a UUID)."""
+        return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *words))).int}"
+
+
+def series_description(what: str, used: Availability) -> str:
+    """Which object, from which sequences, and what it is not for."""
+    sequences = "+".join(modality.label for modality in ordered(used))
+    return _checked(f"{PRODUCT} {what} {sequences}, research, not for diagnosis")
+
+
+def content_description(used: Availability, missing: Availability) -> str:
+    """Sequences used and missing."""
+    return _checked(f"used {describe(used)}; missing {describe(missing)}; not for diagnosis")
+
+
+def model_version(model: ModelIdentity) -> str:
+    """Version of the bundle, and the beginning of the hash of its weights."""
+    return f"{model.version} ({model.weights_sha256[:12]})"
+
+
+def parameters(findings: Findings) -> dict[str, str]:
+    """What the algorithm was given."""
+    return {
+        "sequences used": describe(findings.used),
+        "sequences missing": describe(findings.missing),
+        "weights sha256": findings.model.weights_sha256,
+    }
+
+
+def algorithm(findings: Findings) -> Any:
+    """Algorithm identification for images."""
+    from highdicom import AlgorithmIdentificationSequence
+
+    return AlgorithmIdentificationSequence(
+        name=f"{PRODUCT} {findings.model.name}"[:_LONGEST],
+        family=concept(ARTIFICIAL_INTELLIGENCE),
+        version=model_version(findings.model)[:_LONGEST],
+        source=MANUFACTURER,
+        parameters=parameters(findings),
+    )
+
+
+def common(what: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
+    """Arguments of every highdicom constructor."""
+    dated = {"content_date": _NO_DATE, "content_time": datetime.time()} if provenance.deidentified else {}
+    return {
+        "series_instance_uid": provenance.uid(what, "series"),
+        "series_number": series_number,
+        "sop_instance_uid": provenance.uid(what, "instance"),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": PRODUCT,
+        "software_versions": f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:_LONGEST],
+        "device_serial_number": findings.model.weights_sha256[:16],
+        "series_description": series_description(what, findings.used),
+        "coding_schemes": coding_schemes(),
+        **dated,
+    }
+
+
+def finish(made: Any, source: Any, provenance: Provenance) -> Any:
+    """What highdicom leaves out, for every object: text in Unicode, and whether an identity was taken away."""
+    made.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"):
+        if keyword in source:
+            setattr(made, keyword, source[keyword].value)
+    if provenance.deidentified:
+        for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
+            if keyword in made:
+                delattr(made, keyword)
+    return made
+
+
+def _checked(text: str) -> str:
+    assert len(text) <= _LONGEST, text
+    return text

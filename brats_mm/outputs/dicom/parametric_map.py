@@ -1,0 +1,50 @@
+"""DICOM Parametric Map (PS3.3, A.75) of the entropy: float32 in nats, on the slices of its reference series."""
+
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, concept
+from brats_mm.outputs.dicom.findings import Findings
+from brats_mm.outputs.dicom.geometry import geometry_of
+from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, common, content_description, finish
+from brats_mm.outputs.dicom.source import SourceSeries
+
+SERIES_NUMBER = 9802
+
+
+def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
+    """A highdicom ParametricMap; arguments as of `make_segmentation`."""
+    from highdicom import VOILUTTransformation
+    from highdicom.pm import DerivedPixelContrastValues, ParametricMap, RealWorldValueMapping
+
+    mapping = RealWorldValueMapping(
+        lut_label="ENTROPY",
+        lut_explanation=ENTROPY_EXPLANATION,
+        unit=concept(NO_UNITS),
+        value_range=(0.0, MAX_COMPARTMENT_NATS),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=concept(ENTROPY),
+    )
+    window = VOILUTTransformation(
+        window_center=MAX_COMPARTMENT_NATS / 2,
+        window_width=MAX_COMPARTMENT_NATS,
+        window_explanation="Entropy, 0 to ln 4 nats",
+    )
+    made = ParametricMap(
+        source_images=list(source.images),
+        pixel_array=source.frames(findings.entropy).astype(np.float32),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[window],
+        content_label="BRATS_MM_ENTROPY",
+        content_description=content_description(findings.used, findings.missing),
+        content_creator_name="BraTS-MM^",
+        derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
+        **geometry_of(source),
+        **common("entropy", SERIES_NUMBER, findings, provenance),
+    )
+    made.BodyPartExamined = BODY_PART
+    return finish(made, source.images[0], provenance)

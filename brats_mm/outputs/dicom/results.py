@@ -1,0 +1,252 @@
+"""The DICOM objects of a segmented case: on the slices of one series, derived from it, written together."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm import __version__
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import THRESHOLD, Prediction
+from brats_mm.domain.regions import Region
+from brats_mm.domain.volume import Volume
+from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
+from brats_mm.io.dicom.choice import Choice
+from brats_mm.io.dicom.one_series import read_series
+from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.outputs.dicom.findings import Findings, findings_on
+from brats_mm.outputs.dicom.objects import Provenance
+from brats_mm.outputs.dicom.regridding import on_grid, reordering
+from brats_mm.outputs.dicom.source import SourceSeries, source_of
+from brats_mm.outputs.folder import OutputFolder, output_errors
+
+FOLDER = "dicom/"
+SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
+LIKE_ENOUGH = 0.8
+"""A series shows what an input shows where their values correlate at least this much, voxel by voxel."""
+INSIDE_ENOUGH = 0.95
+"""This share of the tumour must lie in the reference's field of view."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedReference:
+    """A series that the user named as the reference of results, with its voxels, by which it is checked."""
+
+    source: SourceSeries
+    volume: Volume
+
+
+@dataclass(frozen=True, eq=False)
+class DicomOutput:
+    """How results become DICOM objects.
+
+    Attributes:
+        inputs: headers of the series that the sequences were read from; empty where the input was no DICOM.
+        named: the reference, where the user named one.
+        deidentify: take the patient's identity away.
+        folder: where the objects go below the results' folder; ends in a slash, or is empty.
+    """
+
+    inputs: Mapping[Modality, SourceSeries] = field(default_factory=dict)
+    named: NamedReference | None = None
+    deidentify: bool = False
+    folder: str = FOLDER
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(f"{self.folder}{name}" for name in (SEGMENTATION, ENTROPY, REPORT))
+
+
+def require_dicom_out() -> None:
+    """Raise OptionError where what writes DICOM is not installed."""
+    if find_spec("highdicom") is None:
+        message = 'DICOM results need highdicom. Run: pip install "brats-mm[dicom]"'
+        raise OptionError(message)
+
+
+def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
+    """Headers of the chosen series.
+
+    Raises:
+        OptionError: highdicom is not installed.
+        VolumeError: the headers of a series lack what results need to refer to it.
+    """
+    require_dicom_out()
+    with without_warnings():
+        return {modality: source_of(series) for modality, series in choice.chosen.items()}
+
+
+def headers_in(folder: Path) -> SourceSeries:
+    """Headers of the series in a folder that holds it alone; a folder's name may end in `#2` for its second volume.
+
+    Raises:
+        OptionError: highdicom is not installed, or the folder holds no DICOM series.
+        VolumeError: its headers lack what results need to refer to it.
+    """
+    require_dicom_out()
+    if not folder.is_dir():
+        message = "DICOM results were asked for, but the input is no DICOM. Send a zip of the study, or leave them out."
+        raise OptionError(message)
+    with without_warnings():
+        series = one_study(scan(folder)).series
+        part = int(folder.name.partition("#")[2] or 0)
+        chosen = [one for one in series if part in (0, one.part)]
+        return source_of(chosen[0])
+
+
+def named_reference(folder: Path) -> NamedReference:
+    """The only series in a folder, as a reference.
+
+    Raises:
+        OptionError: highdicom is not installed, or there are several series.
+        CaseError, VolumeError: there is no series, or it cannot be used.
+    """
+    require_dicom_out()
+    with without_warnings():
+        series = one_study(scan(folder)).series
+        if len(series) != 1:
+            message = (
+                f"--dicom-reference {folder} holds {len(series)} series or volumes, but one is needed. "
+                "Give a folder with the files of that series alone."
+            )
+            raise OptionError(message)
+        return NamedReference(source_of(series[0]), read_series(series[0]))
+
+
+def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) -> None:
+    """Write SEG, Parametric Map and Structured Report.
+
+    Args:
+        prediction: on the grid where its results lie.
+        out: an open output folder.
+        wanted: how.
+
+    Raises:
+        GridError: the named reference does not show what was segmented.
+        VolumeError: the headers hold what DICOM does not allow in results.
+        OutputError: a file cannot be written.
+    """
+    from brats_mm.outputs.dicom.parametric_map import make_entropy_map
+    from brats_mm.outputs.dicom.segmentation_object import make_segmentation
+    from brats_mm.outputs.dicom.structured_report import make_report
+
+    with without_warnings(), _unquoted():
+        source = _reference(prediction, wanted)
+        findings = findings_on(prediction, source.grid)
+        key = _key(prediction, findings, source, wanted)
+        provenance = Provenance(key, deidentified=wanted.deidentify, software=__version__)
+        if wanted.deidentify:
+            from brats_mm.outputs.dicom.deidentify import deidentified
+
+            source = deidentified(source)
+        segmentation = make_segmentation(findings, source, provenance)
+        made = {
+            SEGMENTATION: segmentation,
+            ENTROPY: make_entropy_map(findings, source, provenance),
+            REPORT: make_report(findings, source, segmentation, provenance),
+        }
+        for name, one in made.items():
+            place = out.staged(f"{wanted.folder}{name}")
+            with output_errors(place):
+                one.save_as(place, enforce_file_format=True)
+
+
+@contextmanager
+def _unquoted() -> Iterator[None]:
+    """An error of the packages that write DICOM as one of ours: theirs quotes the value, and a name can be one."""
+    try:
+        yield
+    except (BratsMMError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 (they raise many types)
+        message = (
+            f"The DICOM results cannot be made from the headers of the series ({type(error).__name__}): one of them "
+            "holds what DICOM does not allow. Mend the study, or leave out --dicom; --deidentify may help, too."
+        )
+        raise VolumeError(message) from None
+
+
+def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
+    """The series on whose slices the results are to lie."""
+    if wanted.named is not None:
+        _check_named(prediction, wanted.named)
+        return wanted.named.source
+    preparation = prediction.case.preparation
+    if preparation is not None and preparation.reference is not None:
+        return wanted.inputs[preparation.reference]
+    used = [modality for modality in ordered(prediction.case.available) if modality in wanted.inputs]
+    grids = {modality: wanted.inputs[modality].grid for modality in used}
+    same = [modality for modality in used if reordering(prediction.case.grid, grids[modality]) is not None]
+    return wanted.inputs[(same or used)[0]]
+
+
+def _check_named(prediction: Prediction, named: NamedReference) -> None:
+    """Raise GridError unless the series has the input's voxels, or shows the same image in the same place."""
+    case, grid = prediction.case, named.source.grid
+    if reordering(case.grid, grid) is not None:
+        return
+    likeness = max(_likeness(volume, named.volume) for volume in case.volumes.values())
+    if likeness < LIKE_ENOUGH:
+        message = (
+            "The series of --dicom-reference does not show what was segmented: it has other voxels, and its values "
+            f"have a correlation of {max(likeness, 0):.2f} with the nearest of the sequences, where {LIKE_ENOUGH} is "
+            "needed. Name the series that one of the sequences was made from, and leave the sequences where they lie "
+            "in the patient."
+        )
+        raise GridError(message)
+    tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
+    whole_ml = float(tumour.sum(dtype=np.float64)) * case.grid.voxel_ml
+    inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
+    if inside_ml < INSIDE_ENOUGH * whole_ml:
+        message = (
+            f"The series of --dicom-reference shows {inside_ml / whole_ml:.0%} of the tumour only. "
+            "Name a series that covers all of it."
+        )
+        raise GridError(message)
+
+
+def _likeness(volume: Volume, reference: Volume) -> float:
+    """Correlation of a sequence with the reference, over the voxels where the sequence is not background."""
+    there = on_grid(volume.data, volume.grid, reference.grid)
+    inside = on_grid((volume.data != 0).astype(np.float32), volume.grid, reference.grid) > 0.99
+    a, b = there[inside].astype(np.float64), reference.data[inside].astype(np.float64)
+    if a.size < 100 or a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wanted: DicomOutput) -> str:
+    """All that the objects follow from: model, inputs, settings. A de-identified result is never the same twice."""
+    steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
+    said: dict[str, Any] = {
+        "software": __version__,
+        "model": prediction.model.document(),
+        "run": [prediction.run.backend, prediction.run.precision, list(prediction.run.window), prediction.run.windows],
+        "steps": [step.name for step in steps],
+        "reference": source.instance_uids,
+        "sequences": [modality.value for modality in ordered(prediction.case.available)],
+        "inputs": {modality.value: one.instance_uids for modality, one in sorted(wanted.inputs.items())},
+    }
+    if not wanted.inputs:
+        said["voxels"] = _digest(findings.labels, findings.entropy)
+    if wanted.deidentify:
+        said["once"] = secrets.token_hex(16)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(*maps: npt.NDArray[Any]) -> str:
+    found = hashlib.sha256()
+    for one in maps:
+        found.update(np.ascontiguousarray(one).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,76 @@
+"""DICOM Segmentation (PS3.3, A.51): BINARY, one segment a compartment, on the slices of its reference series."""
+
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Compartment
+from brats_mm.outputs.dicom.codes import concept
+from brats_mm.outputs.dicom.findings import CONVENTION, Findings
+from brats_mm.outputs.dicom.geometry import geometry_of
+from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, algorithm, common, content_description, finish
+from brats_mm.outputs.dicom.source import SourceSeries
+
+SERIES_NUMBER = 9801
+
+
+def make_segmentation(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
+    """A highdicom Segmentation of the three compartments.
+
+    BINARY is what viewers can be trusted with. Slices without any compartment have no frames, unless none has one.
+
+    Args:
+        findings: on `source.grid`.
+        source: the reference series: patient, study, frame of reference and geometry are its own.
+        provenance: where UIDs come from.
+    """
+    from highdicom.seg import Segmentation, SegmentationTypeValues
+
+    frames = source.frames(findings.labels)
+    made = Segmentation(
+        source_images=list(source.images),
+        pixel_array=np.stack([frames == CONVENTION.value_of(part) for part in Compartment], axis=-1).astype(np.uint8),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _description(number, part, findings, provenance) for number, part in enumerate(Compartment, start=1)
+        ],
+        content_label="BRATS_MM_SEG",
+        content_description=content_description(findings.used, findings.missing),
+        content_creator_name="BraTS-MM^",
+        omit_empty_frames=True,
+        **geometry_of(source),
+        **common("SEG", SERIES_NUMBER, findings, provenance),
+    )
+    made.BodyPartExamined = BODY_PART
+    return finish(made, source.images[0], provenance)
+
+
+def segment_number(part: Compartment) -> int:
+    """The number of a compartment's segment."""
+    return tuple(Compartment).index(part) + 1
+
+
+def tracking_uid(part: Compartment, provenance: Provenance) -> str:
+    """Under which the segment is measured."""
+    return provenance.uid("segment", part.value)
+
+
+def _description(number: int, part: Compartment, findings: Findings, provenance: Provenance) -> Any:
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
+
+    style = SEGMENT_STYLES[part]
+    made = SegmentDescription(
+        segment_number=number,
+        segment_label=style.name,
+        segmented_property_category=concept(style.category),
+        segmented_property_type=concept(style.type),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm(findings),
+        tracking_uid=tracking_uid(part, provenance),
+        tracking_id=style.name,
+        anatomic_regions=[concept(BRAIN)],
+        display_color=CIELabColor.from_rgb(*style.colour),
+    )
+    made.SegmentDescription = "Research, not for diagnosis"
+    return made

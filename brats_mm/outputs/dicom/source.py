@@ -1,0 +1,135 @@
+"""The headers of a series that results are derived from: its slices as they are, without voxels, and its grid."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import VolumeError
+from brats_mm.io.dicom.series import Series
+from brats_mm.io.dicom.slices import Slice
+from brats_mm.io.dicom.suppress_warnings import without_warnings
+
+_MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+"""Attributes that every object must have, if only empty; some files lack them, or have what DICOM does not allow."""
+_CHARACTERS = "SpecificCharacterSet"
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSeries:
+    """A series as other objects refer to it.
+
+    Attributes:
+        images: pydicom datasets without voxels: one a slice, or a single multi-frame image.
+        slices: the slices in the order in which frames of results are written.
+        places: where each of them lies along the grid's third axis.
+        grid: of the volume, with the places of missing slices too.
+    """
+
+    images: tuple[Any, ...] = field(repr=False)  # they hold names
+    slices: tuple[Slice, ...] = field(repr=False)
+    places: tuple[int, ...]
+    grid: Grid
+
+    @property
+    def instance_uids(self) -> tuple[str, ...]:
+        """SOP Instance UIDs of its files."""
+        return tuple(str(image.SOPInstanceUID) for image in self.images)
+
+    @property
+    def is_multiframe(self) -> bool:
+        """Whether all slices are in one file."""
+        return len(self.images) == 1 and int(self.images[0].get("NumberOfFrames") or 1) > 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its slices are all the frames of its files, each once and in their order."""
+        if not self.is_multiframe:
+            return len(self.images) == len(self.slices)
+        return [one.frame for one in self.slices] == list(range(int(self.images[0].NumberOfFrames)))
+
+    def frames(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
+        return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.places)])
+
+
+def source_of(series: Series) -> SourceSeries:
+    """Read the headers of a series.
+
+    Raises:
+        VolumeError: its slices make no volume, or its headers lack what results need to refer to it.
+    """
+    layout = series.layout
+    if layout.grid is None or layout.fault:
+        message = f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Name another series."
+        raise VolumeError(message)
+    paired = list(zip(layout.slices, layout.places, strict=True))
+    if layout.slices[0].stored.frames > 1:
+        paired.sort(key=lambda pair: pair[0].frame)
+    slices, places = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
+    with without_warnings():
+        images = tuple(_header(path) for path in dict.fromkeys(one.path for one in slices))
+        _check(images, series.title)
+    return SourceSeries(images, slices, places, layout.grid)
+
+
+def _header(path: Path) -> Any:
+    import pydicom
+
+    image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in image or not _is_allowed(image, keyword):
+            setattr(image, keyword, "")
+    if not _is_allowed(image, _CHARACTERS):
+        del image[_CHARACTERS]
+    return image
+
+
+def _is_allowed(image: Any, keyword: str) -> bool:
+    """Whether what a header says there is what DICOM allows; objects with anything else cannot be made."""
+    from highdicom import PatientSexValues, SpecificCharacterSetValues
+    from pydicom.datadict import dictionary_VR
+    from pydicom.valuerep import DA, TM
+
+    named: dict[str, Any] = {"PatientSex": PatientSexValues, _CHARACTERS: SpecificCharacterSetValues}
+    form: Any = named.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
+    try:
+        value = image.get(keyword) or ""
+        for one in (value,) if isinstance(value, str) or not isinstance(value, Sequence) else value:
+            if str(one):
+                form(one)
+    except Exception:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote the value)
+        return False
+    return True
+
+
+def _check(images: Sequence[Any], title: str) -> None:
+    needed = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    lacking = [keyword for keyword in needed if not all(_has(image, keyword) for image in images)]
+    if lacking:
+        message = (
+            f"DICOM results cannot refer to {title}: its headers lack {_listed(lacking)}. "
+            "Send the series again as the scanner made it, or leave out --dicom."
+        )
+        raise VolumeError(message)
+    if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
+        message = (
+            f"DICOM results cannot refer to {title}: its slices lie in several multi-frame files. "
+            "Name another series, or leave out --dicom."
+        )
+        raise VolumeError(message)
+
+
+def _has(image: Any, keyword: str) -> bool:
+    return bool(image.get(keyword))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)

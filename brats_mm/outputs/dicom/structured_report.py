@@ -1,0 +1,148 @@
+"""DICOM Structured Report (TID 1500) with the volumes and entropies of compartments and regions."""
+
+from typing import Any
+
+from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.regions import BRAIN, REGIONS, SEGMENT_STYLES, Code, Compartment, Region
+from brats_mm.outputs.dicom import codes
+from brats_mm.outputs.dicom.codes import concept
+from brats_mm.outputs.dicom.findings import Findings, Measured
+from brats_mm.outputs.dicom.objects import MANUFACTURER, PRODUCT, Provenance, common, finish, model_version, parameters
+from brats_mm.outputs.dicom.segmentation_object import segment_number, tracking_uid
+from brats_mm.outputs.dicom.source import SourceSeries
+
+SERIES_NUMBER = 9803
+_DIGITS = 6
+
+
+def make_report(findings: Findings, source: SourceSeries, segmentation: Any, provenance: Provenance) -> Any:
+    """A Comprehensive 3D SR: a group of measurements for each segment, and one for each nested region.
+
+    Args:
+        findings: on the grid of the segmentation.
+        source: the reference series.
+        segmentation: the object whose segments are measured.
+        provenance: where UIDs come from.
+    """
+    from highdicom.sr import Comprehensive3DSR, MeasurementReport, TextContentItem
+
+    report = MeasurementReport(
+        observation_context=_context(findings, provenance),
+        procedure_reported=concept(codes.PROCEDURE),
+        imaging_measurements=[
+            *(_of_compartment(part, findings, segmentation, provenance) for part in Compartment),
+            *(_of_region(region, findings, provenance) for region in REGIONS),
+        ],
+        title=concept(codes.REPORT_TITLE),
+    )
+    report[0].ContentSequence.append(
+        TextContentItem(name=concept(codes.COMMENT), value=_comment(findings), relationship_type="CONTAINS")
+    )
+    arguments = common("report", SERIES_NUMBER, findings, provenance)
+    made = Comprehensive3DSR(
+        evidence=[segmentation, *source.images],
+        content=report[0],
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        **arguments,
+    )
+    made.ContentQualification = "RESEARCH"
+    return finish(made, source.images[0], provenance)
+
+
+def _comment(findings: Findings) -> str:
+    return (
+        f"{NOT_FOR_DIAGNOSIS} Sequences used: {describe(findings.used)}; missing: {describe(findings.missing)}. "
+        "Entropy in nats: of a compartment 0 to ln 4, of a region 0 to ln 2; 0 is sure."
+    )
+
+
+def _context(findings: Findings, provenance: Provenance) -> Any:
+    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+    from pydicom.sr.codedict import codes as standard
+
+    device = DeviceObserverIdentifyingAttributes(
+        uid=Provenance(findings.model.weights_sha256).uid("device"),
+        name=f"{findings.model.name} {model_version(findings.model)}",
+        manufacturer_name=MANUFACTURER,
+        model_name=PRODUCT,
+        serial_number=findings.model.weights_sha256[:16],
+    )
+    observer = ObserverContext(observer_type=standard.DCM.Device, observer_identifying_attributes=device)
+    return ObservationContext(observer_device_context=observer)
+
+
+def _of_compartment(part: Compartment, findings: Findings, segmentation: Any, provenance: Provenance) -> Any:
+    from highdicom.sr import (
+        FindingSite,
+        ReferencedSegment,
+        SourceSeriesForSegmentation,
+        TrackingIdentifier,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    style = SEGMENT_STYLES[part]
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid(part, provenance), style.name),
+        referenced_segment=ReferencedSegment(  # by hand: highdicom's own way fails for a segment without frames
+            segmentation.SOPClassUID,
+            segmentation.SOPInstanceUID,
+            segment_number(part),
+            source_series=SourceSeriesForSegmentation(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID),
+        ),
+        finding_category=concept(style.category),
+        finding_type=concept(style.type),
+        finding_sites=[FindingSite(concept(BRAIN))],
+        measurements=_measurements(findings.compartments[part], codes.MEAN_ENTROPY),
+        qualitative_evaluations=_sequences(findings),
+        algorithm_id=_algorithm(findings),
+    )
+
+
+def _of_region(region: Region, findings: Findings, provenance: Provenance) -> Any:
+    from highdicom.sr import FindingSite, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(provenance.uid("region", region.value), region.label),
+        finding_category=concept(codes.NEOPLASM),
+        finding_type=concept(codes.REGION_NAMES[region]),
+        finding_sites=[FindingSite(concept(BRAIN))],
+        measurements=_measurements(findings.regions[region], codes.MEAN_REGION_ENTROPY),
+        qualitative_evaluations=_sequences(findings),
+        algorithm_id=_algorithm(findings),
+    )
+
+
+def _measurements(found: Measured, entropy: Code) -> list[Any]:
+    from highdicom.sr import Measurement
+
+    made = [Measurement(concept(codes.VOLUME), round(found.volume_ml, _DIGITS), concept(codes.MILLILITRE))]
+    if found.mean_entropy_nats is not None:
+        made.append(Measurement(concept(entropy), round(found.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS)))
+    return made
+
+
+def _sequences(findings: Findings) -> list[Any]:
+    """Each sequence as used or missing."""
+    from highdicom.sr import QualitativeEvaluation
+
+    kinds = ((codes.SEQUENCE_USED, findings.used), (codes.SEQUENCE_MISSING, findings.missing))
+    return [
+        QualitativeEvaluation(concept(name), concept(codes.SEQUENCES[modality]))
+        for name, sequences in kinds
+        for modality in ordered(sequences)
+    ]
+
+
+def _algorithm(findings: Findings) -> Any:
+    from highdicom.sr import AlgorithmIdentification
+
+    return AlgorithmIdentification(
+        name=f"{PRODUCT} {findings.model.name}",
+        version=model_version(findings.model),
+        parameters=[f"{name}: {value}" for name, value in parameters(findings).items()],
+        family=concept(codes.ARTIFICIAL_INTELLIGENCE),
+        manufacturer=MANUFACTURER,
+    )

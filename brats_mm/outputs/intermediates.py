@@ -1,0 +1,53 @@
+"""What lies between raw scans and results, for a look: registered volumes, the brain, the transforms."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.nifti import write_labels, write_map
+from brats_mm.preprocessing.itk_volume import transform_of
+from brats_mm.preprocessing.scans import Prepared
+
+FOLDER = "intermediate"
+
+
+def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
+    """The files, relative to the folder of the results."""
+    volumes = [f"{FOLDER}/{modality.value}_registered.nii.gz" for modality in ordered(prepared.registered)]
+    transforms = [f"{FOLDER}/{_transform_name(modality)}" for modality in ordered(prepared.transforms)]
+    return (*volumes, f"{FOLDER}/brain_mask.nii.gz", *transforms)
+
+
+def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
+    """Write the registered volumes and the brain at 1 mm, and the transforms as ITK's .tfm.
+
+    A transform leads from points of the reference to points of its sequence, which is what resampling that sequence
+    onto the reference needs: 3D Slicer applies it as it is read.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    grid = prepared.case.grid
+    for modality in ordered(prepared.registered):
+        data = prepared.registered[modality].data
+        least = float(min(0.0, data.min()))
+        place = out.staged(f"{FOLDER}/{modality.value}_registered.nii.gz")
+        said = f"{modality.label} registered to the reference, 1 mm" + (f", shifted by {-least:g}" if least < 0 else "")
+        write_map(place, data - np.float32(least), grid, description=said, maximum=float(data.max()) - least or 1.0)
+    write_labels(out.staged(f"{FOLDER}/brain_mask.nii.gz"), prepared.brain.data.astype(np.uint8), grid)
+    for modality, matrix in prepared.transforms.items():
+        _write_transform(out.staged(f"{FOLDER}/{_transform_name(modality)}"), matrix)
+
+
+def _transform_name(modality: Modality) -> str:
+    return f"{modality.value}_to_reference.tfm"
+
+
+def _write_transform(path: Path, matrix: npt.NDArray[np.float64]) -> None:
+    with output_errors(path):
+        sitk.WriteTransform(transform_of(matrix), str(path))

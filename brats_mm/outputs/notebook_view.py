@@ -1,0 +1,112 @@
+"""`prediction.view()`: a prediction in a notebook, to scroll through, with labels and uncertainty over the image.
+
+The viewer is NiiVue, as the widget that ipyniivue makes of it; volumes travel inside the notebook, and nothing is
+fetched.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.errors import OptionError
+from brats_mm.outputs.nifti import write_labels, write_map
+from brats_mm.outputs.preview.slices import window_of
+
+_BACKGROUNDS = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
+_UNSURE_NATS = 0.35
+"""From here on the entropy is shown: a quarter of what it can be."""
+_HEIGHT_PX = 480
+
+
+def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
+    """The prediction as a notebook widget: the image, the labels over it, and the entropy over both.
+
+    Args:
+        prediction: what to show; it must still hold its images, which every prediction made here does.
+        height_px: of the widget.
+
+    Returns:
+        An `ipyniivue.NiiVue`. Its `volumes` are the image, the labels and the entropy, in this order: set their
+        `opacity`, `cal_min` or `colormap` to change what is seen.
+
+    Raises:
+        OptionError: ipyniivue is not installed.
+    """
+    try:
+        from ipyniivue import NiiVue
+    except ImportError as error:
+        message = (
+            "The viewer needs ipyniivue, which is not installed here. Run pip install 'brats-mm[notebook]' (or pip "
+            "install ipyniivue), and restart the notebook's kernel."
+        )
+        raise OptionError(message) from error
+    widget = NiiVue(height=height_px)
+    widget.load_volumes(layers(prediction))
+    widget.volumes[1].set_colormap_label(label_colours())
+    return widget
+
+
+def layers(prediction: Prediction) -> list[dict[str, Any]]:
+    """The three volumes, bottom first, as keyword arguments of `ipyniivue.Volume`."""
+    case = prediction.case
+    modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
+    image = case.volumes[modality].data
+    black, white = window_of(image)
+    return [
+        {
+            "name": f"{modality.value}.nii.gz",
+            "data": _map_bytes(image - np.float32(black), case.grid, white - black),
+            "colormap": "gray",
+            "cal_min": 0.0,
+            "cal_max": white - black,
+            "colorbar_visible": False,
+        },
+        {
+            "name": "segmentation.nii.gz",
+            "data": _bytes(lambda path: write_labels(path, prediction.labels(), case.grid)),
+            "opacity": 0.5,
+            "colorbar_visible": False,
+        },
+        {
+            "name": "entropy.nii.gz",
+            "data": _map_bytes(prediction.combined_entropy(), case.grid, MAX_COMPARTMENT_NATS),
+            "colormap": "inferno",
+            "opacity": 0.5,
+            "cal_min": _UNSURE_NATS,
+            "cal_max": MAX_COMPARTMENT_NATS,
+        },
+    ]
+
+
+def label_colours() -> Mapping[str, list[Any]]:
+    """The compartments' names and colours by label value, as NiiVue takes them; the background cannot be seen."""
+    by_value = {LabelConvention.BRATS2023.value_of(part): style for part, style in SEGMENT_STYLES.items()}
+    colours = [(0, 0, 0), *(by_value[value].colour for value in sorted(by_value))]
+    return {
+        "R": [colour[0] for colour in colours],
+        "G": [colour[1] for colour in colours],
+        "B": [colour[2] for colour in colours],
+        "A": [0] + [255] * len(by_value),
+        "I": [0, *sorted(by_value)],
+        "labels": ["", *(by_value[value].name for value in sorted(by_value))],
+    }
+
+
+def _map_bytes(data: Array, grid: Grid, maximum: float) -> bytes:
+    return _bytes(lambda path: write_map(path, data, grid, description="", maximum=maximum))
+
+
+def _bytes(write: Callable[[Path], None]) -> bytes:
+    """What a writer puts into a compressed NIfTI file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "volume.nii.gz"
+        write(path)
+        return path.read_bytes()

@@ -1,0 +1,119 @@
+"""A dark page to draw on: text, blocks of colour and pictures, placed by pixels from the top left.
+
+Drawn with Pillow on arrays: a tenth of the time that a plotting library takes for the same page.
+"""
+
+import struct
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+from PIL import Image, ImageDraw, ImageFont
+
+from brats_mm.outputs.gzip_stream import LEVEL
+
+PAPER, INK, FAINT, ALERT = (16, 20, 24), (232, 236, 239), (139, 150, 160), (255, 179, 71)
+
+Colour = tuple[int, int, int]
+Pixels = int | float
+Picture = npt.NDArray[np.float32]
+"""(rows, columns), or (rows, columns, 3) with colours from 0 to 255."""
+
+_LINE_HALF_PX = 1.0
+"""Half the width of an outline."""
+_DIFFERENCE_TO_ROW_ABOVE, _RGB = 2, 2
+"""A filter and a kind of colour in the PNG standard."""
+
+
+@lru_cache(maxsize=32)
+def _font(size_pt: Pixels, style: str) -> ImageFont.FreeTypeFont:
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(
+        str(folder / f"DejaVuSans{style}.ttf"), size_pt * 100 / 72, layout_engine=ImageFont.Layout.BASIC
+    )
+
+
+@lru_cache(maxsize=1)
+def inferno() -> npt.NDArray[np.float32]:
+    """(256, 3) colours from black through red to pale yellow, equally far apart to the eye."""
+    table = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
+    return np.asarray(table * 255, np.float32)
+
+
+class Canvas:
+    """The page; sizes of text are in points of 1/72 inch at 100 pixels an inch."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._image = Image.new("RGB", (width_px, height_px), PAPER)
+        self._draw = ImageDraw.Draw(self._image)
+
+    def text(
+        self,
+        x: Pixels,
+        y: Pixels,
+        text: str,
+        *,
+        size: Pixels = 11,
+        colour: Colour = INK,
+        align: str = "l",
+        style: str = "",
+    ) -> None:
+        """Write a line, centred on y; `align` says whether x is its left end, middle or right end (l, m, r)."""
+        self._draw.text((x, y), text, fill=colour, font=_font(size, style), anchor=f"{align}m")
+
+    def block(self, x: Pixels, y: Pixels, width: Pixels, height: Pixels, colour: Colour) -> None:
+        """Fill a rectangle whose top left corner is at x, y."""
+        left, top, columns, rows = round(x), round(y), round(width), round(height)
+        if columns and rows:
+            self._draw.rectangle((left, top, left + columns - 1, top + rows - 1), fill=colour)
+
+    def outline(self, x: Pixels, y: Pixels, width: Pixels, height: Pixels, colour: Colour) -> None:
+        """Draw a rectangle's border."""
+        self._draw.rectangle((round(x), round(y), round(x + width), round(y + height)), outline=colour)
+
+    def picture(self, x: Pixels, y: Pixels, pixels: Picture) -> None:
+        """Place a picture with its top left corner at x, y."""
+        colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        stored = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+        self._image.paste(Image.fromarray(stored), (round(x), round(y)))
+
+    def save(self, path: Path) -> None:
+        """Write a PNG, in a tenth of Pillow's time."""
+        rows = np.asarray(self._image)
+        above = np.concatenate([np.zeros_like(rows[:1]), rows[:-1]])
+        filtered = np.full((rows.shape[0], 1 + rows[0].size), _DIFFERENCE_TO_ROW_ABOVE, np.uint8)
+        filtered[:, 1:] = (rows - above).reshape(rows.shape[0], -1)
+        header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], 8, _RGB, 0, 0, 0)
+        chunks = {b"IHDR": header, b"IDAT": isal_zlib.compress(filtered.tobytes(), LEVEL), b"IEND": b""}
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks.items()))
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", isal_zlib.crc32(name + data))
+
+
+def enlarged(values: npt.NDArray[np.generic], rows: int, columns: int) -> Picture:
+    """A slice with that many rows and columns, linear between the voxels' centres."""
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR), np.float32)
+
+
+def tinted(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Picture:
+    """Colours laid over a picture of (rows, columns, 3), opacity from 0 to 1."""
+    share = opacity[..., None]
+    return np.asarray(picture * (1 - share) + np.asarray(colour, np.float32) * share, np.float32)
+
+
+def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *, opacity: float) -> Picture:
+    """Fill a mask of voxels and draw its border smoothly, where it lies at half a voxel's weight."""
+    rows, columns = picture.shape[:2]
+    inside = enlarged(mask, rows, columns)
+    across, along = np.gradient(inside)
+    steepness = np.maximum(np.hypot(across, along), 1e-3)
+    beyond_px = (inside - 0.5) / steepness
+    fill = np.clip(beyond_px + 0.5, 0, 1) * opacity
+    line = np.clip(_LINE_HALF_PX + 0.5 - np.abs(beyond_px), 0, 1)
+    return tinted(picture, colour, np.maximum(fill, line))

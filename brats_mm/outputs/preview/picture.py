@@ -1,0 +1,205 @@
+"""One picture of a prediction: the tumour in three planes, where the model is unsure, and what it looked at.
+
+The picture holds no case name, date or file name, so that it can be shown without telling whose head it is.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.availability import describe
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.prediction import Prediction, nested
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
+from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, inferno, with_region
+from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
+from brats_mm.outputs.preview.slices import in_colour, in_grey, window_of, with_entropy
+
+WIDTH_PX, HEIGHT_PX = 1600, 1000
+
+_REGION_TINTS: dict[Region, Colour] = {
+    Region.WT: (181, 211, 238),
+    Region.TC: (106, 165, 216),
+    Region.ET: (47, 111, 174),
+}
+_BACKGROUNDS = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
+"""Which sequence to draw on, the most telling first."""
+
+_PANEL_PX = (368, 377)
+"""Width and height that a slice is fitted into."""
+_COLUMNS_PX, _ROWS_PX = (19, 398, 777), (75, 497)
+
+_Voxels = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """What the image panels show, all as right-anterior-superior arrays."""
+
+    background: _Voxels
+    background_name: str
+    window: tuple[float, float]
+    labels: _Voxels
+    probabilities: tuple[_Voxels, _Voxels, _Voxels]
+    slices: tuple[Slice, Slice, Slice]
+
+
+def write_preview(path: Path, prediction: Prediction) -> None:
+    """Write a PNG of 1600 x 1000 pixels, replacing the file if there is one.
+
+    Top row: the labels over the best sequence at hand; bottom row: combined entropy in nats over the same slices;
+    right: importance of the sequences, volumes, legend, model.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    canvas = Canvas(WIDTH_PX, HEIGHT_PX)
+    _draw_images(canvas, _pictures(prediction))
+    _draw_importance(canvas, prediction)
+    _draw_volumes(canvas, prediction)
+    _draw_facts(canvas, prediction)
+    canvas.text(WIDTH_PX / 2, 977, NOT_FOR_DIAGNOSIS, colour=ALERT, size=12, align="m")
+    with output_errors(path):
+        canvas.save(path)
+
+
+def _pictures(prediction: Prediction) -> _Pictures:
+    case = prediction.case
+    modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
+    data = case.volumes[modality].data
+    affine = case.grid.affine
+    wt, tc, et = (to_ras(prediction.probabilities[region], affine) for region in REGIONS)
+    return _Pictures(
+        background=to_ras(data, affine),
+        background_name=modality.label,
+        window=window_of(data),
+        labels=to_ras(prediction.labels(), affine),
+        probabilities=(wt, tc, et),
+        slices=choose_slices(case.grid, prediction.mask(Region.WT), data != 0),
+    )
+
+
+def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
+    for column, cut in zip(_COLUMNS_PX, pictures.slices, strict=True):
+        title = f"{cut.plane.value.capitalize()}, slice {cut.input_index} of input axis {cut.input_axis + 1}"
+        canvas.text(column + _PANEL_PX[0] / 2, 62, title, colour=FAINT, size=10, align="m")
+        grey = _grey(pictures, cut)
+        for top, picture in zip(_ROWS_PX, (_labelled(grey, pictures, cut), _unsure(grey, pictures, cut)), strict=True):
+            left = column + (_PANEL_PX[0] - grey.shape[1]) / 2
+            canvas.picture(left, top, picture)
+            _letter(canvas, cut, left, top, grey.shape)
+    canvas.text(19, 32, f"Segmentation on {pictures.background_name}", size=14)
+    canvas.text(19, 478, f"Uncertainty on {pictures.background_name}", size=14)
+    _draw_scale(canvas)
+
+
+def _grey(pictures: _Pictures, cut: Slice) -> Picture:
+    """The slice in grey, fitted into a panel."""
+    return in_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
+
+
+def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+    picture = in_colour(np.clip(grey, 0, 255))
+    labels = cut.of(pictures.labels)
+    for compartment, style in SEGMENT_STYLES.items():
+        mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
+        if mask.any():
+            picture = with_region(picture, mask, style.colour, opacity=0.38)
+    return picture
+
+
+def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+    wt, tc, et = (np.asarray(cut.of(one), np.float32) for one in pictures.probabilities)
+    return with_entropy(grey, compartment_entropy(*nested(wt, tc, et)))
+
+
+def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:
+    letters, (height, width) = cut.letters, shape
+    places = (
+        (0.015, 0.5, letters.left),
+        (0.985, 0.5, letters.right),
+        (0.5, 0.035, letters.top),
+        (0.5, 0.97, letters.bottom),
+    )
+    for x, y, letter in places:
+        canvas.text(left + x * width, top + y * height, letter, size=12, align="m", style="-Bold")
+
+
+def _draw_scale(canvas: Canvas) -> None:
+    """The colours of entropy, with what the ends mean."""
+    left, top, width, height = 256, 897, 656, 14
+    colours = inferno()[np.linspace(0, 255, width).astype(np.intp)]
+    canvas.picture(left, top, np.repeat(colours[None], height, axis=0))
+    canvas.outline(left, top, width, height, FAINT)
+    ticks = {0.0: "0 (sure)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (cannot decide)"}
+    for nats, said in ticks.items():
+        at = left + width * nats / MAX_COMPARTMENT_NATS
+        canvas.block(at - 0.5, top + height, 1, 5, FAINT)
+        canvas.text(at, top + height + 15, said, size=10, align="m")
+    canvas.text(left - 16, top + height / 2, "Entropy, nats", size=10, align="r")
+
+
+def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
+    """Grouped bars: one group a sequence, one bar a region."""
+    left, top, group, one = 1264, 80, 66.25, 271
+    canvas.text(left, 32, "Importance of the sequences", size=14)
+    if not prediction.importance.known:
+        canvas.text(left, 61, "not told: this model does not weigh its sequences", size=9)
+        return
+    for place, region in enumerate(REGIONS):
+        x = 1202 + (0, 119, 226)[place]
+        canvas.block(x, 57, 12, 9, _REGION_TINTS[region])
+        canvas.text(x + 17, 61, region.label, size=9)
+    for modality in MODALITIES:
+        middle = top + group * (modality.channel + 0.5)
+        canvas.text(left - 6, middle, modality.label, align="r")
+        if modality in prediction.case.missing:
+            canvas.text(left + 3, middle, "missing", colour=ALERT, style="-Oblique")
+            continue
+        for region in REGIONS:
+            share = prediction.importance.weights[modality][region]
+            y = middle + group * 0.26 * (region.channel - 1)
+            canvas.block(left, y - 7.5, share * one, 15, _REGION_TINTS[region])
+            canvas.text(left + share * one + 5, y, f"{share:.2f}", size=9)
+    for share, said in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+        canvas.text(left + share * one, 357, said, align="m")
+
+
+def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
+    """Each region's volume and how unsure the model is inside it."""
+    canvas.text(1192, 436, "Volume and mean uncertainty inside", size=14)
+    canvas.text(1445, 469, "mL", colour=FAINT, align="r")
+    canvas.text(1576, 469, "nats, 0 to 0.69", colour=FAINT, align="r")
+    for line, region in enumerate(REGIONS):
+        y = 498 + 28.6 * line
+        entropy = prediction.mean_entropy_inside(region)
+        canvas.text(1192, y, region.label.capitalize())
+        canvas.text(1445, y, f"{prediction.volume_ml(region):.1f}", align="r")
+        canvas.text(1576, y, "none found" if entropy is None else f"{entropy:.3f}", align="r")
+
+
+def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
+    """Legend, sequences, model and warnings, as lines of text."""
+    canvas.text(1192, 610, "Colours", size=14)
+    for line, compartment in enumerate(Compartment):
+        style, y = SEGMENT_STYLES[compartment], 641 + 28.6 * line
+        canvas.block(1192, y - 8, 16, 16, style.colour)
+        canvas.text(1215, y, style.name)
+    canvas.text(1192, 753, "Sequences and model", size=14)
+    missing, model = prediction.case.missing, prediction.model
+    lines: list[tuple[str, Colour]] = [
+        (f"Used: {describe(prediction.case.available)}", INK),
+        (f"Missing: {describe(missing)}", ALERT if missing else INK),
+        (f"{model.name} {model.version}", INK),
+        (f"weights {model.weights_sha256[:12]}", FAINT),
+    ]
+    warnings = len(prediction.warnings)
+    if warnings:
+        lines.append((f"Warnings: {warnings}; read them in the report.", ALERT))
+    for line, (said, colour) in enumerate(lines):
+        canvas.text(1192, 784 + 28.6 * line, said, colour=colour)

@@ -1,0 +1,59 @@
+"""How a slice looks on a preview and in a report: the image in grey, and the colours of uncertainty over it."""
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.volume import Array
+from brats_mm.outputs.preview.canvas import Picture, enlarged, inferno, tinted
+
+Window = tuple[float, float]
+"""The intensities that are drawn black and white."""
+
+_SURE_NATS = 0.05
+"""Below this entropy the overlay is invisible."""
+_DIMMED = 0.65
+"""Brightness of the image under the entropy."""
+
+
+def window_of(data: Array) -> Window:
+    """Black and white for an image: nearly all of what its brain's voxels hold."""
+    brain = data != 0
+    coarse = data[bounding_box(brain)][::2, ::2, ::2]
+    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, (0.5, 99.7))
+    return float(low), float(max(high, low + 1e-6))
+
+
+def in_grey(voxels: npt.NDArray[np.generic], window: Window, *, aspect: float, fit: tuple[int, int]) -> Picture:
+    """A slice, black 0 to white 255, enlarged to fit into a width and height with pixels as wide as they are high.
+
+    Args:
+        voxels: (rows, columns) of the slice.
+        window: what is drawn black and white; values beyond it leave the range.
+        aspect: height of a voxel relative to its width.
+        fit: width and height in pixels.
+    """
+    stored = np.asarray(voxels, np.float32)
+    height, width = stored.shape[0] * aspect, stored.shape[1]
+    scale = min(fit[0] / width, fit[1] / height)
+    low, high = window
+    return enlarged((stored - low) * (255 / (high - low)), max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def in_colour(grey: Picture) -> Picture:
+    """Grey as (rows, columns, 3)."""
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def with_entropy(grey: Picture, entropy: Array) -> Picture:
+    """The dimmed image under the colours of entropy, which show the more the less the model is sure.
+
+    Args:
+        grey: the image, 0 to 255.
+        entropy: of the compartment at each voxel of the slice, nats, 0 to ln 4.
+    """
+    nats = enlarged(entropy, *grey.shape)
+    colours = inferno()[np.clip(np.rint(nats * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)]
+    opacity = np.clip((nats - _SURE_NATS) / 0.3, 0, 0.9)
+    return tinted(in_colour(np.clip(grey * _DIMMED, 0, 255)), colours, opacity)

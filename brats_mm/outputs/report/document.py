@@ -1,0 +1,157 @@
+"""`report.json` and `importance.json`: what was found, what was said of it, how sure, by which model, how long it took.
+
+Both hold plain numbers with their units in the names. Neither holds file paths or header fields of the input, which
+can carry a patient's name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered, subset_name
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
+from brats_mm.domain.expected import DiceOverCases
+from brats_mm.domain.prediction import ModelIdentity, Prediction
+from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
+from brats_mm.domain.subset_calibration import SubsetCalibration
+from brats_mm.outputs.report.preprocessing import preparation_of
+from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
+from brats_mm.trust.uncertain_regions import Spot, uncertain_spots
+
+REPORT_VERSION = 2
+DIGITS = 6
+
+VOLUME_RANGE_MEANING = (
+    "Volume of the voxels whose probability is at least 0.75, and at least 0.25; volume_ml is taken at 0.5. The spread "
+    "that the model's own uncertainty gives the volume, not a confidence interval: it knows of no error that the model "
+    "is sure of."
+)
+EXPECT_MEANING = (
+    "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
+    "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+)
+CORRECTION_MEANING = (
+    "Fitted on labelled cases after the training: a logit less its offset, over its temperature, and where that is "
+    "above 0, inside the outline, over `inside` as well."
+)
+
+WEIGHTS_MEANING = (
+    "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
+    "sequences found, 0 for a missing one."
+)
+NO_WEIGHTS_MEANING = (
+    "This model does not weigh its sequences against each other: it does not say how much each of them counted."
+)
+
+
+def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
+    """The content of `report.json`; `seconds` are of all stages, reading and writing included."""
+    case, run = prediction.case, prediction.run
+    return {
+        "report_version": REPORT_VERSION,
+        "statement": NOT_FOR_DIAGNOSIS,
+        "sequences_found": [modality.value for modality in ordered(case.available)],
+        "sequences_missing": [modality.value for modality in ordered(case.missing)],
+        "regions": {region.value: _region(prediction, region) for region in REGIONS},
+        "volume_range_meaning": VOLUME_RANGE_MEANING,
+        "uncertain_spots": [
+            {"rank": rank, **_spot(spot)}
+            for rank, spot in enumerate(uncertain_spots(prediction.probabilities, case.grid), start=1)
+        ],
+        "uncertain_spots_meaning": SPOTS_MEANING,
+        "what_to_expect": what_to_expect(prediction.model, case.available),
+        "labels": {part.value: convention.value_of(part) for part in Compartment},
+        "label_convention": convention.value,
+        "entropy_range_nats": {
+            "region": round(MAX_BINARY_NATS, DIGITS),
+            "combined": round(MAX_COMPARTMENT_NATS, DIGITS),
+        },
+        "grid": {
+            "shape": list(case.grid.shape),
+            "spacing_mm": [round(spacing, DIGITS) for spacing in case.grid.spacing_mm],
+            "affine": case.grid.affine.tolist(),
+        },
+        "model": {
+            "name": prediction.model.name,
+            "version": prediction.model.version,
+            "weights_sha256": prediction.model.weights_sha256,
+            "parameters": prediction.model.parameters,
+            "spacing_mm": prediction.model.spacing_mm,
+            "correction": _correction(prediction.model.calibration, case.available),
+        },
+        "run": {
+            "device": run.device,
+            "backend": run.backend,
+            "precision": run.precision,
+            "window_voxels": list(run.window),
+            "windows": run.windows,
+            "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        },
+        "preparation": None if case.preparation is None else preparation_of(case.preparation),
+        "warnings": list(prediction.warnings),
+    }
+
+
+def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
+    """What was done to the logits with these sequences before they became probabilities; None where nothing was."""
+    if calibration is None:
+        return None
+    regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}
+    return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
+
+
+def _region(prediction: Prediction, region: Region) -> dict[str, Any]:
+    entropy = prediction.mean_entropy_inside(region)
+    return {
+        "name": region.label,
+        "volume_ml": round(prediction.volume_ml(region), 3),
+        "volume_range_ml": [round(volume, 3) for volume in prediction.volume_range_ml(region)],
+        "mean_entropy_inside_nats": None if entropy is None else round(entropy, DIGITS),
+    }
+
+
+def _spot(spot: Spot) -> dict[str, Any]:
+    return {
+        "region": spot.region.value,
+        "also_uncertain": [region.value for region in spot.also],
+        "position_mm_ras": [round(value, 2) for value in spot.position_mm_ras],
+        "voxel": list(spot.voxel),
+        "volume_ml": round(spot.volume_ml, 3),
+        "mean_entropy_nats": round(spot.mean_entropy_nats, DIGITS),
+        "peak_entropy_nats": round(spot.peak_entropy_nats, DIGITS),
+    }
+
+
+def what_to_expect(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
+    """The model card's row for these sequences, and that of all four beside it; None where the bundle has none."""
+    if model.expected is None or available not in model.expected.dice:
+        return None
+    subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}
+    return {
+        "meaning": EXPECT_MEANING,
+        "sequences": subset_name(available),
+        "cases": model.expected.cases,
+        **{name: _row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
+    }
+
+
+def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
+    return {region.value: {"mean": one.mean, "std": one.std} for region, one in dice.items()} or None
+
+
+def importance_of(prediction: Prediction) -> dict[str, Any]:
+    """The content of `importance.json`: gate weight of each modality for each region.
+
+    `weights` is empty where the model does not weigh its sequences.
+    """
+    return {
+        "statement": NOT_FOR_DIAGNOSIS,
+        "meaning": WEIGHTS_MEANING if prediction.importance.known else NO_WEIGHTS_MEANING,
+        "sequences_found": [modality.value for modality in ordered(prediction.case.available)],
+        "sequences_missing": [modality.value for modality in ordered(prediction.case.missing)],
+        "weights": {
+            modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
+            for modality, by_region in prediction.importance.weights.items()
+        },
+    }

@@ -1,0 +1,118 @@
+"""The page that a person reads: one self-contained HTML file of a segmented case, for the screen and for paper.
+
+No script, and nothing is fetched from anywhere. The page holds no name, date or header field of the input; a name of
+the case stands on it only where somebody gave one for that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_colours
+from brats_mm.outputs.report.source import ReportSource
+from brats_mm.outputs.report.steps import step_rows
+
+CLOSE_LOOKS = 6
+"""Uncertain places that are shown with pictures; further ones stand in a table."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATE = "report.html.jinja"
+
+_USES = {
+    Modality.T1: "anatomy",
+    Modality.T1CE: "enhancing tumour and core",
+    Modality.T2: "oedema and fluid",
+    Modality.FLAIR: "oedema, fluid suppressed",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The way to one place in a viewer: millimetres with letters, and slices counted from 1."""
+
+    millimetres: str
+    slices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An uncertain place as the page shows it."""
+
+    spot: Mapping[str, Any]
+    region: Region
+    also: tuple[Region, ...]
+    heading: Heading
+    pictures: tuple[Drawn, ...]
+
+
+def render_page(source: ReportSource, *, name: str | None = None, made_on: date | None = None) -> str:
+    """The page as text.
+
+    Args:
+        source: the segmented case.
+        name: what to call the case on the page; nothing is said where it is None.
+        made_on: the day to put on the page; none where it is None.
+    """
+    drawing = Drawing(source)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    report = source.report
+    return environment.get_template(_TEMPLATE).render(
+        report=report,
+        name=name,
+        made_on=None if made_on is None else f"{made_on.day} {made_on:%B %Y}",
+        sequences=[(m, m.value in report["sequences_found"], _USES[m]) for m in MODALITIES],
+        regions=REGIONS,
+        outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in OUTLINES.items()},
+        largest_ml=max([1e-3, *(report["regions"][region.value]["volume_range_ml"][1] for region in REGIONS)]),
+        columns=[_column(source, cut.plane.value, cut.input_axis, cut.input_index) for cut in drawing.slices],
+        rows=list(drawing.rows()),
+        with_images=bool(source.images),
+        places=_places(source, drawing),
+        close_looks=CLOSE_LOOKS,
+        weights=source.importance["weights"],
+        modalities=MODALITIES,
+        found=[Modality(value) for value in report["sequences_found"]],
+        missing=[Modality(value) for value in report["sequences_missing"]],
+        entropy_colours=entropy_colours(),
+        most_nats=MAX_COMPARTMENT_NATS,
+        steps=step_rows(report.get("preparation")),
+    )
+
+
+def _places(source: ReportSource, drawing: Drawing) -> list[Place]:
+    places = []
+    for spot in source.report["uncertain_spots"]:
+        i, j, k = spot["voxel"]
+        shown = drawing.close_look((i, j, k)) if spot["rank"] <= CLOSE_LOOKS else ()
+        also = tuple(Region(value) for value in spot["also_uncertain"])
+        places.append(Place(spot, Region(spot["region"]), also, _heading(source, drawing, spot), shown))
+    return places
+
+
+def _heading(source: ReportSource, drawing: Drawing, spot: Mapping[str, Any]) -> Heading:
+    axes = {cut.plane.value: cut.input_axis for cut in drawing.slices}
+    slices = tuple(_column(source, plane, axis, spot["voxel"][axis]) for plane, axis in axes.items())
+    return Heading(in_letters(spot["position_mm_ras"]), slices)
+
+
+def in_letters(position_mm_ras: Sequence[float]) -> str:
+    """A position as 3D Slicer shows it: `R 12.0, P 3.5, S 40.2 mm`."""
+    letters = zip("RAS", "LPI", position_mm_ras, strict=True)
+    return ", ".join(f"{above if mm >= 0 else below} {abs(mm):.1f}" for above, below, mm in letters) + " mm"
+
+
+def _column(source: ReportSource, plane: str, axis: int, index: int) -> str:
+    return f"{plane} {index + 1} of {source.grid.shape[axis]}"

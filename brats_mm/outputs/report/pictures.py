@@ -1,0 +1,157 @@
+"""The pictures of a report: slices through the tumour, and a close look at each uncertain place."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
+from brats_mm.outputs.preview.canvas import Colour, Picture, inferno, with_region
+from brats_mm.outputs.preview.planes import Letters, Plane, Slice, choose_slices, place_on_slice, slice_through, to_ras
+from brats_mm.outputs.preview.slices import Window, in_colour, in_grey, window_of, with_entropy
+from brats_mm.outputs.report.source import ReportSource
+
+OUTLINES: dict[Region, Colour] = {
+    Region.WT: SEGMENT_STYLES[Compartment.OEDEMA].colour,
+    Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
+    Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
+}
+"""The outline of a region has the colour of the compartment that lies inside it first."""
+
+_PANEL_PX = (460, 460)
+_CLOSE_PX = (300, 300)
+_CLOSE_MM = 70.0
+"""Side of the square that a close look shows."""
+_QUALITY = 88
+_GROUND_NATS = 1e-4
+"""Where the images are not at hand, the ground is drawn where the model was asked: beyond the brain entropy is 0."""
+
+_Voxel = TypeVar("_Voxel", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture on the page.
+
+    Attributes:
+        uri: the picture itself, as a data URI.
+        width_px, height_px: its size.
+        letters: the sides of the patient at its edges.
+        said: what it shows, in words.
+    """
+
+    uri: str
+    width_px: int
+    height_px: int
+    letters: Letters
+    said: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures of one kind, a column for each slice."""
+
+    title: str
+    pictures: tuple[Drawn, ...]
+
+
+class Drawing:
+    """Draws the slices of one case."""
+
+    def __init__(self, source: ReportSource) -> None:
+        self._source = source
+        affine = source.grid.affine
+        self._masks = {region: to_ras(mask, affine) for region, mask in source.masks.items()}
+        self._entropy = to_ras(source.entropy, affine)
+        self._images = {modality.label: to_ras(image, affine) for modality, image in source.images.items()}
+        self._windows: Mapping[str, Window] = {m.label: window_of(image) for m, image in source.images.items()}
+
+    @cached_property
+    def slices(self) -> tuple[Slice, Slice, Slice]:
+        """The three slices that show most of the tumour."""
+        source = self._source
+        image = next(iter(source.images.values()), None)
+        brain = source.entropy > _GROUND_NATS if image is None else image != 0
+        return choose_slices(source.grid, source.masks[Region.WT], brain)
+
+    def rows(self) -> Iterator[Row]:
+        """The key slices: outlines on each image, then the model's uncertainty."""
+        for name in self._names:
+            title = f"Outlines on {name}" if name else "Outlines"
+            yield Row(title, tuple(self._outlined(cut, name) for cut in self.slices))
+        yield Row("Uncertainty", tuple(self._unsure(cut) for cut in self.slices))
+
+    def close_look(self, voxel: tuple[int, int, int]) -> tuple[Drawn, ...]:
+        """Outlines and uncertainty around a voxel, which lies in the pictures' middle, in the sharpest plane."""
+        grid = self._source.grid
+        plane = self.sharpest_plane
+        cut = slice_through(grid, voxel, plane)
+        at = place_on_slice(grid, voxel, plane)
+        names = self._names[-1:]  # contrast, where it is there
+        return (*(self._outlined(cut, name, around=at) for name in names), self._unsure(cut, around=at))
+
+    @cached_property
+    def sharpest_plane(self) -> Plane:
+        """The plane that the slices were taken in; axial where voxels are cubes."""
+        grid = self._source.grid
+        spacing_mm = to_ras_order(grid.spacing_mm, self.slices)
+        return max(Plane, key=lambda plane: (round(spacing_mm[plane.through], 2), plane is Plane.AXIAL))
+
+    @property
+    def _names(self) -> Sequence[str]:
+        return list(self._images) or [""]
+
+    def _grey(self, cut: Slice, name: str, around: tuple[int, int] | None) -> Picture:
+        fit = _PANEL_PX if around is None else _CLOSE_PX
+        if name:
+            return in_grey(self._cut(cut, self._images[name], around), self._windows[name], aspect=cut.aspect, fit=fit)
+        ground = np.asarray(self._cut(cut, self._entropy, around) > _GROUND_NATS, np.float32)
+        return in_grey(ground, (0.0, 3.2), aspect=cut.aspect, fit=fit)
+
+    def _outlined(self, cut: Slice, name: str, around: tuple[int, int] | None = None) -> Drawn:
+        picture = in_colour(np.clip(self._grey(cut, name, around), 0, 255))
+        for region in REGIONS:
+            mask = self._cut(cut, self._masks[region], around)
+            if mask.any():
+                picture = with_region(picture, mask, OUTLINES[region], opacity=0.0)
+        shown = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
+        return _drawn(picture, cut, f"{cut.plane.value.capitalize()} slice with {shown}")
+
+    def _unsure(self, cut: Slice, around: tuple[int, int] | None = None) -> Drawn:
+        entropy = np.asarray(self._cut(cut, self._entropy, around), np.float32)
+        picture = with_entropy(self._grey(cut, self._names[0], around), entropy)
+        return _drawn(picture, cut, f"{cut.plane.value.capitalize()} slice with the entropy of the prediction")
+
+    def _cut(self, cut: Slice, ras: npt.NDArray[_Voxel], around: tuple[int, int] | None) -> npt.NDArray[_Voxel]:
+        picture = cut.of(ras)
+        if around is None:
+            return picture
+        spacing_mm = to_ras_order(self._source.grid.spacing_mm, self.slices)
+        reach = [round(_CLOSE_MM / 2 / spacing_mm[axis]) for axis in (cut.plane.down, cut.plane.across)]
+        padded = np.pad(picture, [(size, size) for size in reach])
+        return padded[around[0] : around[0] + 2 * reach[0] + 1, around[1] : around[1] + 2 * reach[1] + 1]
+
+
+def to_ras_order(values: tuple[float, float, float], slices: Sequence[Slice]) -> dict[int, float]:
+    """Values of the input axes by right-anterior-superior axis."""
+    return {cut.plane.through: values[cut.input_axis] for cut in slices}
+
+
+def entropy_colours() -> str:
+    """The colours of entropy as the stops of a CSS gradient, from 0 to ln 4."""
+    table = inferno()[np.linspace(0, 255, 17).astype(np.intp)]
+    return ", ".join("#{:02x}{:02x}{:02x}".format(*(round(float(value)) for value in colour)) for colour in table)
+
+
+def _drawn(picture: Picture, cut: Slice, said: str) -> Drawn:
+    stored = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(stored).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
+    uri = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return Drawn(uri, stored.shape[1], stored.shape[0], cut.letters, said)

@@ -1,0 +1,321 @@
+"""Which nodes a scene for 3D Slicer has, and how each is set: images, uncertainty, segments, places, views, note."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import Compartment
+from brats_mm.domain.volume import Grid
+from brats_mm.outputs.scene.mrml import Node, Value
+from brats_mm.outputs.scene.style import (
+    FILL_OPACITY,
+    LEGEND_POSITION,
+    LEGEND_SIZE,
+    OUTLINE_OPACITY,
+    SURFACE_OPACITY,
+    UNCERTAINTY_NAME,
+    UNCERTAINTY_OPACITY,
+    UNCERTAINTY_SHOWN_FROM,
+    UNCERTAINTY_WINDOW,
+)
+
+SEGMENTATION_FILE = "Data/Segmentation.seg.nrrd"
+ENTROPY_FILE = "Data/Uncertainty.nrrd"
+COLOURS_FILE = "Data/UncertaintyColours.ctbl"
+PLACES_FILE = "Data/UncertainPlaces.mrk.json"
+
+_GREY = "vtkMRMLColorTableNodeGrey"
+_COLOURS = "vtkMRMLColorTableNode1"
+_SEGMENTATION = "vtkMRMLSegmentationNode1"
+_VIEW = "vtkMRMLViewNode1"
+_FOUR_VIEWS = 3
+"""Slicer's number of the layout with three slices and a 3D view."""
+_VIEW_PX = (600.0, 450.0)
+"""Any size will do: Slicer fits views to its window, and keeps what they show."""
+_ROOM = 1.08
+"""How much more than the head's box a view shows."""
+_DISTANCE = 1.1
+"""Of the 3D view's camera, as a part of the head's diagonal."""
+
+_Vector = npt.NDArray[np.float64]
+
+_PLANES: dict[str, tuple[str, tuple[_Vector, _Vector, _Vector]]] = {
+    "Red": ("Axial", (np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))),
+    "Green": ("Coronal", (np.array([-1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 1.0, 0]))),
+    "Yellow": ("Sagittal", (np.array([0, -1.0, 0]), np.array([0, 0, 1.0]), np.array([1.0, 0, 0]))),
+}
+"""View -> orientation, and the patient's direction of its right edge, its upper edge and the axis through it."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A sequence in the scene, with what is black and what is white."""
+
+    modality: Modality
+    window: tuple[float, float]
+
+    @property
+    def file(self) -> str:
+        """Its file in the scene's folder."""
+        return f"Data/{self.modality.label}.nrrd"
+
+    @property
+    def id(self) -> str:
+        """Its node's id."""
+        return f"vtkMRMLScalarVolumeNode{self.modality.channel + 1}"
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Where the views look: the point that the slices go through, and the box of the head; patient space, RAS, mm."""
+
+    at_mm: _Vector
+    low_mm: _Vector
+    high_mm: _Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a scene shows."""
+
+    grid: Grid
+    images: tuple[Image, ...]
+    background: Modality
+    look: Look
+    has_places: bool
+    note: str
+
+    @property
+    def background_id(self) -> str:
+        """The id of the image that lies below."""
+        return next(image.id for image in self.images if image.modality is self.background)
+
+    @property
+    def entropy_id(self) -> str:
+        """The id of the uncertainty; the number after those of all four sequences."""
+        return f"vtkMRMLScalarVolumeNode{len(Modality) + 1}"
+
+
+def nodes(scene: Scene) -> Iterator[Node]:
+    """The nodes, those that others need first."""
+    yield from _colours()
+    for image in scene.images:
+        yield from _image(image)
+    yield from _uncertainty(scene.entropy_id)
+    yield from _segmentation(scene.background_id)
+    if scene.has_places:
+        yield from _places()
+    yield Node("Text", "vtkMRMLTextNode1", "Read this first", {"text": scene.note})
+    yield from _views(scene)
+
+
+def _colours() -> Iterator[Node]:
+    store = "vtkMRMLColorTableStorageNode1"
+    yield Node("ColorTableStorage", store, "Uncertainty colours storage", {"fileName": COLOURS_FILE})
+    attributes: dict[str, Value] = {"type": 13, "numcolors": 256, "hideFromEditors": False}
+    yield Node("ColorTable", _COLOURS, "Uncertainty colours", attributes, {"storage": [store]})
+
+
+def _image(image: Image) -> Iterator[Node]:
+    low, high = image.window
+    yield from _volume(image.id, image.modality.label, image.file, _display(low, high, _GREY))
+
+
+def _uncertainty(name: str) -> Iterator[Node]:
+    low, high = UNCERTAINTY_WINDOW
+    shown = _display(low, high, _COLOURS) | {
+        "applyThreshold": 1,
+        "lowerThreshold": UNCERTAINTY_SHOWN_FROM,
+        "upperThreshold": 2.0,
+    }
+    legend = "vtkMRMLColorLegendDisplayNode1"
+    yield from _volume(name, UNCERTAINTY_NAME, ENTROPY_FILE, shown, legend)
+    attributes: dict[str, Value] = {
+        "colorNodeID": _COLOURS,
+        "visibility": True,
+        "visibility2D": True,
+        "visibility3D": False,
+        "titleText": UNCERTAINTY_NAME,
+        "labelFormat": "%.1f",
+        "numberOfLabels": 5,
+        "orientation": "Vertical",
+        "size": LEGEND_SIZE,
+        "position": LEGEND_POSITION,
+    }
+    display = name.replace("VolumeNode", "VolumeDisplayNode")
+    yield Node("ColorLegendDisplay", legend, "Colour legend", attributes, {"primaryDisplay": [display]})
+
+
+def _display(low: float, high: float, colours: str) -> dict[str, Value]:
+    return {
+        "window": high - low,
+        "level": (high + low) / 2,
+        "autoWindowLevel": 0,
+        "autoThreshold": 0,
+        "applyThreshold": 0,
+        "lowerThreshold": low,
+        "upperThreshold": high,
+        "interpolate": 1,
+        "colorNodeID": colours,
+    }
+
+
+def _volume(name: str, said: str, file: str, shown: dict[str, Value], *more_displays: str) -> Iterator[Node]:
+    display = name.replace("VolumeNode", "VolumeDisplayNode")
+    store = name.replace("ScalarVolumeNode", "VolumeArchetypeStorageNode")
+    yield Node(
+        "VolumeArchetypeStorage", store, f"{said} storage", {"fileName": file, "centerImage": 0, "singleFile": 1}
+    )
+    yield Node("VolumeDisplay", display, f"{said} display", shown)
+    yield Node("Volume", name, said, {}, {"display": [display, *more_displays], "storage": [store]})
+
+
+def _segmentation(background: str) -> Iterator[Node]:
+    store, display = "vtkMRMLSegmentationStorageNode1", "vtkMRMLSegmentationDisplayNode1"
+    yield Node("SegmentationStorage", store, "Tumour segmentation storage", {"fileName": SEGMENTATION_FILE})
+    attributes: dict[str, Value] = {
+        "visibility": True,
+        "visibility2D": True,
+        "visibility3D": True,
+        "sliceIntersectionThickness": 2,
+        "PreferredDisplayRepresentationName2D": "Binary labelmap",
+        "PreferredDisplayRepresentationName3D": "Closed surface",
+        "Visibility2DFill": True,
+        "Visibility2DOutline": True,
+        "Opacity3D": 1.0,
+        "Opacity2DFill": FILL_OPACITY,
+        "Opacity2DOutline": OUTLINE_OPACITY,
+        "SegmentationDisplayProperties": "".join(_segment(part) for part in Compartment),
+    }
+    yield Node("SegmentationDisplay", display, "Tumour segmentation display", attributes)
+    references = {"display": [display], "storage": [store], "referenceImageGeometryRef": [background]}
+    yield Node("Segmentation", _SEGMENTATION, "Tumour segmentation", {}, references)
+
+
+def _segment(part: Compartment) -> str:
+    """How one segment is shown, in Slicer's spelling; a colour of -1 is the segment's own."""
+    said = {
+        "OverrideColorR": "-1",
+        "OverrideColorG": "-1",
+        "OverrideColorB": "-1",
+        "Visible": "true",
+        "Visible3D": "true",
+        "Visible2DFill": "true",
+        "Visible2DOutline": "true",
+        "Opacity3D": f"{SURFACE_OPACITY[part.value]:g}",
+        "Opacity2DFill": "1",
+        "Opacity2DOutline": "1",
+        "Pickable": "true",
+    }
+    return " ".join([part.value, *(f"{name}:{value}" for name, value in said.items())]) + "|"
+
+
+def _places() -> Iterator[Node]:
+    store, display = "vtkMRMLMarkupsJsonStorageNode1", "vtkMRMLMarkupsDisplayNode1"
+    yield Node("MarkupsJsonStorage", store, "Uncertain places storage", {"fileName": PLACES_FILE})
+    attributes: dict[str, Value] = {
+        "visibility": True,
+        "color": (0.35, 0.85, 1.0),
+        "selectedColor": (0.35, 0.85, 1.0),
+        "pointLabelsVisibility": True,
+        "propertiesLabelVisibility": False,
+        "textScale": 2.6,
+        "glyphType": "CrossDot2D",
+        "glyphScale": 2.0,
+        "sliceProjection": False,
+        "occludedVisibility": True,
+    }
+    yield Node("MarkupsDisplay", display, "Uncertain places display", attributes)
+    references = {"display": [display], "storage": [store]}
+    yield Node("MarkupsFiducial", "vtkMRMLMarkupsFiducialNode1", "Uncertain places", {"locked": True}, references)
+
+
+def _views(scene: Scene) -> Iterator[Node]:
+    for colour in _PLANES:
+        yield _slice(colour, scene.look)
+        yield _layers(colour, scene)
+    yield from _space(scene.look)
+    yield Node("Layout", "vtkMRMLLayoutNodevtkMRMLLayoutNode", "Layout", {"currentViewArrangement": _FOUR_VIEWS})
+    yield Node(
+        "Selection",
+        "vtkMRMLSelectionNodeSingleton",
+        "Selection",
+        {"singletonTag": "Singleton", "activeVolumeID": scene.background_id},
+        {"ActiveVolume": [scene.background_id], "SecondaryVolume": [scene.entropy_id]},
+    )
+
+
+def _slice(colour: str, look: Look) -> Node:
+    orientation, (across, upward, through) = _PLANES[colour]
+    middle, size = (look.low_mm + look.high_mm) / 2, look.high_mm - look.low_mm
+    centre = middle + through * (through @ (look.at_mm - middle))
+    wide, high = (float(abs(axis) @ size) * _ROOM for axis in (across, upward))
+    mm_per_pixel = max(wide / _VIEW_PX[0], high / _VIEW_PX[1], 1e-3)
+    to_ras = np.eye(4)
+    to_ras[:3] = np.stack([across, upward, through, centre], axis=1)
+    return Node(
+        "Slice",
+        f"vtkMRMLSliceNode{colour}",
+        colour,
+        {
+            "singletonTag": colour,
+            "layoutName": colour,
+            "sliceVisibility": colour == "Red",
+            "orientation": orientation,
+            "orientationReference": orientation,
+            "fieldOfView": (_VIEW_PX[0] * mm_per_pixel, _VIEW_PX[1] * mm_per_pixel, 1.0),
+            "dimensions": (*_VIEW_PX, 1.0),
+            "sliceToRAS": [float(value) for value in to_ras.ravel()],
+        },
+    )
+
+
+def _layers(colour: str, scene: Scene) -> Node:
+    return Node(
+        "SliceComposite",
+        f"vtkMRMLSliceCompositeNode{colour}",
+        f"{colour} composite",
+        {
+            "singletonTag": colour,
+            "layoutName": colour,
+            "backgroundVolumeID": scene.background_id,
+            "foregroundVolumeID": scene.entropy_id,
+            "labelVolumeID": "",
+            "compositing": 0,
+            "foregroundOpacity": UNCERTAINTY_OPACITY,
+            "linkedControl": 1,
+        },
+    )
+
+
+def _space(look: Look) -> Iterator[Node]:
+    """The 3D view: black, close to where the slices cross, from the front and a little from the right and above."""
+    attributes: dict[str, Value] = {
+        "singletonTag": "1",
+        "layoutName": "1",
+        "backgroundColor": (0.0, 0.0, 0.0),
+        "backgroundColor2": (0.0, 0.0, 0.0),
+        "boxVisible": False,
+        "orientationMarkerType": "cube",
+        "orientationMarkerSize": "small",
+    }
+    yield Node("View", _VIEW, "View1", attributes)
+    away = np.array([0.45, 0.8, 0.4]) / np.linalg.norm([0.45, 0.8, 0.4])
+    position = look.at_mm + away * float(np.linalg.norm(look.high_mm - look.low_mm)) * _DISTANCE
+    yield Node(
+        "Camera",
+        "vtkMRMLCameraNode1",
+        "Camera",
+        {
+            "singletonTag": "1",
+            "layoutName": "1",
+            "position": position.tolist(),
+            "focalPoint": look.at_mm.tolist(),
+            "viewUp": (0.0, 0.0, 1.0),
+            "parallelProjection": False,
+            "parallelScale": 1.0,
+        },
+    )

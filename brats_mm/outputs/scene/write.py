@@ -1,0 +1,142 @@
+"""`scene.mrb`: all that a reader of one case needs in 3D Slicer, for one double-click.
+
+An MRB file is a zip of one folder that holds a scene (.mrml) and its data. It is written by hand, so that no 3D Slicer
+is needed here. It holds no case name, date, file name or path, and nothing of the input's headers but their geometry.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.regions import LabelConvention, Region
+from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.scene import data as scene_data
+from brats_mm.outputs.scene import nodes as scene_nodes
+from brats_mm.outputs.scene.mrml import mrml
+from brats_mm.outputs.scene.nodes import Image, Look, Scene
+from brats_mm.outputs.scene.style import BACKGROUNDS, COLOUR_MAP, UNCERTAINTY_SHOWN_FROM, WINDOW_PERCENTILES
+from brats_mm.outputs.seg_nrrd import stream_segmentation
+
+FOLDER = "BraTS-MM"
+_OLDEST = (1980, 1, 1, 0, 0, 0)
+"""Zip's first date: a scene made twice is the same."""
+_READABLE = 0o644 << 16
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """A zip that gets one file after the other."""
+
+    zip: zipfile.ZipFile
+
+    @contextmanager
+    def entry(self, name: str, *, compressed: bool = False) -> Iterator[BufferedIOBase]:
+        """A stream into the file `name` of the scene's folder; images are compressed already."""
+        info = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=_OLDEST)
+        info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        info.create_system, info.external_attr = 3, _READABLE
+        with self.zip.open(info, "w", force_zip64=False) as raw:
+            yield raw  # type: ignore[misc]  # (typeshed calls it IO[bytes]; it is a BufferedIOBase)
+
+    def put(self, name: str, content: bytes) -> None:
+        """A small file."""
+        with self.entry(name, compressed=True) as raw:
+            raw.write(content)
+
+
+def write_scene(
+    path: Path, prediction: Prediction, convention: LabelConvention, spots: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write a scene: the images, segments as outlines, uncertainty over them, the places to look at twice.
+
+    Args:
+        path: ends in .mrb.
+        prediction: what to show.
+        convention: label values of the segments.
+        spots: `uncertain_spots` of the report; slices go through the first of them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    case, grid = prediction.case, prediction.case.grid
+    scene = _scene(prediction, spots)
+    with output_errors(path), zipfile.ZipFile(path, "w", allowZip64=True) as opened:
+        archive = _Archive(opened)
+        archive.put(f"{FOLDER}.mrml", mrml(scene_nodes.nodes(scene)))
+        for image in scene.images:
+            with archive.entry(image.file) as raw:
+                scene_data.stream_image(raw, case.volumes[image.modality].data, grid)
+        with archive.entry(scene_nodes.SEGMENTATION_FILE) as raw:
+            stream_segmentation(raw, prediction.labels(convention), grid, convention, surfaces=True)
+        with archive.entry(scene_nodes.ENTROPY_FILE) as raw:
+            scene_data.stream_entropy(raw, prediction.combined_entropy(), grid)
+        archive.put(scene_nodes.COLOURS_FILE, scene_data.colour_table(COLOUR_MAP))
+        if spots:
+            archive.put(scene_nodes.PLACES_FILE, scene_data.places(spots))
+
+
+def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
+    volumes, grid = prediction.case.volumes, prediction.case.grid
+    images = tuple(Image(modality, _window(volumes[modality].data)) for modality in ordered(volumes))
+    background = next(modality for modality in BACKGROUNDS if modality in volumes)
+    low, high = _box_mm(volumes[background].data, grid)
+    return Scene(
+        grid=grid,
+        images=images,
+        background=background,
+        look=Look(at_mm=_where(prediction, spots, (low + high) / 2), low_mm=low, high_mm=high),
+        has_places=bool(spots),
+        note=note(prediction),
+    )
+
+
+def note(prediction: Prediction) -> str:
+    """What a reader of the scene must know, in a few lines."""
+    case, model = prediction.case, prediction.model
+    lines = [
+        NOT_FOR_DIAGNOSIS,
+        "",
+        f"Sequences used: {describe(case.available)}. Missing: {describe(case.missing)}.",
+        f"Model: {model.name} {model.version}, weights {model.weights_sha256[:12]}.",
+        "Outlines: the segments. Colours over the image: where the model is unsure which tissue it sees (entropy in "
+        f"nats, 0 sure, 1.39 cannot decide). Hidden below {UNCERTAINTY_SHOWN_FROM} nats.",
+    ]
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
+
+
+def _window(data: Array) -> tuple[float, float]:
+    """What is black and what is white, of the voxels that are not zero."""
+    coarse = data[bounding_box(data != 0)][::2, ::2, ::2]
+    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, WINDOW_PERCENTILES)
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _box_mm(data: Array, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """The corners, in patient space, of the box around what is not zero."""
+    box = bounding_box(data != 0)
+    ends = [(side.start, max(side.stop - 1, side.start)) for side in box]
+    index = np.array([[x, y, z, 1.0] for x in ends[0] for y in ends[1] for z in ends[2]])
+    corners = (index @ grid.affine.T)[:, :3]
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _where(prediction: Prediction, spots: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
+    """Where the slices go: the first uncertain place, else the middle of the tumour, else that of the brain."""
+    if spots:
+        return np.asarray(spots[0]["position_mm_ras"], np.float64)
+    inside = np.argwhere(prediction.mask(Region.WT))
+    if not inside.size:
+        return middle
+    nearest = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
+    return np.asarray((prediction.case.grid.affine @ [*nearest, 1.0])[:3])

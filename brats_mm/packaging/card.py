@@ -1,0 +1,58 @@
+"""Bring a bundle's model card up to date with an evaluation of its weights: the tables, and the same for programs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.evaluation.tables import read_summary
+from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.packaging.card_figures import CARD, figures_of, with_figures
+from brats_mm.trust.expected_dice import EXPECTED_DICE, expected_dice_document
+
+
+@dataclass(frozen=True)
+class UpdatedCard:
+    """What was written: the two files, and how many cases and subsets of sequences their figures come from."""
+
+    card: Path
+    expected_dice: Path
+    cases: int
+    subsets: int
+
+
+def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
+    """Write the figures of an evaluation into `docs/README.md` and `docs/expected_dice.json` of a bundle.
+
+    Only what stands between the card's marks is replaced. Reports of later segmentations quote the row of the
+    sequences that they had.
+
+    Args:
+        evaluation: folder that `brats-mm evaluate` wrote.
+        bundle: whose weights were evaluated.
+
+    Raises:
+        InputError: the folder holds no evaluation, or one of other weights.
+        BundleError: the bundle is damaged.
+        OutputError: the bundle cannot be written to.
+    """
+    summary, digest = read_summary(evaluation), checked_hash(bundle)
+    evaluated = str(summary["model"]["weights_sha256"])
+    if evaluated != digest:
+        message = (
+            f"The evaluation in {evaluation} is of other weights (SHA-256 {evaluated[:12]}...) than those of the "
+            f"bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle first: brats-mm evaluate --bundle."
+        )
+        raise OptionError(message)
+    document = expected_dice_document(summary)
+    path = bundle.root / CARD
+    try:
+        card = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read ({error}). Restore it, or delete it to begin a new card."
+        raise BundleError(message) from error
+    with OutputFolder(bundle.root) as out:
+        out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")
+        out.staged(EXPECTED_DICE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return UpdatedCard(path, bundle.root / EXPECTED_DICE, int(summary["cases"]), len(document["dice"]))

@@ -1,0 +1,149 @@
+"""Lists of cases for training, from a folder: which case is for what."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_mm.data.datalist import SECTIONS as SECTION_KEYS
+from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolved_item, section_entries
+from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
+from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
+from brats_mm.data.split import read_names, validation_folds, validation_share
+from brats_mm.errors import CaseError, OptionError, OutputError
+from brats_mm.outputs.folder import output_errors
+
+SECTIONS = ("training", "validation", "testing")
+
+
+@dataclass(frozen=True)
+class Division:
+    """How cases are divided; at most one of the three ways.
+
+    Attributes:
+        validation: names of cases, or one number between 0 and 1, a share of the patients.
+        folds: so many lists for cross-validation; 0 makes one list.
+        files: published lists of names (see `data.split.read_names`) for training, validation and, if there is a
+            third, testing.
+        seed: of the random share or folds.
+    """
+
+    validation: tuple[str, ...] = ()
+    folds: int = 0
+    files: tuple[Path, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class WrittenList:
+    """A list that was written, and how many cases each section has."""
+
+    path: Path
+    counts: dict[str, int]
+
+
+def write_datalists(
+    dataset: Path, output: Path, division: Division | None = None, *, overwrite: bool = False
+) -> tuple[WrittenList, ...]:
+    """Write a Decathlon-style list of a folder's cases; with folds, one a fold, `<name>_fold0.json` and so on.
+
+    Args:
+        dataset: folder of BraTS cases, one sub-folder each (or `HGG` and `LGG` with such sub-folders), or a folder in
+            nnU-Net's raw layout or the Decathlon's. The list's paths are relative to it.
+        output: the JSON file.
+        division: without it, a fifth of the patients is for validation.
+        overwrite: replace lists that are there.
+
+    Raises:
+        CaseError: there is no case, a name is of none, or nothing is left for training.
+        OptionError: the division contradicts itself or cannot be made.
+        OutputError: a list is there already, or cannot be written.
+    """
+    root = dataset.expanduser()
+    items = _items(root)
+    lists = _lists(root, items, division or Division())
+    folded = len(lists) > 1
+    paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
+    there = [path for path in paths if path.exists() and not overwrite]
+    if there:
+        message = f"{there[0]} is already there. Give another name, or --overwrite to replace it."
+        raise OutputError(message)
+    for path, content in zip(paths, lists, strict=True):
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return tuple(
+        WrittenList(path, {section: len(content[section]) for section in SECTIONS})
+        for path, content in zip(paths, lists, strict=True)
+    )
+
+
+def _items(root: Path) -> list[Item]:
+    if is_decathlon(root):
+        return _decathlon_items(root)
+    if is_nnunet_raw(root):
+        return nnunet_items(root)
+    grades = [folder for folder in sorted(root.iterdir()) if folder.is_dir()] if root.is_dir() else []
+    nested = [
+        item
+        for grade in grades
+        if find_item(grade) is None
+        for folder in sorted(grade.iterdir())
+        if folder.is_dir() and (item := find_item(folder))
+    ]
+    if not nested:
+        return find_items(root)
+    return [item for grade in grades if (item := find_item(grade))] + nested
+
+
+def _decathlon_items(root: Path) -> list[Item]:
+    content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+    sections = [name for name in ("training", "testing") if any(content.get(key) for key in SECTION_KEYS[name])]
+    return [
+        resolved_item(entry, root) for section in sections for entry in section_entries(root / DESCRIPTION, section)
+    ]
+
+
+def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
+    names = [item["name"] for item in items if "label" in item]
+    if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
+        message = "Cases can be divided in one way only: give one of --validation, --folds and --split."
+        raise OptionError(message)
+    if division.files:
+        return [_from_files(root, items, division.files)]
+    if division.folds:
+        folds = validation_folds(names, division.folds, seed=division.seed)
+    else:
+        folds = (_validation(names, division.validation or ("0.2",), division.seed),)
+    lists = [make_datalist(root, fold, items=items) for fold in folds]
+    if not all(content["training"] for content in lists):
+        message = f"No labelled case of {root} is left for training. Name fewer for validation."
+        raise CaseError(message)
+    return lists
+
+
+def _validation(names: list[str], wanted: tuple[str, ...], seed: int) -> frozenset[str]:
+    try:
+        share = float(wanted[0]) if len(wanted) == 1 and wanted[0] not in names else None
+    except ValueError:
+        share = None
+    return frozenset(wanted) if share is None else validation_share(names, share, seed=seed)
+
+
+def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[str, Any]:
+    known = [item["name"] for item in items if "label" in item]
+    sets = [part for path in files for part in read_names(path, known)]
+    if len(sets) not in (2, 3):
+        message = (
+            "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
+            f"file with a bracketed line for each. {len(sets)} were given."
+        )
+        raise OptionError(message)
+    training, validation, testing = (*sets, frozenset[str]())[:3]
+    twice = sorted((training & validation) | (training & testing) | (validation & testing))
+    if twice:
+        message = f"The lists name {', '.join(twice[:5])} more than once. Each case belongs to one list."
+        raise CaseError(message)
+    listed = training | validation | testing
+    chosen = [item for item in items if item["name"] in listed]
+    return make_datalist(root, validation, testing=testing, items=chosen)

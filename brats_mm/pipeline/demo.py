@@ -1,0 +1,63 @@
+"""The demo: make a synthetic tumour head, drop sequences from it, and segment what is left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.data.phantom import make_phantom
+from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.label_map import Mask, regions_from_labels
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.inference.engine import Progress
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.overlap import count, overlap
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.nifti import write_labels, write_map
+from brats_mm.pipeline.segment import OutputOptions, Segmented, Segmenter, segment_to_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the demo made and found.
+
+    Attributes:
+        head: folder of the synthetic case: all four sequences and the true labels.
+        segmented: the result of the sequences that were kept.
+        dice: overlap with the truth, per region; 1 is perfect. A synthetic head is no measure of the model.
+    """
+
+    head: Path
+    segmented: Segmented
+    dice: Mapping[Region, float]
+
+
+def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[Region, Mask]]:
+    """Make a synthetic head and write its sequences and labels as NIfTI; returns the files and the true regions."""
+    phantom = make_phantom(seed)
+    grid = phantom.images[MODALITIES[0]].grid
+    with OutputFolder(folder) as out:
+        for modality in MODALITIES:
+            data = phantom.images[modality].data
+            name = f"head-{modality.value}.nii.gz"
+            write_map(
+                out.staged(name), data, grid, description=f"synthetic {modality.label}", maximum=float(data.max())
+            )
+        write_labels(out.staged("head-seg.nii.gz"), phantom.labels, grid)
+    files = {modality: folder / f"head-{modality.value}.nii.gz" for modality in MODALITIES}
+    return files, regions_from_labels(phantom.labels, LabelConvention.BRATS2023)
+
+
+def run_demo(
+    folder: Path, segmenter: Segmenter, *, dropped: Availability, seed: int, on_window: Progress | None = None
+) -> Demo:
+    """Make a head in `folder/head`, segment it without the dropped sequences, write everything to `folder/result`."""
+    files, truth = write_head(folder / "head", seed=seed)
+    kept = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
+    options = OutputOptions(probabilities=True, importance_maps=True, overwrite=True)
+    segmented = segment_to_folder(kept, folder / "result", segmenter, options, on_window=on_window)
+    dice = {
+        region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
+        for region in REGIONS
+    }
+    return Demo(folder / "head", segmented, dice)

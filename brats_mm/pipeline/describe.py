@@ -1,0 +1,52 @@
+"""What this installation can do, from light modules only: the source of `brats-mm info`."""
+
+from typing import Any
+
+from brats_mm import __version__
+from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.modality import ALIASES, MODALITIES
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle, open_bundle
+
+
+def describe_installation(bundle: str | None = None) -> dict[str, Any]:
+    """Version, model, sequences, regions and labels, as plain values."""
+    return {
+        "name": "brats-mm",
+        "version": __version__,
+        "statement": NOT_FOR_DIAGNOSIS,
+        "model": _model(bundle),
+        "sequences": {
+            modality.value: {
+                "name": modality.label,
+                "file_name_tokens": sorted(token for token, named in ALIASES.items() if named is modality),
+            }
+            for modality in MODALITIES
+        },
+        "subsets": [subset_name(subset) for subset in SUBSETS],
+        "regions": {region.value: region.label for region in REGIONS},
+        "labels": {
+            convention.value: {part.value: convention.value_of(part) for part in Compartment}
+            for convention in LabelConvention
+        },
+        "segments": {
+            part.value: {"name": style.name, "colour": list(style.colour)} for part, style in SEGMENT_STYLES.items()
+        },
+    }
+
+
+def _model(bundle: str | None) -> dict[str, Any]:
+    try:
+        opened: Bundle = open_bundle(bundle)
+        metadata = opened.metadata()
+    except BundleError as error:
+        return {"error": str(error)}
+    return {
+        "name": metadata.get("name", opened.root.name),
+        "version": metadata.get("version"),
+        "folder": str(opened.root),
+        "weights_sha256": opened.recorded_hash(),
+        "weights_present": opened.weights.is_file(),
+    }

@@ -1,0 +1,145 @@
+"""Check that this installation can do its job, and say what to do where it cannot.
+
+Optional things come first, so that a healthy machine's list ends on what matters.
+"""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from brats_mm.errors import BratsMMError
+from brats_mm.io.bundle import checked_hash, open_bundle
+
+NEEDED_FREE_BYTES = 2 * 1024**3
+NEEDED_MEMORY_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's list. `state` is `ok`, `warning` (works, but) or `failed`."""
+
+    name: str
+    state: str
+    found: str
+
+
+def examine(bundle: str | None = None, folder: Path | None = None) -> tuple[Check, ...]:
+    """Run every check; none of them raises."""
+    place = folder or Path.cwd()
+    steps: tuple[tuple[str, Callable[[], Check]], ...] = (
+        ("GPU", _gpu),
+        ("backend", _backend),
+        ("memory", _memory),
+        ("disk", lambda: _disk(place)),
+        ("writing", lambda: _writing(place)),
+        ("versions", _versions),
+        ("convolution", _convolution),
+        ("weights", lambda: _weights(bundle)),
+        ("model", lambda: _model(bundle)),
+    )
+    return tuple(_guarded(name, step) for name, step in steps)
+
+
+def _guarded(name: str, step: Callable[[], Check]) -> Check:
+    try:
+        return step()
+    except BratsMMError as error:
+        return Check(name, "failed", str(error))
+    except Exception as error:  # noqa: BLE001 (a doctor reports what it meets)
+        return Check(name, "failed", f"{type(error).__name__}: {error}")
+
+
+def _gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("GPU", "ok", "none; the CPU will be used")
+    free, total = torch.cuda.mem_get_info()
+    return Check("GPU", "ok", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
+
+
+def _backend() -> Check:
+    if importlib.util.find_spec("openvino") is None:
+        found = 'PyTorch; on a CPU OpenVINO halves the time (pip install "brats-mm[openvino]")'
+        return Check("backend", "ok", found)
+    from brats_mm.inference.openvino_backend import best_precision
+
+    return Check("backend", "ok", f"OpenVINO {_version('openvino')} on the CPU, {best_precision()}")
+
+
+def _memory() -> Check:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return Check("memory", "ok", "free memory is not known on this system")
+    state = "ok" if free >= NEEDED_MEMORY_BYTES else "warning"
+    return Check("memory", state, f"{free / 1e9:.1f} GB free of at least {NEEDED_MEMORY_BYTES / 1e9:.1f} advised")
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    state = "ok" if free >= NEEDED_FREE_BYTES else "warning"
+    return Check("disk", state, f"{free / 1e9:.1f} GB free in the current folder")
+
+
+def _writing(folder: Path) -> Check:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(b"brats-mm")
+    except OSError as error:
+        return Check(
+            "writing", "warning", f"the current folder cannot be written to ({error.strerror}); give -o elsewhere"
+        )
+    return Check("writing", "ok", "the current folder can be written to")
+
+
+def _versions() -> Check:
+    names = ("brats-mm", "torch", "monai", "numpy", "nibabel", "SimpleITK")
+    found = ", ".join(f"{name} {_version(name)}" for name in names)
+    return Check(
+        "versions", "ok", f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {found}"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed as a package)"
+
+
+def _convolution() -> Check:
+    import torch
+
+    torch.manual_seed(0)
+    image, kernel = torch.ones(1, 8, 64, 64, 64), torch.ones(8, 8, 3, 3, 3)
+    start = time.perf_counter()
+    answer = torch.nn.functional.conv3d(image, kernel, padding=1)
+    elapsed = time.perf_counter() - start
+    # The centre voxel sums 8 channels of 27 ones.
+    right = abs(float(answer[0, 0, 32, 32, 32]) - 216.0) < 1e-3
+    rate = 2 * 8 * 8 * 27 * 64**3 / elapsed / 1e9
+    return Check("convolution", "ok" if right else "failed", f"{torch.get_num_threads()} threads, {rate:.0f} GFLOP/s")
+
+
+def _weights(bundle: str | None) -> Check:
+    opened = open_bundle(bundle)
+    digest = checked_hash(opened)
+    if opened.recorded_hash() is None:
+        return Check("weights", "warning", f"SHA-256 {digest[:12]}..., and the bundle records none to compare with")
+    return Check("weights", "ok", f"SHA-256 {digest[:12]}... as recorded")
+
+
+def _model(bundle: str | None) -> Check:
+    from brats_mm.pipeline.network import load_network
+
+    _, identity = load_network(open_bundle(bundle))
+    return Check("model", "ok", f"{identity.name} {identity.version}, {identity.parameters:,} parameters")

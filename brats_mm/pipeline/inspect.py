@@ -1,0 +1,150 @@
+"""What `brats-mm segment` would make of a folder or zip, by names and headers alone; nothing is computed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.input_kind import on_one_grid
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import InputError
+from brats_mm.io.dicom.choice import Choice, choose
+from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
+from brats_mm.io.dicom.series import Series
+from brats_mm.io.nifti import read_grid
+from brats_mm.io.recognise import recognise
+from brats_mm.pipeline.dicom_study import SeriesWishes, grids_agree, is_dicom_folder, opened, study_warnings
+
+DIGITS = 3
+
+
+def inspect_input(path: Path, wishes: SeriesWishes | None = None) -> dict[str, Any]:
+    """Look at a folder or zip of DICOM or NIfTI.
+
+    Returns:
+        plain data: `kind`, the series or files, what would be chosen and why, `geometry`, `problems` that would stop
+        `segment`, and `ignored` files. No patient's name, number or date is in it, but for what somebody typed into a
+        description.
+
+    Raises:
+        InputError: there is nothing that could be looked at.
+    """
+    with opened(path) as folder:
+        if is_dicom_folder(folder):
+            return _inspect_dicom(scan(folder), wishes or SeriesWishes())
+        return _inspect_files(folder)
+
+
+def _inspect_dicom(found: Scan, wishes: SeriesWishes) -> dict[str, Any]:
+    studies = [_study(study, wishes) for study in found.studies if _is_wanted(study, found, wishes)]
+    problems = []
+    try:
+        one_study(found, wishes.study)
+    except InputError as error:
+        problems.append(str(error))
+    return {
+        "kind": "DICOM",
+        "patients": found.patients,
+        "studies": studies,
+        "problems": problems + [problem for study in studies for problem in study.pop("problems")],
+        "ignored": found.ignored_in_words(),
+    }
+
+
+def _is_wanted(study: Study, found: Scan, wishes: SeriesWishes) -> bool:
+    if wishes.study is None:
+        return True
+    try:
+        return one_study(found, wishes.study) is study
+    except InputError:
+        return True
+
+
+def _study(study: Study, wishes: SeriesWishes) -> dict[str, Any]:
+    choice = choose(study, wishes.series)
+    ties = choice.ties or {}
+    problems = [
+        f"{modality.label} could be {' or '.join(one.title for one in equal)}: name one, for example "
+        f"--{modality.value} {equal[0].label}."
+        for modality, equal in ties.items()
+    ]
+    if not choice.chosen and not ties:
+        problems.append("No series was recognised as T1, T1ce, T2 or FLAIR; name the series, for example --t1ce UID.")
+    use = {id(series): modality for modality, series in choice.chosen.items()}
+    return {
+        "study": study.label,
+        "series": [_series(one, use.get(id(one)), choice) for one in study.series],
+        "chosen": {modality.value: series.label for modality, series in choice.chosen.items()},
+        "missing": [modality.value for modality in MODALITIES if modality not in choice.chosen],
+        "geometry": _geometry({m: s.grid for m, s in choice.chosen.items() if s.grid}, agree=grids_agree(choice)),
+        "notes": [*choice.notes, *study_warnings(choice)],
+        "problems": problems,
+    }
+
+
+def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, Any]:
+    facts, verdict = one.facts, one.verdict
+    why = choice.reasons[used_as] if used_as else choice.passed_over.get(one.label, "")
+    return {
+        "series": one.label,
+        "number": one.identity.series_number,
+        "description": facts.description,
+        "used_as": used_as.value if used_as else None,
+        "why": why,
+        "what": verdict.what,
+        "sequence": verdict.modality.value if verdict.modality else None,
+        "confidence": round(verdict.confidence, 2),
+        "evidence": list(verdict.evidence),
+        "slices": facts.slices,
+        "orientation": facts.orientation,
+        "spacing_mm": [round(value, DIGITS) for value in facts.spacing_mm],
+        "shape": list(one.grid.shape) if one.grid else None,
+        "is_complete": one.is_complete,
+        "remarks": list(one.remarks),
+        "timing": {"te_ms": facts.echo_ms, "tr_ms": facts.repetition_ms, "ti_ms": facts.inversion_ms},
+    }
+
+
+def _inspect_files(folder: Path) -> dict[str, Any]:
+    files = recognise(folder)
+    grids: dict[Modality, Grid] = {}
+    problems = []
+    for modality, path in files.found.items():
+        try:
+            grids[modality] = read_grid(Path(path))
+        except InputError as error:  # noqa: PERF203 (all faults are told at once)
+            problems.append(str(error))
+    agree = all(on_one_grid(grid, next(iter(grids.values()))) for grid in grids.values())
+    return {
+        "kind": "volume files",
+        "files": {modality.value: Path(path).name for modality, path in files.found.items()},
+        "missing": [modality.value for modality in MODALITIES if modality in files.missing],
+        "geometry": _geometry(grids, agree=agree),
+        "notes": list(files.notes),
+        "problems": problems,
+        "ignored": dict(files.ignored),
+    }
+
+
+def _geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
+    if not grids:
+        says = "Nothing was chosen, so there is no geometry to compare."
+    elif len(grids) == 1:
+        says = "One sequence, one grid; whether the skull was taken away is seen when the voxels are read."
+    elif agree:
+        says = (
+            "All chosen sequences lie on one grid; whether the skull was taken away is seen when the voxels are read."
+        )
+    else:
+        says = "The chosen sequences lie on different grids: they would be registered and resampled first (raw scans)."
+    return {
+        "one_grid": agree if grids else None,
+        "says": says,
+        "grids": {
+            modality.value: {
+                "shape": list(grid.shape),
+                "spacing_mm": [round(value, DIGITS) for value in grid.spacing_mm],
+            }
+            for modality, grid in grids.items()
+        },
+    }

@@ -1,0 +1,153 @@
+"""What is measured of a registration, apart from the registration's own sums: on a coarse sample, in plain arrays."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from brats_mm.domain.alignment import Alignment
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.resample import resample
+from brats_mm.domain.volume import Array, Volume
+from brats_mm.preprocessing.head import coarse, head_mask
+
+FINE_MM = 2.0
+BINS = 32
+PROBE_MM, PROBE_DEG = 10.0, 10.0
+
+Matrix = npt.NDArray[np.float64]
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two images, as registration and its check see it.
+
+    Attributes:
+        fine: at 2 mm, the brightest clipped.
+        coarse: at 4 mm.
+        head: the head at 4 mm.
+    """
+
+    fine: Volume
+    coarse: Volume
+    head: Mask
+
+    @cached_property
+    def points_mm(self) -> Points:
+        """The head's voxels at 4 mm, (n, 3)."""
+        index = np.argwhere(self.head)
+        affine = self.coarse.grid.affine
+        return np.asarray(index @ affine[:3, :3].T + affine[:3, 3])
+
+    @cached_property
+    def centre_mm(self) -> npt.NDArray[np.float64]:
+        """The head's middle."""
+        return np.asarray(self.points_mm.mean(axis=0))
+
+    @cached_property
+    def near(self) -> Mask:
+        """The head and a little around it, at 2 mm: where the images are compared."""
+        wide = ndimage.binary_dilation(self.head, iterations=2).astype(np.float32)
+        return np.asarray(resample(wide, self.fine.grid.shape) > 0.5)
+
+    @cached_property
+    def gradients(self) -> Array:
+        """Gradient magnitude of the coarse image."""
+        return np.asarray(ndimage.gaussian_gradient_magnitude(self.coarse.data, 0.8), np.float32)
+
+    def at(self, field: npt.NDArray[np.generic], points: Points) -> tuple[npt.NDArray[np.float64], Mask]:
+        """Values of a coarse field at points in millimetres, and which points lie in the field of view."""
+        inverse = np.linalg.inv(self.coarse.grid.affine)
+        index = points @ inverse[:3, :3].T + inverse[:3, 3]
+        inside = np.all((index >= -0.5) & (index <= np.array(field.shape) - 0.5), axis=1)
+        values = ndimage.map_coordinates(np.asarray(field, np.float64), index.T, order=1, mode="nearest")
+        return values, inside
+
+
+def side_of(volume: Volume) -> Side:
+    """A volume made ready to be registered or measured."""
+    low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
+    clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
+    small = coarse(clipped)
+    fine_mm = max(FINE_MM, min(volume.grid.spacing_mm))  # finer than the scan is would cost and tell nothing
+    return Side(coarse(clipped, fine_mm), small, head_mask(small.data))
+
+
+def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignment:
+    """Measure a transform from points of `fixed` to points of `moving`."""
+    rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
+    centre = fixed.centre_mm
+    _, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
+    information = _information(fixed, moving, matrix)
+    before = _information(fixed, moving, np.eye(4))
+    return Alignment(
+        start=start,
+        rotation_deg=float(rotation),
+        shift_mm=float(np.linalg.norm(_moved(matrix, centre[None])[0] - centre)),
+        covered=float(inside.mean()),
+        information_before_nats=before,
+        information_nats=information,
+        peak=_peak(fixed, moving, matrix, information),
+        head_overlap=_head_overlap(fixed, moving, matrix),
+        edge_agreement=_edge_agreement(fixed, moving, matrix),
+    )
+
+
+def _moved(matrix: Matrix, points: Points) -> Points:
+    return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
+
+
+def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
+    """Mutual information inside the reference's head in nats; what lies beyond the other's view counts as nothing."""
+    values, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
+    if np.count_nonzero(inside) < BINS:
+        return 0.0
+    joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
+    joint /= joint.sum()
+    apart = joint.sum(axis=1, keepdims=True) @ joint.sum(axis=0, keepdims=True)
+    some = joint > 0
+    return float((joint[some] * np.log(joint[some] / apart[some])).sum() * inside.mean())
+
+
+def _peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:
+    """How much information is lost at least by moving the transform, as a share of it."""
+    if information <= 0:
+        return 0.0
+    return 1 - max(_information(fixed, moving, matrix @ probe) for probe in _probes(fixed.centre_mm)) / information
+
+
+def _probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
+    probes = []
+    for axis in range(3):
+        for sign in (-1, 1):
+            shift = np.eye(4)
+            shift[axis, 3] = sign * PROBE_MM
+            angle = np.deg2rad(sign * PROBE_DEG)
+            turn = np.eye(4)
+            i, j = (axis + 1) % 3, (axis + 2) % 3
+            turn[i, i] = turn[j, j] = np.cos(angle)
+            turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+            turn[:3, 3] = centre_mm - turn[:3, :3] @ centre_mm
+            probes += [shift, turn]
+    return probes
+
+
+def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
+    """Dice of the heads, where both images look."""
+    index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
+    affine = fixed.coarse.grid.affine
+    values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
+    here, there = fixed.head.ravel() & inside, (values > 0.5) & inside
+    total = int(np.count_nonzero(here)) + int(np.count_nonzero(there))
+    return 2 * int(np.count_nonzero(here & there)) / max(1, total)
+
+
+def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
+    values, inside = moving.at(moving.gradients, _moved(matrix, fixed.points_mm))
+    here, there = fixed.gradients[fixed.head][inside], values[inside]
+    if here.size < BINS or here.std() == 0 or there.std() == 0:
+        return 0.0
+    return float(np.corrcoef(here, there)[0, 1])

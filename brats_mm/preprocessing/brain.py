@@ -1,0 +1,158 @@
+"""Brain extraction: the small network on each sequence, logits averaged, cut at the level where the image has a border.
+
+The network was trained on made heads, and on real ones it is too careful by several millimetres: its levels follow the
+brain's shape, but that of even odds lies too deep. So the level is chosen for each case: that at which the brain is
+brightest just inside against what is just outside, which is skull and fluid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.resample import bounding_box, resample
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.preprocessing.brain_network import MULTIPLE, SPACING_MM, load_brain_network, normalised
+from brats_mm.preprocessing.head import head_mask
+
+HEAD_MM = 216.0
+"""How far below the top of the head is looked: what lies deeper is neck."""
+_MARGIN = 4
+_FAR = -12.0
+
+LEVELS = tuple(-0.5 * step for step in range(10))
+"""Logits at which the brain may be taken to end: from even odds outwards."""
+_BRIGHTEST = 1.6
+"""Fat and eyes count as this many times as bright as brain, and no brighter."""
+
+LEAST_ML, MOST_ML = 700.0, 2100.0
+LEAST_AGREEMENT = 0.88
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """Where the brain is.
+
+    Attributes:
+        mask: of the images' shape.
+        agreement: Dice of the brain as each sequence alone shows it with that of all; the least of them.
+        level: the logit at which it was taken to end; 0 is even odds.
+    """
+
+    mask: Mask
+    agreement: float
+    level: float = 0.0
+
+
+def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
+    """The brain in images that lie on one grid, any orientation.
+
+    Where a sequence has exactly 0, which is beyond its field of view after resampling, it has no say.
+    """
+    world, flips = _to_ras(grid)
+    shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
+    small = {m: _ras(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()}
+    box = _head_box(small)
+    logits = {modality: _logits(data, box) for modality, data in small.items()}
+    seen = {modality: data != 0 for modality, data in small.items()}
+    weight = np.maximum(sum(one.astype(np.float32) for one in seen.values()), 1)
+    together = np.asarray(sum(np.where(seen[m], logits[m], 0) for m in logits) / weight, np.float32)
+    together[~np.logical_or.reduce(list(seen.values()))] = _FAR
+    level = _level(together, small)
+    consensus = _solid(together > level)
+    agreement = min(_dice(_solid(one > level) & seen[m], consensus & seen[m]) for m, one in logits.items())
+    together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
+    back = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
+    return Brain(_solid(back > level), agreement, level)
+
+
+def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
+    """Why a brain mask should be looked at; empty where nothing speaks against it."""
+    volume_ml = np.count_nonzero(mask) * grid.voxel_ml
+    doubts = []
+    if not LEAST_ML <= volume_ml <= MOST_ML:
+        doubts.append(f"it has {volume_ml:.0f} mL, where {LEAST_ML:.0f} to {MOST_ML:.0f} are usual")
+    if agreement < LEAST_AGREEMENT:
+        doubts.append(f"the sequences agree on it to {agreement:.2f} (Dice) only")
+    return tuple(doubts)
+
+
+def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
+    """For each of R, A, S the grid's axis that runs along it, and whether it runs against it."""
+    axes = grid.ras_axes
+    order = [next(axis for axis, (world, _) in enumerate(axes) if world == wanted) for wanted in range(3)]
+    return order, [axes[axis][1] < 0 for axis in order]
+
+
+def _ras(data: Array, order: list[int], flips: list[bool]) -> Array:
+    return np.asarray(np.flip(data.transpose(order), tuple(axis for axis in range(3) if flips[axis])))
+
+
+def _unras(data: Array, order: list[int], flips: list[bool]) -> Array:
+    return np.asarray(np.flip(data, tuple(axis for axis in range(3) if flips[axis])).transpose(np.argsort(order)))
+
+
+def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
+    """The head's box with a margin, and of a long scan only as much as can hold a brain."""
+    heads = np.logical_or.reduce([head_mask(np.ascontiguousarray(image)) for image in images.values()])
+    sides = [slice(max(0, side.start - _MARGIN), side.stop + _MARGIN) for side in bounding_box(heads)]
+    low = max(sides[2].start, sides[2].stop - round(HEAD_MM / SPACING_MM))
+    return sides[0], sides[1], slice(low, sides[2].stop)
+
+
+def _logits(image: Array, box: tuple[slice, slice, slice]) -> Array:
+    """The network's answer in the box, certainty of no brain beyond it."""
+    head = normalised(np.ascontiguousarray(image[box]))
+    padded = np.pad(head, [(0, -side % MULTIPLE) for side in head.shape])
+    with torch.inference_mode():
+        answer = load_brain_network()(torch.from_numpy(padded)[None, None])[0, 0].numpy()
+    logits = np.full(image.shape, _FAR, np.float32)
+    x, y, z = (slice(0, side) for side in head.shape)
+    logits[box] = answer[x, y, z]
+    return logits
+
+
+def _level(logits: Array, images: Mapping[Modality, Array]) -> float:
+    """The level at which the mean of the sequences falls most from just inside the brain to just outside."""
+    core = ndimage.binary_erosion(logits > 0, iterations=2)
+    seen = {modality: image != 0 for modality, image in images.items()}
+    inner = {modality: image[core & seen[modality]] for modality, image in images.items()}
+    known = [modality for modality, values in inner.items() if values.size and np.median(values) > 0]
+    if not known:
+        return 0.0
+    bright = [np.clip(images[modality] / np.float32(np.median(inner[modality])), 0, _BRIGHTEST) for modality in known]
+    mean = ndimage.gaussian_filter(np.mean(bright, axis=0, dtype=np.float32), 0.5)
+    everywhere = np.logical_and.reduce([seen[modality] for modality in known])
+    falls = [_fall(mean, _solid(logits > level), everywhere) for level in LEVELS]
+    return LEVELS[int(np.argmax(falls))]
+
+
+def _fall(brightness: Array, mask: Mask, seen: Mask) -> float:
+    """Median brightness of a mask's outermost voxels less that of those around it."""
+    inside = brightness[mask & ~ndimage.binary_erosion(mask) & seen]
+    outside = brightness[ndimage.binary_dilation(mask) & ~mask & seen]
+    return float(np.median(inside) - np.median(outside)) if inside.size and outside.size else -np.inf
+
+
+def _solid(mask: Mask) -> Mask:
+    """The largest piece, parted from what hangs on it by a thread, with its cavities filled."""
+    box = bounding_box(mask)
+    inner = np.pad(mask[box], 2)
+    pieces, count = ndimage.label(ndimage.binary_erosion(inner))
+    if count == 0:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept = ndimage.binary_dilation(pieces == sizes.argmax(), iterations=2) & inner
+    solid = np.zeros_like(mask)
+    solid[box] = ndimage.binary_fill_holes(kept)[2:-2, 2:-2, 2:-2]
+    return solid
+
+
+def _dice(one: Mask, other: Mask) -> float:
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(1, total)

@@ -1,0 +1,122 @@
+"""Rigid registration of one sequence to another: SimpleITK's framework with Mattes' mutual information, coarse to fine.
+
+The search begins where the headers put the two images, which are of one session nearly always, and, where its outcome
+is doubted, once more from the heads' centres. The sampling is seeded and one thread sums it, so that a case always
+comes out the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+
+from brats_mm.domain.alignment import Alignment, doubts_about
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.preprocessing.alignment_measures import Side, measure, side_of
+from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
+
+BINS = 32
+SEED = 20
+STILL_MM = 0.3
+"""Where the whole head moves less than this on one grid, it stays: interpolation would cost more than it gives."""
+
+_SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.2, 0.06)
+_ITERATIONS = 120
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A transform and what was measured of it.
+
+    Attributes:
+        matrix: (4, 4), from points of the reference to points of the moving image, RAS+ millimetres.
+        alignment: the measures.
+        doubts: why it should be looked at.
+    """
+
+    matrix: Matrix
+    alignment: Alignment
+    doubts: tuple[str, ...]
+
+
+def register(reference: Volume, moving: Volume, *, same_grid: bool = False) -> Registered:
+    """Find how `moving` lies to `reference`.
+
+    Args:
+        reference: the image that stays.
+        moving: the image that is to be brought to it, of any contrast.
+        same_grid: the two lie on one grid; then a movement too small to matter is no movement.
+
+    Returns:
+        The best that was found; with doubts where it may be wrong.
+    """
+    fixed, other = side_of(reference), side_of(moving)
+    found = _try(fixed, other, np.eye(4), "header")
+    if found.doubts:
+        again = _try(fixed, other, _centred(fixed, other), "centres")
+        if _rank(again) > _rank(found):
+            found = again
+    unmoved = _judged(fixed, other, np.eye(4), "header")
+    if _rank(unmoved) > _rank(found) or (same_grid and _movement_mm(found.matrix, fixed) < STILL_MM):
+        return unmoved
+    return found
+
+
+def _rank(found: Registered) -> tuple[int, float]:
+    return -len(found.doubts), found.alignment.information_nats
+
+
+def _try(fixed: Side, moving: Side, start: Matrix, name: str) -> Registered:
+    return _judged(fixed, moving, _search(fixed, moving, start), name)
+
+
+def _judged(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
+    alignment = measure(fixed, moving, matrix, start=name)
+    return Registered(matrix, alignment, doubts_about(alignment))
+
+
+def _centred(fixed: Side, moving: Side) -> Matrix:
+    start = np.eye(4)
+    start[:3, 3] = moving.centre_mm - fixed.centre_mm
+    return start
+
+
+def _movement_mm(matrix: Matrix, fixed: Side) -> float:
+    """How far the point of the head that moves most is moved."""
+    points = fixed.points_mm
+    return float(np.linalg.norm(points @ matrix[:3, :3].T + matrix[:3, 3] - points, axis=1).max())
+
+
+def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
+    rigid = sitk.Euler3DTransform()
+    rigid.SetCenter((np.array([-1, -1, 1]) * fixed.centre_mm).tolist())
+    method = sitk.ImageRegistrationMethod()
+    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=BINS)
+    method.SetMetricFixedMask(_as_mask(fixed))
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentagePerLevel(_SAMPLED, SEED)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetShrinkFactorsPerLevel(_SHRINK)
+    method.SetSmoothingSigmasPerLevel(_SMOOTH_MM)
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.01, numberOfIterations=_ITERATIONS, relaxationFactor=0.6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetMovingInitialTransform(transform_of(start))
+    method.SetInitialTransform(rigid, inPlace=True)
+    try:
+        method.Execute(to_itk(fixed.fine), to_itk(moving.fine))
+    except RuntimeError:  # the images do not meet, or have one value only: measured and doubted by what follows
+        return start
+    return np.asarray(start @ matrix_of(rigid))
+
+
+def _as_mask(side: Side) -> sitk.Image:
+    mask = to_itk(Volume(side.near.astype(np.float32), Grid(side.fine.grid.shape, side.fine.grid.affine)))
+    return sitk.Cast(mask, sitk.sitkUInt8)

@@ -1,0 +1,136 @@
+"""A patient's name in a broken header: pydicom would quote it in a warning, and nobody else may see it."""
+
+import logging
+import traceback
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.data.phantom import make_phantom
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import VolumeError
+from brats_mm.io.dicom.header import read_header
+from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.outputs.dicom.results import DicomOutput, headers_in, write_dicom
+from brats_mm.outputs.folder import OutputFolder
+from tests.dicom_results import prediction_on
+from tests.dicom_series import TYPICAL, write_series
+
+NAME = "Zwackelmann"
+# An element each: (tag, VR, bytes of its value), none of which its VR allows.
+BROKEN = {
+    "a name for a birth date": (b"\x10\x00\x30\x00", b"DA", b"Zwackelmann "),
+    "a name for an age": (b"\x10\x00\x10\x10", b"AS", b"Zwackelmann "),
+    "a name for a weight": (b"\x10\x00\x30\x10", b"DS", b"Zwackelmann "),
+    "a name for a UID": (b"\x08\x00\x55\x11", b"UI", b"Zwackelmann "),
+    "a long name": (b"\x10\x00\x10\x00", b"PN", b"Zwackelmann^" * 9),
+    "an unknown way of writing": (b"\x08\x00\x05\x00", b"CS", b"Zwackelmann "),
+    "too many components": (b"\x10\x00\x10\x00", b"PN", b"Zwackelmann=A=B=C=D "),
+    "a date of the study": (b"\x08\x00\x20\x00", b"DA", b"Zwackelmann "),
+    "a number of the study": (b"\x20\x00\x10\x00", b"SH", b"Zwackelmann Zwackelmann "),
+    "a sex": (b"\x10\x00\x40\x00", b"CS", b"Zwackelmann, Petronella "),
+}
+
+
+def spoil(path, tag, vr, value):
+    """Put an element into a file as raw bytes, in the place of one of that tag."""
+    dataset = pydicom.dcmread(path)
+    number = pydicom.tag.Tag(int.from_bytes(tag[:2], "little"), int.from_bytes(tag[2:], "little"))
+    dataset[number] = pydicom.dataelem.RawDataElement(
+        number, vr.decode(), len(value), value, 0, is_implicit_VR=False, is_little_endian=True
+    )
+    dataset.save_as(path)
+
+
+def spoilt_series(folder, what):
+    """A small series all of whose headers are broken in one way; what it shows."""
+    facts = replace(TYPICAL["t1ce"], extra={"PatientName": f"{NAME}^Petronella"})
+    data = np.random.default_rng(0).integers(1, 999, (12, 10, 8))
+    with without_warnings():
+        for path in write_series(folder, data, np.diag([-1.0, -1.0, 3.0, 1.0]), facts):
+            spoil(path, *what)
+    return data
+
+
+@pytest.mark.parametrize("deidentify", [False, True], ids=["with identity", "without"])
+@pytest.mark.parametrize("what", BROKEN.values(), ids=BROKEN)
+def test_objects_are_made_of_a_broken_header_without_a_word(tmp_path, what, deidentify, caplog, capfd, recwarn):
+    caplog.set_level(logging.DEBUG)
+    data = spoilt_series(tmp_path / "series", what)
+    source = headers_in(tmp_path / "series")
+    wanted = DicomOutput(inputs={Modality.T1CE: source}, deidentify=deidentify)
+    with OutputFolder(tmp_path / "out") as out:
+        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)
+    said = capfd.readouterr()
+    assert NAME not in said.out + said.err + caplog.text
+    assert not [one for one in recwarn if NAME in str(one.message)]
+    with without_warnings():
+        objects = [str(pydicom.dcmread(path)) for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(objects) == 3
+    if deidentify:
+        assert not any(NAME in one for one in objects)
+
+
+def test_what_dicom_s_writers_say_of_a_value_is_not_passed_on(tmp_path, monkeypatch):
+    def refuse(*_):
+        message = f"{NAME} is no value"
+        raise ValueError(message)
+
+    monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
+    data = spoilt_series(tmp_path / "series", BROKEN["a sex"])
+    source = headers_in(tmp_path / "series")
+    wanted = DicomOutput(inputs={Modality.T1CE: source})
+    with (
+        pytest.raises(VolumeError, match="cannot be made from the headers") as caught,
+        OutputFolder(tmp_path / "o") as out,
+    ):
+        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)
+    assert NAME not in "".join(traceback.format_exception(caught.value))
+
+
+def test_inspect_and_segment_say_and_write_no_name(tiny_bundle, tmp_path, capfd, caplog, recwarn):
+    caplog.set_level(logging.DEBUG)
+    for modality, volume in make_phantom(3, (48, 48, 48)).images.items():
+        if modality.value in ("t1ce", "flair"):
+            write_series(
+                tmp_path / "study" / modality.value,
+                np.clip(volume.data, 0, 4000),
+                volume.grid.affine,
+                replace(TYPICAL[modality.value], extra={"PatientName": f"{NAME}^Petronella"}),
+            )
+    with without_warnings():
+        for path in tmp_path.rglob("*.dcm"):
+            for what in BROKEN.values():
+                spoil(path, *what)
+    assert main(["inspect", str(tmp_path / "study")]) == 0
+    words = ["--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "--prepared", "--dicom", "--report"]
+    assert main(["segment", str(tmp_path / "study"), "-o", str(tmp_path / "out"), *words]) == 0
+    said = capfd.readouterr()
+    for text in (said.out, said.err, caplog.text, *(str(one.message) for one in recwarn)):
+        assert NAME not in text
+    for path in (path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".dcm"):
+        assert NAME.encode() not in path.read_bytes(), path.name
+
+
+def test_silence_ends_with_the_last_of_its_blocks(tmp_path):
+    log = logging.getLogger("pydicom")
+    before = log.level
+    with without_warnings():
+        with without_warnings():
+            assert not log.isEnabledFor(logging.ERROR)
+        assert not log.isEnabledFor(logging.ERROR)
+    assert log.level == before
+    with pytest.warns(UserWarning, match="heard again"):
+        warnings.warn("heard again", UserWarning, stacklevel=1)
+
+
+def test_a_header_is_read_without_a_word(tmp_path, recwarn):
+    (path,) = write_series(tmp_path, np.ones((8, 8, 1)), np.diag([-1.0, -1, 5, 1]))
+    with without_warnings():
+        spoil(path, *BROKEN["a name for a birth date"])
+    read_header(path)
+    assert not recwarn.list

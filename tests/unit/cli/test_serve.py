@@ -1,0 +1,51 @@
+"""The options of `brats-mm serve` as the service's settings."""
+
+import pytest
+
+from brats_mm.cli import serve
+from brats_mm.cli.main import make_parser
+from brats_mm.errors import OptionError
+from brats_mm.execution import ray_cluster
+from brats_mm.execution.ray_cluster import ActorShare
+
+
+def settings_of(*words):
+    return serve._settings(make_parser().parse_args(["serve", *words]))
+
+
+def test_one_process_here_unless_a_cluster_is_named():
+    settings = settings_of()
+    assert (settings.ray, settings.worker_count) == (None, 1)
+
+
+def test_workers_of_a_cluster_and_what_each_gets():
+    pytest.importorskip("ray")
+    settings = settings_of("--ray", "head:6379", "--workers", "3", "--ray-cores", "4", "--ray-gpus", "0.5")
+    assert (settings.ray.address, settings.worker_count) == ("head:6379", 3)
+    assert settings.ray.share == ActorShare(cores=4, gpus=0.5)
+    assert settings.ray.share.threads == 4
+
+
+def test_several_workers_need_a_cluster():
+    with pytest.raises(OptionError, match=r"one worker uses all cores\. Leave out --workers, or name a cluster"):
+        settings_of("--workers", "2")
+    with pytest.raises(OptionError, match="--workers is 0; it must be at least 1"):
+        settings_of("--workers", "0", "--ray", "auto")
+
+
+def test_without_ray_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    with pytest.raises(
+        OptionError, match=r'Ray is not installed. Run: pip install "brats-mm\[ray\]", or leave out --ray'
+    ):
+        settings_of("--ray", "auto")
+
+
+def test_speed_and_backend_reach_the_worker():
+    message = settings_of("--fast", "--backend", "torch", "--window", "96").worker.start_message()
+    assert (message["point"], message["backend"], message["window"]) == ("fast", "torch", 96)
+
+
+def test_watching_an_archive_needs_one():
+    with pytest.raises(OptionError, match="--dicomweb-poll was given without an archive"):
+        settings_of("--dicomweb-poll", "5")

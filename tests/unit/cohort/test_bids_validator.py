@@ -1,0 +1,88 @@
+"""What a cohort leaves as BIDS derivatives, every output written, passes the BIDS validator where that is installed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brats_mm import Segmenter
+from brats_mm.cohort.bids import describe_dataset
+from brats_mm.cohort.engine import Finished
+from brats_mm.cohort.manifest import Manifest
+from brats_mm.cohort.records import CohortCase, CohortOutput, Layout
+from brats_mm.cohort.run import CohortSettings, run_cohort
+from brats_mm.cohort.segment import SegmentRunner
+from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.regions import LabelConvention
+from brats_mm.inference.engine import WindowSettings
+
+OUTPUT = CohortOutput(Layout.BIDS, probabilities=True, importance_maps=True, report=True, scene=True)
+NAMES = ("sub-01", "sub-02_ses-1", "a case 7")
+
+
+class Here:
+    """Computes in this process."""
+
+    width, retries = 1, 0
+
+    def __init__(self, runner):
+        self.runner, self.results = runner, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, task):
+        (result,) = self.runner.run([task])
+        self.results.append(Finished(task, result))
+
+    def collect(self, timeout_s):
+        found, self.results = self.results, []
+        return found
+
+
+@pytest.fixture(scope="module")
+def derivatives(tiny_bundle, made_head, tmp_path_factory):
+    settings = WindowSettings((64, 64, 64), keep_weight_maps=True)
+    segmenter = Segmenter.from_bundle(tiny_bundle, device="cpu", backend="torch", settings=settings)
+    cases = [CohortCase(name, folder=str(made_head)) for name in (*NAMES, "bad")]
+    cases[-1] = CohortCase("bad", folder=str(made_head / "nowhere"))
+    folder = tmp_path_factory.mktemp("bids") / "derivatives"
+    engine = Here(SegmentRunner(segmenter, OUTPUT, PreprocessingOptions()))
+    status = run_cohort(
+        Manifest(made_head, len(cases), lambda: iter(cases)), folder, engine, CohortSettings("m", OUTPUT)
+    )
+    assert (status.done, status.failed) == (3, 1)
+    return folder
+
+
+def test_no_working_folder_is_left(derivatives):
+    assert not (derivatives / ".work").exists()
+
+
+def test_the_validator_finds_no_error(derivatives):
+    program = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
+    program = program or shutil.which("bids-validator-deno")
+    if program is None:
+        pytest.skip("the BIDS validator is not installed: pip install bids-validator-deno")
+    done = subprocess.run(
+        [program, "--json", str(derivatives)], capture_output=True, text=True, check=False, timeout=120
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    found = {(one["severity"], one["code"], one.get("location", "")) for one in issues}
+    assert found == {("warning", "TOO_FEW_AUTHORS", "/dataset_description.json")}, "only the user knows the authors"
+    assert done.returncode == 0
+
+
+def test_what_somebody_adds_to_the_description_is_kept(tmp_path):
+    description = tmp_path / "dataset_description.json"
+    describe_dataset(tmp_path, LabelConvention.BRATS2023, "1")
+    description.write_text(json.dumps({**json.loads(description.read_text()), "Authors": ["A. Nother"]}))
+    describe_dataset(tmp_path, LabelConvention.BRATS2023, "2")
+    found = json.loads(description.read_text())
+    assert (found["Authors"], found["GeneratedBy"][0]["Version"]) == (["A. Nother"], "2")

@@ -1,0 +1,110 @@
+"""Names, places, hashes and tables of a cohort."""
+
+import csv
+import os
+
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix
+from brats_mm.cohort.content import content_of, stamp_of
+from brats_mm.cohort.layout import has_results, prepare_output, publish, work_folder
+from brats_mm.cohort.records import CohortCase, CohortOutput, Layout, name_fault
+from brats_mm.cohort.tables import COLUMNS, TableFormat, row_of, write_results_table
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import LabelConvention
+
+REPORT = {
+    "sequences_found": ["t1ce", "flair"],
+    "regions": {
+        name: {"volume_ml": 2.0, "volume_range_ml": [3.0, 1.0], "mean_entropy_inside_nats": None}
+        for name in ("wt", "tc", "et")
+    },
+    "uncertain_spots": [{}, {}],
+    "preparation": {"kind": "raw"},
+    "warnings": ["left is right", "up is down"],
+    "model": {"name": "m", "version": "1", "weights_sha256": "ab"},
+    "run": {"device": "cpu", "seconds": {"read": 0.5, "network": 1.25}},
+}
+
+
+def test_results_have_names_that_bids_knows_or_is_told_to_pass_over():
+    assert bids_file("sub-01_ses-2", "segmentation.nii.gz") == "sub-01_ses-2_desc-tumour_dseg.nii.gz"
+    assert bids_file("sub-01", "probability_et.nii.gz") == "sub-01_label-ET_probseg.nii.gz"
+    assert bids_file("sub-01", "entropy.nii.gz") == "sub-01_desc-entropy_map.nii.gz"
+    assert bids_file("sub-01", "entropy_wt.nii.gz") == "sub-01_label-WT_desc-entropy_map.nii.gz"
+    assert bids_file("sub-01", "importance_t1ce_tc.nii.gz") == "sub-01_label-TC_desc-importanceT1CE_map.nii.gz"
+    assert bids_file("sub-01", "report.json") == "sub-01_desc-report_bratsmm.json"
+    assert bids_folder("sub-01_ses-2").as_posix() == "sub-01/ses-2/anat"
+
+
+def test_names_that_are_not_of_bids_become_subjects_and_stay_apart():
+    assert bids_prefix("case7") == "sub-case7"
+    assert bids_prefix("a-1") != bids_prefix("a1") != bids_prefix("a_1")
+    assert bids_prefix("a-1").startswith("sub-a1x")
+
+
+@given(st.text(max_size=130))
+def test_a_name_without_fault_is_one_part_of_a_path(name):
+    if name_fault(name) is None:
+        assert name
+        assert os.path.basename(name) == name  # noqa: PTH119
+        assert name not in (".", "..")
+        assert bids_folder(name).parts[-1] == "anat"
+
+
+def test_content_is_of_the_bytes_and_the_stamp_of_their_dates(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t1.nii.gz").write_bytes(b"voxels")
+    (tmp_path / "two" / ".hidden").write_bytes(b"nothing")
+    one, two = (CohortCase(name, folder=str(tmp_path / name)) for name in ("one", "two"))
+    assert content_of(one) == content_of(two)
+    assert stamp_of(one) != stamp_of(two)
+    before = stamp_of(one)
+    os.utime(tmp_path / "one" / "t1.nii.gz", (1, 1))
+    assert stamp_of(one) != before
+    (tmp_path / "two" / "t1.nii.gz").write_bytes(b"others")
+    assert content_of(one) != content_of(two)
+
+
+def test_the_same_file_as_another_sequence_is_another_case(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"voxels")
+    first, second = (CohortCase("a", files={one: str(tmp_path / "a.nii.gz")}) for one in (Modality.T1, Modality.T2))
+    assert content_of(first) != content_of(second)
+
+
+def test_bids_results_are_there_when_the_report_is(tmp_path):
+    prepare_output(tmp_path / "out", CohortOutput(Layout.BIDS, LabelConvention.BRATS2021), version="1.2")
+    work = work_folder(tmp_path / "out", "case-7", Layout.BIDS)
+    work.mkdir(parents=True)
+    for name in ("report.json", "segmentation.nii.gz"):
+        (work / name).write_text("x")
+    assert not has_results(tmp_path / "out", "case-7", Layout.BIDS)
+    place = publish(tmp_path / "out", "case-7", Layout.BIDS)
+    assert has_results(tmp_path / "out", "case-7", Layout.BIDS)
+    assert len(list((tmp_path / "out" / place).iterdir())) == 2
+    assert not work.exists()
+    assert (
+        tmp_path / "out" / "desc-tumour_dseg.tsv"
+    ).read_text() == "index\tname\n0\tbackground\n1\tncr\n2\ted\n4\tet\n"
+
+
+def test_half_written_files_of_a_killed_worker_are_removed(tmp_path):
+    left = tmp_path / "cases" / "a" / ".brats-mm-x" / "new"
+    left.mkdir(parents=True)
+    assert work_folder(tmp_path, "a", Layout.PLAIN) == tmp_path / "cases" / "a"
+    assert list((tmp_path / "cases" / "a").iterdir()) == []
+
+
+def test_a_row_has_what_the_report_says_and_columns_know_every_value(tmp_path):
+    row = row_of("a", "cases/a", REPORT, {"weights": {"t1ce": {"wt": 0.25, "tc": 0.5, "et": 0.75}}})
+    assert set(row) <= set(COLUMNS)
+    assert row["sequences"] == "t1ce+flair"
+    assert (row["volume_wt_low_ml"], row["volume_wt_ml"], row["volume_wt_high_ml"]) == (1.0, 2.0, 3.0)
+    assert (row["importance_t1ce_et"], row["seconds"], row["uncertain_spots"], row["raw"]) == (0.75, 1.75, 2, True)
+    table = pq.read_table(write_results_table(tmp_path, iter([row]), TableFormat.PARQUET)).to_pylist()
+    assert table == [{name: row.get(name) for name in COLUMNS}]
+    with write_results_table(tmp_path, iter([row]), TableFormat.CSV).open() as stream:
+        assert next(csv.DictReader(stream))["warnings"] == "left is right; up is down"

@@ -1,0 +1,89 @@
+"""A planner is killed at random moments and started again: every case is done in the end, and no worker outlives it.
+
+BRATS_MM_KILLS says how often (3 unless told).
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from brats_mm.cohort.local_engine import LocalEngine
+from brats_mm.cohort.manifest import open_manifest
+from brats_mm.cohort.run import CohortSettings, run_cohort
+from tests.cohort_fake import FakeCases
+
+KILLS = int(os.environ.get("BRATS_MM_KILLS", "3"))
+ROOT = Path(__file__).resolve().parents[3]
+RUN = """
+import sys
+from pathlib import Path
+from brats_mm.cohort.manifest import open_manifest
+from brats_mm.cohort.run import CohortSettings, run_cohort
+from brats_mm.cohort.local_engine import LocalEngine
+from tests.cohort_fake import FakeCases
+engine = LocalEngine(FakeCases(pause_s=0.02), workers=2)
+say = lambda status: print(status.done, *engine.pids, flush=True)
+run_cohort(open_manifest(Path(sys.argv[1])), Path(sys.argv[2]), engine, CohortSettings("model-1"), say)
+"""
+
+COMMAND = """
+import signal, sys
+import brats_mm.cohort.model as model
+from brats_mm.cli.main import main
+from tests.cohort_fake import FakeCases
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
+model.SegmentCases = lambda *_: FakeCases(pause_s=0.05)
+sys.exit(main(["cohort", *sys.argv[1:]]))
+"""
+
+
+def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_goes_on(tmp_path):
+    (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
+    table = tmp_path / "cases.csv"
+    table.write_text("case,t1\n" + "".join(f"case-{number},t1.nii.gz\n" for number in range(30)))
+    command = [sys.executable, "-c", COMMAND, str(table), "-o", str(tmp_path / "out"), "--workers", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as run:
+        assert run.stdout.readline().startswith("30 cases in ")
+        assert run.stdout.readline().startswith("1 of 30")
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said == "error: Interrupted. What is done is kept; go on with the same command.\n"
+    done = pq.read_table(tmp_path / "out" / "results.parquet").num_rows
+    assert 1 <= done < 30
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{30 - done} cases done, {done} done before, 0 failed." in again.stdout
+
+
+def test_a_planner_that_is_killed_goes_on_and_leaves_no_worker_behind(tmp_path):
+    chance = random.Random(1)
+    (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
+    table = tmp_path / "cases.csv"
+    names = [f"case-{number:03d}" for number in range(20 * KILLS)]
+    table.write_text("case,t1\n" + "".join(f"{name},t1.nii.gz\n" for name in names))
+    workers = set()
+    for _ in range(KILLS):
+        command = [sys.executable, "-c", RUN, str(table), str(tmp_path / "out")]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as planner:
+            done = 0
+            while not done:
+                done, *pids = map(int, planner.stdout.readline().split())
+            workers.update(pids)
+            time.sleep(chance.uniform(0.0, 0.2))
+            planner.kill()
+    status = run_cohort(open_manifest(table), tmp_path / "out", LocalEngine(FakeCases()), CohortSettings("model-1"))
+    assert status.done + status.skipped == len(names)
+    assert status.skipped >= KILLS, "what was done before a kill is not done again"
+    assert pq.read_table(tmp_path / "out" / "results.parquet")["case"].to_pylist() == names
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    print(f"{KILLS} kills, {len(names)} cases, all done, {status.skipped} of them before the last run")  # noqa: T201

@@ -1,0 +1,82 @@
+"""A cohort on a Ray cluster of two nodes on this machine, one of which is killed in the middle."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.parquet as pq
+import pytest
+
+from brats_mm.cohort.ray_engine import CaseActor, RayEngine
+from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortCase
+from brats_mm.cohort.run import CohortSettings, run_cohort
+from brats_mm.errors import OptionError
+from tests.cohort_fake import FakeCases
+from tests.small_cluster import second_node, small_cluster
+from tests.unit.cohort.test_run import manifest_of
+
+ray = pytest.importorskip("ray")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with small_cluster() as made:
+        yield made
+
+
+def test_all_cases_are_done_once_though_a_node_is_killed(cluster, tmp_path):
+    second = second_node(cluster)
+    names = [f"case-{number:03d}" for number in range(60)]
+    manifest = manifest_of(tmp_path / "in", names)
+
+    def kill(status):
+        if status.done == 20:
+            cluster.remove_node(second, allow_graceful=False)
+
+    engine = RayEngine(FakeCases(pause_s=0.05), cluster.address, workers=4, cores=1)
+    status = run_cohort(manifest, tmp_path / "out", engine, CohortSettings("model-1"), kill)
+    assert (status.done, status.failed) == (60, 0)
+    assert pq.read_table(tmp_path / "out" / "results.parquet")["case"].to_pylist() == names
+    ran = (tmp_path / "out" / "runs").read_text().splitlines()
+    assert set(ran) == set(names)
+    assert len(ran) <= 60 + 4, "but for those that the node had under way, each ran once"
+    print(f"60 cases, a node of two killed after 20: {status.done} done, {len(ran) - 60} computed again")  # noqa: T201
+
+
+def test_a_case_that_takes_down_its_worker_takes_no_other_with_it(cluster, tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a", "deadly", "b", "c"])
+    engine = RayEngine(FakeCases(), cluster.address, workers=1, cores=1)
+    status = run_cohort(manifest, tmp_path / "out", engine, CohortSettings("model-1"))
+    assert (status.done, status.failed) == (3, 1)
+    assert "stopped 4 times" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+def test_without_a_cluster_it_is_said_what_to_start(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a"])
+    with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"):
+        run_cohort(manifest, tmp_path / "out", RayEngine(FakeCases(), "127.0.0.1:1"), CohortSettings("model-1"))
+
+
+class Together:
+    """Says which tasks it is given before it has answered the first."""
+
+    def run(self, tasks):
+        given = list(itertools.islice((task for task in tasks if task is not None), 3))
+        for task in given:
+            yield CaseResult(task.case.name, CaseState.DONE, "+".join(one.case.name for one in given))
+
+
+def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
+    actor = CaseActor(lambda slot: Together(), 0, 1)
+    assert actor.fault() is None
+    tasks = [CaseTask(CohortCase(name, folder="."), ".") for name in "abc"]
+    with ThreadPoolExecutor(3) as callers:
+        found = list(callers.map(actor.run, tasks))
+    assert [one.name for one in found] == ["a", "b", "c"]
+    assert {"".join(sorted(one.content)) for one in found} == {"++abc"}
+
+
+def test_an_actor_without_a_model_says_why():
+    fault = CaseActor(FakeCases(unable=True), 0, 1).fault()
+    assert "The bundle has no weights" in str(fault)

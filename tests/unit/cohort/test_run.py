@@ -1,0 +1,215 @@
+"""A cohort: all cases, each once, whatever happens to cases, workers or the run."""
+
+import csv
+import json
+import os
+import shutil
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from brats_mm.cohort.engine import Finished
+from brats_mm.cohort.local_engine import LocalEngine
+from brats_mm.cohort.manifest import open_manifest
+from brats_mm.cohort.records import CohortModel, CohortOutput
+from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
+from brats_mm.domain.availability import ALL_AVAILABLE
+from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.errors import BundleError, OutputError, ResourceError
+from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document
+from tests.cohort_fake import FakeCases, FakeRunner
+
+SETTINGS = CohortSettings("model-1")
+
+
+class HereEngine:
+    """Computes in this process, when it is asked; `lost` says how often a case is lost."""
+
+    retries = 1
+    width = 4
+
+    def __init__(self, lost=()):
+        self.most = 0
+        self.tasks = []
+        self.submitted = []
+        self.lost = Counter(lost)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, task):
+        self.tasks.append(task)
+        self.submitted.append(task)
+        self.most = max(self.most, len(self.tasks))
+
+    def collect(self, timeout_s):
+        if not self.tasks or (timeout_s == 0 and len(self.tasks) < self.width):
+            return []
+        task = self.tasks.pop(0)
+        if self.lost[task.case.name] > 0:
+            self.lost[task.case.name] -= 1
+            return [Finished(task, None, "signal SIGKILL")]
+        return [Finished(task, FakeRunner().result(task))]
+
+
+def manifest_of(folder, names):
+    """A folder a case with one small file."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "t1.nii.gz").write_bytes(name.encode())
+    return open_manifest(folder)
+
+
+def failures(output):
+    with (output / "failures.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def table(output):
+    return pq.read_table(output / "results.parquet")["case"].to_pylist()
+
+
+def test_every_case_is_done_once_and_in_the_table(tmp_path):
+    names = [f"case-{number:02d}" for number in range(12)]
+    engine, said = HereEngine(), []
+    status = run_cohort(manifest_of(tmp_path / "in", names), tmp_path / "out", engine, SETTINGS, said.append)
+    assert (status.done, status.failed, status.skipped, status.total) == (12, 0, 0, 12)
+    assert (tmp_path / "out" / "runs").read_text().splitlines() == names
+    assert engine.most <= engine.width
+    assert table(tmp_path / "out") == names
+    assert failures(tmp_path / "out") == []
+    assert [one.ended for one in said] == list(range(1, 13))
+    assert said[5].left_s > 0
+    assert said[-1].left_s == 0
+
+
+def test_a_bad_case_stops_no_other_and_its_sentence_is_kept(tmp_path):
+    status = run_cohort(manifest_of(tmp_path / "in", ["a", "bad", "c"]), tmp_path / "out", HereEngine(), SETTINGS)
+    assert (status.done, status.failed) == (2, 1)
+    assert failures(tmp_path / "out") == [
+        {"case": "bad", "kind": "VolumeError", "sentence": "t1.nii.gz is damaged. Copy it again.", "attempts": "1"}
+    ]
+
+
+def test_a_second_run_computes_what_failed_or_is_new_alone(tmp_path):
+    run_cohort(manifest_of(tmp_path / "in", ["a", "bad"]), tmp_path / "out", HereEngine(), SETTINGS)
+    again = HereEngine()
+    status = run_cohort(manifest_of(tmp_path / "in", ["c"]), tmp_path / "out", again, SETTINGS)
+    assert [task.case.name for task in again.submitted] == ["bad", "c"]
+    assert (status.done, status.failed, status.skipped) == (1, 1, 1)
+    assert table(tmp_path / "out") == ["a", "c"]
+
+
+def test_a_touched_case_is_asked_for_its_content_and_a_removed_result_is_made_anew(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a", "b", "c"])
+    run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
+    os.utime(tmp_path / "in" / "a" / "t1.nii.gz", (1, 1))
+    (tmp_path / "out" / "cases" / "b" / "report.json").unlink()
+    again = HereEngine()
+    status = run_cohort(manifest, tmp_path / "out", again, SETTINGS)
+    assert [(task.case.name, task.known) for task in again.submitted] == [("a", "content"), ("b", None)]
+    assert (status.done, status.skipped) == (1, 2)
+    last = HereEngine()
+    assert run_cohort(manifest, tmp_path / "out", last, SETTINGS).skipped == 3
+    assert last.submitted == []
+
+
+def test_another_model_or_other_options_make_everything_anew(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a", "b"])
+    run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
+    assert run_cohort(manifest, tmp_path / "out", HereEngine(), CohortSettings("model-2")).done == 2
+
+
+def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
+    shutil.copytree(
+        open_bundle(None).root, tmp_path / "mine", ignore=shutil.ignore_patterns("docs", "calibration.json")
+    )
+    bundle = open_bundle(tmp_path / "mine")
+
+    def identity():
+        return identity_of(CohortModel(str(bundle.root)), CohortOutput(), PreprocessingOptions())
+
+    raw = identity()
+    assert identity() == raw
+    half = SubsetCalibration(1, {ALL_AVAILABLE: dict.fromkeys(REGIONS, Correction(inside=2.0))})
+    document = subset_calibration_document(half, checked_hash(bundle))
+    (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document), encoding="utf-8")
+    assert identity() != raw
+
+
+def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp_path):
+    engine = HereEngine(lost={"a": 1, "b": 2})
+    status = run_cohort(manifest_of(tmp_path / "in", ["a", "b", "c"]), tmp_path / "out", engine, SETTINGS)
+    assert (status.done, status.failed) == (2, 1)
+    assert [task.case.name for task in engine.submitted if task.alone] == ["a", "b"]
+    (failed,) = failures(tmp_path / "out")
+    assert (failed["case"], failed["kind"], failed["attempts"]) == ("b", "worker-crash", "2")
+    assert "stopped 2 times (signal SIGKILL)" in failed["sentence"]
+
+
+def test_names_that_come_twice_and_unusable_lines_are_failures_of_their_own(tmp_path):
+    (tmp_path / "t1.nii.gz").write_bytes(b"x")
+    cases = tmp_path / "out" / "cases.csv"  # in the folder of the results, which is allowed
+    cases.parent.mkdir()
+    cases.write_text("case,t1\na,../t1.nii.gz\na,../t1.nii.gz\n../b,../t1.nii.gz\nc,\n")
+    status = run_cohort(open_manifest(cases), tmp_path / "out", HereEngine(), SETTINGS)
+    assert (status.done, status.failed, status.total) == (1, 3, 4)
+    said = [one["sentence"].split("'")[0] for one in failures(tmp_path / "out")]
+    assert said == ["The manifest has another case ", "The case name ", "The case "]
+
+
+def test_a_folder_with_other_files_and_one_that_is_in_use_are_refused(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a"])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="holds files that are of no cohort"):
+        run_cohort(manifest, tmp_path / "full", HereEngine(), SETTINGS)
+
+    def start_another(_):
+        with pytest.raises(OutputError, match="Another brats-mm cohort is writing"):
+            run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
+
+    assert run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS, start_another).done == 1
+
+
+def test_local_workers_do_all_cases_once_though_they_are_killed(tmp_path):
+    names = ["a-once", *(f"case-{number:02d}" for number in range(20)), "deadly", "bad"]
+    manifest = manifest_of(tmp_path / "in", names)
+    engine = LocalEngine(FakeCases(pause_s=0.005), workers=2)
+    status = run_cohort(manifest, tmp_path / "out", engine, SETTINGS)
+    done = sorted(set(names) - {"deadly", "bad"})
+    assert (status.done, status.failed) == (21, 2)
+    assert sorted(set((tmp_path / "out" / "runs").read_text().splitlines())) == done
+    assert [one["case"] for one in failures(tmp_path / "out")] == ["bad", "deadly"]
+    assert table(tmp_path / "out") == done
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_goes_on(tmp_path):
+    manifest = manifest_of(tmp_path / "in", [f"case-{number:02d}" for number in range(12)])
+
+    def stop(status):
+        if status.done == 4:
+            raise KeyboardInterrupt
+
+    engine = LocalEngine(FakeCases(pause_s=0.01), workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_cohort(manifest, tmp_path / "out", engine, SETTINGS, stop)
+    assert engine.pids == ()
+    assert len(table(tmp_path / "out")) == 4
+    status = run_cohort(manifest, tmp_path / "out", LocalEngine(FakeCases()), SETTINGS)
+    assert (status.done, status.skipped) == (8, 4)
+
+
+def test_workers_without_a_model_end_the_run_with_its_sentence(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a"])
+    with pytest.raises(BundleError, match="The bundle has no weights"):
+        run_cohort(manifest, tmp_path / "one", LocalEngine(FakeCases(unable=True)), SETTINGS)
+    with pytest.raises(ResourceError, match=r"end while they load the model \(exit code 3\)"):
+        run_cohort(manifest, tmp_path / "two", LocalEngine(FakeCases(dies=True)), SETTINGS)

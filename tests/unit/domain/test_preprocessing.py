@@ -1,0 +1,91 @@
+"""Which sequence is the reference, what its working grid is, and what is doubted of a registration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.alignment import Alignment, doubts_about
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.preprocessing import choose_reference, working_grid
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import OptionError
+
+GOOD = Alignment(
+    start="header",
+    rotation_deg=3.0,
+    shift_mm=4.0,
+    covered=0.97,
+    information_before_nats=0.3,
+    information_nats=0.6,
+    peak=0.5,
+    head_overlap=0.97,
+    edge_agreement=0.7,
+)
+
+
+def grid(*spacing, size=(200.0, 200.0, 150.0)):
+    shape = [round(mm / one) for mm, one in zip(size, spacing, strict=True)]
+    return Grid((shape[0], shape[1], shape[2]), np.diag([*spacing, 1.0]))
+
+
+def test_the_thinnest_slices_make_the_reference():
+    found, why = choose_reference({Modality.T1CE: grid(0.9, 0.9, 5), Modality.FLAIR: grid(1, 1, 1)})
+    assert found is Modality.FLAIR
+    assert why == "FLAIR has the thinnest slices (1 mm)."
+
+
+def test_among_equally_thin_ones_t1ce_comes_first():
+    found, why = choose_reference({m: grid(0.9, 0.9, 5) for m in Modality})
+    assert found is Modality.T1CE
+    assert "of these T1ce comes first" in why
+
+
+def test_a_thin_slab_that_shows_little_of_the_head_is_no_reference():
+    slab = grid(0.5, 0.5, 0.5, size=(100.0, 100.0, 40.0))
+    assert choose_reference({Modality.T1CE: slab, Modality.T2: grid(0.9, 0.9, 5)})[0] is Modality.T2
+
+
+def test_a_reference_that_is_asked_for_is_taken_if_it_is_there():
+    grids = {Modality.T1: grid(1, 1, 1), Modality.T2: grid(1, 1, 5)}
+    assert choose_reference(grids, Modality.T2) == (Modality.T2, "T2 was asked for.")
+    with pytest.raises(OptionError, match="FLAIR was asked for, but it is not among"):
+        choose_reference(grids, Modality.FLAIR)
+
+
+def test_the_working_grid_covers_what_the_reference_covers_in_voxels_of_1_mm():
+    made = working_grid(grid(0.5, 0.8, 5.0))
+    assert made.shape == (200, 200, 150)
+    np.testing.assert_allclose(made.spacing_mm, (1, 1, 1), atol=1e-9)
+    # The outer edge of the first voxel is where it was: half a voxel before its centre.
+    np.testing.assert_allclose(made.affine[:3, 3] - 0.5, [-0.25, -0.4, -2.5], atol=1e-9)
+
+
+def test_a_good_registration_is_not_doubted():
+    assert doubts_about(GOOD) == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"covered": 0.3}, "shows only 30% of the head"),
+        ({"head_overlap": 0.6}, "overlap to 0.60"),
+        ({"information_nats": 0.01}, "share little"),
+        ({"information_before_nats": 0.7}, "less than they do by their headers"),
+        ({"peak": -0.1}, "moving it by 10 mm or 10 degrees"),
+        ({"edge_agreement": 0.05}, "edges agree to 0.05"),
+        ({"rotation_deg": 80.0}, "80 degrees"),
+        ({"shift_mm": 90.0}, "90 mm"),
+    ],
+)
+def test_each_measure_can_doubt_a_registration(fault, said):
+    assert said in " ".join(doubts_about(replace(GOOD, **fault)))
+
+
+def test_axes_of_an_oblique_grid_are_told_apart():
+    c, s = np.cos(np.pi / 4), np.sin(np.pi / 4)
+    affine = np.eye(4)
+    affine[:3, :3] = [[0, -c, s], [0, s, c], [-1, 0, 0]]
+    axes = Grid((4, 5, 6), affine).ras_axes
+    assert sorted(world for world, _ in axes) == [0, 1, 2]
+    assert axes[0] == (2, -1)

@@ -1,0 +1,34 @@
+"""Published numbers: complete tables whose columns agree with their printed means."""
+
+import statistics
+
+import pytest
+
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.published import BY_SET, MEANS, PAPER_ORDER, SIMMLM_OFFLINE, Protocol, sets_of
+
+
+def test_the_papers_order_has_each_set_once():
+    assert set(SUBSETS) == set(PAPER_ORDER)
+    assert len(PAPER_ORDER) == 15
+
+
+def test_simmlm_is_compared_offline_with_its_supplement():
+    assert (SIMMLM_OFFLINE.et, SIMMLM_OFFLINE.tc, SIMMLM_OFFLINE.wt) == (63.22, 78.54, 87.21)
+
+
+@pytest.mark.parametrize("row", BY_SET, ids=lambda row: f"{row.method}-{row.protocol.name}")
+def test_columns_have_15_values_and_the_printed_mean(row):
+    printed = next(mean for mean in MEANS if mean.method.startswith(row.method) and mean.protocol is row.protocol)
+    for region in REGIONS:
+        assert len(row.dice[region]) == 15
+        assert getattr(printed, region.value) == pytest.approx(statistics.mean(row.dice[region]), abs=0.25)
+
+
+def test_a_value_is_found_by_set_and_region():
+    demoseg = sets_of(Protocol.THREE_FOLD_2018)[-1]
+    assert demoseg.method == "DeMoSeg"
+    assert (demoseg.value(ALL_AVAILABLE, Region.ET), demoseg.value(ALL_AVAILABLE, Region.WT)) == (80.01, 90.49)
+    assert demoseg.value(frozenset({Modality.FLAIR}), Region.ET) == 42.81

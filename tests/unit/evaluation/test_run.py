@@ -1,0 +1,482 @@
+"""Evaluation of made cases: what is written, that it is right where the answer is known, and that both ways agree."""
+
+import csv
+import gc
+import json
+import math
+import pickle
+import signal
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered, subset_name
+from brats_mm.domain.case import Case
+from brats_mm.domain.expected import DiceOverCases, ExpectedDice
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
+from brats_mm.evaluation.case import SetPredictor, evaluate_case, separate_passes, shared_passes
+from brats_mm.evaluation.checkpoint import Unfinished
+from brats_mm.evaluation.parquet import write_parquet
+from brats_mm.evaluation.run import EvaluationSettings, evaluate
+from brats_mm.evaluation.summary import Summary
+from brats_mm.evaluation.tables import CaseRow, WeightRow, read_case_rows, read_rows, read_summary
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
+from tests.networks import tiny_mixture
+
+SIDE = 24
+MODEL = ModelIdentity("tiny", "0", "0" * 64, 1)
+QUICK = EvaluationSettings(plots=False)
+FEW = EvaluationSettings(plots=False, subsets=(*SUBSETS[:2], SUBSETS[-5], SUBSETS[-1]))
+
+
+def distance(centre: tuple[float, float, float]) -> np.ndarray:
+    place = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1)
+    return np.linalg.norm(place - np.array(centre), axis=-1)
+
+
+def labels_of(enhancing: int) -> np.ndarray:
+    """Oedema, core and an enhancing ball of about 900 voxels."""
+    ball = distance((12, 12, 13))
+    labels = np.zeros((SIDE,) * 3, np.uint8)
+    labels[ball < 8] = 2
+    labels[ball < 7] = 1
+    if enhancing:
+        labels[ball < 6] = enhancing
+    return labels
+
+
+def write_case(
+    root: Path, name: str, *, enhancing: int = 4, sequences: Iterable[Modality] = MODALITIES, label: bool = True
+) -> None:
+    rng = np.random.default_rng(len(name) + enhancing)
+    folder = root / name
+    folder.mkdir(parents=True)
+    brain = distance((12, 12, 12)) < 11
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    for modality in sequences:
+        image = np.where(brain, 100 + 20 * rng.random(brain.shape), 0).astype(np.float32)
+        nib.save(nib.Nifti1Image(image, affine), folder / f"{name}_{modality.value}.nii.gz")
+    if label:
+        nib.save(nib.Nifti1Image(labels_of(enhancing), affine), folder / f"{name}_seg.nii.gz")
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    root = tmp_path / "cases"
+    write_case(root, "a")
+    write_case(root, "b", enhancing=3)
+    return root
+
+
+def knowing(blurred_without: Modality | None = None) -> SetPredictor:
+    """Predicts the truth, surely; says nothing of enhancing tumour when the named sequence is missing."""
+
+    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
+        labels = labels_of(3)
+        masks = {Region.WT: labels > 0, Region.TC: (labels == 1) | (labels == 3), Region.ET: labels == 3}
+        for subset in subsets:
+            blind = blurred_without is not None and blurred_without not in subset
+            truth = {region: masks[region].astype(np.float32) for region in REGIONS}
+            if blind:
+                truth[Region.ET] = np.zeros_like(truth[Region.ET])
+            share = {m: dict.fromkeys(REGIONS, 1 / len(subset) if m in subset else 0.0) for m in MODALITIES}
+            own = replace(case, volumes={modality: case.volumes[modality] for modality in ordered(subset)})
+            yield Prediction(own, truth, Importance(share), MODEL, Run("cpu", "fake", (64, 64, 64), 1, {}))
+
+    return SetPredictor("fake", MODEL, predict)
+
+
+def tiny_predictor() -> Predictor:
+    return Predictor(tiny_mixture().eval(), MODEL, torch.device("cpu"), WindowSettings(window=(64, 64, 64)))
+
+
+def test_a_perfect_prediction_scores_perfectly_everywhere(cases, tmp_path):
+    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
+    rows = list(read_case_rows(tmp_path / "out"))
+    assert len(rows) == 2 * 15 * 3 * 2, "cases, sets, regions, rules"
+    assert {(row.dice, row.hd95_mm, row.sensitivity, row.precision, row.lesion_dice) for row in rows} == {
+        (1, 0, 1, 1, 1)
+    }
+    assert {(row.ece, row.sce) for row in rows} == {(0, 0)}
+    assert found.summary["counterintuitive"]["raw"]["et"]["rate"] == 0
+    wt = found.summary["means"]["raw"]["all_sets"]["wt"]
+    assert wt["error_auroc"] is None, "without errors there is no ranking of errors"
+
+
+def test_a_sequence_that_decides_enhancing_tumour_shows_in_the_means(cases, tmp_path):
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
+    means = found.summary["means"]["raw"]
+    assert (means["with_t1ce"]["et"]["dice"], means["without_t1ce"]["et"]["dice"]) == (1, 0)
+    assert (means["with_t1ce"]["et"]["sets"], means["without_t1ce"]["et"]["sets"]) == (8, 7)
+    assert means["all_sets"]["et"]["dice"] == pytest.approx(8 / 15)
+    assert means["without_t1ce"]["et"]["hd95_mm"] == pytest.approx(PENALTY_MM)
+    assert means["single_sequences"]["et"]["dice"] == 0.25
+    assert means["full_set"]["tc"]["dice"] == 1
+
+
+def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
+    predictor = tiny_predictor()
+    for name, way in (("shared", shared_passes), ("separate", separate_passes)):
+        evaluate(labelled_cases(cases, names=["a"]), tmp_path / name, way(predictor), FEW)
+    shared, separate = (list(read_case_rows(tmp_path / name)) for name in ("shared", "separate"))
+    assert len(shared) == len(separate) == 4 * 3 * 2
+    for one, other in zip(shared, separate, strict=True):
+        for name, value in vars(one).items():
+            plain = getattr(other, name)
+            same = pytest.approx(plain, rel=1e-3, abs=1e-4, nan_ok=True) if isinstance(value, float) else plain
+            assert value == same, (one.subset, one.region, name)
+    weights = [
+        [
+            float(row["weight"])
+            for row in csv.DictReader((tmp_path / name / "gate_weights.csv").read_text().splitlines())
+        ]
+        for name in ("shared", "separate")
+    ]
+    assert weights[0] == pytest.approx(weights[1], abs=1e-5)
+
+
+def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in found.files}
+    assert {"cases.csv", "summary.json", "summary.md", "dice_by_set.png", "reliability.png"} < {
+        path.name for path in found.files
+    }
+    summary = read_summary(tmp_path / "out")
+    assert summary["empty_policy"]["name"] == "brats"
+    assert {"ece", "sce", "counterintuitive", "et500", "brain_box"} < set(summary["definitions"])
+    assert summary["gate_weights"]["t1+t2"]["t1"]["wt"] == 0.5
+    page = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
+    assert page.index("| T2 |") < page.index("| T1ce |") < page.index("| T1, T1ce, T2, FLAIR |")
+    assert "published; SimMLM supplement" in page
+    assert "63.22 | 78.54 | 87.21" in page
+
+
+def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases, tmp_path):
+    """As the shipped one is: its card's rows stay out of the summary, its corrections are told."""
+    card = ExpectedDice(10, {ALL_AVAILABLE: {Region.WT: DiceOverCases(0.8, 0.1)}})
+    corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0, 3.0)}})
+    known = knowing()
+    model = replace(known.model, expected=card, calibration=corrections)
+
+    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
+
+    told = read_summary(tmp_path / "out")["model"]
+    assert told == found.summary["model"]
+    assert told["calibration"] == {"t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "inside": 3.0}}}
+    assert "expected" not in told
+
+
+def test_missing_scores_are_empty_cells_and_null(tmp_path):
+    write_case(tmp_path / "cases", "plain", enhancing=0)
+    settings = replace(FEW, policy=EmptyPolicy.SKIP)
+    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), settings)
+    et = [row for row in read_case_rows(tmp_path / "out") if row.region == "et"]
+    assert all(math.isnan(row.dice) for row in et)
+    assert all(row.predicted_voxels > 0 and row.reference_voxels == 0 for row in et)
+    json.loads((tmp_path / "out" / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert read_summary(tmp_path / "out")["means"]["raw"]["all_sets"]["et"]["dice"] is None
+
+
+def test_a_case_is_tried_with_the_sets_it_has(tmp_path):
+    write_case(tmp_path / "cases", "two", sequences=(Modality.T1CE, Modality.FLAIR))
+    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), QUICK)
+    assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"t1ce", "flair", "t1ce+flair"}
+
+
+def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(cases, tmp_path):
+    wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE + 1), np.uint8), np.eye(4))
+    nib.save(wrong, cases / "a" / "a_seg.nii.gz")
+    heard: list[tuple[int, int, str]] = []
+    told = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
+    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=told)
+    assert (found.summary["cases"], list(found.summary["failed"])) == (1, ["a"])
+    assert "does not lie on the grid" in (tmp_path / "out" / "summary.md").read_text()
+    assert heard == [(1, 2, "a"), (2, 2, "b")]
+    (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(CaseError, match="None of the 2 cases could be evaluated"):
+        evaluate(labelled_cases(cases), tmp_path / "none", knowing(), QUICK)
+
+
+def test_an_evaluation_is_not_replaced_unasked(cases, tmp_path):
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    with pytest.raises(OutputError, match="holds an evaluation already"):
+        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, overwrite=True))
+
+
+def test_cases_come_from_folders_names_or_lists(cases, tmp_path):
+    write_case(cases, "unlabelled", label=False)
+    assert [case.files.name for case in labelled_cases(cases)] == ["a", "b"]
+    assert [case.files.name for case in labelled_cases(cases, names=["b"])] == ["b"]
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"training": ["a"], "validation": ["b"]}))
+    assert [case.files.name for case in labelled_cases(datalist, dataset_dir=cases)] == ["b"]
+    with pytest.raises(CaseError, match="has no labelled case unlabelled"):
+        labelled_cases(cases, names=["unlabelled"])
+
+
+def test_folders_without_labels_are_refused(tmp_path):
+    write_case(tmp_path / "cases", "a", label=False)
+    with pytest.raises(CaseError, match="has a label map"):
+        labelled_cases(tmp_path / "cases")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [((0, 3, 4), "holds both 3 and 4"), ((0, 1, 7), "holds 7; labels are 0 to 4")]
+)
+def test_label_values_that_cannot_be_told_are_refused(cases, values, message):
+    from brats_mm.io.case import read_case
+    from brats_mm.io.reference_labels import read_reference
+
+    labelled = labelled_cases(cases)[0]
+    grid = read_case(labelled.files).grid
+    labels = np.resize(np.array(values, np.uint8), grid.shape)
+    nib.save(nib.Nifti1Image(labels, grid.affine), labelled.label)
+    with pytest.raises(VolumeError, match=message):
+        read_reference(labelled.label, grid)
+    nib.save(nib.Nifti1Image(labels, 2 * np.eye(4)), labelled.label)
+    with pytest.raises(GridError, match="does not lie on the grid"):
+        read_reference(labelled.label, grid)
+
+
+def test_every_set_has_its_row_in_order(cases, tmp_path):
+    evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(), QUICK)
+    subsets = list(dict.fromkeys(row.subset for row in read_case_rows(tmp_path / "out")))
+    assert subsets == [subset_name(subset) for subset in SUBSETS]
+    assert subsets[-1] == subset_name(ALL_AVAILABLE)
+
+
+def test_the_summary_takes_no_more_memory_after_more_cases(cases):
+    summary = Summary()
+    sizes = []
+    for _ in range(3):
+        for labelled in labelled_cases(cases):
+            found = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
+            summary.add_case(found.rows, found.weights, found.tables)
+        sizes.append(len(pickle.dumps(summary)))
+    assert summary.cases == 6
+    assert sizes[2] == pytest.approx(sizes[0], rel=0.01)
+
+
+def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None) -> SetPredictor:
+    """Predicts noise around the truth, the same for a case and set each time; `stop` may raise before any of them."""
+
+    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
+        for prediction in knowing().predict(case, subsets):
+            own = prediction.case
+            stop(own.name, own.available)
+            rng = np.random.default_rng(zlib.crc32(f"{own.name} {subset_name(own.available)}".encode()))
+            blurred = {
+                region: np.clip(0.8 * truth + 0.3 * rng.random(truth.shape, np.float32), 0, 1)
+                for region, truth in prediction.probabilities.items()
+            }
+            yield replace(prediction, probabilities=blurred)
+
+    return SetPredictor("fake", MODEL, predict)
+
+
+def interrupted_in(name: str, seen: list[str]) -> Callable[[str, Availability], None]:
+    """Ctrl-C after some sets of the named case."""
+
+    def stop(case: str, subset: Availability) -> None:
+        seen.append(case)
+        if case == name and seen.count(case) == 3:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    root = tmp_path / "three"
+    for name in ("one", "three", "zwei"):
+        write_case(root, name)
+    return root
+
+
+EVERYTHING = replace(FEW, plots=True, parquet=True)
+
+
+def test_a_stopped_evaluation_resumes_to_the_same_files(three, tmp_path):
+    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), EVERYTHING)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), EVERYTHING)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished"], "no half result"
+
+    seen: list[str] = []
+    told: list[int] = []
+    evaluate(
+        labelled_cases(three),
+        tmp_path / "out",
+        unsure(lambda name, subset: seen.append(name)),
+        replace(EVERYTHING, resume=True),
+        on_case=lambda done, every, name: told.append(done),
+    )
+    assert (set(seen), told) == ({"three", "zwei"}, [2, 3])
+    unbroken, resumed = contents(tmp_path / "unbroken"), contents(tmp_path / "out")
+    assert set(unbroken) == set(resumed)
+    for name, content in unbroken.items():
+        assert content == resumed[name], name
+
+
+def killed_in_the_second_case(cases: str, out: str) -> None:
+    """Run in a process of its own: SIGKILL leaves a torn row, and nothing is tidied up."""
+
+    def stop(name: str, subset: Availability) -> None:
+        if name == "three":
+            with (Path(out) / "unfinished" / "cases.csv").open("a") as table:
+                table.write("three,t1,1,wt,ra")
+            (Path(out) / "unfinished" / "progress.npz.new").write_bytes(b"half")
+            signal.raise_signal(signal.SIGKILL)
+
+    evaluate(labelled_cases(Path(cases)), Path(out), unsure(stop), FEW)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
+    run = f"import runpy; runpy.run_path({str(Path(__file__))!r})['killed_in_the_second_case']"
+    command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == -signal.SIGKILL
+    assert Unfinished(tmp_path / "out").cases_done() == 1
+    evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), FEW)
+    assert contents(tmp_path / "unbroken") == contents(tmp_path / "out")
+
+
+def test_a_case_that_failed_before_the_stop_is_still_named_after_it(three, tmp_path):
+    (three / "one" / "one_seg.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
+    found = evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    assert (found.summary["cases"], list(found.summary["failed"])) == (2, ["one"])
+
+
+@pytest.fixture
+def stopped(three, tmp_path):
+    """A stopped evaluation with one case done."""
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), FEW)
+    return tmp_path / "out"
+
+
+def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
+    with pytest.raises(OutputError, match=r"stopped after 1 cases. Go on with --resume"):
+        evaluate(labelled_cases(three), stopped, unsure(), FEW)
+    again = replace(FEW, resume=True)
+    with pytest.raises(OptionError, match=r"another empty-region policy \(then brats, now skip\)"):
+        evaluate(labelled_cases(three), stopped, unsure(), replace(again, policy=EmptyPolicy.SKIP))
+    with pytest.raises(OptionError, match=r"another model .*'version': '9'"):
+        evaluate(labelled_cases(three), stopped, replace(unsure(), model=replace(MODEL, version="9")), again)
+    with pytest.raises(OptionError, match="another window settings"):
+        evaluate(labelled_cases(three), stopped, replace(unsure(), windows={"overlap": 0.25}), again)
+    with pytest.raises(OptionError, match="another choice of availability sets"):
+        evaluate(labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
+    with pytest.raises(OptionError, match="another list of cases"):
+        evaluate(labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
+    assert Unfinished(stopped).cases_done() == 1, "no refusal costs what was done"
+    (stopped / "unfinished" / "progress.npz").write_bytes(b"torn")
+    with pytest.raises(OptionError, match="Start anew with --overwrite"):
+        evaluate(labelled_cases(three), stopped, unsure(), again)
+
+
+def test_starting_anew_drops_the_stopped_evaluation(stopped, three):
+    seen: list[str] = []
+    anew = replace(FEW, overwrite=True)
+    evaluate(labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)
+    assert set(seen) == {"one", "three", "zwei"}
+    assert not (stopped / "unfinished").exists()
+
+
+def test_resume_without_a_stopped_evaluation_starts_one(three, tmp_path):
+    found = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
+    assert found.summary["cases"] == 3
+
+
+def test_an_evaluation_stopped_before_its_first_case_leaves_nothing(three, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(labelled_cases(three), tmp_path / "new" / "out", unsure(interrupted_in("one", [])), FEW)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("table", "kind"), [("cases", CaseRow), ("gate_weights", WeightRow)])
+def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    settings = replace(FEW, parquet=True, policy=EmptyPolicy.SKIP)
+    write_case(three, "plain", enhancing=0)
+    evaluate(labelled_cases(three), tmp_path / "out", unsure(), settings)
+    found = parquet.read_table(tmp_path / "out" / f"{table}.parquet")
+    rows = list(read_rows(tmp_path / "out" / f"{table}.csv", kind))
+    assert found.num_rows == len(rows)
+    assert found.column_names == [column.name for column in fields(kind)]
+    for column in fields(kind):
+        expected = [getattr(row, column.name) for row in rows]
+        assert found[column.name].to_pylist() == [
+            None if isinstance(value, float) and math.isnan(value) else value for value in expected
+        ], column.name
+    types = {name: str(found.schema.field(name).type).split("<")[0] for name in found.column_names}
+    assert types["subset"] == types["region"] == "dictionary"
+    if kind is CaseRow:
+        assert (types["case"], types["dice"], types["lesions_found"]) == ("string", "double", "int64")
+        assert found["dice"].null_count > 0, "scores that do not exist are null"
+
+
+def test_parquet_is_written_group_by_group(cases, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    path = write_parquet(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
+    assert parquet.ParquetFile(path).num_row_groups == 3, "48 rows"
+    assert parquet.read_table(path)["subset"].to_pylist() == [r.subset for r in read_case_rows(tmp_path / "out")]
+
+
+def test_parquet_without_pyarrow_is_refused_before_any_work(cases, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(OptionError, match="pip install pyarrow"):
+        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, parquet=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
+    """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its peaks do
+    not rise (they vary by when garbage is collected; a kept prediction a case would double them).
+    """
+    root = tmp_path / "cases"
+    for number in range(12):
+        write_case(root, f"case{number:02}")
+    rests, peaks = [], []
+
+    def measure(done: int, every: int, name: str) -> None:
+        gc.collect()  # also empties the interpreter's free lists
+        rest, peak = tracemalloc.get_traced_memory()
+        rests.append(rest)
+        peaks.append(peak)
+        tracemalloc.reset_peak()
+
+    settings = replace(QUICK, subsets=SUBSETS[-2:])
+    tracemalloc.start()
+    try:
+        evaluate(labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)
+    finally:
+        tracemalloc.stop()
+    assert rests[-1] - rests[2] < 20_000
+    assert max(peaks[3:]) < 1.3 * max(peaks[:3])

@@ -1,0 +1,104 @@
+"""avMNIST is read in either of its layouts, on made data."""
+
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.errors import CaseError, InputError, OptionError
+from brats_mm.experiments.avmnist.data import LoadDigitsd, avmnist_items
+from brats_mm.experiments.avmnist.spoken_digits import mel_bands, mfcc, read_mfcc
+from tests.classification_data import write_avmnist_arrays, write_avmnist_files
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    return write_avmnist_arrays(tmp_path_factory.mktemp("arrays"), train=24, test=10)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_avmnist_files(tmp_path_factory.mktemp("files"))
+
+
+def test_arrays_of_multibench(arrays):
+    """Every twelfth training sample is for validation; 112x112 spectrograms come down to 20x20."""
+    parts = {section: avmnist_items(arrays, section) for section in ("training", "validation", "testing")}
+    assert {section: len(found) for section, found in parts.items()} == {"training": 22, "validation": 2, "testing": 10}
+    names = {item["name"] for item in parts["training"]} | {item["name"] for item in parts["validation"]}
+    assert len(names) == 24
+
+    sample = LoadDigitsd()(parts["training"][3])
+    raw = np.load(arrays / "image" / "train_data.npy")[3].reshape(1, 28, 28) / 255
+    torch.testing.assert_close(sample["image"], torch.from_numpy(raw).float())
+    sound = np.load(arrays / "audio" / "train_data.npy")[3].astype(np.float32) / 255
+    assert sample["audio"].shape == (1, 20, 20)
+    assert sample["audio"].mean().item() == pytest.approx(sound.mean(), abs=0.02)
+    assert sample["label"].item() == 3
+    assert sample["available"].tolist() == [True, True]
+
+
+def test_files_of_smil_pair_pictures_and_sounds_of_a_digit(files):
+    """Two pictures and three sounds a digit are two pairs."""
+    items = avmnist_items(files, "testing")
+    assert len(items) == 20
+    assert all(item["image"].parent.name == item["audio"].parent.name == str(item["label"]) for item in items)
+    sample = LoadDigitsd()(items[-1])
+    assert (sample["image"].shape, sample["audio"].shape) == ((1, 28, 28), (1, 20, 20))
+    assert 0 <= sample["image"].min() <= sample["image"].max() <= 1
+    assert sample["audio"].mean().item() == pytest.approx(0, abs=1e-4)
+
+
+def test_a_folder_of_neither_layout_is_described(tmp_path):
+    with pytest.raises(CaseError, match=r"neither image/train_data\.npy .* nor mnist/train"):
+        avmnist_items(tmp_path, "training")
+
+
+def test_missing_arrays_and_unequal_ones_are_named(tmp_path):
+    write_avmnist_arrays(tmp_path, train=10, test=10, side=20)
+    (tmp_path / "test_labels.npy").unlink()
+    with pytest.raises(CaseError, match=r"lacks .*test_labels\.npy"):
+        avmnist_items(tmp_path, "testing")
+    np.save(tmp_path / "train_labels.npy", np.arange(9))
+    with pytest.raises(CaseError, match="10 images, 10 sounds and 9 labels"):
+        avmnist_items(tmp_path, "training")
+
+
+def test_pictures_without_sounds_are_said(tmp_path):
+    (tmp_path / "mnist" / "train").mkdir(parents=True)
+    with pytest.raises(CaseError, match="lacks sound_450/train"):
+        avmnist_items(tmp_path, "training")
+    (tmp_path / "sound" / "train").mkdir(parents=True)
+    with pytest.raises(CaseError, match="no digit with both"):
+        avmnist_items(tmp_path, "training")
+
+
+def test_an_unknown_section_names_the_choices(arrays):
+    with pytest.raises(OptionError, match="'test'; it must be one of training, validation, testing"):
+        avmnist_items(arrays, "test")
+
+
+def test_mel_bands_rise_to_one_and_cover_the_spectrum():
+    bands = mel_bands(8000)
+    assert bands.shape == (40, 257)
+    assert bands.max() <= 1
+    assert (np.diff(bands.argmax(axis=1)) >= 0).all()
+
+
+def test_tones_of_different_height_have_different_coefficients_and_loudness_does_not_matter():
+    time = np.arange(4000) / 8000
+    low, high = (np.sin(2 * np.pi * pitch * time).astype(np.float32) for pitch in (300, 1500))
+    assert mfcc(low, 8000).shape == (20, 20)
+    assert np.abs(mfcc(low, 8000) - mfcc(high, 8000)).mean() > 0.1
+    noise = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+    first, later = mfcc(low + noise, 8000), mfcc(low + noise, 8000)
+    assert np.array_equal(first, later)
+
+
+def test_a_sound_shorter_than_a_frame_still_makes_a_picture():
+    assert np.isfinite(mfcc(np.ones(10, np.float32), 8000)).all()
+
+
+def test_a_broken_recording_is_named(tmp_path):
+    (tmp_path / "7_theo_0.wav").write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"7_theo_0\.wav cannot be read as a WAV file"):
+        read_mfcc(tmp_path / "7_theo_0.wav")

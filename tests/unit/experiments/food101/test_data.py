@@ -1,0 +1,127 @@
+"""UPMC Food-101 is read in its public layout, on made data."""
+
+import builtins
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from brats_mm.errors import BundleError, CaseError, OptionError, VolumeError
+from brats_mm.experiments.food101.bert_tokens import BertTokens
+from brats_mm.experiments.food101.data import LoadFoodd, RandMirrord, food101_items, read_picture
+from tests.classification_data import FOODS, LetterTokens, write_food101
+
+
+@pytest.fixture
+def food(tmp_path):
+    return write_food101(tmp_path / "food", train=40, test=6)
+
+
+def test_lists_give_classes_titles_and_what_is_missing(food):
+    """Every twentieth is for validation; the fifth has no picture, the sixth no title."""
+    training = food101_items(food, "training")
+    assert (len(training), len(food101_items(food, "validation"))) == (38, 2)
+    assert training[0]["text"] == 'The best apple pie, "ever"', "a title with a comma and quotes"
+    assert [item["label"] for item in training[:4]] == [0, 1, 2, 0]
+    assert [training[at]["available"] for at in (3, 4, 5)] == [(True, True), (False, True), (True, False)]
+
+
+def test_pictures_may_lie_in_one_folder_for_both_parts(food):
+    for split in ("train", "test"):
+        for folder in (food / "images" / split).iterdir():
+            target = food / "images" / folder.name
+            target.mkdir(exist_ok=True)
+            for picture in folder.iterdir():
+                picture.rename(target / picture.name)
+    assert food101_items(food, "testing")[0]["image"].parent == food / "images" / FOODS[0]
+
+
+def test_samples_become_tensors_with_zeros_for_what_is_missing(food):
+    training = food101_items(food, "training")
+    load = LoadFoodd(LetterTokens(length=12), side=32)
+    whole, without_picture, without_title = (load(training[at]) for at in (0, 4, 5))
+    assert (whole["image"].shape, whole["text"].shape, whole["text"].dtype) == ((3, 32, 32), (2, 12), torch.int64)
+    assert whole["image"][0].mean() > whole["image"][1].mean(), "the first class is red"
+    assert (without_picture["image"] == 0).all()
+    assert without_title["text"][1].sum() == 0
+    assert without_title["available"].tolist() == [True, False]
+
+
+def test_a_picture_is_cut_to_its_middle_and_normalised_as_imagenets(tmp_path):
+    """Grey of 124 is (124 / 255 - 0.485) / 0.229 in red; the white margins are cut away."""
+    picture = np.full((10, 30, 3), 255, np.uint8)
+    picture[:, 8:22] = 124
+    Image.fromarray(picture).save(tmp_path / "grey.png")
+    values = read_picture(tmp_path / "grey.png", 10)
+    torch.testing.assert_close(values[0], torch.full((10, 10), (124 / 255 - 0.485) / 0.229))
+
+
+def test_mirroring_is_left_to_right(food):
+    image = torch.arange(6.0).reshape(1, 2, 3)
+    seen = {
+        tuple(RandMirrord().set_random_state(seed=seed)({"image": image})["image"].flatten().tolist())
+        for seed in range(20)
+    }
+    assert seen == {(0, 1, 2, 3, 4, 5), (2, 1, 0, 5, 4, 3)}
+
+
+def test_absent_lists_and_pictures_are_said(food, tmp_path):
+    with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* by --dataset_dir"):
+        food101_items(tmp_path, "training")
+    (food / "images").rename(tmp_path / "elsewhere")
+    with pytest.raises(CaseError, match="None of the pictures"):
+        food101_items(food, "testing")
+
+
+def test_rows_that_are_short_and_classes_that_training_has_not_are_said(food):
+    listed = food / "texts" / "test_titles.csv"
+    listed.write_text("a.jpg,A title,waffles\n")
+    with pytest.raises(CaseError, match="class 'waffles', which train_titles"):
+        food101_items(food, "testing")
+    listed.write_text("a.jpg,apple_pie\n")
+    with pytest.raises(CaseError, match="no name, title and class in row 1"):
+        food101_items(food, "testing")
+
+
+def test_a_broken_picture_is_named(tmp_path):
+    (tmp_path / "dish.jpg").write_bytes(b"no picture")
+    with pytest.raises(VolumeError, match=r"dish\.jpg cannot be read as a picture"):
+        read_picture(tmp_path / "dish.jpg", 8)
+
+
+def test_an_unknown_section_names_the_choices(food):
+    with pytest.raises(OptionError, match="it must be one of training, validation, testing"):
+        food101_items(food, "train")
+
+
+def test_without_transformers_a_sentence_says_how_to_install_it(tmp_path, monkeypatch):
+    forbid(monkeypatch, "transformers")
+    with pytest.raises(OptionError, match=r'pip install "brats-mm\[food101\]"'):
+        BertTokens(tmp_path)
+
+
+def test_titles_become_word_pieces_of_one_length(tmp_path):
+    pytest.importorskip("transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pie", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    found = BertTokens(tmp_path, length=6)("Apple pies")
+    assert found.tolist() == [[2, 5, 6, 7, 3, 0], [1, 1, 1, 1, 1, 0]]
+    with pytest.raises(BundleError, match=r"no vocab\.txt"):
+        BertTokens(tmp_path / "absent")
+
+
+def forbid(monkeypatch, library):
+    """As if a library were not installed."""
+    ordinary = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.split(".")[0] == library:
+            message = f"No module named {library!r}"
+            raise ImportError(message)
+        return ordinary(name, *args, **kwargs)
+
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(builtins, "__import__", refuse)

@@ -1,0 +1,80 @@
+"""The experts of Food-101 start from local weights, and say what is missing."""
+
+import builtins
+
+import pytest
+import torch
+
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.experiments.classification.presets import avmnist_expert, avmnist_simmlm, food101_expert
+from brats_mm.experiments.food101.pretrained import TextExpert, bert_expert, inception_expert
+from tests.classification_data import LetterEncoder
+
+
+def torchvision_or_skip():
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:  # built for another torch
+        pytest.skip(f"torchvision cannot be loaded: {error}")
+    return torchvision
+
+
+@pytest.mark.parametrize("library", ["torchvision", "transformers"])
+def test_without_its_library_an_expert_says_how_to_install_it(library, monkeypatch):
+    ordinary = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.split(".")[0] == library:
+            message = f"No module named {library!r}"
+            raise ImportError(message)
+        return ordinary(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    modality = {"torchvision": "image", "transformers": "text"}[library]
+    with pytest.raises(OptionError, match=r'pip install "brats-mm\[food101\]"'):
+        food101_expert(modality, inception_weights=None, bert_folder="bert")
+
+
+def test_a_text_expert_puts_a_linear_head_on_the_pooled_output():
+    torch.manual_seed(0)
+    expert = TextExpert(LetterEncoder(), width=8, classes=5).eval()
+    text = torch.ones(2, 2, 4, dtype=torch.long)
+    pooled = expert.encoder(text[:, 0], text[:, 1]).pooler_output
+    torch.testing.assert_close(expert(text), expert.head(pooled))
+    assert expert(text).shape == (2, 5)
+
+
+def test_bert_is_read_from_a_local_folder_and_nothing_else(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    shape = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "vocab_size": 30,
+    }
+    transformers.BertModel(transformers.BertConfig(**shape)).save_pretrained(tmp_path / "bert")
+    expert = bert_expert(tmp_path / "bert", classes=3).eval()
+    assert expert(torch.ones(2, 2, 5, dtype=torch.long)).shape == (2, 3)
+    with pytest.raises(BundleError, match=r"holds no BERT model .* nothing is downloaded"):
+        bert_expert(tmp_path / "absent", classes=3)
+
+
+def test_inception_takes_over_all_but_the_heads_of_trained_weights(tmp_path):
+    torchvision = torchvision_or_skip()
+    trained = torchvision.models.Inception3(num_classes=7, aux_logits=True, init_weights=False)
+    torch.save(trained.state_dict(), tmp_path / "inception.pth")
+    expert = inception_expert(tmp_path / "inception.pth", classes=3).eval()
+    first = "Conv2d_1a_3x3.conv.weight"
+    assert torch.equal(expert.state_dict()[first], trained.state_dict()[first])
+    assert expert(torch.zeros(1, 3, 299, 299)).shape == (1, 3)
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(BundleError, match=r"lacks .* weights of Inception V3"):
+        inception_expert(tmp_path / "other.pth", classes=3)
+
+
+def test_presets_of_avmnist():
+    network = avmnist_simmlm()
+    assert list(network.experts) == ["image", "audio"]
+    with pytest.raises(OptionError, match="it must be one of image, audio"):
+        avmnist_expert("text")

@@ -1,0 +1,52 @@
+"""The alignment loss by numbers worked out by hand."""
+
+import pytest
+import torch
+
+from brats_mm.experiments.mmp.loss import AlignedLoss, smooth_l1
+from brats_mm.losses.segmentation import TaskLoss
+
+PROJECTED = torch.tensor([[[0.5, 3.0], [9.0, 9.0]], [[1.0, 1.0], [2.0, 0.0]]])
+REAL = torch.zeros(2, 2, 2)
+
+
+def test_smooth_l1_is_half_the_square_near_and_the_distance_less_a_half_far():
+    """(0.125 + 2.5) / 2 for the first; 0.5 + 0.75 for both of the second; averaged over the two samples."""
+    masked = torch.tensor([[True, False], [True, True]])
+    assert float(smooth_l1(PROJECTED, REAL, masked)) == pytest.approx((1.3125 + 0.5 + 0.75) / 2)
+
+
+def test_what_was_not_masked_does_not_count():
+    assert float(smooth_l1(PROJECTED, REAL, torch.zeros(2, 2, dtype=torch.bool))) == 0
+
+
+def answer(real: torch.Tensor) -> tuple:
+    masked = torch.tensor([[True, False], [True, True]])
+    return torch.zeros(2, 3, 2, 2, 2), [PROJECTED, PROJECTED / PROJECTED], [real, real], masked
+
+
+def test_the_loss_adds_the_weighted_mean_over_scales_to_the_task():
+    """Scales: 1.28125 as above, and ones against zeros: 0.5 a masked modality, (0.5 + 1) / 2."""
+    target = torch.ones(2, 3, 2, 2, 2)
+    made = answer(REAL)
+    made[1][1] = torch.ones_like(PROJECTED)
+    task = float(TaskLoss()(made[0], target))
+    assert float(AlignedLoss(0.2)(made, target)) == pytest.approx(task + 0.2 * (1.28125 + 0.75) / 2)
+    assert float(AlignedLoss(0)(made, target)) == pytest.approx(task)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_targets_are_held_fixed_unless_asked_otherwise(detach):
+    real = REAL.clone().requires_grad_()
+    made = answer(real)
+    made[1][1] = torch.ones_like(PROJECTED)
+    made[0].requires_grad_()
+    AlignedLoss(0.2, detach=detach)(made, torch.ones(2, 3, 2, 2, 2)).backward()
+    assert (real.grad is None) == detach
+
+
+def test_without_projections_it_is_the_task_loss():
+    target = torch.ones(1, 3, 2, 2, 2)
+    logits = torch.randn(1, 3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    made = (logits, [], [], torch.ones(1, 4, dtype=torch.bool))
+    assert float(AlignedLoss()(made, target)) == pytest.approx(float(TaskLoss()(logits, target)))

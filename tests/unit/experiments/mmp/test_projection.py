@@ -1,0 +1,134 @@
+"""Attention and projection by numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.experiments.mmp.attention import CrossAttention, attend
+from brats_mm.experiments.mmp.projection import Projection, aggregate, mean_of_available
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.no_grad():
+        yield
+
+
+def test_attention_is_the_softmax_of_scaled_products():
+    """Scores 0 and ln 3 after division by sqrt 4: shares 1/4 and 3/4."""
+    query = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    keys = torch.tensor([[0.0, 5.0, 0.0, 0.0], [2 * math.log(3), 0.0, 0.0, 0.0]])
+    values = torch.tensor([[4.0], [8.0]])
+    torch.testing.assert_close(attend(query, keys, values), torch.tensor([[7.0]]))
+
+
+def test_tokens_that_are_not_allowed_have_no_share():
+    found = attend(
+        torch.ones(1, 2),
+        torch.tensor([[9.0, 9.0], [0.0, 0.0]]),
+        torch.tensor([[5.0], [1.0]]),
+        torch.tensor([False, True]),
+    )
+    assert torch.equal(found, torch.tensor([[1.0]]))
+
+
+def test_cross_attention_projects_queries_keys_values_and_what_comes_out():
+    """One head of width 1: scores 2 * (1, 3) * 0.5 = (1, 3) after weights; values 10 times the tokens, halved at last."""
+    layer = CrossAttention(1, heads=1)
+    with torch.no_grad():
+        for name, value in {"query": 2.0, "key": 0.5, "value": 10.0, "out": 0.5}.items():
+            layer.get_submodule(name).weight.fill_(value)
+    tokens = torch.tensor([[[1.0], [3.0], [100.0]]])
+
+    found = layer(torch.ones(1, 1, 1), tokens, torch.tensor([[True, True, False]]))
+
+    second = math.exp(3) / (math.exp(1) + math.exp(3))
+    assert float(found) == pytest.approx(5 * ((1 - second) * 1 + second * 3), rel=1e-6)
+
+
+def test_heads_look_at_their_own_share_of_the_width():
+    """Two heads of width 1: each feature is mixed by its own scores."""
+    layer = CrossAttention(2, heads=2)
+    with torch.no_grad():
+        for name in ("query", "key", "value", "out"):
+            layer.get_submodule(name).weight.copy_(torch.eye(2))
+    tokens = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+
+    found = layer(torch.tensor([[[0.0, 1000.0]]]), tokens, torch.ones(1, 2, dtype=torch.bool))
+
+    torch.testing.assert_close(found, torch.tensor([[[0.5, 1.0]]]))
+
+
+def test_aggregated_tokens_are_means_by_attention():
+    """Products of the query 2 with tokens 0 and ln 2 have shares 1 : 4; a query of zeros has the plain mean."""
+    tokens = torch.tensor([[[0.0], [math.log(2)]]])
+    found = aggregate(torch.tensor([[2.0], [0.0]]), tokens)
+    torch.testing.assert_close(found, math.log(2) * torch.tensor([[[0.8], [0.5]]]))
+
+
+def test_the_mean_is_over_what_is_available():
+    tokens = torch.tensor([[[[2.0]], [[4.0]], [[90.0]]]])
+    assert float(mean_of_available(tokens, torch.tensor([[True, True, False]]))) == 3.0
+
+
+def by_hand() -> Projection:
+    """Two modalities, one feature, one aggregated token; every weight a plain number."""
+    layer = Projection(2, 1, aggregated=1, heads=1, hidden=1)
+    with torch.no_grad():
+        layer.queries.zero_()
+        layer.own.copy_(torch.tensor([[[0.5]], [[7.0]]]))
+        for relate in layer.relate:
+            for name in ("query", "key", "out"):
+                relate.get_submodule(name).weight.fill_(1.0)
+            relate.value.weight.fill_(2.0)
+        for project in layer.project:
+            project[0].weight.copy_(torch.tensor([[1.0, 10.0]]))
+            project[0].bias.zero_()
+            project[2].weight.fill_(3.0)
+            project[2].bias.fill_(1.0)
+    return layer
+
+
+def test_projected_tokens_by_hand():
+    """Modality 1 shows tokens 1 and 3; modality 0 is masked.
+
+    Aggregated: (1 + 3) / 2 = 2. Related: 0.5 + 2 * 2 = 4.5, the only one, so that it is spread everywhere. Projected:
+    3 gelu(m + 10 * 4.5) + 1 with m = 1 and 3.
+    """
+    tokens = torch.tensor([[[[50.0], [60.0]], [[1.0], [3.0]]]])
+
+    made = by_hand()(tokens, torch.tensor([[False, True]]))
+
+    expected = [3 * float(nn.functional.gelu(torch.tensor(m + 45.0))) + 1 for m in (1.0, 3.0)]
+    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor(expected))
+    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([139.0, 145.0]))
+
+
+def test_two_available_modalities_are_related_by_their_scores():
+    """Three modalities, the last one masked: shares of the aggregated tokens 0 and ln 3 are 1 : 3 where P is 1."""
+    layer = Projection(3, 1, aggregated=1, heads=1, hidden=1)
+    with torch.no_grad():
+        layer.queries.zero_()
+        layer.own.fill_(1.0)
+        for name in ("query", "key", "value", "out"):
+            layer.relate[2].get_submodule(name).weight.fill_(1.0)
+        layer.project[2][0].weight.copy_(torch.tensor([[0.0, 1.0]]))
+        layer.project[2][0].bias.fill_(20.0)  # far up, where GELU is the identity
+        layer.project[2][2].weight.fill_(1.0)
+        layer.project[2][2].bias.fill_(-20.0)
+    tokens = torch.tensor([[[[0.0]], [[math.log(3)]], [[8.0]]]])
+
+    made = layer(tokens, torch.tensor([[True, True, False]]))
+
+    assert float(made[0, 2]) == pytest.approx(1 + 0.75 * math.log(3), abs=1e-5)
+
+
+def test_what_is_masked_does_not_reach_the_projection():
+    torch.manual_seed(0)
+    layer = Projection(4, 8, aggregated=3, heads=2)
+    tokens, available = torch.randn(2, 4, 5, 8), torch.tensor([[True, False, True, False], [False, False, False, True]])
+    other = torch.where(available[:, :, None, None], tokens, torch.randn(2, 4, 5, 8))
+
+    torch.testing.assert_close(layer(tokens, available), layer(other, available))

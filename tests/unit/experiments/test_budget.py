@@ -1,0 +1,103 @@
+"""A budget of epochs or minutes: the learning rate that follows it, and the end of the run."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from brats_mm.errors import OptionError
+from brats_mm.experiments.budget import BudgetSchedule, StopWhenSpent
+
+
+class Clock:
+    """Stands still but for what is added."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def schedule(clock: Clock | None = None, **budget: Any) -> tuple[BudgetSchedule, torch.optim.SGD]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    return BudgetSchedule(optimizer, clock=clock or Clock(), **budget), optimizer
+
+
+def rate(optimizer: torch.optim.SGD) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def test_epochs_are_counted() -> None:
+    """Cosine: full, then (1 + cos(pi / 4)) / 2 and a half of it, nothing at the end."""
+    made, optimizer = schedule(epochs=4)
+    rates = [rate(optimizer)]
+    for _ in range(4):
+        made.step()
+        rates.append(rate(optimizer))
+    quarter = (1 + math.cos(math.pi / 4)) / 2
+    assert rates == pytest.approx([0.4, 0.4 * quarter, 0.2, 0.4 * (1 - quarter), 0.0])
+    assert made.spent == 1
+
+
+def test_minutes_are_counted_from_the_start_of_the_run() -> None:
+    clock = Clock()
+    made, optimizer = schedule(clock, minutes=2, kind="poly")
+    clock.now = 500.0
+    made.start()
+    clock.now = 530.0
+    made.step()
+    assert (made.done, made.seconds, made.spent) == (1, 30.0, 0.25)
+    assert rate(optimizer) == pytest.approx(0.4 * 0.75**0.9)
+
+
+def test_a_resumed_run_goes_on_with_what_was_spent() -> None:
+    clock = Clock()
+    first, _ = schedule(clock, minutes=1)
+    clock.now = 40.0
+    first.step()
+    second, optimizer = schedule(clock, minutes=1)
+    second.load_state_dict(first.state_dict())
+    assert second.spent == pytest.approx(2 / 3)
+    assert rate(optimizer) == pytest.approx(0.4 * 0.25)
+
+
+def run(made: BudgetSchedule) -> int:
+    """Epochs that a trainer takes whose own end is far."""
+    trainer = Engine(lambda engine, batch: None)
+    trainer.add_event_handler("EPOCH_COMPLETED", made.step)
+    StopWhenSpent(made).attach(trainer)
+    trainer.run([0], max_epochs=50)
+    return made.done
+
+
+def test_the_run_ends_with_the_epoch_that_spends_the_budget() -> None:
+    class Ticking(Clock):
+        def __call__(self) -> float:
+            self.now += 7.0  # a look at the clock every epoch
+            return self.now
+
+    made, _ = schedule(Ticking(), minutes=0.5)
+    assert run(made) == 5
+    assert run(schedule(epochs=3)[0]) == 3
+
+
+def test_a_run_whose_budget_is_spent_does_nothing() -> None:
+    made, _ = schedule(epochs=3)
+    made.load_state_dict({"done": 3, "seconds": 1.0})
+    assert run(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({}, "give one of them"),
+        ({"epochs": 1, "minutes": 1}, "give one of them"),
+        ({"epochs": 1, "kind": "x"}, "constant"),
+    ],
+)
+def test_budgets_that_cannot_be(budget: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        schedule(**budget)

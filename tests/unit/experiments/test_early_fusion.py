@@ -1,0 +1,20 @@
+"""Early fusion's preset: of the mixture's size, so that their comparison is one of methods."""
+
+import pytest
+import torch
+
+from brats_mm.errors import OptionError
+from brats_mm.experiments.presets import early_fusion
+from brats_mm.networks.presets import simmlm
+
+
+def test_the_preset_is_of_the_mixtures_size():
+    def parameters(net: torch.nn.Module) -> int:
+        return sum(parameter.numel() for parameter in net.parameters())
+
+    assert parameters(early_fusion()) == pytest.approx(parameters(simmlm()), rel=0.01)
+
+
+def test_there_is_no_such_size():
+    with pytest.raises(OptionError, match="must be one of light, full"):
+        early_fusion("huge")

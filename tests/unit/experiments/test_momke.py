@@ -1,0 +1,109 @@
+"""MoMKE by hand: routers, mixed features, the head; and how many passes it takes."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.errors import OptionError
+from brats_mm.experiments.momke import MoMKE
+from brats_mm.experiments.presets import momke
+from brats_mm.networks.offset import subtract_from_logits
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.no_grad():
+        yield
+
+
+class Times(nn.Module):
+    """An expert with one feature: its input times a number; counts its calls."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor, self.calls = factor, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.factor * x
+
+
+class Says(nn.Module):
+    """A router that always gives these values."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tensor(self.values).expand(len(x), 1, -1)
+
+
+def by_hand() -> MoMKE:
+    """Experts 1 and 5; the first router weighs them 1 : 3, the second equally; the head adds z1 and 100 z2."""
+    head = nn.Conv3d(2, 1, 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([1.0, 100.0]).reshape(1, 2, 1, 1, 1))
+    routers = {"one": Says(0.0, math.log(3)), "two": Says(2.0, 2.0)}
+    return MoMKE({"one": Times(1.0), "two": Times(5.0)}, routers, head)
+
+
+IMAGE = torch.tensor([2.0, 3.0]).reshape(1, 2, 1, 1, 1)
+
+
+def test_features_of_all_experts_are_mixed_by_the_modalitys_own_router():
+    """z1 = 2 (1/4 + 5 * 3/4) = 8; z2 = 3 (1/2 + 5/2) = 9."""
+    assert float(by_hand()(IMAGE, torch.tensor([[True, True]]))) == pytest.approx(908.0)
+
+
+def test_the_features_of_a_missing_modality_are_zeros():
+    assert float(by_hand()(IMAGE, torch.tensor([[True, False]]))) == pytest.approx(8.0)
+    assert float(by_hand()(IMAGE, torch.tensor([[False, True]]))) == pytest.approx(900.0)
+
+
+@pytest.mark.parametrize(("available", "passes"), [([True, True], 4), ([False, True], 2)])
+def test_every_expert_runs_on_every_available_modality(available, passes):
+    network = by_hand()
+    network(IMAGE, torch.tensor([available]))
+    assert sum(expert.calls for expert in network.experts.values()) == passes
+
+
+def test_views_share_the_passes_and_are_those_of_separate_ones():
+    network = by_hand()
+    image = torch.randn(3, 2, 2, 2, 2)
+    views = torch.tensor([[True, False], [True, True], [False, True]] * 2)
+
+    together = network(image, views)
+
+    assert sum(expert.calls for expert in network.experts.values()) == 4
+    for view in range(2):
+        rows = slice(3 * view, 3 * view + 3)
+        torch.testing.assert_close(together[rows], by_hand()(image, views[rows]))
+
+
+def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
+    torch.manual_seed(0)
+    network = momke().eval()
+    assert 7.8e6 <= sum(parameter.numel() for parameter in network.parameters()) <= 7.9e6
+    image, subset = torch.randn(1, 4, 64, 32, 32), torch.tensor([flags(SUBSETS[1])])
+    with torch.no_grad():
+        found = network(image, subset)
+        hidden = torch.where(subset[:, :, None, None, None], image, 3.0)
+        torch.testing.assert_close(found, network(hidden, subset))
+    assert found.shape == (1, 3, 64, 32, 32)
+
+
+def test_a_size_that_is_not_there():
+    with pytest.raises(OptionError, match="must be one of light, full"):
+        momke("huge")
+
+
+def test_constants_are_taken_off_the_logits_by_the_heads_bias():
+    network = MoMKE({"one": Times(1.0)}, {"one": Says(0.0)}, nn.Conv3d(1, 2, 1))
+    image, available = torch.ones(1, 1, 1, 1, 1), torch.tensor([[True]])
+    before = network(image, available)
+    subtract_from_logits(network, [0.5, -2.0])
+    torch.testing.assert_close((before - network(image, available)).flatten(), torch.tensor([0.5, -2.0]))

@@ -1,0 +1,65 @@
+"""Availability sets drawn for training: which, how often, and what stays known."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from brats_mm.errors import OptionError
+from brats_mm.experiments.subset_views import RandSubsetsd
+
+WHOLE = {"image": torch.ones(4, 1, 1, 1), "available": torch.tensor([True] * 4)}
+WITHOUT_T2 = {"image": torch.ones(4, 1, 1, 1), "available": torch.tensor([True, True, False, True])}
+
+
+def drawn(item: dict, sampler: str, times: int = 3000, **options: float) -> Counter:
+    transform = RandSubsetsd(sampler, views=times, **options).set_random_state(seed=0)
+    return Counter(tuple(row) for row in transform(item)["available"].tolist())
+
+
+def test_uniform_draws_each_of_the_15_sets_alike():
+    found = drawn(WHOLE, "uniform")
+    assert len(found) == 15
+    assert max(found.values()) < 1.4 * min(found.values())
+
+
+def test_sets_are_drawn_from_what_a_case_has():
+    assert len(drawn(WITHOUT_T2, "uniform")) == 7
+    assert not any(row[2] for row in drawn(WITHOUT_T2, "each"))
+
+
+def test_each_modality_is_dropped_with_its_chance_but_never_all():
+    found = drawn(WHOLE, "each", drop_prob=0.2)
+    assert found[True, True, True, True] / 3000 == pytest.approx(0.8**4 / (1 - 0.2**4), abs=0.03)
+    assert (False, False, False, False) not in found
+
+
+def test_one_drops_at_most_one():
+    found = drawn(WHOLE, "one")
+    assert {sum(row) for row in found} == {3, 4}
+    assert found[True, True, True, True] / 3000 == pytest.approx(1 / 5, abs=0.03)
+
+
+def test_the_last_sequence_stays():
+    alone = {"image": torch.ones(4, 1, 1, 1), "available": torch.tensor([False, True, False, False])}
+    assert list(drawn(alone, "one", 20)) == [(False, True, False, False)]
+
+
+def test_whole_drops_nothing():
+    assert list(drawn(WITHOUT_T2, "whole", 20)) == [(True, True, False, True)]
+
+
+def test_the_image_stays_whole_and_what_was_there_stays_known():
+    made = RandSubsetsd(views=2).set_random_state(seed=1)(WITHOUT_T2)
+    assert made["available"].shape == (2, 4)
+    assert torch.equal(made["present"], WITHOUT_T2["available"])
+    assert torch.equal(made["image"], WITHOUT_T2["image"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"sampler": "some"}, "uniform, each, one, whole"), ({"views": 0}, "1 or more"), ({"drop_prob": 1}, "below 1")],
+)
+def test_settings_that_cannot_be(options, said):
+    with pytest.raises(OptionError, match=said):
+        RandSubsetsd(**options)

@@ -1,0 +1,33 @@
+"""Multiply-accumulates counted by hand."""
+
+import torch
+from torch import Tensor, nn
+
+from brats_mm.metrics.complexity import multiply_accumulates, parameters
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.gating import UniformGate
+
+
+def test_a_convolution_and_a_linear_layer() -> None:
+    """27 * 2 * 3 a voxel on 4^3 voxels, and 3 * 5 on their mean."""
+
+    class Small(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv3d(2, 3, 3, padding=1, bias=False)
+            self.linear = nn.Linear(3, 5)
+
+        def forward(self, image: Tensor, available: Tensor) -> Tensor:
+            made: Tensor = self.linear(self.conv(image).mean(dim=(2, 3, 4)))
+            return made
+
+    network = Small().eval().requires_grad_(False)
+    assert multiply_accumulates(network, torch.zeros(1, 2, 4, 4, 4), [True, True]) == 27 * 6 * 64 + 15
+    assert parameters(network) == 27 * 6 + 15 + 5
+
+
+def test_a_missing_expert_costs_nothing() -> None:
+    experts = {name: nn.Conv3d(1, 3, 1) for name in ("one", "two", "three")}
+    network = DMoME(experts, UniformGate(modalities=3, outputs=3)).eval().requires_grad_(False)
+    counted = multiply_accumulates(network, torch.zeros(1, 3, 4, 4, 4), [True, False, True])
+    assert counted == 2 * 3 * 64

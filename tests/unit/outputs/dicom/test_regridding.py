@@ -1,0 +1,67 @@
+"""Maps on other grids: reordered without loss where voxels are the same, averaged where they are larger."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brats_mm.domain.volume import Grid
+from brats_mm.outputs.dicom.regridding import on_grid, reordering
+
+OLD = Grid((4, 5, 6), np.array([[0, 0, 1.5, 3], [-1, 0, 0, 7], [0, 2, 0, -4], [0, 0, 0, 1.0]]))
+
+
+def reordered(grid, order, flips):
+    """The same voxels with axes in another order and direction."""
+    columns = grid.affine[:3, list(order)].copy()
+    origin = grid.affine[:3, 3].copy()
+    shape = tuple(grid.shape[axis] for axis in order)
+    for axis, flip in enumerate(flips):
+        if flip:
+            origin += columns[:, axis] * (shape[axis] - 1)
+            columns[:, axis] *= -1
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = columns, origin
+    return Grid(shape, affine)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(order=st.permutations([0, 1, 2]), flips=st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_the_same_voxels_in_another_order_are_taken_as_they_are(order, flips):
+    data = np.random.default_rng(0).random(OLD.shape, np.float32)
+    new = reordered(OLD, order, flips)
+    expected = data.transpose(order)
+    for axis, flip in enumerate(flips):
+        expected = np.flip(expected, axis) if flip else expected
+    assert np.array_equal(on_grid(data, OLD, new), expected)
+
+
+def test_a_shift_of_a_tenth_of_a_voxel_is_another_grid():
+    affine = OLD.affine.copy()
+    affine[0, 3] += 0.15
+    assert reordering(OLD, Grid(OLD.shape, affine)) is None
+    assert reordering(OLD, Grid((4, 5, 7), OLD.affine)) is None
+
+
+def test_a_thick_slice_is_the_average_of_what_it_covers():
+    data = np.zeros((3, 3, 6), np.float32)
+    data[:, :, 2] = 1.0
+    old = Grid((3, 3, 6), np.eye(4))
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[2, 3] = 1.0
+    found = on_grid(data, old, Grid((3, 3, 2), affine))
+    assert found[1, 1].tolist() == pytest.approx([1 / 3, 0.0])
+
+
+def test_an_oblique_grid_gets_values_between_voxels_and_nothing_from_beyond():
+    x, y, _ = np.meshgrid(*map(np.arange, (8, 8, 8)), indexing="ij")
+    old = Grid((8, 8, 8), np.eye(4))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0.0, 1]])
+    affine[:3, 3] = [4, 1, 0]
+    new = Grid((5, 5, 8), affine)
+    found = on_grid((x + 2 * y + 0.0).astype(np.float32), old, new)
+    place = affine @ [2, 2, 3, 1]
+    assert found[2, 2, 3] == pytest.approx(place[0] + 2 * place[1], rel=1e-5)
+    beyond = Grid((2, 2, 2), np.array([[1, 0, 0, 100], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    assert not on_grid(np.ones((8, 8, 8), np.float32), old, beyond).any()

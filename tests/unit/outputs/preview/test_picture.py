@@ -1,0 +1,175 @@
+"""Preview pictures: the right slices, the right way round, and a readable PNG."""
+
+import itertools
+import struct
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from brats_mm.data.phantom import Phantom, make_phantom
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability
+from brats_mm.domain.case import Case
+from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import OutputError
+from brats_mm.outputs.preview.picture import HEIGHT_PX, WIDTH_PX, write_preview
+from brats_mm.outputs.preview.planes import Letters, Plane, choose_slices, to_ras
+
+AXIS_CODES = [
+    "".join(codes) for order in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*order)
+]
+
+
+def affine_of(codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """The affine of a grid whose axes run towards the given letters, spacing in right, anterior, superior order."""
+    ornt = nib.orientations.axcodes2ornt(tuple(codes))
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, (world, sign) in enumerate(ornt):
+        affine[int(world), axis] = sign * spacing_mm[int(world)]
+    return affine
+
+
+def from_ras(data: np.ndarray, codes: str) -> np.ndarray:
+    """A right-anterior-superior array, as it is stored in another orientation."""
+    ras = nib.orientations.axcodes2ornt(("R", "A", "S"))
+    turn = nib.orientations.ornt_transform(ras, nib.orientations.axcodes2ornt(tuple(codes)))
+    return np.ascontiguousarray(nib.orientations.apply_orientation(data, turn))
+
+
+def fake_prediction(phantom: Phantom, *, available: Availability = ALL_AVAILABLE, codes: str = "LPS") -> Prediction:
+    """The phantom's own labels, blurred into probabilities, stored in an orientation."""
+    spacing = phantom.grid.spacing_mm
+    grid_of = to_ras(phantom.labels, phantom.grid.affine)
+    stored = from_ras(grid_of, codes)
+    grid = Grid(stored.shape, affine_of(codes, spacing))
+
+    def turned(data: np.ndarray) -> np.ndarray:
+        return from_ras(to_ras(data, phantom.grid.affine), codes)
+
+    regions = regions_from_labels(stored, LabelConvention.BRATS2023)
+    probabilities = {r: ndimage.gaussian_filter(mask.astype(np.float32), 1.0) for r, mask in regions.items()}
+    volumes = {m: Volume(turned(v.data), grid) for m, v in phantom.images.items() if m in available}
+    share = {m: (0.1 + m.channel) for m in available}
+    weights = {m: {r: share.get(m, 0.0) ** (1 + 0.3 * r.channel) for r in REGIONS} for m in Modality}
+    total = {r: sum(weights[m][r] for m in Modality) for r in REGIONS}
+    importance = Importance({m: {r: weights[m][r] / total[r] for r in REGIONS} for m in Modality})
+    return Prediction(
+        case=Case("a name to keep out", volumes, grid),
+        probabilities=probabilities,
+        importance=importance,
+        model=ModelIdentity("brats_mm_segmentation", "0.1.0", "0123456789abcdef" * 4, 1000),
+        run=Run("cpu", "torch", (64, 64, 64), 8, {"total": 1.0}),
+    )
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    header = path.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    return struct.unpack(">II", header[16:24])
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom(5, (48, 56, 52))
+
+
+@given(st.sampled_from(AXIS_CODES))
+def test_every_orientation_is_turned_to_right_anterior_superior(codes: str) -> None:
+    ras = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+    assert np.array_equal(to_ras(from_ras(ras, codes), affine_of(codes)), ras)
+
+
+@given(st.sampled_from(AXIS_CODES))
+def test_a_mark_on_the_patients_right_front_top_is_drawn_at_the_edges_so_lettered(codes: str) -> None:
+    ras = np.zeros((9, 11, 13), bool)
+    ras[7, 9, 11] = True  # far right, far front, far up
+    stored = from_ras(ras, codes)
+    grid = Grid(stored.shape, affine_of(codes))
+    for cut in choose_slices(grid, stored, np.ones_like(stored)):
+        picture = cut.of(to_ras(stored, grid.affine))
+        row, column = np.argwhere(picture)[0]
+        assert (row < picture.shape[0] / 2) == (cut.letters.top in "RAS")
+        assert (column < picture.shape[1] / 2) == (cut.letters.left in "RAS")
+
+
+def test_pictures_follow_the_radiological_convention() -> None:
+    grid = Grid((8, 8, 8), affine_of("LPS"))
+    empty = np.zeros(grid.shape, bool)
+    axial, coronal, sagittal = choose_slices(grid, empty, ~empty)
+    assert axial.letters == Letters(left="R", right="L", top="A", bottom="P")
+    assert coronal.letters == Letters(left="R", right="L", top="S", bottom="I")
+    assert sagittal.letters == Letters(left="A", right="P", top="S", bottom="I")
+    assert [cut.plane for cut in (axial, coronal, sagittal)] == list(Plane)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR", "IAL"])
+def test_slices_go_through_most_of_the_tumour(codes: str) -> None:
+    ras = np.zeros((12, 12, 12), bool)
+    ras[3, 2:9, 4:8] = True
+    ras[5, 4, 6] = True
+    stored = from_ras(ras, codes)
+    grid = Grid(stored.shape, affine_of(codes))
+    axial, coronal, sagittal = choose_slices(grid, stored, np.ones_like(stored))
+    assert sagittal.index == 3
+    assert coronal.index == 4
+    assert axial.index == 6
+    assert np.take(stored, sagittal.input_index, axis=sagittal.input_axis).sum() == 28
+
+
+def test_without_tumour_the_slices_go_through_the_brains_middle() -> None:
+    brain = np.zeros((20, 20, 20), bool)
+    brain[4:9, 6:13, 10:19] = True
+    cuts = choose_slices(Grid(brain.shape, np.eye(4)), np.zeros_like(brain), brain)
+    # A margin of 6 voxels, cut off at the edges: 0-14, 0-18, 4-19.
+    assert [cut.index for cut in cuts] == [11, 9, 7]
+
+
+def test_pictures_are_cropped_to_the_brain() -> None:
+    brain = np.zeros((60, 60, 60), bool)
+    brain[20:40, 25:45, 10:30] = True
+    axial, _, _ = choose_slices(Grid(brain.shape, np.eye(4)), brain, brain)
+    assert axial.of(brain).shape == (32, 32)
+
+
+def test_pixels_have_the_shape_of_the_voxels() -> None:
+    grid = Grid((10, 10, 10), affine_of("SRA", (1.0, 2.0, 5.0)))
+    tumour = np.ones(grid.shape, bool)
+    axial, coronal, sagittal = choose_slices(grid, tumour, tumour)
+    assert (axial.aspect, coronal.aspect, sagittal.aspect) == (2.0, 5.0, 2.5)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "SAR"])
+def test_a_preview_is_a_png_of_the_promised_size(tmp_path: Path, phantom: Phantom, codes: str) -> None:
+    path = tmp_path / "preview.png"
+    write_preview(path, fake_prediction(phantom, codes=codes))
+    assert png_size(path) == (WIDTH_PX, HEIGHT_PX)
+
+
+def test_one_sequence_no_tumour_and_thick_slices_still_give_a_preview(tmp_path: Path) -> None:
+    phantom = make_phantom(1, (64, 64, 48), spacing_mm=(1.0, 1.0, 3.0))
+    prediction = fake_prediction(phantom, available=frozenset({Modality.T2}))
+    for region in Region:
+        prediction.probabilities[region][:] = 0
+    path = tmp_path / "preview.png"
+    write_preview(path, prediction)
+    assert png_size(path) == (WIDTH_PX, HEIGHT_PX)
+
+
+def test_the_case_name_stays_out_of_the_file(tmp_path: Path, phantom: Phantom) -> None:
+    path = tmp_path / "preview.png"
+    write_preview(path, fake_prediction(phantom))
+    assert b"name to keep out" not in path.read_bytes()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, phantom: Phantom) -> None:
+    with pytest.raises(OutputError, match=r"Cannot write to .*preview\.png"):
+        write_preview(tmp_path / "absent" / "preview.png", fake_prediction(phantom))

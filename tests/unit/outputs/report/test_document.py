@@ -1,0 +1,90 @@
+"""`report.json`: volumes with their spread, where to look twice, and what to expect of the sequences that were there."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.availability import ALL_AVAILABLE
+from brats_mm.domain.case import Case
+from brats_mm.domain.expected import DiceOverCases, ExpectedDice
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.outputs.report.document import report_of
+
+PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
+SHAPE = (24, 24, 24)
+
+
+def row(*means):
+    return {region: DiceOverCases(mean, 0.1) for region, mean in zip(REGIONS, means, strict=True)}
+
+
+EXPECTED = ExpectedDice(10, {PAIR: row(0.79, 0.62, 0.56), ALL_AVAILABLE: row(0.8, 0.68, 0.57)})
+
+
+def prediction_of(expected=EXPECTED, available=PAIR):
+    """2 mm voxels: 12 x 12 x 12 sure (13.824 mL), in a whole tumour with 6 more slices at 0.6 and 4 at 0.3."""
+    grid = Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0]))
+    core = np.full(SHAPE, 0.01, np.float32)
+    core[:12, :12, :12] = 0.95
+    whole = core.copy()
+    whole[:12, :12, 12:18] = 0.6
+    whole[:12, :12, 18:22] = 0.3
+    weights = {m: {r: (1 / len(available) if m in available else 0.0) for r in REGIONS} for m in Modality}
+    return Prediction(
+        case=Case("x", {m: Volume(whole, grid) for m in available}, grid),
+        probabilities={Region.WT: whole, Region.TC: core, Region.ET: np.zeros(SHAPE, np.float32)},
+        importance=Importance(weights),
+        model=ModelIdentity("made", "0", "0" * 64, 1, expected=expected),
+        run=Run("cpu", "torch", (64, 64, 64), 1, {}),
+    )
+
+
+@pytest.fixture(scope="module")
+def report():
+    return report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})
+
+
+def test_a_volume_has_the_spread_that_uncertainty_gives_it(report):
+    whole = report["regions"]["wt"]
+    sure, likely, possible = 12**3 * 0.008, 12 * 12 * 18 * 0.008, 12 * 12 * 22 * 0.008
+    assert whole["volume_range_ml"] == pytest.approx([sure, possible])
+    assert whole["volume_ml"] == pytest.approx(likely)
+    assert report["regions"]["et"]["volume_range_ml"] == [0.0, 0.0]
+    assert "0.75" in report["volume_range_meaning"]
+
+
+def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
+    (spot,) = report["uncertain_spots"]
+    assert (spot["rank"], spot["region"], spot["also_uncertain"]) == (1, "wt", [])
+    assert spot["position_mm_ras"] == [2.0 * index for index in spot["voxel"]]
+    assert 12 <= spot["voxel"][2] < 22
+    assert spot["volume_ml"] == pytest.approx(12 * 12 * 10 * 0.008, rel=0.1)
+    assert 0.6 < spot["mean_entropy_nats"] <= spot["peak_entropy_nats"] < 0.6932
+
+
+def test_the_row_of_the_model_card_for_the_sequences_at_hand_is_quoted(report):
+    expect = report["what_to_expect"]
+    assert (expect["sequences"], expect["cases"]) == ("t1ce+flair", 10)
+    assert expect["dice"]["et"] == {"mean": 0.56, "std": 0.1}
+    assert expect["dice_of_all_four"]["et"]["mean"] == 0.57
+
+
+def test_nothing_is_promised_where_the_bundle_has_no_figures():
+    prediction = prediction_of(expected=None)
+    assert report_of(prediction, LabelConvention.BRATS2023, seconds={})["what_to_expect"] is None
+    other = prediction_of(available=frozenset({Modality.T1}))
+    assert report_of(other, LabelConvention.BRATS2023, seconds={})["what_to_expect"] is None
+
+
+def test_the_report_is_json(report):
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_models_identity_is_its_weights_not_its_figures():
+    model = prediction_of().model
+    assert replace(model, expected=None) == model

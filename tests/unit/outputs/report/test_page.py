@@ -1,0 +1,226 @@
+"""The report page: all that is promised stands on it, every value is escaped, and it asks nothing of the network."""
+
+import re
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.domain.availability import ALL_AVAILABLE
+from brats_mm.domain.case import Case
+from brats_mm.domain.expected import DiceOverCases, ExpectedDice
+from brats_mm.domain.input_kind import InputKind, Recognition
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.preprocessing import Preparation, Step
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through, to_ras
+from brats_mm.outputs.report.document import importance_of, report_of
+from brats_mm.outputs.report.page import in_letters, render_page
+from brats_mm.outputs.report.source import source_of
+
+PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
+NASTY = "<script>alert('x')</script>"
+
+
+def prediction_of(**changes):
+    """A core that is sure and a lump beside it that is not; 2 mm voxels, LPS."""
+    grid = Grid((24, 28, 20), np.diag([-2.0, -2.0, 2.0, 1.0]))
+    likely = np.full(grid.shape, 0.01, np.float32)
+    likely[6:12, 6:12, 6:12] = 0.97
+    likely[12:20, 6:14, 6:14] = 0.5
+    image = np.zeros(grid.shape, np.float32)
+    image[2:22, 2:26, 2:18] = 100 + np.arange(20 * 24 * 16).reshape(20, 24, 16) % 97
+    row = {region: DiceOverCases(0.5 + 0.1 * region.channel, 0.2) for region in REGIONS}
+    weights = {m: dict.fromkeys(REGIONS, 0.5 if m in PAIR else 0.0) for m in Modality}
+    made = Prediction(
+        case=Case("Jane Doe", {m: Volume(image + m.channel, grid) for m in PAIR}, grid),
+        probabilities={Region.WT: likely, Region.TC: likely.copy(), Region.ET: np.full(grid.shape, 0.01, np.float32)},
+        importance=Importance(weights),
+        model=ModelIdentity("made", "1.2.3", "ab" * 32, 1234, 2.0, ExpectedDice(10, {PAIR: row, ALL_AVAILABLE: row})),
+        run=Run("cpu", "torch", (64, 64, 64), 1, {}),
+        warnings=("Look & see.",),
+    )
+    return replace(made, **changes)
+
+
+def page_of(prediction, **options):
+    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
+    return render_page(source_of(prediction, report, importance_of(prediction)), **options)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return page_of(prediction_of(), made_on=date(2026, 11, 21))
+
+
+def test_how_certainty_was_corrected_is_said_where_it_was(page):
+    fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(inside=2.5))})
+    corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
+
+    found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
+    assert found["labelled_cases"] == 7
+    assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "inside": 2.5}
+    assert "corrected for these sequences on 7 labelled cases" in page_of(corrected)
+    assert "labelled cases" not in page.split("About this result")[1]
+    assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
+
+
+class Elements(HTMLParser):
+    """Tags, their attributes, and the text between them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    handle_startendtag = handle_starttag
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] not in ("style", "script"):
+            self.words.append(data)
+
+
+def words_of(page):
+    return re.sub(r"\s+", " ", " ".join(Elements(page).words))
+
+
+def test_what_is_missing_and_what_was_used_is_said_at_once(page):
+    said = words_of(page)
+    assert "2 of 4 sequences were missing: T1, T2." in said
+    assert "rests on T1ce, FLAIR alone" in said
+    assert re.search(r"missing T2 .*used FLAIR", said)
+
+
+def test_volumes_stand_with_their_spread(page):
+    """6 x 6 x 6 voxels of 8 mm3 are sure, 8 x 8 x 8 more are likely or possible."""
+    said = words_of(page)
+    assert "5.8 mL" in said
+    assert "1.7 to 5.8 mL" in said
+
+
+def test_where_to_look_twice_is_told_in_millimetres_and_in_slices_counted_from_1(page):
+    prediction = prediction_of()
+    (spot,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_spots"]
+    i, j, k = spot["voxel"]
+    said = words_of(page)
+    assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in said
+    assert f"L {2 * i:.1f}, P {2 * j:.1f}, S {2 * k:.1f} mm" in said
+    assert "Whole tumour and tumour core" in said
+
+
+def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
+    said = words_of(page)
+    assert "On 10 labelled cases" in said
+    assert re.search(r"Tumour core 60 % ± 20 60 %", said)
+    assert "made 1.2.3" in said
+    assert "ab" * 32 in said
+    assert "Look & see." in said
+
+
+def test_the_statement_stands_on_top_and_at_the_bottom(page):
+    body = page.split("<body>")[1]
+    assert body.strip().startswith('<header>\n<p class="statement">Research software. Not a medical device;')
+    assert page.rstrip().endswith("treatment decisions.</p></footer>\n</body>\n</html>")
+
+
+def test_the_page_asks_nothing_of_the_network_and_runs_nothing(page):
+    elements = Elements(page)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "a"} & set(elements.tags)
+    assert not [name for _, name, _ in elements.attributes if name.startswith("on")]
+    sources = [value for _, name, value in elements.attributes if name in ("src", "href", "srcset")]
+    assert sources
+    assert all(value.startswith("data:image/jpeg;base64,") for value in sources)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_page_holds_no_name_unless_one_is_given(page):
+    assert "Jane" not in page
+    assert "Case 7" in words_of(page_of(prediction_of(), name="Case 7"))
+
+
+def test_the_day_is_said_only_where_it_is_given(page):
+    assert "Page made on 21 November 2026." in page
+    assert "Page made on" not in page_of(prediction_of())
+
+
+def test_every_value_is_escaped():
+    model = ModelIdentity(NASTY, NASTY, NASTY, 1)
+    page = page_of(prediction_of(model=model, warnings=(NASTY,)), name=NASTY)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 4
+
+
+def test_without_images_the_outlines_lie_on_plain_ground_and_the_page_says_so():
+    prediction = prediction_of()
+    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
+    source = replace(source_of(prediction, report, importance_of(prediction)), images={})
+    page = render_page(source)
+    assert "images were not at hand" in words_of(page)
+    assert page.count("<img") == 8  # two rows of three slices, and two pictures of the one spot
+
+
+def test_a_case_without_tumour_spots_and_figures_has_a_page_too():
+    nothing = {region: np.full((24, 28, 20), 0.01, np.float32) for region in REGIONS}
+    model = ModelIdentity("made", "0", "0" * 64, 1)
+    said = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))
+    assert "none found" in said
+    assert "no figures for these weights" in said
+    assert "That is no proof that it is right." in said
+
+
+def test_positions_are_written_as_3d_slicer_shows_them():
+    assert in_letters([12.04, -3.5, 0.0]) == "R 12.0, P 3.5, S 0.0 mm"
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR", "IAL"])
+@pytest.mark.parametrize("plane", list(Plane))
+def test_a_voxel_is_found_on_its_slice_in_every_orientation(codes, plane):
+    ornt = nib.orientations.axcodes2ornt(tuple(codes))
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (world, sign) in enumerate(ornt):
+        affine[int(world), axis] = sign
+    grid = Grid((5, 6, 7), affine)
+    mark = np.zeros(grid.shape, np.uint8)
+    voxel = (1, 4, 2)
+    mark[voxel] = 1
+    cut = slice_through(grid, voxel, plane)
+    assert tuple(np.argwhere(cut.of(to_ras(mark, affine)))[0]) == place_on_slice(grid, voxel, plane)
+    assert voxel[cut.input_axis] == cut.input_index
+
+
+def test_a_raw_case_shows_what_its_preparation_measured_and_what_is_doubted():
+    measured = {
+        "start": "header", "rotation_deg": 9.18, "shift_mm": 2.76, "covered": 0.98, "information_before_nats": 0.3,
+        "information_nats": 0.6, "peak": 0.5, "head_overlap": 0.99, "edge_agreement": 0.88, "trusted": True,
+    }  # fmt: skip
+    brain = {"method": "network on each sequence", "least_agreement": 0.81, "volume_ml": 1079.9}
+    steps = (
+        Step("register_flair", 7.4, measured),
+        Step("resample", 2.0, {"spacing_mm": "1 x 1 x 1", "voxels": 1000}),
+        Step("n4_t1ce", 3.0, {"field_span": 1.31}),
+        Step("brain", 4.0, brain, ("The brain may not be found right <b>.",)),
+    )
+    raw = Preparation(
+        Recognition(InputKind.RAW, ("It has a skull.",), frozenset()), Modality.T1CE, "T1ce was asked for.", steps
+    )
+    made = prediction_of()
+    page = page_of(replace(made, case=replace(made.case, preparation=raw)))
+    words = words_of(page)
+    assert "T1ce was asked for." in words
+    assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
+    assert "edges correlate to 0.88; 98% of the head in view no doubt 7.4" in words
+    assert "T1ce evened out (N4) field spans a factor of 1.31" in words
+    assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) look at it" in words
+    assert "How the scans were made ready" not in words_of(page_of(made))

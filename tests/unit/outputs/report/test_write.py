@@ -1,0 +1,110 @@
+"""Making the report page: as one more result, and later from a result's files, with the images and without."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm import Segmenter
+from brats_mm.cli.main import main
+from brats_mm.errors import GridError, OptionError, OutputError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.outputs.report.write import write_report
+from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+
+
+def two(folder):
+    return {
+        "t1ce": str(folder / "BraTS-GLI-00000-000-t1c.nii.gz"),
+        "flair": str(folder / "BraTS-GLI-00000-000-t2f.nii.gz"),
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tiny_bundle, made_head, tmp_path_factory):
+    segmenter = Segmenter.from_bundle(
+        tiny_bundle, device="cpu", backend="torch", settings=WindowSettings(window=(64, 64, 64))
+    )
+    folder = tmp_path_factory.mktemp("made") / "result"
+    return segment_to_folder(two(made_head), folder, segmenter, OutputOptions(report=True, preview=False))
+
+
+@pytest.fixture
+def result(made, tmp_path):
+    """A copy of the result without its page."""
+    folder = shutil.copytree(made.files[0].parent, tmp_path / "result")
+    (folder / "report.html").unlink()
+    return folder
+
+
+def pictures(page):
+    return page.count("<img")
+
+
+def test_segmenting_writes_the_page_beside_the_others_when_asked(made):
+    page = next(path for path in made.files if path.name == "report.html").read_text()
+    assert "2 of 4 sequences were missing: T1, T2." in page
+    assert "Outlines on T1ce" in page
+    assert "BraTS-GLI" not in page
+
+
+def test_a_prediction_from_files_can_be_viewed_in_a_notebook(made):
+    pytest.importorskip("ipyniivue")
+    assert made.prediction.view().volumes[0].name == "t1ce.nii.gz"
+
+
+def test_a_result_and_its_images_give_the_page_that_segmenting_gives(made, result, made_head):
+    page = write_report(result, case=made_head).read_text()
+    assert "Outlines on FLAIR" in page
+    assert "Outlines on T2" not in page  # it is in the folder, but was not used
+    assert pictures(page) == pictures((made.files[0].parent / "report.html").read_text())
+
+
+def test_a_result_alone_gives_a_page_on_plain_ground(result):
+    assert "images were not at hand" in write_report(result).read_text()
+
+
+def test_a_page_is_replaced_only_when_asked(result):
+    write_report(result)
+    with pytest.raises(OutputError, match=r"There is a file .*report\.html already.*--overwrite"):
+        write_report(result)
+    write_report(result, overwrite=True)
+
+
+def test_images_of_another_geometry_are_refused_with_a_sentence(result, head_folder):
+    for path in head_folder.iterdir():
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:-4], image.affine), path)
+    with pytest.raises(GridError, match=r"The images have 60 x 72 x 56 voxels .* 64 x 72 x 56.*--case"):
+        write_report(result, case=head_folder)
+    assert not (result / "report.html").exists()
+
+
+def test_images_that_were_not_used_are_refused(result, head_folder):
+    for path in head_folder.iterdir():
+        if "t2w" not in path.name:
+            path.unlink()
+    with pytest.raises(OptionError, match=r"are T2, of which the result .* used none"):
+        write_report(result, case=head_folder)
+
+
+def test_a_folder_without_a_result_is_refused(tmp_path):
+    with pytest.raises(OptionError, match=r"report\.json cannot be read .*Give a folder that `brats-mm segment` wrote"):
+        write_report(tmp_path)
+
+
+def test_a_result_of_another_version_is_refused(result):
+    report = json.loads((result / "report.json").read_text())
+    (result / "report.json").write_text(json.dumps({**report, "report_version": 1}))
+    with pytest.raises(OptionError, match=r"another version of brats-mm \(report 1,.*Segment the case again"):
+        write_report(result)
+
+
+def test_the_command_names_the_page_and_puts_a_name_on_it_when_given(result, made_head, tmp_path, capsys):
+    page = tmp_path / "pages" / "case7.html"
+    words = ["report", str(result), "--case", str(made_head), "--name", "Case <7>", "-o", str(page), "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out) == {"page": str(page)}
+    assert "Case &lt;7&gt;" in page.read_text()

@@ -1,0 +1,28 @@
+"""Compressed voxels: readable by anyone, the same bytes each time."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+
+from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
+
+VOXELS = np.random.default_rng(0).integers(0, 99, (5, 6, 7)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_voxels_are_written_first_axis_fastest(order):
+    assert bytes(first_axis_fastest(np.asarray(VOXELS, order=order))) == VOXELS.tobytes(order="F")
+
+
+def test_voxels_in_file_order_are_not_copied():
+    voxels = np.asfortranarray(VOXELS)
+    assert np.shares_memory(np.asarray(first_axis_fastest(voxels)), voxels)
+
+
+def test_parts_come_back_as_one_stream_without_a_time():
+    raw = io.BytesIO()
+    write_gzip(raw, b"header", memoryview(b"voxels"))
+    assert gzip.decompress(raw.getvalue()) == b"headervoxels"
+    assert raw.getvalue()[4:8] == b"\0\0\0\0"

@@ -1,0 +1,231 @@
+"""A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and says what it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.cli.main import main
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.errors import BundleError, OptionError, OutputError
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.bundle import default_bundle, open_bundle
+from brats_mm.io.case import read_case
+from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.networks.presets import simmlm
+from brats_mm.packaging.pack import pack
+from brats_mm.pipeline.network import load_network
+from brats_mm.trust.calibration import calibrate_certainty, calibrate_subsets
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(simmlm().state_dict(), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
+    """Two heads of 40 voxels a side, FLAIR alone, with a tumour of a tenth of each."""
+    for seed, name in enumerate(("one", "two")):
+        folder = tmp_path / "cases" / name
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(seed)
+        voxels = np.zeros((40, 40, 40), np.float32)
+        voxels[4:36, 4:36, 4:36] = rng.uniform(50, 150, (32, 32, 32))
+        labels = np.zeros(voxels.shape, np.uint8)
+        labels[10:20, 10:20, 10:20] = 3
+        for kind, array in (("flair", voxels), ("seg", labels)):
+            nib.save(nib.Nifti1Image(array, np.diag([2.0, 2.0, 2.0, 1.0])), folder / f"{name}-{kind}.nii.gz")
+    return labelled_cases(tmp_path / "cases")
+
+
+def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
+
+    network, identity = load_network(open_bundle(tmp_path / "mine"))
+    assert (identity.version, identity.weights_sha256) == ("1.2.3", made.weights_sha256)
+    saved = torch.load(checkpoint, weights_only=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, saved[name].half().float())
+    stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+
+
+def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_path: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    values = {name: value + 1 for name, value in state.items()}
+    torch.save({"network": state, "average": {"steps": 3, "values": values}, "epoch": 1}, tmp_path / "model_last.pt")
+
+    pack([tmp_path / "model_last.pt"], tmp_path / "mine", open_bundle(None), version="1")
+
+    stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(stored[name], values[name].half()) for name in stored)
+
+
+def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
+) -> None:
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
+
+    assert made.calibration is not None
+    assert min(made.calibration.gains.values()) >= 0
+    assert made.calibration.left_out_gains.keys() == set(REGIONS)
+    metadata = json.loads((tmp_path / "mine" / "configs" / "metadata.json").read_text())
+    assert metadata["calibration"]["cases"] == 2
+    before = torch.load(checkpoint, weights_only=True)["experts.flair.heads.4.bias"]
+    after = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)["experts.flair.heads.4.bias"]
+    offsets = torch.tensor([made.calibration.offsets[region] for region in REGIONS])
+    assert torch.allclose(before - after.float(), offsets, atol=1e-2)
+    assert made.calibration.offsets[Region.WT] != 0
+
+
+def test_one_case_leaves_none_out(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
+    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
+
+    assert made.calibration is not None
+    assert made.calibration.left_out_gains == {}
+
+
+def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
+    pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1")
+
+    with pytest.raises(OutputError, match="holds a bundle already"):
+        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="2")
+
+
+def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+
+    with pytest.raises(BundleError, match=r"other\.pt does not hold weights of the template's network .* model\.pt"):
+        pack([tmp_path / "other.pt"], tmp_path / "mine", open_bundle(None), version="1")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Path) -> None:
+    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]) == 0
+    assert main(["doctor", "--bundle", str(tmp_path / "mine")]) == 0
+
+
+def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_trained_with(tmp_path: Path) -> None:
+    from brats_mm.experiments.presets import momke
+
+    torch.manual_seed(0)
+    torch.save(momke().state_dict(), tmp_path / "model.pt")
+    config = default_bundle() / "configs" / "methods" / "momke.json"
+
+    words = ["pack", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
+    assert main([*words, "--quiet"]) == 0
+
+    network, identity = load_network(open_bundle(tmp_path / "mine"))
+    assert type(network) is type(momke())
+    assert identity.name == "MoMKE"
+    assert identity.spacing_mm == 2.0
+    assert (tmp_path / "mine" / "configs" / "methods" / "momke.json").is_file()
+
+
+def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text("[")
+    with pytest.raises(OptionError, match="cannot be laid over"):
+        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])
+
+
+def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
+) -> None:
+    """The only subset of the case gets an offset and a temperature; the weights stay, and predictions change by both."""
+    plain = pack([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
+    made = pack(
+        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_subsets
+    )
+
+    assert made.subsets is not None
+    assert made.weights_sha256 == plain.weights_sha256
+    network, identity = load_network(open_bundle(tmp_path / "fitted"))
+    flair = frozenset({Modality.FLAIR})
+    assert identity.calibration is not None
+    assert list(identity.calibration.corrections) == [flair]
+    case = read_case(cases[0].files)
+    bare = replace(identity, calibration=None)
+    cpu = torch.device("cpu")
+    fitted, raw = (Predictor(network, one, cpu).predict(case) for one in (identity, bare))
+    inside = case.volumes[Modality.FLAIR].data > 0
+    for region in REGIONS:
+        found = identity.calibration.of(flair, region)
+        before, after = (np.log(one.probabilities[region] / (1 - one.probabilities[region])) for one in (raw, fitted))
+        expected = (before - found.offset) / found.temperature
+        np.testing.assert_allclose(after[inside], expected[inside], atol=2e-3)
+        assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
+
+
+def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
+    checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
+) -> None:
+    made = pack(
+        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_certainty
+    )
+
+    assert made.subsets is not None
+    card = (tmp_path / "fitted" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"for each subset (models/calibration.json), fitted on {len(cases)} labelled cases" in card
+    network, identity = load_network(open_bundle(tmp_path / "fitted"))
+    flair = frozenset({Modality.FLAIR})
+    assert identity.calibration is not None
+    case = read_case(cases[0].files)
+    cpu = torch.device("cpu")
+    fitted, raw = (
+        Predictor(network, one, cpu).predict(case) for one in (identity, replace(identity, calibration=None))
+    )
+    np.testing.assert_array_equal(fitted.labels(), raw.labels())
+    for region in REGIONS:
+        found = identity.calibration.of(flair, region)
+        assert found.offset == 0
+        assert found.temperature == 1
+        assert found.inside != 1
+        before, after = raw.probabilities[region], fitted.probabilities[region]
+        np.testing.assert_array_equal(after[before < 0.4], before[before < 0.4])
+
+
+def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "other.pt")
+
+    words = ["pack", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
+    assert main(words) == 0
+
+    packed = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
+    for name, value in state.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(packed[name], (value.float() + 0.5).half())
+
+
+@pytest.mark.parametrize("way", ["--per-subset", "--certainty"])
+def test_a_correction_without_cases_to_fit_it_on_is_refused(
+    way: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), way]) != 0
+    assert "--calibrate" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "said"), [("--per-subset", "for each subset, mean Dice"), ("--certainty", "outlines stay")]
+)
+def test_the_command_fits_each_subset(
+    way: str,
+    said: str,
+    checkpoint: Path,
+    cases: tuple[LabelledCase, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--calibrate", str(tmp_path / "cases"), way]
+    assert main(words) == 0
+    assert said in capsys.readouterr().out
+    assert (tmp_path / "mine" / "models" / "calibration.json").is_file()

@@ -1,0 +1,113 @@
+"""Many cases, overlapped: order, failures, how many are under way, stopping."""
+
+import pytest
+
+from brats_mm import Segmenter
+from brats_mm.errors import Cancelled, CaseError, OutputError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.outputs.results import OutputOptions
+from brats_mm.pipeline.batch import CaseJob, Overlap, segment_many
+from brats_mm.pipeline.segment import load_case, segment_to_folder
+
+OPTIONS = OutputOptions(preview=False)
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny_bundle):
+    return Segmenter.from_bundle(tiny_bundle, device="cpu", backend="torch", settings=WindowSettings((64, 64, 64)))
+
+
+@pytest.fixture(scope="module")
+def case(made_head):
+    """Read once: the tests are about what happens around it."""
+    return load_case(made_head)
+
+
+def jobs_of(case, folder, count):
+    return [CaseJob(case, folder / str(number)) for number in range(count)]
+
+
+def test_outcomes_come_in_the_order_of_the_jobs(segmenter, case, tmp_path):
+    jobs = jobs_of(case, tmp_path, 4)
+    outcomes = list(segment_many(jobs, segmenter, OPTIONS, overlap=Overlap(ahead=2, writers=2)))
+    assert [outcome.job for outcome in outcomes] == jobs
+    assert all(path.is_file() for outcome in outcomes for path in outcome.files)
+    assert [set(outcome.report["run"]["seconds"]) for outcome in outcomes] == [
+        {"read", "prepare", "network", "restore", "write"}
+    ] * 4
+
+
+def test_files_are_those_of_a_single_case(segmenter, made_head, tmp_path):
+    (outcome,) = segment_many([CaseJob(made_head, tmp_path / "many")], segmenter, OPTIONS)
+    alone = segment_to_folder(made_head, tmp_path / "one", segmenter, OPTIONS)
+    assert [path.name for path in outcome.files] == [path.name for path in alone.files]
+    for path in outcome.files:
+        if path.suffix != ".json":
+            assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
+
+
+def test_a_bad_case_does_not_stop_the_rest(segmenter, case, tmp_path):
+    """Nothing to read, a folder that is a file, a folder with results, a fault of ours; good ones between."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "report.json").write_text("kept")
+    jobs = [
+        CaseJob(tmp_path / "empty", tmp_path / "a"),
+        CaseJob(case, tmp_path / "b"),
+        CaseJob(case, tmp_path / "file"),
+        CaseJob(case, tmp_path / "full"),
+        CaseJob(42, tmp_path / "c"),
+        CaseJob(case, tmp_path / "d"),
+    ]
+    outcomes = list(segment_many(jobs, segmenter, OPTIONS))
+    assert [type(outcome.error) for outcome in outcomes[:4]] == [CaseError, type(None), OutputError, OutputError]
+    assert outcomes[4].error is not None
+    assert outcomes[5].error is None
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "full" / "report.json").read_text() == "kept"
+
+
+def test_no_more_cases_are_under_way_than_wanted(segmenter, case, tmp_path):
+    """One is computed, one read ahead, two are behind."""
+    taken, most = 0, 0
+
+    def jobs():
+        nonlocal taken
+        for job in jobs_of(case, tmp_path, 8):
+            taken += 1
+            yield job
+
+    for done, _ in enumerate(segment_many(jobs(), segmenter, OPTIONS)):
+        most = max(most, taken - done)
+    assert taken == 8
+    assert most <= 5
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Cancelled])
+def test_stopping_leaves_whole_results_only(segmenter, case, tmp_path, stop):
+    """The first case is there, or none of it; of the interrupted and the later ones nothing."""
+    finished = 0
+
+    def on_window(done, of):
+        nonlocal finished
+        if finished == 1:
+            raise stop
+        finished += done == of
+
+    with pytest.raises(stop):
+        list(segment_many(jobs_of(case, tmp_path, 5), segmenter, OPTIONS, on_window=on_window))
+    for folder in tmp_path.iterdir():
+        assert sorted(path.name for path in folder.iterdir()) == sorted(OPTIONS.names(case.available))
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_caller_may_stop_early(segmenter, case, tmp_path):
+    outcomes = segment_many(jobs_of(case, tmp_path, 6), segmenter, OPTIONS)
+    assert next(outcomes).error is None
+    outcomes.close()
+    assert not (tmp_path / "5").exists()
+
+
+def test_no_cases_no_outcomes(segmenter):
+    assert list(segment_many([], segmenter)) == []

@@ -1,0 +1,129 @@
+"""Lists of cases are written as asked, read back by training, and never silently replaced."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.data.datalist import inference_items, training_items
+from brats_mm.errors import CaseError, OptionError, OutputError
+from brats_mm.pipeline.datalists import Division, write_datalists
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+def _case(folder: Path, *kinds: str) -> None:
+    folder.mkdir(parents=True)
+    for kind in kinds:
+        (folder / f"{folder.name}-{kind}.nii.gz").touch()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Five labelled cases and one without labels."""
+    for name in NAMES:
+        _case(tmp_path / "cases" / name, "t1", "flair", "seg")
+    _case(tmp_path / "cases" / "unlabelled", "t1")
+    return tmp_path / "cases"
+
+
+def _names(root: Path, path: Path, section: str) -> list[str]:
+    return [item["name"] for item in training_items(root, path, section)]
+
+
+def test_a_fifth_is_for_validation_and_the_unlabelled_for_testing(root: Path) -> None:
+    (written,) = write_datalists(root, root / "datalist.json")
+
+    assert written.counts == {"training": 4, "validation": 1, "testing": 1}
+    training, validation = (_names(root, written.path, section) for section in ("training", "validation"))
+    assert sorted(training + validation) == NAMES
+    assert [item["name"] for item in inference_items(root, written.path)] == ["unlabelled"]
+
+
+def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:
+    write_datalists(root, tmp_path / "elsewhere" / "list.json", Division(validation=("b", "d")))
+
+    assert _names(root, tmp_path / "elsewhere" / "list.json", "validation") == ["b", "d"]
+
+
+def test_folds_make_a_list_each(root: Path) -> None:
+    written = write_datalists(root, root / "list.json", Division(folds=5, seed=3))
+
+    assert [made.path.name for made in written] == [f"list_fold{fold}.json" for fold in range(5)]
+    assert sorted(name for made in written for name in _names(root, made.path, "validation")) == NAMES
+
+
+def test_published_lists_of_names_divide_cases_below_their_grades(tmp_path: Path) -> None:
+    _case(tmp_path / "cases" / "HGG" / "Brats18_1", "t1", "seg")
+    _case(tmp_path / "cases" / "HGG" / "Brats18_2", "t1", "seg")
+    _case(tmp_path / "cases" / "LGG" / "Brats18_3", "t1", "seg")
+    _case(tmp_path / "cases" / "LGG" / "Brats18_4", "t1", "seg")
+    for name, lines in {"train": "Brats18_1\n", "val": "Brats18_3\n", "test": "HGG_Brats18_2\n"}.items():
+        (tmp_path / f"{name}.txt").write_text(lines)
+    files = tuple(tmp_path / f"{name}.txt" for name in ("train", "val", "test"))
+
+    (written,) = write_datalists(tmp_path / "cases", tmp_path / "list.json", Division(files=files))
+
+    content = json.loads(written.path.read_text())
+    assert content["training"][0]["image"] == {"t1": "HGG/Brats18_1/Brats18_1-t1.nii.gz"}
+    assert [[item["name"] for item in content[section]] for section in written.counts] == [
+        ["Brats18_1"],
+        ["Brats18_3"],
+        ["Brats18_2"],
+    ]
+
+
+def test_one_file_may_hold_the_whole_division(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.txt").write_text("['./Training/HGG/a', './Training/b']\n['./Training/HGG/d']\n")
+    (written,) = write_datalists(root, root / "list.json", Division(files=(tmp_path / "folds.txt",)))
+
+    assert (_names(root, written.path, "training"), _names(root, written.path, "validation")) == (["a", "b"], ["d"])
+    (tmp_path / "one.txt").write_text("a\n")
+    with pytest.raises(OptionError, match=r"needs two or three lists of names.*1 were given"):
+        write_datalists(root, root / "other.json", Division(files=(tmp_path / "one.txt",)))
+
+
+def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a\nb\n")
+    (tmp_path / "b.txt").write_text("b\n")
+    with pytest.raises(CaseError, match="name b more than once"):
+        write_datalists(root, root / "list.json", Division(files=(tmp_path / "a.txt", tmp_path / "b.txt")))
+
+
+@pytest.mark.parametrize(
+    ("division", "error", "said"),
+    [
+        (Division(validation=("0.2",), folds=3), OptionError, "in one way only"),
+        (Division(validation=("1.5",)), OptionError, r"is 1\.5; it must lie between 0 and 1"),
+        (Division(validation=("nobody",)), CaseError, "no labelled case nobody"),
+        (Division(validation=tuple(NAMES)), CaseError, "is left for training"),
+        (Division(folds=1), OptionError, "at least 2"),
+        (Division(files=(Path("x"),)), CaseError, "The list of names x cannot be read"),
+    ],
+)
+def test_divisions_that_cannot_be_are_said(root: Path, division: Division, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        write_datalists(root, root / "list.json", division)
+
+
+def test_a_list_is_replaced_only_when_asked(root: Path) -> None:
+    write_datalists(root, root / "list.json")
+    with pytest.raises(OutputError, match=r"list\.json is already there.*--overwrite"):
+        write_datalists(root, root / "list.json")
+    write_datalists(root, root / "list.json", Division(validation=("c",)), overwrite=True)
+
+    assert _names(root, root / "list.json", "validation") == ["c"]
+
+
+def test_the_command_writes_the_list_and_says_how_many(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["datalist", str(root), "-o", str(root / "list.json"), "--validation", "a", "c", "--json"])
+
+    assert code == 0
+    counts = {"training": 3, "validation": 2, "testing": 1}
+    assert json.loads(capsys.readouterr().out) == [{"path": str(root / "list.json"), "counts": counts}]
+
+
+def test_the_command_explains_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["datalist", str(tmp_path / "absent"), "-o", str(tmp_path / "list.json")]) == 2
+    assert "There is no folder" in capsys.readouterr().err

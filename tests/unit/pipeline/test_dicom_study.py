@@ -1,0 +1,211 @@
+"""DICOM studies as cases: choice of series, ties, overrides, zips, and what `inspect` says of them."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import CaseError, InputError, OptionError
+from brats_mm.io.dicom.choice import choose
+from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.zip import ArchiveError
+from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, grids_agree, is_dicom_folder, opened, read_chosen
+from brats_mm.pipeline.inspect import inspect_input
+from tests.dicom_series import TYPICAL, SeriesFacts, with_number, write_series
+
+SHAPE = (8, 8, 10)
+AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
+
+
+def grey(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 3000, shape).astype(np.float64)
+
+
+def full_study(folder: Path) -> Path:
+    """Four sequences on one grid, and a localiser."""
+    for seed, (name, facts) in enumerate(TYPICAL.items()):
+        write_series(folder / name, grey(seed), AFFINE, facts)
+    localiser = SeriesFacts("localizer", number=1, scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
+    write_series(folder / "loc", grey(9, (8, 8, 3)), AFFINE, localiser)
+    return folder
+
+
+def test_all_four_sequences_are_found_and_read(tmp_path: Path) -> None:
+    chosen = choose_series(full_study(tmp_path))
+    scans = read_chosen(chosen)
+
+    assert list(scans.volumes) == list(MODALITIES)
+    for seed, name in enumerate(TYPICAL):
+        assert np.array_equal(scans.volumes[Modality(name)].data, grey(seed))
+    assert grids_agree(chosen.choice)
+    assert scans.warnings == ()
+    assert any("localiser" in reason for reason in chosen.files.ignored.values())
+
+
+def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
+    full_study(tmp_path)
+    again = with_number(TYPICAL["t2"], 8)
+    write_series(tmp_path / "again", grey(7), AFFINE, again)
+
+    with pytest.raises(CaseError, match=r"T2 could be series 3 .* or series 8 .*--t2 ") as told:
+        choose_series(tmp_path)
+    label = next(one.label for one in one_study(scan(tmp_path)).series if one.identity.series_number == 8)
+    assert label in str(told.value)
+    for word in (label, again.series_uid, f"…{label}"):
+        chosen = choose_series(tmp_path, SeriesWishes({Modality.T2: word}))
+        assert chosen.choice.chosen[Modality.T2].identity.series_uid == again.series_uid
+    without = choose_series(tmp_path, SeriesWishes({Modality.T2: "none"}))
+    assert Modality.T2 not in without.choice.chosen
+
+
+def test_a_thin_3d_series_is_taken_rather_than_a_thick_one(tmp_path: Path) -> None:
+    write_series(tmp_path / "thick", grey(0, (8, 8, 20)), AFFINE, TYPICAL["flair"])
+    thin = replace(TYPICAL["flair"], description="Sag 3D FLAIR", number=7)
+    write_series(tmp_path / "thin", grey(1, (8, 8, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
+    choice = choose(one_study(scan(tmp_path)))
+
+    assert choice.chosen[Modality.FLAIR].identity.series_number == 7
+    assert "its voxels are thin (3D)" in choice.reasons[Modality.FLAIR]
+
+
+def test_a_complete_series_is_taken_rather_than_one_with_a_gap(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])[5].unlink()
+    write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
+    choice = choose(one_study(scan(tmp_path)))
+
+    assert choice.chosen[Modality.T2].identity.series_number == 8
+    assert "it is complete" in choice.reasons[Modality.T2]
+
+
+def test_a_gap_in_the_only_series_is_a_warning(tmp_path: Path) -> None:
+    write_series(tmp_path, grey(), AFFINE, TYPICAL["t2"])[5].unlink()
+
+    assert read_chosen(choose_series(tmp_path)).warnings == ("T2: slice 6 of 10 is missing.",)
+
+
+def test_a_silent_t1_begun_after_contrast_is_not_taken_for_t1(tmp_path: Path) -> None:
+    write_series(tmp_path / "post", grey(), AFFINE, TYPICAL["t1ce"])
+    write_series(tmp_path / "late", grey(1), AFFINE, with_number(TYPICAL["t1"], 9))
+    choice = choose(one_study(scan(tmp_path)))
+
+    assert set(choice.chosen) == {Modality.T1CE}
+    assert "was not taken for T1" in choice.notes[0]
+
+
+def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
+    facts = replace(TYPICAL["t1ce"], image_type=("DERIVED", "SECONDARY", "MPR"))
+    write_series(tmp_path, grey(), AFFINE, facts)
+
+    with pytest.raises(CaseError, match="No series of the study was recognised"):
+        choose_series(tmp_path)
+    choice = choose(one_study(scan(tmp_path)))
+    assert "Use it with --t1ce" in choice.notes[0]
+    named = choose_series(tmp_path, SeriesWishes({Modality.T1CE: facts.series_uid}))
+    assert set(named.choice.chosen) == {Modality.T1CE}
+
+
+def test_overrides_that_fit_nothing_or_twice_are_told(tmp_path: Path) -> None:
+    full_study(tmp_path)
+    uid = TYPICAL["t1"].series_uid
+
+    with pytest.raises(OptionError, match="--t1 names no series of the study"):
+        choose_series(tmp_path, SeriesWishes({Modality.T1: "nonsense"}))
+    with pytest.raises(OptionError, match="was named as T1 and as T2"):
+        choose_series(tmp_path, SeriesWishes({Modality.T1: uid, Modality.T2: uid}))
+
+
+def test_a_localiser_alone_is_told(tmp_path: Path) -> None:
+    facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
+    write_series(tmp_path, grey(0, (8, 8, 3)), AFFINE, facts)
+
+    with pytest.raises(CaseError, match=r"No series .* recognised.*localiser"):
+        choose_series(tmp_path)
+
+
+def test_a_ct_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path, grey(), AFFINE, SeriesFacts("head", modality="CT"))
+
+    with pytest.raises(CaseError, match="modality is CT, not MR"):
+        choose_series(tmp_path)
+
+
+def test_different_grids_are_said_by_inspect(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
+    write_series(tmp_path / "b", grey(1, (8, 8, 9)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
+    found = inspect_input(tmp_path)
+
+    assert found["studies"][0]["geometry"]["one_grid"] is False
+    assert "raw scans" in found["studies"][0]["geometry"]["says"]
+    assert found["problems"] == []
+
+
+def test_inspect_names_no_patient_and_is_json(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AFFINE, replace(TYPICAL["t1"], patient="Musterfrau"))
+    write_series(tmp_path / "b", grey(1), AFFINE, replace(TYPICAL["t2"], patient="Musterfrau"))
+    said = json.dumps(inspect_input(tmp_path))
+
+    assert "Musterfrau" not in said
+    assert "1970" not in said
+    assert TYPICAL["t1"].series_uid not in said
+
+
+def test_inspect_says_what_would_stop_segment(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
+    write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
+    write_series(tmp_path / "c", grey(2), AFFINE, replace(TYPICAL["t2"], study="another"))
+    found = inspect_input(tmp_path)
+
+    assert len(found["studies"]) == 2
+    assert any("--study" in problem for problem in found["problems"])
+    assert any("T2 could be" in problem for problem in found["problems"])
+
+
+def test_inspect_of_volume_files(made_head: Path) -> None:
+    found = inspect_input(made_head)
+
+    assert found["kind"] == "volume files"
+    assert list(found["files"]) == ["t1", "t1ce", "t2", "flair"]
+    assert found["geometry"]["one_grid"] is True
+
+
+def test_a_zip_is_what_is_in_it(tmp_path: Path) -> None:
+    study = full_study(tmp_path / "study")
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(study.rglob("*.dcm")):
+            archive.write(path, path.relative_to(tmp_path))
+    with opened(packed) as folder:
+        assert is_dicom_folder(folder)
+        assert set(choose_series(folder).choice.chosen) == set(MODALITIES)
+    assert not folder.exists()
+
+
+def test_a_zip_of_volume_files_is_a_case(tmp_path: Path, made_head: Path) -> None:
+    packed = tmp_path / "case.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in made_head.iterdir():
+            archive.write(path, f"head/{path.name}")
+
+    assert list(inspect_input(packed)["files"]) == ["t1", "t1ce", "t2", "flair"]
+
+
+def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    packed = tmp_path / "bad.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../evil.dcm", b"x")
+
+    with pytest.raises(ArchiveError, match="lead out of its folder"), opened(packed):
+        pass
+    assert not (tmp_path.parent / "evil.dcm").exists()
+
+
+@pytest.mark.parametrize(("name", "match"), [("missing", "does not exist"), ("a.txt", "no zip archive")])
+def test_a_path_that_is_no_case_is_told(tmp_path: Path, name: str, match: str) -> None:
+    (tmp_path / "a.txt").write_text("text")
+
+    with pytest.raises(InputError, match=match), opened(tmp_path / name):
+        pass

@@ -1,0 +1,115 @@
+"""Segmenting raw scans through files, with a tiny network: the results lie on the reference."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from brats_mm import Segmenter
+from brats_mm.domain.case import Scans
+from brats_mm.domain.input_kind import InputKind
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import GridError, OutputError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.io.case import find_case, read_scans
+from brats_mm.pipeline.batch import CaseJob, segment_many
+from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+
+T1CE, FLAIR = "BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny_bundle):
+    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
+    return Segmenter.from_bundle(tiny_bundle, device="cpu", settings=settings)
+
+
+@pytest.fixture
+def thick(head_folder):
+    """T1ce as it is, and FLAIR in oblique-coded slices of 2 mm: two grids."""
+    image = nib.load(head_folder / FLAIR)
+    data = np.asarray(image.dataobj).astype(np.float32)
+    affine = image.affine @ np.diag([1, 1, 2, 1.0])
+    affine[:3, 3] += image.affine[:3, 2] / 2
+    made = nib.Nifti1Image(data.reshape(64, 72, 28, 2).mean(axis=-1).astype(np.int16), affine)
+    made.set_sform(affine, 1)
+    made.set_qform(affine, 1)
+    nib.save(made, head_folder / FLAIR)
+    return {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
+
+
+def test_different_grids_are_registered_and_results_lie_exactly_on_the_reference(segmenter, thick, tmp_path):
+    options, out = OutputOptions(probabilities=True, importance_maps=True), tmp_path / "out"
+    raw = PreprocessingOptions(reference=Modality.FLAIR, keep_intermediate=True)
+    made = segment_to_folder(thick, out, segmenter, options, preparation=raw)
+    given = nib.load(thick["flair"])
+    for path in out.glob("*.nii.gz"):
+        image = nib.load(path)
+        assert image.shape == given.shape
+        np.testing.assert_array_equal(image.affine, given.affine)
+        assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
+    assert {path for path in out.rglob("*") if path.is_file()} == set(made.files)
+    report = json.loads((out / "report.json").read_text())
+    assert report["preparation"]["kind"] == "raw"
+    assert report["preparation"]["evidence"][0] == "The 2 sequences lie on 2 different grids."
+    assert report["preparation"]["reference"] == "flair"
+    assert [step["name"] for step in report["preparation"]["steps"]] == ["register_t1ce", "resample", "brain"]
+    assert {"read", "register_t1ce", "resample", "brain", "back", "write"} < set(report["run"]["seconds"])
+    transform = sitk.ReadTransform(str(out / "intermediate" / "t1ce_to_reference.tfm"))
+    np.testing.assert_allclose(transform.TransformPoint((0.0, 0.0, 0.0)), (0, 0, 0), atol=3)
+    assert (out / "intermediate" / "flair_registered.nii.gz").exists()
+
+
+def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_grid(segmenter, thick):
+    prediction = segmenter.predict(thick, preparation=PreprocessingOptions(reference=Modality.FLAIR))
+    assert prediction.labels().shape == prediction.combined_entropy().shape == (64, 72, 28)
+    for region in REGIONS:
+        assert prediction.probabilities[region].min() >= 0
+        assert prediction.probabilities[region].max() <= 1
+    assert {maps.shape for regions in prediction.importance.maps.values() for maps in regions.values()} == {
+        (64, 72, 28)
+    }
+
+
+def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
+    files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
+    seen = segmenter.predict(files)
+    straight = segmenter.predict(files, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+    for region in REGIONS:
+        np.testing.assert_array_equal(seen.probabilities[region], straight.probabilities[region])
+    assert seen.case.preparation.steps == ()
+    assert seen.case.warnings == straight.case.warnings
+    assert seen.case.grid is seen.case.volumes[Modality.T1CE].grid
+
+
+def test_different_grids_are_refused_when_the_input_is_said_to_be_prepared(segmenter, thick):
+    with pytest.raises(GridError, match=r"do not lie on one grid.*--prepared"):
+        segmenter.predict(thick, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+    scans = Scans("scans", dict(read_scans(find_case(thick["flair"].parent)).volumes))
+    with pytest.raises(GridError, match="FLAIR has 64 x 72 x 28 voxels"):
+        segmenter.predict(scans, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+
+
+def test_scans_from_elsewhere_are_segmented_as_files_are(segmenter, thick):
+    scans = read_scans(find_case(thick["flair"].parent))
+    kept = Scans("scans", {m: scans.volumes[m] for m in (Modality.T1CE, Modality.FLAIR)})
+    prediction = segmenter.predict(kept)
+    assert prediction.case.grid.shape == (64, 72, 56)
+    assert prediction.case.preparation.reference is Modality.T1CE
+
+
+def test_intermediates_never_replace_what_is_there(segmenter, thick, tmp_path):
+    (tmp_path / "out" / "intermediate").mkdir(parents=True)
+    with pytest.raises(OutputError, match="already holds intermediate"):
+        segment_to_folder(thick, tmp_path / "out", segmenter, preparation=PreprocessingOptions(keep_intermediate=True))
+
+
+def test_many_raw_cases_come_back_on_their_references(segmenter, thick, tmp_path):
+    (outcome,) = segment_many([CaseJob(thick, tmp_path / "out")], segmenter, OutputOptions(preview=False))
+    assert outcome.error is None
+    assert outcome.report["grid"]["shape"] == [64, 72, 56]
+    assert outcome.report["preparation"]["kind"] == "raw"

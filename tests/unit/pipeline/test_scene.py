@@ -1,0 +1,43 @@
+"""`--scene`: the file is there where it was asked for, and holds the images of the case."""
+
+import zipfile
+
+import pytest
+
+from brats_mm.cli.arguments import make_parser
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny_bundle):
+    return Segmenter.from_bundle(tiny_bundle, device="cpu", settings=WindowSettings(window=(64, 64, 64)))
+
+
+def test_scene_is_written_where_it_was_asked_for(segmenter, head_folder, tmp_path):
+    """With the two sequences of the case, its segments and its uncertainty."""
+    files = {
+        "t1ce": head_folder / "BraTS-GLI-00000-000-t1c.nii.gz",
+        "flair": head_folder / "BraTS-GLI-00000-000-t2f.nii.gz",
+    }
+    made = segment_to_folder(files, tmp_path / "out", segmenter, OutputOptions(scene=True, preview=False))
+    assert tmp_path / "out" / "scene.mrb" in made.files
+    with zipfile.ZipFile(tmp_path / "out" / "scene.mrb") as archive:
+        assert archive.testzip() is None
+        names = {name.removeprefix("BraTS-MM/") for name in archive.namelist()}
+    assert {
+        "BraTS-MM.mrml",
+        "Data/T1ce.nrrd",
+        "Data/FLAIR.nrrd",
+        "Data/Segmentation.seg.nrrd",
+        "Data/Uncertainty.nrrd",
+        "Data/UncertaintyColours.ctbl",
+    } <= names
+    assert not names & {"Data/T1.nrrd", "Data/T2.nrrd"}
+
+
+def test_scene_is_not_written_unasked(tmp_path):
+    """The command line has an option for it."""
+    assert not make_parser().parse_args(["segment", "x", "-o", "y"]).scene
+    assert make_parser().parse_args(["segment", "x", "-o", "y", "--scene"]).scene
+    assert "scene.mrb" not in OutputOptions().names(frozenset())

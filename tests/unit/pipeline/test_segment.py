@@ -1,0 +1,165 @@
+"""Segmenting a case through files, with a tiny network."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm import Segmenter
+from brats_mm.domain.regions import LabelConvention
+from brats_mm.errors import BundleError, OptionError, OutputError
+from brats_mm.inference.engine import WindowSettings
+from brats_mm.pipeline.segment import OutputOptions, choose_device, segment_to_folder
+
+ALWAYS = {
+    "segmentation.nii.gz",
+    "segmentation.seg.nrrd",
+    "entropy.nii.gz",
+    "entropy_wt.nii.gz",
+    "entropy_tc.nii.gz",
+    "entropy_et.nii.gz",
+    "importance.json",
+    "report.json",
+    "preview.png",
+}
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny_bundle):
+    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
+    return Segmenter.from_bundle(tiny_bundle, device="cpu", settings=settings)
+
+
+def two(folder):
+    return {
+        "t1ce": str(folder / "BraTS-GLI-00000-000-t1c.nii.gz"),
+        "flair": str(folder / "BraTS-GLI-00000-000-t2f.nii.gz"),
+    }
+
+
+def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
+    before = sorted(head_folder.iterdir())
+    prediction = segmenter.predict(two(head_folder))
+    assert {modality.value for modality in prediction.case.available} == {"t1ce", "flair"}
+    assert prediction.labels().shape == (64, 72, 56)
+    assert sorted(head_folder.iterdir()) == before
+
+
+def test_every_output_is_written_and_lies_on_the_input_grid(segmenter, head_folder, tmp_path):
+    options = OutputOptions(probabilities=True, importance_maps=True)
+    made = segment_to_folder(two(head_folder), tmp_path / "out", segmenter, options)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {path.name for path in made.files}
+    assert names > ALWAYS
+    assert {f"probability_{region}.nii.gz" for region in ("wt", "tc", "et")} < names
+    assert {f"importance_{m}_{r}.nii.gz" for m in ("t1ce", "flair") for r in ("wt", "tc", "et")} < names
+    given = nib.load(two(head_folder)["t1ce"])
+    for path in (tmp_path / "out").glob("*.nii.gz"):
+        image = nib.load(path)
+        assert image.shape == given.shape
+        np.testing.assert_array_equal(image.affine, given.affine)
+        assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
+
+
+def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, head_folder, tmp_path):
+    made = segment_to_folder(two(head_folder), tmp_path / "out", segmenter, OutputOptions(probabilities=True))
+    stored = nib.load(tmp_path / "out" / "entropy.nii.gz")
+    np.testing.assert_allclose(stored.get_fdata(), made.prediction.combined_entropy(), atol=2e-5)
+    assert b"nats" in stored.header["descrip"].item()
+    assert b"ln 4" in stored.header["descrip"].item()
+
+
+def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_path):
+    segment_to_folder(two(head_folder), tmp_path / "out", segmenter)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["sequences_found"] == ["t1ce", "flair"]
+    assert report["sequences_missing"] == ["t1", "t2"]
+    assert "not for diagnosis" in report["statement"]
+    assert len(report["model"]["weights_sha256"]) == 64
+    assert set(report["run"]["seconds"]) == {"read", "prepare", "network", "restore", "write"}
+    labels = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
+    assert report["regions"]["wt"]["volume_ml"] == pytest.approx((labels > 0).sum() * 0.001, abs=1e-3)
+    assert "head" not in json.dumps(report)
+
+
+def test_importance_sums_to_one_over_the_sequences_found(segmenter, head_folder, tmp_path):
+    segment_to_folder(two(head_folder), tmp_path / "out", segmenter)
+    importance = json.loads((tmp_path / "out" / "importance.json").read_text())["weights"]
+    assert importance["t1"] == importance["t2"] == {"wt": 0, "tc": 0, "et": 0}
+    assert importance["t1ce"]["et"] + importance["flair"]["et"] == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_can_follow_the_older_convention(segmenter, head_folder, tmp_path):
+    made = segment_to_folder(
+        two(head_folder), tmp_path / "out", segmenter, OutputOptions(convention=LabelConvention.BRATS2021)
+    )
+    stored = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
+    newer = made.prediction.labels(LabelConvention.BRATS2023)
+    assert np.array_equal(stored, np.where(newer == 3, 4, newer))
+
+
+def test_results_never_replace_files_unless_asked(segmenter, head_folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "segmentation.nii.gz").write_text("precious")
+    with pytest.raises(OutputError, match=r"already holds segmentation\.nii\.gz.*--overwrite"):
+        segment_to_folder(two(head_folder), out, segmenter)
+    assert (out / "segmentation.nii.gz").read_text() == "precious"
+    segment_to_folder(two(head_folder), out, segmenter, OutputOptions(overwrite=True, preview=False))
+    assert nib.load(out / "segmentation.nii.gz").shape == (64, 72, 56)
+
+
+def test_a_run_that_stops_leaves_nothing(segmenter, head_folder, tmp_path):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_to_folder(two(head_folder), tmp_path / "out", segmenter, on_window=stop)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_sequence_is_named(segmenter, tmp_path):
+    with pytest.raises(OptionError, match="There is no sequence 'dwi'; name them t1, t1ce, t2, flair"):
+        segmenter.predict({"dwi": tmp_path / "a.nii.gz"})
+
+
+def test_weights_that_are_not_the_recorded_ones_are_refused(tiny_bundle, tmp_path):
+    import shutil
+
+    broken = tmp_path / "bundle_segmentation"
+    shutil.copytree(tiny_bundle, broken)
+    with (broken / "models" / "model.pt").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(BundleError, match="not those that the bundle records"):
+        Segmenter.from_bundle(broken)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda root: (root / "models" / "model.pt").unlink(), "has no weights"),
+        (lambda root: (root / "configs" / "metadata.json").unlink(), "is not a model bundle"),
+        (lambda root: (root / "configs" / "metadata.json").write_text("{"), "cannot be read"),
+        (lambda root: (root / "configs" / "inference.json").unlink(), "Restore the bundle"),
+        (lambda root: (root / "configs" / "inference.json").write_text("{}"), "does not describe a network"),
+    ],
+)
+def test_an_incomplete_bundle_says_what_is_missing(tiny_bundle, tmp_path, spoil, sentence):
+    import shutil
+
+    broken = tmp_path / "bundle_segmentation"
+    shutil.copytree(tiny_bundle, broken)
+    spoil(broken)
+    with pytest.raises(BundleError, match=sentence):
+        Segmenter.from_bundle(broken)
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(OptionError, match="sees no GPU here"):
+        choose_device("cuda")
+    with pytest.raises(OptionError, match="must be auto, cpu, cuda"):
+        choose_device("tpu")

@@ -1,0 +1,87 @@
+"""Registration of made heads by known movements, and what is said of registrations that fail."""
+
+import numpy as np
+import pytest
+
+from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom_skull import Margin, add_skull
+from brats_mm.domain.alignment import doubts_about
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.preprocessing.alignment_measures import measure, side_of
+from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.registration import register
+
+
+@pytest.fixture(scope="module")
+def head():
+    """T1ce and T2 of one head of 4 mm, with skull."""
+    images = make_phantom(4, (48, 56, 48), spacing_mm=(4.0, 4.0, 4.0)).images
+    return add_skull({m: images[m] for m in (Modality.T1CE, Modality.T2)}, seed=2, margin=Margin(8.0, 20.0)).images
+
+
+def movement(degrees, mm):
+    """About the head's middle, which lies near (-96, 110, 100)."""
+    angle = np.deg2rad(degrees)
+    matrix, centre = np.eye(4), np.array([-96.0, 110.0, 100.0])
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, 3] = centre - matrix[:3, :3] @ centre + np.array(mm)
+    return matrix
+
+
+def moved(volume, matrix):
+    return resample_onto(volume, volume.grid, transform_of(np.linalg.inv(matrix)))
+
+
+def error_mm(found, true, head):
+    points = side_of(head[Modality.T1CE]).points_mm
+    apart = points @ (found - true)[:3, :3].T + (found - true)[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).mean())
+
+
+def test_a_known_movement_is_found_to_within_half_a_voxel_and_always_the_same(head):
+    true = movement(7.0, (5.0, -4.0, 6.0))
+    moving = moved(head[Modality.T2], true)
+    found = register(head[Modality.T1CE], moving)
+    assert error_mm(found.matrix, true, head) < 2.0
+    assert found.doubts == ()
+    assert found.alignment.information_nats > found.alignment.information_before_nats
+    np.testing.assert_array_equal(register(head[Modality.T1CE], moving).matrix, found.matrix)
+
+
+def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_and_doubted(head):
+    volume = head[Modality.T2]
+    far = volume.grid.affine.copy()
+    far[:3, 3] += (180.0, 0.0, 0.0)
+    true = np.eye(4)
+    true[0, 3] = 180.0
+    found = register(head[Modality.T1CE], Volume(volume.data, Grid(volume.grid.shape, far)))
+    assert found.alignment.start == "centres"
+    assert error_mm(found.matrix, true, head) < 2.0
+    assert "it moves the head by 180 mm" in found.doubts[0]
+
+
+def test_images_that_lie_right_on_one_grid_are_not_moved(head):
+    found = register(head[Modality.T1CE], head[Modality.T2], same_grid=True)
+    np.testing.assert_array_equal(found.matrix, np.eye(4))
+    assert found.doubts == ()
+
+
+def test_noise_cannot_be_registered_and_that_is_said(head):
+    grid = head[Modality.T1CE].grid
+    noise = np.random.default_rng(1).uniform(1, 2, grid.shape).astype(np.float32)
+    assert "share little" in " ".join(register(head[Modality.T1CE], Volume(noise, grid)).doubts)
+
+
+@pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
+def test_a_registration_spoilt_on_purpose_is_doubted(head, degrees, mm):
+    fixed, moving = side_of(head[Modality.T1CE]), side_of(head[Modality.T2])
+    assert doubts_about(measure(fixed, moving, np.eye(4), start="given")) == ()
+    assert doubts_about(measure(fixed, moving, movement(degrees, mm), start="given"))
+
+
+def test_an_empty_overlap_is_measured_without_fault(head):
+    fixed = side_of(head[Modality.T1CE])
+    found = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
+    assert (found.covered, found.information_nats, found.edge_agreement) == (0.0, 0.0, 0.0)
+    assert "shows only 0% of the head" in doubts_about(found)[0]

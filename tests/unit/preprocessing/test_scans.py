@@ -1,0 +1,86 @@
+"""Raw scans made ready and brought back: stripped heads on different grids, so that no brain has to be found."""
+
+import numpy as np
+import pytest
+
+from brats_mm.data.phantom import make_phantom
+from brats_mm.domain.case import Scans
+from brats_mm.domain.input_kind import InputKind, recognise_kind
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import OptionError
+from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.scans import prepare_scans
+
+
+@pytest.fixture(scope="module")
+def scans():
+    """T1ce of 2 mm, and FLAIR in slices of 4 mm, moved by 4 mm to the right."""
+    images = make_phantom(5, (48, 56, 48), spacing_mm=(2.0, 2.0, 2.0)).images
+    whole = images[Modality.FLAIR].grid
+    thick = Grid((48, 56, 24), whole.affine @ np.diag([1, 1, 2, 1.0]))
+    shift = np.eye(4)
+    shift[0, 3] = -4.0
+    flair = resample_onto(images[Modality.FLAIR], thick, transform_of(shift))
+    return Scans("made", {Modality.T1CE: images[Modality.T1CE], Modality.FLAIR: flair}, ("said before",))
+
+
+@pytest.fixture(scope="module")
+def prepared(scans):
+    told = []
+    options = PreprocessingOptions(keep_intermediate=True)
+    made = prepare_scans(scans, recognise_kind(scans.volumes), options, on_step=told.append)
+    assert told == ["registering FLAIR to T1ce", "resampling to 1 mm", "extracting the brain"]
+    return made
+
+
+def test_all_sequences_come_to_1_mm_on_the_reference_s_field_of_view(scans, prepared):
+    assert prepared.case.grid.shape == (96, 112, 96)
+    assert {volume.data.shape for volume in prepared.case.volumes.values()} == {(96, 112, 96)}
+    assert prepared.reference is scans.volumes[Modality.T1CE].grid
+
+
+def test_the_movement_is_found_and_undone(prepared):
+    np.testing.assert_allclose(prepared.transforms[Modality.FLAIR][:3, 3], [4, 0, 0], atol=1.0)
+    here, there = (prepared.case.volumes[m].data != 0 for m in (Modality.T1CE, Modality.FLAIR))
+    assert 2 * (here & there).sum() / (here.sum() + there.sum()) > 0.95
+
+
+def test_the_record_has_each_step_with_its_seconds_and_what_was_measured(prepared):
+    record = prepared.case.preparation
+    assert record.recognition.kind is InputKind.RAW
+    assert record.reference is Modality.T1CE
+    assert [step.name for step in record.steps] == ["register_flair", "resample", "brain"]
+    assert all(step.seconds > 0 for step in record.steps)
+    assert {"rotation_deg", "shift_mm", "information_nats", "trusted"} < set(record.steps[0].quality)
+    assert "skull-stripped already" in record.steps[2].quality["method"]
+    assert prepared.case.warnings[0] == "said before"
+
+
+def test_one_sequence_alone_needs_no_registration(scans):
+    alone = Scans("alone", {Modality.FLAIR: scans.volumes[Modality.FLAIR]})
+    made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions())
+    assert [step.name for step in made.case.preparation.steps] == ["resample", "brain"]
+    assert made.registered == {}
+
+
+def test_a_slab_of_noise_is_warned_of_or_left_out(scans):
+    grid = scans.volumes[Modality.FLAIR].grid
+    empty = Volume(np.zeros((48, 56, 2), np.float32), Grid((48, 56, 2), grid.affine))
+    noise = np.random.default_rng(0).uniform(1, 2, empty.data.shape).astype(np.float32)
+    volumes = {Modality.T1CE: scans.volumes[Modality.T1CE], Modality.T2: Volume(noise, empty.grid)}
+    made = prepare_scans(Scans("slab", volumes), recognise_kind(volumes), PreprocessingOptions())
+    assert any("T2" in warning for warning in made.case.warnings)
+
+
+def test_n4_is_a_step_a_sequence_when_asked_for(scans):
+    alone = Scans("alone", {Modality.FLAIR: scans.volumes[Modality.FLAIR]})
+    made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions(n4=True))
+    assert [step.name for step in made.case.preparation.steps] == ["resample", "n4_flair", "brain"]
+    assert made.case.preparation.steps[1].quality["field_span"] >= 1.0
+
+
+def test_a_reference_that_is_not_there_is_an_error(scans):
+    with pytest.raises(OptionError, match="T2 was asked for"):
+        prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(reference=Modality.T2))

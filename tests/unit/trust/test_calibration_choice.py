@@ -1,0 +1,79 @@
+"""Corrections after training are judged on cases that they were not fitted on."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.availability import SUBSETS, Availability
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.metrics.operating_point import LOGIT_EDGES, LogitCounts
+from brats_mm.metrics.temperature import cross_entropy
+from brats_mm.trust.calibration import CaseCounts
+from brats_mm.trust.calibration_choice import compare_corrections
+
+WHOLE, SINGLE = SUBSETS[0], SUBSETS[-1]
+
+
+def counts_with_border(logit: float) -> LogitCounts:
+    """100 voxels of the region just above a logit, 100 others just below it."""
+    inside, outside = (np.zeros(len(LOGIT_EDGES) + 1, np.int64) for _ in range(2))
+    at = int(np.argmin(np.abs(LOGIT_EDGES - logit)))
+    inside[at + 1], outside[at] = 100, 100
+    return LogitCounts(inside, outside)
+
+
+def case(borders: dict[Availability, float]) -> CaseCounts:
+    return {subset: dict.fromkeys(REGIONS, counts_with_border(border)) for subset, border in borders.items()}
+
+
+def test_what_all_cases_share_is_found_without_the_case_itself() -> None:
+    cases = [case({WHOLE: 1.0, SINGLE: 1.0}) for _ in range(4)]
+
+    found = compare_corrections(cases)
+
+    for region in REGIONS:
+        # As trained, all that lies between 0 and 1 is called the region: 2 * 100 / (200 + 100).
+        assert found["as trained"].dice[region] == pytest.approx(2 / 3)
+        assert found["constants"].dice[region] == 1
+        assert found["by subset"].dice[region] == 1
+        assert found["temperatures"].dice[region] == found["as trained"].dice[region]
+        assert found["constants and temperatures"].cross_entropy[region] < found["constants"].cross_entropy[region]
+
+
+def test_subsets_that_differ_need_a_correction_of_their_own() -> None:
+    cases = [case({WHOLE: 1.0, SINGLE: -1.0}) for _ in range(4)]
+
+    found = compare_corrections(cases)
+
+    for region in REGIONS:
+        assert found["by subset"].dice[region] == 1
+        assert found["constants"].dice[region] < 0.9
+
+
+def test_a_correction_that_one_case_asks_for_does_not_help_another() -> None:
+    cases = [case({WHOLE: 2.0}), case({WHOLE: -2.0})]
+
+    found = compare_corrections(cases)
+
+    for region in REGIONS:  # fitted on one alone, it is wrong for the other
+        assert found["constants"].dice[region] < found["as trained"].dice[region] + 1e-9
+
+
+def test_how_sure_to_be_inside_moves_no_outline_and_is_more_honest() -> None:
+    cases = [case({WHOLE: 1.0}) for _ in range(3)]  # a hundred of two hundred voxels above 0 are wrong
+
+    found = compare_corrections(cases)
+
+    for region in REGIONS:
+        assert found["certainty"].dice[region] == found["as trained"].dice[region]
+        assert found["certainty"].inside[region] < found["as trained"].inside[region]
+
+
+def test_one_case_cannot_be_left_out() -> None:
+    with pytest.raises(OptionError, match="two labelled cases"):
+        compare_corrections([case({WHOLE: 0.0})])
+
+
+def test_cross_entropy_of_a_certain_border() -> None:
+    """All voxels at +-0.025 around 0: ln(1 + exp(-0.025)) each."""
+    assert cross_entropy([counts_with_border(0.0)]) == pytest.approx(np.log1p(np.exp(-0.025)))

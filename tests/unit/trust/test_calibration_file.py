@@ -1,0 +1,65 @@
+"""The table of a bundle's corrections comes back as it was written, and belongs to its weights."""
+
+import json
+
+import pytest
+
+from brats_mm.domain.availability import SUBSETS
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.subset_calibration import AS_IT_IS, Correction, SubsetCalibration
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle
+from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, read_subset_calibration, subset_calibration_document
+
+FITTED = SubsetCalibration(7, {SUBSETS[2]: {region: Correction(0.5 * region.channel, 1.25, 2.5) for region in REGIONS}})
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "models").mkdir()
+    return Bundle(tmp_path)
+
+
+def write(bundle, document):
+    (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document))
+
+
+def test_it_comes_back_as_it_was_written(bundle):
+    write(bundle, subset_calibration_document(FITTED, "abc"))
+    assert read_subset_calibration(bundle, "abc") == FITTED
+
+
+def test_a_subset_that_was_not_fitted_is_left_as_it_is():
+    assert FITTED.of(SUBSETS[0], Region.WT) == AS_IT_IS
+    assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
+
+
+def test_a_table_from_before_insides_leaves_them_alone(bundle):
+    document = subset_calibration_document(FITTED, "abc")
+    for row in document["subsets"].values():
+        for numbers in row.values():
+            del numbers["inside"]
+    write(bundle, document)
+    assert read_subset_calibration(bundle, "abc").of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
+
+
+def test_most_bundles_have_none(bundle):
+    assert read_subset_calibration(bundle, "abc") is None
+
+
+def test_a_table_for_other_weights_is_refused(bundle):
+    write(bundle, subset_calibration_document(FITTED, "abc"))
+    with pytest.raises(BundleError, match="fitted to other weights"):
+        read_subset_calibration(bundle, "def")
+
+
+@pytest.mark.parametrize("damage", ["subsets", "temperature", "inside"])
+def test_a_damaged_table_is_refused(bundle, damage):
+    document = subset_calibration_document(FITTED, "abc")
+    if damage == "subsets":
+        del document["subsets"]
+    else:
+        next(iter(document["subsets"].values()))["wt"][damage] = 0
+    write(bundle, document)
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_subset_calibration(bundle, "abc")
