@@ -95,7 +95,7 @@ def test_the_service_in_compose_can_write_to_its_volume_and_tmp_only():
 
 
 def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes():
-    from brats_mm.cli.arguments import make_parser
+    from brats_mm.cli.parser import make_parser
 
     (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]
     for words in (yaml.safe_load(command.removeprefix("CMD ")), COMPOSE["services"]["brats-mm"]["command"]):

@@ -9,7 +9,7 @@ import pytest
 
 import brats_mm
 from brats_mm import errors
-from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.parser import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "brats_mm").rglob("*.py"))

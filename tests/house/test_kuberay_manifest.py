@@ -92,7 +92,7 @@ def test_the_head_computes_nothing():
 
 
 def test_its_command_is_one_of_ours():
-    from brats_mm.cli.arguments import make_parser
+    from brats_mm.cli.parser import make_parser
 
     words = shlex.split(JOB["spec"]["entrypoint"])
     options = make_parser().parse_args(words[1:])

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.parser import make_parser
 from BratsMMLib.command import CommandRunner, RealProcess, command, own_environment, progress_in
 from BratsMMLib.failures import Refused
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from brats_mm.cli.cohort import _duration
+from brats_mm.cli.commands.cohort import _duration
 from brats_mm.cli.main import main
 
 

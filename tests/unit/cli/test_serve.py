@@ -2,8 +2,8 @@
 
 import pytest
 
-from brats_mm.cli import serve
-from brats_mm.cli.main import make_parser
+from brats_mm.cli.commands import serve
+from brats_mm.cli.parser import make_parser
 from brats_mm.errors import OptionError
 from brats_mm.execution import ray_cluster
 from brats_mm.execution.ray_cluster import ActorShare

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from brats_mm.cli.arguments import make_parser
+from brats_mm.cli.parser import make_parser
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
 

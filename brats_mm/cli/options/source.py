@@ -1,4 +1,4 @@
-"""What `brats-mm segment` is given: a case folder, a DICOM study, a zip of either, or single files."""
+"""The input of `brats-mm segment`: a case folder, a DICOM study, a zip of either, or single files."""
 
 import argparse
 from collections.abc import Mapping

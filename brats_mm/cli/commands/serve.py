@@ -1,23 +1,29 @@
-"""Options of `brats-mm serve` and `brats-mm token`."""
+"""`brats-mm serve`: segmentation over HTTP."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-DATA = Path("brats-mm-data")
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.model import add_model_options, check_windows
+from brats_mm.cli.options.service import add_data_option, service_package
+from brats_mm.cli.output import Console
+from brats_mm.errors import OptionError
+
+_GIB = 2**30
 
 
-def add_serve(commands: Any, formatter: Any, add_model_options: Callable[[argparse.ArgumentParser], None]) -> None:
-    """`brats-mm serve`."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add `brats-mm serve`."""
+    parser = add_command(
+        commands,
         "serve",
+        run,
         help="serve segmentation over HTTP, on this machine unless told otherwise",
         description="Serve segmentation over HTTP: one process with the model, or workers on a Ray cluster; records "
         "and files in one folder. Other machines can call only with tokens. docs/service.md has the whole of it.",
         epilog="examples:\n  brats-mm serve\n  brats-mm token create viewer\n  brats-mm serve --host 0.0.0.0"
         "\n  brats-mm serve --data /shared/brats-mm --ray auto --workers 8",
-        formatter_class=formatter,
     )
     _add_place(parser)
     _add_cluster(parser)
@@ -32,7 +38,7 @@ def add_serve(commands: Any, formatter: Any, add_model_options: Callable[[argpar
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="folder for records and files")
+    add_data_option(parser, "folder for records and files")
     parser.add_argument(
         "--datastore", type=Path, metavar="DIR", help="folder of cases that viewers may name; read only"
     )
@@ -79,19 +85,89 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--job-minutes", type=float, default=60.0, metavar="MIN", help="longest time of a job")
 
 
-def add_token(commands: Any, formatter: Any) -> None:
-    """`brats-mm token`."""
-    parser = commands.add_parser(
-        "token",
-        help="make, list and revoke tokens of callers of the service",
-        description="Make, list and revoke tokens of callers of the service. A token is shown once and kept as a hash.",
-        epilog="examples:\n  brats-mm token create viewer --days 90\n  brats-mm token list\n  brats-mm token revoke ID",
-        formatter_class=formatter,
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    service = service_package()
+    check_windows(options)
+    settings = _settings(options)
+    console.say(f"Serving on http://{options.host}:{options.port}; stop with Ctrl-C. Logs follow, one JSON a line.")
+    service.serve(settings, verbose=options.verbose)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from brats_mm_service.settings import (
+        OidcSettings,
+        QueueLimits,
+        Retention,
+        Settings,
+        UploadLimits,
+        WorkerSettings,
     )
-    parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do")
-    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the caller, or the token's id to revoke")
-    parser.add_argument("--scopes", nargs="*", default=[], metavar="SCOPE", help="any of jobs:read jobs:write metrics")
-    parser.add_argument("--days", type=float, metavar="D", help="the token ends after this")
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the service's data folder")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the token alone")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+    if options.oidc_issuer and not options.oidc_audience:
+        message = "An OpenID Connect issuer was named without --oidc-audience. Name what its tokens are meant for."
+        raise OptionError(message)
+    return Settings(
+        dicomweb=_dicomweb(options),
+        ray=_ray(options),
+        data=options.data,
+        datastore=options.datastore,
+        host=options.host,
+        port=options.port,
+        allowed_hosts=tuple(options.allow_host),
+        allowed_origins=tuple(options.allow_origin),
+        require_tokens=options.require_tokens,
+        oidc=OidcSettings(options.oidc_issuer, options.oidc_audience) if options.oidc_issuer else None,
+        uploads=UploadLimits(
+            file_bytes=int(options.max_file_gib * _GIB),
+            total_bytes=int(options.max_upload_gib * _GIB),
+            free_bytes=int(options.min_free_gib * _GIB),
+        ),
+        queue=QueueLimits(queued=options.max_queued, queued_per_caller=options.max_queued_per_caller),
+        worker=WorkerSettings(
+            bundle=options.bundle,
+            device=options.device,
+            window=options.window,
+            overlap=options.overlap,
+            backend=options.backend,
+            point=options.point,
+            memory_bytes=int(options.memory_gib * _GIB),
+            job_s=options.job_minutes * 60.0,
+        ),
+        retention=Retention(result_s=options.keep_hours * 3600.0, record_s=options.keep_records_days * 86400.0),
+    )
+
+
+def _dicomweb(options: argparse.Namespace) -> Any:
+    from brats_mm_service.settings import DicomwebSettings
+
+    if options.dicomweb_url:
+        return DicomwebSettings(
+            options.dicomweb_url,
+            token_file=options.dicomweb_token_file,
+            verify=not options.dicomweb_no_verify,
+            ca_file=options.dicomweb_ca,
+            poll_s=options.dicomweb_poll,
+        )
+    if options.dicomweb_poll is not None:
+        message = "--dicomweb-poll was given without an archive. Name it with --dicomweb-url."
+        raise OptionError(message)
+    return None
+
+
+def _ray(options: argparse.Namespace) -> Any:
+    """The cluster, if the workers are to live on one."""
+    from brats_mm.execution.ray_cluster import ActorShare, require_ray
+    from brats_mm_service.settings import RaySettings
+
+    if options.workers < 1:
+        message = f"--workers is {options.workers}; it must be at least 1."
+        raise OptionError(message)
+    if options.ray is not None:
+        require_ray()
+        return RaySettings(options.ray, options.workers, ActorShare(options.ray_cores, options.ray_gpus))
+    if options.workers > 1:
+        message = "On this machine one worker uses all cores. Leave out --workers, or name a cluster with --ray."
+        raise OptionError(message)
+    return None

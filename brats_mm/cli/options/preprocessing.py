@@ -1,4 +1,4 @@
-"""The options of `brats-mm segment` for raw scans, and what they ask for. No heavy import."""
+"""The options for raw scans. No heavy import."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ RAW_HELP = (
 
 
 def add_raw_options(parser: argparse.ArgumentParser) -> None:
-    """What to do with raw scans."""
+    """Add the options for raw scans."""
     group = parser.add_argument_group("raw scans", RAW_HELP)
     kinds = group.add_mutually_exclusive_group()
     kinds.add_argument("--raw", action="store_true", help="prepare the input, whatever it looks like")
@@ -32,8 +32,8 @@ def add_raw_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def preparation_options(options: argparse.Namespace) -> "PreprocessingOptions":
-    """What was asked for."""
+def preprocessing_options(options: argparse.Namespace) -> "PreprocessingOptions":
+    """The preprocessing that the options ask for."""
     from brats_mm.domain.input_kind import InputKind
     from brats_mm.domain.modality import Modality
     from brats_mm.domain.preprocessing import PreprocessingOptions

@@ -1,13 +1,19 @@
-"""`brats-mm cohort`: any number of cases."""
+"""`brats-mm cohort`: segment any number of cases."""
 
 import argparse
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.model import check_windows
+from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.model import add_model_options, check_windows
+from brats_mm.cli.options.outputs import add_output_options
+from brats_mm.cli.options.preprocessing import add_raw_options, preprocessing_options
 from brats_mm.cli.output import Console
-from brats_mm.cli.raw_arguments import preparation_options
+from brats_mm.cohort.records import Layout
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -15,11 +21,60 @@ if TYPE_CHECKING:
     from brats_mm.cohort.records import CohortModel, CohortOutput
     from brats_mm.cohort.run import CohortStatus
 
-EXIT_OK, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_FAILURES = 2
 
 
-def cohort(options: argparse.Namespace, console: Console) -> int:
-    """Run it; the exit code is 2 where a case failed."""
+def add(commands: Commands) -> None:
+    """Add `brats-mm cohort`."""
+    parser = add_command(
+        commands,
+        "cohort",
+        run,
+        help="segment any number of cases, on this machine or a cluster",
+        description="Segment any number of cases. Give a CSV or Parquet table with a line a case, a BIDS dataset, or a "
+        "folder with a sub-folder a case. Run the same command again after a stop: what is done is not done again. A "
+        "case that fails stops no other.\n" + NOT_FOR_DIAGNOSIS,
+        epilog="examples:\n  brats-mm cohort CASES -o results\n"
+        "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
+        "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
+    )
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="table, BIDS dataset or folder of folders")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
+    _add_engine(parser)
+    _add_results(parser)
+    add_raw_options(parser)
+    add_model_options(parser)
+    add_terminal_options(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what computes")
+    group.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes with the model loaded; they share cores and GPUs"
+    )
+    group.add_argument(
+        "--ray", metavar="ADDRESS", help="workers on a Ray cluster: its address, or auto for the one this machine is in"
+    )
+    group.add_argument(
+        "--ray-cores", type=float, default=2, metavar="N", help="cores that a worker of the cluster gets"
+    )
+    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs, or the share of one, that it gets")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--layout",
+        choices=[layout.value for layout in Layout],
+        default=Layout.PLAIN.value,
+        help="a folder a case, or a BIDS derivative dataset",
+    )
+    group.add_argument("--table", choices=("parquet", "csv"), default="parquet", help="format of the table of results")
+    add_output_options(group)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command; exit code 2 where a case failed."""
     _check(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases
@@ -28,7 +83,7 @@ def cohort(options: argparse.Namespace, console: Console) -> int:
 
     manifest = open_manifest(options.manifest)
     console.say(f"{_cases(manifest.count)} in {options.manifest}.")
-    model, output, preparation = _model(options), _output(options), preparation_options(options)
+    model, output, preparation = _model(options), _output(options), preprocessing_options(options)
     settings = CohortSettings(identity_of(model, output, preparation), output, TableFormat(options.table))
     engine = _engine(options, SegmentCases(model, output, preparation))
     before = signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of Ctrl-C
@@ -83,8 +138,7 @@ def _model(options: argparse.Namespace) -> "CohortModel":
 
 
 def _output(options: argparse.Namespace) -> "CohortOutput":
-    from brats_mm.cohort.records import CohortOutput, Layout
-    from brats_mm.domain.regions import LabelConvention
+    from brats_mm.cohort.records import CohortOutput
 
     return CohortOutput(
         layout=Layout(options.layout),

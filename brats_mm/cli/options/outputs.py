@@ -1,4 +1,4 @@
-"""The options that say what is written of a case, the same for one case and for many. No heavy import."""
+"""The options for what is written of a case, shared by one case and many. No heavy import."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from brats_mm.domain.regions import LabelConvention
 
 
 def add_output_options(options: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Which label values and which further files; `options` is a parser or a group of options."""
+    """Add label values and further files to a parser or a group of options."""
     options.add_argument(
         "--labels",
         choices=[convention.value for convention in LabelConvention],

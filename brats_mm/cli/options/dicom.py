@@ -1,4 +1,4 @@
-"""The options of `brats-mm segment` for DICOM results, and what they ask for. No heavy import."""
+"""The options for DICOM results. No heavy import."""
 
 import argparse
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ DICOM_HELP = (
 
 
 def add_dicom_options(parser: argparse.ArgumentParser) -> None:
-    """What to write for an archive."""
+    """Add the options for DICOM results."""
     group = parser.add_argument_group("DICOM results", DICOM_HELP)
     group.add_argument(
         "--dicom", action="store_true", help="also write dicom/{segmentation,entropy,report}.dcm; needs DICOM input"
@@ -36,7 +36,7 @@ def add_dicom_options(parser: argparse.ArgumentParser) -> None:
 
 
 def dicom_output(options: argparse.Namespace, inputs: "Mapping[Modality, SourceSeries] | None") -> "DicomOutput | None":
-    """What was asked for; None where nothing was.
+    """The DICOM results that the options ask for; None where they ask for none.
 
     Args:
         options: of the command line.

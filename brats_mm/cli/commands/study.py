@@ -1,19 +1,18 @@
-"""The command `brats-mm study`."""
+"""`brats-mm study`: train several methods at one budget and compare them."""
 
 import argparse
 from pathlib import Path
 
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
 from brats_mm.cli.output import Console
 
-INTERRUPTED = 130
 
-
-def add_study_of_methods(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type[argparse.HelpFormatter]
-) -> None:
-    """Add `study`."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add `brats-mm study`."""
+    parser = add_command(
+        commands,
         "study",
+        run,
         help="train several methods at one budget and compare them",
         description="Train several methods with several seeds at one budget, evaluate each over the 15 subsets of "
         "sequences, and compare them: Dice, calibration, counter-intuitive rate, size, operations, time, paired tests. "
@@ -24,7 +23,6 @@ def add_study_of_methods(
         "--seeds 1 2 --minutes 60\n"
         "  brats-mm study ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o study "
         "--epochs 40",
-        formatter_class=formatter,
     )
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="name of one of the bundle's, or a file")
     parser.add_argument("--dataset-dir", type=Path, required=True, metavar="DIR", help="where the list's paths start")
@@ -63,13 +61,11 @@ def add_study_of_methods(
     )
     parser.add_argument("--cores", type=float, default=2, metavar="N", help="that a training takes on a cluster")
     parser.add_argument("--gpus", type=float, default=0, metavar="N", help="that a training takes on a cluster")
-    group = parser.add_argument_group("output on the terminal")
-    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
-    group.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    add_terminal_options(parser)
 
 
-def study(options: argparse.Namespace, console: Console) -> int:
-    """`brats-mm study`."""
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
     from brats_mm.experiments.methods import read_methods
     from brats_mm.io.bundle import open_bundle
 
@@ -102,7 +98,7 @@ def study(options: argparse.Namespace, console: Console) -> int:
             console.say(f"{outcome.run.method}, seed {outcome.run.seed}: {outcome.failure or 'done'}")
     except KeyboardInterrupt:
         console.error(f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. The same command goes on.")
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)
     for name, reason in document["failed"].items():
         console.warn(f"{name} failed: {reason}")

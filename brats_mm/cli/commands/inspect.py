@@ -1,45 +1,45 @@
-"""`brats-mm inspect`: what would be segmented in a folder or zip, as a table."""
+"""`brats-mm inspect`: show what would be segmented in a folder or zip."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brats_mm.cli.command import Commands, add_command, add_json_option
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import MODALITIES, Modality
 
 _LONGEST = 34
 
 
-def add_inspect(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", formatter: type[argparse.HelpFormatter]
-) -> None:
-    """The sub-command's options."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add `brats-mm inspect`."""
+    parser = add_command(
+        commands,
         "inspect",
+        run,
         help="what segment would find in a folder or zip; nothing is computed",
         description="Show the series of a DICOM study, or the volume files of a case: which would be taken for T1, "
         "T1ce, T2, FLAIR, why, and how sure that is. Only names and headers are read.",
         epilog="examples:\n  brats-mm inspect STUDY_FOLDER\n  brats-mm inspect study.zip --json\n"
         "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
-        formatter_class=formatter,
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM, or of volume files")
     for modality in MODALITIES:
         parser.add_argument(
             f"--{modality.value}", metavar="SERIES", help=f"DICOM series to take as {modality.label}, or none"
         )
-    add_study(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_study_option(parser)
+    add_json_option(parser)
 
 
-def add_study(parser: argparse.ArgumentParser) -> None:
-    """The option that names one of several DICOM studies."""
+def add_study_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names one of several DICOM studies."""
     parser.add_argument("--study", metavar="UID", help="DICOM study to take, by its UID or an ending of it")
 
 
-def inspect(options: argparse.Namespace, console: Console) -> int:
-    """`brats-mm inspect`; exit code 2 where segment would refuse."""
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command; exit code 2 where segment would refuse."""
     from brats_mm.pipeline.dicom_study import SeriesWishes
     from brats_mm.pipeline.inspect import inspect_input
 

@@ -1,0 +1,57 @@
+"""`brats-mm datalist`: list a folder's cases for training and validation."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.output import Console
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm datalist`."""
+    parser = add_command(
+        commands,
+        "datalist",
+        run,
+        help="list a folder's cases for training and validation",
+        description="List a folder's cases for training and validation, as JSON that training and evaluation read. The "
+        "folder holds a sub-folder a case, as BraTS has them, or has nnU-Net's raw layout. The scans of one patient "
+        "stay together.",
+        epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
+        "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt",
+    )
+    parser.add_argument("dataset", type=Path, metavar="FOLDER", help="folder of cases; the list's paths start there")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the list to write, JSON")
+    parser.add_argument(
+        "--validation",
+        nargs="*",
+        default=[],
+        metavar="CASE",
+        help="cases for validation, or a share of the patients such as 0.2, which it is if nothing is said",
+    )
+    parser.add_argument("--folds", type=int, default=0, metavar="K", help="write K lists for cross-validation")
+    parser.add_argument(
+        "--split",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="text files of names: training, validation, testing",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of a random share or of folds")
+    parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
+    add_terminal_options(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.pipeline.datalists import Division, write_datalists
+
+    division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
+    written = write_datalists(options.dataset, options.output, division, overwrite=options.overwrite)
+    for made in written:
+        counts = ", ".join(f"{count} for {section}" for section, count in made.counts.items())
+        console.say(f"{made.path}: {counts}.")
+    console.document([{**asdict(made), "path": str(made.path)} for made in written])
+    return 0

@@ -1,0 +1,59 @@
+"""`brats-mm demo`: make a synthetic head, drop sequences, segment the rest."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.model import add_model_options, load_segmenter
+from brats_mm.cli.output import Console
+from brats_mm.cli.result import say_result
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import OptionError
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm demo`."""
+    parser = add_command(
+        commands,
+        "demo",
+        run,
+        help="make a synthetic tumour head, drop sequences, segment the rest",
+        description="Make a synthetic tumour head on the spot, drop sequences from it, segment what is left, and write "
+        "every output and a picture.\n" + NOT_FOR_DIAGNOSIS,
+        epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all of it")
+    parser.add_argument(
+        "--drop",
+        nargs="*",
+        choices=[modality.value for modality in MODALITIES],
+        default=["t1", "t2"],
+        metavar="SEQUENCE",
+        help="sequences to leave out: any of t1 t1ce t2 flair, but not all",
+    )
+    parser.add_argument("--seed", type=int, default=7, help="which head to make")
+    add_model_options(parser)
+    add_terminal_options(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.domain.availability import ALL_AVAILABLE, describe
+
+    dropped = frozenset(Modality(name) for name in options.drop)
+    if dropped == ALL_AVAILABLE:
+        message = "All four sequences were dropped; leave at least one to segment."
+        raise OptionError(message)
+    console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
+    segmenter = load_segmenter(options, console)
+    from brats_mm.pipeline.demo import run_demo
+
+    with console.progress("segmenting") as on_window:
+        made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
+    say_result(made.segmented.report, console)
+    overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in made.dice.items())
+    console.say(f"\nDice against the head's true labels: {overlap} (synthetic: no measure of the model).")
+    console.say(f"The head is in {made.head}; results and preview.png are in {options.output / 'result'}.")
+    console.document({**made.segmented.report, "dice": {region.value: value for region, value in made.dice.items()}})
+    return EXIT_OK

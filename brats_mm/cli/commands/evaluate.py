@@ -1,0 +1,94 @@
+"""`brats-mm evaluate`: score labelled cases over the 15 subsets of sequences."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.model import add_model_options, load_segmenter
+from brats_mm.cli.output import Console
+from brats_mm.domain.regions import LabelConvention
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm evaluate`."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        run,
+        help="score labelled cases over the 15 subsets of sequences",
+        description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
+        "rate, uncertainty against error, gate weights; as CSV, JSON, Markdown and plots. A stopped evaluation keeps "
+        "what it has done, and --resume goes on from there.",
+        epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
+        "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation\n"
+        "  brats-mm evaluate CASES -o evaluation --resume",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--section", default="validation", help="section of the list")
+    parser.add_argument("--names", nargs="*", default=[], metavar="CASE", help="only these cases")
+    parser.add_argument(
+        "--labels", choices=[c.value for c in LabelConvention], help="of the true labels, if not told by them"
+    )
+    parser.add_argument(
+        "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a stopped evaluation in OUT was; start where there is none"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an evaluation in OUT; without --resume, a stopped one too"
+    )
+    parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
+    parser.add_argument("--no-plots", action="store_true", help="draw no plots")
+    add_model_options(parser)
+    add_terminal_options(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.io.labelled_cases import labelled_cases
+
+    cases = labelled_cases(
+        options.dataset,
+        dataset_dir=options.dataset_dir,
+        section=options.section,
+        names=options.names,
+        convention=LabelConvention(options.labels) if options.labels else None,
+    )
+    console.say(f"{len(cases)} labelled cases.")
+    segmenter = load_segmenter(options, console)
+    from brats_mm.evaluation.case import shared_passes
+    from brats_mm.evaluation.checkpoint import Unfinished
+    from brats_mm.evaluation.run import EvaluationSettings, evaluate
+    from brats_mm.metrics.empty import EmptyPolicy
+
+    settings = EvaluationSettings(
+        policy=EmptyPolicy(options.empty),
+        plots=not options.no_plots,
+        parquet=options.parquet,
+        resume=options.resume,
+        overwrite=options.overwrite,
+    )
+    stopped = Unfinished(options.output)
+    if options.resume and (done := stopped.cases_done()):
+        console.say(f"Going on after {done} cases that are done.")
+    try:
+        made = evaluate(
+            cases,
+            options.output,
+            shared_passes(segmenter.predictor),
+            settings,
+            on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
+        )
+    except KeyboardInterrupt:
+        if not (done := stopped.cases_done()):
+            raise
+        console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Go on with --resume.")
+        return EXIT_INTERRUPTED
+    for name, reason in made.summary["failed"].items():
+        console.warn(f"{name} was left out: {reason}")
+    console.say((options.output / "summary.md").read_text(encoding="utf-8"))
+    console.document(dict(made.summary))
+    return 0

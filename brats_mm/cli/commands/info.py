@@ -1,0 +1,40 @@
+"""`brats-mm info`: what this installation knows."""
+
+import argparse
+from typing import Any
+
+from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_json_option
+from brats_mm.cli.output import Console
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm info`."""
+    parser = add_command(
+        commands,
+        "info",
+        run,
+        help="what this installation knows: model, sequences, regions, labels",
+        description="Show the model, the sequences and the names they go by, the regions, and the label values.",
+        epilog="example:\n  brats-mm info --json",
+    )
+    parser.add_argument("--bundle", metavar="DIR", help="model bundle to describe instead of the one installed")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.pipeline.describe import describe_installation
+
+    found = describe_installation(options.bundle)
+    console.result(f"brats-mm {found['version']}. {found['statement']}")
+    console.result(f"model: {_one_line(found['model'])}")
+    for name, sequence in found["sequences"].items():
+        console.result(f"{name}: files named with {', '.join(sequence['file_name_tokens'])}")
+    for name, values in found["labels"].items():
+        console.result(f"labels {name}: {_one_line(values)}")
+    console.document(found)
+    return EXIT_OK
+
+
+def _one_line(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())

@@ -1,0 +1,45 @@
+"""`brats-mm report`: make a page of a segmented case."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.output import Console
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm report`."""
+    parser = add_command(
+        commands,
+        "report",
+        run,
+        help="make a page to read, or to print, of a segmented case",
+        description="Make one self-contained HTML page of a segmented case: sequences used and missing, key slices, "
+        "volumes with their spread, where to look twice, importance of the sequences, what to expect of them.\n"
+        + NOT_FOR_DIAGNOSIS,
+        epilog="examples:\n  brats-mm report result --case CASE_FOLDER\n"
+        '  brats-mm report result --case CASE_FOLDER --name "Case 7" -o case7.html',
+    )
+    parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="folder that `brats-mm segment` wrote")
+    parser.add_argument(
+        "--case", type=Path, metavar="CASE_FOLDER", help="folder of the images, to show them on the page"
+    )
+    parser.add_argument("--name", metavar="NAME", help="name of the case to put on the page; none otherwise")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="page to write (RESULT_DIR/report.html)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+    add_terminal_options(parser, "one JSON document")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.outputs.report.write import write_report
+
+    page = write_report(
+        options.result, options.output, case=options.case, name=options.name, overwrite=options.overwrite
+    )
+    console.say(f"The page is {page}. Open it in a browser; print it there to have it as PDF.")
+    if options.case is None:
+        console.say("It shows outlines on plain ground. With --case CASE_FOLDER it shows them on the images.")
+    console.document({"page": str(page)})
+    return 0

@@ -1,0 +1,73 @@
+"""`brats-mm token`: make, list and revoke tokens of callers of the service."""
+
+import argparse
+from datetime import datetime, timezone
+from typing import Any
+
+from brats_mm.cli.command import Commands, add_command, add_json_option
+from brats_mm.cli.options.service import add_data_option, service_package
+from brats_mm.cli.output import Console
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm token`."""
+    parser = add_command(
+        commands,
+        "token",
+        run,
+        help="make, list and revoke tokens of callers of the service",
+        description="Make, list and revoke tokens of callers of the service. A token is shown once and kept as a hash.",
+        epilog="examples:\n  brats-mm token create viewer --days 90\n  brats-mm token list\n  brats-mm token revoke ID",
+    )
+    parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do")
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the caller, or the token's id to revoke")
+    parser.add_argument("--scopes", nargs="*", default=[], metavar="SCOPE", help="any of jobs:read jobs:write metrics")
+    parser.add_argument("--days", type=float, metavar="D", help="the token ends after this")
+    add_data_option(parser, "the service's data folder")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the token alone")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    service_package()
+    from brats_mm_service.auth.tokens import SCOPES, Tokens
+    from brats_mm_service.service import open_database
+
+    database = open_database(options.data)
+    try:
+        tokens = Tokens(database)
+        if options.action == "create":
+            made, text = tokens.create(options.name, options.scopes or SCOPES, options.days)
+            console.result(text)
+            console.say(f"Token {made.id} of {made.caller}. It is shown this once; send it as `Authorization: Bearer`.")
+            console.document({**_shown(made), "token": text})
+        elif options.action == "revoke":
+            ended = tokens.revoke(options.name)
+            console.say(f"Token {ended.id} of {ended.caller} is revoked.")
+            console.document(_shown(ended))
+        else:
+            for one in tokens.all():
+                console.result("  ".join(str(value) for value in _shown(one).values()))
+            console.document([_shown(one) for one in tokens.all()])
+    finally:
+        database.close()
+    return 0
+
+
+def _shown(one: Any) -> dict[str, Any]:
+    state = "revoked" if one.revoked is not None else "valid"
+    if one.expires is not None and one.expires < datetime.now(timezone.utc).timestamp():
+        state = "expired"
+    return {
+        "id": one.id,
+        "caller": one.caller,
+        "scopes": " ".join(one.scopes),
+        "created": _date(one.created),
+        "expires": "never" if one.expires is None else _date(one.expires),
+        "state": state,
+    }
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%MZ")

@@ -1,0 +1,62 @@
+"""The command line's parser. No heavy import, so that `--help` is fast."""
+
+import argparse
+
+from brats_mm import __version__
+from brats_mm.cli.command import HelpFormatter
+from brats_mm.cli.commands import (
+    archive,
+    card,
+    cohort,
+    compare,
+    datalist,
+    demo,
+    doctor,
+    evaluate,
+    info,
+    inspect,
+    pack,
+    report,
+    segment,
+    serve,
+    study,
+    token,
+)
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+
+COMMANDS = (
+    segment,
+    cohort,
+    inspect,
+    demo,
+    datalist,
+    evaluate,
+    compare,
+    pack,
+    study,
+    archive,
+    report,
+    card,
+    doctor,
+    info,
+    serve,
+    token,
+)
+"""The modules of the commands, in the order of the help."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `brats-mm`."""
+    parser = argparse.ArgumentParser(
+        prog="brats-mm",
+        description="Segment brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is there.\n"
+        + NOT_FOR_DIAGNOSIS,
+        epilog="examples:\n  brats-mm demo -o demo\n  brats-mm segment CASE_FOLDER -o result\n"
+        "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result",
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"brats-mm {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

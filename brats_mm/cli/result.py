@@ -1,0 +1,18 @@
+"""What a person reads of a segmented case on the terminal."""
+
+from typing import Any
+
+from brats_mm.cli.output import Console
+
+
+def say_result(report: dict[str, Any], console: Console) -> None:
+    """Print warnings, volumes, times and the disclaimer of a `report.json`."""
+    for warning in report["warnings"]:
+        console.warn(warning)
+    for name, region in report["regions"].items():
+        entropy = region["mean_entropy_inside_nats"]
+        sure = "empty" if entropy is None else f"mean entropy {entropy:.3f} nats"
+        console.say(f"{name.upper()} {region['name']:<17}{region['volume_ml']:8.1f} mL, {sure}")
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report["run"]["seconds"].items())
+    console.say(f"on {report['run']['device']}: {seconds}")
+    console.say(report["statement"])
