@@ -26,7 +26,7 @@ from brats_mm.cohort.content import content_of
 from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import Manifest, open_manifest
 from brats_mm.cohort.model import SegmentCases
-from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortModel, CohortOutput
+from brats_mm.cohort.records import CaseState, CaseTask, CohortModel, CohortOutput, TaskResult
 from brats_mm.cohort.run import CohortSettings, CohortStatus, run_cohort
 from brats_mm.domain.preprocessing import PreprocessingOptions
 
@@ -37,7 +37,7 @@ class NothingRunner:
 
     writes: bool
 
-    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[CaseResult]:
+    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
         for task in tasks:
             if task is None:
                 return
@@ -47,7 +47,7 @@ class NothingRunner:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "report.json").write_text("{}", encoding="ascii")
             row = {"case": name, "sequences": "t1", "volume_wt_ml": 1.0, "seconds": 0.0, "results": f"cases/{name}"}
-            yield CaseResult(name, CaseState.DONE, content_of(task.case), row)
+            yield TaskResult(name, CaseState.DONE, content_of(task.case), row)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from brats_mm import Segmenter
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm.outputs.nifti import write_map
 from brats_mm.pipeline.batch import CaseJob, Overlap, segment_many
 from brats_mm.pipeline.segment import segment_to_folder

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from brats_mm.data.phantom_skull import Margin, RawHead, add_skull
+from brats_mm.data.phantom.skull import Margin, RawHead, add_skull
 from brats_mm.domain.alignment import doubts_about
 from brats_mm.domain.case import Scans
 from brats_mm.domain.label_map import regions_from_labels

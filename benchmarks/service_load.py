@@ -73,7 +73,7 @@ def _made_head(folder: Path) -> Path:
     import nibabel as nib
     import numpy as np
 
-    from brats_mm.data.phantom import make_phantom
+    from brats_mm.data.phantom.head import make_phantom
 
     folder.mkdir(parents=True)
     for modality, volume in make_phantom(3, (160, 192, 144)).images.items():

@@ -27,7 +27,7 @@ import torch
 from ignite.engine import Events
 from training_plain import Plan, plain_trainer
 
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 
 SHAPE = (80, 96, 80)
 SPACING_MM = 2.0

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm.cohort.records import CaseResult, CaseState
+from brats_mm.cohort.records import CaseState, TaskResult
 from brats_mm.errors import BundleError
 
 
@@ -45,18 +45,18 @@ class FakeRunner:
     def result(self, task):
         name, output = task.case.name, Path(task.output)
         if task.known == "content":
-            return CaseResult(name, CaseState.SAME, "content")
+            return TaskResult(name, CaseState.SAME, "content")
         time.sleep(self.pause_s)
         marker = output / f".{name}"
         if "deadly" in name or ("once" in name and not marker.exists()):
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if "bad" in name:
-            return CaseResult(name, CaseState.FAILED, kind="VolumeError", detail="t1.nii.gz is damaged. Copy it again.")
+            return TaskResult(name, CaseState.FAILED, kind="VolumeError", detail="t1.nii.gz is damaged. Copy it again.")
         folder = output / "cases" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.json").write_text(json.dumps({"name": name}))
         with (output / "runs").open("a") as stream:
             stream.write(f"{name}\n")
         row = {"case": name, "volume_wt_ml": 1.5, "results": f"cases/{name}"}
-        return CaseResult(name, CaseState.DONE, "content", row)
+        return TaskResult(name, CaseState.DONE, "content", row)

@@ -34,7 +34,7 @@ def made_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A case folder with four small sequences of one made head, BraTS 2023 names, LPS, 1 mm; not to be written to."""
     import nibabel as nib
 
-    from brats_mm.data.phantom import make_phantom
+    from brats_mm.data.phantom.head import make_phantom
 
     phantom = make_phantom(3, (64, 72, 56))
     folder = tmp_path_factory.mktemp("made") / "head"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from brats_mm.cohort.records import CaseResult, CaseTask
+from brats_mm.cohort.records import CaseTask, TaskResult
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Finished:
     """
 
     task: CaseTask
-    result: CaseResult | None
+    result: TaskResult | None
     lost: str = ""
 
 
@@ -58,7 +58,7 @@ class Engine(Protocol):
 class Runner(Protocol):
     """Computes cases in a worker, one after the other, with the model loaded."""
 
-    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[CaseResult]:
+    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
         """Results as they come, in any order; a None among the tasks says that none is at hand at this moment."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from brats_mm.cohort.records import CaseResult, CaseState, CohortCase
+from brats_mm.cohort.records import CaseState, CohortCase, TaskResult
 from brats_mm.errors import OutputError
 
 _SCHEMA = """
@@ -84,7 +84,7 @@ class Ledger:
         ).fetchone()
         return None if found is None else Entry(*found)
 
-    def record(self, result: CaseResult, *, stamp: str, identity: str, attempts: int) -> None:
+    def record(self, result: TaskResult, *, stamp: str, identity: str, attempts: int) -> None:
         """Write down how a case ended."""
         if result.state is CaseState.SAME:
             self._records.execute("UPDATE cases SET stamp = ?, run = ? WHERE name = ?", (stamp, self._run, result.name))

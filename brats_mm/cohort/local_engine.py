@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from brats_mm.cohort.engine import Finished, MakeRunner
-from brats_mm.cohort.records import CaseResult, CaseTask
+from brats_mm.cohort.records import CaseTask, TaskResult
 from brats_mm.cohort.worker import Ready, Unable, work
 from brats_mm.errors import ResourceError
 
@@ -107,7 +107,7 @@ class LocalEngine:
         try:
             while worker.pipe.poll(0):
                 message = worker.pipe.recv()
-                if isinstance(message, CaseResult):
+                if isinstance(message, TaskResult):
                     found.append(Finished(worker.held.pop(message.name), message))
                 elif isinstance(message, Ready):
                     worker.ready, self._failed_starts = True, 0

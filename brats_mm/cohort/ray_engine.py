@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from brats_mm.cohort.engine import Finished, MakeRunner, Runner
-from brats_mm.cohort.records import CaseResult, CaseTask
+from brats_mm.cohort.records import CaseTask, TaskResult
 from brats_mm.errors import BratsMMError, ResourceError, first_line
 from brats_mm.execution.ray_cluster import ActorShare, compute_on, joined, require_ray, start_actor
 
@@ -39,7 +39,7 @@ class CaseActor:
         compute_on(threads)
         self._fault: BratsMMError | None = None
         self._tasks: SimpleQueue[CaseTask] = SimpleQueue()
-        self._results: dict[str, Future[CaseResult]] = {}
+        self._results: dict[str, Future[TaskResult]] = {}
         try:
             runner = make_runner(slot)
         except BratsMMError as error:
@@ -51,9 +51,9 @@ class CaseActor:
         """Why this actor can compute nothing at all; None once its model is loaded."""
         return self._fault
 
-    def run(self, task: CaseTask) -> CaseResult:
+    def run(self, task: CaseTask) -> TaskResult:
         """What came of a task, once it has come."""
-        coming: Future[CaseResult] = Future()
+        coming: Future[TaskResult] = Future()
         self._results[task.case.name] = coming
         self._tasks.put(task)
         return coming.result()

@@ -62,7 +62,7 @@ class CaseTask:
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class TaskResult:
     """What came of a case.
 
     Attributes:

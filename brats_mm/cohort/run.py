@@ -18,7 +18,7 @@ from brats_mm.cohort.engine import Engine, Finished
 from brats_mm.cohort.layout import LEDGER, clear_work, has_results, prepare_output
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
-from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortCase, CohortModel, CohortOutput
+from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, CohortModel, CohortOutput, TaskResult
 from brats_mm.cohort.tables import TableFormat, require_table, write_failures, write_results_table
 from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.io.bundle import checked_hash, open_bundle
@@ -203,7 +203,7 @@ class _Run:
             return
         if result is None:
             lost = _LOST.format(how=finished.lost, attempts=attempts)
-            result = CaseResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
+            result = TaskResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
         del self._under_way[name]
         self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts)
         state = result.state

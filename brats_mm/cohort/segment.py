@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brats_mm.cohort.content import content_of
 from brats_mm.cohort.layout import publish, work_folder
-from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortOutput
+from brats_mm.cohort.records import CaseState, CaseTask, CohortOutput, TaskResult
 from brats_mm.cohort.tables import row_of
 from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.errors import BratsMMError, OutputError
@@ -27,7 +27,7 @@ class SegmentRunner:
     output: CohortOutput
     preparation: PreprocessingOptions
 
-    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[CaseResult]:
+    def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
         """Results as they come."""
         with ThreadPoolExecutor(1, thread_name_prefix="hash") as hasher:
             jobs = _Jobs(tasks, self.output, hasher)
@@ -51,7 +51,7 @@ class SegmentRunner:
             overwrite=True,  # the folder is the cohort's own, and its records say that the case is not done
         )
 
-    def _result(self, outcome: CaseOutcome, task: CaseTask, hashed: "Future[str]") -> CaseResult:
+    def _result(self, outcome: CaseOutcome, task: CaseTask, hashed: "Future[str]") -> TaskResult:
         name = task.case.name
         content = "" if hashed.exception() is not None else hashed.result()
         if outcome.error is not None or outcome.report is None:
@@ -62,7 +62,7 @@ class SegmentRunner:
         except OutputError as error:
             return _failed(name, content, error)
         row = row_of(name, place.as_posix(), outcome.report, importance)
-        return CaseResult(name, CaseState.DONE, content, row)
+        return TaskResult(name, CaseState.DONE, content, row)
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class _Jobs:
     output: CohortOutput
     hasher: ThreadPoolExecutor
     under_way: "dict[Path, tuple[CaseTask, Future[str]]]" = field(default_factory=dict)
-    same: list[CaseResult] = field(default_factory=list)
+    same: list[TaskResult] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[CaseJob | None]:
         for task in self.tasks:
@@ -82,13 +82,13 @@ class _Jobs:
                 continue
             hashed = self.hasher.submit(content_of, task.case)
             if task.known is not None and hashed.exception() is None and hashed.result() == task.known:
-                self.same.append(CaseResult(task.case.name, CaseState.SAME, task.known))
+                self.same.append(TaskResult(task.case.name, CaseState.SAME, task.known))
                 continue
             folder = work_folder(Path(task.output), task.case.name, self.output.layout)
             self.under_way[folder] = (task, hashed)
             yield CaseJob(_source(task), folder)
 
-    def unchanged(self) -> Iterator[CaseResult]:
+    def unchanged(self) -> Iterator[TaskResult]:
         """Those that were passed over since it was last asked."""
         while self.same:
             yield self.same.pop(0)
@@ -101,8 +101,8 @@ def _source(task: CaseTask) -> CaseSource:
     return {modality: Path(file) for modality, file in case.files.items()}
 
 
-def _failed(name: str, content: str, error: Exception) -> CaseResult:
+def _failed(name: str, content: str, error: Exception) -> TaskResult:
     if isinstance(error, BratsMMError):
-        return CaseResult(name, CaseState.FAILED, content, kind=type(error).__name__, detail=str(error))
+        return TaskResult(name, CaseState.FAILED, content, kind=type(error).__name__, detail=str(error))
     kind = type(error).__name__
-    return CaseResult(name, CaseState.FAILED, content, kind="internal", detail=_OURS.format(kind=kind))
+    return TaskResult(name, CaseState.FAILED, content, kind="internal", detail=_OURS.format(kind=kind))

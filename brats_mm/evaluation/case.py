@@ -90,7 +90,7 @@ def _windows(predictor: Predictor) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class CaseEvaluation:
     """What one case adds: its rows, and its voxels by probability and by entropy for each set and region."""
 
     rows: tuple[CaseRow, ...]
@@ -100,7 +100,7 @@ class CaseResult:
 
 def evaluate_case(
     labelled: LabelledCase, predictor: SetPredictor, wanted: Sequence[Availability], policy: EmptyPolicy
-) -> CaseResult:
+) -> CaseEvaluation:
     """Score one case with each of the wanted sets that it has the sequences for.
 
     Raises:
@@ -124,7 +124,7 @@ def evaluate_case(
         found[prediction.case.available] = tables
         rows += _case_rows(prediction, prepared, tables, box, policy)
         weights += _weight_rows(prediction)
-    return CaseResult(tuple(rows), tuple(weights), found)
+    return CaseEvaluation(tuple(rows), tuple(weights), found)
 
 
 def brain_box(case: Case) -> Box:

@@ -35,7 +35,7 @@ class SavedSums:
 
 
 @dataclass(frozen=True)
-class Progress:
+class EvaluationProgress:
     """How far an evaluation is.
 
     Attributes:
@@ -51,7 +51,7 @@ class Progress:
     sums: SavedSums = field(default_factory=SavedSums)
 
 
-class Unfinished:
+class EvaluationCheckpoint:
     """The folder of an evaluation under way.
 
     Attributes:
@@ -70,7 +70,7 @@ class Unfinished:
         except OptionError:
             return 0
 
-    def begin(self, plan: Mapping[str, Any], *, resume: bool) -> Progress:
+    def begin(self, plan: Mapping[str, Any], *, resume: bool) -> EvaluationProgress:
         """Make the folder, or find the stopped evaluation in it.
 
         Args:
@@ -90,9 +90,9 @@ class Unfinished:
             self._remove()
             self.folder.mkdir(parents=True)
             (self.folder / PLAN).write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-        return Progress()
+        return EvaluationProgress()
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: EvaluationProgress) -> None:
         """Replace what is saved, in one step."""
         text = {"done": progress.done, "failed": progress.failed, "table_bytes": progress.table_bytes}
         content: dict[str, Any] = dict(progress.sums.arrays)
@@ -123,7 +123,7 @@ class Unfinished:
             (self.folder / PROGRESS).unlink(missing_ok=True)  # first, so that half a removal is no evaluation
             shutil.rmtree(self.folder)
 
-    def _read(self) -> Progress:
+    def _read(self) -> EvaluationProgress:
         path = self.folder / PROGRESS
         try:
             with np.load(path, allow_pickle=False) as found:
@@ -137,7 +137,7 @@ class Unfinished:
             message = f"{self.folder / short[0]} has lost rows, so nothing can be resumed. Start anew with --overwrite."
             raise OptionError(message)
         sums = SavedSums(text["values"], arrays)
-        return Progress(text["done"], text["failed"], text["table_bytes"], sums)
+        return EvaluationProgress(text["done"], text["failed"], text["table_bytes"], sums)
 
     def _same_plan(self, wanted: Mapping[str, Any]) -> None:
         try:

@@ -16,7 +16,7 @@ from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, Availability, ordered, subset_name
 from brats_mm.errors import CaseError, InputError, OutputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
-from brats_mm.evaluation.checkpoint import Progress, Unfinished
+from brats_mm.evaluation.checkpoint import EvaluationCheckpoint, EvaluationProgress
 from brats_mm.evaluation.markdown import markdown_of
 from brats_mm.evaluation.parquet import require_parquet, write_parquet
 from brats_mm.evaluation.summary import Summary
@@ -90,7 +90,7 @@ def evaluate(
     chosen = settings or EvaluationSettings()
     if chosen.parquet:
         require_parquet()
-    unfinished = Unfinished(folder)
+    unfinished = EvaluationCheckpoint(folder)
     _refuse_to_replace(folder, unfinished, chosen)
     progress = unfinished.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
     try:
@@ -109,7 +109,7 @@ def _walk(
     cases: Sequence[LabelledCase],
     predictor: SetPredictor,
     settings: EvaluationSettings,
-    start: tuple[Unfinished, Progress],
+    start: tuple[EvaluationCheckpoint, EvaluationProgress],
     on_case: OnCase | None,
 ) -> tuple[Summary, Mapping[str, str]]:
     """Evaluate the cases that are not done yet, and save after each."""
@@ -131,7 +131,7 @@ def _walk(
                 weights.write(found.weights)
                 summary.add_case(found.rows, found.weights, found.tables)
             written = {CASES: table.bytes_written(), WEIGHTS: weights.bytes_written()}
-            unfinished.save(Progress(done, failed, written, summary.saved()))
+            unfinished.save(EvaluationProgress(done, failed, written, summary.saved()))
             if on_case is not None:
                 on_case(done, len(cases), labelled.files.name)
     return summary, failed
@@ -161,7 +161,7 @@ def _identity(case: LabelledCase) -> dict[str, Any]:
     }
 
 
-def _refuse_to_replace(folder: Path, unfinished: Unfinished, settings: EvaluationSettings) -> None:
+def _refuse_to_replace(folder: Path, unfinished: EvaluationCheckpoint, settings: EvaluationSettings) -> None:
     if settings.overwrite:
         return
     if (folder / CASES).exists():
@@ -181,7 +181,7 @@ def _none_usable(number: int, failed: Mapping[str, str]) -> str:
 
 
 def _publish(
-    folder: Path, unfinished: Unfinished, document: Mapping[str, Any], settings: EvaluationSettings
+    folder: Path, unfinished: EvaluationCheckpoint, document: Mapping[str, Any], settings: EvaluationSettings
 ) -> tuple[Path, ...]:
     """Write the summary, and bring all results into the folder at once; then the unfinished one goes."""
     work = unfinished.folder

@@ -23,16 +23,16 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LONGEST_PART = 120
 
 
-class ArchiveError(InputError):
+class ZipError(InputError):
     """An archive is damaged, or made to do harm."""
 
 
-class ArchiveTooLarge(ArchiveError):  # noqa: N818 (a kind of ArchiveError)
+class ZipTooLarge(ZipError):  # noqa: N818 (a kind of ZipError)
     """An archive unpacks to more than is allowed."""
 
 
 @dataclass(frozen=True)
-class ArchiveLimits:
+class ZipLimits:
     """How much an archive may hold.
 
     Attributes:
@@ -70,7 +70,7 @@ def is_zip(path: Path) -> bool:
         return False
 
 
-def unpack(archive: Path, folder: Path, limits: ArchiveLimits | None = None) -> Unpacked:
+def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpacked:
     """Unpack the images of a case: its volume files if it holds any, else whatever may be DICOM.
 
     Args:
@@ -79,11 +79,11 @@ def unpack(archive: Path, folder: Path, limits: ArchiveLimits | None = None) -> 
         limits: for entries and sizes.
 
     Raises:
-        ArchiveTooLarge: it unpacks to more than is allowed.
-        ArchiveError: it is damaged or hostile; nothing but its images was written.
+        ZipTooLarge: it unpacks to more than is allowed.
+        ZipError: it is damaged or hostile; nothing but its images was written.
         OSError: the disk is full.
     """
-    bounds = limits or ArchiveLimits()
+    bounds = limits or ZipLimits()
     _check_directory(archive, bounds)
     folder.mkdir()
     try:
@@ -99,7 +99,7 @@ def unpack(archive: Path, folder: Path, limits: ArchiveLimits | None = None) -> 
         raise _bad(what="has entries that cannot be read. Make it again") from error
 
 
-def _check_directory(archive: Path, limits: ArchiveLimits) -> None:
+def _check_directory(archive: Path, limits: ZipLimits) -> None:
     """Judge the archive's own table of contents by its size before it is read."""
     size = archive.stat().st_size
     with archive.open("rb") as stream:
@@ -118,7 +118,7 @@ def _check_directory(archive: Path, limits: ArchiveLimits) -> None:
         raise _too_many(limits)
 
 
-def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ArchiveLimits) -> Unpacked:
+def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacked:
     entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
     if len(entries) > limits.entries:
         raise _too_many(limits)
@@ -192,7 +192,7 @@ def _write_all(
     opened: zipfile.ZipFile,
     entries: list[zipfile.ZipInfo],
     place: Callable[[zipfile.ZipInfo], Path],
-    limits: ArchiveLimits,
+    limits: ZipLimits,
 ) -> None:
     left = limits.unpacked_bytes
     for entry in entries:
@@ -206,14 +206,14 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
             written += len(chunk)
             if written > most:
                 message = "The archive unpacks to more than is allowed here. Pack one case only."
-                raise ArchiveTooLarge(message)
+                raise ZipTooLarge(message)
             target.write(chunk)
     return written
 
 
-def _too_many(limits: ArchiveLimits) -> ArchiveError:
+def _too_many(limits: ZipLimits) -> ZipError:
     return _bad(what=f"has more than {limits.entries} entries, the most allowed here. Pack only the case's images")
 
 
-def _bad(*, what: str) -> ArchiveError:
-    return ArchiveError(f"The archive {what}.")
+def _bad(*, what: str) -> ZipError:
+    return ZipError(f"The archive {what}.")

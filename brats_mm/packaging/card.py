@@ -9,7 +9,7 @@ from brats_mm.evaluation.tables import read_summary
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.packaging.card_figures import CARD, figures_of, with_figures
-from brats_mm.trust.expected_dice import EXPECTED_DICE, expected_dice_document
+from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_document
 
 
 @dataclass(frozen=True)

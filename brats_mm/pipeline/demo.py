@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.availability import Availability, ordered
 from brats_mm.domain.label_map import Mask, regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality

@@ -60,7 +60,7 @@ def opened(path: Path) -> Iterator[Path]:
 
     Raises:
         CaseError: there is nothing of that name, or it is a file of another kind.
-        ArchiveError: the zip is damaged, hostile or too large.
+        ZipError: the zip is damaged, hostile or too large.
     """
     if path.is_dir():
         yield path

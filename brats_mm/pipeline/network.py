@@ -11,7 +11,7 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.trust.calibration_file import read_subset_calibration
-from brats_mm.trust.expected_dice import read_expected_dice
+from brats_mm.trust.expected_performance import read_expected_dice
 
 INFERENCE = "configs/inference.json"
 

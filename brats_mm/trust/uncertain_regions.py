@@ -70,7 +70,7 @@ class Spot:
         return self.volume_ml * self.mean_entropy_nats
 
 
-def uncertain_spots(probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_SPOTS) -> tuple[Spot, ...]:
+def uncertain_regions(probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_SPOTS) -> tuple[Spot, ...]:
     """The spots of all regions, the most important first; one for each place.
 
     Args:

@@ -10,11 +10,11 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, TrainingError
-from brats_mm.experiments import training as study_training
-from brats_mm.experiments.comparison import write_comparison
-from brats_mm.experiments.methods import read_methods
-from brats_mm.experiments.run import Data, Study, perform_all, plan, with_reference_first
-from brats_mm.experiments.training import Budget, train_here
+from brats_mm.experiments.comparison import training as study_training
+from brats_mm.experiments.comparison.methods import read_methods
+from brats_mm.experiments.comparison.report import write_comparison
+from brats_mm.experiments.comparison.run import Data, Study, perform_all, plan, with_reference_first
+from brats_mm.experiments.comparison.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.whole import WholeNetwork
 from tests.tiny_methods import EXPERT, MODALITIES, NETWORKS, write_small_case

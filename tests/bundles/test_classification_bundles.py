@@ -8,7 +8,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
 
-from brats_mm.experiments.classification.presets import AVMNIST_SIDES, FOOD101
+from brats_mm.experiments.avmnist.presets import SIDES as AVMNIST_SIDES
+from brats_mm.experiments.food101.presets import MODALITIES as FOOD101
 from tests.classification_data import write_avmnist_arrays, write_food101
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"

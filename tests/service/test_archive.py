@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm_service.settings import DicomwebSettings, WorkerSettings
 from tests.dicom_series import TYPICAL, make_slices
 from tests.service.orthanc import MISSING, REASON, free_port, orthanc

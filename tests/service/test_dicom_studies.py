@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm_service.settings import WorkerSettings
 from tests.dicom_series import TYPICAL, make_slices, with_number
 from tests.service.serving import ended, serving, small_settings, until

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(cases)} labelled cases.")
     segmenter = load_segmenter(options, console)
     from brats_mm.evaluation.case import shared_passes
-    from brats_mm.evaluation.checkpoint import Unfinished
+    from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.evaluation.run import EvaluationSettings, evaluate
     from brats_mm.metrics.empty import EmptyPolicy
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         resume=options.resume,
         overwrite=options.overwrite,
     )
-    stopped = Unfinished(options.output)
+    stopped = EvaluationCheckpoint(options.output)
     if options.resume and (done := stopped.cases_done()):
         console.say(f"Going on after {done} cases that are done.")
     try:

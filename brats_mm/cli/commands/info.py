@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from brats_mm.pipeline.describe import describe_installation
+    from brats_mm.pipeline.info import describe_installation
 
     found = describe_installation(options.bundle)
     console.result(f"brats-mm {found['version']}. {found['statement']}")

@@ -66,7 +66,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from brats_mm.experiments.methods import read_methods
+    from brats_mm.experiments.comparison.methods import read_methods
     from brats_mm.io.bundle import open_bundle
 
     template = open_bundle(options.bundle)
@@ -76,10 +76,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
         require_parquet()
     console.say(f"{len(methods)} methods: {', '.join(method.name for method in methods)}.")
-    from brats_mm.experiments.comparison import write_comparison
-    from brats_mm.experiments.on_ray import perform_on_ray
-    from brats_mm.experiments.run import Data, Outcome, perform_all, plan, with_reference_first
-    from brats_mm.experiments.training import Budget
+    from brats_mm.experiments.comparison.on_ray import perform_on_ray
+    from brats_mm.experiments.comparison.report import write_comparison
+    from brats_mm.experiments.comparison.run import Data, Outcome, perform_all, plan, with_reference_first
+    from brats_mm.experiments.comparison.training import Budget
 
     budget = Budget(options.epochs, options.minutes, options.expert_share)
     data = Data(options.dataset_dir, options.datalist, options.section)

@@ -4,20 +4,19 @@ Both hold plain numbers with their units in the names. Neither holds file paths 
 can carry a patient's name.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered, subset_name
+from brats_mm.domain.availability import Availability, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
-from brats_mm.domain.expected import DiceOverCases
-from brats_mm.domain.prediction import ModelIdentity, Prediction
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
-from brats_mm.outputs.report.preprocessing import preparation_of
+from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
-from brats_mm.trust.uncertain_regions import Spot, uncertain_spots
+from brats_mm.trust.uncertain_regions import Spot, uncertain_regions
 
 REPORT_VERSION = 2
 DIGITS = 6
@@ -26,10 +25,6 @@ VOLUME_RANGE_MEANING = (
     "Volume of the voxels whose probability is at least 0.75, and at least 0.25; volume_ml is taken at 0.5. The spread "
     "that the model's own uncertainty gives the volume, not a confidence interval: it knows of no error that the model "
     "is sure of."
-)
-EXPECT_MEANING = (
-    "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
-    "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
 )
 CORRECTION_MEANING = (
     "Fitted on labelled cases after the training: a logit less its offset, over its temperature, and where that is "
@@ -57,10 +52,10 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "volume_range_meaning": VOLUME_RANGE_MEANING,
         "uncertain_spots": [
             {"rank": rank, **_spot(spot)}
-            for rank, spot in enumerate(uncertain_spots(prediction.probabilities, case.grid), start=1)
+            for rank, spot in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
         ],
         "uncertain_spots_meaning": SPOTS_MEANING,
-        "what_to_expect": what_to_expect(prediction.model, case.available),
+        "what_to_expect": expected_performance(prediction.model, case.available),
         "labels": {part.value: convention.value_of(part) for part in Compartment},
         "label_convention": convention.value,
         "entropy_range_nats": {
@@ -88,7 +83,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "windows": run.windows,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
-        "preparation": None if case.preparation is None else preparation_of(case.preparation),
+        "preparation": None if case.preparation is None else _preparation(case.preparation),
         "warnings": list(prediction.warnings),
     }
 
@@ -123,23 +118,6 @@ def _spot(spot: Spot) -> dict[str, Any]:
     }
 
 
-def what_to_expect(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
-    """The model card's row for these sequences, and that of all four beside it; None where the bundle has none."""
-    if model.expected is None or available not in model.expected.dice:
-        return None
-    subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}
-    return {
-        "meaning": EXPECT_MEANING,
-        "sequences": subset_name(available),
-        "cases": model.expected.cases,
-        **{name: _row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
-    }
-
-
-def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
-    return {region.value: {"mean": one.mean, "std": one.std} for region, one in dice.items()} or None
-
-
 def importance_of(prediction: Prediction) -> dict[str, Any]:
     """The content of `importance.json`: gate weight of each modality for each region.
 
@@ -154,4 +132,26 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
             modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
             for modality, by_region in prediction.importance.weights.items()
         },
+    }
+
+
+def _preparation(preparation: Preparation) -> dict[str, Any]:
+    """Kind and evidence; for raw scans the reference, and each step with its seconds, quality and warnings."""
+    found: dict[str, Any] = {
+        "kind": preparation.recognition.kind.value,
+        "evidence": list(preparation.recognition.evidence),
+    }
+    if preparation.reference is not None:
+        found["reference"] = preparation.reference.value
+        found["reference_reason"] = preparation.reason
+        found["steps"] = [_step(step) for step in preparation.steps]
+    return found
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "seconds": round(step.seconds, 3),
+        "quality": dict(step.quality),
+        "warnings": list(step.warnings),
     }

@@ -42,7 +42,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Place:
+class UncertainPlace:
     """An uncertain place as the page shows it."""
 
     spot: Mapping[str, Any]
@@ -92,13 +92,13 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
     )
 
 
-def _places(source: ReportSource, drawing: Drawing) -> list[Place]:
+def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
     places = []
     for spot in source.report["uncertain_spots"]:
         i, j, k = spot["voxel"]
         shown = drawing.close_look((i, j, k)) if spot["rank"] <= CLOSE_LOOKS else ()
         also = tuple(Region(value) for value in spot["also_uncertain"])
-        places.append(Place(spot, Region(spot["region"]), also, _heading(source, drawing, spot), shown))
+        places.append(UncertainPlace(spot, Region(spot["region"]), also, _heading(source, drawing, spot), shown))
     return places
 
 

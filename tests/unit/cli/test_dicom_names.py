@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from brats_mm.cli.main import main
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.header import read_header

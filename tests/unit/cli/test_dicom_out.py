@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from brats_mm.cli.main import main
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from tests.dicom_series import TYPICAL, write_series
 
 NAMES = ("Zwackelmann", "Petronella", "PAT-4711")

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brats_mm.cohort.ray_engine import CaseActor, RayEngine
-from brats_mm.cohort.records import CaseResult, CaseState, CaseTask, CohortCase
+from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, TaskResult
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.errors import OptionError
 from tests.cohort_fake import FakeCases
@@ -64,7 +64,7 @@ class Together:
     def run(self, tasks):
         given = list(itertools.islice((task for task in tasks if task is not None), 3))
         for task in given:
-            yield CaseResult(task.case.name, CaseState.DONE, "+".join(one.case.name for one in given))
+            yield TaskResult(task.case.name, CaseState.DONE, "+".join(one.case.name for one in given))
 
 
 def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():

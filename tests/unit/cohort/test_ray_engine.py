@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from brats_mm.cohort.ray_engine import HELD, RayEngine
-from brats_mm.cohort.records import CaseResult, CaseState
+from brats_mm.cohort.records import CaseState, TaskResult
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from tests.unit.cohort.test_run import manifest_of
 
@@ -65,7 +65,7 @@ class Cases:
             if name == "deadly":
                 self.handle.die()
                 threading.Event().wait()
-            yield CaseResult(name, CaseState.DONE, "content", {"case": name})
+            yield TaskResult(name, CaseState.DONE, "content", {"case": name})
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from brats_mm.data.phantom import Phantom, make_phantom
+from brats_mm.data.phantom.head import Phantom, make_phantom
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import LabelConvention, Region

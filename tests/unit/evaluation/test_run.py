@@ -28,7 +28,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case, separate_passes, shared_passes
-from brats_mm.evaluation.checkpoint import Unfinished
+from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
 from brats_mm.evaluation.parquet import write_parquet
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.summary import Summary
@@ -358,7 +358,7 @@ def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
     command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == -signal.SIGKILL
-    assert Unfinished(tmp_path / "out").cases_done() == 1
+    assert EvaluationCheckpoint(tmp_path / "out").cases_done() == 1
     evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
     evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), FEW)
     assert contents(tmp_path / "unbroken") == contents(tmp_path / "out")
@@ -394,7 +394,7 @@ def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
         evaluate(labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
     with pytest.raises(OptionError, match="another list of cases"):
         evaluate(labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
-    assert Unfinished(stopped).cases_done() == 1, "no refusal costs what was done"
+    assert EvaluationCheckpoint(stopped).cases_done() == 1, "no refusal costs what was done"
     (stopped / "unfinished" / "progress.npz").write_bytes(b"torn")
     with pytest.raises(OptionError, match="Start anew with --overwrite"):
         evaluate(labelled_cases(three), stopped, unsure(), again)

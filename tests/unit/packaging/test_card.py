@@ -13,7 +13,7 @@ from brats_mm.errors import BundleError, OptionError
 from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
 from brats_mm.packaging.card import update_card
 from brats_mm.packaging.card_figures import BEGIN, END, with_figures
-from brats_mm.trust.expected_dice import EXPECTED_DICE, expected_dice_document, read_expected_dice
+from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_document, read_expected_dice
 
 SCORES = {"hd95_mm": {"mean": 10.0, "std": 1.0, "cases": 3}}
 

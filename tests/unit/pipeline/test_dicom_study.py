@@ -12,7 +12,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import CaseError, InputError, OptionError
 from brats_mm.io.dicom.choice import choose
 from brats_mm.io.dicom.scan import one_study, scan
-from brats_mm.io.zip import ArchiveError
+from brats_mm.io.zip import ZipError
 from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, grids_agree, is_dicom_folder, opened, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
 from tests.dicom_series import TYPICAL, SeriesFacts, with_number, write_series
@@ -198,7 +198,7 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../evil.dcm", b"x")
 
-    with pytest.raises(ArchiveError, match="lead out of its folder"), opened(packed):
+    with pytest.raises(ZipError, match="lead out of its folder"), opened(packed):
         pass
     assert not (tmp_path.parent / "evil.dcm").exists()
 

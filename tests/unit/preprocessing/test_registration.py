@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from brats_mm.data.phantom import make_phantom
-from brats_mm.data.phantom_skull import Margin, add_skull
+from brats_mm.data.phantom.head import make_phantom
+from brats_mm.data.phantom.skull import Margin, add_skull
 from brats_mm.domain.alignment import doubts_about
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.data.phantom import make_phantom
+from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.case import Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.modality import Modality

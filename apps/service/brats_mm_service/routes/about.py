@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from brats_mm.pipeline.describe import describe_installation
+from brats_mm.pipeline.info import describe_installation
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem

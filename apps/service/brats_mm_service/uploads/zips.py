@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from brats_mm.io import zip as archive
-from brats_mm.io.zip import ArchiveError, ArchiveLimits, ArchiveTooLarge, Unpacked
+from brats_mm.io.zip import Unpacked, ZipError, ZipLimits, ZipTooLarge
+from brats_mm.io.zip import unpack as unpack_zip
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
 
@@ -20,10 +20,10 @@ def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
         Problem: the archive is damaged, hostile or too large.
         OSError: the disk is full.
     """
-    bounds = ArchiveLimits(limits.archive_entries, limits.unpacked_bytes, limits.file_bytes * 4)
+    bounds = ZipLimits(limits.archive_entries, limits.unpacked_bytes, limits.file_bytes * 4)
     try:
-        return archive.unpack(path, folder, bounds)
-    except ArchiveTooLarge as error:
+        return unpack_zip(path, folder, bounds)
+    except ZipTooLarge as error:
         raise Problem("too-large", str(error)) from error
-    except ArchiveError as error:
+    except ZipError as error:
         raise Problem("bad-archive", str(error)) from error

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from brats_mm.errors import BundleError, OptionError
-from brats_mm.experiments.classification.presets import avmnist_expert, avmnist_simmlm, food101_expert
+from brats_mm.experiments.avmnist import presets as avmnist
+from brats_mm.experiments.food101 import presets as food101
 from brats_mm.experiments.food101.pretrained import TextExpert, bert_expert, inception_expert
 from tests.classification_data import LetterEncoder
 
@@ -32,7 +33,7 @@ def test_without_its_library_an_expert_says_how_to_install_it(library, monkeypat
     monkeypatch.setattr(builtins, "__import__", refuse)
     modality = {"torchvision": "image", "transformers": "text"}[library]
     with pytest.raises(OptionError, match=r'pip install "brats-mm\[food101\]"'):
-        food101_expert(modality, inception_weights=None, bert_folder="bert")
+        food101.expert(modality, inception_weights=None, bert_folder="bert")
 
 
 def test_a_text_expert_puts_a_linear_head_on_the_pooled_output():
@@ -74,7 +75,7 @@ def test_inception_takes_over_all_but_the_heads_of_trained_weights(tmp_path):
 
 
 def test_presets_of_avmnist():
-    network = avmnist_simmlm()
+    network = avmnist.simmlm()
     assert list(network.experts) == ["image", "audio"]
     with pytest.raises(OptionError, match="it must be one of image, audio"):
-        avmnist_expert("text")
+        avmnist.expert("text")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from brats_mm.data.phantom import Phantom, make_phantom
+from brats_mm.data.phantom.head import Phantom, make_phantom
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import regions_from_labels

@@ -8,13 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
 from brats_mm.domain.expected import DiceOverCases, ExpectedDice
-from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
 
 EXPECTED_DICE = "docs/expected_dice.json"
+MEANING = (
+    "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
+    "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+)
+
 FORMAT = 1
 DIGITS = 4
 
@@ -71,3 +77,20 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "empty_policy": evaluation["empty_policy"]["name"],
         "dice": dice,
     }
+
+
+def expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
+    """The rows of the model card for these sequences and for all four, as plain values; None without such rows."""
+    if model.expected is None or available not in model.expected.dice:
+        return None
+    subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}
+    return {
+        "meaning": MEANING,
+        "sequences": subset_name(available),
+        "cases": model.expected.cases,
+        **{name: _row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
+    }
+
+
+def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
+    return {region.value: {"mean": one.mean, "std": one.std} for region, one in dice.items()} or None

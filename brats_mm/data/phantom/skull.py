@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from brats_mm.data.phantom_anatomy import PITCH_MM, smooth_noise
+from brats_mm.data.phantom.anatomy import PITCH_MM, smooth_noise
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import bounding_box, resample

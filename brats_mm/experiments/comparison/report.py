@@ -16,9 +16,9 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.compare import ComparisonSettings, holm, paired
 from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
-from brats_mm.experiments.judging import TIMED_CASES
-from brats_mm.experiments.run import Outcome, Study
-from brats_mm.experiments.tables import RunRow, SetRow, study_markdown, write_table
+from brats_mm.experiments.comparison.evaluation import TIMED_CASES
+from brats_mm.experiments.comparison.run import Outcome, Study
+from brats_mm.experiments.comparison.tables import RunRow, SetRow, study_markdown, write_table
 from brats_mm.io.bundle import sha256_of
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.outputs.folder import output_errors
@@ -63,10 +63,10 @@ def _document(
         "budget": vars(study.budget),
         "datalist": {"name": study.data.datalist.name, "sha256": sha256_of(study.data.datalist)},
         "section": study.data.section,
-        "cases": len(study.judging.cases),
+        "cases": len(study.evaluator.cases),
         "seeds": list(dict.fromkeys(run.seed for run in study.runs)),
-        "counted_window": study.judging.counted_side,
-        "timed_cases": min(TIMED_CASES, len(study.judging.cases)),
+        "counted_window": study.evaluator.counted_side,
+        "timed_cases": min(TIMED_CASES, len(study.evaluator.cases)),
         "failed": {f"{o.run.method}, seed {o.run.seed}": o.failure for o in outcomes if o.failure},
         "methods": {
             name: {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.data.phantom_anatomy import HALF_EXTENT_MM, PITCH_MM
+from brats_mm.data.phantom.anatomy import HALF_EXTENT_MM, PITCH_MM
 from brats_mm.domain.volume import Array, Grid
 
 _AXIS_SIGNS = (-1, -1, 1)

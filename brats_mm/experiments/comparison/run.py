@@ -20,10 +20,10 @@ from typing import Any
 from brats_mm.data.case_check import check_cases
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BratsMMError, OptionError
-from brats_mm.experiments.judging import EVALUATION, Judging, judge
-from brats_mm.experiments.methods import Method, Settings
-from brats_mm.experiments.tables import FRESH, TRAINED_HERE
-from brats_mm.experiments.training import (
+from brats_mm.experiments.comparison.evaluation import EVALUATION, RunEvaluator, evaluate_run
+from brats_mm.experiments.comparison.methods import Method, Settings
+from brats_mm.experiments.comparison.tables import FRESH, TRAINED_HERE
+from brats_mm.experiments.comparison.training import (
     PREPARED,
     Budget,
     Train,
@@ -50,7 +50,7 @@ class Data:
     Attributes:
         folder: where the list's paths start.
         datalist: with a section `training`.
-        section: of the cases that judge.
+        section: of the cases that the methods are evaluated on.
     """
 
     folder: Path
@@ -96,13 +96,13 @@ class Study:
 
     Attributes:
         runs: in the order of methods, then seeds.
-        judging: of each of them.
+        evaluator: of each of them.
         budget: of each of them.
         data: of all.
     """
 
     runs: tuple[StudyRun, ...]
-    judging: Judging
+    evaluator: RunEvaluator
     budget: Budget
     data: Data
 
@@ -150,11 +150,11 @@ def plan(
         for method in methods
         for seed in dict.fromkeys(seeds)
     )
-    return Study(runs, Judging(cases, template.root, device), budget, data)
+    return Study(runs, RunEvaluator(cases, template.root, device), budget, data)
 
 
-def perform(run: StudyRun, judging: Judging, *, train: Train = train_here, say: Say = logger.info) -> Outcome:
-    """Train and judge one run, as far as that is not done; what fails is said in the outcome."""
+def perform(run: StudyRun, evaluator: RunEvaluator, *, train: Train = train_here, say: Say = logger.info) -> Outcome:
+    """Train and evaluate one run, as far as that is not done; the outcome records a failure."""
     try:
         for expert in run.experts:
             say(f"{run.method}, seed {run.seed}: {expert.said}")
@@ -162,7 +162,7 @@ def perform(run: StudyRun, judging: Judging, *, train: Train = train_here, say: 
         say(f"{run.method}, seed {run.seed}: {run.training.said}")
         spent = trained(run.training, train)
         say(f"{run.method}, seed {run.seed}: evaluation")
-        found = judge(run.training.folder, run.training.checkpoint, judging)
+        found = evaluate_run(run.training.folder, run.training.checkpoint, evaluator)
     except BratsMMError as error:
         return Outcome(run, failure=str(error))
     except Exception as error:
@@ -177,7 +177,7 @@ def perform(run: StudyRun, judging: Judging, *, train: Train = train_here, say: 
 def perform_all(study: Study, *, train: Train = train_here, say: Say = logger.info) -> Iterator[Outcome]:
     """Run after run on this machine."""
     for run in study.runs:
-        yield perform(run, study.judging, train=train, say=say)
+        yield perform(run, study.evaluator, train=train, say=say)
 
 
 def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings) -> StudyRun:

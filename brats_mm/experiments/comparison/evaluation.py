@@ -33,7 +33,7 @@ TIMED_CASES = 3
 
 
 @dataclass(frozen=True)
-class Judging:
+class RunEvaluator:
     """What all runs of a study are judged by.
 
     Attributes:
@@ -49,33 +49,33 @@ class Judging:
     counted_side: int = COUNTED_SIDE
 
 
-def judge(
-    folder: Path, checkpoint: Path, judging: Judging, *, on_case: Callable[[int, int, str], None] | None = None
+def evaluate_run(
+    folder: Path, checkpoint: Path, evaluator: RunEvaluator, *, on_case: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Any]:
     """Pack and evaluate a run, going on where an earlier attempt stopped; returns what the tables need.
 
     Args:
         folder: of the run, with its `config.json`.
         checkpoint: the state that its training left.
-        judging: how.
+        evaluator: cases, bundle and device.
         on_case: told after each case.
     """
     done = folder / RESULT
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
-            pack([checkpoint], bundle, open_bundle(judging.bundle), version="study", configs=[folder / "config.json"])
+            pack([checkpoint], bundle, open_bundle(evaluator.bundle), version="study", configs=[folder / "config.json"])
         # One backend for all: another one would be faster for some methods only.
-        predictor = Segmenter.from_bundle(bundle, device=judging.device, backend="torch").predictor
+        predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch").predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
-            evaluate(judging.cases, folder / EVALUATION, shared_passes(predictor), settings, on_case=on_case)
+            evaluate(evaluator.cases, folder / EVALUATION, shared_passes(predictor), settings, on_case=on_case)
         write_document(
             done,
             {
                 "parameters": predictor.model.parameters,
-                "multiply_accumulates": _operations(bundle, judging.counted_side),
-                "inference_seconds_a_case": _seconds_a_case(predictor, judging.cases[:TIMED_CASES]),
+                "multiply_accumulates": _operations(bundle, evaluator.counted_side),
+                "inference_seconds_a_case": _seconds_a_case(predictor, evaluator.cases[:TIMED_CASES]),
             },
         )
     found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))

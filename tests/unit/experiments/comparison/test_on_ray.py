@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm.experiments import on_ray as study_ray
-from brats_mm.experiments.judging import Judging
-from brats_mm.experiments.run import Data, Outcome, Study, StudyRun
-from brats_mm.experiments.training import Budget, Training
+from brats_mm.experiments.comparison import on_ray
+from brats_mm.experiments.comparison.evaluation import RunEvaluator
+from brats_mm.experiments.comparison.run import Data, Outcome, Study, StudyRun
+from brats_mm.experiments.comparison.training import Budget, Training
 
 
 @dataclass
@@ -70,14 +70,14 @@ def study() -> Study:
         StudyRun(name, 1, Training(Path(name), {}, "training"), experts)
         for name, experts in (("a", (EXPERT,)), ("b", (EXPERT,)), ("c", ()))
     )
-    return Study(runs, Judging(()), Budget(epochs=1), Data(Path(), Path("list.json")))
+    return Study(runs, RunEvaluator(()), Budget(epochs=1), Data(Path(), Path("list.json")))
 
 
 def test_experts_are_trained_once_then_all_runs(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_ray, "_ready", lambda expert: ray.diary.append("expert") or "")
-    monkeypatch.setattr(study_ray, "perform", lambda run, judging: ray.diary.append(run.method) or Outcome(run))
+    monkeypatch.setattr(on_ray, "_ready", lambda expert: ray.diary.append("expert") or "")
+    monkeypatch.setattr(on_ray, "perform", lambda run, evaluator: ray.diary.append(run.method) or Outcome(run))
 
-    outcomes = list(study_ray.perform_on_ray(study(), "auto", cores=4, gpus=1))
+    outcomes = list(on_ray.perform_on_ray(study(), "auto", cores=4, gpus=1))
 
     assert [outcome.run.method for outcome in outcomes] == ["a", "b", "c"]
     tasks = "cores 4, GPUs 1"
@@ -85,10 +85,10 @@ def test_experts_are_trained_once_then_all_runs(ray: FakeRay, monkeypatch: pytes
 
 
 def test_runs_whose_expert_failed_say_why_and_the_others_go_on(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_ray, "_ready", lambda expert: "No memory.")
-    monkeypatch.setattr(study_ray, "perform", lambda run, judging: Outcome(run))
+    monkeypatch.setattr(on_ray, "_ready", lambda expert: "No memory.")
+    monkeypatch.setattr(on_ray, "perform", lambda run, evaluator: Outcome(run))
 
-    outcomes = list(study_ray.perform_on_ray(study(), "auto"))
+    outcomes = list(on_ray.perform_on_ray(study(), "auto"))
 
     assert [outcome.failure for outcome in outcomes] == ["No memory.", "No memory.", ""]
 
@@ -96,4 +96,4 @@ def test_runs_whose_expert_failed_say_why_and_the_others_go_on(ray: FakeRay, mon
 def test_no_cluster(ray: FakeRay) -> None:
     ray.fault = ConnectionError("nobody there")
     with pytest.raises(OptionError, match="no Ray cluster at 'far:6379'"):
-        list(study_ray.perform_on_ray(study(), "far:6379"))
+        list(on_ray.perform_on_ray(study(), "far:6379"))

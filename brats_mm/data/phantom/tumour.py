@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats_mm.data.phantom_anatomy import PITCH_MM, Anatomy, Axes, smooth_noise
+from brats_mm.data.phantom.anatomy import PITCH_MM, Anatomy, Axes, smooth_noise
 from brats_mm.domain.volume import Array
 
 CORE_RADIUS_MM = (13.0, 20.0)

@@ -9,8 +9,8 @@ from typing import Any
 
 from brats_mm.errors import BratsMMError
 from brats_mm.execution.ray_cluster import joined
-from brats_mm.experiments.run import Outcome, Study, make_ready, perform
-from brats_mm.experiments.training import Training
+from brats_mm.experiments.comparison.run import Outcome, Study, make_ready, perform
+from brats_mm.experiments.comparison.training import Training
 
 RETRIES = 3
 """Of a task whose worker died."""
@@ -35,7 +35,7 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
         failed = _experts(ray, study, options)
         task = ray.remote(**options)(perform)
         able = [run for run in study.runs if not any(str(expert.folder) in failed for expert in run.experts)]
-        under_way = {(run.method, run.seed): task.remote(run, study.judging) for run in able}
+        under_way = {(run.method, run.seed): task.remote(run, study.evaluator) for run in able}
         for run in study.runs:
             if (run.method, run.seed) in under_way:
                 yield ray.get(under_way[run.method, run.seed])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats_mm.data.phantom_anatomy import Anatomy, build_anatomy, coarse_axes, smooth_noise
-from brats_mm.data.phantom_sampling import BrainVoxels, brain_voxels
-from brats_mm.data.phantom_tumour import Tumour, grow_tumour
+from brats_mm.data.phantom.anatomy import Anatomy, build_anatomy, coarse_axes, smooth_noise
+from brats_mm.data.phantom.sampling import BrainVoxels, brain_voxels
+from brats_mm.data.phantom.tumour import Tumour, grow_tumour
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Compartment, LabelConvention

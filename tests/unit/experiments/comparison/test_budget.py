@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine
 
 from brats_mm.errors import OptionError
-from brats_mm.experiments.budget import BudgetSchedule, StopWhenSpent
+from brats_mm.experiments.comparison.budget import BudgetSchedule, StopWhenSpent
 
 
 class Clock:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError, TrainingError
-from brats_mm.experiments.methods import Settings
+from brats_mm.experiments.comparison.methods import Settings
 from brats_mm.outputs.folder import output_errors
 
 logger = logging.getLogger(__name__)
@@ -110,12 +110,14 @@ def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> S
         "progress_bar": "no",
         "validate::dataset::cache_rate": 0.0,
         "lr_scheduler": {
-            "_target_": "brats_mm.experiments.budget.BudgetSchedule",
+            "_target_": "brats_mm.experiments.comparison.budget.BudgetSchedule",
             "optimizer": "@optimizer",
             "kind": "@schedule",
             **budget,
         },
-        "+train::handlers": [{"_target_": "brats_mm.experiments.budget.StopWhenSpent", "schedule": "@lr_scheduler"}],
+        "+train::handlers": [
+            {"_target_": "brats_mm.experiments.comparison.budget.StopWhenSpent", "schedule": "@lr_scheduler"}
+        ],
     }
 
 

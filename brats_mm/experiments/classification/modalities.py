@@ -1,0 +1,15 @@
+"""The modalities of a classification task, by name."""
+
+from brats_mm.errors import OptionError
+
+
+def known_modality(modality: str, modalities: tuple[str, ...]) -> str:
+    """Return the modality, if the task has it.
+
+    Raises:
+        OptionError: the task has no such modality.
+    """
+    if modality not in modalities:
+        message = f"The modality is {modality!r}; it must be one of {', '.join(modalities)}."
+        raise OptionError(message)
+    return modality

@@ -1,0 +1,60 @@
+"""The networks that the configs of `food101_simmlm` call."""
+
+from torch import nn
+
+from brats_mm.experiments.classification.modalities import known_modality
+from brats_mm.experiments.food101.pretrained import bert_expert, inception_expert
+from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
+from brats_mm.networks.modality_mixture import ModalityMixture
+
+MODALITIES = ("image", "text")
+"""Modalities of Food-101 in their order."""
+
+FOODS = 101
+
+GATE_HIDDEN = 128
+"""Units of the MLP that gates Food-101; the paper's widths are not known."""
+
+WORD_FEATURES = 64
+
+
+def expert(modality: str, *, inception_weights: str | None, bert_folder: str, classes: int = FOODS) -> nn.Module:
+    """Inception V3 for pictures or BERT for titles.
+
+    Args:
+        modality: `image` or `text`.
+        inception_weights: local state dict of torchvision's network; None starts from fresh weights.
+        bert_folder: local folder of a BERT model.
+        classes: of food.
+
+    Raises:
+        OptionError: there is no such modality, or a library or file is absent.
+    """
+    if known_modality(modality, MODALITIES) == "image":
+        return inception_expert(inception_weights, classes=classes)
+    return bert_expert(bert_folder, classes=classes)
+
+
+def simmlm(
+    *, inception_weights: str | None, bert_folder: str, vocabulary: int = 30522, classes: int = FOODS
+) -> ModalityMixture:
+    """Inception V3, BERT and an MLP gate on a small look at either: a CNN's 128 features, and the mean of word vectors.
+
+    The gate sees the inputs and not the experts' features, so that it can be asked before any expert runs.
+
+    Args:
+        inception_weights: see `expert`.
+        bert_folder: see `expert`.
+        vocabulary: words of BERT's vocabulary.
+        classes: of food.
+    """
+    experts = {
+        modality: expert(modality, inception_weights=inception_weights, bert_folder=bert_folder, classes=classes)
+        for modality in MODALITIES
+    }
+    branches = {
+        "image": PictureFeatures(channels=3),
+        "text": WordFeatures(words=vocabulary, features=WORD_FEATURES),
+    }
+    gate = PartsGate(branches, features=128 + WORD_FEATURES, hidden=GATE_HIDDEN)
+    return ModalityMixture(experts, gate)
