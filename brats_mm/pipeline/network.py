@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -116,6 +117,6 @@ def _called(definition: dict[str, Any]) -> Any:
 def _parsed(config: dict[str, Any], bundle: Bundle) -> Any:
     from monai.bundle import ConfigParser
 
-    parser = ConfigParser(config)
+    parser = ConfigParser(deepcopy(config))  # it changes what it is given
     parser["bundle_root"] = str(bundle.root)
     return parser.get_parsed_content("network_def")

@@ -1,0 +1,49 @@
+"""Which bundle a running config belongs to: MONAI tells a config nothing about its own place on disk."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from brats_mm.errors import BundleError
+
+METADATA = Path("configs") / "metadata.json"
+
+
+def running_workflow() -> Any | None:
+    """Return the `ConfigWorkflow` that is evaluating the caller's config entry, or None outside of one."""
+    from monai.bundle import ConfigWorkflow
+
+    owners = (frame.f_locals.get("self") for frame in _frames(sys._getframe(1)))
+    return next((owner for owner in owners if isinstance(owner, ConfigWorkflow)), None)
+
+
+def bundle_folder() -> str:
+    """Return the folder of the bundle whose config is running.
+
+    This is the parent of the config's `configs` folder, so copied and packed bundles use their own weights. A config
+    outside of a bundle takes the current directory if that is one, as bundles of the MONAI model zoo do.
+
+    Raises:
+        BundleError: neither is a bundle.
+    """
+    workflow = running_workflow()
+    places = [Path.cwd()]
+    if workflow is not None:
+        configs = Path(workflow.config_root_path).resolve()
+        places.insert(0, configs.parent if configs.name == "configs" else configs)
+    for place in places:
+        if (place / METADATA).is_file():
+            return str(place)
+    message = (
+        f"The config is not part of a bundle: {' and '.join(map(str, places))} have no {METADATA.as_posix()}. Give the "
+        "folder of the bundle with --bundle_root."
+    )
+    raise BundleError(message)
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -1,0 +1,84 @@
+"""A packed or copied bundle that MONAI runs uses its own weights, not those that come with the package."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+import brats_mm
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import open_bundle
+from brats_mm.io.running_bundle import bundle_folder
+from brats_mm.packaging.pack import pack
+from brats_mm.pipeline.segment import Segmenter
+
+
+@pytest.fixture
+def packed(tiny: dict[str, Any], tmp_path: Path) -> Path:
+    """A bundle of the toy network, which a training with that config left."""
+    folder = tmp_path / "packed"
+    pack([Path(tiny["weights"])], folder, open_bundle(None), version="9", configs=[Path(tiny["train"])])
+    return folder
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_bundle_runner_gives_what_the_library_gives_with_the_same_bundle(
+    cases: Path, packed: Path, tmp_path: Path, copied: bool
+) -> None:
+    bundle = Path(shutil.copytree(packed, tmp_path / "elsewhere")) if copied else packed
+    case = tmp_path / "cases" / "one"
+    case.mkdir(parents=True)
+    for modality in ("t1ce", "flair"):
+        shutil.copy(cases / "one" / f"one-{modality}.nii.gz", case)
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs/inference.json")]
+    command += ["--dataset_dir", str(case.parent), "--output_dir", str(tmp_path / "out"), "--device", "cpu"]
+
+    environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    expected = Segmenter.from_bundle(bundle, device="cpu", backend="torch").predict(case).labels()
+    saved = np.asarray(nib.load(next((tmp_path / "out").rglob("*seg*.nii.gz"))).dataobj)
+    assert expected.any()
+    assert (saved != expected).mean() < 1e-3, "only voxels at a probability of 0.5 may differ by rounding"
+
+
+@pytest.mark.parametrize("name", ["train", "pretrain_expert", "inference"])
+def test_the_root_of_a_bundle_is_the_folder_of_its_config(packed: Path, name: str) -> None:
+    workflow = ConfigWorkflow(str(packed / "configs" / f"{name}.json"), logging_file=False)
+    workflow.parser["initialize"] = ["$@bundle_root"]
+    assert workflow.initialize() == [str(packed)]
+
+
+def test_a_config_outside_of_a_bundle_takes_the_current_directory(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lone.json").write_text(
+        json.dumps(
+            {
+                "imports": ["$from brats_mm.io.running_bundle import bundle_folder"],
+                "initialize": ["$bundle_folder()"],
+            }
+        )
+    )
+    workflow = ConfigWorkflow(str(tmp_path / "lone.json"), logging_file=False)
+    monkeypatch.chdir(packed)
+    assert workflow.initialize() == [str(packed)]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="--bundle_root"):
+        bundle_folder()
+
+
+def test_the_toy_weights_are_not_those_that_ship(packed: Path) -> None:
+    mine = torch.load(packed / "models" / "model.pt", weights_only=True)
+    shipped = torch.load(open_bundle(None).weights, weights_only=True)
+    assert mine.keys() != shipped.keys() or any(not torch.equal(mine[name], shipped[name]) for name in mine)
