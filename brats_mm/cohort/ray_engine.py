@@ -98,7 +98,13 @@ class RayEngine:
     retries = 3  # machines of a cluster come and go; that is no case's fault
 
     def __init__(
-        self, make_runner: MakeRunner, address: str = "auto", workers: int = 1, *, cores: float = 2, gpus: float = 0
+        self,
+        make_runner: MakeRunner,
+        address: str = "auto",
+        workers: int = 1,
+        *,
+        cores: float | int = 2,
+        gpus: float | int = 0,
     ) -> None:
         require_ray()
         self.width = workers * HELD
