@@ -57,7 +57,7 @@ class Row:
 def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -> Row:
     """Segment a case with some of its sequences, and take its worst slice."""
     case = read_case(labelled.files)
-    masks = read_reference(labelled.label, case.grid, labelled.convention)
+    masks = read_reference(labelled.label, case.grid, labelled.scheme)
     prediction = predictor.predict_subsets(case, [subset])[subset]
     answer = {region: prediction.mask(region) for region in REGIONS}
     wrong = sum((answer[region] != masks[region]).sum(axis=(0, 1)) for region in REGIONS)

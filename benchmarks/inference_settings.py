@@ -154,7 +154,7 @@ def _truth(folder: Path, case: Case) -> Any:
     from brats_mm.io.reference_labels import read_reference
 
     found = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
-    return read_reference(found[0].label, case.grid, found[0].convention) if found else None
+    return read_reference(found[0].label, case.grid, found[0].scheme) if found else None
 
 
 def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ SETS: tuple[Availability, ...] = (
 def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift]) -> Iterator[dict[str, Any]]:
     """Dice of each set and region of one case after each change."""
     case = read_case(labelled.files)
-    masks = read_reference(labelled.label, case.grid, labelled.convention)
+    masks = read_reference(labelled.label, case.grid, labelled.scheme)
     sets = [wanted for wanted in SETS if wanted <= case.available]
     for shift in shifts:
         rng = np.random.default_rng(zlib.crc32(f"{case.name} {shift.name}".encode()))

@@ -32,7 +32,7 @@ def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: flo
 def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[float]]:
     """Dice of each region, a row a voxel size."""
     case = read_case(labelled.files)
-    masks = read_reference(labelled.label, case.grid, labelled.convention)
+    masks = read_reference(labelled.label, case.grid, labelled.scheme)
     return [
         [
             overlap(

@@ -20,9 +20,9 @@ from monai.transforms.traits import RandomizableTrait
 from brats_mm.data import transforms
 from brats_mm.data.datalist import Item
 from brats_mm.data.transplant import RandTransplantTumourd
-from brats_mm.domain import label_map, resample
+from brats_mm.domain import label_map, label_scheme, resample
 
-_CODE = (transforms, label_map, resample)
+_CODE = (transforms, label_map, label_scheme, resample)
 """Modules whose change makes kept cases worthless."""
 
 Dataset: TypeAlias = CacheDataset | PersistentDataset

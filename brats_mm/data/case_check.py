@@ -1,6 +1,7 @@
-"""A look at every case before training starts, so that all that is wrong is said at once."""
+"""Check every case before training starts, so that all faults are reported at once."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,70 +10,119 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from nibabel.filebasedimages import ImageFileError
 
 from brats_mm.data.datalist import Item, resolved_item, section_entries
-from brats_mm.data.transforms import AFFINE_TOLERANCE_MM, region_masks, relabelled
+from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
+from brats_mm.data.split import patient_of
+from brats_mm.data.transforms import AFFINE_TOLERANCE_MM
+from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.errors import CaseError, InputError
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4
-"""Cases looked at side by side: most of the time goes into waiting for the disk and unpacking."""
+"""Cases checked side by side: most of the time goes into waiting for the disk and unpacking."""
+
+SECTIONS = ("training", "validation")
+
+Checked = tuple[str, Item | str]
+"""The section of a case, and its item or what is wrong with its entry."""
 
 
 def check_cases(
     dataset_dir: Path | str,
     datalist: Path | str,
     *,
-    sections: Sequence[str] = ("training", "validation"),
+    sections: Sequence[str] = SECTIONS,
     needs: Sequence[str] = (),
+    label_scheme: str | None = None,
 ) -> int:
-    """Look at the headers of all sequences and at the label maps of all cases that a training would use.
+    """Read all sequences and label maps of all cases that a training would use, and check the list.
 
-    A case is at fault when a file is absent or unreadable, its files do not lie on one grid, or its label map is
-    absent or has values that are no labels. Voxels of sequences are judged later, when they are loaded.
+    A case is at fault when a file is absent, cut off or unreadable, a sequence has no signal or is the same file as
+    another, its files do not lie on one grid, or its label map is absent or has values that its label scheme does not
+    know. The list is at fault when it names a case twice, in one section or in both.
 
     Args:
         dataset_dir: where the list's relative paths and case names are looked up.
         datalist: see `datalist.training_items`.
         sections: of the list.
         needs: modalities without which a case is left out, unchecked.
+        label_scheme: see `datalist.training_items`.
 
     Returns:
-        How many cases were looked at.
+        How many cases were checked.
 
     Raises:
         CaseError: names every faulty case, with what is wrong.
-        OptionError: there is no such section name.
+        OptionError: there is no such section name or label scheme.
     """
     root = Path(dataset_dir).expanduser()
-    entries = [entry for section in sections for entry in section_entries(Path(datalist).expanduser(), section)]
+    listed = [
+        (section, _item_or_fault(entry, root))
+        for section in sections
+        for entry in section_entries(Path(datalist).expanduser(), section)
+    ]
+    items = [item for _, item in listed if not isinstance(item, str)]
+    for item, told in zip(items, with_schemes(items, label_scheme), strict=True):
+        item.update(told)
     with ThreadPoolExecutor(THREADS) as pool:
-        faults = [fault for fault in pool.map(partial(_entry_fault, root=root, needs=tuple(needs)), entries) if fault]
+        faults = [fault for fault in pool.map(partial(_fault, needs=tuple(needs)), listed) if fault]
+    faults += _listed_twice(listed)
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
+        lines = "\n".join(f"  {fault}" for fault in faults)
         message = (
-            f"{len(faults)} of the {len(entries)} cases of {datalist} cannot be trained on:\n{listed}\n"
+            f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be trained on:\n{lines}\n"
             "Mend them or take them out of the list. No training was started."
         )
         raise CaseError(message)
-    logger.info("All %d cases of %s were looked at; none is at fault.", len(entries), datalist)
-    return len(entries)
+    _warn_of_shared_patients(listed)
+    logger.info("All %d cases of %s were checked; none is at fault.", len(listed), datalist)
+    return len(listed)
 
 
-def _entry_fault(entry: Any, root: Path, needs: Sequence[str]) -> str | None:
-    """What is wrong with an entry of a list; None when nothing is."""
+def _item_or_fault(entry: Any, root: Path) -> Item | str:
     name = entry if isinstance(entry, str) else entry.get("name", "a case")
     try:
-        item = resolved_item(entry, root)
+        return dict(resolved_item(entry, root))
     except (InputError, KeyError, ValueError) as error:
         return f"{name}: {error}"
+
+
+def _fault(checked: Checked, needs: Sequence[str]) -> str | None:
+    """What is wrong with a case; None when nothing is."""
+    item = checked[1]
+    if isinstance(item, str):
+        return item
     if not all(item["image"].get(modality) for modality in needs):
         return None
     found = "; ".join(_item_faults(item))
     return f"{item['name']}: {found}" if found else None
+
+
+def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
+    places: dict[str, list[str]] = {}
+    for section, item in listed:
+        if not isinstance(item, str):
+            places.setdefault(item["name"], []).append(section)
+    for name, sections in places.items():
+        if len(sections) > 1:
+            yield f"{name}: the list has it {len(sections)} times ({', '.join(sections)})"
+
+
+def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
+    patients = [
+        {patient_of(item["name"]) for at, item in listed if at == section and not isinstance(item, str)}
+        for section in SECTIONS
+    ]
+    shared = sorted(patients[0] & patients[1])
+    if shared:
+        logger.warning(
+            "%d patients have scans for training and for validation (%s first), which flatters the validation.",
+            len(shared),
+            shared[0],
+        )
 
 
 def _item_faults(item: Item) -> Iterator[str]:
@@ -80,6 +130,8 @@ def _item_faults(item: Item) -> Iterator[str]:
         yield "it has no sequence"
     if "label" not in item:
         yield "it has no label map"
+    if not item.get("volumes"):
+        yield from _shared_files(item)
     grids: list[tuple[str, Any]] = []
     for path in dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]):
         image, fault = _opened(Path(path), _axes_of(item, path))
@@ -87,13 +139,38 @@ def _item_faults(item: Item) -> Iterator[str]:
             yield fault
             continue
         grids.append((Path(path).name, image))
-        if item.get("volumes") and path != item.get("label") and image.shape[3] <= max(item["volumes"].values()):
-            yield f"{Path(path).name} has {image.shape[3]} volumes, too few for its sequences"
-        if path == item.get("label") and (unknown := _label_fault(item, image)):
-            yield unknown
+        yield from _label_faults(item) if path == item.get("label") else _image_faults(item, path, image)
     for name, image in grids[1:]:
         if not _same_grid(image, grids[0][1]):
             yield f"{name} does not lie on the grid of {grids[0][0]}"
+
+
+def _shared_files(item: Item) -> Iterator[str]:
+    files = {modality: Path(path).resolve() for modality, path in item["image"].items()}
+    for path, count in Counter(files.values()).items():
+        if count > 1:
+            names = " and ".join(modality for modality, file in files.items() if file == path)
+            yield f"{path.name} is listed as {names}"
+
+
+def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
+    """What only reading all voxels shows."""
+    volumes = item.get("volumes") or {}
+    name = Path(path).name
+    if volumes and image.shape[3] <= max(volumes.values()):
+        yield f"{name} has {image.shape[3]} volumes, too few for its sequences"
+        return
+    try:
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError) as error:
+        yield f"{name} is cut off or damaged ({error})"
+        return
+    parts = {modality: voxels[..., place] for modality, place in volumes.items()} or {name: voxels}
+    for part, values in parts.items():
+        if not bool(np.isfinite(values).all()):
+            yield f"{part} has voxels that are not numbers"
+        elif not bool(values.any()):
+            yield f"{part} is zero everywhere: leave the sequence out of the list"
 
 
 def _axes_of(item: Item, path: str) -> int:
@@ -114,14 +191,21 @@ def _opened(path: Path, axes: int) -> tuple[Any, str | None]:
     return image, None
 
 
-def _label_fault(item: Item, image: Any) -> str | None:
+def _label_faults(item: Item) -> Iterator[str]:
+    path = Path(item["label"])
     try:
-        values = np.unique(np.asanyarray(image.dataobj))
-        labels = relabelled(torch.as_tensor(values.astype(np.float32)).reshape(-1, 1, 1), item.get("label_values", {}))
-        region_masks(labels, item.get("label_convention"))
-    except (InputError, OSError, EOFError, ValueError) as error:
-        return f"{Path(item['label']).name}: {error}"
-    return None
+        values = read_label_values(path)
+    except InputError as error:
+        yield f"{path.name}: {error}"
+        return
+    if not item.get("label_scheme"):  # left open only where the values are those of no scheme
+        yield f"{path.name}: the label map holds {', '.join(map(str, sorted(values)))}; labels are 0 to 4"
+        return
+    scheme = named_scheme(item["label_scheme"])
+    unknown = unknown_values(values, scheme)
+    if unknown:
+        held = ", ".join(map(str, unknown))
+        yield f"{path.name}: the label map holds {held}, which the label scheme {scheme.value} does not know"
 
 
 def _same_grid(image: Any, first: Any) -> bool:

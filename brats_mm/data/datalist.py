@@ -1,19 +1,27 @@
 """Which cases there are: folders of BraTS cases, Decathlon-style JSON lists, and files that name a split."""
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from brats_mm.data.decathlon import with_volumes
+from brats_mm.data.label_maps import with_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.errors import CaseError, OptionError
 
 Item = dict[str, Any]
 """A case: `name`; `image`, a mapping from modality name to file; where there is one, `label`; where it is known,
-`label_convention` (`brats2023` or `brats2021`), without which the label map's own values tell. Where all sequences are
-in one file, `volumes` says which of its volumes is which; where label values mean other things, `label_values` does."""
+`label_scheme` (see `domain.label_scheme`), which is otherwise decided by the names and values of all cases. Where all
+sequences are in one file, `volumes` says which of its volumes is which."""
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 5
+"""So many names stand in a message."""
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -102,7 +110,12 @@ def make_datalist(
 
 
 def training_items(
-    dataset_dir: Path | str, datalist: Path | str, section: str, *, needs: Sequence[str] = ()
+    dataset_dir: Path | str,
+    datalist: Path | str,
+    section: str,
+    *,
+    needs: Sequence[str] = (),
+    label_scheme: str | None = None,
 ) -> list[Item]:
     """The labelled cases of one section of a list.
 
@@ -112,25 +125,47 @@ def training_items(
             also be a list of four paths in channel order, null for a missing sequence, or one four-dimensional file as
             the Decathlon has it), or names of case folders.
         section: `training` or `validation`.
-        needs: modalities without which a case is left out.
+        needs: modalities without which a case is left out, with a line in the log.
+        label_scheme: of all label maps; None takes what the list states, else decides by the names and values of all
+            cases of `training` and `validation`.
 
     Raises:
-        CaseError: the list, a section or a case in it is absent or unlabelled.
-        OptionError: there is no such section name.
+        CaseError: the list, a section or a case in it is absent or unlabelled, or the label scheme cannot be told.
+        OptionError: there is no such section name or label scheme.
     """
-    root = Path(dataset_dir).expanduser()
-    items = [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
+    root, path = Path(dataset_dir).expanduser(), Path(datalist).expanduser()
+    items = [resolved_item(entry, root) for entry in section_entries(path, section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
         message = (
             f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
         )
         raise CaseError(message)
+    told = label_scheme is not None or all(item.get("label_scheme") for item in items)
+    others = [] if told else _other_labelled(path, root, section)
+    items = with_schemes([*items, *others], label_scheme)[: len(items)]
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
+    left_out = [item["name"] for item in items if item not in usable]
+    if left_out and usable:
+        shown = ", ".join(left_out[:SHOWN]) + (" and others" if len(left_out) > SHOWN else "")
+        logger.warning(
+            "%d of the %d cases for %s lack %s and are left out: %s.",
+            *(len(left_out), len(items), section, ", ".join(needs), shown),
+        )
     if not usable:
         message = f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}."
         raise CaseError(message)
     return usable
+
+
+def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
+    """The labelled items of the list's other sections, which help to tell the label scheme."""
+    found: list[Item] = []
+    for other in SECTIONS:
+        with suppress(CaseError):
+            entries = list(section_entries(path, other)) if other != section else []
+            found += [item for item in (resolved_item(entry, root) for entry in entries) if "label" in item]
+    return found
 
 
 def inference_items(

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, scheme_with
 from brats_mm.domain.modality import modalities_in_name
-from brats_mm.domain.regions import Compartment, LabelConvention
+from brats_mm.domain.regions import Compartment
 from brats_mm.errors import CaseError
 
 DESCRIPTION = "dataset.json"
@@ -36,8 +37,7 @@ def is_decathlon(root: Path) -> bool:
 def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     """An entry of a list; one whose image is a single file says then which of its volumes is which sequence.
 
-    Adds `volumes`, sequence -> place on the file's fourth axis, and `label_values`, value -> that of BraTS 2023. Other
-    entries stay as they are.
+    Adds `volumes`, sequence -> place on the file's fourth axis, and `label_scheme`. Other entries stay as they are.
 
     Args:
         entry: of a section of the list.
@@ -57,8 +57,7 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     if len(volumes) > 1:
         made["volumes"] = volumes
     if entry.get("label"):
-        made["label_values"] = _label_values(content.get("labels") or {}, path)
-        made["label_convention"] = LabelConvention.BRATS2023.value
+        made["label_scheme"] = scheme_of_labels(content.get("labels") or {}, path).value
     return made
 
 
@@ -75,25 +74,42 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     return {next(iter(found)).value: int(number) for number, found in named.items()}
 
 
-def _label_values(names: Mapping[str, str], path: Path) -> dict[str, int]:
-    """Value -> BraTS 2023 value."""
-    values = {}
-    for value, name in names.items():
-        part = _compartment(str(name).lower())
+def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
+    """Find the label scheme that a `dataset.json` describes.
+
+    Args:
+        labels: value -> name (Decathlon), name -> value, or name -> values of nested regions (nnU-Net).
+        path: of the description, for messages.
+
+    Raises:
+        CaseError: it does not describe a known scheme.
+    """
+    named = {name: value for value, name in labels.items()} if all(key.isdigit() for key in labels) else dict(labels)
+    values: dict[str, frozenset[int]] = {
+        str(name).lower(): frozenset(int(one) for one in (value if isinstance(value, list) else [value]))
+        for name, value in named.items()
+    }
+    parts: dict[int, Compartment] = {}
+    for name, inner in sorted(values.items(), key=lambda entry: len(entry[1])):  # of nested regions, inner ones first
+        part = _compartment(name)
         if part is not None:
-            values[str(value)] = LabelConvention.BRATS2023.value_of(part)
-    if sorted(values.values()) != [1, 2, 3]:
+            parts |= {value: part for value in inner if value not in parts}
+    scheme = scheme_with(parts)
+    if scheme is None:
         message = (
             f"{path} does not say which label is oedema, which the necrotic or non-enhancing core, and which enhancing "
-            'tumour. Add such as "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"}.'
+            'tumour. Add such as "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"}, '
+            f"in the order of one of {SCHEMES}."
         )
         raise CaseError(message)
-    return values
+    cavity = scheme is LabelScheme.BRATS2023 and any("cavity" in name for name in values)
+    return LabelScheme.BRATS2024_POST_TREATMENT if cavity else scheme
 
 
 def _compartment(name: str) -> Compartment | None:
-    if "edema" in name or "oedema" in name:
+    """What a label's name means; a whole tumour is oedema and a core is necrosis once the inner regions are taken."""
+    if any(word in name for word in ("edema", "oedema", "whole", "flair")):
         return Compartment.OEDEMA
-    if "non" in name or "necro" in name or "ncr" in name:
+    if any(word in name for word in ("non", "necro", "ncr", "core", "cyst")):
         return Compartment.NECROSIS
     return Compartment.ENHANCING if "enhanc" in name else None

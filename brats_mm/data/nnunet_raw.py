@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.datalist import Item
+from brats_mm.data.decathlon import scheme_of_labels
+from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality, modalities_in_name
 from brats_mm.errors import CaseError
 
@@ -23,19 +25,22 @@ def nnunet_items(root: Path) -> list[Item]:
     `dataset.json` says which channel is which sequence (`channel_names`, or `modality` up to version 1).
 
     Raises:
-        CaseError: `dataset.json` cannot be read, names other sequences, or numbers the labels in another way.
+        CaseError: `dataset.json` cannot be read, names other sequences, or describes no known label scheme.
     """
     content = _description(root / DESCRIPTION)
-    _refuse_other_labels(content.get("labels", {}), root / DESCRIPTION)
+    scheme = scheme_of_labels(content.get("labels") or {}, root / DESCRIPTION)
     channels = _channels(content.get("channel_names") or content.get("modality") or {}, root / DESCRIPTION)
     ending = content.get("file_ending", ".nii.gz")
     return [
-        *_items(root / IMAGES, root / LABELS, channels, ending),
-        *_items(root / TEST_IMAGES, root / "labelsTs", channels, ending),
+        *_items((root / IMAGES, root / LABELS), channels, scheme, ending),
+        *_items((root / TEST_IMAGES, root / "labelsTs"), channels, scheme, ending),
     ]
 
 
-def _items(images: Path, labels: Path, channels: Mapping[str, Modality], ending: str) -> list[Item]:
+def _items(
+    folders: tuple[Path, Path], channels: Mapping[str, Modality], scheme: LabelScheme, ending: str
+) -> list[Item]:
+    images, labels = folders
     found: dict[str, dict[str, str]] = {}
     for path in sorted(images.glob(f"*{ending}")):
         name, _, number = path.name.removesuffix(ending).rpartition("_")
@@ -44,7 +49,8 @@ def _items(images: Path, labels: Path, channels: Mapping[str, Modality], ending:
     items: list[Item] = []
     for name, sequences in found.items():
         label = labels / f"{name}{ending}"
-        items.append({"name": name, "image": sequences, **({"label": str(label)} if label.is_file() else {})})
+        labelled = {"label": str(label), "label_scheme": scheme.value} if label.is_file() else {}
+        items.append({"name": name, "image": sequences, **labelled})
     return items
 
 
@@ -67,17 +73,3 @@ def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
         )
         raise CaseError(message)
     return {number: next(iter(found)) for number, found in named.items()}
-
-
-def _refuse_other_labels(labels: Mapping[str, Any], path: Path) -> None:
-    """nnU-Net's own BraTS conversion swaps 1 and 2; read as BraTS labels, core and oedema would change places."""
-    for name, value in labels.items():
-        values = value if isinstance(value, list) else [value]
-        low = name.lower()
-        swapped = ("edema" in low and values in ([1], ["1"])) or ("core" in low and 2 in values and 1 not in values)
-        if swapped:
-            message = (
-                f"{path} says that label 1 is oedema and 2 the necrotic core, but BraTS label maps have 1 for the core "
-                "and 2 for oedema. Exchange 1 and 2 in the label maps (and in this file) first."
-            )
-            raise CaseError(message)

@@ -12,9 +12,11 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform, Transform
 from torch import Tensor
 
-from brats_mm.domain.label_map import convention_of, regions_from_labels
+from brats_mm.data.label_maps import named_scheme, whole_labels
+from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import resample, resample_signal, resampled_side
 from brats_mm.errors import CaseError, GridError, VolumeError
 
@@ -57,6 +59,13 @@ class LoadSequencesd(Transform):
                 f"The case {data.get('name', '?')} has none of {names}. Leave it out of the list, or add the files."
             )
             raise CaseError(message)
+        empty = [modality.value for modality, volume in found.items() if not bool(volume.any())]
+        if empty:
+            message = (
+                f"The case {data.get('name', '?')} has {', '.join(empty)} with zeros only. Leave the sequence out of "
+                "the list: it counts as missing then."
+            )
+            raise VolumeError(message)
         first = next(iter(found.values()))
         channels = [found.get(modality, torch.zeros_like(first)) for modality in self.modalities]
         for volume in found.values():
@@ -98,12 +107,11 @@ def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
 class LabelsToRegionsd(MapTransform):
     """Replace a label map (1, h, w, d) by the masks (3, h, w, d) of WT, TC, ET, as uint8.
 
-    The item's `label_convention` says what the values mean; without it the values themselves do (4 appears only up to
-    BraTS 2021, 3 only since 2023; a map with neither reads the same either way). Before that, `label_values` changes
-    values to those of the convention, where the item has it.
+    The item's `label_scheme` says what the values mean (see `domain.label_scheme`). Without it the map's own values
+    decide, where they can.
 
     Raises:
-        VolumeError: the map has values that its convention does not know.
+        VolumeError: the map has values that its scheme does not know, or values that allow more than one scheme.
     """
 
     def __init__(self, key: str = "label") -> None:
@@ -112,8 +120,7 @@ class LabelsToRegionsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         label = data[self.key]
-        values = relabelled(torch.as_tensor(label[0]), data.get("label_values", {}))
-        masks = region_masks(values, data.get("label_convention"), name=str(data.get("name", "a case")))
+        masks = region_masks(torch.as_tensor(label[0]), data.get("label_scheme"), name=str(data.get("name", "a case")))
         return {**data, self.key: MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
 
 
@@ -172,29 +179,24 @@ def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]
 
 
 def region_masks(
-    labels: Num[Tensor, "h w d"], convention: str | None = None, *, name: str = "a case"
+    labels: Num[Tensor, "h w d"], scheme: str | None = None, *, name: str = "a case"
 ) -> Shaped[Tensor, "c h w d"]:
     """Masks of WT, TC, ET, (3, h, w, d) uint8, of a label map; see `LabelsToRegionsd`."""
-    values = torch.as_tensor(labels).round().to(torch.int16).numpy()
-    meant = LabelConvention(convention) if convention else convention_of(values) or LabelConvention.BRATS2023
-    enhancing = 3 if meant is LabelConvention.BRATS2023 else 4
-    strange = sorted(set(np.unique(values).tolist()) - {0, 1, 2, enhancing})
-    if strange:
+    values = whole_labels(torch.as_tensor(labels).numpy(), name)
+    held = frozenset(np.unique(values).tolist()) - {0}
+    try:
+        meant = named_scheme(scheme) if scheme else decide_schemes({name: held})[name]
+    except CaseError as error:
+        raise VolumeError(str(error)) from error
+    unknown = unknown_values(held, meant)
+    if unknown:
         message = (
-            f"The label map of {name} has the values {strange}; {meant.value} knows 0, 1, 2 and {enhancing}. "
-            f"Map them to these values first."
+            f"The label map of {name} holds {', '.join(map(str, unknown))}; the label scheme {meant.value} has "
+            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or mend the map."
         )
         raise VolumeError(message)
     masks = regions_from_labels(values, meant)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
-
-
-def relabelled(labels: Num[Tensor, "h w d"], values: Mapping[str, int]) -> Num[Tensor, "h w d"]:
-    """A label map with values exchanged; those that are not named stay."""
-    made = labels.clone()
-    for old, new in values.items():
-        made[labels == int(old)] = new
-    return made
 
 
 def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.regions import Compartment, LabelConvention, Region
 
 Mask = npt.NDArray[np.bool_]
@@ -21,16 +22,17 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
     return labels
 
 
-def regions_from_labels(labels: npt.NDArray[np.integer], convention: LabelConvention) -> dict[Region, Mask]:
-    """Region masks of a label map. Values that the convention does not name count as background."""
-    necrosis, oedema, enhancing = (labels == convention.value_of(part) for part in Compartment)
-    core = necrosis | enhancing
-    return {Region.WT: core | oedema, Region.TC: core, Region.ET: enhancing}
+def regions_from_labels(
+    labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme
+) -> dict[Region, Mask]:
+    """Region masks of a label map. Values that the convention or scheme does not name count as background."""
+    parts = LabelScheme(convention.value).parts
+    core, enhancing, whole = ([value for value, part in parts.items() if part in inside] for inside in _INSIDE)
+    return {
+        Region.WT: np.isin(labels, whole),
+        Region.TC: np.isin(labels, core),
+        Region.ET: np.isin(labels, enhancing),
+    }
 
 
-def convention_of(labels: npt.NDArray[np.integer]) -> LabelConvention | None:
-    """The convention that a label map's values speak for; None when it has no enhancing tumour to tell by."""
-    values = set(np.unique(labels).tolist())
-    if 4 in values:
-        return LabelConvention.BRATS2021
-    return LabelConvention.BRATS2023 if 3 in values else None
+_INSIDE = ({Compartment.NECROSIS, Compartment.ENHANCING}, {Compartment.ENHANCING}, set(Compartment))

@@ -107,7 +107,7 @@ def evaluate_case(
         InputError: an image or the label map cannot be used.
     """
     case = read_case(labelled.files)
-    reference = read_reference(labelled.label, case.grid, labelled.convention)
+    reference = read_reference(labelled.label, case.grid, labelled.scheme)
     brain = brain_box(case)
     box = _around(brain, reference[Region.WT])
     # In memory as predictions are, first axis fastest: walking two arrays against each other's order is slow.

@@ -156,7 +156,7 @@ def _identity(case: LabelledCase) -> dict[str, Any]:
     return {
         "name": case.files.name,
         "sequences": subset_name(frozenset(case.files.found)),
-        "labels": case.convention.value if case.convention else None,
+        "labels": case.scheme.value if case.scheme else None,
         "bytes": [path.stat().st_size if path.is_file() else None for path in (*files, case.label)],
     }
 

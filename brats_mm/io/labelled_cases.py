@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brats_mm.data.datalist import Item, find_items, training_items
+from brats_mm.data.label_maps import with_schemes
 from brats_mm.domain.case import CaseFiles
-from brats_mm.domain.regions import LabelConvention
+from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.errors import CaseError
 from brats_mm.io.recognise import recognise
 
@@ -18,12 +19,12 @@ class LabelledCase:
     Attributes:
         files: its sequences, and its name.
         label: the reference label map.
-        convention: the value of enhancing tumour in it, where it is known.
+        scheme: what its values mean, where that is known.
     """
 
     files: CaseFiles
     label: Path
-    convention: LabelConvention | None = None
+    scheme: LabelScheme | None = None
 
 
 def labelled_cases(
@@ -32,7 +33,7 @@ def labelled_cases(
     dataset_dir: Path | None = None,
     section: str = "validation",
     names: Collection[str] = (),
-    convention: LabelConvention | None = None,
+    scheme: str | None = None,
 ) -> tuple[LabelledCase, ...]:
     """The labelled cases of a folder, or of a section of a list.
 
@@ -42,13 +43,17 @@ def labelled_cases(
         dataset_dir: where a list's relative paths start; the list's own folder unless named.
         section: `training` or `validation`, for a list.
         names: only these cases.
-        convention: of all label maps; without it each item's own entry or its values tell.
+        scheme: of all label maps; None takes each item's own entry, else decides by the names and values of all cases.
 
     Raises:
-        CaseError: no labelled case is there, or a named one is not.
+        CaseError: no labelled case is there, or a named one is not; or the label scheme cannot be told.
+        OptionError: there is no such label scheme.
     """
     is_list = dataset.suffix == ".json"
-    items = training_items(dataset_dir or dataset.parent, dataset, section) if is_list else find_items(dataset)
+    if is_list:
+        items = training_items(dataset_dir or dataset.parent, dataset, section, label_scheme=scheme)
+    else:
+        items = with_schemes(find_items(dataset), scheme)
     chosen = [item for item in items if item.get("label") and (not names or item["name"] in names)]
     absent = sorted(set(names) - {item["name"] for item in chosen})
     if absent:
@@ -60,17 +65,16 @@ def labelled_cases(
             "labels; to segment without them, use `brats-mm segment`."
         )
         raise CaseError(message)
-    return tuple(_labelled(item, convention) for item in chosen)
+    return tuple(_labelled(item) for item in chosen)
 
 
-def _labelled(item: Item, convention: LabelConvention | None) -> LabelledCase:
-    if item.get("volumes") or item.get("label_values"):
+def _labelled(item: Item) -> LabelledCase:
+    if item.get("volumes"):
         message = (
-            f"The case {item['name']} has its sequences in one file, or label values that are not those of BraTS, as "
-            "the Decathlon has them. Training reads these, but an evaluation needs a file for each sequence and the "
-            "labels of BraTS (1 core, 2 oedema, 3 or 4 enhancing): convert them first."
+            f"The case {item['name']} has its sequences in one file, as the Decathlon has them. Training reads these, "
+            "but an evaluation needs a file for each sequence: convert them first."
         )
         raise CaseError(message)
+    stated = item.get("label_scheme")
     files = replace(recognise(item["image"]), name=item["name"])
-    stated = item.get("label_convention")
-    return LabelledCase(files, Path(item["label"]), convention or (LabelConvention(stated) if stated else None))
+    return LabelledCase(files, Path(item["label"]), LabelScheme(stated) if stated else None)

@@ -1,4 +1,4 @@
-"""Reference label maps: reading them, checking them, and telling which label convention they follow."""
+"""Reference label maps on the grid of their case, as region masks."""
 
 from pathlib import Path
 
@@ -6,54 +6,52 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from brats_mm.domain.label_map import Mask, convention_of, regions_from_labels
-from brats_mm.domain.regions import LabelConvention, Region
+from brats_mm.data.label_maps import whole_labels
+from brats_mm.domain.label_map import Mask, regions_from_labels
+from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
+from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
-from brats_mm.errors import GridError, VolumeError
+from brats_mm.errors import CaseError, GridError, VolumeError
 
 SAME_GRID_MM = 0.1
-"""Corners of the label map and of the images may lie this far apart: headers round."""
-
-_KNOWN = frozenset({0, 1, 2, 3, 4})
+"""How far corners of the label map and of the images may lie apart: headers round."""
 
 
-def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = None) -> dict[Region, Mask]:
-    """Region masks of a NIfTI label map that lies on a case's grid.
+def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) -> dict[Region, Mask]:
+    """Read a NIfTI label map that lies on a case's grid as region masks.
 
     Args:
         path: the label map.
         grid: of the case's images.
-        convention: which value enhancing tumour has; without it the values tell, and a map without enhancing tumour
-            reads alike under both.
+        scheme: what the values mean. None decides by this one map, which is refused where its values allow more than
+            one scheme.
 
     Raises:
-        VolumeError: the file cannot be read, or has values that are no labels.
+        VolumeError: the file cannot be read, or its values are not those of the scheme.
         GridError: the map does not lie on the grid.
     """
-    labels, affine = _read(path)
-    own = Grid((labels.shape[0], labels.shape[1], labels.shape[2]), affine)
+    stored, affine = _read(path)
+    own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
     if own.shape != grid.shape or own.distance_mm(grid) > SAME_GRID_MM:
         message = (
             f"The label map {path.name} does not lie on the grid of its images ({own.shape} voxels against "
             f"{grid.shape}, or a different affine). Resample it to them first, with nearest-neighbour interpolation."
         )
         raise GridError(message)
-    values = set(np.unique(labels).tolist())
-    if values - _KNOWN:
-        shown = ", ".join(f"{value:g}" for value in sorted(values - _KNOWN)[:5])
+    labels = whole_labels(stored, path.name)
+    values = frozenset(np.unique(labels).tolist()) - {0}
+    try:
+        meant = scheme or decide_schemes({path.name: values})[path.name]
+    except CaseError as error:
+        raise VolumeError(str(error)) from error
+    unknown = unknown_values(values, meant)
+    if unknown:
         message = (
-            f"The label map {path.name} holds {shown}; labels are 0 to 4. Give the BraTS segmentation of the case."
+            f"The label map {path.name} holds {', '.join(map(str, unknown[:5]))}; the label scheme {meant.value} has "
+            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or mend the map."
         )
         raise VolumeError(message)
-    if convention is None and {3, 4} <= values:
-        message = (
-            f"The label map {path.name} holds both 3 and 4, so it is unclear which is enhancing tumour. Name the label "
-            "convention: brats2021 (4) or brats2023 (3)."
-        )
-        raise VolumeError(message)
-    return regions_from_labels(
-        labels.astype(np.uint8), convention or convention_of(labels.astype(np.uint8)) or LabelConvention.BRATS2023
-    )
+    return regions_from_labels(labels, meant)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

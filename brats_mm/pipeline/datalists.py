@@ -8,6 +8,7 @@ from typing import Any
 from brats_mm.data.datalist import SECTIONS as SECTION_KEYS
 from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolved_item, section_entries
 from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
+from brats_mm.data.label_maps import with_schemes
 from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
 from brats_mm.data.split import read_names, validation_folds, validation_share
 from brats_mm.errors import CaseError, OptionError, OutputError
@@ -36,14 +37,20 @@ class Division:
 
 @dataclass(frozen=True)
 class WrittenList:
-    """A list that was written, and how many cases each section has."""
+    """A list that was written, how many cases each section has, and the label schemes of its cases."""
 
     path: Path
     counts: dict[str, int]
+    schemes: tuple[str, ...] = ()
 
 
 def write_datalists(
-    dataset: Path, output: Path, division: Division | None = None, *, overwrite: bool = False
+    dataset: Path,
+    output: Path,
+    division: Division | None = None,
+    *,
+    label_scheme: str | None = None,
+    overwrite: bool = False,
 ) -> tuple[WrittenList, ...]:
     """Write a Decathlon-style list of a folder's cases; with folds, one a fold, `<name>_fold0.json` and so on.
 
@@ -52,15 +59,17 @@ def write_datalists(
             nnU-Net's raw layout or the Decathlon's. The list's paths are relative to it.
         output: the JSON file.
         division: without it, a fifth of the patients is for validation.
+        label_scheme: of all cases, see `domain.label_scheme`; None decides by their names and values.
         overwrite: replace lists that are there.
 
     Raises:
-        CaseError: there is no case, a name is of none, or nothing is left for training.
+        CaseError: there is no case, a name is of none, nothing is left for training, or the label scheme cannot
+            be told.
         OptionError: the division contradicts itself or cannot be made.
         OutputError: a list is there already, or cannot be written.
     """
     root = dataset.expanduser()
-    items = _items(root)
+    items = with_schemes(_items(root), label_scheme)
     lists = _lists(root, items, division or Division())
     folded = len(lists) > 1
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
@@ -72,8 +81,9 @@ def write_datalists(
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    schemes = tuple(dict.fromkeys(item["label_scheme"] for item in items if item.get("label_scheme")))
     return tuple(
-        WrittenList(path, {section: len(content[section]) for section in SECTIONS})
+        WrittenList(path, {section: len(content[section]) for section in SECTIONS}, schemes)
         for path, content in zip(paths, lists, strict=True)
     )
 

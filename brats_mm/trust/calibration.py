@@ -133,7 +133,7 @@ def count_cases(
     counted = []
     for done, labelled in enumerate(cases, start=1):
         case = read_case(labelled.files)
-        reference = read_reference(labelled.label, case.grid, labelled.convention)
+        reference = read_reference(labelled.label, case.grid, labelled.scheme)
         sets = [subset for subset in SUBSETS if subset <= case.available]
         predictions = predictor.predict_subsets(case, sets)
         found: dict[Availability, dict[Region, LogitCounts]] = {}

@@ -21,7 +21,7 @@ TINY_MIXTURE = {
 }
 
 
-def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES, *, enhancing: int = 3) -> None:
+def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES) -> None:
     """A ball of brain with a tumour of three shells in it, 56 x 60 x 52 voxels, axes left-posterior-superior."""
     rng = np.random.default_rng(sum(map(ord, name)))
     folder = root / name
@@ -29,7 +29,7 @@ def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES, *,
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     at = np.stack(np.meshgrid(*(np.arange(size) for size in (56, 60, 52)), indexing="ij"), axis=-1)
     distance = np.linalg.norm(at - (28, 30, 26), axis=-1)
-    labels = np.select([distance < 5, distance < 9, distance < 14], [1, enhancing, 2], 0).astype(np.uint8)
+    labels = np.select([distance < 5, distance < 9, distance < 14], [1, 3, 2], 0).astype(np.uint8)
     for channel, modality in enumerate(modalities):
         signal = 100.0 + 20 * ((labels > 0) * (channel + 1)) + rng.normal(0, 3, labels.shape)
         voxels = np.where(distance < 25, signal, 0).astype(np.float32)
@@ -39,11 +39,11 @@ def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES, *,
 
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three labelled cases, one of them without T2 and one with BraTS 2021 labels, and a split of them."""
+    """Three labelled cases, one of them without T2, and a split of them."""
     root = tmp_path_factory.mktemp("cases")
     write_case(root, "one")
     write_case(root, "two", ("t1", "t1ce", "flair"))
-    write_case(root, "three", enhancing=4)
+    write_case(root, "three")
     (root / "datalist.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three"]}))
     return root
 

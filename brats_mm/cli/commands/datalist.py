@@ -6,6 +6,7 @@ from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command, add_terminal_options
 from brats_mm.cli.output import Console
+from brats_mm.domain.label_scheme import SCHEMES, LabelScheme
 
 
 def add(commands: Commands) -> None:
@@ -40,6 +41,9 @@ def add(commands: Commands) -> None:
         help="text files of names: training, validation, testing",
     )
     parser.add_argument("--seed", type=int, default=0, help="of a random share or of folds")
+    parser.add_argument(
+        "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect); one of {SCHEMES}"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
     add_terminal_options(parser)
 
@@ -49,7 +53,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.datalists import Division, write_datalists
 
     division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
-    written = write_datalists(options.dataset, options.output, division, overwrite=options.overwrite)
+    written = write_datalists(
+        options.dataset, options.output, division, label_scheme=options.labels, overwrite=options.overwrite
+    )
+    for scheme in written[0].schemes:
+        console.say(f"Label scheme {scheme}. {LabelScheme(scheme).note}".strip())
     for made in written:
         counts = ", ".join(f"{count} for {section}" for section, count in made.counts.items())
         console.say(f"{made.path}: {counts}.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
 from brats_mm.cli.options.model import add_model_options, load_segmenter
 from brats_mm.cli.output import Console
-from brats_mm.domain.regions import LabelConvention
+from brats_mm.domain.label_scheme import SCHEMES
 
 
 def add(commands: Commands) -> None:
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--names", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument(
-        "--labels", choices=[c.value for c in LabelConvention], help="of the true labels, if not told by them"
+        "--labels", metavar="SCHEME", help=f"label scheme of the reference (default: detect); one of {SCHEMES}"
     )
     parser.add_argument(
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
@@ -55,9 +55,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         dataset_dir=options.dataset_dir,
         section=options.section,
         names=options.names,
-        convention=LabelConvention(options.labels) if options.labels else None,
+        scheme=options.labels,
     )
     console.say(f"{len(cases)} labelled cases.")
+    for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
+        console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
     segmenter = load_segmenter(options, console)
     from brats_mm.evaluation.case import shared_passes
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint

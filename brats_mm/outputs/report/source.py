@@ -9,9 +9,10 @@ from typing import Any
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
+from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import GridError, OptionError
 from brats_mm.io.case import SAME_GRID_MM
@@ -76,7 +77,7 @@ def read_source(folder: Path, case: Case | None = None) -> ReportSource:
         )
         raise OptionError(message)
     entropy = read_volume(folder / "entropy.nii.gz")
-    masks = read_reference(folder / "segmentation.nii.gz", entropy.grid, LabelConvention(report["label_convention"]))
+    masks = read_reference(folder / "segmentation.nii.gz", entropy.grid, LabelScheme(report["label_convention"]))
     images = _telling(case, used=report["sequences_found"]) if case is not None else {}
     if case is not None:
         _check_grid(case.grid, entropy.grid, folder)

@@ -21,6 +21,7 @@ def _write(path: Path, values: np.ndarray, shift_mm: float = 0.0) -> None:
 def _case(root: Path, name: str, *, label: int = 3, shape: tuple[int, int, int] = (8, 8, 8)) -> Path:
     labels = np.zeros((8, 8, 8), np.uint8)
     labels[2:4] = label
+    labels[4:6] = 2
     _write(root / name / f"{name}-t1.nii.gz", np.ones((8, 8, 8), np.float32))
     _write(root / name / f"{name}-t2.nii.gz", np.ones(shape, np.float32))
     _write(root / name / f"{name}-seg.nii.gz", labels)
@@ -57,7 +58,7 @@ def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
         check_cases(tmp_path, datalist)
 
     said = str(caught.value)
-    assert "odd_label: odd_label-seg.nii.gz: The label map" in said
+    assert "odd_label: odd_label-seg.nii.gz: the label map holds 2, 7; labels are 0 to 4" in said
     assert "other_shape: other_shape-t2.nii.gz does not lie on the grid of other_shape-t1.nii.gz" in said
     assert "no_label: it has no label map" in said
     assert "absent: The list names the case absent" in said
@@ -73,3 +74,49 @@ def test_cases_that_a_single_expert_would_not_see_are_no_fault(tmp_path: Path) -
     (tmp_path / "b" / "b-t2.nii.gz").unlink()
 
     assert check_cases(tmp_path, _list(tmp_path, training=["a", "b"]), sections=["training"], needs=["t2"]) == 2
+
+
+def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
+    """The header of a file that was cut off while it was copied is sound."""
+    for name in ("sound", "cut", "empty"):
+        _case(tmp_path, name)
+    path = tmp_path / "cut" / "cut-t1.nii.gz"
+    _write(path, np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32))
+    path.write_bytes(path.read_bytes()[:-200])
+    _write(tmp_path / "empty" / "empty-t2.nii.gz", np.zeros((8, 8, 8), np.float32))
+
+    with pytest.raises(CaseError, match="2 of the 3 cases") as caught:
+        check_cases(tmp_path, _list(tmp_path, training=["sound", "cut", "empty"]), sections=["training"])
+
+    assert "cut-t1.nii.gz is cut off or damaged" in str(caught.value)
+    assert "empty-t2.nii.gz is zero everywhere: leave the sequence out of the list" in str(caught.value)
+
+
+def test_a_case_is_listed_once_and_a_file_is_one_sequence(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _case(tmp_path, name)
+    twin = {"name": "twin", "image": {"t1": "b/b-t1.nii.gz", "t1ce": "b/b-t1.nii.gz"}, "label": "b/b-seg.nii.gz"}
+
+    with pytest.raises(CaseError) as caught:
+        check_cases(tmp_path, _list(tmp_path, training=["a", "b", twin], validation=["a"]))
+
+    assert "a: the list has it 2 times (training, validation)" in str(caught.value)
+    assert "twin: b-t1.nii.gz is listed as t1 and t1ce" in str(caught.value)
+
+
+def test_scans_of_one_patient_on_both_sides_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("BraTS-GLI-00005-100", "BraTS-GLI-00005-101"):
+        _case(tmp_path, name)
+    check_cases(tmp_path, _list(tmp_path, training=["BraTS-GLI-00005-100"], validation=["BraTS-GLI-00005-101"]))
+    assert "1 patients have scans for training and for validation" in caplog.text
+
+
+def test_label_maps_must_follow_one_scheme_or_the_one_that_is_named(tmp_path: Path) -> None:
+    _case(tmp_path, "a", label=3)
+    _case(tmp_path, "b", label=4)
+    listed = _list(tmp_path, training=["a", "b"])
+    with pytest.raises(CaseError, match="Name their label scheme"):
+        check_cases(tmp_path, listed, sections=["training"])
+    with pytest.raises(CaseError, match=r"b-seg.nii.gz: the label map holds 4, which the label scheme brats2023"):
+        check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2023")
+    assert check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2024-post-treatment") == 2

@@ -89,14 +89,14 @@ def test_a_list_may_give_paths_in_channel_order_with_gaps(root: Path) -> None:
     entry = {
         "image": ["a/t1.nii.gz", None, "a/t2.nii.gz", None],
         "label": "a/seg.nii.gz",
-        "label_convention": "brats2021",
+        "label_scheme": "brats2018",
     }
     (root / "list.json").write_text(json.dumps({"training": [entry]}))
 
     item = training_items(root, root / "list.json", "training")[0]
 
     assert item["image"] == {"t1": str(root / "a/t1.nii.gz"), "t2": str(root / "a/t2.nii.gz")}
-    assert item["label_convention"] == "brats2021"
+    assert item["label_scheme"] == "brats2018"
     assert item["name"] == "a"
 
 

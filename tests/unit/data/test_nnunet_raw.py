@@ -40,6 +40,7 @@ def test_channels_become_sequences_and_labels_are_found(tmp_path: Path) -> None:
         "name": "b",
         "image": {"flair": str(tmp_path / "imagesTr" / "b_0003.nii.gz")},
         "label": str(tmp_path / "labelsTr" / "b.nii.gz"),
+        "label_scheme": "brats2023",
     }
     assert "label" not in items["t"]
 
@@ -53,20 +54,28 @@ def test_the_older_form_of_the_description_is_read_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels",
+    ("labels", "scheme"),
     [
-        {"background": 0, "edema": 1, "non-enhancing": 2, "enhancing": 3},
-        {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3},
+        ({"background": 0, "edema": 1, "non-enhancing": 2, "enhancing": 3}, "msd"),
+        ({"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3}, "msd"),
+        ({"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}, "brats2023"),
+        ({"background": 0, "necrotic": 1, "edema": 2, "enhancing": 4}, "brats2018"),
+        (
+            {"background": 0, "NETC": 1, "non-enhancing core": 1, "edema": 2, "enhancing": 3, "resection cavity": 4},
+            "brats2024-post-treatment",
+        ),
+        ({"background": 0, "enhancing": 1, "non-enhancing": 2, "cyst": 3, "edema": 4}, "brats2024-paediatric"),
     ],
 )
-def test_labels_in_the_order_of_nnunets_own_conversion_are_refused(tmp_path: Path, labels: dict[str, Any]) -> None:
-    with pytest.raises(CaseError, match=r"label 1 is oedema .* Exchange 1 and 2"):
-        nnunet_items(_raw(tmp_path, labels=labels))
+def test_the_order_of_labels_is_taken_from_the_description(tmp_path: Path, labels: dict[str, Any], scheme: str) -> None:
+    """The second is that of nnU-Net's own conversion, Dataset137, whose oedema is 1 and core 2."""
+    item = next(item for item in nnunet_items(_raw(tmp_path, labels=labels)) if item["name"] == "b")
+    assert item["label_scheme"] == scheme
 
 
-def test_regions_in_the_order_of_brats_are_taken(tmp_path: Path) -> None:
-    labels = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": 3}
-    assert len(nnunet_items(_raw(tmp_path, labels=labels))) == 3
+def test_labels_of_no_known_order_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="does not say which label is oedema"):
+        nnunet_items(_raw(tmp_path, labels={"background": 0, "tumour": 1}))
 
 
 def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:

@@ -37,13 +37,6 @@ def test_each_sequence_lands_in_its_channel_and_gaps_are_said(tmp_path: Path) ->
     assert np.array_equal(loaded["image"].affine.numpy(), LPS)
 
 
-def test_an_all_zero_sequence_that_is_there_stays_available(tmp_path: Path) -> None:
-    """Availability comes from the list, never from voxels."""
-    loaded = LoadSequencesd()({"image": {"t1": _save(tmp_path / "a.nii.gz", 0.0)}})
-
-    assert loaded["available"].tolist() == [True, False, False, False]
-
-
 def test_one_modality_gives_one_channel(tmp_path: Path) -> None:
     files = {"flair": _save(tmp_path / "f.nii.gz", 4.0), "t1ce": _save(tmp_path / "c.nii.gz", 2.0)}
     loaded = LoadSequencesd(["flair"])({"image": files})
@@ -82,10 +75,10 @@ def _labels(*values: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32).reshape(1, 1, -1)
 
 
-@pytest.mark.parametrize("enhancing", [3, 4])
-def test_either_convention_gives_the_same_regions(enhancing: int) -> None:
+@pytest.mark.parametrize(("scheme", "enhancing"), [("brats2018", 4), ("brats2021", 4), ("brats2023", 3), (None, 3)])
+def test_either_number_of_enhancing_tumour_gives_the_same_regions(scheme: str | None, enhancing: int) -> None:
     """Background, necrosis, oedema, enhancing: WT 0111, TC 0101, ET 0001."""
-    masks = region_masks(_labels(0, 1, 2, enhancing))
+    masks = region_masks(_labels(0, 1, 2, enhancing), scheme)
 
     assert masks.flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
     assert masks.dtype == torch.uint8
@@ -95,20 +88,34 @@ def test_a_map_without_enhancing_tumour_has_an_empty_region() -> None:
     assert region_masks(_labels(0, 1, 2)).flatten(1).tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
 
 
-def test_values_of_no_convention_are_refused() -> None:
-    with pytest.raises(VolumeError, match=r"label map of x has the values \[3\]; brats2021 knows 0, 1, 2 and 4"):
-        region_masks(_labels(0, 3, 4), name="x")
-    with pytest.raises(VolumeError, match=r"has the values \[4\]; brats2023"):
+def test_values_that_a_scheme_does_not_know_are_refused() -> None:
+    with pytest.raises(VolumeError, match="label map of x holds 3; the label scheme brats2018 has 1, 2, 4"):
+        region_masks(_labels(0, 3, 4), "brats2018", name="x")
+    with pytest.raises(VolumeError, match=r"holds 4; the label scheme brats2023"):
         region_masks(_labels(0, 4), "brats2023")
+    with pytest.raises(VolumeError, match="one label only"):
+        region_masks(_labels(0, 1, 1))
 
 
-def test_the_item_may_name_its_convention() -> None:
-    item = {"name": "x", "label_convention": "brats2021", "label": MetaTensor(_labels(0, 1, 2, 4)[None])}
+def test_soft_masks_are_refused_and_rounding_is_not() -> None:
+    with pytest.raises(VolumeError, match=r"holds 0\.25, 0\.5; labels are whole numbers"):
+        region_masks(_labels(0, 0.25, 0.5, 1), "brats2023")
+    assert region_masks(_labels(0, 1.0000001, 2, 3)).flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
+
+
+def test_the_item_names_its_scheme() -> None:
+    item = {"name": "x", "label_scheme": "brats2018", "label": MetaTensor(_labels(0, 1, 2, 4)[None])}
 
     masks = LabelsToRegionsd()(item)["label"]
 
     assert masks.shape == (3, 1, 1, 4)
     assert masks[2].flatten().tolist() == [0, 0, 0, 1]
+
+
+def test_a_sequence_of_zeros_is_not_available(tmp_path: Path) -> None:
+    files = {"t1": _save(tmp_path / "a.nii.gz", 1), "t2": _save(tmp_path / "b.nii.gz", 0)}
+    with pytest.raises(VolumeError, match="x has t2 with zeros only"):
+        LoadSequencesd()({"name": "x", "image": files})
 
 
 def test_crop_candidates_are_brain_tumour_and_enhancing_voxels() -> None:

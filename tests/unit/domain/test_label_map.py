@@ -1,12 +1,11 @@
 """Labels, regions, and the way between them."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brats_mm.domain.label_map import convention_of, labels_from_regions, regions_from_labels
+from brats_mm.domain.label_map import labels_from_regions, regions_from_labels
 from brats_mm.domain.regions import Compartment, LabelConvention, Region
 
 
@@ -26,11 +25,3 @@ def test_labels_survive_the_way_to_regions_and_back(indices, convention):
     assert np.array_equal(again, labels)
     assert not (regions[Region.ET] & ~regions[Region.TC]).any()
     assert not (regions[Region.TC] & ~regions[Region.WT]).any()
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0, 1, 2, 4], LabelConvention.BRATS2021), ([0, 1, 2, 3], LabelConvention.BRATS2023), ([0, 2], None)],
-)
-def test_the_value_of_enhancing_tumour_tells_the_convention(values, expected):
-    assert convention_of(np.array(values, np.uint8)) is expected

@@ -62,7 +62,7 @@ def labels_of(enhancing: int) -> np.ndarray:
 
 
 def write_case(
-    root: Path, name: str, *, enhancing: int = 4, sequences: Iterable[Modality] = MODALITIES, label: bool = True
+    root: Path, name: str, *, enhancing: int = 3, sequences: Iterable[Modality] = MODALITIES, label: bool = True
 ) -> None:
     rng = np.random.default_rng(len(name) + enhancing)
     folder = root / name
@@ -238,7 +238,13 @@ def test_folders_without_labels_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [((0, 3, 4), "holds both 3 and 4"), ((0, 1, 7), "holds 7; labels are 0 to 4")]
+    ("values", "message"),
+    [
+        ((0, 3, 4), "3 and 4 mean different things. Name their label scheme"),
+        ((0, 1, 2, 4), "4 is enhancing tumour, the resection cavity or oedema by scheme"),
+        ((0, 1), "hold 1, one label only"),
+        ((0, 1, 7), "hold 1, 7"),
+    ],
 )
 def test_label_values_that_cannot_be_told_are_refused(cases, values, message):
     from brats_mm.io.case import read_case

@@ -121,7 +121,7 @@ def test_the_command_writes_the_list_and_says_how_many(root: Path, capsys: pytes
 
     assert code == 0
     counts = {"training": 3, "validation": 2, "testing": 1}
-    assert json.loads(capsys.readouterr().out) == [{"path": str(root / "list.json"), "counts": counts}]
+    assert json.loads(capsys.readouterr().out) == [{"path": str(root / "list.json"), "counts": counts, "schemes": []}]
 
 
 def test_the_command_explains_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,113 @@
+"""The values of reference label maps: reading them, and deciding the label scheme of a data set by them."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+
+from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
+from brats_mm.errors import OptionError, VolumeError
+
+THREADS = 4
+"""Label maps read side by side: most of the time goes into waiting for the disk and unpacking."""
+
+ROUNDING = 1e-3
+"""How far a stored value may lie from a whole number: a round trip through another type moves it a little."""
+
+
+def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
+    """Return label values as integers.
+
+    Args:
+        values: of a label map, of any type and shape.
+        name: of the file or case, for messages.
+
+    Raises:
+        VolumeError: values are not whole numbers, as in a map of probabilities.
+    """
+    rounded = np.round(values)
+    off = np.abs(values - rounded) > ROUNDING
+    if bool(off.any()):
+        shown = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
+        message = (
+            f"The label map of {name} holds {shown}; labels are whole numbers. Threshold soft masks, and resample "
+            "label maps with nearest-neighbour interpolation."
+        )
+        raise VolumeError(message)
+    return np.asarray(rounded, np.int16)
+
+
+def read_label_values(path: Path) -> Values:
+    """Read which labels a map holds, without background.
+
+    Raises:
+        VolumeError: the file cannot be read, or holds no labels.
+    """
+    try:
+        stored = np.unique(np.asanyarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        message = f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
+        raise VolumeError(message) from error
+    return frozenset(whole_labels(stored, path.name).tolist()) - {0}
+
+
+def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) -> list[dict[str, Any]]:
+    """Add `label_scheme` to the labelled items of a data set that do not state it.
+
+    Args:
+        items: of the whole data set, see `data.datalist.Item`; the more cases, the surer the decision.
+        scheme: of all items; None decides by names and values. Label maps that cannot be read are left to the checks of
+            training and evaluation.
+
+    Raises:
+        CaseError: names and values allow more than one scheme.
+        OptionError: there is no such scheme.
+    """
+    given = [dict(item) for item in items]
+    if scheme is not None:
+        return [{**item, "label_scheme": named_scheme(scheme).value} if item.get("label") else item for item in given]
+    open_items = [item for item in given if item.get("label") and not item.get("label_scheme")]
+    if open_items:
+        with ThreadPoolExecutor(THREADS) as pool:
+            held = list(pool.map(_values_if_sound, (item["label"] for item in open_items)))
+        names = [f"{item['name']}" for item in open_items]
+        decided = decide_schemes({name: values for name, values in zip(names, held, strict=True) if values is not None})
+        for item in open_items:
+            if item["name"] in decided:
+                item["label_scheme"] = decided[item["name"]].value
+    return given
+
+
+def named_scheme(name: str) -> LabelScheme:
+    """Return the scheme of that name.
+
+    Raises:
+        OptionError: there is no such scheme.
+    """
+    try:
+        return LabelScheme(name)
+    except ValueError as error:
+        message = f"There is no label scheme {name!r}; it must be one of {SCHEMES}."
+        raise OptionError(message) from error
+
+
+def _values_if_sound(path: str) -> Values | None:
+    """The values of a label map; None where it cannot be read or holds values of no scheme."""
+    file = Path(path)
+    return _values_at(file, file.stat().st_mtime_ns) if file.is_file() else None
+
+
+@lru_cache(maxsize=8192)
+def _values_at(path: Path, changed: int) -> Values | None:
+    """Kept, since a training asks for each of its sections."""
+    try:
+        values = read_label_values(path)
+    except VolumeError:
+        return None
+    return values if values <= {1, 2, 3, 4} else None

@@ -1,0 +1,146 @@
+"""Label schemes: what the values of reference label maps mean, and which scheme a data set follows.
+
+The same value means different things: 4 is enhancing tumour up to BraTS 2021, the resection cavity in BraTS 2024
+post-treatment, and oedema in BraTS 2024 paediatric. One map cannot tell them apart, so a scheme is decided for a data
+set, from the names and the values of all its cases.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+
+from brats_mm.domain.regions import Compartment
+from brats_mm.errors import CaseError
+
+Values = frozenset[int]
+"""The values of a label map, without background."""
+
+NCR, ED, ET = Compartment.NECROSIS, Compartment.OEDEMA, Compartment.ENHANCING
+
+
+class LabelScheme(str, Enum):
+    """How a data set numbers the parts of the tumour."""
+
+    BRATS2018 = "brats2018"
+    BRATS2023 = "brats2023"
+    BRATS2024_POST_TREATMENT = "brats2024-post-treatment"
+    BRATS2024_PAEDIATRIC = "brats2024-paediatric"
+    MSD = "msd"
+    NNUNET_BRATS = "nnunet-brats"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "LabelScheme | None":
+        """The challenges of 2018 to 2021 share one scheme."""
+        return cls.BRATS2018 if value in ("brats2019", "brats2020", "brats2021") else None
+
+    @property
+    def parts(self) -> Mapping[int, Compartment]:
+        """Value -> compartment; other values of the scheme count as background."""
+        return _PARTS[self]
+
+    @property
+    def values(self) -> Values:
+        """All values that the scheme knows, without background."""
+        return frozenset(self.parts) | (frozenset({4}) if self is self.BRATS2024_POST_TREATMENT else frozenset())
+
+    @property
+    def note(self) -> str:
+        """What a reader of results should know about the mapping; empty when there is nothing."""
+        return _NOTES.get(self, "")
+
+
+_PARTS: dict[LabelScheme, dict[int, Compartment]] = {
+    LabelScheme.BRATS2018: {1: NCR, 2: ED, 4: ET},
+    LabelScheme.BRATS2023: {1: NCR, 2: ED, 3: ET},
+    LabelScheme.BRATS2024_POST_TREATMENT: {1: NCR, 2: ED, 3: ET},
+    LabelScheme.BRATS2024_PAEDIATRIC: {1: ET, 2: NCR, 3: NCR, 4: ED},
+    LabelScheme.MSD: {1: ED, 2: NCR, 3: ET},
+    LabelScheme.NNUNET_BRATS: {1: ED, 2: NCR, 3: ET},
+}
+
+_NOTES = {
+    LabelScheme.BRATS2024_POST_TREATMENT: "The resection cavity (label 4) counts as background.",
+    LabelScheme.BRATS2024_PAEDIATRIC: (
+        "The non-enhancing tumour (label 2) and the cystic component (label 3) count as non-enhancing core."
+    ),
+}
+
+SCHEMES = ", ".join(scheme.value for scheme in LabelScheme)
+"""For messages."""
+
+_FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(brats(17|18|19|20|2021)_|ucsf-pdgm-|upenn-gbm-)", re.IGNORECASE), "2018"),
+    (re.compile(r"brats-ped-", re.IGNORECASE), "ped"),
+    (re.compile(r"brats-(gli|met|men|ssa)-", re.IGNORECASE), "2023"),
+)
+"""How challenges name their cases, and whose scheme each follows."""
+
+_OTHER = "other"
+
+
+def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
+    """Decide the scheme of each case from the names and the label values of all cases of a data set.
+
+    Args:
+        values: case name -> values of its label map.
+
+    Returns:
+        Case name -> scheme. Cases that different challenges named may differ.
+
+    Raises:
+        CaseError: names and values allow more than one scheme.
+    """
+    families: dict[str, list[str]] = {}
+    for name in values:
+        families.setdefault(_family(name), []).append(name)
+    schemes: dict[str, LabelScheme] = {}
+    for family, names in families.items():
+        together = frozenset[int]().union(*(values[name] for name in names))
+        scheme = _scheme_of(family, together)
+        if scheme is None:
+            raise CaseError(_undecided(names, together))
+        schemes |= dict.fromkeys(names, scheme)
+    return schemes
+
+
+def scheme_with(parts: Mapping[int, Compartment]) -> LabelScheme | None:
+    """Find the scheme that gives these values these meanings; None where no scheme does."""
+    return next((scheme for scheme in LabelScheme if scheme.parts == dict(parts)), None)
+
+
+def _family(name: str) -> str:
+    return next((family for pattern, family in _FAMILIES if pattern.match(name)), _OTHER)
+
+
+def _scheme_of(family: str, values: Values) -> LabelScheme | None:
+    if not values <= {1, 2, 3, 4} or values == {1}:  # 1 alone: more likely a mask of the whole tumour
+        return None
+    if family == "ped":
+        return LabelScheme.BRATS2024_PAEDIATRIC if 4 in values else None
+    if family == "2018":
+        return None if 3 in values else LabelScheme.BRATS2018
+    if 4 not in values:
+        return LabelScheme.BRATS2023
+    return LabelScheme.BRATS2024_POST_TREATMENT if family == "2023" else None
+
+
+def _undecided(names: Sequence[str], values: Values) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    held = ", ".join(str(value) for value in sorted(values))
+    return f"The label maps of {shown} hold {held}, {_doubt(values)}. Name their label scheme: one of {SCHEMES}."
+
+
+def _doubt(values: Iterable[int]) -> str:
+    held = set(values)
+    if held == {1}:
+        return "one label only, as a mask of the whole tumour does"
+    if {3, 4} <= held:
+        return "and in these schemes 3 and 4 mean different things"
+    if 4 in held:
+        return "and 4 is enhancing tumour, the resection cavity or oedema by scheme"
+    return "and 3 is enhancing tumour or the cystic component by scheme"
+
+
+def unknown_values(values: Iterable[int], scheme: LabelScheme) -> list[int]:
+    """List the values that a scheme does not know."""
+    return sorted(set(values) - {0} - scheme.values)

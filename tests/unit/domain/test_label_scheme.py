@@ -1,0 +1,83 @@
+"""Which label scheme a data set follows is told by all its cases, or asked for."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
+from brats_mm.domain.regions import Region
+from brats_mm.errors import CaseError
+
+
+def _decided(**values: set[int]) -> list[str]:
+    return [scheme.value for scheme in decide_schemes({k: frozenset(v) for k, v in values.items()}).values()]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "wt", "tc", "et"),
+    [
+        ("brats2018", [1, 1, 0, 1], [1, 0, 0, 1], [0, 0, 0, 1]),
+        ("brats2023", [1, 1, 1, 0], [1, 0, 1, 0], [0, 0, 1, 0]),
+        ("brats2024-post-treatment", [1, 1, 1, 0], [1, 0, 1, 0], [0, 0, 1, 0]),
+        ("brats2024-paediatric", [1, 1, 1, 1], [1, 1, 1, 0], [1, 0, 0, 0]),
+        ("msd", [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]),
+        ("nnunet-brats", [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]),
+    ],
+)
+def test_each_scheme_gives_the_regions_of_its_values(scheme: str, wt: list, tc: list, et: list) -> None:
+    """Of labels 1, 2, 3, 4; the cavity of post-treatment maps is background."""
+    regions = regions_from_labels(np.array([1, 2, 3, 4])[:, None, None], LabelScheme(scheme))
+    assert [regions[region].ravel().astype(int).tolist() for region in (Region.WT, Region.TC, Region.ET)] == [
+        wt,
+        tc,
+        et,
+    ]
+
+
+def test_cases_are_told_by_the_names_that_challenges_give() -> None:
+    decided = decide_schemes(
+        {
+            "BraTS2021_00000": frozenset({1, 2, 4}),
+            "BraTS19_CBICA_ASK_1": frozenset({2, 4}),
+            "BraTS-SSA-00002-000": frozenset({1, 2, 3}),
+            "BraTS-PED-00001-000": frozenset({1, 2, 4}),
+        }
+    )
+    assert [scheme.value for scheme in decided.values()] == [
+        "brats2018",
+        "brats2018",
+        "brats2023",
+        "brats2024-paediatric",
+    ]
+
+
+def test_a_case_without_enhancing_tumour_follows_the_others_of_its_challenge() -> None:
+    """Alone, {1, 2, 4} would look like BraTS 2018; another patient's 3 says that 4 is the cavity."""
+    decided = decide_schemes({"BraTS-GLI-02062-100": frozenset({1, 2, 4}), "BraTS-GLI-02063-100": frozenset({2, 3})})
+    assert {scheme.value for scheme in decided.values()} == {"brats2024-post-treatment"}
+
+
+def test_other_names_with_one_to_three_are_brats2023() -> None:
+    assert _decided(one={1, 2}, two={2, 3}, empty=set()) == ["brats2023"] * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ({"one": {1, 2, 4}}, "4 is enhancing tumour, the resection cavity or oedema by scheme"),
+        ({"one": {1, 2, 4}, "two": {1, 2, 3}}, "3 and 4 mean different things"),
+        ({"one": {1}, "two": {1}}, "hold 1, one label only, as a mask of the whole tumour does"),
+        ({"BraTS-PED-00001-000": {1, 2, 3}}, "3 is enhancing tumour or the cystic component by scheme"),
+        ({"BraTS2021_00000": {1, 2, 3}}, "Name their label scheme"),
+    ],
+)
+def test_what_names_and_values_leave_open_is_asked_for(values: dict[str, set[int]], doubt: str) -> None:
+    with pytest.raises(CaseError, match=doubt):
+        decide_schemes({name: frozenset(held) for name, held in values.items()})
+
+
+def test_the_challenges_of_2018_to_2021_share_a_scheme() -> None:
+    assert LabelScheme("brats2021") is LabelScheme.BRATS2018
+    assert unknown_values([0, 1, 3], LabelScheme.BRATS2018) == [3]
+    assert unknown_values([0, 1, 4], LabelScheme.BRATS2024_POST_TREATMENT) == []
+    assert "cavity" in LabelScheme.BRATS2024_POST_TREATMENT.note
