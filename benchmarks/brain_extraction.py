@@ -22,7 +22,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.resample import resample_signal
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
-from brats_mm.io.nifti import read_volume
+from brats_mm.io.volume import read_volume
 from brats_mm.preprocessing.brain_network import (
     SPACING_MM,
     BrainNetwork,

@@ -15,7 +15,7 @@ from brats_mm.cohort.bids import bids_cases, count_bids_cases, is_bids
 from brats_mm.cohort.records import CohortCase, name_fault
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.nifti import image_suffix
+from brats_mm.io.suffixes import image_suffix
 
 _FILES = tuple(modality.value for modality in MODALITIES)
 _BATCH = 2000

@@ -67,7 +67,14 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels on a grid; `data.shape == grid.shape`."""
+    """Voxels on a grid; `data.shape == grid.shape`.
+
+    Attributes:
+        data: grey values.
+        grid: where they lie.
+        notes: what was mended when the volume was read, without the file's name.
+    """
 
     data: Array
     grid: Grid
+    notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 from brats_mm.io.case_files import explicit_case, find_case
-from brats_mm.io.nifti import header_warnings, read_volume
+from brats_mm.io.volume import header_warnings, read_volume
 
 __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
@@ -171,4 +171,5 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
     """Without file names: warnings go into the report, and files can be named after patients."""
-    return [f"{modality.label}: {warning}." for warning in header_warnings(volumes[modality].grid)]
+    volume = volumes[modality]
+    return [f"{modality.label}: {warning}." for warning in (*header_warnings(volume.grid), *volume.notes)]

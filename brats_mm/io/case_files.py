@@ -8,10 +8,13 @@ from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality, modalities_in_name, name_tokens
 from brats_mm.domain.sequence_names import common_prefix
 from brats_mm.errors import CaseError
+from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, recognise
-from brats_mm.io.nifti import image_stem, image_suffix, volumes_in
+from brats_mm.io.suffixes import PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
+from brats_mm.io.volume import volumes_in
 
 _SHOWN_FILES = 12
+_SHOWN_REASONS = 4
 _BY_OPTION = "give the files by option: --t1, --t1ce, --t2, --flair"
 
 
@@ -97,13 +100,27 @@ def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
             continue
         if path.name.startswith("."):
             passed_over[path.name] = "it is a hidden file"
-        elif not path.is_file():
-            passed_over[path.name] = "it is not a file, or a link to nothing"
-        elif image_suffix(path.name) is None:
-            passed_over[path.name] = "it is not a volume file (.nii, .nii.gz, .mha, .mhd, .nrrd)"
+        elif (reason := _unusable(path)) is not None:
+            passed_over[path.name] = reason
         else:
             images.append(path)
     return images, passed_over
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a file is not one of the images of a folder; None if it is."""
+    if path.is_symlink() and not path.exists():
+        return "it is a link to nothing: fetch the file, for example with datalad get"
+    if not path.is_file():
+        return "it is not an ordinary file"
+    if image_suffix(path.name) is None:
+        return unreadable_reason(path.name)
+    other = pair_name(path.name)
+    if other is None:
+        return None
+    if not (path.parent / other).exists():
+        return f"it is one of two files, and {other} is missing"
+    return f"it is the header of {other}" if image_suffix(path.name) in PAIR_SUFFIXES.values() else None
 
 
 def _below(folder: Path) -> list[Path]:
@@ -158,9 +175,21 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file a sequence."
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
         hint = "Its DICOM files could not be taken for a study: brats-mm inspect says what is in them."
+    elif reasons := _reasons(ignored):
+        hint = f"{reasons}."
     else:
         hint = "Names must say the sequence, as in case_t1.nii.gz, case_t1ce.nii.gz, case_t2.nii.gz, case_flair.nii.gz."
     return f"No sequence was recognised in {folder}; {seen}. {hint} Or {_BY_OPTION}."
+
+
+def _reasons(ignored: Mapping[str, str]) -> str:
+    """Why the files that may be images were passed over, as far as it is not for their names."""
+    told = {
+        name: reason
+        for name, reason in ignored.items()
+        if known_format(name) == reason or (image_suffix(name) and ("link to" in reason or "missing" in reason))
+    }
+    return ". ".join(f"{name} cannot be used: {reason}" for name, reason in list(told.items())[:_SHOWN_REASONS])
 
 
 def _listed(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brats_mm.domain.modality import MSD_CHANNELS, Modality, modalities_in_name
 from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, ImageName, Reading, read_image_names
-from brats_mm.io.nifti import image_stem
+from brats_mm.io.suffixes import image_stem
 
 
 @dataclass(frozen=True)

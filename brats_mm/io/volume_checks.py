@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from brats_mm.domain.volume import Array
 from brats_mm.errors import VolumeError
@@ -16,6 +17,10 @@ MAX_VOXELS = 2**28
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
+
+_FACES: tuple[tuple[slice | int, ...], ...] = tuple(
+    (slice(None),) * axis + (end,) for axis in range(3) for end in (0, -1)
+)
 
 MAX_LABELS = 8
 """A volume of whole numbers with no more distinct values than this is taken for a label map."""
@@ -78,6 +83,33 @@ def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
     check_spacing([float(length) for length in lengths], path)
 
 
+def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
+    """Whether `check_affine` has nothing against an affine."""
+    try:
+        check_affine(affine, Path())
+    except VolumeError:
+        return False
+    return True
+
+
+def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
+    """Set NaN outside the head to 0, as masking tools leave it; NaN within is left, and refused by `check_voxels`.
+
+    Returns:
+        the voxels, and a note where some were set. NaN voxels are outside where all of them hang together with the
+        border of the volume.
+    """
+    if not np.isnan(data.min()) or np.isinf(data).any():
+        return data, ()
+    missing = np.isnan(data)
+    parts, count = ndimage.label(missing, np.ones((3, 3, 3), np.uint8))
+    border = np.concatenate([np.unique(parts[at]) for at in _FACES])
+    if len(set(border.tolist()) - {0}) < count:
+        return data, ()
+    note = f"{int(missing.sum()):,} voxels at the border of the volume are NaN; they are read as 0 (background)"
+    return np.where(missing, np.float32(0), data), (note,)
+
+
 def check_voxels(data: Array, path: Path) -> None:
     """Raise VolumeError for voxels that are not finite, all the same, or a label map's."""
     lowest, highest = float(data.min()), float(data.max())  # one NaN makes both NaN
@@ -85,7 +117,7 @@ def check_voxels(data: Array, path: Path) -> None:
         count = int(data.size - np.isfinite(data).sum())
         message = (
             f"{path.name} has {count:,} of {data.size:,} voxels that are NaN or infinite. Replace them by 0, or "
-            "convert the series again."
+            "convert the series again. NaN is accepted only outside the head."
         )
         raise VolumeError(message)
     if lowest == highest:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from brats_mm.errors import InputError
-from brats_mm.io.nifti import image_suffix
+from brats_mm.io.suffixes import holds_voxels, image_suffix
 
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x07"
@@ -156,7 +156,8 @@ def _is_hidden(entry: zipfile.ZipInfo) -> bool:
 
 
 def _is_image(entry: zipfile.ZipInfo) -> bool:
-    return image_suffix(entry.filename) is not None or PurePosixPath(entry.filename).name == "dataset.json"
+    name = PurePosixPath(entry.filename).name
+    return image_suffix(name) is not None or holds_voxels(name) or name == "dataset.json"
 
 
 def _shared_folders(names: list[PurePosixPath]) -> int:

@@ -15,7 +15,7 @@ from brats_mm.io.dicom.choice import Choice, choose, insist
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.scan import Scan, Study, holds_dicom, one_study, scan
-from brats_mm.io.nifti import image_suffix
+from brats_mm.io.suffixes import image_suffix
 from brats_mm.io.zip import is_zip, unpack
 
 

@@ -11,8 +11,8 @@ from brats_mm.errors import InputError
 from brats_mm.io.dicom.choice import Choice, choose
 from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 from brats_mm.io.dicom.series import Series
-from brats_mm.io.nifti import read_grid
 from brats_mm.io.recognise import recognise
+from brats_mm.io.volume import read_grid
 from brats_mm.pipeline.dicom_study import SeriesWishes, grids_agree, is_dicom_folder, opened, study_warnings
 
 DIGITS = 3

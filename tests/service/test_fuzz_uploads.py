@@ -16,7 +16,7 @@ import pytest
 
 from brats_mm.errors import InputError
 from brats_mm.io.bundle import sha256_of
-from brats_mm.io.nifti import read_volume
+from brats_mm.io.volume import read_volume
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.intake import sort_upload

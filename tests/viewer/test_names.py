@@ -8,7 +8,7 @@ import pytest
 from brats_mm.domain import modality
 from brats_mm.domain.modality import MODALITIES, MSD_CHANNELS
 from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, ImageName, read_image_names
-from brats_mm.io.nifti import image_stem, image_suffix
+from brats_mm.io.suffixes import image_stem, image_suffix
 
 WORDS = Path(__file__).resolve().parents[2] / "apps" / "viewer" / "src" / "sequence_words.json"
 TABLE = json.loads(Path(__file__).with_name("names.json").read_text(encoding="utf-8"))

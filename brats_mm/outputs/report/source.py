@@ -16,8 +16,8 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import GridError, OptionError
 from brats_mm.io.case import SAME_GRID_MM
-from brats_mm.io.nifti import read_volume
 from brats_mm.io.reference_labels import read_reference
+from brats_mm.io.volume import read_volume
 from brats_mm.outputs.report.document import REPORT_VERSION
 
 _OEDEMA_SHOWS_ON = (Modality.FLAIR, Modality.T2)

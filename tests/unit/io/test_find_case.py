@@ -74,7 +74,7 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
         "a_seg.nii.gz": "its name says that it holds labels",
         "a_x.nii.gz": "its name does not say a sequence",
         "entropy_et.nii.gz": "its name says that it is another kind of image or a result",
-        "notes.txt": "it is not a volume file (.nii, .nii.gz, .mha, .mhd, .nrrd)",
+        "notes.txt": "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)",
     }
     assert case.missing == {T1CE, T2, FLAIR}
 

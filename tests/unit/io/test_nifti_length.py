@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brats_mm.errors import VolumeError
-from brats_mm.io.nifti import check_nifti_header, read_volume
+from brats_mm.io.volume import check_volume, read_volume
 
 
 @pytest.fixture
@@ -19,24 +19,24 @@ def packed(tmp_path):
 
 
 def test_a_whole_file_is_good(packed):
-    check_nifti_header(packed)
+    check_volume(packed)
 
 
 def test_a_file_that_is_cut_off_is_told(packed):
     packed.write_bytes(packed.read_bytes()[:-1000])
     with pytest.raises(VolumeError, match="cut off"):
-        check_nifti_header(packed)
+        check_volume(packed)
 
 
 def test_a_file_with_more_behind_the_voxels_is_counted_and_good(packed):
     packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()) + b"more"))
-    check_nifti_header(packed)
+    check_volume(packed)
 
 
 def test_damage_inside_that_the_length_hides_is_told_by_reading(packed):
     raw = bytearray(packed.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     packed.write_bytes(raw)
-    check_nifti_header(packed)
+    check_volume(packed)
     with pytest.raises(VolumeError, match="damaged"):
         read_volume(packed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import BratsMMError, VolumeError
-from brats_mm.io.nifti import header_warnings, read_volume, volumes_in
+from brats_mm.io.volume import header_warnings, read_volume, volumes_in
 
 SHAPE = (9, 10, 11)
 GREY = np.random.default_rng(7).normal(100, 20, SHAPE).astype(np.float32)
@@ -144,11 +144,11 @@ def test_folder(tmp_path):
 
 
 def test_other_suffix(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"x")
-    assert_refused(tmp_path / "a.png", "Convert it to one of")
+    (tmp_path / "a.txt").write_bytes(b"x")
+    assert_refused(tmp_path / "a.txt", "it is not a volume file")
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", b"not a volume " * 100, gzip.compress(b"no volume" * 100)])
+@pytest.mark.parametrize("content", [b"abc", b"not a volume " * 100, gzip.compress(b"no volume" * 100)])
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_wrong_content(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -190,7 +190,7 @@ def test_truncated_itk_file(tmp_path, suffix, compressed, capfd):
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(GREY.T), str(path), compressed)
     path.write_bytes(path.read_bytes()[:-1500])
-    assert_refused(path, "cannot be read")
+    assert_refused(path, "cut off")
     assert capfd.readouterr() == ("", "")
 
 
@@ -267,9 +267,81 @@ def test_affine_column_without_length(tmp_path, column):
 
 
 @pytest.mark.parametrize("spacing", [0, -1, np.nan, np.inf, 1e-6, 1e6])
-def test_impossible_spacing(tmp_path, spacing):
-    path = save(tmp_path / "a.nii.gz", GREY, pixdim=[1, 1, spacing, 1, 1, 1, 1, 1])
+def test_impossible_spacing_gives_way_to_a_good_sform(tmp_path, spacing):
+    """The lengths of the sform's columns are the spacing, with a note."""
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    path = save(tmp_path / "a.nii.gz", GREY, affine, pixdim=[1, 1, spacing, 1, 1, 1, 1, 1])
+
+    volume = read_volume(path)
+
+    assert volume.grid.spacing_mm == (1.0, 2.0, 3.0)
+    assert volume.notes == ("the voxel spacing of the header is not usable; that of the sform is used",)
+
+
+@pytest.mark.parametrize("qform_code", [0, 1])
+@pytest.mark.parametrize("spacing", [0, np.nan, np.inf, 1e-6, 1e6])
+def test_impossible_spacing_without_an_sform(tmp_path, spacing, qform_code):
+    path = save(tmp_path / "a.nii.gz", GREY, pixdim=[1, 1, spacing, 1, 1, 1, 1, 1], sform_code=0, qform_code=qform_code)
     assert_refused(path, "voxel spacing of 1 x")
+
+
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_negative_spacing_without_an_sform_is_taken_as_positive(tmp_path, qform_code):
+    path = save(tmp_path / "a.nii", GREY, pixdim=[1, -1, 2, -3, 1, 1, 1, 1], sform_code=0, qform_code=qform_code)
+
+    volume = read_volume(path)
+
+    assert volume.grid.spacing_mm == (1.0, 2.0, 3.0)
+    assert volume.notes == ("the voxel spacing of the header is negative; its sign is ignored",)
+
+
+@pytest.mark.parametrize("column", [0.0, np.nan, 1e-9])
+def test_unusable_sform_gives_way_to_a_good_qform(tmp_path, column):
+    """ANTs writes an sform code with a matrix of zeros."""
+    path = save(
+        tmp_path / "a.nii",
+        GREY,
+        pixdim=[1, 1, 2, 3, 1, 1, 1, 1],
+        qform_code=1,
+        qoffset_x=5,
+        sform_code=1,
+        **{f"srow_{axis}": [column] * 4 for axis in "xyz"},
+    )
+
+    volume = read_volume(path)
+
+    np.testing.assert_allclose(volume.grid.affine, [[1, 0, 0, 5], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]])
+    assert (volume.grid.sform_code, volume.grid.qform_code, volume.grid.sform) == (0, 1, None)
+    assert volume.notes == ("the sform of the header is not usable; the qform is used",)
+
+
+def test_unusable_qform_gives_way_to_a_good_sform(tmp_path):
+    """A quaternion longer than one is no turn."""
+    volume = read_volume(save(tmp_path / "a.nii", GREY, qform_code=1, quatern_b=2.0))
+
+    assert volume.grid.qform_code == 0
+    assert volume.notes == ("the qform of the header is not usable; the sform is used",)
+
+
+def test_nan_outside_the_head_is_background(tmp_path):
+    """SPM and nilearn leave NaN beyond a mask."""
+    data = GREY.copy()
+    data[:3] = np.nan
+    data[:, :, -1] = np.nan
+    count = int(np.isnan(data).sum())
+
+    volume = read_volume(save(tmp_path / "a.nii.gz", data))
+
+    np.testing.assert_array_equal(volume.data, np.nan_to_num(data))
+    assert volume.notes == (f"{count} voxels at the border of the volume are NaN; they are read as 0 (background)",)
+
+
+def test_nan_inside_the_head_is_refused(tmp_path):
+    """A hole that does not reach the border is a fault of the image."""
+    data = GREY.copy()
+    data[0] = np.nan
+    data[4, 5, 5] = np.nan
+    assert_refused(save(tmp_path / "a.nii", data), r"111 of 990 voxels that are NaN")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OutputError
-from brats_mm.io.nifti import read_volume
+from brats_mm.io.volume import read_volume
 from brats_mm.outputs.nifti import write_labels, write_map
 
 SHAPE = (9, 10, 11)

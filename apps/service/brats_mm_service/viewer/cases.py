@@ -10,8 +10,8 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality, is_label_name, modalities_in_name
 from brats_mm.errors import InputError
-from brats_mm.io.nifti import image_stem, image_suffix
 from brats_mm.io.recognise import recognise
+from brats_mm.io.suffixes import image_stem, image_suffix
 
 
 @dataclass(frozen=True)

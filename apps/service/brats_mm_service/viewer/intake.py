@@ -13,8 +13,8 @@ from pathlib import Path
 
 from brats_mm.domain.modality import MODALITIES, Modality, modalities_in_name
 from brats_mm.errors import InputError
-from brats_mm.io.nifti import image_stem
 from brats_mm.io.recognise import recognise
+from brats_mm.io.suffixes import image_stem
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of

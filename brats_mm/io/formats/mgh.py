@@ -1,0 +1,51 @@
+"""FreeSurfer's volumes (.mgz, .mgh): a binary header of 284 bytes, then voxels, most significant byte first."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import VolumeError
+from brats_mm.io.formats.raster import Raster, damaged, encoding_of, read_start
+from brats_mm.io.volume_checks import check_affine, spatial_shape
+
+SUFFIXES = (".mgz", ".mgh")
+
+_HEADER_BYTES = 284
+_FIELDS = struct.Struct(">7ih15f")
+_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
+_SCANNER = 1
+_CORONAL = ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
+"""The steps along the axes where the header has none: a coronal slice, as FreeSurfer takes it."""
+
+
+def parse_mgh(path: Path) -> Raster:
+    """What the header of an .mgz or .mgh file says.
+
+    Raises:
+        VolumeError: it is none, or describes voxels that cannot be used.
+        OSError: the file cannot be opened.
+    """
+    block = read_start(path, _HEADER_BYTES)
+    if len(block) < _HEADER_BYTES:
+        raise damaged(path)
+    version, *sizes, kind, _, good = _FIELDS.unpack_from(block)[:8]
+    if version != 1:
+        raise damaged(path)
+    shape = spatial_shape(sizes, path)
+    if kind not in _TYPES:
+        message = f"{path.name} has voxels of a type that is not read ({kind}). Convert it with mri_convert -odt float."
+        raise VolumeError(message)
+    geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _without_geometry()
+    affine = np.eye(4)
+    affine[:3, :3] = geometry[3:12].reshape(3, 3).T * geometry[:3]
+    affine[:3, 3] = geometry[12:] - affine[:3, :3] @ (np.array(shape) / 2)
+    check_affine(affine, path)
+    code = _SCANNER if good else 0
+    grid = Grid(shape, affine, sform_code=code, qform_code=code)
+    return Raster(path, path, grid, np.dtype(_TYPES[kind]), encoding_of(path), skip=_HEADER_BYTES, is_exact=False)
+
+
+def _without_geometry() -> np.ndarray:
+    return np.array([1.0, 1.0, 1.0, *np.ravel(_CORONAL), 0.0, 0.0, 0.0])

@@ -1,0 +1,192 @@
+"""NIfTI headers (.nii, .nii.gz, .hdr/.img pairs) and Analyze pairs; what the header says unambiguously is mended."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.spatialimages import HeaderDataError
+
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import VolumeError
+from brats_mm.io.formats.raster import LARGEST_OFFSET, Raster, encoding_of, file_beside, read_start
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_stem, image_suffix
+from brats_mm.io.volume_checks import check_affine, check_spacing, spatial_shape, usable_affine
+
+_HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+"""By the header's first field, its own size."""
+
+_SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
+
+
+def parse_nifti(path: Path) -> Raster:
+    """What the header of a NIfTI or Analyze file says; the second file of a pair must lie beside the first.
+
+    Raises:
+        VolumeError: the header is damaged, or describes voxels that cannot be used.
+        OSError: a file cannot be opened.
+    """
+    suffix = image_suffix(path.name)
+    if suffix in NIFTI_SUFFIXES:
+        header, data = _read_header(path, path), path
+    else:
+        place, data = _pair(path)
+        header = _read_header(place, path)
+    with np.errstate(all="ignore"):
+        try:
+            return _raster(header, path, data)
+        except (HeaderDataError, ValueError, OverflowError, KeyError) as error:
+            message = f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
+            raise VolumeError(message) from error
+
+
+def volumes_of(path: Path) -> int:
+    """How many volumes a NIfTI file says it holds.
+
+    Raises:
+        VolumeError: it has no NIfTI header.
+        OSError: the file cannot be opened.
+    """
+    shape = _read_header(path, path).get_data_shape()
+    return int(np.prod(shape[3:])) if len(shape) > 3 else 1
+
+
+def pair_name(name: str) -> str | None:
+    """The name of the other file of a pair; None for files that come alone."""
+    other = {**PAIR_SUFFIXES, **{header: voxels for voxels, header in PAIR_SUFFIXES.items()}}
+    suffix = image_suffix(name)
+    if suffix not in other:
+        return None
+    wanted = other[suffix]
+    return image_stem(name) + (wanted.upper() if name[-len(suffix) :].isupper() else wanted)
+
+
+def _pair(path: Path) -> tuple[Path, Path]:
+    """The files with the header and with the voxels, of which the user named one."""
+    name = pair_name(path.name)
+    assert name is not None
+    if not (path.parent / name).exists():
+        message = f"{path.name} is one of two files, and {name} is not beside it. Copy both into one folder."
+        raise VolumeError(message)
+    other = file_beside(path, name)
+    return (path, other) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (other, path)
+
+
+def _read_header(place: Path, path: Path) -> Any:
+    """A header, unchecked by nibabel (which would log), with harmless oddities put right."""
+    block = read_start(place, 540)
+    kind = _HEADERS.get(int.from_bytes(block[:4], "little")) or _HEADERS.get(int.from_bytes(block[:4], "big"))
+    single = image_suffix(path.name) in NIFTI_SUFFIXES
+    if kind is None or len(block) < kind.sizeof_hdr:
+        raise _no_nifti(path)
+    header = kind(block[: kind.sizeof_hdr], check=False)
+    magic = bytes(header["magic"].item()[:3])
+    if single and magic in _PAIR:
+        message = f"{path.name} is the header of a pair of files. Give the .img file, with its .hdr beside it."
+        raise VolumeError(message)
+    if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
+        return nib.Spm99AnalyzeHeader(block[:348], check=False)
+    if magic not in (_SINGLE if single else _PAIR):
+        raise _no_nifti(path)
+    for code in ("sform_code", "qform_code"):
+        if not 0 <= int(header[code]) <= 5:
+            header[code] = 0
+    return header
+
+
+def _no_nifti(path: Path) -> VolumeError:
+    return VolumeError(
+        f"{path.name} is not a NIfTI volume, whatever its name says. Give an MR volume as .nii or .nii.gz."
+    )
+
+
+def _raster(header: Any, path: Path, data: Path) -> Raster:
+    shape = spatial_shape(header.get_data_shape(), path)
+    kind = header.get_data_dtype()
+    if kind.kind not in "iuf" or kind.itemsize > 8:
+        message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
+        raise VolumeError(message)
+    offset = int(header.get_data_offset())
+    if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
+        message = (
+            f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
+        )
+        raise VolumeError(message)
+    slope, intercept = header.get_slope_inter()
+    is_nifti = isinstance(header, nib.Nifti1Header)
+    grid, notes = _nifti_grid(header, shape, path) if is_nifti else (_analyze_grid(header, shape, path), ())
+    return Raster(
+        path,
+        data,
+        grid,
+        kind,
+        encoding_of(data),
+        skip=offset,
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
+        is_exact=False,
+        notes=notes,
+    )
+
+
+def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
+    """Analyze headers say how large voxels are, but not where left is."""
+    check_spacing(header["pixdim"][1:4].tolist(), path)
+    affine = np.asarray(header.get_best_affine(), np.float64)
+    check_affine(affine, path)
+    return Grid(shape, affine, sform_code=0, qform_code=0)
+
+
+def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[Grid, tuple[str, ...]]:
+    """The grid by the sform, else the qform, else the spacing alone; and what had to be mended for that.
+
+    A matrix that cannot be right gives way to the other one. The spacing matters only where no sform is usable.
+    """
+    sizes, notes = _mended_spacing(header)
+    sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
+    sform, qform = np.asarray(header.get_sform(), np.float64), _qform(header)
+    if sform_code > 0 and usable_affine(sform):
+        affine = sform
+        if not _is_plausible(sizes) or notes:
+            notes = ["the voxel spacing of the header is not usable; that of the sform is used"]
+        if qform_code > 0 and (qform is None or not usable_affine(qform)):
+            qform, qform_code = None, 0
+            notes = notes or ["the qform of the header is not usable; the sform is used"]
+    elif qform_code > 0 and qform is not None and usable_affine(qform):
+        affine = qform
+        if sform_code > 0:
+            sform, sform_code = np.full((4, 4), np.nan), 0
+            notes.append("the sform of the header is not usable; the qform is used")
+    else:
+        check_spacing(sizes, path)
+        if sform_code > 0:
+            check_affine(sform, path)
+        affine = np.asarray(header.get_qform() if qform_code > 0 else header.get_base_affine(), np.float64)
+        check_affine(affine, path)
+    kept = sform if np.isfinite(sform).all() else None
+    return Grid(shape, affine, sform_code=sform_code, qform_code=qform_code, sform=kept, qform=qform), tuple(notes)
+
+
+def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:
+    """The voxel sizes, with a wrong sign put right in the header itself, and a note of that."""
+    if header["pixdim"][0] not in (-1, 1):
+        header["pixdim"][0] = 1  # the standard reads any other value so
+    sizes = np.asarray(header["pixdim"][1:4], np.float64)
+    if not (sizes < 0).any():
+        return sizes.tolist(), []
+    header["pixdim"][1:4] = np.abs(sizes)
+    return np.abs(sizes).tolist(), ["the voxel spacing of the header is negative; its sign is ignored"]
+
+
+def _is_plausible(sizes: list[float]) -> bool:
+    return usable_affine(np.diag([*sizes, 1.0]))
+
+
+def _qform(header: Any) -> npt.NDArray[np.float64] | None:
+    """The header's qform; None where it cannot be computed."""
+    try:
+        qform = np.asarray(header.get_qform(), np.float64)
+    except (HeaderDataError, ValueError):
+        return None
+    return qform if np.isfinite(qform).all() else None

@@ -1,0 +1,283 @@
+"""NRRD headers (.nrrd, .nhdr), by a strict grammar: each field once, known fields only, no control characters."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import VolumeError
+from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged, file_beside
+from brats_mm.io.formats.text_header import (
+    SCANNER,
+    bad_field,
+    check_characters,
+    checked_grid,
+    integers,
+    numbers,
+    read_text,
+    without_end,
+)
+from brats_mm.io.volume_checks import spatial_shape
+
+SUFFIXES = (".nrrd", ".nrd", ".nhdr")
+_DETACHED = ".nhdr"
+
+_MAGIC = re.compile(rb"NRRD000[1-6]")
+_ALIASES = {
+    "blocksize": "block size",
+    "axismins": "axis mins",
+    "axis maxes": "axis maxs",
+    "axismaxs": "axis maxs",
+    "centerings": "centers",
+    "oldmin": "old min",
+    "oldmax": "old max",
+    "datafile": "data file",
+    "lineskip": "line skip",
+    "byteskip": "byte skip",
+    "sampleunits": "sample units",
+}
+_FIELDS = frozenset(
+    {
+        *("content", "number", "type", "block size", "dimension", "space", "space dimension", "sizes", "spacings"),
+        *("thicknesses", "axis mins", "axis maxs", "centers", "labels", "units", "min", "max", "old min", "old max"),
+        *("data file", "endian", "encoding", "line skip", "byte skip", "sample units", "space units", "space origin"),
+        *("space directions", "measurement frame", "kinds"),
+    }
+)
+_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(
+        ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"), "i8"
+    ),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+_ENCODINGS = {
+    "raw": Encoding.RAW,
+    **dict.fromkeys(("gzip", "gz"), Encoding.GZIP),
+    **dict.fromkeys(("bzip2", "bz2"), Encoding.BZIP2),
+    **dict.fromkeys(("text", "txt", "ascii"), Encoding.TEXT),
+}
+_TO_LPS = {
+    **dict.fromkeys(("left-posterior-superior", "lps"), (1, 1, 1)),
+    **dict.fromkeys(("right-anterior-superior", "ras"), (-1, -1, 1)),
+    **dict.fromkeys(("left-anterior-superior", "las"), (1, -1, 1)),
+}
+"""Space -> which of its axes run against LPS. A space of the scanner alone is taken for LPS, as ITK does."""
+_UNPLACED = ("scanner-xyz", "3d-right-handed", "3d-left-handed", "3d-r-h", "3d-l-h")
+_SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
+
+
+def parse_nrrd(path: Path) -> Raster:
+    """What the header of an NRRD file says; voxels in another file only for .nhdr, and only beside it.
+
+    Raises:
+        VolumeError: the header breaks the grammar, or describes voxels that cannot be used.
+        OSError: the file cannot be opened.
+    """
+    start = read_text(path)
+    fields, end = _fields(start, path)
+    for name in ("dimension", "sizes", "type", "encoding"):
+        if name not in fields:
+            raise damaged(path)
+    encoding = _ENCODINGS.get(fields["encoding"].lower())
+    if encoding is None:
+        message = (
+            f"{path.name} has its voxels encoded as {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
+        )
+        raise VolumeError(message)
+    data, offset = _place(fields, start, end, path)
+    skip = _one_integer(fields, "byte skip", path)
+    if encoding is Encoding.RAW:
+        offset, skip = (None if skip == -1 else offset + skip), 0
+    if skip < 0 or skip > LARGEST_OFFSET:
+        raise bad_field(path, "byte skip", fields["byte skip"])
+    dtype = _dtype(fields, encoding, path)
+    return Raster(path, data, _grid(fields, path), dtype, encoding, offset=offset, skip=skip)
+
+
+def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
+    """The fields by their first spelling, in lower case, and where the header ends."""
+    if not _MAGIC.match(start):
+        raise damaged(path)
+    blank = re.search(rb"\r?\n\r?\n", start)
+    detached = path.name.lower().endswith(_DETACHED)
+    if blank is None and not (detached and len(start) < 2**16):
+        raise without_end(path, start)
+    head, end = (start, len(start)) if blank is None else (start[: blank.start()], blank.end())
+    check_characters(head, path)
+    lines = head.decode("latin-1").replace("\r\n", "\n").rstrip("\r\n").split("\n")
+    if not _MAGIC.fullmatch(lines[0].encode("latin-1")):
+        raise damaged(path)
+    fields: dict[str, str] = {}
+    for line in lines[1:]:
+        if line.startswith("#"):
+            continue
+        name, colon, value = line.partition(":")
+        name = _ALIASES.get(name.lower(), name.lower())
+        if name not in _FIELDS and ":=" in line:
+            continue  # a key and a value, which mean nothing here
+        if not colon or name not in _FIELDS or not value.startswith(" "):
+            raise bad_field(path, "a line", line)
+        if name in fields:
+            message = f"The header of {path.name} has {name!r} twice. Convert the volume again."
+            raise VolumeError(message)
+        fields[name] = value.strip()
+    return fields, end
+
+
+def _place(fields: dict[str, str], start: bytes, end: int, path: Path) -> tuple[Path, int]:
+    """The file with the voxels, and where they begin in it."""
+    lines = _one_integer(fields, "line skip", path)
+    if lines:
+        raise bad_field(path, "line skip", fields["line skip"])
+    if "data file" not in fields:
+        if end >= len(start) and path.name.lower().endswith(_DETACHED):
+            raise damaged(path)
+        return path, end
+    if not path.name.lower().endswith(_DETACHED):
+        message = (
+            f"{path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz, or name its "
+            "header .nhdr with the voxels beside it."
+        )
+        raise VolumeError(message)
+    if start[end:].strip():
+        raise damaged(path)
+    name = fields["data file"]
+    if name.split(" ")[0] == "LIST":
+        name = ""
+    try:
+        name = name.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        name = ""
+    return file_beside(path, name), 0
+
+
+def _one_integer(fields: dict[str, str], name: str, path: Path) -> int:
+    values = integers(fields.get(name, "0"), name, path)
+    if len(values) != 1:
+        raise bad_field(path, name, fields[name])
+    return values[0]
+
+
+def _dtype(fields: dict[str, str], encoding: Encoding, path: Path) -> np.dtype[Any]:
+    code = _TYPES.get(fields["type"].lower())
+    if code is None:
+        message = (
+            f"{path.name} has voxels of type {fields['type'][:30]!r}. Give a volume with one grey value a voxel, "
+            "as integers, float or double."
+        )
+        raise VolumeError(message)
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower())
+    if order is None:
+        if "endian" in fields or (encoding is not Encoding.TEXT and code[1] != "1"):
+            raise bad_field(path, "endian", fields.get("endian", ""))
+        order = "<"
+    return np.dtype(order + code)
+
+
+def _grid(fields: dict[str, str], path: Path) -> Grid:
+    sizes = integers(fields["sizes"], "sizes", path)
+    if _one_integer(fields, "dimension", path) != len(sizes) or len(sizes) > 16:
+        raise bad_field(path, "sizes", fields["sizes"])
+    vectors = _directions(fields, len(sizes), path)
+    kept = _kept_axes(fields, sizes, vectors, path)
+    shape = spatial_shape([sizes[axis] for axis in kept], path)
+    if vectors is None:
+        return _unplaced_grid(fields, shape, kept, len(sizes), path)
+    signs, code = _space(fields, path)
+    lengths = {len(vectors[axis] or ()) for axis in kept[:3]}
+    origin = _vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
+    if origin is None or lengths != {len(origin)} or len(origin) < 3:
+        raise bad_field(path, "space origin", fields.get("space origin", ""))
+    axes = np.array([(vectors[axis] or [])[:3] for axis in kept[:3]]) * signs
+    return checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
+
+
+def _kept_axes(
+    fields: dict[str, str], sizes: list[int], vectors: list[list[float] | None] | None, path: Path
+) -> list[int]:
+    """The axes of space, and those of length one behind them; an axis of components is refused."""
+    kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
+    if len(kinds) != len(sizes):
+        raise bad_field(path, "kinds", fields["kinds"])
+    inner = [
+        kind in _SPATIAL_KINDS and (vectors is None or vectors[axis] is not None) for axis, kind in enumerate(kinds)
+    ]
+    for axis, size in enumerate(sizes):
+        if not inner[axis] and size != 1:
+            if kinds[axis] in ("list", "time", "domain"):
+                spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], path)
+            message = (
+                f"{path.name} has colour, vector or complex voxels ({kinds[axis]}). "
+                "Give a volume with one grey value a voxel."
+            )
+            raise VolumeError(message)
+    return [axis for axis in range(len(sizes)) if inner[axis]]
+
+
+def _directions(fields: dict[str, str], axes: int, path: Path) -> list[list[float] | None] | None:
+    """The step along each axis, None for an axis outside space; None where the header has no directions."""
+    text = fields.get("space directions")
+    if text is None:
+        return None
+    words = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
+    if len(words) != axes or "spacings" in fields:
+        raise bad_field(path, "space directions", text)
+    return [_vector(word, path) for word in words]
+
+
+def _vector(text: str, path: Path) -> list[float] | None:
+    if text.lower() == "none":
+        return None
+    inside = re.fullmatch(r"\(([^()]*)\)", text)
+    if inside is None:
+        raise bad_field(path, "space directions or space origin", text)
+    values = [numbers(word, "a vector", path) for word in inside[1].split(",")]
+    if not 2 <= len(values) <= 4 or any(len(value) != 1 for value in values):
+        raise bad_field(path, "space directions or space origin", text)
+    return [value[0] for value in values]
+
+
+def _space(fields: dict[str, str], path: Path) -> tuple[tuple[int, int, int], int]:
+    """Which axes of the header's space run against LPS, and the NIfTI code of the geometry."""
+    if ("space" in fields) == ("space dimension" in fields):
+        raise bad_field(path, "space", fields.get("space", ""))
+    if "space dimension" in fields:
+        if _one_integer(fields, "space dimension", path) not in (3, 4):
+            raise bad_field(path, "space dimension", fields["space dimension"])
+        return (1, 1, 1), SCANNER
+    space = fields["space"].lower().removesuffix("-time")
+    if space in ("rast", "last", "lpst"):
+        space = space[:3]
+    if space in _UNPLACED:
+        return (1, 1, 1), 0
+    if space not in _TO_LPS:
+        raise bad_field(path, "space", fields["space"])
+    return _TO_LPS[space], SCANNER
+
+
+def _unplaced_grid(fields: dict[str, str], shape: tuple[int, int, int], kept: list[int], axes: int, path: Path) -> Grid:
+    """Spacings alone do not say where the volume lies."""
+
+    def of(name: str) -> list[float]:
+        words = fields[name].split()
+        if len(words) != axes:
+            raise bad_field(path, name, fields[name])
+        return numbers(" ".join(words[axis] for axis in kept[:3]), name, path)
+
+    spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
+    origin = np.zeros(3)
+    if "axis mins" in fields:
+        words = fields.get("centers", "").split()
+        cells = [len(words) != axes or words[axis].lower() != "node" for axis in kept[:3]]
+        origin = np.array(of("axis mins")) + np.where(cells, spacings / 2, 0.0)
+    return checked_grid(shape, np.diag(spacings), origin, path, code=0)

@@ -1,0 +1,387 @@
+"""Voxels behind a header, whatever its format: the length is judged first, and compression is checked to its end."""
+
+import bz2
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from isal import igzip, isal_zlib
+from isal.igzip_lib import IsalError
+from nibabel.volumeutils import apply_read_scaling
+
+from brats_mm.domain.volume import Array, Grid
+from brats_mm.errors import VolumeError
+
+LONGEST_HEADER = 2**16
+"""Bytes of a text header; a longer one is refused."""
+
+FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
+
+GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_OFFSET = 2**26
+_LARGEST_RATIO = 1100
+"""Deflate cannot shrink more than 1032 times: a shorter file cannot hold the voxels that its header speaks of."""
+_MOST_BEHIND = 2**26
+_CHUNK = 1 << 20
+_LONGEST_POINTER = 2**15
+_ZLIB_OR_GZIP = 47
+
+
+class Encoding(Enum):
+    """How voxels are stored."""
+
+    RAW = "raw"
+    GZIP = "gzip"
+    ZLIB = "zlib"
+    BZIP2 = "bzip2"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """What a header says about its voxels.
+
+    Attributes:
+        path: the file that the user named, for messages.
+        data: the file that holds the voxels.
+        grid: shape and geometry.
+        dtype: of a stored voxel, with its byte order.
+        encoding: how they are stored.
+        offset: bytes of `data` before the stored voxels; None where they are its last bytes.
+        skip: bytes of the uncompressed voxels that come before the first.
+        stored_bytes: bytes of the compressed voxels; None where they reach to the end of the file.
+        slope, intercept: grey value = slope x stored + intercept.
+        is_exact: whether nothing may follow the last voxel.
+        notes: what was mended in the header, without the file's name.
+    """
+
+    path: Path
+    data: Path
+    grid: Grid
+    dtype: np.dtype[Any]
+    encoding: Encoding = Encoding.RAW
+    offset: int | None = 0
+    skip: int = 0
+    stored_bytes: int | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    is_exact: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Bytes of all voxels, uncompressed."""
+        return self.grid.voxels * self.dtype.itemsize
+
+
+def damaged(path: Path) -> VolumeError:
+    """The error for a file whose header makes no sense."""
+    return VolumeError(
+        f"{path.name} cannot be read: it is damaged, cut off or not a {path.suffix} file. Copy or convert it again."
+    )
+
+
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be opened, or why its compressed bytes cannot be read."""
+    try:
+        yield
+    except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub has no base)
+        raise _compressed_damage(path) from error
+    except OSError as error:
+        if error.errno is None:  # how bz2 says that data are damaged
+            raise _compressed_damage(path) from error
+        message = f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
+        raise VolumeError(message) from error
+
+
+def _compressed_damage(path: Path) -> VolumeError:
+    return VolumeError(
+        f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
+    )
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Open an ordinary file for reading; a pipe or a device is refused, and never waited for.
+
+    Raises:
+        VolumeError: it is not an ordinary file.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            message = f"{path} is not an ordinary file. Give a volume file."
+            raise VolumeError(message)
+        yield stream
+
+
+def check_fetched(path: Path) -> None:
+    """Refuse what stands in for a file: a link to nothing, or a pointer of git-annex or Git LFS.
+
+    Raises:
+        VolumeError: the file itself is not on this machine.
+        OSError: it cannot be opened.
+    """
+    if path.is_symlink() and not path.exists():
+        message = f"{path.name} is a link to nothing. {FETCH}"
+        raise VolumeError(message)
+    with open_file(path) as stream:
+        start = stream.read(_LONGEST_POINTER + 1)
+    if not start:
+        message = f"{path.name} is empty: the file has no bytes. Copy it again, or leave a missing sequence out."
+        raise VolumeError(message)
+    is_pointer = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
+    if is_pointer and len(start) <= _LONGEST_POINTER:
+        message = f"{path.name} is a pointer to a file that was not fetched. {FETCH}"
+        raise VolumeError(message)
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """The first bytes of a file, decompressed where its content is gzip."""
+    with open_file(path) as raw:
+        compressed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if not compressed:
+            return raw.read(size)
+        with igzip.IGzipFile(fileobj=raw) as stream:
+            return bytes(stream.read(size))
+
+
+def encoding_of(path: Path) -> Encoding:
+    """Whether a file is gzip, by its content."""
+    with open_file(path) as raw:
+        return Encoding.GZIP if raw.read(2) == GZIP_MAGIC else Encoding.RAW
+
+
+def file_beside(header: Path, name: str) -> Path:
+    """The file of that name in the header's own folder, to which a header may refer.
+
+    Raises:
+        VolumeError: the name is no plain file name, or the file is missing or lies elsewhere.
+    """
+    place = header.parent / name
+    if not is_plain_name(name):
+        message = (
+            f"{header.name} keeps its voxels in another folder or in several files. Put header and voxels in one "
+            "folder, with the plain file name in the header, or convert it to .nii.gz."
+        )
+        raise VolumeError(message)
+    if os.path.lexists(place) and not place.exists():
+        check_fetched(place)
+    if not os.path.lexists(place):
+        message = f"The voxels of {header.name} are missing: {name} is not beside it. Copy both files."
+        raise VolumeError(message)
+    resolved = place.resolve()
+    if resolved.parent != header.parent.resolve() or not resolved.is_file():
+        message = (
+            f"The voxels of {header.name} ({name}) are a link to another folder, or not a file. "
+            "Copy the file itself beside the header."
+        )
+        raise VolumeError(message)
+    return resolved
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is that of one file in a folder, on every operating system."""
+    return (
+        0 < len(name) <= 255
+        and name == name.strip()
+        and name not in (".", "..")
+        and not any(letter in '/\\:%*?"<>|' or ord(letter) < 32 or ord(letter) == 127 for letter in name)
+    )
+
+
+def check_length(raster: Raster) -> None:
+    """Check that the file holds all voxels, without taking memory for them.
+
+    A gzip stream that ends in the length that the header needs is believed here: `read_voxels` compares its checksum.
+
+    Raises:
+        VolumeError: there are fewer voxels than the header says, or more.
+    """
+    with _voxel_stream(raster) as stream:
+        if raster.encoding is Encoding.RAW:
+            return
+        if raster.encoding is Encoding.TEXT:
+            _text_voxels(stream, raster)
+            return
+        if _ends_in_length(raster):
+            return
+        left = raster.voxel_bytes
+        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+            left -= len(chunk)
+        if left > 0:
+            raise _cut_off(raster)
+        _check_end(stream, raster)
+
+
+def read_voxels(raster: Raster) -> Array:
+    """Read, check and scale all voxels.
+
+    Returns:
+        float32 of the grid's shape.
+
+    Raises:
+        VolumeError: the data are damaged, or fewer or more than the header says.
+    """
+    with _voxel_stream(raster) as stream, np.errstate(all="ignore"):
+        if raster.encoding is Encoding.TEXT:
+            stored = _text_voxels(stream, raster)
+        else:
+            block = np.empty(raster.voxel_bytes, np.uint8)
+            if _fill(block.data, stream) < raster.voxel_bytes:
+                raise _cut_off(raster)
+            _check_end(stream, raster)
+            stored = block.view(raster.dtype)
+        scaled = apply_read_scaling(stored.reshape(raster.grid.shape, order="F"), raster.slope, raster.intercept)
+        return np.asarray(scaled).astype(np.float32, copy=False)
+
+
+@contextmanager
+def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
+    """The uncompressed bytes from the first voxel on; impossible lengths are refused before anything is read."""
+    with open_file(raster.data) as raw:
+        size = os.fstat(raw.fileno()).st_size
+        offset = size - raster.voxel_bytes if raster.offset is None else raster.offset
+        _check_possible(raster, size, offset)
+        raw.seek(offset)
+        with _decoded(raw, raster) as stream:
+            _skip(stream, raster)
+            yield stream
+
+
+def _check_possible(raster: Raster, size: int, offset: int) -> None:
+    held = size - offset
+    if offset < 0 or raster.skip > LARGEST_OFFSET or held < (raster.stored_bytes or 0):
+        raise _cut_off(raster)
+    needed = raster.skip + raster.voxel_bytes
+    if raster.encoding is Encoding.RAW:
+        if held < needed:
+            raise _cut_off(raster)
+        if raster.is_exact and held > needed:
+            raise _too_long(raster)
+    elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and held * _LARGEST_RATIO < needed:
+        raise _cut_off(raster)
+    elif raster.stored_bytes is not None and held > raster.stored_bytes:
+        raise _too_long(raster)
+
+
+@contextmanager
+def _decoded(raw: io.BufferedIOBase, raster: Raster) -> Iterator[io.BufferedIOBase]:
+    if raster.encoding is Encoding.GZIP:
+        with igzip.IGzipFile(fileobj=raw) as stream:  # a GzipFile, several times as fast
+            yield stream
+    elif raster.encoding is Encoding.BZIP2:
+        with bz2.BZ2File(raw) as stream:
+            yield stream
+    elif raster.encoding is Encoding.ZLIB:
+        yield io.BufferedReader(_ZlibStream(raw), _CHUNK)
+    else:
+        yield raw
+
+
+class _ZlibStream(io.RawIOBase):
+    """The uncompressed bytes of one zlib or gzip stream, which must end where the file ends, with a right checksum."""
+
+    def __init__(self, raw: io.BufferedIOBase) -> None:
+        self._raw = raw
+        self._inflate = isal_zlib.decompressobj(_ZLIB_OR_GZIP)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        room = len(target)
+        while not self._inflate.eof:
+            data = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
+            if not data:
+                message = "the stream ends early"
+                raise EOFError(message)
+            if made := self._inflate.decompress(data, room):
+                target[: len(made)] = made
+                return len(made)
+        if self._inflate.unused_data.strip(b"\0") or self._raw.read(1):
+            message = "data follow the end of the stream"
+            raise EOFError(message)
+        return 0
+
+
+def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
+    if raster.encoding is Encoding.RAW:
+        stream.seek(raster.skip, io.SEEK_CUR)
+        return
+    left = raster.skip
+    while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+        left -= len(chunk)
+    if left > 0:
+        raise _cut_off(raster)
+
+
+def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
+    """Read until the target is full or the stream ends; how many bytes there were."""
+    done = 0
+    while done < len(target) and (count := stream.readinto(target[done : done + _CHUNK])):  # type: ignore[attr-defined]
+        done += count
+    return done
+
+
+def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
+    """Read a compressed stream to its end, where its checksum is compared."""
+    if raster.encoding is Encoding.RAW:
+        return
+    behind = 0
+    while chunk := stream.read(_CHUNK):
+        behind += len(chunk)
+        if raster.is_exact or behind > _MOST_BEHIND:
+            raise _too_long(raster)
+
+
+def _ends_in_length(raster: Raster) -> bool:
+    """Whether the data are one gzip stream whose last field says that this is how much it unpacks to."""
+    if raster.encoding is not Encoding.GZIP:
+        return False
+    with open_file(raster.data) as raw:
+        raw.seek(-4, io.SEEK_END)
+        return int.from_bytes(raw.read(4), "little") == (raster.skip + raster.voxel_bytes) % 2**32
+
+
+def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
+    words = stream.read().split()
+    if len(words) < raster.grid.voxels:
+        raise _cut_off(raster)
+    if len(words) > raster.grid.voxels:
+        raise _too_long(raster)
+    try:
+        return np.array(words, np.bytes_).astype(raster.dtype)
+    except (ValueError, OverflowError) as error:
+        raise damaged(raster.path) from error
+
+
+def _shape(raster: Raster) -> str:
+    return " x ".join(map(str, raster.grid.shape))
+
+
+def _cut_off(raster: Raster) -> VolumeError:
+    return VolumeError(
+        f"{raster.path.name} is cut off: it has fewer data than its {_shape(raster)} voxels need. "
+        "Copy or convert it again."
+    )
+
+
+def _too_long(raster: Raster) -> VolumeError:
+    return VolumeError(
+        f"{raster.path.name} is damaged: it has more data than its {_shape(raster)} voxels need. "
+        "Copy or convert it again."
+    )

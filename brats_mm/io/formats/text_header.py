@@ -1,0 +1,101 @@
+"""Numbers and lines of NRRD and MetaImage headers, under one strict grammar."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.volume import Grid
+from brats_mm.errors import VolumeError
+from brats_mm.io.formats.raster import LONGEST_HEADER, damaged, open_file
+from brats_mm.io.volume_checks import check_affine
+
+SCANNER = 1
+"""NIfTI code of scanner coordinates, which is what these formats mean by their geometry."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+
+
+def read_text(path: Path) -> bytes:
+    """The first 64 KiB of a file, in which its header must end."""
+    with open_file(path) as stream:
+        return stream.read(LONGEST_HEADER)
+
+
+def check_characters(header: bytes, path: Path) -> None:
+    """Refuse control characters, among them a carriage return that does not end a line.
+
+    Raises:
+        VolumeError: there is one.
+    """
+    if _CONTROL.search(header):
+        message = f"The header of {path.name} holds control characters. Convert the volume again."
+        raise VolumeError(message)
+
+
+def without_end(path: Path, start: bytes) -> VolumeError:
+    """The error for a header whose end was not found in `start`."""
+    if len(start) < LONGEST_HEADER:
+        return damaged(path)
+    message = (
+        f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz, "
+        "without additional fields."
+    )
+    return VolumeError(message)
+
+
+def bad_field(path: Path, name: str, value: str) -> VolumeError:
+    """The error for a field whose value cannot be used."""
+    return VolumeError(
+        f"The header of {path.name} has {name} = {value[:60]!r}, which cannot be read. Convert the volume again."
+    )
+
+
+def integers(value: str, name: str, path: Path) -> list[int]:
+    """Whole numbers between spaces.
+
+    Raises:
+        VolumeError: a word is none.
+    """
+    words = value.split()
+    if not words or not all(_INTEGER.fullmatch(word) for word in words):
+        raise bad_field(path, name, value)
+    return [int(word) for word in words]
+
+
+def numbers(value: str, name: str, path: Path) -> list[float]:
+    """Finite numbers between spaces.
+
+    Raises:
+        VolumeError: a word is none.
+    """
+    words = value.split()
+    if not words or not all(_NUMBER.fullmatch(word) for word in words):
+        raise bad_field(path, name, value)
+    return [float(word) for word in words]
+
+
+def checked_grid(
+    shape: tuple[int, int, int], axes: npt.ArrayLike, origin: npt.ArrayLike, path: Path, *, code: int = SCANNER
+) -> Grid:
+    """The grid of a header's geometry.
+
+    Args:
+        shape: voxels along the axes.
+        axes: (3, 3), one row an axis: the step from one voxel to the next, in mm, in LPS.
+        origin: of the first voxel's centre, in mm, in LPS.
+        path: for messages.
+        code: the NIfTI code of this geometry.
+
+    Raises:
+        VolumeError: the geometry is that of no head scan.
+    """
+    affine = np.eye(4)
+    affine[:3, :3] = np.asarray(axes, np.float64).T
+    affine[:3, 3] = np.asarray(origin, np.float64)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    check_affine(affine, path)
+    return Grid(shape, affine, sform_code=code, qform_code=code)

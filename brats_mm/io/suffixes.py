@@ -1,0 +1,60 @@
+"""Which files are images, by the ends of their names, and why others are not read."""
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+PAIR_SUFFIXES = {".img": ".hdr", ".img.gz": ".hdr.gz"}
+"""Suffix of the voxels of an Analyze or NIfTI pair -> suffix of its header."""
+
+IMAGE_SUFFIXES = (
+    *NIFTI_SUFFIXES,
+    ".mha",
+    ".mhd",
+    ".nrrd",
+    ".nrd",
+    ".nhdr",
+    ".mgz",
+    ".mgh",
+    *PAIR_SUFFIXES,
+    *PAIR_SUFFIXES.values(),
+)
+"""Files that `io.volume` reads."""
+
+VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
+"""Files of voxels without a header, which an .mhd or .nhdr beside them names."""
+
+_CONVERT = "convert it to .nii.gz"
+_UNREADABLE = {
+    (".head", ".brik", ".brik.gz"): f"it is an AFNI file: {_CONVERT}, for example with 3dAFNItoNIFTI",
+    (".nii.bz2", ".nii.xz", ".nii.zst", ".nii.zip"): "its compression is not read: compress it with gzip (.nii.gz)",
+    (".mnc", ".mnc2"): f"it is a MINC file: {_CONVERT}, for example with mnc2nii",
+    (".par", ".rec", ".v", ".gipl", ".gipl.gz", ".vtk", ".vti", ".fdf", ".spr", ".hv", ".cub", ".nrrd.gz", ".mat"): (
+        f"its format is not read: {_CONVERT}"
+    ),
+    (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"): "it is a picture, not a volume",
+    VOXEL_SUFFIXES: "it holds voxels without a header",
+}
+
+
+def image_suffix(name: str) -> str | None:
+    """The suffix of a file that can be read (`.nii.gz`, `.mha`, ...), lower case; None for other files."""
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
+
+
+def image_stem(name: str) -> str:
+    """A file's name without the suffix of an image."""
+    return name[: -len(image_suffix(name) or "")] if image_suffix(name) else name
+
+
+def holds_voxels(name: str) -> bool:
+    """Whether a file holds voxels without a header, by its name."""
+    return name.lower().endswith(VOXEL_SUFFIXES)
+
+
+def known_format(name: str) -> str | None:
+    """Why a volume or picture of another format is not read; None for files that are no images by their names."""
+    lower = name.lower()
+    return next((reason for suffixes, reason in _UNREADABLE.items() if lower.endswith(suffixes)), None)
+
+
+def unreadable_reason(name: str) -> str:
+    """Why a file that is not an image by its name is not read, and what to do."""
+    return known_format(name) or "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)"

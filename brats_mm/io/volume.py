@@ -1,0 +1,133 @@
+"""Read volumes, whatever their format: each header is parsed by a strict grammar, and voxels are read by one function.
+
+No file is opened but the one that is named and, for formats of two files, the one beside it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import VolumeError
+from brats_mm.io.dicom.one_series import read_series_folder
+from brats_mm.io.dicom.scan import holds_dicom
+from brats_mm.io.formats import metaimage, mgh, nrrd
+from brats_mm.io.formats.metaimage import parse_metaimage
+from brats_mm.io.formats.mgh import parse_mgh
+from brats_mm.io.formats.nifti import parse_nifti, volumes_of
+from brats_mm.io.formats.nrrd import parse_nrrd
+from brats_mm.io.formats.raster import Raster, check_fetched, check_length, read_voxels, reading_errors
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_suffix, unreadable_reason
+from brats_mm.io.volume_checks import check_voxels, fill_nan_background
+
+AGREEMENT_MM = 0.5
+"""How far apart the two matrices of a NIfTI header may place a corner before a reader should know."""
+
+_PARSERS: dict[str, Callable[[Path], Raster]] = {
+    **dict.fromkeys((*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *PAIR_SUFFIXES.values()), parse_nifti),
+    **dict.fromkeys(metaimage.SUFFIXES, parse_metaimage),
+    **dict.fromkeys(nrrd.SUFFIXES, parse_nrrd),
+    **dict.fromkeys(mgh.SUFFIXES, parse_mgh),
+}
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a volume file, or a folder that holds one DICOM series.
+
+    The header is judged before memory is taken for voxels. Where a NIfTI header has both matrices, the sform counts,
+    as in nibabel; `header_warnings` says when they disagree.
+
+    Returns:
+        the volume, with notes about what was mended.
+
+    Raises:
+        VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry cannot be used.
+    """
+    with reading_errors(path):
+        is_folder = path.is_dir()
+    if is_folder and holds_dicom(path):
+        return read_series_folder(path)
+    volume = read_stored(path)
+    data, notes = fill_nan_background(volume.data)
+    check_voxels(data, path)
+    return Volume(data, volume.grid, (*volume.notes, *notes))
+
+
+def read_stored(path: Path) -> Volume:
+    """Read a volume file as `read_volume` does, but leave its voxels as they are: a label map is a volume too.
+
+    Raises:
+        VolumeError: the file is missing, damaged or of another kind, or its geometry cannot be used.
+    """
+    with reading_errors(path):
+        raster = _parse(path)
+        return Volume(read_voxels(raster), raster.grid, raster.notes)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a volume, by its header alone; of a folder of DICOM, by its series.
+
+    Raises:
+        VolumeError: as `read_volume`, but for faults of voxels.
+    """
+    with reading_errors(path):
+        if not path.is_dir() or not holds_dicom(path):
+            return _parse(path).grid
+    return read_series_folder(path).grid
+
+
+def check_volume(path: Path, *, one_file: bool = False) -> None:
+    """Judge a volume file by its header and its length, without taking memory for its voxels.
+
+    Args:
+        path: the file.
+        one_file: whether voxels in a second file are refused, as they must be for files of strangers.
+
+    Raises:
+        VolumeError: the header is damaged or cannot be used, or the file has not the data that it speaks of.
+    """
+    with reading_errors(path):
+        raster = _parse(path)
+        if one_file and raster.data != path:
+            message = f"{path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz."
+            raise VolumeError(message)
+        check_length(raster)
+
+
+def volumes_in(path: Path) -> int | None:
+    """How many volumes a NIfTI file says it holds, by its header alone; None if it cannot be told."""
+    if image_suffix(path.name) not in NIFTI_SUFFIXES:
+        return None
+    try:
+        return volumes_of(path)
+    except (VolumeError, OSError, EOFError, ValueError):
+        return None
+
+
+def header_warnings(grid: Grid) -> tuple[str, ...]:
+    """What a reader should know about a header's geometry, without the file's name."""
+    if grid.sform_code <= 0 and grid.qform_code <= 0:
+        return (
+            "the header does not say where the volume lies (in NIfTI, its sform and qform codes are 0); left and right "
+            "are a guess",
+        )
+    if grid.sform_code <= 0 or grid.qform_code <= 0 or grid.sform is None or grid.qform is None:
+        return ()
+    apart_mm = Grid(grid.shape, grid.sform).distance_mm(Grid(grid.shape, grid.qform))
+    if apart_mm <= AGREEMENT_MM:
+        return ()
+    return (f"the sform and the qform of the header lie up to {apart_mm:.1f} mm apart; the sform is used",)
+
+
+def _parse(path: Path) -> Raster:
+    if not path.exists() and not path.is_symlink():
+        message = f"{path} does not exist. Check the name."
+        raise VolumeError(message)
+    if path.is_dir():
+        message = f"{path} is a folder. Give one volume file for the sequence."
+        raise VolumeError(message)
+    suffix = image_suffix(path.name)
+    if suffix is None:
+        message = f"{path.name} cannot be read: {unreadable_reason(path.name)}."
+        raise VolumeError(message)
+    check_fetched(path)
+    return _PARSERS[suffix](path)
