@@ -86,7 +86,12 @@ VOLUMES = {
         "fewer data than its 512 x 512 x 512",
     ),
     "several volumes": ("t1.nii", nifti(declared=(16, 16, 16, 8)), 422, "holds several volumes"),
-    "no spacing": ("t1.nii", nifti(at={76: struct.pack("<4f", 1, 0, 0, 0)}), 422, "voxel spacing of 0 x 0 x 0 mm"),
+    "no spacing": (
+        "t1.nii",
+        nifti(at={76: struct.pack("<4f", 1, 0, 0, 0), 252: bytes(4)}),  # and neither a qform nor an sform
+        422,
+        "voxel spacing of 0 x 0 x 0 mm",
+    ),
     "a gzip bomb with lies": (
         "t1.nii.gz",
         gzip.compress(nifti(declared=(1024, 1024, 256)) + bytes(64 * MIB)),
@@ -103,15 +108,17 @@ VOLUMES = {
     ),
     "nrrd beyond the file": (
         "t1.nrrd",
-        nrrd("type: short\ndimension: 3\nsizes: 512 512 512\nencoding: raw", bytes(1000)),
+        nrrd("type: short\ndimension: 3\nsizes: 512 512 512\nendian: little\nencoding: raw", bytes(1000)),
         422,
-        "damaged, cut off",
+        "fewer data than its 512 x 512 x 512",
     ),
     "nrrd gzip bomb": (
         "t1.nrrd",
-        nrrd("type: short\ndimension: 3\nsizes: 900 900 300\nencoding: gzip", gzip.compress(bytes(MIB))),
+        nrrd(
+            "type: short\ndimension: 3\nsizes: 900 900 300\nendian: little\nencoding: gzip", gzip.compress(bytes(MIB))
+        ),
         422,
-        "damaged, cut off",
+        "fewer data than its 900 x 900 x 300",
     ),
     "nrrd with odd encoding": (
         "t1.nrrd",
@@ -121,10 +128,23 @@ VOLUMES = {
     ),
     "nrrd of negative size": (
         "t1.nrrd",
-        nrrd("type: short\ndimension: 3\nsizes: -32 32 32\nencoding: raw", bytes(1000)),
+        nrrd("type: short\ndimension: 3\nsizes: -32 32 32\nendian: little\nencoding: raw", bytes(1000)),
         422,
         "each axis must have",
     ),
+    "nhdr of a file beside it": (
+        "t1.nhdr",
+        nrrd("type: short\ndimension: 3\nsizes: 32 32 32\nendian: little\nencoding: raw\ndata file: t1.raw"),
+        422,
+        "keeps its voxels in other files",
+    ),
+    "mhd of a file beside it": (
+        "t1.mhd",
+        b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = t1.raw\n",
+        422,
+        "keeps its voxels in other files",
+    ),
+    "header of a pair": ("t1.hdr", nifti(), 415, "one of two files"),
     "metaimage of another file": (
         "t1.mha",
         b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = /etc/passwd\n",
