@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, scheme_with
-from brats_mm.domain.modality import modalities_in_name
 from brats_mm.domain.regions import Compartment
+from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import CaseError
 
 DESCRIPTION = "dataset.json"

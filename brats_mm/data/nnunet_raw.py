@@ -8,7 +8,8 @@ from typing import Any
 from brats_mm.data.datalist import Item
 from brats_mm.data.decathlon import scheme_of_labels
 from brats_mm.domain.label_scheme import LabelScheme
-from brats_mm.domain.modality import Modality, modalities_in_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import CaseError
 
 IMAGES, LABELS, TEST_IMAGES, DESCRIPTION = "imagesTr", "labelsTr", "imagesTs", "dataset.json"

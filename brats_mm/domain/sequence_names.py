@@ -1,20 +1,17 @@
-"""What the names of a case's files say: which sequence each is, or why it is none. No file is looked at."""
+"""Names of sequences as modalities: which sequence a file name or description names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brats_mm.domain.modality import (
-    MODALITIES,
-    MSD_CHANNELS,
-    Modality,
-    is_label_name,
-    is_other_image_name,
-    modalities_in_name,
-    name_tokens,
-)
+from brats_mm.domain import name_rules
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.name_rules import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414 (part of this interface)
+from brats_mm.domain.name_rules import NameReading
+from brats_mm.domain.name_rules import common_prefix as common_prefix  # noqa: PLC0414
+from brats_mm.domain.name_rules import name_tokens as name_tokens  # noqa: PLC0414
 
-CHANNEL_NUMBERS = tuple(f"{number:04d}" for number in range(len(MSD_CHANNELS)))
-"""How names number the channels of a case."""
+MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_rules.DECATHLON))
+"""Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,28 @@ class ImageName:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a name says.
+    """What a file name says.
 
     Attributes:
-        modalities: that it speaks of; one where it is clear, none where it says nothing.
-        is_label: it says that the file holds labels.
-        is_other: it says that the file is another kind of image, or a result.
-        number: the channel number (`0000`) that stands for the sequence, where no words do.
+        modalities: the sequences that it names. One if the name is clear, several if it is ambiguous.
+        is_label: the name marks a label map.
+        kind: the kind of other image or result that it names, such as `ADC map`; empty otherwise.
+        kind_says: the word that names the kind.
+        copy: the word that marks a worse copy of a series, such as `annotated`; empty otherwise.
+        number: the channel number (`0000`) that stands for the sequence where no words do.
     """
 
     modalities: tuple[Modality, ...] = ()
     is_label: bool = False
-    is_other: bool = False
+    kind: str = ""
+    kind_says: str = ""
+    copy: str = ""
     number: str | None = None
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the name marks another kind of image, or a result."""
+        return bool(self.kind)
 
     @property
     def modality(self) -> Modality | None:
@@ -49,52 +55,34 @@ class Reading:
 
 
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
-    """Read the names of a folder's images together.
+    """Read the names of a folder's images together; see `name_rules.read_names`."""
+    found = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
+    return tuple(_reading(one) for one in found)
 
-    What all names (and the folder's name) begin with is the case's name, and does not count if anything is left
-    without it: in `T1_study_007_flair` of a folder `T1_study_007`, only `flair` speaks.
+
+def modalities_in_name(stem: str) -> set[Modality]:
+    """Return the modalities that a name speaks of. One if the name is clear, none if it names no sequence.
+
+    `T2_FLAIR` is FLAIR. `T1_Gd` and `T1+C` are T1ce, `T1_pre_Gd` and `T1_C-` are T1. `t2_to_t1` gives both.
     """
-    tails = _tails([name_tokens(name.stem) for name in names], name_tokens(folder))
-    numbers = _numbers(names, tails)
-    return tuple(
-        _reading(name, " ".join(tail), number) for name, tail, number in zip(names, tails, numbers, strict=True)
-    )
+    return set(map(Modality, name_rules.read_name(stem).sequences))
 
 
-def _reading(name: ImageName, tail: str, number: str | None) -> Reading:
-    """The sequences in the part of the name that sets it apart, else in the whole name, else in its sub-folder's."""
-    named: tuple[Modality, ...] = ()
-    for words in (tail, name.stem, name.sub_folder):
-        found = modalities_in_name(words)
-        if found:
-            named = tuple(modality for modality in MODALITIES if modality in found)
-            break
-    return Reading(named, is_label_name(tail), is_other_image_name(tail), number)
+def is_label_name(stem: str) -> bool:
+    """Return whether a file name marks a label map."""
+    return bool(name_rules.read_name(stem).label)
 
 
-def _tails(names: list[list[str]], folder: list[str]) -> list[list[str]]:
-    """Each name's tokens without the folder's name in front and without what all names have in front."""
-    tails = [tokens[len(folder) :] if tokens[: len(folder)] == folder else tokens for tokens in names]
-    tails = [tail or tokens for tail, tokens in zip(tails, names, strict=True)]
-    if len(tails) < 2:
-        return tails
-    shared = common_prefix(tails)
-    return [tail[shared:] for tail in tails]
+def is_other_image_name(stem: str) -> bool:
+    """Return whether a file name marks another kind of MR image (`T2_star`), or a result."""
+    return bool(name_rules.read_name(stem).kind)
 
 
-def common_prefix(names: Sequence[Sequence[str]]) -> int:
-    """How many parts all names have in common from the left."""
-    shared = 0
-    while all(len(name) > shared for name in names) and len({name[shared] for name in names}) == 1:
-        shared += 1
-    return shared
+def names_of(modality: Modality) -> tuple[str, ...]:
+    """Return the words that name a modality by themselves."""
+    return tuple(sorted(word for word, name in name_rules.WEIGHTING.items() if name == modality.value))
 
 
-def _numbers(names: Sequence[ImageName], tails: list[list[str]]) -> list[str | None]:
-    """The channel number of each file named `_0000` to `_0003`, where their names say no sequence in words."""
-    last = [(name_tokens(name.stem) or [""])[-1] for name in names]
-    numbers = [token if token in CHANNEL_NUMBERS else None for token in last]
-    numbered = [name for name, number in zip(names, numbers, strict=True) if number]
-    in_words = any(modalities_in_name(name.stem) for name in numbered)
-    only_numbers = len(numbered) == len(names) == len(CHANNEL_NUMBERS) and all(tail[-1:] == tail for tail in tails)
-    return numbers if not in_words or only_numbers else [None] * len(names)
+def _reading(one: NameReading) -> Reading:
+    named = tuple(modality for modality in MODALITIES if modality.value in one.sequences)
+    return Reading(named, bool(one.label), one.kind, one.kind_says, one.copy, one.number or None)

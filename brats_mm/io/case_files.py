@@ -5,8 +5,8 @@ from pathlib import Path
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles
-from brats_mm.domain.modality import Modality, modalities_in_name, name_tokens
-from brats_mm.domain.sequence_names import common_prefix
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import common_prefix, modalities_in_name, name_tokens
 from brats_mm.errors import CaseError
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, recognise

@@ -1,24 +1,31 @@
-"""Which file of a case is which sequence, by name: BraTS 2012 to 2024, UPENN-GBM, UCSF-PDGM, nnU-Net and clinics."""
+"""Sort the files of a case into sequences by name: BraTS, CaPTk, BIDS, UPENN-GBM, UCSF-PDGM, nnU-Net and clinics."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats_mm.domain.modality import MSD_CHANNELS, Modality, modalities_in_name
-from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, ImageName, Reading, read_image_names
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import (
+    CHANNEL_NUMBERS,
+    MSD_CHANNELS,
+    ImageName,
+    Reading,
+    modalities_in_name,
+    read_image_names,
+)
 from brats_mm.io.suffixes import image_stem
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What names say.
+    """Files of a folder by what their names say.
 
     Attributes:
-        candidates: sequence -> the files whose names say it, one where all is well.
-        ignored: file -> why it is not a sequence.
-        unclear: file -> the sequences that its name speaks of, more than one.
-        notes: how it was recognised, where that is not plain.
+        candidates: sequence -> the files whose names name it.
+        ignored: file -> why it is not used.
+        unclear: file -> the sequences that its name may mean.
+        notes: what a reader should know about the choice.
     """
 
     candidates: Mapping[Modality, Sequence[Path]]
@@ -46,15 +53,34 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
             unclear[image] = named
         else:
             ignored[image] = "its name does not say a sequence"
-    return Recognised(candidates, ignored, unclear, notes if candidates else ())
+    copies = {image: reading.copy for image, reading in zip(images, readings, strict=True) if reading.copy}
+    notes = (*(notes if candidates else ()), *_prefer_originals(candidates, copies, ignored))
+    return Recognised(candidates, ignored, unclear, notes)
 
 
 def _not_a_sequence(reading: Reading) -> str | None:
     if reading.is_label:
         return "its name says that it holds labels"
     if reading.is_other:
-        return "its name says that it is another kind of image or a result"
+        return f"its name says that it is another kind of image or a result ({reading.kind}: {reading.kind_says!r})"
     return None
+
+
+def _prefer_originals(
+    candidates: dict[Modality, list[Path]], copies: Mapping[Path, str], ignored: dict[Path, str]
+) -> tuple[str, ...]:
+    """Drop annotated and reformatted copies where the original is there; return a note for each that stays."""
+    notes = []
+    for modality, files in candidates.items():
+        originals = [file for file in files if file not in copies]
+        if originals:
+            for file in files:
+                if file in copies:
+                    ignored[file] = f"its name marks a copy ({copies[file]!r}); the original is {originals[0].name}"
+            candidates[modality] = originals
+        else:
+            notes += [f"{modality.label}: the only file is named as a copy ({copies[file]!r})" for file in files[:1]]
+    return tuple(notes)
 
 
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:

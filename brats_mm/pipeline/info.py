@@ -5,8 +5,9 @@ from typing import Any
 from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.modality import ALIASES, MODALITIES
+from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention
+from brats_mm.domain.sequence_names import names_of
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle, open_bundle
 
@@ -21,7 +22,7 @@ def describe_installation(bundle: str | None = None) -> dict[str, Any]:
         "sequences": {
             modality.value: {
                 "name": modality.label,
-                "file_name_tokens": sorted(token for token, named in ALIASES.items() if named is modality),
+                "file_name_tokens": list(names_of(modality)),
             }
             for modality in MODALITIES
         },

@@ -1,52 +1,10 @@
-"""Which loaded volume is which sequence: the same as the library says by name, and what DICOM fields add."""
+"""Which loaded volume is which sequence: by name (`tests/names` has the table of names), and what DICOM fields add."""
 
 import pytest
 
 from brats_mm.domain import modality
-from brats_mm.domain.sequence_names import ImageName, read_image_names
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
-from BratsMMLib.sequences import DECATHLON, SEQUENCES, Sequence, read_names, sequences_in
-
-NAMES = (
-    ["BraTS-GLI-00000-000-t1n", "BraTS-GLI-00000-000-t1c", "BraTS-GLI-00000-000-t2w", "BraTS-GLI-00000-000-t2f"],
-    ["BraTS2021_00003_t1", "BraTS2021_00003_t1ce", "BraTS2021_00003_flair", "BraTS2021_00003_seg"],
-    ["T1", "T1 post Gd", "T2", "T2 FLAIR"],
-    ["T1_pre_contrast", "T1+C", "Ax T2 TSE", "Sag FLAIR SPACE"],
-    ["5: t1_mprage_sag", "7: t1_mprage_sag_km", "3: t2_tirm_tra"],
-    ["case_0000", "case_0001", "case_0002", "case_0003"],
-    ["T1_study_007_flair", "T1_study_007_t2", "T1_study_007_mask"],
-    ["T2_star", "SWI", "ADC map", "DWI b1000", "perfusion rCBV"],
-    ["UPENN-GBM-00002_11_T1GD_unstripped", "UPENN-GBM-00002_11_FLAIR"],
-    ["t2_to_t1", "unnamed", ""],
-    ["FLAIR"],
-    ["T1 without Gd", "T1 non contrast", "3D T1 gad"],
-)
-
-
-@pytest.mark.parametrize("names", NAMES, ids=lambda names: names[0] or "empty")
-def test_names_are_read_as_the_library_reads_them(names):
-    """Sequence, label, other image and channel number: all the same."""
-    ours = read_names(names)
-    theirs = read_image_names([ImageName(name) for name in names], folder="")
-    for mine, other in zip(ours, theirs, strict=True):
-        assert [one.value for one in mine.sequences] == [one.value for one in other.modalities]
-        assert (mine.is_label, mine.is_other, mine.number) == (other.is_label, other.is_other, other.number)
-
-
-def test_tables_are_those_of_the_library():
-    """Names, tokens and orders, one by one."""
-    from BratsMMLib import sequences
-
-    assert [(one.value, one.label) for one in SEQUENCES] == [(m.value, m.label) for m in modality.MODALITIES]
-    assert {name: one.value for name, one in sequences.ALIASES.items()} == {
-        name: one.value for name, one in modality.ALIASES.items()
-    }
-    assert sequences.CONTRAST == modality.CONTRAST_TOKENS
-    assert sequences.NATIVE == modality.NATIVE_TOKENS
-    assert sequences.LABELS == modality.LABEL_TOKENS
-    assert sequences.OTHERS == modality.OTHER_IMAGE_TOKENS
-    assert [one.value for one in DECATHLON] == [one.value for one in modality.MSD_CHANNELS]
-
+from BratsMMLib.sequences import SEQUENCES, Sequence, read_names
 
 def chosen(*volumes):
     return {sequence: found.key for sequence, found in guess(volumes).items() if found.key}
@@ -122,6 +80,24 @@ def test_no_dicom_field_says_who_the_patient_is():
     assert not [name for name in DICOM_FIELDS if "Patient" in name or "Name" in name.replace("ProtocolName", "")]
 
 
-def test_a_dash_and_a_plus_do_not_matter():
-    """As in the library."""
-    assert sequences_in("T1-post") == sequences_in("t1 + C") == (Sequence.T1CE,)
+def test_the_sequences_are_those_of_the_library():
+    """Names, labels and order."""
+    assert [(one.value, one.label) for one in SEQUENCES] == [(m.value, m.label) for m in modality.MODALITIES]
+
+
+def test_names_are_read_together():
+    """What all names start with is the case's name."""
+    found = read_names(["T1_study_007_flair", "T1_study_007_C+", "T1_study_007_mask"])
+    assert found[0].sequences == (Sequence.FLAIR,)
+    assert found[2].is_label
+
+
+def test_an_ambiguous_name_is_left_to_the_person():
+    """Not even the header decides against it."""
+    assert chosen(Loaded("a", "T1 pre and post", {"EchoTime": "3"})) == {}
+
+
+def test_an_original_is_chosen_before_its_annotated_copy():
+    """The copy is used where it is alone."""
+    assert chosen(Loaded("a", "T1_annotated"), Loaded("b", "T1")) == {Sequence.T1: "b"}
+    assert chosen(Loaded("a", "T1_annotated")) == {Sequence.T1: "a"}

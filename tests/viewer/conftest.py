@@ -38,7 +38,7 @@ def built_page(node_modules):
     """The page, built anew where its sources have changed, so that the tests see what they say."""
     index = VIEWER / "dist" / "index.html"
     sources = [VIEWER / "index.html", VIEWER / "vite.config.ts", VIEWER / "package-lock.json"]
-    sources += (VIEWER / "src").iterdir()
+    sources += [*(VIEWER / "src").iterdir(), *(VIEWER.parents[1] / "brats_mm" / "domain").glob("*.json")]
     if not index.is_file() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
         run_npm("run", "build")
     return VIEWER / "dist"

@@ -1,5 +1,5 @@
 /** What a person dropped or chose, sorted into one case. */
-import { readNames, SEQUENCE_LABELS, tokensOf, volumeSuffix, type FileName, type Sequence } from "./sequences";
+import { readNames, SEQUENCE_LABELS, volumeSuffix, type FileName, type Sequence } from "./sequences";
 
 /** A file with the folders that it lay in, outermost first. */
 export interface PickedFile {
@@ -82,20 +82,27 @@ function countCases(files: PickedFile[]): number {
 
 function named(chosen: PickedFile[], root: string[]): CaseFile[] {
   const readings = readingsOf(chosen, root);
+  const originals = new Map<Sequence, string>();
+  readings.forEach(({ sequences: [sequence, second], copy }, place) => {
+    if (sequence && !second && !copy) originals.set(sequence, chosen[place]?.file.name ?? "");
+  });
   return chosen.map((one, place) => {
-    const sequences = readings[place]?.sequences ?? [];
+    const { sequences, reason, copy } = readings[place] ?? { sequences: [], reason: null, copy: "" };
     const unclear = `its name says ${sequences.map((sequence) => SEQUENCE_LABELS[sequence]).join(" or ")}`;
+    const sequence = sequences.length === 1 ? (sequences[0] ?? null) : null;
+    const original = sequence !== null && copy ? originals.get(sequence) : undefined;
+    const isCopy = original === undefined ? "" : `its name marks a copy ('${copy}'); the original is ${original}`;
     return {
       file: one.file,
       shown: [...one.folders.slice(root.length), one.file.name].join("/"),
-      sequence: sequences.length === 1 ? (sequences[0] ?? null) : null,
-      note: readings[place]?.reason ?? (sequences.length > 1 ? unclear : ""),
+      sequence: original === undefined ? sequence : null,
+      note: reason ?? (isCopy || (sequences.length > 1 ? unclear : "")),
     };
   });
 }
 
 function nothing(picked: PickedFile[]): string {
-  const dicom = picked.some((one) => /\.(dcm|ima)$/i.test(one.file.name) || tokensOf(one.file.name)[0] === "dicomdir");
+  const dicom = picked.some((one) => /\.(dcm|ima)$/i.test(one.file.name) || /^dicomdir$/i.test(one.file.name));
   return dicom
     ? "These are DICOM files. Zip the folder of the study and drop the zip: the service finds the sequences in it."
     : "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, or a zip of one case.";

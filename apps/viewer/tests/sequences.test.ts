@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import table from "../../../tests/viewer/names.json";
-import { readNames, sequencesIn } from "../src/sequences";
+import folders from "../../../tests/names/folders.json";
+import names from "../../../tests/names/names.json";
+import { readName, readNames, sequencesIn } from "../src/sequences";
 
 interface Row {
   what: string;
@@ -8,16 +9,21 @@ interface Row {
   names: Record<string, string[] | "labels" | "other">;
 }
 
-/** The library's own reading is tested against the same table, in tests/viewer/test_names.py. */
-const TABLE = table as unknown as Row[];
+/** The library's own reading is tested against the same tables, in tests/names/test_names.py. */
+const FOLDERS = folders as unknown as Row[];
 
-test.each(TABLE)("names are read as the library reads them: $what", ({ folder, names }) => {
-  const files = Object.keys(names).map((path) => ({ name: path.split("/").at(-1) ?? "", subFolder: path.includes("/") ? (path.split("/")[0] ?? "") : "" }));
+test.each(Object.entries(names))("%s is read as the library reads it", (name, expected) => {
+  const { sequences, label, kind } = readName(name);
+  expect(label ? "labels" : kind ? "other" : sequences.join("|")).toBe(expected);
+});
+
+test.each(FOLDERS)("names are read as the library reads them: $what", ({ folder, names: rows }) => {
+  const files = Object.keys(rows).map((path) => ({ name: path.split("/").at(-1) ?? "", subFolder: path.includes("/") ? (path.split("/")[0] ?? "") : "" }));
   const got = readNames(files, folder).map(({ sequences, reason }) => {
     if (reason?.includes("labels")) return "labels";
     return reason?.includes("another kind") ? "other" : sequences;
   });
-  expect(got).toEqual(Object.values(names));
+  expect(got).toEqual(Object.values(rows));
 });
 
 test("part of a word, or contrast alone, says nothing", () => {

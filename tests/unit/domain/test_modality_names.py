@@ -2,7 +2,8 @@
 
 import pytest
 
-from brats_mm.domain.modality import ALIASES, Modality, is_label_name, is_other_image_name, modalities_in_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import is_label_name, is_other_image_name, modalities_in_name
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -64,8 +65,3 @@ def test_label_names(stem):
 def test_other_images_and_results(stem):
     """They must not be taken for a sequence."""
     assert is_other_image_name(stem)
-
-
-def test_no_alias_is_also_a_label_or_another_image():
-    """The lists do not contradict one another."""
-    assert not [alias for alias in ALIASES if is_label_name(alias) or is_other_image_name(alias)]

@@ -70,10 +70,12 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
     assert list(case.found) == [T1]
     assert case.ignored == {
         ".DS_Store": "it is a hidden file",
-        "a_adc.nii.gz": "its name says that it is another kind of image or a result",
+        "a_adc.nii.gz": "its name says that it is another kind of image or a result (ADC map: 'adc')",
         "a_seg.nii.gz": "its name says that it holds labels",
         "a_x.nii.gz": "its name does not say a sequence",
-        "entropy_et.nii.gz": "its name says that it is another kind of image or a result",
+        "entropy_et.nii.gz": (
+            "its name says that it is another kind of image or a result (a result of a segmentation: 'entropy')"
+        ),
         "notes.txt": "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)",
     }
     assert case.missing == {T1CE, T2, FLAIR}
@@ -233,3 +235,25 @@ def test_no_file_by_option():
     """At least one is needed."""
     with pytest.raises(CaseError, match="No sequence was given"):
         explicit_case({})
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (("T1_pre_post.nii.gz", "flair.nii.gz"), r"T1_pre_post\.nii\.gz \(T1 or T1ce\)"),
+        (("T1_post.nii.gz", "FLAIR_post.nii.gz"), r"T1_post\.nii\.gz \(T1 or T1ce\)"),
+    ],
+)
+def test_an_ambiguous_name_asks(tmp_path, names, match):
+    """The message names the candidates and the options."""
+    with pytest.raises(CaseError, match=rf"more than one sequence: {match}.*--t1, --t1ce, --t2, --flair"):
+        find_case(folder_of(tmp_path, *names))
+
+
+def test_an_original_is_taken_before_its_annotated_copy(tmp_path):
+    """The reason names the original."""
+    case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_annotated.nii.gz", "FLAIR_MPR.nii.gz"))
+
+    assert {m: path.rsplit("/", 1)[-1] for m, path in case.found.items()} == {T1: "T1.nii.gz", FLAIR: "FLAIR_MPR.nii.gz"}
+    assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated'); the original is T1.nii.gz"}
+    assert case.notes == ("FLAIR: the only file is named as a copy ('mpr')",)

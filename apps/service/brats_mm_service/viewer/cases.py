@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats_mm.domain.availability import ordered
-from brats_mm.domain.modality import Modality, is_label_name, modalities_in_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import is_label_name, modalities_in_name
 from brats_mm.errors import InputError
 from brats_mm.io.recognise import recognise
 from brats_mm.io.suffixes import image_stem, image_suffix

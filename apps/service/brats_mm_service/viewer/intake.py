@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brats_mm.domain.modality import MODALITIES, Modality, modalities_in_name
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import InputError
 from brats_mm.io.recognise import recognise
 from brats_mm.io.suffixes import image_stem

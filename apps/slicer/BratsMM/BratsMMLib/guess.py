@@ -6,19 +6,8 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
-from BratsMMLib.sequences import (
-    CONTRAST,
-    DECATHLON,
-    NATIVE,
-    NUMBERS,
-    OTHERS,
-    SEQUENCES,
-    Reading,
-    Sequence,
-    read_names,
-    sequences_in,
-    tokens,
-)
+from BratsMMLib.name_rules import name_tokens
+from BratsMMLib.sequences import DECATHLON, NUMBERS, SEQUENCES, Reading, Sequence, read_description, read_names
 
 DICOM_FIELDS = (
     "Modality",
@@ -64,6 +53,7 @@ class _Candidate:
     sequence: Sequence
     strength: int
     reason: str
+    is_copy: bool = False
 
 
 def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
@@ -74,10 +64,10 @@ def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
 
 
 def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
-    mine = sorted((one for one in candidates if one.sequence is sequence), key=lambda one: -one.strength)
+    mine = sorted((one for one in candidates if one.sequence is sequence), key=lambda one: (-one.strength, one.is_copy))
     if not mine:
         return Guess(None, f"No volume looks like {sequence.label}. Leave it empty if you have none.")
-    best = [one for one in mine if one.strength == mine[0].strength]
+    best = [one for one in mine if (one.strength, one.is_copy) == (mine[0].strength, mine[0].is_copy)]
     if len(best) > 1:
         names = " and ".join(one.volume.name for one in best)
         return Guess(None, f"{names} could each be {sequence.label}. Choose one.")
@@ -87,6 +77,8 @@ def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
 def _candidate(volume: Loaded, reading: Reading) -> _Candidate | None:
     if reading.is_label or reading.is_other or _is_other_image(volume.dicom):
         return None
+    if len(reading.sequences) > 1:
+        return None
     return _by_name(volume, reading) or _by_description(volume) or _by_physics(volume)
 
 
@@ -94,10 +86,10 @@ def _by_name(volume: Loaded, reading: Reading) -> _Candidate | None:
     if len(reading.sequences) == 1:
         sequence = reading.sequences[0]
         agent = volume.dicom.get("ContrastBolusAgent", "").strip()
-        if sequence is Sequence.T1 and agent and NATIVE.isdisjoint(tokens(reading.words)):
+        if sequence is Sequence.T1 and agent and reading.contrast is not False:
             reason = f"“{volume.name}” says T1, and its DICOM header a contrast agent."
-            return _Candidate(volume, Sequence.T1CE, _SURE, reason)
-        return _Candidate(volume, sequence, _SURE, f"Its name says so: “{volume.name}”.")
+            return _Candidate(volume, Sequence.T1CE, _SURE, reason, bool(reading.copy))
+        return _Candidate(volume, sequence, _SURE, f"Its name says so: “{volume.name}”.", bool(reading.copy))
     if reading.number in NUMBERS and not reading.sequences:
         sequence = DECATHLON[NUMBERS.index(reading.number)]
         reason = f"Channel {reading.number} is {sequence.label} in the order of the Medical Segmentation Decathlon."
@@ -108,12 +100,11 @@ def _by_name(volume: Loaded, reading: Reading) -> _Candidate | None:
 def _by_description(volume: Loaded) -> _Candidate | None:
     for name in ("SeriesDescription", "ProtocolName"):
         text = volume.dicom.get(name, "")
-        found = sequences_in(text)
-        if len(found) != 1:
+        reading = read_description(text)
+        if len(reading.sequences) != 1:
             continue
-        sequence = found[0]
-        words = tokens(text)
-        if sequence is Sequence.T1 and _has_contrast(volume.dicom, words):
+        sequence = reading.sequences[0]
+        if sequence is Sequence.T1 and _has_contrast(volume.dicom, reading):
             sequence = Sequence.T1CE
         return _Candidate(volume, sequence, _LIKELY, f"Its DICOM {name} says so: “{text}”.")
     return None
@@ -134,7 +125,7 @@ def _by_physics(volume: Loaded) -> _Candidate | None:
         said = f"an echo time of {echo:g} ms and a repetition time of {repetition:g} ms"
         return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {said}, as T2 does.")
     if echo <= _SHORT_ECHO_MS:
-        contrast = _has_contrast(volume.dicom, tokens(volume.dicom.get("SeriesDescription", "")))
+        contrast = _has_contrast(volume.dicom, read_description(volume.dicom.get("SeriesDescription", "")))
         sequence = Sequence.T1CE if contrast else Sequence.T1
         agent = " and contrast" if contrast else " and no contrast"
         said = f"an echo time of {echo:g} ms{agent}"
@@ -142,18 +133,18 @@ def _by_physics(volume: Loaded) -> _Candidate | None:
     return None
 
 
-def _has_contrast(dicom: Mapping[str, str], words: list[str]) -> bool:
-    if not NATIVE.isdisjoint(words):
-        return False
-    return bool(dicom.get("ContrastBolusAgent", "").strip()) or not CONTRAST.isdisjoint(words)
+def _has_contrast(dicom: Mapping[str, str], reading: Reading) -> bool:
+    if reading.contrast is not None:
+        return reading.contrast
+    return bool(dicom.get("ContrastBolusAgent", "").strip())
 
 
 def _is_other_image(dicom: Mapping[str, str]) -> bool:
-    words = tokens(f"{dicom.get('SeriesDescription', '')} {dicom.get('ProtocolName', '')}")
-    kinds = tokens(dicom.get("ImageType", ""))
+    is_other = any(read_description(dicom.get(name, "")).is_other for name in ("SeriesDescription", "ProtocolName"))
+    kinds = name_tokens(dicom.get("ImageType", ""))
     not_mr = dicom.get("Modality", "MR").strip().upper() not in ("", "MR")
-    echo_planar = "ep" in tokens(dicom.get("ScanningSequence", ""))
-    return not_mr or echo_planar or not OTHERS.isdisjoint(words) or not _DERIVED.isdisjoint(kinds)
+    echo_planar = "ep" in name_tokens(dicom.get("ScanningSequence", ""))
+    return not_mr or echo_planar or is_other or not _DERIVED.isdisjoint(kinds)
 
 
 def _number(dicom: Mapping[str, str], name: str) -> float | None:

@@ -1,15 +1,17 @@
-"""The four MR sequences, and the names they go by; the same rules as the package `brats_mm`, which Slicer has not got.
+"""The four MR sequences, and which of them a volume's name names.
 
-A test compares the two, name by name.
+`name_rules.py` and `sequence_words.json` are copies of the files in `brats_mm/domain`; Slicer's Python has no `brats_mm`.
+A test compares them byte by byte.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
+
+from BratsMMLib import name_rules
+from BratsMMLib.name_rules import NameReading
 
 
 class Sequence(str, Enum):
@@ -22,34 +24,14 @@ class Sequence(str, Enum):
 
     @property
     def label(self) -> str:
-        """The name as people write it."""
+        """The usual spelling."""
         return {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}[self.value]
 
 
 SEQUENCES: tuple[Sequence, ...] = tuple(Sequence)
-
-ALIASES: dict[str, Sequence] = {
-    **dict.fromkeys(("t1", "t1n", "t1w", "t1wi", "t1pre", "t1native", "unstrippedt1"), Sequence.T1),
-    **dict.fromkeys(
-        ("t1ce", "t1c", "t1gd", "t1gad", "t1post", "t1cew", "t1wce", "t1wc", "t1km", "ct1", "t1contrast"), Sequence.T1CE
-    ),
-    **dict.fromkeys(("t2", "t2w", "t2wi"), Sequence.T2),
-    **dict.fromkeys(("flair", "t2f", "t2flair", "fla", "flr", "tirm"), Sequence.FLAIR),
-}
-CONTRAST = frozenset({"gd", "gad", "gado", "gadolinium", "ce", "contrast", "post", "postcontrast", "km"})
-NATIVE = frozenset({"pre", "precontrast", "noncontrast", "native", "unenhanced", "plain", "no", "non", "without", "wo"})
-LABELS = frozenset(
-    {"seg", "segm", "segmentation", "label", "labels", "mask", "brainmask", "ot", "gt", "segauto", "autosegm", "pred"}
-)
-OTHERS = frozenset(
-    {"adc", "dwi", "dti", "swi", "swan", "asl", "dsc", "dce", "cbv", "rcbv", "cbf", "perfusion", "bold", "tof", "mra"}
-    | {"star", "t2star", "subtraction", "entropy", "importance", "probability", "uncertainty"}
-)
-DECATHLON = (Sequence.FLAIR, Sequence.T1, Sequence.T1CE, Sequence.T2)
+DECATHLON: tuple[Sequence, ...] = tuple(map(Sequence, name_rules.DECATHLON))
 """Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
-NUMBERS = tuple(f"{number:04d}" for number in range(len(DECATHLON)))
-
-_TOKEN = re.compile(r"[a-z0-9]+")
+NUMBERS = name_rules.CHANNEL_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -57,68 +39,32 @@ class Reading:
     """What a name says.
 
     Attributes:
-        sequences: that it speaks of; one where it is clear, none where it says nothing.
-        words: the part of the name that was read.
-        is_label: it says that the volume holds labels.
-        is_other: it says that the volume is another kind of image, or a result.
-        number: the channel number that stands for the sequence, where no words do.
+        sequences: the sequences that it names. One if the name is clear, several if it is ambiguous.
+        contrast: True after contrast, False before, None if nothing is said.
+        is_label: the name marks a label map.
+        is_other: the name marks another kind of image, or a result.
+        copy: the word that marks a worse copy, such as `annotated`; empty otherwise.
+        number: the channel number that stands for the sequence where no words do.
     """
 
     sequences: tuple[Sequence, ...] = ()
-    words: str = ""
+    contrast: bool | None = None
     is_label: bool = False
     is_other: bool = False
+    copy: str = ""
     number: str | None = None
 
 
-def tokens(name: str) -> list[str]:
-    """Lower-case alphanumeric runs of a name."""
-    return _TOKEN.findall(name.lower())
-
-
-def sequences_in(name: str) -> tuple[Sequence, ...]:
-    """The sequences that a name speaks of: `T2_FLAIR` is FLAIR, `T1_Gd` is T1ce, `T1_pre_Gd` is T1."""
-    words = tokens(name)
-    named = {ALIASES[word] for word in words if word in ALIASES}
-    if Sequence.FLAIR in named:
-        named.discard(Sequence.T2)
-    contrast = CONTRAST.intersection(words) or ("t1", "c") in pairwise(words)
-    if Sequence.T1 in named and contrast and not NATIVE.intersection(words):
-        named = (named - {Sequence.T1}) | {Sequence.T1CE}
-    return tuple(one for one in SEQUENCES if one in named)
-
-
 def read_names(names: Several[str]) -> list[Reading]:
-    """Read names together: what all of them begin with is the case's name, and does not count if anything is left."""
-    parts = [tokens(name) for name in names]
-    shared = _shared(parts) if len(parts) > 1 else 0
-    tails = [one[shared:] for one in parts]
-    numbers = _numbers(names, parts, tails)
-    return [_reading(*one) for one in zip(names, tails, numbers, strict=True)]
+    """Read names together. What all of them start with is the case's name, and counts only if nothing else does."""
+    return [_reading(one) for one in name_rules.read_names([(name, "") for name in names])]
 
 
-def _reading(name: str, tail: list[str], number: str | None) -> Reading:
-    words = " ".join(tail)
-    read = words if sequences_in(words) else name
-    return Reading(sequences_in(read), read, _any(tail, LABELS), _any(tail, OTHERS), number)
+def read_description(text: str) -> Reading:
+    """Read a DICOM description or protocol name."""
+    return _reading(name_rules.read_name(text, is_file=False))
 
 
-def _any(words: list[str], known: frozenset[str]) -> bool:
-    return not known.isdisjoint(words)
-
-
-def _shared(names: Several[Several[str]]) -> int:
-    count = 0
-    while all(len(name) > count for name in names) and len({name[count] for name in names}) == 1:
-        count += 1
-    return count
-
-
-def _numbers(names: Several[str], parts: list[list[str]], tails: list[list[str]]) -> list[str | None]:
-    """The channel number of each volume named `_0000` to `_0003`, where their names say no sequence in words."""
-    last = [(one or [""])[-1] for one in parts]
-    numbers = [word if word in NUMBERS else None for word in last]
-    numbered = [name for name, number in zip(names, numbers, strict=True) if number]
-    in_words = any(sequences_in(name) for name in numbered)
-    only = len(numbered) == len(names) == len(NUMBERS) and all(tail[-1:] == tail for tail in tails)
-    return numbers if not in_words or only else [None] * len(names)
+def _reading(one: NameReading) -> Reading:
+    sequences = tuple(map(Sequence, one.sequences))
+    return Reading(sequences, one.contrast, bool(one.label), bool(one.kind), one.copy, one.number or None)
