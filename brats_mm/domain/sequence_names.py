@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brats_mm.domain import name_rules
+from brats_mm.domain import name_rules, name_words
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.name_rules import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414 (part of this interface)
 from brats_mm.domain.name_rules import NameReading
-from brats_mm.domain.name_rules import common_prefix as common_prefix  # noqa: PLC0414
-from brats_mm.domain.name_rules import name_tokens as name_tokens  # noqa: PLC0414
+from brats_mm.domain.name_rules import common_prefix as common_prefix  # noqa: PLC0414 (part of this interface)
+from brats_mm.domain.name_words import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414
+from brats_mm.domain.name_words import name_tokens as name_tokens  # noqa: PLC0414
 
-MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_rules.DECATHLON))
+MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_words.DECATHLON))
 """Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
 
 
@@ -80,7 +80,7 @@ def is_other_image_name(stem: str) -> bool:
 
 def names_of(modality: Modality) -> tuple[str, ...]:
     """Return the words that name a modality by themselves."""
-    return tuple(sorted(word for word, name in name_rules.WEIGHTING.items() if name == modality.value))
+    return tuple(sorted(word for word, name in name_words.WEIGHTING.items() if name == modality.value))
 
 
 def _reading(one: NameReading) -> Reading:

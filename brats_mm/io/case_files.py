@@ -143,7 +143,7 @@ def _settle_unclear(found: Recognised, folder: Path) -> dict[str, str]:
     open_ones = {path: named for path, named in found.unclear.items() if not set(named) <= set(found.candidates)}
     if open_ones:
         shown = "; ".join(f"{_shown(path, folder)} ({_or(named)})" for path, named in open_ones.items())
-        message = f"In {folder}, these names say more than one sequence: {shown}. Rename them, or {_BY_OPTION}."
+        message = f"In {folder}, these names are ambiguous: {shown}. Rename them, or {_BY_OPTION}."
         raise CaseError(message)
     return {_shown(path, folder): f"its name says {_or(named)}" for path, named in found.unclear.items()}
 

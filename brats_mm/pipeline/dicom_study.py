@@ -11,7 +11,7 @@ from brats_mm.domain.case import CaseFiles, Scans
 from brats_mm.domain.input_kind import on_one_grid
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError
-from brats_mm.io.dicom.choice import Choice, choose, insist
+from brats_mm.io.dicom.choice import Choice, choose, require_unambiguous
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.scan import Scan, Study, holds_dicom, one_study, scan
@@ -96,7 +96,7 @@ def choose_series(folder: Path, wishes: SeriesWishes | None = None) -> ChosenStu
     said = wishes or SeriesWishes()
     found = scan(folder)
     study = one_study(found, said.study)
-    return ChosenStudy(found, study, insist(choose(study, said.series)))
+    return ChosenStudy(found, study, require_unambiguous(choose(study, said.series)))
 
 
 def read_chosen(chosen: ChosenStudy) -> Scans:

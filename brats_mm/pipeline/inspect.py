@@ -75,7 +75,10 @@ def _study(study: Study, wishes: SeriesWishes) -> dict[str, Any]:
         "study": study.label,
         "series": [_series(one, use.get(id(one)), choice) for one in study.series],
         "chosen": {modality.value: series.label for modality, series in choice.chosen.items()},
-        "missing": [modality.value for modality in MODALITIES if modality not in choice.chosen],
+        "ambiguous": {modality.value: [one.label for one in equal] for modality, equal in ties.items()},
+        "missing": [
+            modality.value for modality in MODALITIES if modality not in choice.chosen and modality not in ties
+        ],
         "geometry": _geometry({m: s.grid for m, s in choice.chosen.items() if s.grid}, agree=grids_agree(choice)),
         "notes": [*choice.notes, *study_warnings(choice)],
         "problems": problems,

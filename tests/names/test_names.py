@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from brats_mm.domain import name_rules
+from brats_mm.domain import name_rules, name_words
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.name_rules import KINDS, VOCABULARY, read_name
+from brats_mm.domain.name_rules import read_name
+from brats_mm.domain.name_words import KINDS, VOCABULARY
 from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, MSD_CHANNELS, ImageName, names_of, read_image_names
 from brats_mm.io.suffixes import image_stem, image_suffix
 from BratsMMLib import name_rules as slicer_rules
@@ -44,7 +45,7 @@ def test_the_table_is_large():
     assert set("|".join(NAMES.values()).split("|")) >= {"t1", "t1ce", "t2", "flair", "labels", "other", ""}
 
 
-@pytest.mark.parametrize("file", ["name_rules.py", "sequence_words.json"])
+@pytest.mark.parametrize("file", ["name_rules.py", "name_words.py", "sequence_words.json"])
 def test_the_slicer_module_carries_a_copy_of_rules_and_vocabulary(file):
     """3D Slicer's Python has no `brats_mm`. After a change: cp brats_mm/domain/FILE apps/slicer/BratsMM/BratsMMLib/."""
     assert (SLICER / file).read_bytes() == (DOMAIN / file).read_bytes()
@@ -74,7 +75,7 @@ def test_words_are_plain():
                 yield from texts(one)
 
     for text in texts({key: value for key, value in VOCABULARY.items() if key != "kinds"}):
-        assert name_rules.plain(text) == text
+        assert name_words.plain(text) == text
     for kind in KINDS:
         assert all(re.fullmatch("[a-z0-9]+", word) for word in kind.words), kind.what
 

@@ -6,6 +6,7 @@ from brats_mm.domain import modality
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
 from BratsMMLib.sequences import SEQUENCES, Sequence, read_names
 
+
 def chosen(*volumes):
     return {sequence: found.key for sequence, found in guess(volumes).items() if found.key}
 

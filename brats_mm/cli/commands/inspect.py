@@ -96,6 +96,8 @@ def _reasons(one: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _say_rest(found: Mapping[str, Any], console: Console) -> None:
+    for name, labels in found.get("ambiguous", {}).items():
+        console.result(f"ambiguous {Modality(name).label}: {' or '.join(f'…{label}' for label in labels)}")
     if found["missing"]:
         console.result(f"missing  {', '.join(Modality(name).label for name in found['missing'])}")
     console.result(f"geometry {found['geometry']['says']}")

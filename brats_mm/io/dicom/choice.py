@@ -1,4 +1,4 @@
-"""Which series of a study serves as T1, T1ce, T2, FLAIR: the best that fits, as the user says, or a question."""
+"""Choose the series of a study for T1, T1ce, T2 and FLAIR. Where several fit equally well, the user decides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from brats_mm.io.dicom.series import Series
 THIN_MM = 1.6
 WHOLE_HEAD_MM = 90.0
 LEAVE_OUT = "none"
-"""In place of a series: the sequence is not wanted."""
+"""Word in place of a series that leaves the sequence out."""
 _CLOSE = 0.1
 
 
@@ -21,11 +21,11 @@ class Choice:
     """The series of each sequence.
 
     Attributes:
-        chosen: series of each sequence that is there.
-        reasons: why each was chosen.
-        passed_over: label of each series that was not -> why.
+        chosen: sequence -> series.
+        reasons: sequence -> why its series was chosen.
+        passed_over: label of each other series -> why it was not.
         notes: what a reader should know.
-        ties: sequence -> the series that fit equally well, where nobody but the user can decide.
+        ties: ambiguous sequence -> the series that fit equally well.
     """
 
     chosen: Mapping[Modality, Series]
@@ -36,12 +36,12 @@ class Choice:
 
 
 def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Choice:
-    """Choose; ties are in the answer, and `insist` makes an error of them.
+    """Choose a series for each sequence; `require_unambiguous` turns ties into an error.
 
     Args:
-        study: its series.
-        overrides: sequence -> series as named by the user (a UID, or a beginning or ending of one, or a label), or
-            `none` to leave the sequence out.
+        study: the series to choose from.
+        overrides: sequence -> series as the user names it (a UID, its beginning or ending, or a label), or `none` to
+            leave the sequence out.
 
     Raises:
         OptionError: an override names no series, several, or one that cannot be read.
@@ -55,7 +55,7 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
     chosen, reasons = dict(forced), dict.fromkeys(forced, "you named it")
     ties: dict[Modality, tuple[Series, ...]] = {}
     open_ones = [series for series in study.series if id(series) not in taken]
-    late, notes = _after_contrast(study.series)
+    late, notes = _begun_after_contrast(study.series)
     for modality in MODALITIES:
         if modality in wanted:
             continue
@@ -70,14 +70,15 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
             chosen[modality], reasons[modality] = best[0], _why(best[0], best[1:])
     ordered = {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
     passed_over = {one.label: _why_not(one, ordered, late) for one in study.series if one not in ordered.values()}
-    return Choice(ordered, reasons, passed_over, (*notes, *_hints(study, ordered, ties)), ties)
+    notes = (*notes, *_left_out(study, ordered), *_hints(study, ordered, ties))
+    return Choice(ordered, reasons, passed_over, notes, ties)
 
 
-def insist(choice: Choice) -> Choice:
-    """The same choice, where it is one.
+def require_unambiguous(choice: Choice) -> Choice:
+    """Return the choice if no sequence is ambiguous.
 
     Raises:
-        CaseError: series tie, or there is none at all; the message lists what to choose from, and how.
+        CaseError: several series fit equally well, or none fits. The message lists them and how to name one.
     """
     if choice.ties:
         said = "; ".join(
@@ -86,7 +87,7 @@ def insist(choice: Choice) -> Choice:
         )
         first, equal = next(iter(choice.ties.items()))
         message = (
-            f"More than one series fits equally well: {said}. Name the one to use, for example "
+            f"The study is ambiguous, since several series fit equally well: {said}. Name the one to use, for example "
             f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to leave the sequence out."
         )
         raise CaseError(message)
@@ -101,7 +102,7 @@ def insist(choice: Choice) -> Choice:
 
 
 def find_series(study: Study, word: str, modality: Modality) -> Series:
-    """The series that the user means.
+    """Return the series that the user names.
 
     Raises:
         OptionError: none or several fit, or the one that does cannot be read.
@@ -141,8 +142,8 @@ def _fits(series: Series, modality: Modality) -> bool:
     return series.verdict.modality is modality and series.verdict.confidence >= USABLE and series.is_readable
 
 
-def _after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
-    """T1 series of which nothing says whether contrast was given, but that were begun after one with contrast."""
+def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
+    """Return T1 series without a word about contrast that began after one with contrast, and a note for each."""
     begun = [
         one.facts.acquired_s
         for one in series
@@ -159,17 +160,18 @@ def _after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]
         and one.facts.acquired_s > min(begun)
     ]
     notes = tuple(
-        f"S{one.name[1:]} was not taken for T1: it says nothing of contrast, but was begun after one with contrast."
+        f"S{one.name[1:]} was not used as T1: it does not mention contrast, and it began after a series with contrast."
         for one in late
     )
     return {id(one) for one in late}, notes
 
 
 def _rank(series: Series) -> tuple[float, ...]:
-    """What makes one series better than another of the same kind, the weightiest first."""
+    """Return the merits of a series among those of its kind, the weightiest first; `_MERITS` names them."""
     facts = series.facts
     thin = max(facts.spacing_mm) <= THIN_MM
     return (
+        float(not series.annotation),
         float(series.is_complete),
         float(facts.extent_mm >= WHOLE_HEAD_MM),
         float(thin),
@@ -183,7 +185,7 @@ def _rank(series: Series) -> tuple[float, ...]:
 
 
 def _is_equal(one: Series, best: Series) -> bool:
-    """Nothing but some slices between them."""
+    """Return whether two series differ in nothing but a few slices."""
     if one is best:
         return True
     close = abs(one.facts.slices - best.facts.slices) <= _CLOSE * best.facts.slices
@@ -197,14 +199,20 @@ def _same_orientation(one: Series, best: Series) -> bool:
 def _why(best: Series, others: Sequence[Series]) -> str:
     if not others:
         return f"the only one that fits (confidence {best.verdict.confidence:.2f})"
-    names = (
-        "it is complete", "it covers the whole head", "its voxels are thin (3D)", "its verdict is surer", "it is axial",
-        "it was acquired, not derived", "it is corrected by the scanner", "fat is not suppressed", "it has most slices",
-    )  # fmt: skip
     second = max(others, key=_rank)
-    pairs = zip(names, _rank(best), _rank(second), strict=True)
-    decisive = next((name for name, a, b in pairs if a > b), "its slices are axial")
-    return f"the best of {len(others) + 1}: {decisive}, unlike {second.name}"
+    return f"the best of {len(others) + 1}: {_advantage(best, second)}, unlike {second.name}"
+
+
+_MERITS = (
+    "it is an original, not an annotated copy", "it is complete", "it covers the whole head",
+    "its voxels are thin (3D)", "its classification is surer", "it is axial", "it was acquired, not derived",
+    "it is corrected by the scanner", "fat is not suppressed", "it has most slices",
+)  # fmt: skip
+
+
+def _advantage(better: Series, other: Series) -> str:
+    pairs = zip(_MERITS, _rank(better), _rank(other), strict=True)
+    return next((merit for merit, a, b in pairs if a > b), "its slices are axial")
 
 
 def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> str:
@@ -214,21 +222,50 @@ def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> 
     if not one.is_readable:
         return f"is a {verdict.what}, but {one.layout.fault}"
     if id(one) in late:
-        return "is a T1 of which nothing says whether contrast was given, begun after contrast"
+        return "is a T1 that does not mention contrast and began after a series with contrast"
     if verdict.confidence < USABLE:
-        return f"may be {verdict.what}, but that is too unsure (confidence {verdict.confidence:.2f})"
+        return f"may be {verdict.what}, but that is too uncertain (confidence {verdict.confidence:.2f})"
     better = chosen.get(verdict.modality)
-    return f"is a {verdict.what}, but another one was chosen" if better else f"is a {verdict.what}, one of several"
+    return f"is one of several {verdict.what} (ambiguous)" if better is None else _why_worse(one, better)
+
+
+def _why_worse(one: Series, better: Series) -> str:
+    if one.annotation and not better.annotation:
+        return f"is an annotated copy ({one.annotation}); {better.name} is the original"
+    if _rank(better) > _rank(one):
+        return f"is a {one.verdict.what}, but {better.name} was chosen: {_advantage(better, one)}"
+    return f"is a {one.verdict.what}, but {better.name} was chosen"
 
 
 def _article(what: str) -> str:
-    return f"of a kind not known ({what})" if what == "unknown" else what
+    return "of an unknown kind" if what == "unknown" else what
+
+
+def _left_out(study: Study, chosen: Mapping[Modality, Series]) -> tuple[str, ...]:
+    """Return a note for each chosen volume whose series holds more slices that could belong to it."""
+    notes = []
+    for modality, series in chosen.items():
+        others = [one for one in study.series if one is not series and _is_other_part(one, series)]
+        if others:
+            spelled = ", ".join(f"{one.facts.slices} in …{one.label}" for one in others)
+            notes.append(
+                f"{modality.label} uses {series.facts.slices} slices of {series.name}. Other slices of the same series "
+                f"were left out: {spelled}. brats-mm inspect shows how they differ."
+            )
+    return tuple(notes)
+
+
+def _is_other_part(one: Series, series: Series) -> bool:
+    same_series = one.identity.series_uid == series.identity.series_uid
+    same_plane = one.facts.orientation == series.facts.orientation
+    fits = one.verdict.modality in (None, series.verdict.modality)
+    return same_series and same_plane and fits and one.verdict.what != "proton density"
 
 
 def _hints(
     study: Study, chosen: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> tuple[str, ...]:
-    """What could be used for a sequence that is missing, if the user says so."""
+    """Return notes about series that could stand in for a missing sequence if the user names them."""
     hints = []
     for modality in MODALITIES:
         if modality in chosen or modality in ties:

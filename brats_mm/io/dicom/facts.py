@@ -1,4 +1,4 @@
-"""What the headers of one series say, as plain data: all that the classification looks at."""
+"""Header facts of a series as plain data: the input of the classification, and its result."""
 
 from dataclasses import dataclass, field
 
@@ -32,7 +32,8 @@ class HeaderFacts:
         repeats: volumes of the same kind in its series (time points, directions).
         spacing_mm: between columns, rows, slices.
         body_part: Body Part Examined, upper case.
-        acquired_s: seconds since midnight when it was begun.
+        is_annotated: the header says that annotations are burned into the voxels.
+        acquired_s: start of the acquisition, seconds since midnight.
     """
 
     modality: str = "MR"
@@ -58,6 +59,7 @@ class HeaderFacts:
     repeats: int = 1
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 5.0)
     body_part: str = ""
+    is_annotated: bool = False
     acquired_s: float | None = None
 
     @property

@@ -153,6 +153,7 @@ def _physics(dataset: Any, sop_class: str) -> Physics:
         is_3d={"3D": True, "2D": False}.get(acquisition),
         is_angio=text(dataset, "AngioFlag").upper() == "Y",
         body_part=text(dataset, "BodyPartExamined").upper(),
+        is_annotated=text(dataset, "BurnedInAnnotation").upper() == "YES",
         acquired_s=_seconds(text(dataset, "AcquisitionDateTime")[8:] or text(dataset, "AcquisitionTime")),
     )
 

@@ -1,10 +1,11 @@
-"""A series as it is shown and chosen: its slices laid out, its facts, and what it was taken for."""
+"""A volume of a DICOM series: its slices in order, its header facts, and the sequence it was classified as."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from brats_mm.domain.volume import Grid
 from brats_mm.io.dicom.classify import classify
+from brats_mm.io.dicom.exclusions import annotation_of
 from brats_mm.io.dicom.facts import HeaderFacts, Verdict
 from brats_mm.io.dicom.layout import Layout, lay_out, orientation_name
 from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice
@@ -20,11 +21,12 @@ class Series:
     Attributes:
         identity: of its files.
         facts: what its headers say.
-        verdict: what it was taken for.
+        verdict: the sequence or other kind of image that it was classified as.
         layout: its slices in order, and their grid.
         part: 1, 2, ... where the series holds several volumes; 0 where it holds one.
         label: how to name it in an option: an ending of its UID, with `#2` for the second volume.
         notes: what a reader should know about its slices.
+        annotation: why it counts as an annotated copy, as a clause; empty if it does not.
     """
 
     identity: Identity
@@ -34,6 +36,7 @@ class Series:
     part: int = 0
     label: str = ""
     notes: tuple[str, ...] = ()
+    annotation: str = ""
 
     @property
     def grid(self) -> Grid | None:
@@ -52,13 +55,13 @@ class Series:
 
     @property
     def name(self) -> str:
-        """For notes: number and label."""
+        """Number and label, for notes; no words of the header, which may hold names."""
         number = "" if self.identity.series_number is None else f"{self.identity.series_number} "
         return f"series {number}(…{self.label})"
 
     @property
     def title(self) -> str:
-        """For messages to the person who has the images: number, description as typed, and label."""
+        """Number, description as typed and label, for messages to the person who has the images."""
         if not self.facts.description:
             return self.name
         return self.name.replace("(…", f"{self.facts.description!r} (…", 1)
@@ -76,7 +79,7 @@ class Series:
 
 
 def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
-    """The volumes of one series, each with its verdict; labels are given later, by `labelled`.
+    """Return the volumes of one series, each with its verdict. `labelled` gives them labels.
 
     Args:
         headers: of its files.
@@ -90,12 +93,14 @@ def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple
         layout = lay_out(stack.slices)
         facts = facts_of(physics[stack.slices[0].path], stack, layout)
         part = index + 1 if len(stacks) > 1 else 0
-        made.append(Series(first.identity, facts, classify(facts), layout, part, notes=(*stack.notes, *notes)))
+        verdict, annotation = classify(facts), annotation_of(facts)
+        remarks = (*stack.notes, *notes)
+        made.append(Series(first.identity, facts, verdict, layout, part, notes=remarks, annotation=annotation))
     return tuple(made)
 
 
 def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
-    """Header facts of a volume."""
+    """Return the header facts of a volume."""
     first = stack.slices[0]
     return HeaderFacts(
         modality=physics.modality,
@@ -121,12 +126,13 @@ def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
         repeats=stack.repeats,
         spacing_mm=_spacing_mm(layout, first),
         body_part=physics.body_part,
+        is_annotated=physics.is_annotated,
         acquired_s=physics.acquired_s,
     )
 
 
 def labelled(series: Sequence[Series]) -> tuple[Series, ...]:
-    """Give each series a label that no other one has: the shortest ending of its UID that is alone."""
+    """Label each series with the shortest ending of its UID that no other series has."""
     uids = {one.identity.series_uid for one in series}
     length = SHORTEST_LABEL
     while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids), default=0):

@@ -1,4 +1,4 @@
-"""One slice of a DICOM image: where it lies, how its voxels are stored, and what its header says of its making."""
+"""Data of a DICOM header: slices with their geometry and storage, the identity of a file, its acquisition."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ class Slice:
     Attributes:
         path, frame: its file, and its place in it.
         instance_uid: SOP Instance UID of the file.
-        number: Instance Number, or place among the frames.
+        number: Instance Number, or index of the frame.
         position_mm: centre of the first voxel; None where the header has none.
         along, down: directions along a row and down the rows; None where the header has none.
         spacing_mm: between rows, between columns; None where the header has none.
@@ -70,7 +70,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Identity:
-    """To whom and to what a file belongs. The patient's key only tells patients apart: it is a hash.
+    """The patient, study and series of a file. The patient's key is a hash that only tells patients apart.
 
     Attributes:
         patient, study_uid, series_uid: keys.
@@ -89,7 +89,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Physics:
-    """What the header of a file says about the whole series; see `facts.HeaderFacts` for the fields."""
+    """Facts of a file's header about the whole series; `facts.HeaderFacts` explains the fields."""
 
     modality: str
     sop_class: str
@@ -107,12 +107,13 @@ class Physics:
     is_3d: bool | None = None
     is_angio: bool = False
     body_part: str = ""
+    is_annotated: bool = False
     acquired_s: float | None = None
 
 
 @dataclass(frozen=True)
 class FileHeader:
-    """All that is known of a file: identity, physics, and its slices (one in a classic file)."""
+    """The header of a file: identity, physics, and its slices (one in a classic file)."""
 
     identity: Identity
     physics: Physics

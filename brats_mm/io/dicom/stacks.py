@@ -1,18 +1,29 @@
-"""From slices to volumes: a series can hold several, by orientation, echo, kind of image, or time."""
+"""Sort the slices of a series into volumes: by plane, echo, kind of image, and time."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from brats_mm.io.dicom.layout import distances_of
+from brats_mm.domain.name_words import KINDS
+from brats_mm.io.dicom.exclusions import PROJECTION_TYPES, REFORMAT_TYPES
+from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, lay_out
 from brats_mm.io.dicom.slices import Slice
 
-SAME_PLACE_MM = 0.02
+SAME_PLACE_MM = 0.1
+"""Slices closer than this lie in one place."""
 SEVERAL = 4
-"""So many volumes in one place are shown one by one; more are a time series, of which the first is shown."""
+"""Most volumes in one place that are listed one by one. More are a time series, listed as its first volume."""
+ECHO_STEP_MS = 0.1
+"""Echo times closer than this are equal."""
+ECHO_SHARE = 0.1
+"""Slices of one volume may differ in echo time by this share; scanners round it slice by slice."""
+_APART = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}.union(
+    PROJECTION_TYPES, REFORMAT_TYPES, *(kind.image_types for kind in KINDS)
+)
+"""Values of Image Type that set images apart even where they lie in different places."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +31,9 @@ class Stack:
     """The slices of one volume.
 
     Attributes:
-        slices: of one orientation, size, echo and kind, no two in the same place.
+        slices: of one orientation and size, no two in the same place.
         repeats: volumes of this kind in the series.
-        notes: what was left out.
+        notes: what was joined or left out.
     """
 
     slices: tuple[Slice, ...]
@@ -31,35 +42,107 @@ class Stack:
 
 
 def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
-    """Sort the slices of one series into volumes."""
+    """Sort the slices of one series into volumes.
+
+    Slices that differ in echo time by a little, or in Image Type, are one volume if no two lie in the same place and
+    together they form one regular stack.
+    """
+    planes = _grouped(sorted(slices, key=lambda one: (one.number, one.frame)), _shares_plane)
+    return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
+
+
+def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
+    stacks: list[Stack] = []
+    for pieces in _joinable(_grouped(slices, _is_alike)):
+        whole = sorted((one for piece in pieces for one in piece), key=lambda one: (one.number, one.frame))
+        if len(pieces) == 1:
+            stacks += _volumes(whole)
+        elif _keeps_apart(pieces, whole):
+            stacks += [stack for piece in pieces for stack in _volumes(piece)]
+        else:
+            stacks.append(Stack(tuple(whole), notes=(_joined_note(pieces, whole),)))
+    return stacks
+
+
+def _grouped(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
+    """Group slices by the first slice of each group that they belong to."""
     groups: list[list[Slice]] = []
-    for one in sorted(slices, key=lambda one: (one.number, one.frame)):
-        home = next((group for group in groups if _belongs(one, group[0])), None)
+    for one in slices:
+        home = next((group for group in groups if belongs(one, group[0])), None)
         if home is None:
             groups.append([one])
         else:
             home.append(one)
-    return tuple(stack for group in groups for stack in _volumes(group))
+    return groups
 
 
-def _belongs(one: Slice, first: Slice) -> bool:
-    same = (one.stored.rows, one.stored.columns, one.image_type) == (
-        first.stored.rows,
-        first.stored.columns,
-        first.image_type,
-    )
-    return same and _near(one.echo_ms, first.echo_ms, 0.1) and _same_plane(one, first)
+def _shares_plane(one: Slice, first: Slice) -> bool:
+    same_size = (one.stored.rows, one.stored.columns) == (first.stored.rows, first.stored.columns)
+    if not (one.is_placed and first.is_placed):  # a slice without geometry must not vanish from its series
+        return same_size
+    planes = [[*(found.along or ()), *(found.down or ()), *(found.spacing_mm or ())] for found in (one, first)]
+    return same_size and bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
+
+
+def _is_alike(one: Slice, first: Slice) -> bool:
+    return one.image_type == first.image_type and _near(one.echo_ms, first.echo_ms, ECHO_STEP_MS)
 
 
 def _near(a: float | None, b: float | None, limit: float) -> bool:
     return a == b if a is None or b is None else abs(a - b) <= limit
 
 
-def _same_plane(one: Slice, first: Slice) -> bool:
-    planes = [[*(found.along or ()), *(found.down or ()), *(found.spacing_mm or ())] for found in (one, first)]
-    if not (one.is_placed and first.is_placed):  # a slice without geometry must not vanish from its series
+def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
+    """Collect pieces that can be parts of one volume: similar in kind, and no two slices in one place."""
+    groups: list[list[list[Slice]]] = []
+    for piece in pieces:
+        home = next((group for group in groups if _can_join(piece, group)), None)
+        if home is None:
+            groups.append([piece])
+        else:
+            home.append(piece)
+    return groups
+
+
+def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:
+    whole = [*piece, *(one for other in group for one in other)]
+    alike = all(_is_similar(piece[0], other[0]) for other in group)
+    return alike and all(one.is_placed for one in whole) and _most_in_a_place(whole) == 1
+
+
+def _is_similar(one: Slice, other: Slice) -> bool:
+    if _APART.intersection(one.image_type) != _APART.intersection(other.image_type):
+        return False
+    if one.echo_ms is None or other.echo_ms is None:
         return True
-    return bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
+    return abs(one.echo_ms - other.echo_ms) <= ECHO_SHARE * max(one.echo_ms, other.echo_ms)
+
+
+def _keeps_apart(pieces: list[list[Slice]], whole: list[Slice]) -> bool:
+    """Return whether the largest piece is a volume by itself, and the others lie between or beside its slices.
+
+    A piece that takes every second or third place of the whole is none: on its own it would pass for a volume of
+    thicker slices.
+    """
+    if not lay_out(whole).fault:
+        return False
+    largest = max(pieces, key=len)
+    layout = lay_out(largest)
+    if layout.fault or len(largest) < 2:
+        return False
+    step_mm = float(np.median(np.diff(np.sort(distances_of(largest)))))
+    whole_mm = float(np.median(np.diff(np.sort(distances_of(whole)))))
+    return abs(step_mm - whole_mm) <= UNEVEN_SHARE * whole_mm
+
+
+def _joined_note(pieces: list[list[Slice]], whole: list[Slice]) -> str:
+    echoes = sorted({one.echo_ms for one in whole if one.echo_ms is not None})
+    differ = []
+    if len(echoes) > 1:
+        differ.append(f"echo time ({echoes[0]:g} to {echoes[-1]:g} ms)")
+    if len({piece[0].image_type for piece in pieces}) > 1:
+        differ.append("image type")
+    return f"its {len(whole)} slices differ in {' and '.join(differ) or 'echo time'} and are used as one volume"
 
 
 def _volumes(slices: list[Slice]) -> list[Stack]:
@@ -92,9 +175,10 @@ _SPLITS: tuple[Callable[[Slice], object], ...] = (
 
 
 def _told_apart(parts: list[list[Slice]]) -> list[Stack]:
-    if len(parts) > SEVERAL:
-        return [Stack(tuple(parts[0]), repeats=len(parts))]
-    return [Stack(tuple(part), repeats=len(parts)) for part in parts]
+    stacks = [Stack(tuple(part), repeats=len(parts)) for part in parts]
+    if len(parts) <= SEVERAL:
+        return stacks
+    return [replace(stacks[0], notes=(f"the first of {len(parts)} volumes in one place",))]
 
 
 def _most_in_a_place(slices: Sequence[Slice]) -> int:
@@ -102,7 +186,7 @@ def _most_in_a_place(slices: Sequence[Slice]) -> int:
 
 
 def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """The slices by where they lie along the normal; those in one place in the order of their numbers."""
+    """Group slices by their place along the normal; those in one place keep the order of their numbers."""
     distances = distances_of(slices)
     order = np.argsort(distances, kind="stable")
     places = [[slices[order[0]]]]

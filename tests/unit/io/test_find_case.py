@@ -146,7 +146,7 @@ def test_two_files_for_a_sequence(tmp_path):
 
 def test_name_with_two_sequences(tmp_path):
     """It may be the T2 on the T1's grid, so it is not passed over in silence."""
-    with pytest.raises(CaseError, match=r"say more than one sequence: t2_to_t1\.nii\.gz \(T1 or T2\)"):
+    with pytest.raises(CaseError, match=r"are ambiguous: t2_to_t1\.nii\.gz \(T1 or T2\)"):
         find_case(folder_of(tmp_path, "t1.nii.gz", "t2_to_t1.nii.gz"))
 
 
@@ -246,7 +246,7 @@ def test_no_file_by_option():
 )
 def test_an_ambiguous_name_asks(tmp_path, names, match):
     """The message names the candidates and the options."""
-    with pytest.raises(CaseError, match=rf"more than one sequence: {match}.*--t1, --t1ce, --t2, --flair"):
+    with pytest.raises(CaseError, match=rf"are ambiguous: {match}.*--t1, --t1ce, --t2, --flair"):
         find_case(folder_of(tmp_path, *names))
 
 
@@ -254,6 +254,9 @@ def test_an_original_is_taken_before_its_annotated_copy(tmp_path):
     """The reason names the original."""
     case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_annotated.nii.gz", "FLAIR_MPR.nii.gz"))
 
-    assert {m: path.rsplit("/", 1)[-1] for m, path in case.found.items()} == {T1: "T1.nii.gz", FLAIR: "FLAIR_MPR.nii.gz"}
+    assert {m: path.rsplit("/", 1)[-1] for m, path in case.found.items()} == {
+        T1: "T1.nii.gz",
+        FLAIR: "FLAIR_MPR.nii.gz",
+    }
     assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated'); the original is T1.nii.gz"}
     assert case.notes == ("FLAIR: the only file is named as a copy ('mpr')",)

@@ -15,7 +15,7 @@ from brats_mm.io.dicom.scan import one_study, scan
 from brats_mm.io.zip import ZipError
 from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, grids_agree, is_dicom_folder, opened, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
-from tests.dicom_series import TYPICAL, SeriesFacts, with_number, write_series
+from tests.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
 
 SHAPE = (8, 8, 10)
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -93,7 +93,7 @@ def test_a_silent_t1_begun_after_contrast_is_not_taken_for_t1(tmp_path: Path) ->
     choice = choose(one_study(scan(tmp_path)))
 
     assert set(choice.chosen) == {Modality.T1CE}
-    assert "was not taken for T1" in choice.notes[0]
+    assert "was not used as T1" in choice.notes[0]
 
 
 def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
@@ -209,3 +209,46 @@ def test_a_path_that_is_no_case_is_told(tmp_path: Path, name: str, match: str) -
 
     with pytest.raises(InputError, match=match), opened(tmp_path / name):
         pass
+
+
+def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None:
+    """By the description, or by Burned In Annotation; the reason is shown, whatever else speaks for the copy."""
+    for number, (description, extra) in enumerate(
+        (("AX T1", {}), ("AX T1 annotated", {}), ("AX T1", {"BurnedInAnnotation": "YES"}))
+    ):
+        facts = replace(TYPICAL["t1"], description=description, number=number + 1, extra=extra)
+        write_series(tmp_path / str(number), grey(number, (8, 8, 10 + 3 * number)), AFFINE, facts)
+    found = inspect_input(tmp_path)["studies"][0]
+    used, *copies = found["series"]
+
+    assert used["why"].startswith("the best of 3: it is an original, not an annotated copy")
+    assert (
+        copies[0]["why"]
+        == f"is an annotated copy (the description says 'annotated'); series 1 (…{used['series']}) is the original"
+    )
+    assert "annotations are burned in" in copies[1]["why"]
+
+
+def test_an_ambiguous_sequence_is_not_called_missing(tmp_path: Path) -> None:
+    for number in (4, 8):
+        write_series(tmp_path / str(number), grey(number), AFFINE, with_number(TYPICAL["t2"], number))
+    found = inspect_input(tmp_path)["studies"][0]
+
+    assert list(found["ambiguous"]) == ["t2"]
+    assert len(found["ambiguous"]["t2"]) == 2
+    assert found["missing"] == ["t1", "t1ce", "flair"]
+
+
+def test_slices_left_out_of_a_series_are_told(tmp_path: Path) -> None:
+    """Nine slices at other distances, of another type, in the series that serves as T2."""
+    write_series(tmp_path / "a", grey(0, (8, 8, 20)), AFFINE, TYPICAL["t2"])
+    odd = AFFINE.copy()
+    odd[2, 2], odd[2, 3] = 3.7, 200.3
+    rest = replace(TYPICAL["t2"], image_type=("ORIGINAL", "PRIMARY", "M", "OTHER"))
+    for index, one in enumerate(make_slices(grey(1, (8, 8, 9)), odd, rest)):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"2.25.{index + 1}"
+        one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
+    found = inspect_input(tmp_path)["studies"][0]
+
+    assert found["chosen"].keys() == {"t2"}
+    assert any("T2 uses 20 slices" in note and "9 in …" in note for note in found["notes"])

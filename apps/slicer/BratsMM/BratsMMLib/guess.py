@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
-from BratsMMLib.name_rules import name_tokens
+from BratsMMLib.name_words import name_tokens
 from BratsMMLib.sequences import DECATHLON, NUMBERS, SEQUENCES, Reading, Sequence, read_description, read_names
 
 DICOM_FIELDS = (

@@ -1,119 +1,42 @@
 """Read MR sequence names: file names, DICOM descriptions, node names of a viewer.
 
-`sequence_words.json` holds the vocabulary. This module holds the rules. It uses the standard library only, so the
-3D Slicer module carries a copy of both files. The web page implements the same rules in TypeScript. One table of names
-(`tests/names/names.json`) tests all three.
+`sequence_words.json` holds the vocabulary, `name_words.py` splits a name into words, this module holds the rules. All
+three use the standard library only, and the 3D Slicer module carries copies. The web page implements the same rules in
+TypeScript. One table of names (`tests/names/names.json`) tests them all.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_words.json").read_text("utf-8"))
-"""The vocabulary as stored; lists are separated by blanks."""
+from .name_words import (
+    AFTER,
+    ALONE,
+    BEFORE,
+    CHANNEL_NUMBERS,
+    CONTRAST,
+    KINDS,
+    LABELS,
+    NATIVE,
+    NEGATION,
+    ORDER,
+    VOCABULARY,
+    WEIGHTING,
+    Word,
+    expanded,
+    without_entities,
+    without_time_points,
+    word_set,
+    words_of,
+)
 
-
-def word_list(*keys: str) -> tuple[str, ...]:
-    """Return a list of the vocabulary by its path, for example `("weighting", "t1")`."""
-    found: Any = VOCABULARY
-    for key in keys:
-        found = found[key]
-    return tuple(found.split())
-
-
-def _word_set(*keys: str) -> frozenset[str]:
-    return frozenset(word_list(*keys))
-
-
-ORDER = word_list("order")
-"""Sequence names in channel order: t1, t1ce, t2, flair."""
-WEIGHTING = {word: name for name in ORDER for word in word_list("weighting", name)}
-"""Word -> sequence, for words that name a sequence by themselves."""
-DECATHLON = word_list("decathlon")
-"""Sequence of each channel number in the brain tumour task of the Medical Segmentation Decathlon."""
-CHANNEL_NUMBERS = tuple(f"{number:04d}" for number in range(len(DECATHLON)))
-"""Spelling of the channel numbers in file names."""
-LABELS, FAT_SATURATED, ANNOTATED = _word_set("labels"), _word_set("fat_saturated"), _word_set("annotated")
-CONTRAST, NATIVE = _word_set("contrast"), _word_set("native")
-
-_AFTER, _BEFORE, _NEGATION = _word_set("after"), _word_set("before"), _word_set("negation")
-_TIME_WORDS, _TIME_UNITS = _word_set("time_words"), _word_set("time_units")
-_TIME_PREFIXES = _AFTER | _BEFORE | _word_set("time_before")
-_SIGN_WORDS = _word_set("sign_words")
-_PLUS_WORDS = _SIGN_WORDS | _word_set("plus_words")
-_CONNECTORS = _word_set("connectors")
-_COPIES, _MPR_OF = _word_set("copies"), _word_set("mpr_of")
-_ALONE: Mapping[str, str] = VOCABULARY["alone"]
+_CONNECTORS = word_set("connectors")
+_COPIES, _MPR_OF = word_set("copies"), word_set("mpr_of")
 _HARMLESS = {word: frozenset(others.split()) for word, others in VOCABULARY["harmless_beside"].items()}
 _FLAIR_PHRASES: Sequence[str] = VOCABULARY["phrases"]["flair"]
-_REWRITES = tuple((re.compile(pattern), text) for pattern, text in VOCABULARY["rewrites"])
 _REACH: int = VOCABULARY["negation_reach"]
 """A negation counts up to this many words before a word for contrast: `sans injection de gado`."""
-_PIECES = frozenset(WEIGHTING) | CONTRAST | NATIVE | _AFTER | _BEFORE | _TIME_WORDS | _word_set("neutral") | set(_ALONE)
-_BIDS_DROPPED, _BIDS_NO_CONTRAST = _word_set("bids", "dropped"), _word_set("bids", "no_contrast")
-_BIDS_MARKER = re.compile(rf"(?:^|_)(?:{'|'.join(word_list('bids', 'marker'))})-[a-z0-9]+(?:_|$)")
-_BIDS_CONTRAST = word_list("bids", "contrast")
-_TOKEN = re.compile(r"[a-z0-9]+")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of image other than the four sequences.
-
-    Attributes:
-        what: the kind in words, for example `ADC map`.
-        words, patterns: words that name it, and patterns of several words, each between blanks.
-        image_types: values of DICOM's Image Type that say it.
-        names_only: the rule holds for file names only; of DICOM, other header fields decide.
-    """
-
-    what: str
-    words: frozenset[str]
-    patterns: tuple[re.Pattern[str], ...]
-    image_types: frozenset[str]
-    names_only: bool
-
-
-KINDS = tuple(
-    Kind(
-        one["what"],
-        frozenset(one["words"].split()),
-        tuple(re.compile(pattern) for pattern in one["patterns"]),
-        frozenset(one.get("image_types", "").split()),
-        bool(one.get("names_only")),
-    )
-    for one in VOCABULARY["kinds"]
-)
-_KNOWN = (
-    _PIECES
-    | LABELS
-    | _NEGATION
-    | _COPIES
-    | FAT_SATURATED
-    | frozenset(word for kind in KINDS for word in kind.words)
-    | _word_set("time_before")
-)
-
-
-@dataclass(frozen=True)
-class Word:
-    """A run of letters and digits of a name.
-
-    Attributes:
-        text: lower case, without accents.
-        sign: `+` or `-` where the name attaches one that means contrast or no contrast, as in `C+` or `-Gd`.
-        dashed: a hyphen joins the word to the one before.
-    """
-
-    text: str
-    sign: str = ""
-    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,58 +66,6 @@ class NameReading:
     kind_says: str = ""
     copy: str = ""
     number: str = ""
-
-
-def plain(text: str) -> str:
-    """Return text in lower case, without accents."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
-
-
-def name_tokens(text: str) -> list[str]:
-    """Return the runs of letters and digits of a name, in lower case and without accents."""
-    return _TOKEN.findall(plain(text))
-
-
-def words_of(text: str) -> list[Word]:
-    """Split a name into words: rewrite what is no word (`w/o`, CJK), then keep the signs that speak of contrast."""
-    folded = plain(text)
-    for pattern, instead in _REWRITES:
-        folded = pattern.sub(instead, folded)
-    return [_word(folded, *match.span()) for match in _TOKEN.finditer(folded)]
-
-
-def _word(text: str, start: int, end: int) -> Word:
-    word, before, after = text[start:end], text[:start], text[end:]
-    sign = ""
-    if (word in _SIGN_WORDS and before.rstrip(" ").endswith("+")) or (
-        word in _PLUS_WORDS and after[:1] == "+" and not after[1:2].isalnum()
-    ):
-        sign = "+"
-    elif word in _SIGN_WORDS and (
-        (before[-1:] == "-" and before[-2:-1] in ("", " ", "_", ".", "(", ","))
-        or (after[:1] == "-" and after[1:2] in ("", " ", "_", ".", ")", ","))
-    ):
-        sign = "-"
-    return Word(word, sign, before[-1:] == "-")
-
-
-def without_entities(stem: str) -> str:
-    """Return a BIDS name without its entities: values of `acq-`, `rec-` and `desc-` stay, `ce-` becomes a word.
-
-    Names without `sub-` or `ses-` stay as they are.
-    """
-    folded = stem.lower()
-    if not _BIDS_MARKER.search(folded):
-        return stem
-    kept = []
-    for part in folded.split("_"):
-        key, dash, value = part.partition("-")
-        if dash and key in _BIDS_CONTRAST:
-            kept.append("native" if value in _BIDS_NO_CONTRAST else "contrast")
-        elif not (dash and key in _BIDS_DROPPED):
-            kept.append(value if dash and key in ("acq", "rec", "desc") else part)
-    return "_".join(kept)
 
 
 def read_name(text: str, *, is_file: bool = True) -> NameReading:
@@ -265,8 +136,8 @@ def _starts_with_identifier(words: Sequence[Word]) -> bool:
 
 
 def _read(words: Sequence[Word], *, is_file: bool = True) -> NameReading:
-    whole = _expanded(words)
-    timeless = _without_time_points(whole)
+    whole = expanded(words)
+    timeless = without_time_points(whole)
     texts = [word.text for word in timeless]
     named, says = _weighting(texts)
     contrast = _contrast(timeless)
@@ -284,61 +155,6 @@ def _read(words: Sequence[Word], *, is_file: bool = True) -> NameReading:
     )
 
 
-def _expanded(words: Iterable[Word]) -> list[Word]:
-    """Split unknown words that are made of known ones and name a sequence: `axt1postgd`, `t2flair`."""
-    found: list[Word] = []
-    for word in words:
-        pieces = [] if word.text in _KNOWN else _pieces(word.text)
-        if any(piece in WEIGHTING for piece in pieces):
-            found += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], word.sign)]
-        else:
-            found.append(word)
-    return found
-
-
-def _pieces(text: str) -> list[str]:
-    """Return known words that make up the text, the longest first; an empty list where there are none."""
-    if not text:
-        return []
-    for length in range(len(text), 1, -1):
-        if text[:length] in _PIECES:
-            rest = _pieces(text[length:])
-            if rest or length == len(text):
-                return [text[:length], *rest]
-    return []
-
-
-def _without_time_points(words: Sequence[Word]) -> list[Word]:
-    """Leave out time points: `post-op`, `preop`, `post RT`, `post 3 months`."""
-    kept: list[Word] = []
-    index = 0
-    while index < len(words):
-        text = words[index].text
-        length = _time_point(text, [word.text for word in words[index + 1 : index + 3]])
-        if length == 0:
-            kept.append(words[index])
-        index += max(length, 1)
-    return kept
-
-
-def _time_point(text: str, following: Sequence[str]) -> int:
-    """Return how many words a time point that starts here takes; 0 if none starts."""
-    for prefix in _TIME_PREFIXES:
-        if text.startswith(prefix) and text[len(prefix) :] in _TIME_WORDS:
-            return 1
-    if text not in _TIME_PREFIXES or not following:
-        return 0
-    if following[0] in _TIME_WORDS:
-        return 2
-    digits = re.match("[0-9]+", following[0])
-    if digits is None:
-        return 0
-    unit = following[0][digits.end() :]
-    if unit in _TIME_UNITS:
-        return 2
-    return 3 if not unit and len(following) > 1 and following[1] in _TIME_UNITS else 0
-
-
 def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
     """Return the weightings named (t1, t2, flair), and the first word that names one."""
     said: dict[str, str] = {}
@@ -352,8 +168,8 @@ def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
     if "flair" in said:
         said.pop("t2", None)
     for text in texts:
-        if text in _ALONE and (not said or (_ALONE[text] == "flair" and set(said) == {"t2"})):
-            said.setdefault(_ALONE[text], text)
+        if text in ALONE and (not said or (ALONE[text] == "flair" and set(said) == {"t2"})):
+            said.setdefault(ALONE[text], text)
     return set(said), " ".join(said.values())
 
 
@@ -389,9 +205,9 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
         if word.sign:
             (after if word.sign == "+" else before).append(f"{text}{word.sign}")
             is_weak = False
-        elif text in _NEGATION or text in _BEFORE:
+        elif text in NEGATION or text in BEFORE:
             target = _negated(words, index)
-            if target or text in _BEFORE or index == len(words) - 1:
+            if target or text in BEFORE or index == len(words) - 1:
                 before.append(" ".join(one.text for one in words[index : (target or index) + 1]))
             index = target or index
         elif text in NATIVE:
@@ -399,7 +215,7 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
         elif text in CONTRAST or WEIGHTING.get(text) == "t1ce":
             after.append(text)
             is_weak = False
-        elif text in _AFTER:
+        elif text in AFTER:
             after.append(text)
         elif text == "c":
             beside = index > 0 and WEIGHTING.get(words[index - 1].text) == "t1"
@@ -413,7 +229,7 @@ def _negated(words: Sequence[Word], index: int) -> int:
     """Return the place of the last word for contrast that a negation covers; 0 if there is none."""
     found = 0
     for place in range(index + 1, min(index + 1 + _REACH, len(words))):
-        if words[place].text in _AFTER:
+        if words[place].text in AFTER:
             break
         if words[place].text in CONTRAST or words[place].text == "c":
             found = place

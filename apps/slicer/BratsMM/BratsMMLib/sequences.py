@@ -1,7 +1,7 @@
 """The four MR sequences, and which of them a volume's name names.
 
-`name_rules.py` and `sequence_words.json` are copies of the files in `brats_mm/domain`; Slicer's Python has no `brats_mm`.
-A test compares them byte by byte.
+Slicer's Python has no `brats_mm`, so `name_rules.py`, `name_words.py` and `sequence_words.json` are copies of the
+files in `brats_mm/domain`. A test compares them byte by byte.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from enum import Enum
 
-from BratsMMLib import name_rules
+from BratsMMLib import name_rules, name_words
 from BratsMMLib.name_rules import NameReading
 
 
@@ -29,9 +29,9 @@ class Sequence(str, Enum):
 
 
 SEQUENCES: tuple[Sequence, ...] = tuple(Sequence)
-DECATHLON: tuple[Sequence, ...] = tuple(map(Sequence, name_rules.DECATHLON))
+DECATHLON: tuple[Sequence, ...] = tuple(map(Sequence, name_words.DECATHLON))
 """Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
-NUMBERS = name_rules.CHANNEL_NUMBERS
+NUMBERS = name_words.CHANNEL_NUMBERS
 
 
 @dataclass(frozen=True)

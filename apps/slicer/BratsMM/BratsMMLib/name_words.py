@@ -1,0 +1,217 @@
+"""The vocabulary of sequence names, and names as words: signs that mean contrast, split compounds, time points.
+
+See `name_rules.py`, which reads these words. The 3D Slicer module carries a copy of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_words.json").read_text("utf-8"))
+"""The vocabulary as stored; lists are separated by blanks."""
+
+
+def word_list(*keys: str) -> tuple[str, ...]:
+    """Return a list of the vocabulary by its path, for example `("weighting", "t1")`."""
+    found: Any = VOCABULARY
+    for key in keys:
+        found = found[key]
+    return tuple(found.split())
+
+
+def word_set(*keys: str) -> frozenset[str]:
+    """Return a list of the vocabulary as a set."""
+    return frozenset(word_list(*keys))
+
+
+ORDER = word_list("order")
+"""Sequence names in channel order: t1, t1ce, t2, flair."""
+WEIGHTING = {word: name for name in ORDER for word in word_list("weighting", name)}
+"""Word -> sequence, for words that name a sequence by themselves."""
+DECATHLON = word_list("decathlon")
+"""Sequence of each channel number in the brain tumour task of the Medical Segmentation Decathlon."""
+CHANNEL_NUMBERS = tuple(f"{number:04d}" for number in range(len(DECATHLON)))
+"""Spelling of the channel numbers in file names."""
+LABELS, FAT_SATURATED, ANNOTATED = word_set("labels"), word_set("fat_saturated"), word_set("annotated")
+CONTRAST, NATIVE = word_set("contrast"), word_set("native")
+
+AFTER, BEFORE, NEGATION = word_set("after"), word_set("before"), word_set("negation")
+_TIME_WORDS, _TIME_UNITS = word_set("time_words"), word_set("time_units")
+_TIME_PREFIXES = AFTER | BEFORE | word_set("time_before")
+_SIGN_WORDS = word_set("sign_words")
+_PLUS_WORDS = _SIGN_WORDS | word_set("plus_words")
+ALONE: Mapping[str, str] = VOCABULARY["alone"]
+"""Word -> sequence, for words that count only where nothing else names one."""
+_REWRITES = tuple((re.compile(pattern), text) for pattern, text in VOCABULARY["rewrites"])
+_PIECES = frozenset(WEIGHTING) | CONTRAST | NATIVE | AFTER | BEFORE | _TIME_WORDS | word_set("neutral") | set(ALONE)
+_BIDS_DROPPED, _BIDS_NO_CONTRAST = word_set("bids", "dropped"), word_set("bids", "no_contrast")
+_BIDS_MARKER = re.compile(rf"(?:^|_)(?:{'|'.join(word_list('bids', 'marker'))})-[a-z0-9]+(?:_|$)")
+_BIDS_CONTRAST = word_list("bids", "contrast")
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of image other than the four sequences.
+
+    Attributes:
+        what: the kind in words, for example `ADC map`.
+        words, patterns: words that name it, and patterns of several words, each between blanks.
+        image_types: values of DICOM's Image Type that say it.
+        names_only: the rule holds for file names only; of DICOM, other header fields decide.
+    """
+
+    what: str
+    words: frozenset[str]
+    patterns: tuple[re.Pattern[str], ...]
+    image_types: frozenset[str]
+    names_only: bool
+
+
+KINDS = tuple(
+    Kind(
+        one["what"],
+        frozenset(one["words"].split()),
+        tuple(re.compile(pattern) for pattern in one["patterns"]),
+        frozenset(one.get("image_types", "").split()),
+        bool(one.get("names_only")),
+    )
+    for one in VOCABULARY["kinds"]
+)
+_KNOWN = (
+    _PIECES
+    | LABELS
+    | NEGATION
+    | word_set("copies")
+    | FAT_SATURATED
+    | frozenset(word for kind in KINDS for word in kind.words)
+    | word_set("time_before")
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A run of letters and digits of a name.
+
+    Attributes:
+        text: lower case, without accents.
+        sign: `+` or `-` where the name attaches one that means contrast or no contrast, as in `C+` or `-Gd`.
+        dashed: a hyphen joins the word to the one before.
+    """
+
+    text: str
+    sign: str = ""
+    dashed: bool = False
+
+
+def plain(text: str) -> str:
+    """Return text in lower case, without accents."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
+
+
+def name_tokens(text: str) -> list[str]:
+    """Return the runs of letters and digits of a name, in lower case and without accents."""
+    return _TOKEN.findall(plain(text))
+
+
+def words_of(text: str) -> list[Word]:
+    """Split a name into words: rewrite what is no word (`w/o`, CJK), then keep the signs that speak of contrast."""
+    folded = plain(text)
+    for pattern, instead in _REWRITES:
+        folded = pattern.sub(instead, folded)
+    return [_word(folded, *match.span()) for match in _TOKEN.finditer(folded)]
+
+
+def _word(text: str, start: int, end: int) -> Word:
+    word, before, after = text[start:end], text[:start], text[end:]
+    sign = ""
+    if (word in _SIGN_WORDS and before.rstrip(" ").endswith("+")) or (
+        word in _PLUS_WORDS and after[:1] == "+" and not after[1:2].isalnum()
+    ):
+        sign = "+"
+    elif word in _SIGN_WORDS and (
+        (before[-1:] == "-" and before[-2:-1] in ("", " ", "_", ".", "(", ","))
+        or (after[:1] == "-" and after[1:2] in ("", " ", "_", ".", ")", ","))
+    ):
+        sign = "-"
+    return Word(word, sign, before[-1:] == "-")
+
+
+def without_entities(stem: str) -> str:
+    """Return a BIDS name without its entities: values of `acq-`, `rec-` and `desc-` stay, `ce-` becomes a word.
+
+    Names without `sub-` or `ses-` stay as they are.
+    """
+    folded = stem.lower()
+    if not _BIDS_MARKER.search(folded):
+        return stem
+    kept = []
+    for part in folded.split("_"):
+        key, dash, value = part.partition("-")
+        if dash and key in _BIDS_CONTRAST:
+            kept.append("native" if value in _BIDS_NO_CONTRAST else "contrast")
+        elif not (dash and key in _BIDS_DROPPED):
+            kept.append(value if dash and key in ("acq", "rec", "desc") else part)
+    return "_".join(kept)
+
+
+def expanded(words: Iterable[Word]) -> list[Word]:
+    """Split unknown words that are made of known ones and name a sequence: `axt1postgd`, `t2flair`."""
+    found: list[Word] = []
+    for word in words:
+        pieces = [] if word.text in _KNOWN else _pieces(word.text)
+        if any(piece in WEIGHTING for piece in pieces):
+            found += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], word.sign)]
+        else:
+            found.append(word)
+    return found
+
+
+def _pieces(text: str) -> list[str]:
+    """Return known words that make up the text, the longest first; an empty list where there are none."""
+    if not text:
+        return []
+    for length in range(len(text), 1, -1):
+        if text[:length] in _PIECES:
+            rest = _pieces(text[length:])
+            if rest or length == len(text):
+                return [text[:length], *rest]
+    return []
+
+
+def without_time_points(words: Sequence[Word]) -> list[Word]:
+    """Leave out time points: `post-op`, `preop`, `post RT`, `post 3 months`."""
+    kept: list[Word] = []
+    index = 0
+    while index < len(words):
+        text = words[index].text
+        length = _time_point(text, [word.text for word in words[index + 1 : index + 3]])
+        if length == 0:
+            kept.append(words[index])
+        index += max(length, 1)
+    return kept
+
+
+def _time_point(text: str, following: Sequence[str]) -> int:
+    """Return how many words a time point that starts here takes; 0 if none starts."""
+    for prefix in _TIME_PREFIXES:
+        if text.startswith(prefix) and text[len(prefix) :] in _TIME_WORDS:
+            return 1
+    if text not in _TIME_PREFIXES or not following:
+        return 0
+    if following[0] in _TIME_WORDS:
+        return 2
+    digits = re.match("[0-9]+", following[0])
+    if digits is None:
+        return 0
+    unit = following[0][digits.end() :]
+    if unit in _TIME_UNITS:
+        return 2
+    return 3 if not unit and len(following) > 1 and following[1] in _TIME_UNITS else 0
