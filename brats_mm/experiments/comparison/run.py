@@ -139,7 +139,11 @@ def plan(
         raise OptionError(message)
     check_cases(data.folder, data.datalist, sections=("training", data.section))
     cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
-    given = data_settings(data.folder, data.datalist, None if device == "auto" else device)
+    given = {
+        # Frozen configs lie outside of the bundle and cannot find it themselves.
+        "bundle_root": str(template.root.resolve()),
+        **data_settings(data.folder, data.datalist, None if device == "auto" else device),
+    }
     if experts is not None and not experts.exists():
         message = (
             f"There are no experts at {experts}. Give a folder of expert_t1.pt and so on, or a mixture's model.pt."
