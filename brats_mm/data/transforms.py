@@ -13,6 +13,8 @@ from monai.transforms import LoadImage, MapTransform, Transform
 from torch import Tensor
 
 from brats_mm.data.label_maps import named_scheme, whole_labels
+from brats_mm.data.nan_background import fill_nan_background
+from brats_mm.domain.background import without_background
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -49,7 +51,7 @@ class LoadSequencesd(Transform):
         read = lru_cache(self._volume)  # sequences may share a file
         places: Mapping[str, int] = data.get("volumes", {})
         found = {
-            modality: _one_of(read(files[modality.value]), places.get(modality.value), files[modality.value])
+            modality: _clean(_one_of(read(files[modality.value]), places.get(modality.value), files[modality.value]))
             for modality in self.modalities
             if modality.value in files
         }
@@ -85,10 +87,20 @@ class LoadSequencesd(Transform):
             raise VolumeError(message)
         volume: MetaTensor = self._load(path)
         if not bool(torch.isfinite(volume).all()):
+            for channel in volume.numpy():
+                channel[...] = fill_nan_background(channel)[0]
+        if not bool(torch.isfinite(volume).all()):
             message = f"{path} has voxels that are not numbers. Repair or leave out the file."
             raise VolumeError(message)
         volume.meta["file"] = path
         return volume
+
+
+def _clean(volume: MetaTensor) -> MetaTensor:
+    """A sequence (1, h, w, d) whose background is exactly 0, which the rest of the chain relies on."""
+    data = volume.numpy()[0]
+    clean = without_background(data)
+    return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
 
 
 def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
@@ -200,7 +212,7 @@ def region_masks(
 
 
 def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:
-    """Where an image is not exactly zero: brain, in skull-stripped images. The selector of the brain's box."""
+    """Where a loaded image has signal; `LoadSequencesd` made its background exactly 0. Selects the brain's box."""
     return image != 0
 
 

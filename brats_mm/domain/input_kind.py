@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
 from brats_mm.domain.availability import Availability, ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
@@ -22,6 +20,11 @@ CROPPED_SHARE = 0.8
 """As much may differ in a volume that was cut to the brain's box, provided that it is no more than a brain."""
 LARGEST_BRAIN_ML = 2400.0
 """No brain is larger; a head with its air set to zero is."""
+LARGEST_SECTION_CM2 = 225.0
+"""No brain has a larger axial section; adult heads do.
+
+Of 124 BraTS brains the largest has 219, and a head with skull has 249. A slab of a head can be smaller than a brain.
+"""
 
 
 class InputKind(str, Enum):
@@ -58,7 +61,7 @@ def recognise_kind(volumes: Mapping[Modality, Volume], wanted: InputKind | None 
     evidence = [_grid_sentence(different, len(grids))]
     stripped = set()
     for modality in ordered(volumes):
-        bare, why = _is_stripped(volumes[modality])
+        bare, why = looks_stripped(volumes[modality])
         evidence.append(f"{modality.label}: {why}.")
         if bare:
             stripped.add(modality)
@@ -66,13 +69,6 @@ def recognise_kind(volumes: Mapping[Modality, Volume], wanted: InputKind | None 
     if wanted is not None and wanted is not kind:
         evidence.append(f"This looks {kind.value}, and is taken as {wanted.value} because that was asked for.")
     return Recognition(wanted or kind, tuple(evidence), frozenset(stripped))
-
-
-def foreground_share(volume: Volume) -> float:
-    """Share of voxels that are neither 0 nor, where the background was shifted, the smallest value."""
-    data = volume.data
-    background = max(np.count_nonzero(data == value) for value in {np.float32(0), data.min()})
-    return 1.0 - background / data.size
 
 
 def on_one_grid(first: Grid, second: Grid) -> bool:
@@ -96,23 +92,40 @@ def _grid_sentence(different: int, sequences: int) -> str:
     return f"The {sequences} sequences lie on {different} different grids."
 
 
-def _is_stripped(volume: Volume) -> tuple[bool, str]:
-    share = foreground_share(volume)
-    foreground_ml = share * volume.grid.voxels * volume.grid.voxel_ml
-    background = f"{1 - share:.0%} of the voxels are background"
-    if share > CROPPED_SHARE:
-        return False, f"{background}, so the skull is still there"
-    if foreground_ml > LARGEST_BRAIN_ML:
-        return (
-            False,
-            f"{foreground_ml / 1000:.1f} L are not background, more than a brain has: with skull",
+def looks_stripped(volume: Volume) -> tuple[bool, str]:
+    """Whether the skull has been removed, and the evidence as half a sentence."""
+    share, background = volume.foreground_share, f"{1 - volume.foreground_share:.0%} of the voxels are background"
+    if not volume.background.is_quiet:
+        return False, (
+            f"the background varies by {volume.background.noise:.1%} of the intensity range, as air around a head "
+            "does: with skull"
         )
-    if share > STRIPPED_SHARE and not _corners_are_one(volume):
-        return False, f"{background} and the corners are not, so the skull is still there"
-    return True, f"{background}, and {foreground_ml / 1000:.2f} L are not: skull-stripped"
+    if share > CROPPED_SHARE:
+        return False, f"{background}: with skull"
+    if volume.foreground_ml > LARGEST_BRAIN_ML:
+        return False, (
+            f"{background}, but {volume.foreground_ml / 1000:.1f} L are not, more than a brain has: with skull"
+        )
+    if not volume.background.is_exact and (section := _widest_section_cm2(volume)) > LARGEST_SECTION_CM2:
+        return False, (
+            f"{background}, but the widest axial section has {section:.0f} cm2, more than a brain has: with skull"
+        )
+    if share > STRIPPED_SHARE and _reaches_corners(volume):
+        return False, f"{background}, and the corners are not: with skull"
+    blurred = "" if volume.background.is_exact else " (background with noise)"
+    return True, f"{background}, and {volume.foreground_ml / 1000:.2f} L are not: skull-stripped{blurred}"
 
 
-def _corners_are_one(volume: Volume) -> bool:
-    data = volume.data
-    corners = data[:: max(1, data.shape[0] - 1), :: max(1, data.shape[1] - 1), :: max(1, data.shape[2] - 1)]
-    return bool((corners == corners.flat[0]).all())
+def _widest_section_cm2(volume: Volume) -> float:
+    """Largest area of foreground across the axis that runs from foot to head."""
+    grid = volume.grid
+    up = next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == 2)
+    across = tuple(axis for axis in range(3) if axis != up)
+    voxels = int(volume.foreground.sum(axis=across).max())
+    return voxels * grid.spacing_mm[across[0]] * grid.spacing_mm[across[1]] / 100
+
+
+def _reaches_corners(volume: Volume) -> bool:
+    """Whether a corner voxel is foreground."""
+    mask = volume.foreground
+    return bool(mask[tuple(slice(None, None, max(1, side - 1)) for side in mask.shape)].any())

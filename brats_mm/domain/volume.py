@@ -7,7 +7,8 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from brats_mm.domain.background import Array as Array  # noqa: PLC0414 (handed on to callers)
+from brats_mm.domain.background import Background, Mask, find_background, foreground_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +79,23 @@ class Volume:
     data: Array
     grid: Grid
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def background(self) -> Background:
+        """The intensity that marks the background."""
+        return find_background(self.data)
+
+    @cached_property
+    def foreground(self) -> Mask:
+        """The voxels that are not background: the brain, in skull-stripped images."""
+        return foreground_of(self.data, self.background)
+
+    @cached_property
+    def foreground_share(self) -> float:
+        """Share of the voxels that are foreground."""
+        return float(np.count_nonzero(self.foreground)) / self.data.size
+
+    @property
+    def foreground_ml(self) -> float:
+        """Volume of the foreground in millilitres."""
+        return self.foreground_share * self.grid.voxels * self.grid.voxel_ml

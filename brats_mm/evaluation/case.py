@@ -20,7 +20,6 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.evaluation.tables import CaseRow, WeightRow
 from brats_mm.inference.predictor import Predictor
-from brats_mm.inference.prepare import background_of
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
@@ -131,7 +130,7 @@ def brain_box(case: Case) -> Box:
     """The smallest box on the input grid that holds every voxel with signal in any sequence."""
     signal = np.zeros(case.grid.shape, np.bool_)
     for volume in case.volumes.values():
-        signal |= volume.data != background_of(volume.data)
+        signal |= volume.foreground
     return bounding_box(signal)
 
 

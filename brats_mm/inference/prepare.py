@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.background import OUTLIER_FACTOR, limit_outliers
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.resample import Part, bounding_box, resample_part, resample_signal_part, resampled_side
@@ -79,7 +79,8 @@ class ModelInput:
 def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
     """Bring a case to the model grid, cut the brain's box, and z-score each modality inside the brain.
 
-    Normalisation is nnU-Net's: mean and standard deviation over the modality's own non-zero voxels, on the input grid.
+    Normalisation is nnU-Net's: mean and standard deviation over the modality's own foreground, on the input grid.
+    Outliers are clipped first, so that a single bright voxel does not flatten the image.
 
     Args:
         case: the volumes, on one grid.
@@ -157,10 +158,12 @@ def _model_part(
     volume: Volume, axes: tuple[int, int, int], flipped: tuple[bool, bool, bool], shape: tuple[int, int, int]
 ) -> Part:
     """A volume's box with signal, z-scored, turned to RAS and at the model's voxel size."""
-    background = np.float32(background_of(volume.data))
-    box = bounding_box(volume.data != background)
-    data = volume.data[box] - background
-    inside = data != 0
+    found, box = volume.background, bounding_box(volume.foreground)
+    inside = volume.foreground[box]
+    data = volume.data[box] - np.float32(found.value)
+    if not found.is_exact:
+        data[~inside] = 0
+    data = limit_outliers(data, OUTLIER_FACTOR * found.scale)
     count = max(1, np.count_nonzero(inside))
     data -= np.float32(data.sum(dtype=np.float64) / count)
     data *= inside.astype(np.float32)
@@ -178,16 +181,6 @@ def _model_part(
         for ras, axis in enumerate(axes)
     ]
     return Part(np.flip(part.data.transpose(axes), against), (begin[0], begin[1], begin[2]))
-
-
-def background_of(data: npt.NDArray[np.float32]) -> float:
-    """The value that stands for "no brain here": that of the corner voxels when they agree, else zero.
-
-    Images that were shifted or z-scored with their background have it at some other value than zero.
-    """
-    corners = data[:: max(1, data.shape[0] - 1), :: max(1, data.shape[1] - 1), :: max(1, data.shape[2] - 1)]
-    value = float(corners.flat[0])
-    return value if bool((corners == value).all()) else 0.0
 
 
 def _around(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:

@@ -10,7 +10,7 @@ import numpy as np
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.input_kind import SAME_GRID_MM as SAME_GRID_MM  # noqa: PLC0414 (handed on to callers)
-from brats_mm.domain.input_kind import STRIPPED_SHARE, foreground_share, on_one_grid
+from brats_mm.domain.input_kind import looks_stripped, on_one_grid
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
@@ -159,12 +159,11 @@ def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]
             found.append(
                 f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it."
             )
-        share = foreground_share(volume)
-        if share > STRIPPED_SHARE:
+        stripped, evidence = looks_stripped(volume)
+        if not stripped:
             found.append(
-                f"{modality.label} does not look skull-stripped: "
-                f"{share:.0%} of its voxels are not background. "
-                "The model was trained on skull-stripped images; results will be poor."
+                f"{modality.label} does not look skull-stripped: {evidence}. "
+                "The model was trained on skull-stripped images, so results will be poor."
             )
     return tuple(found)
 

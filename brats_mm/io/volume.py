@@ -6,6 +6,7 @@ No file is opened but the one that is named and, for formats of two files, the o
 from collections.abc import Callable
 from pathlib import Path
 
+from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.one_series import read_series_folder
@@ -17,7 +18,7 @@ from brats_mm.io.formats.nifti import parse_nifti, volumes_of
 from brats_mm.io.formats.nrrd import parse_nrrd
 from brats_mm.io.formats.raster import Raster, check_fetched, check_length, read_voxels, reading_errors
 from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_suffix, unreadable_reason
-from brats_mm.io.volume_checks import check_voxels, fill_nan_background
+from brats_mm.io.volume_checks import check_voxels
 
 AGREEMENT_MM = 0.5
 """How far apart the two matrices of a NIfTI header may place a corner before a reader should know."""

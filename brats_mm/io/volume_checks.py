@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from brats_mm.domain.volume import Array
 from brats_mm.errors import VolumeError
@@ -17,10 +16,6 @@ MAX_VOXELS = 2**28
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
-
-_FACES: tuple[tuple[slice | int, ...], ...] = tuple(
-    (slice(None),) * axis + (end,) for axis in range(3) for end in (0, -1)
-)
 
 MAX_LABELS = 8
 """A volume of whole numbers with no more distinct values than this is taken for a label map."""
@@ -90,24 +85,6 @@ def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
     except VolumeError:
         return False
     return True
-
-
-def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
-    """Set NaN outside the head to 0, as masking tools leave it; NaN within is left, and refused by `check_voxels`.
-
-    Returns:
-        the voxels, and a note where some were set. NaN voxels are outside where all of them hang together with the
-        border of the volume.
-    """
-    if not np.isnan(data.min()) or np.isinf(data).any():
-        return data, ()
-    missing = np.isnan(data)
-    parts, count = ndimage.label(missing, np.ones((3, 3, 3), np.uint8))
-    border = np.concatenate([np.unique(parts[at]) for at in _FACES])
-    if len(set(border.tolist()) - {0}) < count:
-        return data, ()
-    note = f"{int(missing.sum()):,} voxels at the border of the volume are NaN; they are read as 0 (background)"
-    return np.where(missing, np.float32(0), data), (note,)
 
 
 def check_voxels(data: Array, path: Path) -> None:

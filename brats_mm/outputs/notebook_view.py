@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import OptionError
 from brats_mm.outputs.nifti import write_labels, write_map
-from brats_mm.outputs.preview.slices import window_of
 
 _BACKGROUNDS = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 _UNSURE_NATS = 0.35
@@ -59,7 +59,7 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality].data
-    black, white = window_of(image)
+    black, white = grey_window(case.volumes[modality])
     return [
         {
             "name": f"{modality.value}.nii.gz",

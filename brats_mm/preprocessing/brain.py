@@ -30,6 +30,7 @@ _BRIGHTEST = 1.6
 """Fat and eyes count as this many times as bright as brain, and no brighter."""
 
 LEAST_ML, MOST_ML = 700.0, 2100.0
+"""Plausible volume of a brain with its fluid: 124 skull-stripped BraTS cases have 1000 to 1910 mL, with room around."""
 LEAST_AGREEMENT = 0.88
 
 
@@ -70,12 +71,17 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     return Brain(_solid(back > level), agreement, level)
 
 
-def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
-    """Why a brain mask should be looked at; empty where nothing speaks against it."""
+def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
+    """Why a brain's volume is implausible; empty where it is not."""
     volume_ml = np.count_nonzero(mask) * grid.voxel_ml
-    doubts = []
-    if not LEAST_ML <= volume_ml <= MOST_ML:
-        doubts.append(f"it has {volume_ml:.0f} mL, where {LEAST_ML:.0f} to {MOST_ML:.0f} are usual")
+    if LEAST_ML <= volume_ml <= MOST_ML:
+        return ()
+    return (f"it has {volume_ml:.0f} mL, where {LEAST_ML:.0f} to {MOST_ML:.0f} are usual",)
+
+
+def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
+    """Why an extracted brain should be checked; empty where nothing speaks against it."""
+    doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
         doubts.append(f"the sequences agree on it to {agreement:.2f} (Dice) only")
     return tuple(doubts)

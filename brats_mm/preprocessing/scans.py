@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, without_background
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import Recognition, on_one_grid
 from brats_mm.domain.label_map import Mask
@@ -24,13 +25,16 @@ from brats_mm.domain.preprocessing import (
     choose_reference,
     working_grid,
 )
-from brats_mm.domain.resample import resample, resample_signal
+from brats_mm.domain.resample import HALF, resample, resample_signal
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import CaseError
 from brats_mm.preprocessing.bias import even_out
-from brats_mm.preprocessing.brain import brain_doubts, extract_brain
+from brats_mm.preprocessing.brain import brain_doubts, extract_brain, volume_doubts
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import Matrix, Registered, register
+
+LEAST_HEAD_ML = 2000.0
+"""Scans of a whole head with skull hold more tissue than this: 3.0 L in the real head, 3.9 L in made ones."""
 
 LEAST_USABLE = 0.1
 """A sequence that shows less of the head than this is left out."""
@@ -73,23 +77,29 @@ def prepare_scans(
         OptionError: the wanted reference is not there.
         CaseError: there is no head in the scans.
     """
-    grids = {modality: volume.grid for modality, volume in scans.volumes.items()}
+    volumes = {m: _cleaned(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
+    grids = {modality: volume.grid for modality, volume in volumes.items()}
     reference, reason = choose_reference(grids, options.reference)
     log = _Log(on_step or (lambda _: None))
-    found = _register_all(scans.volumes, reference, log)
+    found = _register_all(volumes, reference, log)
     left_out = {m for m, one in found.items() if one.alignment.covered < LEAST_USABLE}
-    kept = {m: volume for m, volume in scans.volumes.items() if m not in left_out}
+    kept = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: one.matrix for m, one in found.items() if m not in left_out}
-    registered = _resampled(kept, working_grid(grids[reference]), matrices, log)
+    working = working_grid(grids[reference])
+    registered = _resampled(kept, working, matrices, log)
     if options.n4:
         registered = _evened(registered, log)
-    brain = _brain(registered, frozenset(recognition.stripped) - left_out, log)
+    outlines = {
+        m: resample_onto(_outline(kept[m]), working, transform_of(matrices.get(m, np.eye(4)))).data >= HALF
+        for m in ordered(recognition.stripped - left_out)
+    }
+    tissue_ml = max(scans.volumes[m].foreground_ml for m in kept)
+    brain = _outlined_brain(outlines, working, log) if outlines else _found_brain(registered, tissue_ml, log)
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
-    grid = registered[reference].grid
-    case = Case(scans.name, images, grid, (*scans.warnings, *preparation.warnings), scans.files, preparation)
+    case = Case(scans.name, images, working, (*scans.warnings, *preparation.warnings), scans.files, preparation)
     shown = registered if options.keep_intermediate else {}
-    return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), grid), matrices)
+    return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices)
 
 
 def back_on_reference(prediction: Prediction, prepared: Prepared) -> Prediction:
@@ -133,6 +143,22 @@ class _Log:
         self.steps[-1] = replace(last, warnings=(*last.warnings, *warnings))
 
 
+def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private)
+    """A volume whose surroundings are about 0, which is what resampling fills in beyond the field of view."""
+    background = volume.background
+    if stripped:
+        return Volume(without_background(volume.data, background), volume.grid)
+    limited = limit_outliers(volume.data - np.float32(background.value), OUTLIER_FACTOR * background.scale)
+    if abs(background.value) <= LEAST_TOLERANCE * background.scale:
+        limited = limit_outliers(volume.data, OUTLIER_FACTOR * background.scale)
+    return volume if limited is volume.data else Volume(limited, volume.grid)
+
+
+def _outline(volume: Volume) -> Volume:
+    """A stripped sequence's brain, as a volume of 0 and 1."""
+    return Volume((volume.data != 0).astype(np.float32), volume.grid)
+
+
 def _register_all(volumes: Mapping[Modality, Volume], reference: Modality, log: _Log) -> dict[Modality, Registered]:
     found = {}
     for modality in ordered(set(volumes) - {reference}):
@@ -174,29 +200,42 @@ def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Vol
     return made
 
 
-def _brain(volumes: Mapping[Modality, Volume], stripped: frozenset[Modality], log: _Log) -> Mask:
-    """The brain: that of the sequences that are stripped already, or else found."""
+def _outlined_brain(outlines: Mapping[Modality, Mask], grid: Grid, log: _Log) -> Mask:
+    """The brain as the sequences that are skull-stripped already show it."""
+    with log.step("brain", "extracting the brain") as quality:
+        quality["method"] = f"outline of {describe(outlines)}, skull-stripped already"
+        mask = np.logical_or.reduce(list(outlines.values()))
+        quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
+    return _checked_brain(mask, volume_doubts(mask, grid), log)
+
+
+def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
+    """The brain as the network finds it in scans with skull."""
     grid = next(iter(volumes.values())).grid
     with log.step("brain", "extracting the brain") as quality:
-        if stripped:
-            quality["method"] = f"outline of {describe(stripped)}, skull-stripped already"
-            mask, agreement = np.logical_or.reduce([volumes[modality].data != 0 for modality in stripped]), 1.0
-        else:
-            brain = extract_brain({modality: volume.data for modality, volume in volumes.items()}, grid)
-            mask, agreement = brain.mask, brain.agreement
-            quality["method"] = "network on each sequence, logits averaged, cut where the image has a border"
-            quality["level_logit"] = brain.level
-            quality["least_agreement"] = round(agreement, 4)
-        quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
+        brain = extract_brain({modality: volume.data for modality, volume in volumes.items()}, grid)
+        quality["method"] = "network on each sequence, logits averaged, cut where the image has a border"
+        quality["level_logit"] = brain.level
+        quality["least_agreement"] = round(brain.agreement, 4)
+        quality["volume_ml"] = round(np.count_nonzero(brain.mask) * grid.voxel_ml, 1)
+    doubts = list(brain_doubts(brain.mask, grid, brain.agreement))
+    if tissue_ml < LEAST_HEAD_ML:
+        doubts.append(
+            f"the scans hold {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "
+            "already, use --prepared"
+        )
+    return _checked_brain(brain.mask, tuple(doubts), log)
+
+
+def _checked_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
     if not mask.any():
         message = (
-            "No brain was found in the scans. Check that they show a head; if the skull has been taken away already, "
-            "say so with --prepared."
+            "No brain was found in the scans. Check that they show a head. If the skull was removed already, use "
+            "--prepared."
         )
         raise CaseError(message)
-    doubts = () if stripped else brain_doubts(mask, grid, agreement)
     if doubts:
-        log.warn(f"The brain may not be found right: {', and '.join(doubts)}. Look at it with --keep-intermediate.")
+        log.warn(f"The brain may be wrong: {', and '.join(doubts)}. Check it with --keep-intermediate.")
     return np.asarray(mask)
 
 

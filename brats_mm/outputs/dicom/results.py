@@ -219,7 +219,7 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
 def _likeness(volume: Volume, reference: Volume) -> float:
     """Correlation of a sequence with the reference, over the voxels where the sequence is not background."""
     there = on_grid(volume.data, volume.grid, reference.grid)
-    inside = on_grid((volume.data != 0).astype(np.float32), volume.grid, reference.grid) > 0.99
+    inside = on_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99
     a, b = there[inside].astype(np.float64), reference.data[inside].astype(np.float64)
     if a.size < 100 or a.std() == 0 or b.std() == 0:
         return 0.0

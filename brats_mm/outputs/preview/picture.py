@@ -12,13 +12,14 @@ import numpy.typing as npt
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
+from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction, nested
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, inferno, with_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
-from brats_mm.outputs.preview.slices import in_colour, in_grey, window_of, with_entropy
+from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
 
@@ -71,16 +72,16 @@ def write_preview(path: Path, prediction: Prediction) -> None:
 def _pictures(prediction: Prediction) -> _Pictures:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
-    data = case.volumes[modality].data
+    image = case.volumes[modality]
     affine = case.grid.affine
     wt, tc, et = (to_ras(prediction.probabilities[region], affine) for region in REGIONS)
     return _Pictures(
-        background=to_ras(data, affine),
+        background=to_ras(image.data, affine),
         background_name=modality.label,
-        window=window_of(data),
+        window=grey_window(image),
         labels=to_ras(prediction.labels(), affine),
         probabilities=(wt, tc, et),
-        slices=choose_slices(case.grid, prediction.mask(Region.WT), data != 0),
+        slices=choose_slices(case.grid, prediction.mask(Region.WT), image.foreground),
     )
 
 

@@ -4,25 +4,14 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.grey_window import Window
 from brats_mm.domain.volume import Array
 from brats_mm.outputs.preview.canvas import Picture, enlarged, inferno, tinted
-
-Window = tuple[float, float]
-"""The intensities that are drawn black and white."""
 
 _SURE_NATS = 0.05
 """Below this entropy the overlay is invisible."""
 _DIMMED = 0.65
 """Brightness of the image under the entropy."""
-
-
-def window_of(data: Array) -> Window:
-    """Black and white for an image: nearly all of what its brain's voxels hold."""
-    brain = data != 0
-    coarse = data[bounding_box(brain)][::2, ::2, ::2]
-    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, (0.5, 99.7))
-    return float(low), float(max(high, low + 1e-6))
 
 
 def in_grey(voxels: npt.NDArray[np.generic], window: Window, *, aspect: float, fit: tuple[int, int]) -> Picture:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brats_mm.domain.grey_window import Window, grey_window
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
 from brats_mm.outputs.preview.canvas import Colour, Picture, inferno, with_region
 from brats_mm.outputs.preview.planes import Letters, Plane, Slice, choose_slices, place_on_slice, slice_through, to_ras
-from brats_mm.outputs.preview.slices import Window, in_colour, in_grey, window_of, with_entropy
+from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
 from brats_mm.outputs.report.source import ReportSource
 
 OUTLINES: dict[Region, Colour] = {
@@ -69,15 +70,15 @@ class Drawing:
         affine = source.grid.affine
         self._masks = {region: to_ras(mask, affine) for region, mask in source.masks.items()}
         self._entropy = to_ras(source.entropy, affine)
-        self._images = {modality.label: to_ras(image, affine) for modality, image in source.images.items()}
-        self._windows: Mapping[str, Window] = {m.label: window_of(image) for m, image in source.images.items()}
+        self._images = {modality.label: to_ras(image.data, affine) for modality, image in source.images.items()}
+        self._windows: Mapping[str, Window] = {m.label: grey_window(image) for m, image in source.images.items()}
 
     @cached_property
     def slices(self) -> tuple[Slice, Slice, Slice]:
         """The three slices that show most of the tumour."""
         source = self._source
         image = next(iter(source.images.values()), None)
-        brain = source.entropy > _GROUND_NATS if image is None else image != 0
+        brain = source.entropy > _GROUND_NATS if image is None else image.foreground
         return choose_slices(source.grid, source.masks[Region.WT], brain)
 
     def rows(self) -> Iterator[Row]:

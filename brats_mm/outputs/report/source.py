@@ -13,7 +13,7 @@ from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.volume import Array, Grid
+from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import GridError, OptionError
 from brats_mm.io.case import SAME_GRID_MM
 from brats_mm.io.reference_labels import read_reference
@@ -42,7 +42,7 @@ class ReportSource:
     grid: Grid
     masks: Mapping[Region, Mask]
     entropy: Array
-    images: Mapping[Modality, Array]
+    images: Mapping[Modality, Volume]
 
 
 def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> ReportSource:
@@ -90,11 +90,11 @@ def read_source(folder: Path, case: Case | None = None) -> ReportSource:
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
 
-def _telling(case: Case, used: list[str] | None = None) -> dict[Modality, Array]:
+def _telling(case: Case, used: list[str] | None = None) -> dict[Modality, Volume]:
     """One image for the oedema and one for the contrast, of those that the model was given."""
     there = [m for m in ordered(case.available) if used is None or m.value in used]
     chosen = [next((m for m in wanted if m in there), None) for wanted in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)]
-    return {modality: case.volumes[modality].data for modality in chosen if modality is not None}
+    return {modality: case.volumes[modality] for modality in chosen if modality is not None}
 
 
 def _check_grid(images: Grid, result: Grid, folder: Path) -> None:

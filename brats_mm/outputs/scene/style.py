@@ -6,9 +6,6 @@ from brats_mm.domain.modality import Modality
 BACKGROUNDS = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
 """Which sequence to look at, the most telling first."""
 
-WINDOW_PERCENTILES = (0.5, 99.7)
-"""Of a sequence's voxels that are not zero: what is black, and what is white."""
-
 UNCERTAINTY_NAME = "Uncertainty (nats)"
 UNCERTAINTY_WINDOW = (0.0, MAX_COMPARTMENT_NATS)
 UNCERTAINTY_SHOWN_FROM = 0.2

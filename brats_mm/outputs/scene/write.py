@@ -16,16 +16,17 @@ import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
-from brats_mm.domain.volume import Array, Grid
+from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.scene import data as scene_data
 from brats_mm.outputs.scene import nodes as scene_nodes
 from brats_mm.outputs.scene.mrml import mrml
 from brats_mm.outputs.scene.nodes import Image, Look, Scene
-from brats_mm.outputs.scene.style import BACKGROUNDS, COLOUR_MAP, UNCERTAINTY_SHOWN_FROM, WINDOW_PERCENTILES
+from brats_mm.outputs.scene.style import BACKGROUNDS, COLOUR_MAP, UNCERTAINTY_SHOWN_FROM
 from brats_mm.outputs.seg_nrrd import stream_segmentation
 
 FOLDER = "BraTS-MM"
@@ -88,9 +89,9 @@ def write_scene(
 
 def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
     volumes, grid = prediction.case.volumes, prediction.case.grid
-    images = tuple(Image(modality, _window(volumes[modality].data)) for modality in ordered(volumes))
+    images = tuple(Image(modality, grey_window(volumes[modality])) for modality in ordered(volumes))
     background = next(modality for modality in BACKGROUNDS if modality in volumes)
-    low, high = _box_mm(volumes[background].data, grid)
+    low, high = _box_mm(volumes[background], grid)
     return Scene(
         grid=grid,
         images=images,
@@ -115,16 +116,9 @@ def note(prediction: Prediction) -> str:
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
 
 
-def _window(data: Array) -> tuple[float, float]:
-    """What is black and what is white, of the voxels that are not zero."""
-    coarse = data[bounding_box(data != 0)][::2, ::2, ::2]
-    low, high = np.percentile(coarse[coarse != 0] if (coarse != 0).any() else coarse, WINDOW_PERCENTILES)
-    return float(low), float(max(high, low + 1e-6))
-
-
-def _box_mm(data: Array, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """The corners, in patient space, of the box around what is not zero."""
-    box = bounding_box(data != 0)
+def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and highest patient coordinates of the box around an image's foreground."""
+    box = bounding_box(image.foreground)
     ends = [(side.start, max(side.stop - 1, side.start)) for side in box]
     index = np.array([[x, y, z, 1.0] for x in ends[0] for y in ends[1] for z in ends[2]])
     corners = (index @ grid.affine.T)[:, :3]

@@ -56,6 +56,16 @@ def test_files_on_different_grids_are_refused_by_name(tmp_path: Path, shape: tup
         LoadSequencesd()({"image": files})
 
 
+def test_a_blurred_background_becomes_exactly_zero(tmp_path: Path) -> None:
+    """What inference takes for background is background in training; the brain keeps its distance to it."""
+    data = np.random.default_rng(0).normal(-7, 0.01, (12, 12, 12)).astype(np.float32)
+    data[3:9, 3:9, 3:9] = 93
+    nib.Nifti1Image(data, np.eye(4)).to_filename(tmp_path / "t1.nii.gz")
+    image = LoadSequencesd(["t1"])({"image": {"t1": str(tmp_path / "t1.nii.gz")}})["image"]
+    assert int(torch.count_nonzero(image)) == 6**3
+    assert float(image.max()) == pytest.approx(100, abs=0.1)
+
+
 def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
     load = LoadSequencesd()
     with pytest.raises(VolumeError, match=r"absent\.nii\.gz does not exist"):

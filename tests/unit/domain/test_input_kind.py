@@ -1,8 +1,9 @@
 """Whether an input is prepared or raw, told from its voxels and geometry."""
 
 import numpy as np
+import pytest
 
-from brats_mm.domain.input_kind import InputKind, recognise_kind
+from brats_mm.domain.input_kind import InputKind, looks_stripped, recognise_kind
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
@@ -32,11 +33,36 @@ def test_a_shifted_background_is_a_background():
     assert recognise_kind({Modality.T1: brain(value=3.0, background=-0.5)}).kind is InputKind.PREPARED
 
 
+@pytest.mark.parametrize("share", [1e-6, 1e-3, 1e-2])
+def test_a_stripped_brain_with_noise_around_it_is_prepared(share):
+    volume = brain()
+    data = volume.data + np.random.default_rng(0).normal(0, share * 100, GRID.shape)
+    found = recognise_kind({Modality.T1: Volume(data.astype(np.float32), GRID), Modality.T2: volume})
+    assert found.kind is InputKind.PREPARED
+    assert found.evidence[1] == (
+        "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped (background with noise)."
+    )
+
+
+def test_a_slab_of_a_head_in_quiet_air_is_raw_by_its_section():
+    """A disk of 2 x 72 mm, 248 cm2 across after voxels of 8 mm: 1.2 L, no more than a brain, but too wide for one."""
+    grid = Grid((30, 30, 8), GRID.affine)
+    at = np.indices(grid.shape)[:2] - 14.5
+    disk = np.where((at**2).sum(axis=0) < 11.2**2, 100.0, 0.0)
+    disk[:, :, :1] = disk[:, :, 6:] = 0
+    data = disk + np.random.default_rng(0).normal(0, 0.5, grid.shape)
+    (stripped, why) = looks_stripped(Volume(data.astype(np.float32), grid))
+    assert not stripped
+    assert "the widest axial section has 25" in why
+
+
 def test_noise_around_the_head_means_raw():
     found = recognise_kind({Modality.T1: brain(), Modality.FLAIR: noisy()})
     assert found.kind is InputKind.RAW
     assert found.stripped == {Modality.T1}
-    assert found.evidence[2] == "FLAIR: 0% of the voxels are background, so the skull is still there."
+    assert found.evidence[2] == (
+        "FLAIR: the background varies by 2.8% of the intensity range, as air around a head does: with skull."
+    )
 
 
 def test_air_of_exactly_zero_around_a_whole_head_means_raw_all_the_same():

@@ -10,7 +10,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
-from brats_mm.inference.prepare import background_of, prepare, restore
+from brats_mm.inference.prepare import prepare, restore
 
 ORIENTATIONS = {
     "RAS": np.diag([1.0, 1, 1, 1]),
@@ -90,8 +90,39 @@ def test_intensity_scale_and_background_offset_do_not_matter():
     """int16-like, float and shifted images give one model input."""
     volume = head((24, 24, 24), np.eye(4))
     shifted = Volume(volume.data * 0.01 - 7, volume.grid)
-    assert background_of(shifted.data) == pytest.approx(-7)
+    assert shifted.background.value == pytest.approx(-7)
     torch.testing.assert_close(prepare(case_of(shifted)).image, prepare(case_of(volume)).image, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-3, 1e-2])
+def test_noise_in_the_background_gives_the_same_brain_and_the_same_statistics(noise):
+    """Values are 100 to 200, so 1e-2 is a standard deviation of 2; noise of that size stays in the brain's own values."""
+    volume = head((40, 40, 40), np.eye(4))
+    rng = np.random.default_rng(1)
+    blurred = np.where(volume.data == 0, rng.normal(0, noise * 200, volume.data.shape), volume.data)
+    made, clean = prepare(case_of(Volume(blurred.astype(np.float32), volume.grid))), prepare(case_of(volume))
+    assert made.placement.box == clean.placement.box
+    torch.testing.assert_close(made.image, clean.image)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6])
+def test_one_hot_voxel_does_not_flatten_the_image(value):
+    """Unclipped, one voxel of 1e6 among 35937 would make the standard deviation 5275 instead of 29."""
+    volume = head((40, 40, 40), np.eye(4))
+    hot = volume.data.copy()
+    hot[20, 20, 20] = value
+    made, clean = prepare(case_of(Volume(hot, volume.grid))), prepare(case_of(volume))
+    difference = (made.image - clean.image)[Modality.FLAIR.channel]
+    difference[17, 17, 17] = 0
+    assert made.placement.box == clean.placement.box
+    assert difference.abs().max() < 0.15
+
+
+def test_clipping_the_brightest_hundredth_changes_little():
+    """Uniform values of 100 to 200: what was above 199 becomes 199."""
+    volume = head((40, 40, 40), np.eye(4))
+    made, clean = prepare(case_of(Volume(np.minimum(volume.data, 199), volume.grid))), prepare(case_of(volume))
+    torch.testing.assert_close(made.image, clean.image, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("spacing", [0.2, 40.0])

@@ -1,0 +1,20 @@
+"""Window and level: which intensities of an image to draw black and white, in pictures, scenes and viewers."""
+
+import numpy as np
+
+from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.volume import Volume
+
+PERCENTILES = (0.5, 99.7)
+"""Of the foreground, so that single bright voxels do not darken the image."""
+
+Window = tuple[float, float]
+"""The intensities drawn black and white."""
+
+
+def grey_window(volume: Volume) -> Window:
+    """Choose the window that shows nearly all of an image's foreground; large images are judged by a sample."""
+    box = bounding_box(volume.foreground)
+    coarse, inside = volume.data[box][::2, ::2, ::2], volume.foreground[box][::2, ::2, ::2]
+    low, high = np.percentile(coarse[inside] if inside.any() else coarse, PERCENTILES)
+    return float(low), float(max(high, low + 1e-6))

@@ -1,0 +1,123 @@
+"""One definition of background voxels: exact where the background is one value, tolerant where it is blurred."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from brats_mm.domain.background import find_background, foreground_of, without_background
+from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.volume import Grid, Volume
+
+SHAPE = (48, 48, 48)
+INSIDE = ((np.indices(SHAPE) - 23.5) ** 2).sum(axis=0) < 18**2
+
+
+def brain(low=200.0, high=1000.0):
+    """A ball of random intensities inside zeros."""
+    values = np.random.default_rng(0).uniform(low, high, SHAPE)
+    return np.where(INSIDE, values, 0).astype(np.float32)
+
+
+def noise(scale):
+    return np.random.default_rng(1).normal(0, scale, SHAPE)
+
+
+def dice(one, other):
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+def test_beside_an_exact_background_every_other_voxel_is_foreground_however_dark():
+    data = brain()
+    data[24, 24, 20:28] = 1.0
+    found = find_background(data)
+    assert (found.value, found.tolerance, found.is_exact) == (0.0, 0.0, True)
+    np.testing.assert_array_equal(foreground_of(data), data != 0)
+    assert without_background(data) is data
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-3, 1e-2])
+def test_noise_up_to_a_hundredth_of_the_range_is_background(share):
+    data = (brain() + noise(share * 1000)).astype(np.float32)
+    assert find_background(data).noise == pytest.approx(share, rel=0.1)
+    assert dice(foreground_of(data), INSIDE) > 0.9999
+    assert not without_background(data)[~foreground_of(data)].any()
+
+
+def test_the_overshoot_of_cubic_splines_is_background():
+    """Splines leave values that are tiny far from the brain and up to a tenth of the edge's step beside it."""
+    moved = ndimage.shift(brain(500, 700).astype(np.float64), (0.4, 0.3, 0.2), order=3).astype(np.float32)
+    truth = ndimage.shift(INSIDE.astype(np.float32), (0.4, 0.3, 0.2), order=1) > 0.02
+    assert np.count_nonzero(moved) > 0.9 * moved.size
+    assert dice(foreground_of(moved), truth) > 0.95  # one voxel more or less at the edge is 0.92
+    assert (moved[foreground_of(moved)] > 0).all()
+
+
+@pytest.mark.parametrize("shift", [-7.0, 300.0])
+def test_a_shifted_background_is_a_background_with_and_without_noise(shift):
+    exact, blurred = brain() + np.float32(shift), (brain() + shift + noise(3)).astype(np.float32)
+    assert find_background(exact).value == shift
+    np.testing.assert_array_equal(foreground_of(exact), INSIDE)
+    assert find_background(blurred).value == pytest.approx(shift, abs=1)
+    assert dice(foreground_of(blurred), INSIDE) > 0.9999
+
+
+def test_z_scores_lie_on_both_sides_of_their_background():
+    scores = np.where(INSIDE, (brain() - 600) / 231, 0)
+    blurred = (scores + noise(1e-4)).astype(np.float32)
+    assert 0.4 < find_background(blurred).below < 0.6
+    assert dice(foreground_of(blurred), INSIDE) > 0.98  # brain voxels within 2 % of the background are lost
+    np.testing.assert_array_equal(foreground_of(scores.astype(np.float32)), scores.astype(np.float32) != 0)
+
+
+def test_intensities_below_their_background_are_inverted_and_still_foreground():
+    data = (-brain() + noise(1)).astype(np.float32)
+    assert find_background(data).is_inverted
+    assert not find_background(brain()).is_inverted
+    assert dice(foreground_of(data), INSIDE) > 0.9999
+
+
+def test_a_smooth_gain_field_leaves_an_exact_background_exact():
+    """N4 divides by a field: zeros stay zeros, and the brain's values become uneven."""
+    field = np.linspace(0.5, 2, SHAPE[0], dtype=np.float32)[:, None, None]
+    np.testing.assert_array_equal(foreground_of(brain() / field), INSIDE)
+
+
+def test_one_hot_voxel_does_not_widen_the_tolerance():
+    data = (brain() + noise(3)).astype(np.float32)
+    data[0, 0, 1] = 1e7
+    assert find_background(data).tolerance < 30
+    assert dice(foreground_of(data), INSIDE) > 0.9999
+    assert without_background(data).max() < 1e4
+
+
+def test_a_brain_that_touches_one_corner_of_a_cropped_image_does_not_become_the_background():
+    data = brain()[6:, 6:, 6:] - np.float32(7)
+    data[0, 0, 0] = 500
+    assert find_background(data).value == -7
+
+
+def test_the_air_of_a_raw_scan_is_not_quiet():
+    air = np.abs(noise(50) + 1j * np.random.default_rng(2).normal(0, 50, SHAPE))
+    assert not find_background((brain() + air).astype(np.float32)).is_quiet
+    assert find_background(brain()).is_quiet
+
+
+def test_voxels_that_are_not_finite_are_never_foreground():
+    data = brain()
+    data[~INSIDE] = np.nan
+    np.testing.assert_array_equal(foreground_of(data), INSIDE)
+    np.testing.assert_array_equal(without_background(data), brain())
+
+
+@pytest.mark.parametrize("background", [0.0, -300.0, 5000.0])
+def test_the_grey_window_holds_nearly_all_of_the_foreground_whatever_the_background_is(background):
+    """Uniform values of 200 to 1000: half a percent is below 204, and 0.3 percent above 997.6."""
+    data = np.where(INSIDE, brain(), background).astype(np.float32)
+    data[24, 24, 24] = 1e9
+    low, high = grey_window(Volume(data, Grid(SHAPE, np.eye(4))))
+    assert (low, high) == (pytest.approx(204, abs=8), pytest.approx(997.6, abs=4))
+
+
+def test_an_image_of_one_value_has_a_window_of_a_width():
+    low, high = grey_window(Volume(np.full(SHAPE, 3.0, np.float32), Grid(SHAPE, np.eye(4))))
+    assert high > low
