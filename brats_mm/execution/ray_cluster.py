@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from brats_mm.errors import OptionError, first_line
+from brats_mm.execution.telemetry import switch_off
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class ActorShare:
 
 
 def require_ray() -> None:
-    """Raise an OptionError where Ray is not installed."""
+    """Raise an OptionError where Ray is not installed; its reports of use are switched off."""
     if find_spec("ray") is None:
         message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
         raise OptionError(message)
+    switch_off()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Results in a folder, all or none: written aside first, moved in at the end, removed if anything fails."""
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from brats_mm.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX = ".brats-mm-"
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
@@ -52,6 +60,7 @@ class OutputFolder:
         self.path = path
         self._made: list[Path] = []
         self._aside: Path | None = None
+        self._lock: int | None = None
 
     def staged(self, name: str) -> Path:
         """Where to write the result `name` (a relative path) now; it moves to `self.path / name` at the end."""
@@ -66,7 +75,8 @@ class OutputFolder:
         try:
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            self._aside = Path(tempfile.mkdtemp(prefix=".brats-mm-", dir=self.path))
+            sweep_abandoned(self.path)
+            self._aside, self._lock = _locked_folder(self.path)
         except OSError as error:
             self._discard()
             raise output_error(self.path, error) from error
@@ -110,9 +120,48 @@ class OutputFolder:
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
         for folder in self._made:
             with suppress(OSError):  # not empty, or never made
                 folder.rmdir()
+
+
+def sweep_abandoned(path: Path) -> None:
+    """Delete the hidden work folders that killed runs left in a folder; those of runs that go on are locked."""
+    for folder in path.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            lock = _try_lock(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked_folder(path: Path) -> tuple[Path, int | None]:
+    """A new work folder, locked as long as this process lives; without a lock where the system has none."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path))
+        lock = None
+        with suppress(OSError):
+            lock = _try_lock(folder)
+        if folder.exists():  # another run may have swept it before it was locked
+            return folder, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _try_lock(folder: Path) -> int | None:
+    """A lock on a folder, as an open descriptor; None where another process has it, or none can be had."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _replace(target: Path, staged: Path, *, kept: Path, done: list[Path]) -> None:

@@ -16,7 +16,7 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Array
 from brats_mm.errors import OutputError
-from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.outputs.nifti import write_labels, write_map
 from brats_mm.outputs.report.document import importance_of, report_of
 from brats_mm.outputs.seg_nrrd import write_segmentation
@@ -75,7 +75,8 @@ def refuse_to_replace(folder: Path, options: OutputOptions) -> None:
     """Results never take the place of files that are there, unless that was asked for."""
     if options.overwrite:
         return
-    present = [name for name in options.names(ALL_AVAILABLE) if (folder / name).exists()]
+    with output_errors(folder):
+        present = [name for name in options.names(ALL_AVAILABLE) if (folder / name).exists()]
     if present:
         message = (
             f"The folder {folder} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "

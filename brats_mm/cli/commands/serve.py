@@ -87,6 +87,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    if not 0 <= options.port < 2**16:
+        message = f"The port is {options.port}; it must be 0 to 65535."
+        raise OptionError(message)
     service = service_package()
     check_windows(options)
     settings = _settings(options)

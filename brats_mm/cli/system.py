@@ -1,0 +1,144 @@
+"""What the operating system does to a command: signals end it, paths are refused, memory and disks run out."""
+
+import errno
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT
+from brats_mm.errors import ResourceError
+
+_ENDING = ("SIGTERM", "SIGHUP")
+
+_LEAST_ADDRESS_SPACE = 5 << 29
+"""2.5 GiB of address space: with less, the libraries stop with errors of their own, or wait for ever."""
+
+_MEMORY = re.compile(
+    r"bad_alloc|(can't|cannot|unable to|could not|failed to) (allocate|map segment|create a? ?thread)|out of memory"
+    r"|not enough memory|insufficient memory|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+_REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
+    *(errno.EROFS, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EEXIST),
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asks the command to end, as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell shows it: 143 after SIGTERM, 129 after SIGHUP."""
+        return 128 + self.number
+
+
+def silence_libraries() -> None:
+    """Drop what libraries log, warn of or print; errors are kept, and what this package itself warns of."""
+    warnings.simplefilter("ignore")
+    logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("brats_mm").setLevel(logging.WARNING)
+    if sys.stderr is not sys.__stderr__ or sys.stdout is not sys.__stdout__:  # not this process's own streams
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        for stream in (sys.stdout, sys.stderr):
+            _move_to_own_descriptor(stream)
+
+
+def _move_to_own_descriptor(stream: Any) -> None:
+    """Leave the descriptor of a stream, to which libraries write past Python, to nobody."""
+    old = stream.fileno()
+    stream.flush()
+    own = os.fdopen(os.dup(old), "w", encoding=stream.encoding, errors=stream.errors)
+    setattr(sys, "stdout" if stream is sys.stdout else "stderr", own)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, old)
+    os.close(nowhere)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM and SIGHUP inside the block, so that work in progress is cleaned up.
+
+    A signal that is ignored, as SIGHUP is under `nohup`, stays ignored. A second one does not stop the cleaning.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def end(number: int, _: FrameType | None) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise Terminated(number)
+
+    changed = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    try:
+        for number in changed:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, before[number])
+
+
+def check_address_space() -> None:
+    """Raise ResourceError where this process may have too little memory even to load its libraries."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
+        return
+    message = (
+        f"This process may use {limit / 2**30:.1f} GiB of address space, and segmentation needs at least "
+        f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit "
+        "(`ulimit -v`, or the memory asked of the batch system)."
+    )
+    raise ResourceError(message)
+
+
+def explanation(error: BaseException) -> tuple[str, int] | None:
+    """The sentence and the exit code for an error that the system caused; None for an error of the program."""
+    if _is_memory(error):
+        message = (
+            "Memory ran out. Close other programs, raise the memory limit of this process, or use smaller windows "
+            "(--window 96)."
+        )
+        return message, EXIT_FAULT
+    if not isinstance(error, OSError):
+        return None
+    place = f"{error.filename}" if error.filename else "A file"
+    if error.errno in _FULL:
+        return f"{place} cannot be written or read: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
+    if error.errno in _REFUSED:
+        return f"{place} cannot be used: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
+    return None
+
+
+def _is_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, by the error or by one that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, (RuntimeError, ImportError, OSError)) and _MEMORY.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,25 @@
+"""Keep dependencies from reporting their use: nothing here looks up a name or connects unless a user asks for it.
+
+Call `switch_off` before such a dependency is imported. It changes the environment, so that child processes inherit it.
+"""
+
+import os
+import sys
+
+_OFF = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "FASTAPI_OTEL_AUTO_CONFIGURE": "false",
+    "DO_NOT_TRACK": "true",
+}
+"""Ray, MLflow, Hugging Face and FastAPI read a variable each; the last is read by many tools, MLflow among them."""
+
+
+def switch_off() -> None:
+    """Switch off the reports of OpenVINO, Ray, MLflow, Hugging Face and FastAPI in this process and its children.
+
+    OpenVINO has no variable for it. It uses a stub where its telemetry package cannot be imported.
+    """
+    os.environ.update(_OFF)
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # (how Python spells "not importable")

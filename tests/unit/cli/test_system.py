@@ -1,0 +1,204 @@
+"""What the operating system does to a command: streams that cannot be written, refused paths, signals, memory."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.cli.system import Terminated, ended_by_signals, explanation
+from brats_mm.outputs.folder import OutputFolder
+
+INFO = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()", "info"]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+@pytest.mark.parametrize("line", ["info | head -1", "info --json | head -1", "--help | head -1", "info 2>&1 | true"])
+def test_a_reader_that_goes_away_is_no_error(line):
+    done = run(
+        f"set -o pipefail; {sys.executable} -c 'from brats_mm.cli.main import entry; entry()' {line}",
+        shell=True,
+        executable="/bin/bash",
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+def test_a_result_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Standard output cannot be written: No space left on device.")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_letters_that_the_terminal_lacks_are_escaped(encoding, tmp_path):
+    folder = tmp_path / "患者"
+    done = run([*INFO[:-1], "inspect", str(folder)], env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"})
+
+    assert done.returncode == 2
+    assert "\\u60a3\\u8005" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_words_for_a_person_do_not_stop_the_work(monkeypatch, capsys):
+    """A full disk behind standard output ends the words, not the command."""
+    from brats_mm.cli.output import Console, print_line
+
+    class Full:
+        encoding = "utf-8"
+
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def fileno(self):
+            raise OSError(errno.EBADF, "no descriptor")
+
+    full = Full()
+    monkeypatch.setattr(sys, "stdout", full)
+    Console().say("found T1")
+
+    assert print_line("a", full).errno == errno.ENOSPC
+
+
+def test_names_too_long_and_ports_beyond_the_last(capsys, tmp_path):
+    assert main(["inspect", str(tmp_path / ("z" * 300))]) == 2
+    assert main(["serve", "--port", "99999"]) == 2
+
+    said = capsys.readouterr().err
+    assert "The port is 99999; it must be 0 to 65535." in said
+    assert "File name too long" in said
+
+
+def failed(kind, *arguments):
+    try:
+        raise kind(*arguments)
+    except kind as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:128] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("Exception from src/inference: std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+    ids=str,
+)
+def test_memory_that_ran_out_is_recognised(error):
+    sentence, code = explanation(error)
+
+    assert sentence.startswith("Memory ran out.")
+    assert code == 1
+
+
+def test_memory_is_recognised_behind_another_error():
+    error = ValueError("no model")
+    error.__cause__ = MemoryError()
+
+    assert explanation(error)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EACCES, 2), (errno.ENAMETOOLONG, 2), (errno.ENOTDIR, 2), (errno.ELOOP, 2), (errno.ENOSPC, 1)],
+)
+def test_refused_paths_and_full_disks_get_a_sentence(number, code):
+    sentence, got = explanation(OSError(number, os.strerror(number), "/a/b"))
+
+    assert got == code
+    assert sentence.startswith(f"/a/b cannot be {'used' if code == 2 else 'written or read'}: {os.strerror(number)}.")
+
+
+def test_an_error_of_the_program_is_not_explained_away():
+    assert explanation(ValueError("wrong")) is None
+    assert explanation(KeyError("a")) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_leave_nothing_in_the_folder(tmp_path, name, code):
+    def work():
+        with ended_by_signals(), OutputFolder(tmp_path / "out") as out:
+            out.staged("a.txt").write_text("a")
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(5)
+
+    with pytest.raises(Terminated) as caught:
+        work()
+
+    assert caught.value.exit_code == code
+    assert not (tmp_path / "out").exists()
+    assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from brats_mm.outputs.folder import OutputFolder
+with OutputFolder(pathlib.Path(sys.argv[1])) as out:
+    out.staged("a.txt").write_text("a")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=120)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".brats-mm-")]
+
+    with OutputFolder(tmp_path) as out:
+        out.staged("b.txt").write_text("b")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_the_work_of_a_run_that_goes_on_is_not_swept(tmp_path):
+    with OutputFolder(tmp_path) as first:
+        first.staged("a.txt").write_text("a")
+        with OutputFolder(tmp_path) as second:
+            second.staged("b.txt").write_text("b")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space as on Linux")
+@pytest.mark.parametrize("gib", [1, 2])
+def test_too_little_address_space_is_said_at_once(tmp_path, gib):
+    import resource
+
+    size = gib << 30
+    done = run(
+        [*INFO[:-1], "segment", str(tmp_path), "-o", str(tmp_path / "out"), "-q"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: This process may use {gib}.0 GiB of address space")
+    assert "Traceback" not in done.stderr
