@@ -15,7 +15,7 @@ from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Array
-from brats_mm.errors import OutputError
+from brats_mm.errors import GridError, OptionError, OutputError, VolumeError
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.outputs.nifti import write_labels, write_map
 from brats_mm.outputs.report.document import importance_of, report_of
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 WRITERS = min(4, os.cpu_count() or 1)
 """Threads that write a case's files; compression and arithmetic run outside Python's lock."""
+
+DICOM_WRITTEN = "dicom_results_written"
+"""Key of `report.json` where DICOM results were asked for: false if the headers of the series do not allow them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ def possible(options: OutputOptions, prediction: Prediction) -> OutputOptions:
     return options if prediction.importance.known else replace(options, importance_maps=False)
 
 
+def written_names(options: OutputOptions, prediction: Prediction, report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the files that `write_results` wrote."""
+    written = possible(options, prediction)
+    if not report.get(DICOM_WRITTEN, True):
+        written = replace(written, dicom=None)
+    return written.names(prediction.case.available)
+
+
 def write_results(
     prediction: Prediction, out: OutputFolder, options: OutputOptions, *, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -120,9 +131,9 @@ def write_results(
                 scene = partial(write_scene, out.staged("scene.mrb"), prediction, options.convention)
                 written.append(pool.submit(scene, report["uncertain_spots"]))
             if options.dicom is not None:
-                from brats_mm.outputs.dicom.results import write_dicom
-
-                write_dicom(prediction, out, options.dicom)
+                faults = _try_dicom(prediction, out, options.dicom)
+                report[DICOM_WRITTEN] = not faults
+                report["warnings"] += faults
             importance = importance_of(prediction)
             _write_json(out.staged("importance.json"), importance)
             if options.preview:
@@ -142,6 +153,17 @@ def write_results(
     report["run"]["seconds"] = {stage: round(value, 3) for stage, value in spent.items()}
     _write_json(out.staged("report.json"), report)
     return report
+
+
+def _try_dicom(prediction: Prediction, out: OutputFolder, wanted: "DicomOutput") -> list[str]:
+    """Write the DICOM objects. A fault of their headers is a warning, so that the other results are kept."""
+    from brats_mm.outputs.dicom.results import write_dicom
+
+    try:
+        write_dicom(prediction, out, wanted)
+    except (VolumeError, GridError, OptionError) as fault:
+        return [f"The DICOM results were not written. {fault}"]
+    return []
 
 
 def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptions) -> Iterator[Callable[[], None]]:

@@ -20,7 +20,7 @@ from brats_mm.errors import BratsMMError, Cancelled
 from brats_mm.inference.engine import Progress
 from brats_mm.inference.prepare import ModelInput, prepare
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.results import OutputOptions, possible, refuse_to_replace, write_results
+from brats_mm.outputs.results import OutputOptions, refuse_to_replace, write_results, written_names
 from brats_mm.pipeline.load import Loaded, load
 from brats_mm.pipeline.segment import CaseSource, Segmenter
 
@@ -186,7 +186,7 @@ def _write(
     report = _caught(write)
     if isinstance(report, Exception):
         return CaseOutcome(job, error=report)
-    names = possible(options, prediction).names(prediction.case.available)
+    names = written_names(options, prediction, report)
     more = () if kept is None else kept.intermediate_names
     return CaseOutcome(job, report, tuple(job.folder / name for name in (*names, *more)))
 

@@ -20,7 +20,7 @@ from brats_mm.io.recognise import recognise
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.notebook_view import show
 from brats_mm.outputs.results import OutputOptions as OutputOptions  # noqa: PLC0414 (handed on to callers)
-from brats_mm.outputs.results import possible, refuse_to_replace, write_results
+from brats_mm.outputs.results import refuse_to_replace, write_results, written_names
 from brats_mm.pipeline.load import CaseSource as CaseSource  # noqa: PLC0414 (handed on to callers)
 from brats_mm.pipeline.load import load, refuse_to_replace_intermediates
 from brats_mm.pipeline.network import load_network
@@ -153,8 +153,6 @@ def segment_to_folder(
         prediction = loaded.back(segmenter.predictor.predict(loaded.case, on_window=on_window))
         loaded.write(out)
         report = write_results(prediction, out, chosen, seconds={**spent, **prediction.run.seconds})
-    files = tuple(
-        folder / name
-        for name in (*possible(chosen, prediction).names(loaded.case.available), *loaded.intermediate_names)
-    )
+    names = (*written_names(chosen, prediction, report), *loaded.intermediate_names)
+    files = tuple(folder / name for name in names)
     return Segmented(replace(prediction, viewer=show), files, report)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
 from brats_mm.cli.commands.inspect import add_study_option
 from brats_mm.cli.options.dicom import add_dicom_options, dicom_output
 from brats_mm.cli.options.model import add_model_options, load_segmenter
@@ -54,6 +54,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     given = find_source(options, console)
     dicom = dicom_output(options, given.headers)
     segmenter = load_segmenter(options, console)
+    from brats_mm.outputs.results import DICOM_WRITTEN
     from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
 
     wanted = OutputOptions(
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     say_result(segmented.report, console)
     console.say(f"\n{len(segmented.files)} files in {options.output}{_to_see(wanted)}.")
     console.document(segmented.report)
-    return EXIT_OK
+    return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 
 
 def _to_see(wanted: "OutputOptions") -> str:

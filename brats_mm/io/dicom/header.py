@@ -1,4 +1,4 @@
-"""A DICOM file's header, read by pydicom without its voxels, as plain data."""
+"""Read the header of a DICOM file as plain data, with pydicom and without voxels."""
 
 import hashlib
 import re
@@ -18,21 +18,23 @@ _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _COMPRESSED_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
+"""JPEG baseline and extended, near-lossless JPEG-LS."""
 _LARGEST_ELEMENT = 64 << 20
-"""Longer ones are skipped: none of those looked at is."""
+"""Longer elements are skipped; no attribute that is read is that long."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _HEAD = 2048
 
 
 class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
-    """The file is passed over; the message says why."""
+    """The file is no usable image; the message says why."""
 
 
 def read_header(path: Path) -> FileHeader:
-    """Read what a file says of itself; its voxels are not touched, only counted.
+    """Read the header of a file. The length of its voxels is checked, but they are not read.
 
     Raises:
-        NotAnImage: it is no DICOM image, or cut off; the message says why, as the end of a sentence.
+        NotAnImage: it is no DICOM image, or cut off; the message is a clause that says why.
     """
     from pydicom.errors import InvalidDicomError
 
@@ -68,7 +70,7 @@ def _read(path: Path) -> FileHeader:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file looks like DICOM by its first bytes."""
+    """Return whether a file looks like DICOM by its first bytes."""
     try:
         with path.open("rb") as stream:
             head = stream.read(132)
@@ -78,7 +80,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _refuse_deflated(path: Path) -> None:
-    """A deflated header comes out at once, however large it says to be; no scanner or archive sends such images."""
+    """Refuse a deflated header, which could unpack to any size; no scanner or archive sends such images."""
     with path.open("rb") as stream:
         if _DEFLATED in stream.read(_HEAD):
             reason = "its header is deflated. Store it in another transfer syntax"
@@ -92,7 +94,7 @@ def _lacks_preamble(path: Path) -> bool:
 
 
 def _looks_bare(head: bytes) -> bool:
-    """Old files begin with their first element: group 8 (or 2), a low element number, then a plausible length."""
+    """Return whether old files without preamble start so: group 8 or 2, a low element number, a plausible length."""
     if (
         len(head) < 16
         or head[:2] not in (b"\x08\x00", b"\x02\x00")
@@ -182,7 +184,9 @@ def _stored(dataset: Any) -> Stored:
         raise NotAnImage(reason)
     photometric = text(dataset, "PhotometricInterpretation")
     monochrome = (whole(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")
-    return Stored(rows, columns, frames, text(dataset.file_meta, "TransferSyntaxUID"), monochrome)
+    syntax = text(dataset.file_meta, "TransferSyntaxUID")
+    lossy = syntax in _LOSSY or text(dataset, "LossyImageCompression") == "01"
+    return Stored(rows, columns, frames, syntax, monochrome, lossy)
 
 
 def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) -> None:

@@ -68,8 +68,10 @@ class Series:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Gaps, duplicates and faults, each as a clause."""
+        """Joined pieces, duplicates, lossy compression, gaps and faults, each as a clause."""
         found = list(self.notes)
+        if any(one.stored.is_lossy for one in self.layout.slices):
+            found.append("its voxels were compressed with loss")
         if self.layout.fault:
             found.append(self.layout.fault)
         elif self.layout.missing:

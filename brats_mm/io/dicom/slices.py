@@ -15,6 +15,7 @@ class Stored:
         frames: slices in the file.
         transfer_syntax: UID of the encoding.
         is_monochrome: one sample a voxel, dark to bright.
+        is_lossy: a compression changed the values.
     """
 
     rows: int
@@ -22,6 +23,7 @@ class Stored:
     frames: int = 1
     transfer_syntax: str = ""
     is_monochrome: bool = True
+    is_lossy: bool = False
 
 
 @dataclass(frozen=True)

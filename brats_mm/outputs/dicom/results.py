@@ -1,4 +1,4 @@
-"""The DICOM objects of a segmented case: on the slices of one series, derived from it, written together."""
+"""Write the DICOM objects of a segmented case on the slices of one series."""
 
 import hashlib
 import json
@@ -23,11 +23,13 @@ from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
 from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.findings import Findings, findings_on
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.regridding import on_grid, reordering
 from brats_mm.outputs.dicom.source import SourceSeries, source_of
+from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder, output_errors
 
 FOLDER = "dicom/"
@@ -76,7 +78,7 @@ def require_dicom_out() -> None:
 
 
 def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
-    """Headers of the chosen series.
+    """Read the headers of the chosen series, and check that results can refer to them.
 
     Raises:
         OptionError: highdicom is not installed.
@@ -84,11 +86,17 @@ def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
     """
     require_dicom_out()
     with without_warnings():
-        return {modality: source_of(series) for modality, series in choice.chosen.items()}
+        return {modality: _checked_source(series) for modality, series in choice.chosen.items()}
+
+
+def _checked_source(series: Series) -> SourceSeries:
+    source = source_of(series)
+    check_headers(source, series.title)
+    return source
 
 
 def headers_in(folder: Path) -> SourceSeries:
-    """Headers of the series in a folder that holds it alone; a folder's name may end in `#2` for its second volume.
+    """Read the headers of the only series in a folder; a name that ends on `#2` means its second volume.
 
     Raises:
         OptionError: highdicom is not installed, or the folder holds no DICOM series.
@@ -102,11 +110,11 @@ def headers_in(folder: Path) -> SourceSeries:
         series = one_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
         chosen = [one for one in series if part in (0, one.part)]
-        return source_of(chosen[0])
+        return _checked_source(chosen[0])
 
 
 def named_reference(folder: Path) -> NamedReference:
-    """The only series in a folder, as a reference.
+    """Read the only series in a folder as a reference.
 
     Raises:
         OptionError: highdicom is not installed, or there are several series.
@@ -121,7 +129,7 @@ def named_reference(folder: Path) -> NamedReference:
                 "Give a folder with the files of that series alone."
             )
             raise OptionError(message)
-        return NamedReference(source_of(series[0]), read_series(series[0]))
+        return NamedReference(_checked_source(series[0]), read_series(series[0]))
 
 
 def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) -> None:
@@ -164,7 +172,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
 
 @contextmanager
 def _unquoted() -> Iterator[None]:
-    """An error of the packages that write DICOM as one of ours: theirs quotes the value, and a name can be one."""
+    """Re-raise errors of pydicom and highdicom without the original message, which may contain patient data."""
     try:
         yield
     except (BratsMMError, OSError):
@@ -178,7 +186,7 @@ def _unquoted() -> Iterator[None]:
 
 
 def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
-    """The series on whose slices the results are to lie."""
+    """Return the series whose slices the results lie on."""
     if wanted.named is not None:
         _check_named(prediction, wanted.named)
         return wanted.named.source
@@ -217,7 +225,7 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
 
 
 def _likeness(volume: Volume, reference: Volume) -> float:
-    """Correlation of a sequence with the reference, over the voxels where the sequence is not background."""
+    """Return the correlation of a sequence with the reference, outside the sequence's background."""
     there = on_grid(volume.data, volume.grid, reference.grid)
     inside = on_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99
     a, b = there[inside].astype(np.float64), reference.data[inside].astype(np.float64)
@@ -227,7 +235,7 @@ def _likeness(volume: Volume, reference: Volume) -> float:
 
 
 def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wanted: DicomOutput) -> str:
-    """All that the objects follow from: model, inputs, settings. A de-identified result is never the same twice."""
+    """Return a hash of model, inputs and settings; of de-identified results, a new one each time."""
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
     said: dict[str, Any] = {
         "software": __version__,

@@ -15,17 +15,20 @@ SERIES_NUMBER = 9801
 
 
 def make_segmentation(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
-    """A highdicom Segmentation of the three compartments.
+    """Make a highdicom Segmentation of the three compartments.
 
-    BINARY is what viewers can be trusted with. Slices without any compartment have no frames, unless none has one.
+    It is BINARY, which every viewer shows. Slices without a compartment have no frames. A head without any tumour gets
+    one empty frame a segment, on its middle slice, since the standard asks for at least one frame.
 
     Args:
         findings: on `source.grid`.
-        source: the reference series: patient, study, frame of reference and geometry are its own.
+        source: the reference series, which gives patient, study, frame of reference and geometry.
         provenance: where UIDs come from.
     """
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
+    if not findings.labels.any():
+        source = source.one_slice(len(source.slices) // 2)
     frames = source.frames(findings.labels)
     made = Segmentation(
         source_images=list(source.images),

@@ -1,7 +1,7 @@
-"""The headers of a series that results are derived from: its slices as they are, without voxels, and its grid."""
+"""The headers of the series that DICOM results refer to, without voxels, and its grid."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,25 @@ from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.slices import Slice
 from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.values import number
 
 _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-"""Attributes that every object must have, if only empty; some files lack them, or have what DICOM does not allow."""
+"""Attributes that every object must have, at least empty. Some files lack them, or hold values that DICOM forbids."""
 _CHARACTERS = "SpecificCharacterSet"
 
 
 @dataclass(frozen=True, eq=False)
 class SourceSeries:
-    """A series as other objects refer to it.
+    """A series that other objects refer to.
 
     Attributes:
         images: pydicom datasets without voxels: one a slice, or a single multi-frame image.
         slices: the slices in the order in which frames of results are written.
-        places: where each of them lies along the grid's third axis.
-        grid: of the volume, with the places of missing slices too.
+        places: index of each slice along the grid's third axis.
+        grid: of the volume, including the places of missing slices.
     """
 
     images: tuple[Any, ...] = field(repr=False)  # they hold names
@@ -56,8 +57,13 @@ class SourceSeries:
         return [one.frame for one in self.slices] == list(range(int(self.images[0].NumberOfFrames)))
 
     def frames(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
+        """Return voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
         return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.places)])
+
+    def one_slice(self, index: int) -> "SourceSeries":
+        """Return the series with a single one of its slices."""
+        images = self.images if self.is_multiframe else (self.images[index],)
+        return replace(self, images=images, slices=(self.slices[index],), places=(self.places[index],))
 
 
 def source_of(series: Series) -> SourceSeries:
@@ -75,12 +81,14 @@ def source_of(series: Series) -> SourceSeries:
         paired.sort(key=lambda pair: pair[0].frame)
     slices, places = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
     with without_warnings():
-        images = tuple(_header(path) for path in dict.fromkeys(one.path for one in slices))
+        step_mm = float(np.linalg.norm(layout.grid.affine[:3, 2]))
+        images = tuple(_header(path, step_mm) for path in dict.fromkeys(one.path for one in slices))
         _check(images, series.title)
     return SourceSeries(images, slices, places, layout.grid)
 
 
-def _header(path: Path) -> Any:
+def _header(path: Path, step_mm: float) -> Any:
+    """Read a header and mend what DICOM results need of it."""
     import pydicom
 
     image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
@@ -89,11 +97,24 @@ def _header(path: Path) -> Any:
             setattr(image, keyword, "")
     if not _is_allowed(image, _CHARACTERS):
         del image[_CHARACTERS]
+    _mend_thickness(image, step_mm)
     return image
 
 
+def _mend_thickness(image: Any, step_mm: float) -> None:
+    """Fill in a Slice Thickness that is absent or no positive number with the distance of the slices."""
+    groups = [
+        *(image.get("SharedFunctionalGroupsSequence") or ()),
+        *(image.get("PerFrameFunctionalGroupsSequence") or ()),
+    ]
+    measures = [one for group in groups for one in group.get("PixelMeasuresSequence") or ()]
+    for holder in measures or [image]:
+        if (number(holder, "SliceThickness") or 0) <= 0:
+            holder.SliceThickness = round(step_mm, 6)
+
+
 def _is_allowed(image: Any, keyword: str) -> bool:
-    """Whether what a header says there is what DICOM allows; objects with anything else cannot be made."""
+    """Return whether DICOM allows the value of an attribute; highdicom makes no objects with other values."""
     from highdicom import PatientSexValues, SpecificCharacterSetValues
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM

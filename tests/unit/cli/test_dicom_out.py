@@ -1,5 +1,6 @@
 """`brats-mm segment --dicom`: a study in, objects beside the usual files, and a patient's name in no other file."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -67,3 +68,26 @@ def test_a_study_has_its_own_reference(study, tmp_path, capsys):
     words = ["segment", str(study), "-o", str(tmp_path / "out"), "--dicom", "--dicom-reference", str(study / "t1ce")]
     assert main(words) == 2
     assert "--reference t1ce" in capsys.readouterr().err
+
+
+def test_other_results_are_kept_where_the_dicom_results_fail(study, tiny_bundle, tmp_path, capsys, monkeypatch):
+    """Exit code 2, and a warning in the report."""
+
+    def refuse(*_):
+        raise ValueError
+
+    from brats_mm.outputs.dicom import parametric_map
+
+    tried = parametric_map.make_entropy_map
+    monkeypatch.setattr(
+        parametric_map, "make_entropy_map", lambda f, s, p: refuse() if len(s.slices) > 1 else tried(f, s, p)
+    )
+    out = tmp_path / "out"
+    words = ["segment", str(study), "-o", str(out), "--dicom", "--bundle", str(tiny_bundle), "--window", "64"]
+    assert main([*words, "--device", "cpu", "--prepared"]) == 2
+    report = json.loads((out / "report.json").read_text())
+    assert report["dicom_results_written"] is False
+    assert report["warnings"][-1].startswith("The DICOM results were not written.")
+    assert (out / "segmentation.nii.gz").is_file()
+    assert not (out / "dicom").exists()
+    assert "The DICOM results were not written." in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
@@ -11,10 +12,15 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -25,7 +31,7 @@ from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.dicom.one_series import read_series, read_series_folder
 from brats_mm.io.dicom.scan import holds_dicom, one_study, scan
-from tests.dicom_series import SeriesFacts, make_slices, with_number, write_enhanced, write_series
+from tests.dicom_series import SeriesFacts, make_enhanced, make_slices, with_number, write_enhanced, write_series
 
 SHAPE = (18, 14, 10)
 
@@ -183,6 +189,46 @@ def test_images_that_pydicom_compresses_are_decoded(tmp_path: Path, syntax: UID)
         dataset.save_as(path)
 
     assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_big_endian_images_are_read(tmp_path: Path, enhanced: bool) -> None:
+    """Retired from the standard, but old archives hold them."""
+    data = grey()
+    made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
+    for index, one in enumerate(made):
+        one.PixelData = np.frombuffer(one.PixelData, "<u2").astype(">u2").tobytes()
+        one.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dcmwrite(tmp_path / f"{index}.dcm", one, implicit_vr=False, little_endian=False, enforce_file_format=True)
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_lossy_jpeg_is_read_and_told(tmp_path: Path, enhanced: bool) -> None:
+    """Eight bits; a smooth image differs by no more than two grey values."""
+    i, j, k = np.indices(SHAPE)
+    data = np.rint(100 + 60 * np.sin(i / 5) + 40 * np.cos(j / 4) + 5 * k)
+    made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
+    for index, one in enumerate(made):
+        frames = [jpeg(frame) for frame in one.pixel_array.reshape(-1, one.Rows, one.Columns)]
+        one.BitsAllocated = one.BitsStored = 8
+        one.HighBit = 7
+        one.PixelData = encapsulate(frames)
+        one["PixelData"].VR = "OB"
+        one["PixelData"].is_undefined_length = True
+        one.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
+    series = one_study(scan(tmp_path)).series[0]
+
+    assert series.remarks == ("its voxels were compressed with loss",)
+    assert np.abs(read_series(series).data - data).max() <= 3
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
 
 
 def test_slices_are_put_in_order_by_position_not_by_name_or_number(tmp_path: Path) -> None:

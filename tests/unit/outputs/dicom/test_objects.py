@@ -195,6 +195,7 @@ def test_a_case_without_tumour_has_three_described_empty_segments(tmp_path):
     segmentation = make_segmentation(findings, source, Provenance("k"))
     report = make_report(findings, source, segmentation, Provenance("k"))
     assert segmentation.number_of_segments == 3
+    assert segmentation.NumberOfFrames == 3, "one a segment, not one a slice and segment"
     assert not segmentation.pixel_array.any()
     report.save_as(tmp_path / "report.dcm")
     first = hd.sr.srread(tmp_path / "report.dcm").content.get_volumetric_roi_measurement_groups()[0].get_measurements()

@@ -1,0 +1,59 @@
+"""Try the headers of a series before anything is computed: make the DICOM objects of an empty result from one slice."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import Compartment, Region
+from brats_mm.errors import VolumeError
+from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.outputs.dicom.findings import Findings, Measured
+from brats_mm.outputs.dicom.objects import Provenance
+from brats_mm.outputs.dicom.source import SourceSeries
+
+_MODEL = ModelIdentity("trial", "0", "0" * 64, 0)
+_NOTHING = Measured(0.0, None)
+
+
+def check_headers(source: SourceSeries, title: str) -> None:
+    """Check that DICOM results can refer to a series.
+
+    Args:
+        source: the headers of the series.
+        title: what to call it in an error.
+
+    Raises:
+        VolumeError: an attribute is absent, or holds a value that DICOM does not allow.
+    """
+    from brats_mm.outputs.dicom.parametric_map import make_entropy_map
+    from brats_mm.outputs.dicom.segmentation_object import make_segmentation
+    from brats_mm.outputs.dicom.structured_report import make_report
+
+    one = replace(source.one_slice(0), places=(0,))
+    findings, provenance = _empty_findings(source), Provenance("trial")
+    try:
+        with without_warnings():
+            segmentation = make_segmentation(findings, one, provenance)
+            make_entropy_map(findings, one, provenance)
+            make_report(findings, one, segmentation, provenance)
+    except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote values)
+        message = (
+            f"DICOM results cannot refer to {title}: its headers lack an attribute, or hold a value that DICOM does "
+            f"not allow ({type(error).__name__}). Send the series again, name another one, or leave out --dicom."
+        )
+        raise VolumeError(message) from None
+
+
+def _empty_findings(source: SourceSeries) -> Findings:
+    shape = (*source.grid.shape[:2], 1)
+    return Findings(
+        labels=np.zeros(shape, np.uint8),
+        entropy=np.zeros(shape, np.float32),
+        compartments=dict.fromkeys(Compartment, _NOTHING),
+        regions=dict.fromkeys(Region, _NOTHING),
+        used=frozenset(MODALITIES),
+        missing=frozenset(),
+        model=_MODEL,
+    )
