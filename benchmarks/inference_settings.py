@@ -34,10 +34,10 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.choice import choose_backend
-from brats_mm.inference.engine import BACKGROUND_LOGIT, NAMED, near_brain
+from brats_mm.inference.engine import BACKGROUND_LOGIT, PRESETS, near_brain
 from brats_mm.inference.predictor import Predictor, restore_probabilities
 from brats_mm.inference.prepare import prepare
-from brats_mm.inference.windows import fit
+from brats_mm.inference.windows import clip_window
 from brats_mm.io.bundle import open_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segment import Segmenter, load_case
@@ -72,7 +72,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
         side = (128, 128, 128)
         if cut:
             # Zeros on the far side, where the bundle's engine has them; MONAI would put them on both.
-            side = fit(side, given.brain.shape)
+            side = clip_window(side, given.brain.shape)
             room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
             image = nn.functional.pad(image, [0, room[2], 0, room[1], 0, room[0]])
         available = torch.tensor([flags(case.available)])
@@ -110,7 +110,7 @@ def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> d
     cpu = torch.device("cpu")
     for name in backends:
         backend = choose_backend(name, network, cpu, weights_sha256=identity.weights_sha256)
-        for point, settings in NAMED.items():
+        for point, settings in PRESETS.items():
             ways[f"{name} {point}"] = our_way(Predictor(network, identity, cpu, settings, backend))
     return ways
 
@@ -189,7 +189,7 @@ def arithmetic(ways: dict[str, Way], rows: Sequence[dict[str, Any]], case: Case,
         seconds.append(time.perf_counter() - start)
     rate = 2 * 3072**3 / min(seconds) / 1e9
     network, identity = load_network(open_bundle(bundle))
-    side = fit((128, 128, 128), prepare(case, identity.spacing_mm).brain.shape)
+    side = clip_window((128, 128, 128), prepare(case, identity.spacing_mm).brain.shape)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 4, *side), torch.tensor([flags(case.available)]))
     gflop = counter.get_total_flops() / 1e9
@@ -225,7 +225,7 @@ def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
         make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))
     else:
         backend, point = name.split()
-        segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=NAMED[point])
+        segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=PRESETS[point])
         segmenter.predict(Path(folder)).labels()
     print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": _peak_bytes() / 1e9}))
 

@@ -24,7 +24,7 @@ class SegmentCases:
         import torch
 
         from brats_mm.cohort.segment import SegmentRunner
-        from brats_mm.inference.engine import NAMED
+        from brats_mm.inference.engine import PRESETS
         from brats_mm.pipeline.segment import Segmenter
 
         model = self.model
@@ -32,7 +32,7 @@ class SegmentCases:
         if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
             device = f"cuda:{slot % torch.cuda.device_count()}"
         settings = replace(
-            NAMED[model.point],
+            PRESETS[model.point],
             window=(model.window,) * 3,
             overlap=model.overlap,
             keep_weight_maps=self.output.importance_maps,

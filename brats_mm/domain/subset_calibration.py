@@ -25,7 +25,7 @@ class Correction:
     inside: float = 1.0
 
 
-AS_IT_IS = Correction()
+IDENTITY = Correction()
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,4 @@ class SubsetCalibration:
 
     def of(self, subset: Availability, region: Region) -> Correction:
         """The correction for a region with these sequences; none where nothing was fitted."""
-        return self.corrections.get(subset, {}).get(region, AS_IT_IS)
+        return self.corrections.get(subset, {}).get(region, IDENTITY)

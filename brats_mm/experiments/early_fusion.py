@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 
 
-class EarlyFusionNetwork(WholeNetwork):
+class EarlyFusionNetwork(SingleNetwork):
     """A U-Net on all modalities at once.
 
     Args:
@@ -23,7 +23,7 @@ class EarlyFusionNetwork(WholeNetwork):
         super().__init__()
         self.unet = unet
 
-    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+    def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         # One by one: 15 views at once are a lot of memory.
         return torch.cat([self.unet(image.masked_fill(~view[:, :, None, None, None], 0.0)) for view in views])
 

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 
 
-class MoMKE(WholeNetwork):
+class MoMKE(SingleNetwork):
     """Experts, routers and a head that are passed in.
 
     Args:
@@ -35,7 +35,7 @@ class MoMKE(WholeNetwork):
         self.routers = nn.ModuleDict(routers)
         self.head = head
 
-    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+    def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         needed = views.any(dim=0)
         mixed = [self._mixed(name, image, channel, needed) for channel, name in enumerate(self.routers)]
         like = next(one for one in mixed if one is not None)

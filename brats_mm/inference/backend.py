@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.inference.onednn import with_onednn
-from brats_mm.networks.mixing import along, modality_weights
+from brats_mm.networks.mixing import modality_weights, unsqueeze_to
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class Backend(Protocol):
     def gate_values(self, image: Tensor) -> Tensor:
         """Raw gate values (b, m, c) of windows (b, m, h, w, d), whose missing sequences are zero."""
 
-    def finish(self, mixture: Tensor) -> Tensor:
+    def output_layer(self, mixture: Tensor) -> Tensor:
         """Logits of a mixture of contributions."""
 
     def on(self, device: torch.device) -> "Backend":
@@ -74,8 +74,8 @@ class TorchBackend:
         answer: Tensor = self._network.get_submodule("gate")(image)
         return answer
 
-    def finish(self, mixture: Tensor) -> Tensor:
-        answer: Tensor = self._network.get_submodule("finish")(mixture)
+    def output_layer(self, mixture: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("output_layer")(mixture)
         return answer
 
     def on(self, device: torch.device) -> "TorchBackend":
@@ -107,7 +107,7 @@ def mix(
         mixture = _weighed(contributions[first], weight[:, first.channel])
         for modality in others:
             mixture += _weighed(contributions[modality], weight[:, modality.channel])
-        logits.append(backend.finish(mixture).float())
+        logits.append(backend.output_layer(mixture).float())
         whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # of a window, where they vary in it
         weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
     return torch.stack(logits), torch.stack(weights)
@@ -122,4 +122,4 @@ def _weighed(
     contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k *space"]
 ) -> Float[Tensor, "b c h w d"]:
     """In float32, whatever the expert computed in."""
-    return contribution * along(weight, contribution.dim())
+    return contribution * unsqueeze_to(weight, contribution.dim())

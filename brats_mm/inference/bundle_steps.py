@@ -24,7 +24,7 @@ from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
-from brats_mm.inference.whole_backend import torch_backend
+from brats_mm.inference.single_backend import torch_backend
 
 AVAILABLE = "available"
 """Key of the (m,) booleans beside an image."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from brats_mm.errors import OptionError
 from brats_mm.inference.backend import Backend
-from brats_mm.inference.whole_backend import AnyBackend, torch_backend
+from brats_mm.inference.single_backend import AnyBackend, torch_backend
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from brats_mm.domain.availability import Availability
 from brats_mm.inference.backend import needed
 from brats_mm.inference.prepare import ModelInput
-from brats_mm.inference.whole_backend import AnyBackend, answers
-from brats_mm.inference.windows import MULTIPLE, Walk, walk
+from brats_mm.inference.single_backend import AnyBackend, predict_windows
+from brats_mm.inference.windows import MULTIPLE, WindowGrid, plan_windows
 
 BACKGROUND_LOGIT = -20.0
 """Beyond the brain: a probability of 2e-9."""
@@ -25,7 +25,7 @@ BACKGROUND_LOGIT = -20.0
 Progress = Callable[[int, int], None]
 """Called with expert passes done and in all; raising from it stops the engine (that is how a run is cancelled)."""
 
-AS_IT_IS: tuple[int, ...] = ()
+NO_FLIP: tuple[int, ...] = ()
 LEFT_RIGHT: tuple[int, ...] = (0,)
 """Axes of the box to mirror: the first one runs from left to right."""
 
@@ -38,7 +38,7 @@ class WindowSettings:
         window: voxels a side, multiples of 32 from 64 up; cut to the box where the box is smaller.
         overlap: share of a window that its neighbour covers too, 0 to below 1.
         keep_weight_maps: also return each gate weight as a map.
-        mirrors: the views of each window to average, each by the axes that are mirrored in it.
+        tta_flips: the views of each window to average, each by the axes that are mirrored in it.
         batch: windows that the device is given at once.
         multiple: what the sides of a window that is cut to the box are multiples of: 8, 16 or 32.
     """
@@ -46,15 +46,15 @@ class WindowSettings:
     window: tuple[int, int, int] = (128, 128, 128)
     overlap: float = 0.5
     keep_weight_maps: bool = False
-    mirrors: tuple[tuple[int, ...], ...] = (AS_IT_IS,)
+    tta_flips: tuple[tuple[int, ...], ...] = (NO_FLIP,)
     batch: int = 1
     multiple: int = MULTIPLE
 
 
-NAMED: dict[str, WindowSettings] = {
+PRESETS: dict[str, WindowSettings] = {
     "default": WindowSettings(),
     "fast": WindowSettings(multiple=MULTIPLE // 2),
-    "best": WindowSettings(mirrors=(AS_IT_IS, LEFT_RIGHT)),
+    "best": WindowSettings(tta_flips=(NO_FLIP, LEFT_RIGHT)),
 }
 """Points between speed and care; `benchmarks/inference_settings.py` measures them."""
 
@@ -107,7 +107,7 @@ def run_windows(
         backend: what runs the network.
         subsets: the availability sets to answer for; `[model_input.available]` for an ordinary case.
     """
-    windows = walk(model_input.brain, settings.window, settings.overlap, settings.multiple)
+    windows = plan_windows(model_input.brain, settings.window, settings.overlap, settings.multiple)
     blend = _blend(model_input, windows, backend, settings, subsets, on_window)
     x, y, z = model_input.brain.shape
     beyond = (windows.coverage[:x, :y, :z] == 0) | ~near_brain(model_input.brain)
@@ -128,7 +128,7 @@ def run_windows(
 
 def _blend(
     model_input: ModelInput,
-    windows: Walk,
+    windows: WindowGrid,
     backend: AnyBackend,
     settings: WindowSettings,
     subsets: Sequence[Availability],
@@ -138,11 +138,13 @@ def _blend(
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
     batches = list(_batches(windows, settings.batch))
-    count = _Counter(len(batches) * len(settings.mirrors) * len(needed(subsets)), on_window)
+    count = _Counter(len(batches) * len(settings.tta_flips) * len(needed(subsets)), on_window)
     blend: _Blend | None = None
     for batch in batches:
         patches = torch.stack([image[(slice(None), *place)] for place, _ in batch])
-        logits, weights = _mirrored(backend, patches, subsets, settings.mirrors, count)  # (s b c h w d), (s b m c)
+        logits, weights = _predict_flipped(
+            backend, patches, subsets, settings.tta_flips, count
+        )  # (s b c h w d), (s b m c)
         blend = blend or _zeros(logits, weights, coverage, settings)
         for index, (place, brain_share) in enumerate(batch):
             share = importance / coverage[place]
@@ -166,24 +168,24 @@ class _Counter:
             self._on_pass(self._done, self._total)
 
 
-def _mirrored(
+def _predict_flipped(
     backend: AnyBackend,
     patches: Float[Tensor, "b m h w d"],
     subsets: Sequence[Availability],
-    mirrors: tuple[tuple[int, ...], ...],
+    tta_flips: tuple[tuple[int, ...], ...],
     on_expert: Callable[[], None],
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c"]]:
     """The mean of the answers to each view, turned back."""
     views = []
-    for axes in mirrors:
-        logits, weights = answers(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
+    for axes in tta_flips:
+        logits, weights = predict_windows(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
         views.append((logits.flip([3 + axis for axis in axes]), weights))
     if len(views) == 1:
         return views[0]
     return torch.stack([one for one, _ in views]).mean(dim=0), torch.stack([one for _, one in views]).mean(dim=0)
 
 
-def _batches(windows: Walk, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
+def _batches(windows: WindowGrid, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
     pairs = iter(zip(windows.places, windows.brain_shares, strict=True))
     while batch := list(itertools.islice(pairs, size)):
         yield batch

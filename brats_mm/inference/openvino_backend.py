@@ -72,8 +72,8 @@ class OpenVinoBackend:
         answer: Tensor = self._network.get_submodule("gate")(image)
         return answer
 
-    def finish(self, mixture: Tensor) -> Tensor:
-        answer: Tensor = self._network.get_submodule("finish")(mixture)
+    def output_layer(self, mixture: Tensor) -> Tensor:
+        answer: Tensor = self._network.get_submodule("output_layer")(mixture)
         return answer
 
     def on(self, device: torch.device) -> "OpenVinoBackend":

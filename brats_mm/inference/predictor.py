@@ -16,16 +16,16 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.subset_calibration import AS_IT_IS, Correction
+from brats_mm.domain.subset_calibration import IDENTITY, Correction
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
-from brats_mm.inference.whole_backend import AnyBackend, torch_backend
+from brats_mm.inference.single_backend import AnyBackend, torch_backend
 
 logger = logging.getLogger(__name__)
 
-AS_THEY_ARE: Mapping[Region, Correction] = dict.fromkeys(REGIONS, AS_IT_IS)
+IDENTITY_BY_REGION: Mapping[Region, Correction] = dict.fromkeys(REGIONS, IDENTITY)
 """No correction of any region's logits."""
 
 WITHOUT_CONTRAST = (
@@ -110,7 +110,11 @@ class Predictor:
 
     def _corrections(self, subset: Availability) -> Mapping[Region, Correction]:
         calibration = self.model.calibration
-        return AS_THEY_ARE if calibration is None else {region: calibration.of(subset, region) for region in REGIONS}
+        return (
+            IDENTITY_BY_REGION
+            if calibration is None
+            else {region: calibration.of(subset, region) for region in REGIONS}
+        )
 
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
@@ -153,7 +157,7 @@ def moved(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
 
 
 def restore_probabilities(
-    logits: Tensor, placement: Placement, corrections: Mapping[Region, Correction] = AS_THEY_ARE
+    logits: Tensor, placement: Placement, corrections: Mapping[Region, Correction] = IDENTITY_BY_REGION
 ) -> dict[Region, Array]:
     """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box.
 

@@ -30,7 +30,7 @@ Place = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class WindowGrid:
     """The windows over a box that hold brain.
 
     Attributes:
@@ -50,7 +50,9 @@ class Walk:
     brain_shares: tuple[float, ...]
 
 
-def walk(brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: float, multiple: int = MULTIPLE) -> Walk:
+def plan_windows(
+    brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: float, multiple: int = MULTIPLE
+) -> WindowGrid:
     """Windows over a box, those without brain left out.
 
     A window is cut to the box, rounded up to `multiple`: a box that fits is one window, and its margin of
@@ -62,7 +64,7 @@ def walk(brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: fl
         overlap: share of a window that its neighbour covers too, 0 to below 1.
         multiple: what the sides of a window that is cut to the box are multiples of.
     """
-    window = fit(wanted, brain.shape, multiple)
+    window = clip_window(wanted, brain.shape, multiple)
     rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(brain, padding)
@@ -78,10 +80,10 @@ def walk(brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: fl
         coverage[place] += importance
     voxels = int(padded.sum())
     shares = tuple(float((importance / coverage[place])[padded[place]].sum()) / voxels for place in places)
-    return Walk(window, padding, tuple(places), importance, coverage, shares)
+    return WindowGrid(window, padding, tuple(places), importance, coverage, shares)
 
 
-def fit(window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE) -> tuple[int, int, int]:
+def clip_window(window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE) -> tuple[int, int, int]:
     """The window, no larger than the box rounded up, and never of a single voxel once the network has halved it."""
     fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
     if all(side <= STRIDE for side in fitted):

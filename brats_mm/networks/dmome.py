@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from brats_mm.networks.mixing import along, available_by_content, in_views, modality_weights
+from brats_mm.networks.mixing import available_by_content, modality_weights, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
 
 
@@ -34,14 +34,14 @@ class DMoME(ExpertMixture):
         """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
         if available is None:
             available = available_by_content(image)
-        hidden = image.masked_fill(~along(available, image.dim()), 0.0)
+        hidden = image.masked_fill(~unsqueeze_to(available, image.dim()), 0.0)
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (v b, c, h, w, d) and weights (v b, m, c) of one pass; arguments as in `forward`."""
         if available is None:
             available = available_by_content(image)
-        views = in_views(available, image.shape[0])
+        views = split_views(available, image.shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weights.append(self.gate_weights(image, view))  # noqa: PERF401 (TorchScript)

@@ -21,7 +21,7 @@ def modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
         As `gate_values`, in [0, 1]; sums to 1 over m; exactly 0 for a missing modality. A sample with no modality at
         all gets zeros rather than the NaN of a softmax over nothing.
     """
-    mask = along(available, gate_values.dim())
+    mask = unsqueeze_to(available, gate_values.dim())
     # -1e30 stands for minus infinity: its exponential is exactly zero beside any available value, and gradients stay
     # finite where a whole row is missing.
     return torch.softmax(gate_values.masked_fill(~mask, -1e30), dim=1) * mask
@@ -43,11 +43,11 @@ def available_by_content(image: Tensor) -> Tensor:
     return seen | ~seen.any(dim=1, keepdim=True)
 
 
-def in_views(available: Tensor, samples: int) -> Tensor:
+def split_views(available: Tensor, samples: int) -> Tensor:
     """Availability (v b, m) of v views of b samples, as (v, b, m)."""
     return available.reshape(-1, samples, available.shape[1])
 
 
-def along(values: Tensor, rank: int) -> Tensor:
+def unsqueeze_to(values: Tensor, rank: int) -> Tensor:
     """Values of a few leading axes with axes of length 1 behind them, so that they spread over a tensor of `rank`."""
     return values.reshape(list(values.shape) + [1] * (rank - values.dim()))

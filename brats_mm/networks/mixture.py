@@ -6,28 +6,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import along
+from brats_mm.networks.mixing import unsqueeze_to
 
 
 class ExpertMixture(nn.Module, ABC):
     """One expert a modality, a gate that weighs them, and the sum; how inputs arrive is the subclasses' affair.
 
     Experts, gates, the number of modalities and what is answered are free: a dense answer (b, c, ...) of any spatial
-    rank, or one of a whole sample, (b, c). What is mixed is what the experts return (logits in SimMLM); `finish` turns
-    the mixture into logits, and is the identity in the paper. It has no annotations that TorchScript does not know.
+    rank, or one of a whole sample, (b, c). The experts' outputs are mixed (logits in SimMLM), and
+    `output_layer` turns the mixture into logits. It is the identity in the paper. Annotations are limited to those that
+    TorchScript knows.
 
     Args:
         experts: modality name -> module; the order is that of the inputs.
         gate: module that returns gate values (b, m, c), or (b, m, 1) where all outputs share a weight; with weights
             that vary over space, (b, m, c, ...).
-        finish: module from the mixture to logits.
+        output_layer: module from the mixture to logits.
     """
 
-    def __init__(self, experts: Mapping[str, nn.Module], gate: nn.Module, finish: nn.Module | None = None) -> None:
+    def __init__(
+        self, experts: Mapping[str, nn.Module], gate: nn.Module, output_layer: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.experts = nn.ModuleDict(experts)
         self.gate = gate
-        self.finish = nn.Identity() if finish is None else finish
+        self.output_layer = nn.Identity() if output_layer is None else output_layer
 
     def contributions(self, inputs: list[Tensor], needed: Tensor) -> list[Tensor]:
         """What each expert makes of its input, (b, c, ...): zeros for samples that do not need it.
@@ -69,8 +72,8 @@ class ExpertMixture(nn.Module, ABC):
             mixture = torch.zeros(0)
             for modality, contribution in enumerate(contributions):
                 if bool(view[:, modality].any()):
-                    weight = along(weights[number][:, modality], contribution.dim())
+                    weight = unsqueeze_to(weights[number][:, modality], contribution.dim())
                     weighted = weight.to(contribution.dtype) * contribution
                     mixture = weighted if mixture.numel() == 0 else mixture + weighted
-            logits.append(self.finish(mixture))
+            logits.append(self.output_layer(mixture))
         return torch.cat(logits)

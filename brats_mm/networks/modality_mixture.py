@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from brats_mm.networks.mixing import along, in_views, modality_weights
+from brats_mm.networks.mixing import modality_weights, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
 
 
@@ -33,12 +33,12 @@ class ModalityMixture(ExpertMixture):
         """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
         hidden: list[Tensor] = []
         for modality, given in enumerate(inputs):
-            hidden.append(given.masked_fill(~along(available[:, modality], given.dim()), 0))
+            hidden.append(given.masked_fill(~unsqueeze_to(available[:, modality], given.dim()), 0))
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (v b, c) and weights (v b, m, c) of one pass; arguments as in `forward`."""
-        views = in_views(available, inputs[0].shape[0])
+        views = split_views(available, inputs[0].shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weights.append(self.gate_weights(inputs, view))  # noqa: PERF401 (TorchScript)

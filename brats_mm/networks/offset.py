@@ -8,7 +8,7 @@ from torch import nn
 from brats_mm.errors import OptionError
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 
 
 def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
@@ -30,11 +30,11 @@ def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
 
 
 def _biases(network: nn.Module) -> list[nn.Parameter]:
-    if isinstance(network, WholeNetwork):
+    if isinstance(network, SingleNetwork):
         return [network.logit_bias()]
     if isinstance(network, DMoME):
-        if isinstance(network.finish, nn.Conv3d):
-            return [network.finish.get_parameter("bias")]
+        if isinstance(network.output_layer, nn.Conv3d):
+            return [network.output_layer.get_parameter("bias")]
         experts = [expert for expert in network.experts.values() if isinstance(expert, UNetExpert)]
         if len(experts) == len(network.experts):
             return [expert.heads[-1].get_parameter("bias") for expert in experts]

@@ -11,7 +11,7 @@ import numpy as np
 
 from brats_mm.domain.availability import SUBSETS, Availability
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.subset_calibration import AS_IT_IS, Correction
+from brats_mm.domain.subset_calibration import IDENTITY, Correction
 from brats_mm.errors import OptionError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.labelled_cases import LabelledCase
@@ -149,7 +149,7 @@ def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
         corrections = fit([other for at, other in enumerate(counted) if at != index])
         for subset, regions in case.items():
             for region, counts in regions.items():
-                correction = corrections.get(subset, {}).get(region, AS_IT_IS)
+                correction = corrections.get(subset, {}).get(region, IDENTITY)
                 threshold = int(np.argmin(np.abs(LOGIT_EDGES - correction.offset)))
                 dice[region].append(float(dice_by_threshold(counts)[threshold]))
                 numbers = astuple(correction)

@@ -119,7 +119,7 @@ def test_mixing_at_another_level_still_starts_from_the_experts(
     simmlm(level=level).load_state_dict(after)
     name = "experts.flair.expert.stem.conv1.weight"
     assert not torch.equal(after[name], caught["start"][name])
-    assert ("finish.weight" in after) == (level == "feature")
+    assert ("output_layer.weight" in after) == (level == "feature")
 
 
 def _losses(loss: nn.Module) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from brats_mm.experiments.comparison.report import write_comparison
 from brats_mm.experiments.comparison.run import Data, Study, perform_all, plan, with_reference_first
 from brats_mm.experiments.comparison.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 from tests.tiny_methods import EXPERT, MODALITIES, NETWORKS, write_small_case
 
 SETTINGS = {
@@ -104,7 +104,7 @@ def test_a_bundle_holds_the_network_that_was_trained_and_says_what_it_is(done: t
 
     bundle = open_bundle(done[0] / "runs" / "mmp" / "seed_1" / "bundle")
     network, identity = load_network(bundle)
-    assert isinstance(network, WholeNetwork)
+    assert isinstance(network, SingleNetwork)
     assert identity.name == "MMP"
     assert "projected" in bundle.metadata()["description"]
 

@@ -49,11 +49,11 @@ def load_segmenter(options: argparse.Namespace, console: Console) -> "Segmenter"
     check_windows(options)
     side, overlap = options.window, options.overlap
     console.say("Loading the model.")
-    from brats_mm.inference.engine import NAMED
+    from brats_mm.inference.engine import PRESETS
     from brats_mm.pipeline.segment import Segmenter
 
     settings = replace(
-        NAMED[options.point],
+        PRESETS[options.point],
         window=(side, side, side),
         overlap=overlap,
         keep_weight_maps=getattr(options, "importance_maps", options.command == "demo"),

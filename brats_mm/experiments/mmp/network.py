@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from brats_mm.networks.expert import UpBlock
-from brats_mm.networks.mixing import in_views
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.mixing import split_views
+from brats_mm.networks.single import SingleNetwork
 
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
 """Logits (v b, c, h, w, d); projected and real features (v b, m, f, x, y, z) of each projected scale, coarsest first;
@@ -56,7 +56,7 @@ class Decoder(nn.Module):
         return made
 
 
-class MaskedProjectionNetwork(WholeNetwork):
+class MaskedProjectionNetwork(SingleNetwork):
     """Encoders, projections and the decoder.
 
     Args:
@@ -72,7 +72,7 @@ class MaskedProjectionNetwork(WholeNetwork):
         self.projections = nn.ModuleList(projections)
         self.decoder = decoder
 
-    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+    def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         scales = self.encode(image, views.any(dim=0))
         return torch.cat([self._view(scales, view)[0] for view in views])  # one by one: 15 views are a lot of memory
 
@@ -88,8 +88,8 @@ class MaskedProjectionNetwork(WholeNetwork):
             present: (v b, m) booleans: what the samples have; a modality that is present and not available is encoded
                 for the alignment, but not shown to the decoder.
         """
-        views = in_views(available, image.shape[0])
-        scales = self.encode(image, in_views(available | present, image.shape[0]).any(dim=0))
+        views = split_views(available, image.shape[0])
+        scales = self.encode(image, split_views(available | present, image.shape[0]).any(dim=0))
         made = [self._view(scales, view) for view in views]
         depths = range(len(self.projections))
         projected = [torch.cat([features[depth] for _, features in made]) for depth in depths]

@@ -13,7 +13,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import in_views
+from brats_mm.networks.mixing import split_views
 
 Weights = Callable[[], Mapping[str, float]]
 """K of each branch in the running step, by the branch's name."""
@@ -134,7 +134,7 @@ class LossForm(Form):
     def _note_needed(self, network: nn.Module, args: tuple[Any, ...]) -> None:
         given, available = args
         samples = len(given if isinstance(given, Tensor) else given[0])
-        self._needed = in_views(available, samples).any(dim=0)
+        self._needed = split_views(available, samples).any(dim=0)
 
     def _keeper(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(branch: nn.Module, args: Any, answer: Tensor) -> None:

@@ -26,11 +26,11 @@ CPU = torch.device("cpu")
 FLAIR = frozenset({Modality.FLAIR})
 
 
-def mixture(wrap=lambda expert: expert, finish=None, outputs=3):
+def mixture(wrap=lambda expert: expert, output_layer=None, outputs=3):
     """A small mixture of real U-Nets, six levels as the shipped ones, with uneven norms."""
     torch.manual_seed(0)
     experts = {m.value: wrap(UNetExpert((2, 3, 4, 4, 4, 4))) for m in MODALITIES}
-    network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), finish)
+    network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), output_layer)
     for name, parameter in network.named_parameters():
         if "norm" in name:
             nn.init.normal_(parameter, mean=0.7, std=0.3)
@@ -94,15 +94,15 @@ def test_openvino_says_what_pytorch_says(network, openvino, shape):
 
 
 @pytest.mark.parametrize(
-    ("wrap", "finish", "outputs"),
+    ("wrap", "output_layer", "outputs"),
     [(ProbabilityExpert, LogitOfProbability(), 3), (FeatureExpert, nn.Conv3d(2, 3, 1), 1)],
     ids=["probability", "feature"],
 )
-def test_other_levels_of_mixing_run_in_openvino_too(wrap, finish, outputs):
+def test_other_levels_of_mixing_run_in_openvino_too(wrap, output_layer, outputs):
     pytest.importorskip("openvino")
     from brats_mm.inference.openvino_backend import OpenVinoBackend
 
-    other = mixture(wrap, finish, outputs)
+    other = mixture(wrap, output_layer, outputs)
     expected, made = both(TorchBackend(other, CPU), OpenVinoBackend(other, precision="float32"), 1, 4, 64, 32, 32)
     torch.testing.assert_close(made[0], expected[0], rtol=2e-3, atol=2e-3)
 

@@ -162,7 +162,7 @@ def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
     given = model_input((64, 64, 100), FLAIR)
     settings = WindowSettings(window=(64, 64, 64))
     plain = run(given, settings)[FLAIR]
-    mirrored = run(given, replace(settings, mirrors=((), LEFT_RIGHT, (1, 2))))[FLAIR]
+    mirrored = run(given, replace(settings, tta_flips=((), LEFT_RIGHT, (1, 2))))[FLAIR]
     torch.testing.assert_close(mirrored.logits, plain.logits)
 
 
@@ -174,7 +174,7 @@ def test_mirrored_views_are_averaged():
             return torch.arange(float(x.shape[2]))[None, None, :, None, None].expand(1, 3, *x.shape[2:])
 
     net = DMoME({m.value: Ramp() for m in MODALITIES}, UniformGate(modalities=4, outputs=3))
-    made = run(model_input((64, 64, 64), FLAIR), WindowSettings(mirrors=((), LEFT_RIGHT)), net=net)[FLAIR]
+    made = run(model_input((64, 64, 64), FLAIR), WindowSettings(tta_flips=((), LEFT_RIGHT)), net=net)[FLAIR]
     assert (made.logits == 31.5).all()
 
 

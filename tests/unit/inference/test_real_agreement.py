@@ -14,7 +14,7 @@ from brats_mm.errors import GridError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
-from brats_mm.inference.windows import fit
+from brats_mm.inference.windows import clip_window
 from brats_mm.pipeline.segment import Segmenter, load_case
 
 pytestmark = pytest.mark.real
@@ -51,7 +51,7 @@ def agreement(first, second):
 def plain(case, predictor):
     """The network through MONAI's windows of 128^3, cut to the brain's box as ours are."""
     given = prepare(case, predictor.model.spacing_mm)
-    side = fit((128, 128, 128), given.brain.shape)
+    side = clip_window((128, 128, 128), given.brain.shape)
     room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
     image = functional.pad(given.image, [0, room[2], 0, room[1], 0, room[0]])[None]
     available = torch.tensor([flags(case.available)])

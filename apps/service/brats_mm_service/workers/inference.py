@@ -123,11 +123,11 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
-    from brats_mm.inference.engine import NAMED
+    from brats_mm.inference.engine import PRESETS
     from brats_mm.pipeline.segment import Segmenter
 
     side = start["window"]
-    settings = replace(NAMED[start["point"]], window=(side, side, side), overlap=start["overlap"])
+    settings = replace(PRESETS[start["point"]], window=(side, side, side), overlap=start["overlap"])
     bundle, device, backend = start["bundle"], start["device"], start["backend"]
     return Segmenter.from_bundle(bundle, device=device, backend=backend, settings=settings)
 

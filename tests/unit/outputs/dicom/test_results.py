@@ -18,7 +18,7 @@ from tests.dicom_results import made_source, prediction_on, turned
 from tests.dicom_series import TYPICAL, with_number, write_series
 
 AXIAL = turned((0, 1, 2), (-1, -1, 1))
-NAMED = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "InstitutionName": "St. Elsewhere"})
+PRESETS = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "InstitutionName": "St. Elsewhere"})
 
 
 def written(folder, prediction, wanted):
@@ -29,7 +29,7 @@ def written(folder, prediction, wanted):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    return made_source(tmp_path_factory.mktemp("series"), AXIAL, (9, 8, 5), facts=NAMED)
+    return made_source(tmp_path_factory.mktemp("series"), AXIAL, (9, 8, 5), facts=PRESETS)
 
 
 def prediction_of(source):

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import Availability, flags
 from brats_mm.inference.backend import Backend, TorchBackend, mix, needed
 from brats_mm.inference.onednn import with_onednn
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 
 
-class WholeBackend:
+class SingleBackend:
     """A whole network in PyTorch, on any device, asked for all sets of a window at once.
 
     Args:
@@ -23,7 +23,7 @@ class WholeBackend:
     name = "torch"
     precision = "float32"
 
-    def __init__(self, network: WholeNetwork, device: torch.device) -> None:
+    def __init__(self, network: SingleNetwork, device: torch.device) -> None:
         self.device = device
         self._network = with_onednn(network.to(device))
 
@@ -35,21 +35,21 @@ class WholeBackend:
         answer: Tensor = self._network(image, sets.to(image.device))
         return answer.float().reshape(len(subsets), image.shape[0], *answer.shape[1:])
 
-    def on(self, device: torch.device) -> "WholeBackend":
+    def on(self, device: torch.device) -> "SingleBackend":
         """The same on a device, which can be the one it is on."""
-        return WholeBackend(self._network, device)
+        return SingleBackend(self._network, device)
 
 
-AnyBackend = Backend | WholeBackend
+AnyBackend = Backend | SingleBackend
 """A backend whose experts are mixed outside of it, or one that has no experts to mix."""
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
     """PyTorch for a network of either kind; which it is, the bundle says by the network that it names."""
-    return WholeBackend(network, device) if isinstance(network, WholeNetwork) else TorchBackend(network, device)
+    return SingleBackend(network, device) if isinstance(network, SingleNetwork) else TorchBackend(network, device)
 
 
-def answers(
+def predict_windows(
     backend: AnyBackend,
     image: Float[Tensor, "b m h w d"],
     subsets: Sequence[Availability],
@@ -59,7 +59,7 @@ def answers(
 
     A whole network weighs no modality, so its weights have none: their third side is 0.
     """
-    if not isinstance(backend, WholeBackend):
+    if not isinstance(backend, SingleBackend):
         return mix(backend, image, subsets, on_expert)
     logits = backend.logits(image, subsets)
     for _ in needed(subsets):

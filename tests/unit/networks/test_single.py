@@ -14,22 +14,22 @@ from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.momke import MoMKE
 from brats_mm.networks.encoder import Encoder
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.networks.single import SingleNetwork
 
 WIDTHS = (2, 4, 4)
 NAMES = tuple(modality.value for modality in MODALITIES)
 
 
-def early_fusion() -> WholeNetwork:
+def early_fusion() -> SingleNetwork:
     return EarlyFusionNetwork(UNetExpert(WIDTHS, in_channels=4))
 
 
-def momke() -> WholeNetwork:
+def momke() -> SingleNetwork:
     routers = {name: nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Conv3d(1, 4, 1)) for name in NAMES}
     return MoMKE({name: UNetExpert(WIDTHS, out_channels=2) for name in NAMES}, routers, nn.Conv3d(8, 3, 1))
 
 
-def mmp(projections: int) -> WholeNetwork:
+def mmp(projections: int) -> SingleNetwork:
     return MaskedProjectionNetwork(
         {name: Encoder(WIDTHS) for name in NAMES},
         [Projection(4, width, aggregated=2, heads=2) for width in WIDTHS[::-1][:projections]],
@@ -37,7 +37,7 @@ def mmp(projections: int) -> WholeNetwork:
     )
 
 
-NETWORKS: dict[str, Callable[[], WholeNetwork]] = {
+NETWORKS: dict[str, Callable[[], SingleNetwork]] = {
     "early fusion": early_fusion,
     "MoMKE": momke,
     "MMP without projections": lambda: mmp(0),
@@ -47,7 +47,7 @@ NETWORKS: dict[str, Callable[[], WholeNetwork]] = {
 
 
 @pytest.fixture(params=NETWORKS)
-def network(request: pytest.FixtureRequest) -> WholeNetwork:
+def network(request: pytest.FixtureRequest) -> SingleNetwork:
     torch.manual_seed(0)
     return NETWORKS[request.param]().eval()
 

@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import available_by_content, in_views
+from brats_mm.networks.mixing import available_by_content, split_views
 
 
-class WholeNetwork(nn.Module, ABC):
+class SingleNetwork(nn.Module, ABC):
     """A network without experts that could be run one by one and weighed by a gate.
 
     It is called as a mixture is (`DMoME.forward`): with an image and the availability of one or several views of it,
@@ -28,10 +28,10 @@ class WholeNetwork(nn.Module, ABC):
         """
         if available is None:
             available = available_by_content(image)
-        return self.each_view(image, in_views(available, image.shape[0]))
+        return self.predict_views(image, split_views(available, image.shape[0]))
 
     @abstractmethod
-    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+    def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         """Logits (v b, c, h, w, d) of an image (b, m, h, w, d) in views (v, b, m) of it."""
 
     @abstractmethod

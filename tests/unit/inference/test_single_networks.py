@@ -16,8 +16,8 @@ from brats_mm.domain.volume import Grid, Volume
 from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.predictor import WITHOUT_IMPORTANCE, Predictor
-from brats_mm.inference.whole_backend import WholeBackend, answers, torch_backend
-from brats_mm.networks.whole import WholeNetwork
+from brats_mm.inference.single_backend import SingleBackend, predict_windows, torch_backend
+from brats_mm.networks.single import SingleNetwork
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.results import OutputOptions, possible, write_results
 from tests.networks import tiny_mixture
@@ -26,14 +26,14 @@ CPU = torch.device("cpu")
 MODEL = ModelIdentity("whole", "0", "", 0)
 
 
-class MeanOfShown(WholeNetwork):
+class MeanOfShown(SingleNetwork):
     """Its logits are the mean of what is shown, for all regions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(3))
 
-    def each_view(self, image: Tensor, views: Tensor) -> Tensor:
+    def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         share = views.float().flatten(0, 1)[:, :, None, None, None]
         mean = (image.repeat(len(views), 1, 1, 1, 1) * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
         return mean.expand(-1, 3, -1, -1, -1) + self.bias[:, None, None, None]
@@ -56,7 +56,7 @@ def case() -> Case:
 
 def test_each_set_has_the_answer_of_its_own_and_no_weights() -> None:
     image = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(2, 4, 2, 2, 2)
-    logits, weights = answers(WholeBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
+    logits, weights = predict_windows(SingleBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
     assert weights.shape == (15, 2, 0, 3)
     for found, subset in zip(logits, SUBSETS, strict=True):
         assert float(found.mean()) == pytest.approx(np.mean([modality.channel for modality in subset]))
@@ -64,14 +64,16 @@ def test_each_set_has_the_answer_of_its_own_and_no_weights() -> None:
 
 def test_progress_counts_the_sequences_wanted() -> None:
     told: list[None] = []
-    answers(WholeBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: told.append(None))
+    predict_windows(
+        SingleBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: told.append(None)
+    )
     assert len(told) == 2
 
 
 def test_the_network_says_which_backend_runs_it() -> None:
-    assert isinstance(torch_backend(MeanOfShown(), CPU), WholeBackend)
+    assert isinstance(torch_backend(MeanOfShown(), CPU), SingleBackend)
     assert isinstance(torch_backend(tiny_mixture(), CPU), TorchBackend)
-    assert isinstance(choose_backend("auto", MeanOfShown().eval(), CPU), WholeBackend)
+    assert isinstance(choose_backend("auto", MeanOfShown().eval(), CPU), SingleBackend)
 
 
 def test_a_prediction_holds_no_importance_and_says_so(case: Case) -> None:

@@ -1,0 +1,282 @@
+"""Coarse to fine: modality experts over the whole brain, the cross-sequence expert where they suspect tumour.
+
+The modality experts compute on a lattice of 2 mm and give context. The cross-sequence expert runs at 1 mm inside the box
+in which their mixture finds tumour probable. Elsewhere their mixture stands.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.inference.backend import needed
+from brats_mm.inference.onednn import with_onednn
+from brats_mm.inference.prepare import ModelInput
+from brats_mm.inference.windows import WindowGrid, plan_windows
+from brats_mm.networks.case_gate import thumbnail
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+
+SUSPICION = 0.05
+"""The cross-sequence expert runs where the probability of some region is above this."""
+
+MARGIN = 8
+"""Voxels around the suspicious box that the cross-sequence expert also reads."""
+
+SMALLEST_SIDE = 80
+"""Voxels a side that the box has at least: the cross-sequence expert was trained on crops of this size and larger."""
+
+FINE_WINDOW = (128, 128, 128)
+FINE_OVERLAP = 0.25
+COARSE_MULTIPLE = 2
+"""How many voxels of the image make a voxel of the modality experts' lattice, along a side."""
+
+JOINT_FROM = 2
+"""Modalities from which on the cross-sequence expert takes part."""
+
+
+@runtime_checkable
+class CrossSequenceBackend(Protocol):
+    """The parts of a `CrossSequenceMixture`, each run by some engine; see `inference.backend.Backend`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        """Logits of one modality's expert for windows (b, 1, h, w, d)."""
+
+    def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
+        """Logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
+
+    def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
+        """Weights (b, m + 1, c) from a case's thumbnail (b, m, 16, 16, 16)."""
+
+    def on(self, device: torch.device) -> "CrossSequenceBackend":
+        """The same on a device, which can be the one it is on."""
+
+
+class TorchCrossSequenceBackend:
+    """A `CrossSequenceMixture` in PyTorch, on any device.
+
+    Args:
+        network: in evaluation mode; moved to the device.
+        device: where to run.
+        autocast: compute in bfloat16.
+    """
+
+    name = "torch"
+
+    def __init__(self, network: CrossSequenceMixture, device: torch.device, *, autocast: bool = False) -> None:
+        self.device = device
+        self.precision = "bfloat16" if autocast else "float32"
+        self._autocast = autocast
+        self._network = with_onednn(network.to(device))
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            answer: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
+        return answer.float()
+
+    def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            answer: Tensor = self._network.cross(window, available)
+        return answer.float()
+
+    def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
+        return self._network.weights_of(small, available)
+
+    def on(self, device: torch.device) -> "TorchCrossSequenceBackend":
+        return TorchCrossSequenceBackend(self._network, device, autocast=self._autocast)
+
+
+Progress = Callable[[int, int], None]
+
+
+class PassCounter:
+    """Counts expert passes and reports them; more passes can be announced on the way."""
+
+    def __init__(self, total: int, on_pass: Progress | None) -> None:
+        self._done, self.total, self._on_pass = 0, total, on_pass
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._on_pass is not None:
+            self._on_pass(self._done, max(self._done, self.total))
+
+
+def coarse_logits(
+    image: Float[Tensor, "m x y z"],
+    windows: WindowGrid,
+    backend: CrossSequenceBackend,
+    modalities: Sequence[Modality],
+    tta_flips: Sequence[Sequence[int]],
+    count: Callable[[], None],
+) -> dict[Modality, Float[Tensor, "c x y z"]]:
+    """Logits of each modality's expert over the whole padded box, windows blended with a Gaussian."""
+    made: dict[Modality, Tensor] = {}
+    importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
+    for modality in modalities:
+        channel = image[modality.channel : modality.channel + 1]
+        for place in windows.places:
+            patch = channel[(slice(None), *place)][None]
+            logits = _flipped(lambda x, m=modality: backend.contribution(m, x), patch, tta_flips)[0]
+            count()
+            if len(windows.places) == 1 and logits.shape[1:] == image.shape[1:]:
+                made[modality] = logits
+            else:
+                total = made.setdefault(modality, logits.new_zeros((logits.shape[0], *image.shape[1:])))
+                total[(slice(None), *place)] += logits * (importance / coverage[place])
+    return made
+
+
+def suspicious_box(
+    logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
+    """The box in which some region's probability exceeds `SUSPICION`, widened; None where there is no such voxel.
+
+    Args:
+        logits: of the modality experts' mixture.
+        brain: voxels that count.
+    """
+    threshold = float(torch.logit(torch.tensor(SUSPICION)))
+    suspicious = (logits.amax(dim=0) > threshold) & brain
+    bounds = []
+    for axis, size in enumerate(suspicious.shape):
+        others = tuple(other for other in range(3) if other != axis)
+        line = torch.nonzero(suspicious.amax(dim=others)).flatten()
+        if not len(line):
+            return None
+        first, last = max(0, int(line[0]) - MARGIN), min(size, int(line[-1]) + 1 + MARGIN)
+        short = min(size, SMALLEST_SIDE) - (last - first)
+        if short > 0:
+            first = min(max(0, first - short // 2), size - min(size, SMALLEST_SIDE))
+            last = first + min(size, SMALLEST_SIDE)
+        bounds.append((first, last))
+    return bounds[0], bounds[1], bounds[2]
+
+
+def add_joint(
+    mixture: Float[Tensor, "c x y z"],
+    image: Float[Tensor, "m x y z"],
+    brain: Bool[Tensor, "x y z"],
+    subset: Availability,
+    weight: Float[Tensor, " c"],
+    backend: CrossSequenceBackend,
+    tta_flips: Sequence[Sequence[int]],
+    count: PassCounter,
+) -> int:
+    """Mix the cross-sequence expert into `mixture`, in place, inside the suspicious box; returns the windows run.
+
+    Args:
+        mixture: logits of the modality experts, their weights summing to 1.
+        image: of the whole box.
+        brain: voxels that count.
+        subset: which sequences the expert sees, at least two.
+        weight: of the cross-sequence expert for each region.
+        backend: what runs it.
+        tta_flips: the views to average.
+        count: called after each pass.
+    """
+    box = suspicious_box(mixture, brain)
+    if box is None:
+        return 0
+    inside = tuple(slice(first, last) for first, last in box)
+    available = torch.tensor(flags(subset), device=image.device)
+    part = image[(slice(None), *inside)] * available[:, None, None, None]
+    windows = plan_windows(torch.ones(part.shape[1:], dtype=torch.bool), FINE_WINDOW, FINE_OVERLAP)
+    padded = F.pad(part, windows.padding)
+    total: Tensor | None = None
+    importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
+    count.total += len(windows.places)
+    for place in windows.places:
+        patch = padded[(slice(None), *place)][None]
+        logits = _flipped(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
+        count()
+        total = logits.new_zeros((logits.shape[0], *padded.shape[1:])) if total is None else total
+        total[(slice(None), *place)] += logits * (importance / coverage[place])
+    assert total is not None, "a box has a window"
+    joint = total[:, : part.shape[1], : part.shape[2], : part.shape[3]]
+    share = weight.to(joint.dtype)[:, None, None, None]
+    mixture[(slice(None), *inside)].mul_(1 - share).add_(share * joint)
+    return len(windows.places)
+
+
+def mix_modalities(
+    contributions: Mapping[Modality, Float[Tensor, "c x y z"]], subset: Availability, weights: Float[Tensor, "e c"]
+) -> Float[Tensor, "c x y z"]:
+    """The modality experts' mixture, with their weights scaled to sum to 1."""
+    present = ordered(subset)
+    shares = weights[[modality.channel for modality in present]]
+    shares = shares / shares.sum(dim=0, keepdim=True).clamp(min=1e-12)
+    first = contributions[present[0]]
+    mixture = first * shares[0][:, None, None, None].to(first.dtype)
+    for modality, share in zip(present[1:], shares[1:], strict=True):
+        mixture.addcmul_(contributions[modality], share[:, None, None, None].to(first.dtype))
+    return mixture
+
+
+def run_stages(
+    model_input: ModelInput,
+    backend: CrossSequenceBackend,
+    window: tuple[int, int, int],
+    overlap: float,
+    tta_flips: Sequence[Sequence[int]],
+    subsets: Sequence[Availability],
+    on_pass: Progress | None,
+) -> Iterator[tuple[Availability, Float[Tensor, "c h w d"], Float[Tensor, "e c"], WindowGrid, int]]:
+    """Logits over the model's box and gate weights of each subset, with the window grid and the windows run.
+
+    Args:
+        model_input: from `prepare` at the voxel size of the cross-sequence expert.
+        backend: what runs the network.
+        window: voxels of the image a side, for the modality experts.
+        overlap: of their windows.
+        tta_flips: the views of each window to average.
+        subsets: the availability sets to answer for.
+        on_pass: told of expert passes done and in all.
+    """
+    windows = plan_windows(model_input.brain, window, overlap, multiple=32)
+    image = F.pad(model_input.image.to(backend.device, non_blocking=True), windows.padding)
+    x, y, z = model_input.brain.shape
+    brain = model_input.brain.to(backend.device)
+    modalities = needed(subsets)
+    count = PassCounter(len(modalities) * len(windows.places), on_pass)
+    contributions = {
+        modality: logits[:, :x, :y, :z]
+        for modality, logits in coarse_logits(image, windows, backend, modalities, tta_flips, count).items()
+    }
+    small = thumbnail(model_input.image[None].to(backend.device))
+    for subset in subsets:
+        available = torch.tensor([flags(subset)], device=backend.device)
+        weights = backend.case_weights(small, available)[0].float()
+        mixture = mix_modalities(contributions, subset, weights)
+        ran = 0
+        if len(subset) >= JOINT_FROM:
+            ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
+        yield subset, mixture, weights, windows, len(windows.places) + ran
+
+
+def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
+    """Gate weights of the modality experts, scaled to sum to 1 for each region."""
+    alone = weights[: len(MODALITIES)]
+    return alone / alone.sum(dim=0, keepdim=True).clamp(min=1e-12)
+
+
+def is_cross_sequence(network: nn.Module) -> bool:
+    """Whether a network has a cross-sequence expert."""
+    return isinstance(network, CrossSequenceMixture)
+
+
+def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:
+    views = [run(patch.flip([2 + axis for axis in axes])).flip([2 + axis for axis in axes]) for axes in tta_flips]
+    return views[0] if len(views) == 1 else torch.stack(views).mean(dim=0)

@@ -1,0 +1,43 @@
+"""Dice and cross-entropy for tumour-centred crops, over several decoder levels."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LEVEL_DECAY = 0.5
+"""Each coarser level counts half as much as the one above it (nnU-Net)."""
+
+DICE_EPS = 1.0
+"""Voxels added to numerator and denominator of Dice."""
+
+
+def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean of soft Dice loss and binary cross-entropy.
+
+    The Dice term leaves out regions that are empty in a crop: there its gradient vanishes, and cross-entropy alone
+    teaches the absence.
+
+    Args:
+        logits: (b, c, h, w, d).
+        target: (b, c, h, w, d), 0 to 1.
+    """
+    logits = logits.float()
+    bce = F.binary_cross_entropy_with_logits(logits, target)
+    probability = torch.sigmoid(logits)
+    overlap = (probability * target).flatten(2).sum(dim=2)
+    total = (probability + target).flatten(2).sum(dim=2)
+    dice = 1 - (2 * overlap + DICE_EPS) / (total + DICE_EPS)
+    present = (target.flatten(2).amax(dim=2) > 0).float()
+    return bce + (dice * present).sum() / present.sum().clamp(min=1)
+
+
+def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:
+    """Weighted mean of `dice_and_bce` over the finest decoder levels; coarse targets are averages over voxels."""
+    total, weights = torch.zeros((), device=target.device), 0.0
+    for number, logits in enumerate(levels[:depth]):
+        weight = LEVEL_DECAY**number
+        total = total + weight * dice_and_bce(logits, target)
+        weights += weight
+        if number + 1 < min(depth, len(levels)):
+            target = F.avg_pool3d(target, 2)
+    return total / weights

@@ -1,0 +1,66 @@
+"""The cross-sequence expert: one U-Net that sees all available modalities at once and compares them voxel by voxel.
+
+A mixture of single-modality experts never compares T1 with T1ce in one voxel, which is how enhancement is defined. This
+expert does. It stands beside the modality experts of SimMLM (section 3.1) as one more expert of the mixture. The paper
+has no such expert.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.mixing import available_by_content, unsqueeze_to
+
+
+class CrossSequenceExpert(UNetExpert):
+    """A U-Net on stacked modalities whose encoder is told which of them are available.
+
+    Missing channels are zero. Availability scales and shifts the features of each encoder stage below the first, since
+    constant input channels would be removed by the instance normalisation behind the first convolution.
+
+    Args:
+        widths: feature channels of each stage, finest first.
+        modalities: m, input channels.
+        out_channels: number of regions.
+
+    Shapes:
+        image (b, m, h, w, d), available (b, m) booleans, output (b, out_channels, h, w, d).
+    """
+
+    def __init__(self, widths: Sequence[int], *, modalities: int = 4, out_channels: int = 3) -> None:
+        super().__init__(widths, in_channels=modalities, out_channels=out_channels)
+        self.conditions = nn.ModuleList(nn.Linear(modalities, 2 * width) for width in widths[1:])
+        for condition in self.conditions:
+            nn.init.zeros_(condition.weight)
+            nn.init.zeros_(condition.bias)
+
+    def decode_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Features of each decoder level, coarsest first."""
+        present = available.to(image.dtype)
+        x = self.stem(image * unsqueeze_to(present, image.dim()))
+        skips = [x]
+        for block, condition in zip(self.down, self.conditions):  # noqa: B905 (TorchScript knows no strict)
+            x = block(x)
+            scale, shift = condition(present).to(x.dtype).chunk(2, dim=1)
+            x = x * (1 + unsqueeze_to(scale, x.dim())) + unsqueeze_to(shift, x.dim())
+            skips.append(x)
+        levels: list[Tensor] = []
+        position = len(skips) - 2
+        for block in self.up:
+            x = block(x, skips[position])
+            levels.append(x)
+            position -= 1
+        return levels
+
+    def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
+        """Region logits; without `available`, channels of zeros count as missing."""
+        if available is None:
+            available = available_by_content(image)
+        x = self.heads[-1](self.decode_available(image, available)[-1])
+        return x  # noqa: RET504 (a name gives the result its type)
+
+    def forward_levels_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Logits of each decoder level, finest first, for deep supervision."""
+        levels = self.decode_available(image, available)
+        return [head(level) for head, level in zip(self.heads, levels, strict=True)][::-1]

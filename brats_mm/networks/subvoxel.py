@@ -1,0 +1,71 @@
+"""An expert that reads and answers at twice the resolution of the lattice that it computes on.
+
+Each 2x2x2 block of input voxels becomes eight channels of one lattice voxel (space to depth, Shi et al., CVPR 2016,
+"sub-pixel convolution"). The logits of the lattice are interpolated back, and a second head adds what differs between
+the eight voxels of a block. The cost is that of the coarse lattice.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from brats_mm.networks.expert import UNetExpert
+
+FACTOR = 2
+"""Input voxels along a side of a lattice voxel."""
+
+
+class SubvoxelExpert(nn.Module):
+    """A U-Net on a lattice half as fine as its input and output.
+
+    Args:
+        widths: feature channels of each stage, finest first.
+        out_channels: c, number of regions.
+
+    Shapes:
+        input (b, 1, h, w, d), output (b, c, h, w, d), with even sides.
+    """
+
+    def __init__(self, widths: Sequence[int], *, out_channels: int = 3) -> None:
+        super().__init__()
+        self.unet = UNetExpert(widths, in_channels=FACTOR**3, out_channels=out_channels)
+        self.detail = nn.Conv3d(widths[0], out_channels * FACTOR**3, kernel_size=1)
+        nn.init.zeros_(self.detail.weight)
+        nn.init.zeros_(self.detail.get_parameter("bias"))
+        self.stride = FACTOR * self.unet.stride
+        """Sides of a window are best multiples of this many voxels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.unet.features(space_to_depth(x))
+        coarse = self.unet.heads[-1](features)
+        smooth = F.interpolate(coarse.float(), scale_factor=2.0, mode="trilinear", align_corners=False)
+        return smooth + depth_to_space(self.detail(features))
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(b, c, 2h, 2w, 2d) to (b, 8c, h, w, d); the eight voxels of a block are neighbouring channels."""
+    b, c, h, w, d = x.shape
+    x = x.reshape(b, c, h // 2, 2, w // 2, 2, d // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, h // 2, w // 2, d // 2)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """The inverse of `space_to_depth`."""
+    b, c, h, w, d = x.shape
+    x = x.reshape(b, c // 8, 2, 2, 2, h, w, d)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * h, 2 * w, 2 * d)
+
+
+def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelExpert:
+    """A sub-voxel expert that computes what an expert of the lattice does on the mean of each block.
+
+    The stem's weights are spread over the eight voxels, and the detail starts at zero.
+    """
+    made = SubvoxelExpert(widths, out_channels=expert.heads[-1].get_parameter("bias").numel())
+    state = dict(expert.state_dict())
+    stem = state["stem.conv1.weight"]
+    state["stem.conv1.weight"] = torch.cat([stem / FACTOR**3] * FACTOR**3, dim=1)
+    made.unet.load_state_dict(state)
+    return made

@@ -1,0 +1,216 @@
+"""Draw augmented crops from packed cases, with plain tensor operations that cost a small share of a step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from brats_mm.data.warp import rotation
+from brats_mm.domain.modality import Modality
+from brats_mm.training.timed.packing import PackedCase, unpack_image
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How crops are drawn and augmented. Probabilities are per crop for shape and per channel for intensity.
+
+    Attributes:
+        side: voxels a side.
+        kind_shares: how often a crop is centred on brain, oedema, non-enhancing core and enhancing tumour.
+        affine_prob: how often a crop is rotated and zoomed.
+        rotation_rad: largest angle about each axis.
+        zoom: largest relative change of size along each axis.
+        slice_scaling_prob: how often T1ce is rescaled slice by slice.
+    """
+
+    side: int = 96
+    kind_shares: tuple[float, float, float, float] = (0.15, 0.25, 0.3, 0.3)
+    affine_prob: float = 0.4
+    rotation_rad: float = 0.3
+    zoom: float = 0.2
+    contrast_prob: float = 0.5
+    gamma_prob: float = 0.35
+    noise_prob: float = 0.2
+    blur_prob: float = 0.15
+    low_resolution_prob: float = 0.2
+    bias_prob: float = 0.3
+    slice_scaling_prob: float = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One augmented crop.
+
+    Attributes:
+        image: (m, s, s, s) z-scores, zero outside the brain.
+        target: (3, s, s, s) float masks of WT, TC, ET.
+        available: (m,) booleans: the sequences that the case has.
+    """
+
+    image: Tensor
+    target: Tensor
+    available: Tensor
+
+
+def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
+    """Draw one crop of a case."""
+    centre = draw_centre(case, settings.kind_shares, rng)
+    if rng.random() < settings.affine_prob:
+        matrix = draw_affine(settings, rng)
+        levels, labels = warped_crop(case, centre, settings.side, matrix)
+    else:
+        levels, labels = plain_crop(case, centre, settings.side)
+    image = unpack_image(levels, case.scale, case.offset)
+    brain = levels != 0
+    for axis, share in ((1, 0.5), (2, 0.1), (3, 0.1)):
+        if rng.random() < share:
+            image, brain, labels = image.flip(axis), brain.flip(axis), labels.flip(axis - 1)
+    for channel in np.flatnonzero(case.available):
+        image[channel] = change_intensity(image[channel], int(channel), settings, rng) * brain[channel]
+    target = torch.stack([labels >= value for value in (1, 2, 3)]).float()
+    return Crop(image, target, torch.from_numpy(case.available))
+
+
+def draw_centre(case: PackedCase, shares: Sequence[float], rng: Rng) -> tuple[int, int, int]:
+    """The centre of a crop: a voxel of a kind of tissue that the case has, drawn by the kinds' shares."""
+    present = np.array([share if len(centres) else 0.0 for share, centres in zip(shares, case.centres, strict=True)])
+    kind = int(rng.choice(len(present), p=present / present.sum()))
+    index = int(rng.choice(case.centres[kind]))
+    x, y, z = np.unravel_index(index, case.labels.shape)
+    return int(x), int(y), int(z)
+
+
+def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
+    """A random rotation with an anisotropic zoom, (3, 3), from offsets in the crop to offsets in the case."""
+    angles = rng.uniform(-settings.rotation_rad, settings.rotation_rad, 3)
+    zoom = rng.uniform(1 - settings.zoom, 1 + settings.zoom, 3)
+    return np.asarray(rotation(*angles) * zoom, np.float32)
+
+
+def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
+    """Grey levels (m, s, s, s) and labels (s, s, s) around a centre, zero beyond the case."""
+    levels = np.zeros((len(case.image), side, side, side), np.uint8)
+    labels = np.zeros((side, side, side), np.uint8)
+    source, place = [], []
+    for middle, size in zip(centre, case.labels.shape, strict=True):
+        start = _start(middle, size, side)
+        source.append(slice(max(0, start), min(size, start + side)))
+        place.append(slice(max(0, -start), max(0, -start) + source[-1].stop - source[-1].start))
+    levels[(slice(None), *place)] = case.image[(slice(None), *source)]
+    labels[tuple(place)] = case.labels[tuple(source)]
+    return torch.from_numpy(levels), torch.from_numpy(labels)
+
+
+def warped_crop(
+    case: PackedCase, centre: Sequence[int], side: int, matrix: npt.NDArray[np.float32]
+) -> tuple[Tensor, Tensor]:
+    """As `plain_crop`, through an affine map; images are interpolated linearly, labels take the nearest voxel."""
+    reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
+    levels, labels = plain_crop_exact(case, _clamped(centre, case.labels.shape, side), 2 * reach)
+    axis = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (reach - 0.5)
+    grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1) @ torch.from_numpy(matrix).T
+    grid = grid.flip(-1)[None]
+    brain = (levels != 0).any(dim=0)
+    nearest = F.grid_sample(
+        torch.stack([labels, brain]).float()[None], grid, mode="nearest", padding_mode="zeros", align_corners=True
+    )[0]
+    smooth = F.grid_sample(levels.float()[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    smooth = (smooth * nearest[1]).round_()
+    return smooth, nearest[0].to(torch.uint8)
+
+
+def plain_crop_exact(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
+    """A crop whose middle is exactly the centre, with zeros beyond the case."""
+    levels = np.zeros((len(case.image), side, side, side), np.uint8)
+    labels = np.zeros((side, side, side), np.uint8)
+    source, place = [], []
+    for middle, size in zip(centre, case.labels.shape, strict=True):
+        start = middle - side // 2
+        first, last = max(0, start), max(0, start, min(size, start + side))
+        source.append(slice(first, last))
+        place.append(slice(first - start, last - start))
+    levels[(slice(None), *place)] = case.image[(slice(None), *source)]
+    labels[tuple(place)] = case.labels[tuple(source)]
+    return torch.from_numpy(levels), torch.from_numpy(labels)
+
+
+def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
+    """Change one channel's grey values as other scanners and protocols would; the caller restores the background."""
+    if rng.random() < settings.gamma_prob:
+        low, high = volume.amin(), volume.amax()
+        span = (high - low).clamp(min=1e-6)
+        gamma = float(np.exp(rng.uniform(-0.5, 0.5)))
+        volume = ((volume - low) / span).pow_(gamma) * span + low
+    if rng.random() < settings.low_resolution_prob:
+        volume = low_resolution(volume, rng)
+    if rng.random() < settings.blur_prob:
+        volume = blur(volume, float(rng.uniform(0.4, 1.0)))
+    if rng.random() < settings.bias_prob:
+        volume = volume * smooth_field(volume.shape, float(rng.uniform(0.05, 0.35)), rng)
+    if channel == Modality.T1CE.channel and rng.random() < settings.slice_scaling_prob:
+        volume = scale_slices(volume, rng)
+    if rng.random() < settings.contrast_prob:
+        volume = volume * float(rng.uniform(0.65, 1.5)) + float(rng.uniform(-0.4, 0.4))
+    if rng.random() < settings.noise_prob:
+        volume = volume + torch.randn(volume.shape, generator=_generator(rng)) * float(rng.uniform(0.02, 0.3))
+    return volume
+
+
+def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
+    """Resample to fewer voxels and back: along all axes, or along one, as thick slices are."""
+    factors = np.ones(3)
+    if rng.random() < 0.5:
+        factors[int(rng.integers(3))] = rng.uniform(0.2, 0.6)
+    else:
+        factors[:] = rng.uniform(0.4, 0.8)
+    sides = [max(2, round(side * factor)) for side, factor in zip(volume.shape, factors, strict=True)]
+    coarse = F.interpolate(volume[None, None], size=sides, mode="trilinear", align_corners=False)
+    return F.interpolate(coarse, size=list(volume.shape), mode="trilinear", align_corners=False)[0, 0]
+
+
+def blur(volume: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur with a kernel of five voxels along each axis."""
+    taps = torch.exp(-0.5 * (torch.arange(-2, 3, dtype=torch.float32) / sigma) ** 2)
+    taps = taps / taps.sum()
+    result = volume[None, None]
+    for axis in range(3):
+        shape = [1, 1, 1, 1, 1]
+        shape[2 + axis] = 5
+        padding = [0, 0, 0]
+        padding[axis] = 2
+        result = F.conv3d(result, taps.reshape(shape), padding=padding)
+    return result[0, 0]
+
+
+def smooth_field(shape: Sequence[int], strength: float, rng: Rng) -> Tensor:
+    """A smooth positive field around 1: the exponential of a few random control points, interpolated."""
+    points = torch.from_numpy(rng.normal(0.0, strength, (1, 1, 4, 4, 4)).astype(np.float32))
+    return torch.exp(F.interpolate(points, size=list(shape), mode="trilinear", align_corners=True)[0, 0])
+
+
+def scale_slices(volume: Tensor, rng: Rng) -> Tensor:
+    """Scale each slice of a random axis by its own factor, as images normalised slice by slice are."""
+    axis = int(rng.integers(3))
+    factors = np.exp(rng.normal(0.0, 0.15, volume.shape[axis])).astype(np.float32)
+    shape = [1, 1, 1]
+    shape[axis] = volume.shape[axis]
+    return volume * torch.from_numpy(factors).reshape(shape)
+
+
+def _start(middle: int, size: int, side: int) -> int:
+    """Where a crop begins: inside the case where it fits, centred on it where it is larger."""
+    return -((side - size) // 2) if size < side else min(max(0, middle - side // 2), size - side)
+
+
+def _clamped(centre: Sequence[int], shape: Sequence[int], side: int) -> list[int]:
+    return [_start(middle, size, side) + side // 2 for middle, size in zip(centre, shape, strict=True)]
+
+
+def _generator(rng: Rng) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**31)))

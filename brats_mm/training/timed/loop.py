@@ -1,0 +1,261 @@
+"""Train a network on packed cases for a given number of minutes, on a CPU or a GPU, with resume."""
+
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from brats_mm.losses.tumour import level_loss
+from brats_mm.training.freed_memory import keep_freed_memory
+from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
+from brats_mm.training.timed.packing import PackedCase
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long and how to train.
+
+    Attributes:
+        minutes: of training time, over all sessions of a run.
+        sides: (share of the time at which it begins, voxels a side) of each crop size.
+        batch: crops a step.
+        learning_rate: at its peak; it falls to zero along a half cosine over the time.
+        warmup: share of the time over which the learning rate rises.
+        ema_decay: of the moving average of the weights, which is what is kept.
+        save_minutes: between checkpoints.
+        full_share: how often a complete case is seen with all its sequences.
+        single_share: how often it is seen with one.
+    """
+
+    minutes: float
+    sides: tuple[tuple[float, int], ...] = ((0.0, 80), (0.5, 96), (0.88, 112))
+    batch: int = 2
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.01
+    clip_norm: float = 5.0
+    ema_decay: float = 0.998
+    save_minutes: float = 4.0
+    full_share: float = 0.3
+    single_share: float = 0.05
+    seed: int = 1
+    workers: int = 1
+    precision: torch.dtype | None = torch.bfloat16
+
+
+def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
+    """Voxels a side after a share of the time."""
+    return [side for begin, side in sides if begin <= share][-1]
+
+
+def learning_rate_at(share: float, settings: LoopSettings) -> float:
+    """The learning rate after a share of the time: linear warm-up, then half a cosine to zero."""
+    if share < settings.warmup:
+        return settings.learning_rate * max(share, 1e-4) / settings.warmup
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Generator) -> Tensor:
+    """Which of a case's sequences a crop is seen with.
+
+    All of them with `full_share`; one with `single_share`; otherwise one of the subsets in between, uniformly.
+    """
+    present = np.flatnonzero(available.numpy())
+    draw = rng.random()
+    if len(present) == 1 or draw < settings.full_share:
+        return available
+    if draw < settings.full_share + settings.single_share or len(present) == 2:
+        sizes = [1]
+    else:
+        sizes = list(range(2, len(present)))
+    choices = [subset for size in sizes for subset in itertools.combinations(present, size)]
+    chosen = torch.zeros_like(available)
+    chosen[list(choices[int(rng.integers(len(choices)))])] = True
+    return chosen
+
+
+class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """Batches of crops without end: images (b, m, ...), targets (b, c, ...) and availability (b, m).
+
+    Args:
+        cases: packed cases.
+        weights: how often each is drawn, relative to the others.
+        crops: how crops are drawn.
+        settings: of the training.
+        seed: of the first batch.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[PackedCase],
+        weights: Sequence[float],
+        crops: CropSettings,
+        settings: LoopSettings,
+        seed: int,
+    ) -> None:
+        self.share = torch.zeros(1).share_memory_()
+        """Share of the training time that has passed, shared with the process that draws."""
+        self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
+        self._weights = np.asarray(weights, np.float64) / float(np.sum(weights))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        worker = get_worker_info()
+        rng = np.random.default_rng((self._seed, 0 if worker is None else worker.id))
+        while True:
+            yield self._batch(rng)
+
+    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        crops = replace(self._crops, side=side_at(float(self.share), self._settings.sides))
+        drawn: list[Crop] = []
+        views: list[Tensor] = []
+        for _ in range(self._settings.batch):
+            case = self._cases[int(rng.choice(len(self._cases), p=self._weights))]
+            drawn.append(draw_crop(case, crops, rng))
+            views.append(draw_subset(drawn[-1].available, self._settings, rng))
+        return (
+            torch.stack([crop.image for crop in drawn]),
+            torch.stack([crop.target for crop in drawn]),
+            torch.stack(views),
+        )
+
+
+Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+"""The loss of a network on images (b, m, ...), targets (b, c, ...) and availability (b, m)."""
+
+
+def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+    """Deeply supervised loss of a cross-sequence expert."""
+    levels = network.forward_levels_available(image, available)  # type: ignore[operator]
+    return level_loss(levels, target)
+
+
+def train(
+    network: nn.Module,
+    cases: Sequence[PackedCase],
+    weights: Sequence[float],
+    folder: Path,
+    settings: LoopSettings,
+    *,
+    crops: CropSettings | None = None,
+    step: Step = cross_sequence_step,
+    device: torch.device | str = "cpu",
+) -> Path:
+    """Train, or go on with the training in `folder`; returns the file of the averaged weights.
+
+    Args:
+        network: trained in place.
+        cases: packed cases.
+        weights: how often each case is drawn, relative to the others.
+        folder: of `state.pt` (all that a resume needs), `weights.pt` (the averaged weights) and `log.jsonl`.
+        settings: how long and how.
+        crops: how crops are drawn.
+        step: the loss of a batch.
+        device: where to train.
+    """
+    device = torch.device(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory(device)
+    network = network.to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    average = {name: value.detach().float().clone() for name, value in network.state_dict().items()}
+    done, elapsed = _resume(folder, network, optimizer, average, device)
+    stream = CropStream(cases, weights, crops or CropSettings(), settings, settings.seed + done)
+    budget, saved, start, losses = settings.minutes * 60, elapsed, time.perf_counter() - elapsed, []
+    waited = 0.0
+    batches = iter(DataLoader(stream, batch_size=None, num_workers=settings.workers))
+    try:
+        while elapsed < budget:
+            share = elapsed / budget
+            stream.share.fill_(share)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(share, settings)
+            before = time.perf_counter()
+            image, target, available = next(batches)
+            waited += time.perf_counter() - before
+            image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
+            with torch.autocast(device.type, dtype=settings.precision, enabled=settings.precision is not None):
+                loss = step(network, image, target.to(device), available.to(device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+            if bool(torch.isfinite(norm)):
+                optimizer.step()
+            done += 1
+            _update(average, network, min(settings.ema_decay, (1 + done) / (10 + done)))
+            losses.append(float(loss.detach()))
+            elapsed = time.perf_counter() - start
+            if done % 50 == 0:
+                entry = {
+                    "step": done,
+                    "minutes": round(elapsed / 60, 2),
+                    "loss": round(float(np.mean(losses)), 4),
+                    "side": image.shape[-1],
+                    "waited": round(waited, 1),
+                }
+                with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(entry) + "\n")
+                logger.info("%s", entry)
+                losses, waited = [], 0.0
+            if elapsed - saved > settings.save_minutes * 60:
+                _save(folder, network, optimizer, average, done, elapsed)
+                saved = elapsed
+    finally:
+        _save(folder, network, optimizer, average, done, elapsed)
+    return folder / "weights.pt"
+
+
+def _update(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            average[name].lerp_(value.float(), 1 - decay)
+
+
+def _save(
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    done: int,
+    elapsed: float,
+) -> None:
+    state: dict[str, Any] = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": average,
+        "done": done,
+        "elapsed": elapsed,
+    }
+    for name, content in (("state.pt", state), ("weights.pt", average)):
+        aside = folder / f".{name}"
+        torch.save(content, aside)
+        aside.replace(folder / name)
+
+
+def _resume(
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    device: torch.device,
+) -> tuple[int, float]:
+    path = folder / "state.pt"
+    if not path.is_file():
+        return 0, 0.0
+    state = torch.load(path, map_location=device, weights_only=True)
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    average.update(state["average"])
+    return int(state["done"]), float(state["elapsed"])

@@ -1,0 +1,134 @@
+"""Pack labelled cases into small arrays that stay in memory: 8-bit images, one label value a voxel."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.transforms import Compose, CropForegroundd, NormalizeIntensityd, Orientationd
+
+from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd, ToSpacingd, has_signal
+
+LEVELS = 255
+"""Grey levels of a packed image. Level 0 is background."""
+
+CLIP_PERCENTILE = 99.95
+"""Brighter voxels of a channel are clipped to this percentile of its brain voxels."""
+
+CENTRES_PER_KIND = 20_000
+"""Crop centres kept for each kind of tissue."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedCase:
+    """A labelled case in RAS orientation, cropped to the brain.
+
+    Attributes:
+        name: of the case.
+        image: (m, h, w, d) uint8 grey levels, 0 outside the brain and in missing channels.
+        scale: (m,) z-score per grey level.
+        offset: (m,) z-score of level 1.
+        available: (m,) booleans.
+        labels: (h, w, d) uint8: 0 background, 1 oedema, 2 non-enhancing core, 3 enhancing tumour.
+        centres: flat voxel indices of brain, oedema, non-enhancing core and enhancing tumour.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    scale: npt.NDArray[np.float32]
+    offset: npt.NDArray[np.float32]
+    available: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.uint8]
+    centres: tuple[npt.NDArray[np.int32], ...]
+
+
+def preprocessing(spacing_mm: float) -> Compose:
+    """The fixed part of a training chain: RAS, brain box, z-score inside the brain, region masks, voxel size."""
+    both = ["image", "label"]
+    return Compose(
+        [
+            LoadSequencesd(),
+            Orientationd(both, axcodes="RAS", labels=None),
+            CropForegroundd(both, source_key="image", select_fn=has_signal, allow_smaller=True),
+            NormalizeIntensityd("image", nonzero=True, channel_wise=True),
+            LabelsToRegionsd(),
+            ToSpacingd(spacing_mm=spacing_mm),
+        ]
+    )
+
+
+def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
+    """Pack one case of a case list.
+
+    Args:
+        item: `name`, `image` (modality name to file) and `label`; see `data.datalist`.
+        chain: from `preprocessing`.
+    """
+    data = chain(item)
+    image = data["image"].as_tensor().numpy()
+    labels = data["label"].as_tensor().numpy().sum(axis=0).astype(np.uint8)
+    packed = np.zeros(image.shape, np.uint8)
+    scale, offset = np.zeros(len(image), np.float32), np.zeros(len(image), np.float32)
+    for channel, volume in enumerate(image):
+        brain = volume != 0
+        if brain.any():
+            low, high = float(volume[brain].min()), float(np.percentile(volume[brain], CLIP_PERCENTILE))
+            offset[channel], scale[channel] = low, max(high - low, 1e-6) / (LEVELS - 1)
+            level = np.clip(np.rint((volume - low) / scale[channel]), 0, LEVELS - 1) + 1
+            packed[channel] = np.where(brain, level, 0).astype(np.uint8)
+    inside = (packed != 0).any(axis=0)
+    kinds = (inside & (labels == 0), labels == 1, labels == 2, labels == 3)
+    return PackedCase(
+        str(item["name"]),
+        packed,
+        scale,
+        offset,
+        data["available"].numpy().astype(np.bool_),
+        labels,
+        tuple(_spread(kind) for kind in kinds),
+    )
+
+
+def unpack_image(levels: torch.Tensor, scale: npt.NDArray[np.float32], offset: npt.NDArray[np.float32]) -> torch.Tensor:
+    """Z-scores (m, ...) of grey levels; background stays exactly zero."""
+    shape = (-1, *(1 for _ in levels.shape[1:]))
+    values = (levels.float() - 1) * torch.from_numpy(scale).reshape(shape) + torch.from_numpy(offset).reshape(shape)
+    return values.masked_fill_(levels == 0, 0.0)
+
+
+def save_packed(case: PackedCase, folder: Path) -> Path:
+    """Write a packed case; returns its file."""
+    path = folder / f"{case.name}.npz"
+    centres = {f"centres_{kind}": values for kind, values in enumerate(case.centres)}
+    arrays = {name: getattr(case, name) for name in ("image", "scale", "offset", "available", "labels")}
+    np.savez_compressed(path, name=np.array(case.name), **arrays, **centres)
+    return path
+
+
+def load_packed(path: Path) -> PackedCase:
+    """Read a packed case."""
+    with np.load(path, allow_pickle=False) as kept:
+        centres = tuple(kept[f"centres_{kind}"] for kind in range(4))
+        arrays = {name: kept[name] for name in ("image", "scale", "offset", "available", "labels")}
+        return PackedCase(name=str(kept["name"]), centres=centres, **arrays)
+
+
+def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:
+    """Pack cases into a folder; those that are there already are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chain = preprocessing(spacing_mm)
+    paths = []
+    for item in items:
+        path = folder / f"{item['name']}.npz"
+        paths.append(path if path.is_file() else save_packed(pack_case(item, chain), folder))
+    return paths
+
+
+def _spread(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    indices = np.flatnonzero(mask).astype(np.int32)
+    if len(indices) <= CENTRES_PER_KIND:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, CENTRES_PER_KIND).astype(np.int64)]
