@@ -72,10 +72,13 @@ class Importance:
             exactly 0 for a missing sequence. Empty where the model does not weigh its sequences: then nothing is
             known of how much each counted.
         maps: the same for each voxel on the input grid, when asked for.
+        joint: region -> gate weight of the cross-sequence expert in [0, 1], for a model that has one. `weights` are
+            then the shares of the single-sequence experts among themselves.
     """
 
     weights: Mapping[Modality, Mapping[Region, float]]
     maps: Mapping[Modality, Mapping[Region, Array]] | None = None
+    joint: Mapping[Region, float] | None = None
 
     @property
     def known(self) -> bool:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from brats_mm.errors import OptionError
-from brats_mm.inference.backend import Backend
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
     return backend
 
 
-def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> Backend | None:
+def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> AnyBackend | None:
     if name == "torch" or (name == "auto" and device.type != "cpu"):
         return None
     if device.type != "cpu":
@@ -46,8 +46,13 @@ def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha25
             return None
         message = 'The backend openvino is not installed. Take torch, or run: pip install "brats-mm[openvino]"'
         raise OptionError(message)
-    from brats_mm.inference.openvino_backend import OpenVinoBackend, runs_in_openvino
+    from brats_mm.inference.openvino_backend import (
+        OpenVinoBackend,
+        OpenVinoCrossSequenceBackend,
+        runs_in_openvino,
+    )
 
     if name == "auto" and not runs_in_openvino(network):
         return None
-    return OpenVinoBackend(network, weights_sha256=weights_sha256)
+    kind = OpenVinoCrossSequenceBackend if isinstance(network, CrossSequenceMixture) else OpenVinoBackend
+    return kind(network, weights_sha256=weights_sha256)

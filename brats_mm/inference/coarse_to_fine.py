@@ -1,7 +1,7 @@
 """Coarse to fine: modality experts over the whole brain, the cross-sequence expert where they suspect tumour.
 
-The modality experts compute on a lattice of 2 mm and give context. The cross-sequence expert runs at 1 mm inside the box
-in which their mixture finds tumour probable. Elsewhere their mixture stands.
+The modality experts compute on a lattice of 2 mm and give context. The cross-sequence expert runs at 1 mm inside the
+box in which their mixture finds tumour probable. Elsewhere their mixture stands.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from typing import Protocol, runtime_checkable
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.inference.backend import needed
 from brats_mm.inference.onednn import with_onednn
 from brats_mm.inference.prepare import ModelInput
-from brats_mm.inference.windows import WindowGrid, plan_windows
+from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
@@ -32,8 +32,11 @@ SMALLEST_SIDE = 80
 
 FINE_WINDOW = (128, 128, 128)
 FINE_OVERLAP = 0.25
-COARSE_MULTIPLE = 2
-"""How many voxels of the image make a voxel of the modality experts' lattice, along a side."""
+LATTICE = 2
+"""Voxels of the image that make a voxel of the modality experts' lattice, along a side."""
+
+COARSE_MULTIPLE = 32
+"""Windows of the modality experts that are cut to the box have sides of multiples of this many voxels."""
 
 JOINT_FROM = 2
 """Modalities from which on the cross-sequence expert takes part."""
@@ -245,7 +248,7 @@ def run_stages(
         subsets: the availability sets to answer for.
         on_pass: told of expert passes done and in all.
     """
-    windows = plan_windows(model_input.brain, window, overlap, multiple=32)
+    windows = plan_windows(model_input.brain, window, overlap, COARSE_MULTIPLE, LATTICE * STRIDE)
     image = F.pad(model_input.image.to(backend.device, non_blocking=True), windows.padding)
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
@@ -270,11 +273,6 @@ def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
     """Gate weights of the modality experts, scaled to sum to 1 for each region."""
     alone = weights[: len(MODALITIES)]
     return alone / alone.sum(dim=0, keepdim=True).clamp(min=1e-12)
-
-
-def is_cross_sequence(network: nn.Module) -> bool:
-    """Whether a network has a cross-sequence expert."""
-    return isinstance(network, CrossSequenceMixture)
 
 
 def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from brats_mm.domain.availability import Availability
 from brats_mm.inference.backend import needed
+from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, modality_shares, run_stages
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
 from brats_mm.inference.windows import MULTIPLE, WindowGrid, plan_windows
@@ -70,6 +71,8 @@ class LogitMap:
         weight_maps: (m, c, h, w, d) gate weights blended over windows, if they were asked for.
         window: voxels a side of the windows used.
         windows: how many were run.
+        joint_weights: (c,) gate weights of the cross-sequence expert, for a network that has one. `weights` are then
+            the shares of the modality experts among themselves.
     """
 
     logits: Float[Tensor, "c h w d"]
@@ -77,6 +80,7 @@ class LogitMap:
     weight_maps: Float[Tensor, "m c h w d"] | None
     window: tuple[int, int, int]
     windows: int
+    joint_weights: Float[Tensor, " c"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +111,8 @@ def run_windows(
         backend: what runs the network.
         subsets: the availability sets to answer for; `[model_input.available]` for an ordinary case.
     """
+    if isinstance(backend, CrossSequenceBackend):
+        return _coarse_to_fine(model_input, backend, settings, subsets, on_window)
     windows = plan_windows(model_input.brain, settings.window, settings.overlap, settings.multiple)
     blend = _blend(model_input, windows, backend, settings, subsets, on_window)
     x, y, z = model_input.brain.shape
@@ -124,6 +130,29 @@ def run_windows(
         )
         for index, subset in enumerate(subsets)
     }
+
+
+def _coarse_to_fine(
+    model_input: ModelInput,
+    backend: CrossSequenceBackend,
+    settings: WindowSettings,
+    subsets: Sequence[Availability],
+    on_window: Progress | None,
+) -> dict[Availability, LogitMap]:
+    """As `run_windows`, for a mixture with a cross-sequence expert; windows hold twice as many voxels a side."""
+    beyond = ~near_brain(model_input.brain)
+    x, y, z = settings.window
+    window = (LATTICE * x, LATTICE * y, LATTICE * z)
+    made: dict[Availability, LogitMap] = {}
+    stages = run_stages(model_input, backend, window, settings.overlap, settings.tta_flips, subsets, on_window)
+    for subset, logits, weights, windows, ran in stages:
+        shares = modality_shares(weights).cpu()
+        maps = None
+        if settings.keep_weight_maps:
+            maps = shares[:, :, None, None, None].expand(*shares.shape, *model_input.brain.shape)
+        whole = logits.cpu().masked_fill(beyond, BACKGROUND_LOGIT)
+        made[subset] = LogitMap(whole, shares, maps, windows.window, ran, weights[-1].cpu())
+    return made
 
 
 def _blend(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
-from brats_mm.inference.openvino_graph import GRAPH_VERSION, graph_of, is_convertible
+from brats_mm.inference.openvino_graph import GRAPH_VERSION, graph_of, is_convertible, joint_graph_of
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +61,11 @@ class OpenVinoBackend:
         self._core = ov.Core()
         key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._processor())
         self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
-        self._requests: dict[Modality, ov.InferRequest] = {}
+        self._requests: dict[str, ov.InferRequest] = {}
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        if modality not in self._requests:
-            self._requests[modality] = self._compiled(modality).create_infer_request()
-        answer = self._requests[modality].infer([np.ascontiguousarray(window.numpy())], share_inputs=True)
+        request = self._request(modality.value)
+        answer = request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True)
         return torch.from_numpy(answer[0])
 
     def gate_values(self, image: Tensor) -> Tensor:
@@ -81,18 +81,25 @@ class OpenVinoBackend:
         assert device.type == "cpu"
         return self
 
-    def _compiled(self, modality: Modality) -> ov.CompiledModel:
+    def _request(self, name: str) -> ov.InferRequest:
+        if name not in self._requests:
+            self._requests[name] = self._compiled(name).create_infer_request()
+        return self._requests[name]
+
+    def _graph(self, name: str) -> ov.Model:
+        return graph_of(self._network.get_submodule(f"experts.{name}"))
+
+    def _compiled(self, name: str) -> ov.CompiledModel:
         options = self._options()
-        kept = self._cache.load(modality.value) if self._cache else None
+        kept = self._cache.load(name) if self._cache else None
         if kept is not None:
             try:
                 return self._core.import_model(kept, CPU, options)
             except RuntimeError as error:
                 logger.warning("A compiled model cannot be used here and is made anew (%s).", error)
-        expert = self._network.get_submodule(f"experts.{modality.value}")
-        compiled = self._core.compile_model(graph_of(expert), CPU, options)
+        compiled = self._core.compile_model(self._graph(name), CPU, options)
         if self._cache:
-            self._cache.keep(modality.value, compiled.export_model().getvalue())
+            self._cache.keep(name, compiled.export_model().getvalue())
         return compiled
 
     def _options(self) -> dict[str, Any]:
@@ -110,3 +117,31 @@ class OpenVinoBackend:
 
     def _processor(self) -> str:
         return str(self._core.get_property(CPU, "FULL_DEVICE_NAME"))
+
+
+class OpenVinoCrossSequenceBackend(OpenVinoBackend):
+    """A mixture with a cross-sequence expert, all experts in OpenVINO; arguments as of `OpenVinoBackend`."""
+
+    JOINT = "cross"
+
+    def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
+        """Logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
+        inputs = [np.ascontiguousarray(window.numpy()), available.numpy().astype(np.float32)]
+        answer = self._request(self.JOINT).infer(inputs, share_inputs=True)
+        return torch.from_numpy(answer[0].copy())
+
+    def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
+        """Gate weights (b, m + 1, c) from a case's thumbnail."""
+        assert isinstance(self._network, CrossSequenceMixture)
+        return self._network.weights_of(small, available)
+
+    def on(self, device: torch.device) -> "OpenVinoCrossSequenceBackend":
+        """Itself: there is no other device."""
+        assert device.type == "cpu"
+        return self
+
+    def _graph(self, name: str) -> ov.Model:
+        if name != self.JOINT:
+            return super()._graph(name)
+        assert isinstance(self._network, CrossSequenceMixture)
+        return joint_graph_of(self._network.cross)

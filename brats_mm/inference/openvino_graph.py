@@ -18,11 +18,13 @@ import openvino as ov
 from openvino import opset13 as op
 from torch import Tensor, nn
 
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.expert import ConvBlock, UNetExpert, UpBlock
 from brats_mm.networks.levels import FeatureExpert, ProbabilityExpert
 from brats_mm.networks.normed_activation import NEGATIVE_SLOPE
+from brats_mm.networks.subvoxel import SubvoxelExpert
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Raised when a graph's form changes, so that compiled ones of before are not taken for it."""
 
 SPACE = (2, 3, 4)
@@ -42,15 +44,28 @@ def graph_of(expert: nn.Module) -> ov.Model:
     return ov.Model([_expert(image, expert)], [image])
 
 
+def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
+    """A cross-sequence expert as a graph of an image (b, m, h, w, d) and its availability (b, m) as 0 and 1."""
+    modalities = expert.stem.conv1.in_channels
+    image = op.parameter(ov.PartialShape([-1, modalities, -1, -1, -1]), np.float32)
+    available = op.parameter(ov.PartialShape([-1, modalities]), np.float32)
+    hidden = op.multiply(image, _in_space(available, modalities))
+    return ov.Model([_convolve(_features(hidden, expert, available), expert.heads[-1])], [image, available])
+
+
 def is_convertible(expert: nn.Module) -> bool:
     """Whether `graph_of` knows the expert."""
+    if isinstance(expert, CrossSequenceExpert):
+        return False  # it takes two inputs; see `joint_graph_of`
     inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert
-    return isinstance(inner, UNetExpert)
+    return isinstance(inner, UNetExpert | SubvoxelExpert)
 
 
 def _expert(image: Node, expert: nn.Module) -> Node:
     if isinstance(expert, UNetExpert):
         return _convolve(_features(image, expert), expert.heads[-1])
+    if isinstance(expert, SubvoxelExpert):
+        return _subvoxel(image, expert)
     if isinstance(expert, ProbabilityExpert):
         return op.sigmoid(_expert(image, expert.expert))
     if isinstance(expert, FeatureExpert) and isinstance(expert.expert, UNetExpert):
@@ -58,17 +73,52 @@ def _expert(image: Node, expert: nn.Module) -> Node:
     raise TypeError(type(expert).__name__)
 
 
-def _features(image: Node, expert: UNetExpert) -> Node:
+def _subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
+    """Space to depth, the U-Net on the lattice, its logits interpolated, and the detail put back voxel by voxel."""
+    features = _features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
+    coarse = _convolve(features, expert.unet.heads[-1])
+    smooth = op.interpolate(
+        coarse,
+        op.constant(np.array([2.0, 2.0, 2.0], np.float32)),
+        mode="linear_onnx",
+        shape_calculation_mode="scales",
+        coordinate_transformation_mode="half_pixel",
+        axes=op.constant(np.array(SPACE, np.int64)),
+    )
+    return op.add(smooth, op.depth_to_space(_convolve(features, expert.detail), "depth_first", 2))
+
+
+def _features(image: Node, expert: UNetExpert, available: Node | None = None) -> Node:
     x = _block(_convolve_without_bias(image, expert.stem.conv1), expert.stem)
     skips = [x]
-    for block in expert.down:
+    for number, block in enumerate(expert.down):
         assert isinstance(block, ConvBlock)
         x = _block(_convolve_without_bias(x, block.conv1), block)
+        if available is not None and isinstance(expert, CrossSequenceExpert):
+            x = _conditioned(x, available, expert.conditions[number])
         skips.append(x)
     for level, skip in zip(expert.up, reversed(skips[:-1]), strict=True):
         assert isinstance(level, UpBlock)
         x = _up(x, skip, level)
     return x
+
+
+def _conditioned(x: Node, available: Node, condition: nn.Module) -> Node:
+    """Features scaled and shifted by a linear function of availability."""
+    assert isinstance(condition, nn.Linear)
+    width = condition.out_features // 2
+    values = op.add(
+        op.matmul(available, op.constant(_numpy(condition.weight)), transpose_a=False, transpose_b=True),
+        op.constant(_numpy(condition.bias).reshape(1, -1)),
+    )
+    scale, shift = op.split(values, op.constant(1), 2).outputs()
+    one = op.constant(np.array(1, np.float32))
+    return op.add(op.multiply(x, op.add(_in_space(scale, width), one)), _in_space(shift, width))
+
+
+def _in_space(values: Node, channels: int) -> Node:
+    """Values (b, c) as (b, c, 1, 1, 1)."""
+    return op.reshape(values, op.constant(np.array([-1, channels, 1, 1, 1], np.int64)), special_zero=False)
 
 
 def _block(first: Node, block: ConvBlock) -> Node:

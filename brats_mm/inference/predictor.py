@@ -189,8 +189,11 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
         modality: {region: float(logit_map.weights[modality.channel, region.channel]) for region in REGIONS}
         for modality in MODALITIES
     }
+    joint = None
+    if logit_map.joint_weights is not None:
+        joint = {region: float(logit_map.joint_weights[region.channel]) for region in REGIONS}
     if logit_map.weight_maps is None:
-        return Importance(weights)
+        return Importance(weights, joint=joint)
     maps = {
         modality: {
             region: restore(logit_map.weight_maps[modality.channel, region.channel], placement) for region in REGIONS
@@ -198,7 +201,7 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
         for modality in MODALITIES
         if modality in subset
     }
-    return Importance(weights, maps)
+    return Importance(weights, maps, joint)
 
 
 def _unweighed(importance: Importance) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags
 from brats_mm.inference.backend import Backend, TorchBackend, mix, needed
+from brats_mm.inference.coarse_to_fine import CrossSequenceBackend, TorchCrossSequenceBackend
 from brats_mm.inference.onednn import with_onednn
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.single import SingleNetwork
 
 
@@ -40,12 +42,14 @@ class SingleBackend:
         return SingleBackend(self._network, device)
 
 
-AnyBackend = Backend | SingleBackend
+AnyBackend = Backend | CrossSequenceBackend | SingleBackend
 """A backend whose experts are mixed outside of it, or one that has no experts to mix."""
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
     """PyTorch for a network of either kind; which it is, the bundle says by the network that it names."""
+    if isinstance(network, CrossSequenceMixture):
+        return TorchCrossSequenceBackend(network, device)
     return SingleBackend(network, device) if isinstance(network, SingleNetwork) else TorchBackend(network, device)
 
 

@@ -51,7 +51,11 @@ class WindowGrid:
 
 
 def plan_windows(
-    brain: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], overlap: float, multiple: int = MULTIPLE
+    brain: Bool[Tensor, "x y z"],
+    wanted: tuple[int, int, int],
+    overlap: float,
+    multiple: int = MULTIPLE,
+    stride: int = STRIDE,
 ) -> WindowGrid:
     """Windows over a box, those without brain left out.
 
@@ -63,8 +67,9 @@ def plan_windows(
         wanted: voxels a side.
         overlap: share of a window that its neighbour covers too, 0 to below 1.
         multiple: what the sides of a window that is cut to the box are multiples of.
+        stride: voxels of the window that the network's coarsest level holds in one.
     """
-    window = clip_window(wanted, brain.shape, multiple)
+    window = clip_window(wanted, brain.shape, multiple, stride)
     rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(brain, padding)
@@ -83,11 +88,13 @@ def plan_windows(
     return WindowGrid(window, padding, tuple(places), importance, coverage, shares)
 
 
-def clip_window(window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE) -> tuple[int, int, int]:
+def clip_window(
+    window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE, stride: int = STRIDE
+) -> tuple[int, int, int]:
     """The window, no larger than the box rounded up, and never of a single voxel once the network has halved it."""
     fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
-    if all(side <= STRIDE for side in fitted):
-        fitted[0] = 2 * STRIDE
+    if all(side <= stride for side in fitted):
+        fitted[0] = 2 * stride
     return fitted[0], fitted[1], fitted[2]
 
 

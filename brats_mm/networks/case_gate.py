@@ -8,12 +8,12 @@ THUMBNAIL = 16
 """Voxels a side of the image that the gate sees: the brain's box, averaged."""
 
 
-def thumbnail(image: Tensor) -> Tensor:
+def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
     """The image (b, m, h, w, d) of a brain's box, averaged to (b, m, 16, 16, 16).
 
     Inference and training both call it on the box of the whole brain, never on a window.
     """
-    return F.adaptive_avg_pool3d(image, THUMBNAIL)
+    return F.adaptive_avg_pool3d(image, side)
 
 
 class CaseGate(nn.Module):

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from brats_mm.errors import OptionError
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.single import SingleNetwork
+from brats_mm.networks.subvoxel import SubvoxelExpert
 
 
 def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
@@ -32,6 +34,10 @@ def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
 def _biases(network: nn.Module) -> list[nn.Parameter]:
     if isinstance(network, SingleNetwork):
         return [network.logit_bias()]
+    if isinstance(network, CrossSequenceMixture):
+        modality = [expert.unet for expert in network.experts.values() if isinstance(expert, SubvoxelExpert)]
+        if len(modality) == len(network.experts):
+            return [unet.heads[-1].get_parameter("bias") for unet in (*modality, network.cross)]
     if isinstance(network, DMoME):
         if isinstance(network.output_layer, nn.Conv3d):
             return [network.output_layer.get_parameter("bias")]

@@ -7,11 +7,15 @@ from torch import nn
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
+from brats_mm.networks.case_gate import CaseGate
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork, UniformGate
 from brats_mm.networks.gating_spatial import SpatialGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
+from brats_mm.networks.subvoxel import SubvoxelExpert
 
 WIDTHS: dict[str, tuple[int, ...]] = {
     "light": (8, 16, 32, 64, 80, 80),
@@ -29,6 +33,29 @@ def _choose(name: str, value: str, choices: tuple[str, ...]) -> str:
         message = f"{name} is {value!r}; it must be one of {', '.join(choices)}."
         raise OptionError(message)
     return value
+
+
+CROSS_WIDTHS = (16, 32, 64, 128, 160)
+"""Feature channels of the cross-sequence expert: 4.1 M parameters."""
+
+
+def cross_sequence(size: str = "light") -> CrossSequenceMixture:
+    """Four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm. The default of the bundle.
+
+    Args:
+        size: of the modality experts, a key of `WIDTHS`.
+
+    Raises:
+        OptionError: the size is unknown.
+    """
+    widths = WIDTHS[_choose("size", size, tuple(WIDTHS))]
+    experts = {modality.value: SubvoxelExpert(widths, out_channels=len(REGIONS)) for modality in MODALITIES}
+    count = len(MODALITIES)
+    return CrossSequenceMixture(
+        experts,
+        CrossSequenceExpert(CROSS_WIDTHS, modalities=count, out_channels=len(REGIONS)),
+        CaseGate(modalities=count, experts=count + 1, outputs=len(REGIONS)),
+    )
 
 
 def expert(size: str = "light") -> UNetExpert:

@@ -16,7 +16,7 @@ from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import Recognition, on_one_grid
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.prediction import Importance, Prediction
+from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import (
     Preparation,
     PreprocessingOptions,
@@ -117,7 +117,7 @@ def back_on_reference(prediction: Prediction, prepared: Prepared) -> Prediction:
         prediction,
         case=replace(case, volumes=volumes, grid=prepared.reference),
         probabilities={r: np.clip(resample(one, shape), 0, 1) for r, one in prediction.probabilities.items()},
-        importance=Importance(prediction.importance.weights, None if maps is None else on_grid),
+        importance=replace(prediction.importance, maps=None if maps is None else on_grid),
     )
 
 

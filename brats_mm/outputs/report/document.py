@@ -35,6 +35,10 @@ WEIGHTS_MEANING = (
     "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
     "sequences found, 0 for a missing one."
 )
+JOINT_MEANING = (
+    "Gate weight of the expert that sees all sequences at once, where tumour is suspected. The weights of the single "
+    "sequences are shares of the rest."
+)
 NO_WEIGHTS_MEANING = (
     "This model does not weigh its sequences against each other: it does not say how much each of them counted."
 )
@@ -132,7 +136,17 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
             modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
             for modality, by_region in prediction.importance.weights.items()
         },
+        **_joint(prediction),
     }
+
+
+def _joint(prediction: Prediction) -> dict[str, Any]:
+    """Gate weight of the cross-sequence expert for each region, for a model that has one."""
+    joint = prediction.importance.joint
+    if joint is None:
+        return {}
+    weights = {region.value: round(joint[region], DIGITS) for region in REGIONS}
+    return {"cross_sequence": {"meaning": JOINT_MEANING, "weights": weights}}
 
 
 def _preparation(preparation: Preparation) -> dict[str, Any]:

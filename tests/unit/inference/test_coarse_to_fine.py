@@ -1,0 +1,159 @@
+"""The cross-sequence expert runs where the modality experts suspect tumour, and nowhere else."""
+
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.volume import Grid
+from brats_mm.inference.coarse_to_fine import (
+    MARGIN,
+    SMALLEST_SIDE,
+    TorchCrossSequenceBackend,
+    suspicious_box,
+)
+from brats_mm.inference.engine import WindowSettings, run_windows
+from brats_mm.inference.prepare import ModelInput, Placement
+from brats_mm.networks.case_gate import CaseGate
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.networks.subvoxel import SubvoxelExpert
+
+CPU = torch.device("cpu")
+SHAPE = (128, 112, 120)
+PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
+ALL = frozenset(MODALITIES)
+
+
+class Suspects(torch.nn.Module):
+    """A modality expert that finds tumour where its image is above 5."""
+
+    def forward(self, x):
+        return torch.where(x > 5, 4.0, -9.0).expand(-1, 3, -1, -1, -1)
+
+
+class Records(torch.nn.Module):
+    """A cross-sequence expert whose logits are 10, and that notes what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, image, available):
+        self.seen.append((tuple(image.shape[2:]), available[0].tolist(), image.abs().sum(dim=(0, 2, 3, 4)).tolist()))
+        return torch.full((1, 3, *image.shape[2:]), 10.0)
+
+
+def network(joint=None):
+    torch.manual_seed(0)
+    experts = {modality.value: Suspects() for modality in MODALITIES}
+    made = CrossSequenceMixture(experts, CrossSequenceExpert((2, 3, 4)), CaseGate())
+    made.cross = joint or Records()
+    return made.eval()
+
+
+def given(tumour=True):
+    image = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(1))
+    if tumour:
+        image[:, 60:70, 50:60, 40:60] = 9
+    whole = tuple((0, size) for size in SHAPE)
+    placement = Placement(Grid(SHAPE, np.eye(4)), (0, 1, 2), (False,) * 3, SHAPE, whole)
+    return ModelInput(image, ALL, torch.ones(SHAPE, dtype=torch.bool), placement)
+
+
+def run(net, model_input, subset=ALL, **settings):
+    backend = TorchCrossSequenceBackend(net, CPU)
+    return run_windows(model_input, backend, WindowSettings(**settings), subsets=[subset])[subset]
+
+
+def test_inside_the_box_both_are_mixed_and_elsewhere_the_modality_experts_stand():
+    net = network()
+    found = run(net, given())
+    weight = float(found.joint_weights[0])
+    assert weight == pytest.approx(1 / 5)  # a gate at its start weighs five experts alike
+    assert found.logits[0, 65, 55, 50].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
+    assert found.logits[0, 5, 5, 5].item() == pytest.approx(-9)
+
+
+def test_without_suspicion_the_cross_sequence_expert_does_not_run():
+    net = network()
+    found = run(net, given(tumour=False))
+    assert net.cross.seen == []
+    assert bool((found.logits == -9).all())
+
+
+def test_one_sequence_never_runs_the_cross_sequence_expert():
+    net = network()
+    found = run(net, given(), frozenset({Modality.FLAIR}))
+    assert net.cross.seen == []
+    assert found.weights[:, 0].tolist() == [0, 0, 0, 1]
+    assert found.joint_weights.tolist() == [0, 0, 0]
+
+
+def test_it_sees_the_subset_alone_and_is_told_so():
+    net = network()
+    run(net, given(), PAIR)
+    ((shape, available, signal),) = net.cross.seen
+    assert available == [False, True, False, True]
+    assert [amount > 0 for amount in signal] == available
+    assert all(side % 16 == 0 for side in shape)
+
+
+def test_shares_of_the_modality_experts_sum_to_one():
+    found = run(network(), given(), PAIR)
+    assert torch.allclose(found.weights.sum(dim=0), torch.ones(3))
+
+
+def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
+    logits = torch.full((3, *SHAPE), -9.0)
+    logits[2, 10:110, 50, 50] = 1
+    box = suspicious_box(logits, torch.ones(SHAPE, dtype=torch.bool))
+    assert box[0] == (10 - MARGIN, 110 + MARGIN)
+    assert [stop - start for start, stop in box[1:]] == [SMALLEST_SIDE, SMALLEST_SIDE]
+    assert all(start >= 0 and stop <= size for (start, stop), size in zip(box, SHAPE, strict=True))
+
+
+def test_suspicion_outside_the_brain_does_not_count():
+    logits = torch.full((3, *SHAPE), 3.0)
+    assert suspicious_box(logits, torch.zeros(SHAPE, dtype=torch.bool)) is None
+
+
+@pytest.mark.parametrize("window", [(64, 64, 64), (96, 96, 96), (128, 128, 128)])
+def test_gate_weights_do_not_depend_on_the_window(window):
+    torch.manual_seed(0)
+    net = network()
+    torch.nn.init.normal_(net.gate.linear.weight)
+    reference = run(net, given())
+    other = run(net, given(), window=window)
+    assert torch.allclose(reference.weights, other.weights, atol=1e-4)
+    assert torch.allclose(reference.joint_weights, other.joint_weights, atol=1e-4)
+
+
+def test_progress_counts_every_pass():
+    told = []
+    backend = TorchCrossSequenceBackend(network(), CPU)
+    run_windows(
+        given(), backend, WindowSettings(), subsets=[ALL], on_window=lambda done, total: told.append((done, total))
+    )
+    assert told[-1] == (5, 5)
+
+
+def test_openvino_answers_as_pytorch_does():
+    openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
+    torch.manual_seed(0)
+    widths = (4, 6, 8)
+    experts = {modality.value: SubvoxelExpert(widths) for modality in MODALITIES}
+    net = CrossSequenceMixture(experts, CrossSequenceExpert(widths), CaseGate()).eval().requires_grad_(False)
+    for expert in experts.values():
+        torch.nn.init.normal_(expert.detail.weight, std=0.3)
+    for condition in net.cross.conditions:
+        torch.nn.init.normal_(condition.weight, std=0.3)
+    backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
+    plain = TorchCrossSequenceBackend(net, CPU)
+    window = torch.randn(1, 4, 32, 24, 16)
+    available = torch.tensor([[True, False, True, True]])
+    with torch.inference_mode():
+        one = [b.contribution(Modality.T1CE, window[:, 1:2]).clone() for b in (backend, plain)]
+        joint = [b.joint_contribution(window, available) for b in (backend, plain)]
+    assert torch.allclose(*one, atol=1e-3)
+    assert torch.allclose(*joint, atol=1e-3)

@@ -1,0 +1,128 @@
+"""The cross-sequence expert, the sub-voxel expert, the case gate and the mixture of them."""
+
+import pytest
+import torch
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.networks.case_gate import CaseGate, thumbnail
+from brats_mm.networks.cross_mixture import CrossSequenceMixture, expert_availability
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.presets import cross_sequence
+from brats_mm.networks.subvoxel import SubvoxelExpert, depth_to_space, from_lattice_expert, space_to_depth
+
+SMALL = (2, 3, 4)
+
+
+def small_mixture():
+    torch.manual_seed(0)
+    experts = {name: SubvoxelExpert(SMALL) for name in ("t1", "t1ce", "t2", "flair")}
+    return CrossSequenceMixture(experts, CrossSequenceExpert(SMALL), CaseGate()).eval()
+
+
+def image():
+    return torch.randn(1, 4, 16, 24, 16, generator=torch.Generator().manual_seed(1))
+
+
+def only(*names):
+    return torch.tensor([[name in names for name in ("t1", "t1ce", "t2", "flair")]])
+
+
+def test_space_to_depth_keeps_each_block_in_one_voxel_and_is_inverted_exactly():
+    volume = torch.arange(64.0).reshape(1, 1, 4, 4, 4)
+    blocks = space_to_depth(volume)
+    assert blocks.shape == (1, 8, 2, 2, 2)
+    assert sorted(blocks[0, :, 0, 0, 0].tolist()) == [0, 1, 4, 5, 16, 17, 20, 21]
+    assert torch.equal(depth_to_space(blocks), volume)
+
+
+@torch.no_grad()
+def test_a_converted_expert_answers_as_the_lattice_expert_does_on_block_means():
+    torch.manual_seed(0)
+    lattice = UNetExpert(SMALL).eval()
+    fine = torch.randn(1, 1, 32, 32, 32)
+    means = torch.nn.functional.avg_pool3d(fine, 2)
+    expected = torch.nn.functional.interpolate(lattice(means), scale_factor=2, mode="trilinear", align_corners=False)
+    assert torch.allclose(from_lattice_expert(lattice, SMALL).eval()(fine), expected, atol=1e-4)
+
+
+@torch.no_grad()
+def test_one_sequence_gives_exactly_its_own_expert():
+    network, given = small_mixture(), image()
+    expected = network.experts["t2"](given[:, 2:3])
+    assert torch.equal(network(given, only("t2")), expected)
+
+
+@torch.no_grad()
+def test_what_stands_in_a_missing_channel_has_no_effect():
+    network, given = small_mixture(), image()
+    changed = given.clone()
+    changed[:, 1] = 1000
+    available = only("t1", "flair")
+    assert torch.allclose(network(given, available), network(changed, available), atol=1e-5)
+
+
+@torch.no_grad()
+def test_weights_sum_to_one_and_the_cross_sequence_expert_joins_from_two_sequences_on():
+    network, given = small_mixture(), image()
+    torch.nn.init.normal_(network.gate.linear.weight)
+    for subset in SUBSETS:
+        weights = network.gate_weights(given, torch.tensor([flags(subset)]))[0]
+        assert torch.allclose(weights.sum(dim=0), torch.ones(3))
+        assert bool((weights[-1] > 0).all()) == (len(subset) >= 2)
+        assert not weights[:4][~torch.tensor(flags(subset))].any()
+
+
+def test_availability_of_experts():
+    available = torch.tensor([[True, False, False, False], [True, True, False, False]])
+    assert expert_availability(available).tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 1]]
+
+
+@torch.no_grad()
+def test_views_of_one_image_equal_separate_passes():
+    network, given = small_mixture(), image()
+    both = network(given, torch.cat([only("t1", "t2"), only("flair")]))
+    assert torch.allclose(both[:1], network(given, only("t1", "t2")), atol=1e-5)
+    assert torch.allclose(both[1:], network(given, only("flair")), atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_mixture_is_the_weighted_sum_of_its_experts():
+    network, given = small_mixture(), image()
+    torch.nn.init.normal_(network.gate.linear.weight)
+    available = only("t1", "t1ce")
+    weights = network.gate_weights(given, available)[0][:, :, None, None, None]
+    expected = (
+        weights[0] * network.experts["t1"](given[:, 0:1])
+        + weights[1] * network.experts["t1ce"](given[:, 1:2])
+        + weights[4] * network.cross(given, available)
+    )
+    assert torch.allclose(network(given, available), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_availability_reaches_the_cross_sequence_expert_through_its_conditions():
+    expert = CrossSequenceExpert(SMALL).eval()
+    torch.nn.init.normal_(expert.conditions[0].weight)
+    given = image() * only("t1")[..., None, None, None]
+    assert not torch.allclose(expert(given, only("t1")), expert(given, only("t1", "t2")))
+
+
+def test_a_thumbnail_averages_the_whole_box():
+    given = torch.arange(2.0).repeat_interleave(16).reshape(1, 1, 32, 1, 1).expand(1, 1, 32, 16, 16)
+    small = thumbnail(given)
+    assert small.shape == (1, 1, 16, 16, 16)
+    assert small[0, 0, :, 0, 0].tolist() == [0.0] * 8 + [1.0] * 8
+
+
+def test_the_network_compiles_for_export():
+    network, given = small_mixture(), image()
+    with torch.no_grad():
+        compiled = torch.jit.script(network)
+        assert torch.allclose(compiled(given, only("t1", "t2")), network(given, only("t1", "t2")), atol=1e-5)
+
+
+def test_the_preset_stays_below_forty_megabytes_in_half_precision():
+    parameters = sum(parameter.numel() for parameter in cross_sequence().parameters())
+    assert parameters == pytest.approx(11.96e6, rel=0.01)
+    assert 2 * parameters < 40e6
