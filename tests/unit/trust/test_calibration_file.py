@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.subset_calibration import AS_IT_IS, Correction, SubsetCalibration
+from brats_mm.domain.subset_calibration import IDENTITY, Correction, SubsetCalibration
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, read_subset_calibration, subset_calibration_document
@@ -30,7 +30,7 @@ def test_it_comes_back_as_it_was_written(bundle):
 
 
 def test_a_subset_that_was_not_fitted_is_left_as_it_is():
-    assert FITTED.of(SUBSETS[0], Region.WT) == AS_IT_IS
+    assert FITTED.of(SUBSETS[0], Region.WT) == IDENTITY
     assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
 
 
