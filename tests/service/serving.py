@@ -31,7 +31,7 @@ def serving(settings, *, behaviour=None, app=None):
 
     def spawn():
         if behaviour == "real":
-            return WorkerProcess(settings.worker)
+            return WorkerProcess(settings.worker, jobs=settings.data / "jobs")
         return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
 
     app = app or create_app(settings, spawn)

@@ -69,7 +69,7 @@ def made(tmp_path, result):
 
     def link(archive):
         settings = DicomwebSettings("http://127.0.0.1:9/dicom-web", attempts=4, retry_s=2.0)
-        return DicomwebLink(transfers, queue, archive, settings, most_bytes=1)
+        return DicomwebLink(transfers, queue, None, archive, settings, most_bytes=1)
 
     yield SimpleNamespace(transfers=transfers, link=link, clock=clock, get=lambda: transfers.get(transfer.id))
     database.close()

@@ -1,12 +1,14 @@
-"""The SQLite file: one connection a thread, write-ahead log, every commit on disk before it counts."""
+"""The SQLite file: one connection per thread, write-ahead log, every commit on disk before it counts."""
 
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_SCHEMA = """
+from brats_mm.errors import OptionError
+
+_VERSION_1 = """
 CREATE TABLE IF NOT EXISTS jobs (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -39,25 +41,52 @@ CREATE TABLE IF NOT EXISTS tokens (
     expires REAL,
     revoked REAL
 );
+CREATE TABLE IF NOT EXISTS transfers (
+    id TEXT PRIMARY KEY,
+    study TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    next REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    job TEXT,
+    detail TEXT NOT NULL DEFAULT '',
+    stored TEXT NOT NULL DEFAULT '[]',
+    present TEXT NOT NULL DEFAULT '[]'
+);
+CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEGER NOT NULL, done INTEGER NOT NULL);
 """
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""What brings a file of version n to version n + 1; a file's version is its `user_version`. Append, never change."""
 
 
 class Database:
-    """A file of records that outlives a kill at any moment."""
+    """A file of records that outlives a kill at any moment.
+
+    Raises:
+        OptionError: the file is damaged, or of a newer brats-mm.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        with self.writing() as connection:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+        try:
+            self._migrate()
+        except sqlite3.OperationalError as error:
+            self.close()
+            message = f"The records {path} cannot be opened: {error}. Is another program using them, or the disk full?"
+            raise OptionError(message) from error
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise _damaged(path) from error
 
     def connection(self) -> sqlite3.Connection:
         """The connection of the calling thread, for reading."""
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        return found or self._open()
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        return connection or self._open()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -66,10 +95,15 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:  # a failed commit too would block the thread's next transaction
+                connection.execute("ROLLBACK")
+
+    def erase_log(self) -> None:
+        """Empty the write-ahead log, where deleted rows would stay until others take their place."""
+        with suppress(sqlite3.OperationalError):  # the sweep tries again
+            self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close every thread's connection."""
@@ -78,13 +112,55 @@ class Database:
                 connection.close()
             self._all.clear()
 
+    def _migrate(self) -> None:
+        version = self.connection().execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            self.close()
+            message = (
+                f"The records {self._path} have version {version}, and this brats-mm knows versions up to "
+                f"{len(MIGRATIONS)}. Install the newer brats-mm that wrote them, or name another folder with --data."
+            )
+            raise OptionError(message)
+        if self.connection().execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            self.close()
+            raise _damaged(self._path)
+        for number in range(version, len(MIGRATIONS)):
+            with self.writing() as connection:
+                for statement in MIGRATIONS[number].split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number + 1}")
+
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
+        with self._lock:
+            self._all.append(connection)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # deletion is real
         self._local.connection = connection
-        with self._lock:
-            self._all.append(connection)
         return connection
+
+
+def check_records(path: Path) -> str | None:
+    """What is wrong with a file of records, as a sentence; None if nothing is, or there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            rows = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return f"The records {path} cannot be read: {error}."
+    if rows != ["ok"]:
+        return f"The records {path} are damaged: {'; '.join(rows)}."
+    if version > len(MIGRATIONS):
+        return f"The records {path} have version {version}, newer than this brats-mm knows."
+    return None
+
+
+def _damaged(path: Path) -> OptionError:
+    return OptionError(
+        f"The records {path} are damaged. Restore them from a backup, or move the file away: the jobs in it are then "
+        "forgotten and their files deleted."
+    )

@@ -28,6 +28,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "upload-timeout": (408, "The upload was too slow"),
     "not-ready": (409, "Not ready yet"),
     "expired": (410, "Expired"),
+    "damaged": (410, "The results are damaged"),
     "too-large": (413, "Too large"),
     "unsupported-content": (415, "Unsupported content"),
     "range-not-satisfiable": (416, "No such range"),
@@ -49,6 +50,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "cancelled": (409, "Cancelled"),
     "unavailable": (503, "Not ready"),
     "disk-full": (507, "The disk is full"),
+    "quota": (507, "Your share of the disk is used up"),
 }
 """Kind of a problem -> its HTTP status and title."""
 

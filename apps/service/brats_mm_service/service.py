@@ -22,6 +22,7 @@ from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.settings import Settings
 from brats_mm_service.viewer.store import ViewerStore
+from brats_mm_service.workers.checker import UploadChecker
 from brats_mm_service.workers.pool import WorkerPool
 from brats_mm_service.workers.process import WorkerProcess
 from brats_mm_service.workers.protocol import Spawn
@@ -45,6 +46,7 @@ class Service:
     tokens: Tokens
     auth: Authenticator
     queue: JobQueue
+    checker: UploadChecker
     workers: WorkerPool
     metrics: Metrics
     uploads: asyncio.Semaphore
@@ -56,6 +58,7 @@ class Service:
     def start(self) -> None:
         """Settle what an earlier run left, start the workers and the clean-up."""
         self.queue.recover()
+        self.checker.start()
         self.workers.start()
         if self.dicomweb is not None:
             self.dicomweb.start()
@@ -67,6 +70,7 @@ class Service:
         if self.dicomweb is not None:
             self.dicomweb.stop()
         self.workers.stop()
+        self.checker.stop()
         self.database.close()
         self.lock.close()
 
@@ -110,6 +114,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     metrics, tokens = Metrics(), Tokens(database)
     queue = JobQueue(JobRecords(database), JobFiles(settings.data), settings.queue, settings.retention, metrics)
     transfers = Transfers(database)
+    checker = UploadChecker(settings.uploads)
     issuer = None if settings.oidc is None else OidcIssuer(settings.oidc)
     return Service(
         settings=settings,
@@ -117,13 +122,14 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         tokens=tokens,
         auth=Authenticator(settings, tokens, issuer),
         queue=queue,
+        checker=checker,
         workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings), settings.worker_count),
         metrics=metrics,
         uploads=asyncio.Semaphore(settings.uploads.at_once),
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,
-        dicomweb=_dicomweb(settings, transfers, queue),
+        dicomweb=_dicomweb(settings, transfers, queue, checker),
     )
 
 
@@ -131,17 +137,17 @@ def _spawn(settings: Settings) -> Spawn:
     """How the workers are started: here, or on the cluster that the process has joined."""
     cluster = settings.ray
     if cluster is None:
-        return lambda: WorkerProcess(settings.worker)
+        return lambda: WorkerProcess(settings.worker, jobs=settings.data / "jobs")
     from brats_mm_service.workers.ray import RayWorker
 
     return lambda: RayWorker(settings, cluster.share)
 
 
-def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue) -> DicomwebLink | None:
+def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue, checker: UploadChecker) -> DicomwebLink | None:
     if settings.dicomweb is None:
         return None
     client = DicomwebClient(settings.dicomweb)
-    return DicomwebLink(transfers, queue, client, settings.dicomweb, settings.uploads.unpacked_bytes)
+    return DicomwebLink(transfers, queue, checker, client, settings.dicomweb, settings.uploads.unpacked_bytes)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -28,6 +28,8 @@ class UploadLimits:
         total_s: longest time for the whole body.
         at_once: uploads received at the same time.
         free_bytes: disk space that must be left over.
+        check_bytes: memory that reading one upload may take, before it is accepted.
+        check_s: time that this may take.
     """
 
     file_bytes: int = 512 * MIB
@@ -40,6 +42,8 @@ class UploadLimits:
     total_s: float = 900.0
     at_once: int = 8
     free_bytes: int = GIB
+    check_bytes: int = 256 * MIB
+    check_s: float = 120.0
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import DicomwebSettings
-from brats_mm_service.uploads.dicom import store_study
 from brats_mm_service.uploads.intake import SortedUpload, new_job
+from brats_mm_service.workers.checker import UploadChecker
 
 POLLER = "archive"
 """Owner of the jobs of studies that were found by polling."""
@@ -33,11 +33,18 @@ class DicomwebLink:
     """Moves transfers on, one step after the other."""
 
     def __init__(
-        self, transfers: Transfers, queue: JobQueue, peer: DicomwebClient, settings: DicomwebSettings, most_bytes: int
+        self,
+        transfers: Transfers,
+        queue: JobQueue,
+        checker: UploadChecker,
+        client: DicomwebClient,
+        settings: DicomwebSettings,
+        most_bytes: int,
     ) -> None:
         self._transfers = transfers
         self._queue = queue
-        self._peer = peer
+        self._checker = checker
+        self._client = client
         self._settings = settings
         self._most_bytes = most_bytes
         self._stopping = threading.Event()
@@ -70,7 +77,7 @@ class DicomwebLink:
             return
         self._next_poll = time.monotonic() + self._settings.poll_s
         try:
-            found = self._peer.studies()
+            found = self._client.studies()
         except (DicomwebRefused, DicomwebUnreachable):
             log("dicomweb_poll_failed", level="warning")
             return
@@ -119,9 +126,8 @@ class DicomwebLink:
         files = self._queue.files
         fetched, folder = files.incoming(), files.incoming()
         try:
-            self._peer.fetch(transfer.study, fetched, self._most_bytes)
-            with without_warnings():
-                study = store_study(fetched, folder, SeriesWishes(study=transfer.study))
+            self._client.fetch(transfer.study, fetched, self._most_bytes)
+            study = self._checker.store_study(fetched, folder, SeriesWishes(study=transfer.study))
             found = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
             job, _ = self._queue.submit(new_job(transfer.owner, JobOptions(dicom=True), found, key=key), folder)
         finally:
@@ -155,7 +161,7 @@ class DicomwebLink:
         known = {str(one.SOPInstanceUID) for one in there}
         new = [one for one in objects if str(one.SOPInstanceUID) not in known]
         if new:
-            self._peer.store(transfer.study, new)
+            self._client.store(transfer.study, new)
             lost = [one for one in new if not self._holds(one)]
             if lost:
                 message = f"{len(lost)} objects were stored, but the archive does not show them"
@@ -167,4 +173,4 @@ class DicomwebLink:
 
     def _holds(self, one: object) -> bool:
         uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-        return self._peer.holds(uids[0], uids[1], uids[2])
+        return self._client.holds(uids[0], uids[1], uids[2])

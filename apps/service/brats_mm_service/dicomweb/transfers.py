@@ -10,15 +10,6 @@ from typing import Any
 
 from brats_mm_service.database import Database
 
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS transfers (id TEXT PRIMARY KEY, study TEXT NOT NULL, owner TEXT NOT NULL,"
-    " state TEXT NOT NULL, created REAL NOT NULL, next REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,"
-    " job TEXT, detail TEXT NOT NULL DEFAULT '', stored TEXT NOT NULL DEFAULT '[]',"
-    " present TEXT NOT NULL DEFAULT '[]')",
-    "CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEGER NOT NULL,"
-    " done INTEGER NOT NULL)",
-)
-
 
 class TransferState(str, Enum):
     """Where a transfer stands; the last two are ends."""
@@ -64,9 +55,6 @@ class Transfers:
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now = now
-        with database.writing() as connection:
-            for table in _TABLES:
-                connection.execute(table)
 
     def begin(self, study: str, owner: str) -> tuple[Transfer, bool]:
         """Begin a transfer, or find the caller's open one of that study; and whether it is new."""

@@ -10,6 +10,7 @@ trash/<random>/       on its way out
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +21,8 @@ from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
 """Files that are hashed and put on disk at the same time; both happen outside Python's lock."""
+_VERIFIED_S, _MOST_VERIFIED = 60.0, 10_000
+_ORPHANED_S = 3600.0
 
 
 class JobFiles:
@@ -27,6 +30,7 @@ class JobFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._verified: dict[tuple[object, ...], float] = {}
         for name in ("incoming", "jobs", "trash"):
             (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -53,23 +57,27 @@ class JobFiles:
         return self.root / "jobs" / job_id / "all.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
-        """Make an upload that was received the upload of a job."""
+        """Make an upload that was received the upload of a job; it is on disk when this returns."""
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
+            list(pool.map(_sync, [incoming, *incoming.rglob("*")]))
         incoming.rename(folder / "upload")
         _sync(folder)
         _sync(folder.parent)
 
     def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
         """Make what an attempt wrote the result, in one step; returns what that is."""
-        attempt = self.attempt(job_id, number)
+        attempt, result = self.attempt(job_id, number), self.result(job_id)
+        if result.is_dir() and not attempt.is_dir():
+            return manifest(result)  # published before, though the record of it could not be written
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
             synced = [pool.submit(_sync, path) for path in attempt.iterdir()]
             files = manifest(attempt)
             for one in synced:
                 one.result()
         _sync(attempt)
-        attempt.rename(self.result(job_id))
+        attempt.rename(result)
         _sync(attempt.parent)
         return files
 
@@ -104,6 +112,33 @@ class JobFiles:
         for folder in (self.root / "trash").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
+    def clean_orphans(self, known: Collection[str]) -> None:
+        """Remove folders of no job that a kill or a full disk left, once they are older than any submission takes."""
+        oldest = time.time() - _ORPHANED_S
+        for folder in (self.root / "jobs").iterdir():
+            if folder.name not in known and folder.stat().st_mtime < oldest:
+                self._trash(folder)
+
+    def used_bytes(self, job_id: str) -> int:
+        """Disk space that a job's files take."""
+        return folder_bytes(self.root / "jobs" / job_id)
+
+    def matches(self, path: Path, file: ResultFile) -> bool:
+        """Whether a file has the recorded size and hash; remembered for a minute while the file is untouched."""
+        try:
+            found = path.stat()
+            state = (str(path), file.sha256, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if self._verified.get(state, 0.0) > time.monotonic():
+                return True
+            if found.st_size != file.size or sha256_of(path) != file.sha256:
+                return False
+        except OSError:
+            return False
+        if len(self._verified) > _MOST_VERIFIED:
+            self._verified.clear()
+        self._verified[state] = time.monotonic() + _VERIFIED_S
+        return True
+
     def free_bytes(self) -> int:
         """Space left on the disk."""
         return shutil.disk_usage(self.root).free
@@ -121,6 +156,15 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hash") as pool:
         return tuple(pool.map(lambda path: ResultFile(path.name, path.stat().st_size, sha256_of(path)), paths))
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files below a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ queue.files.result(job.id) / "segmentation.nii.gz"
 """
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import problem_body
+from brats_mm_service.problems import Problem, problem_body
 from brats_mm_service.settings import QueueLimits, Retention
 
 _CANCEL_WAIT_S = 1.8
@@ -118,11 +119,13 @@ class JobQueue:
             with self._idle:
                 self._idle.wait_for(lambda: job.id not in dict(self._at_work), timeout=_CANCEL_WAIT_S)
             self.files.remove(job.id)
+            self.records.erase()
             self.metrics.jobs.labels(JobState.CANCELLED.value).inc()
             log("job_cancelled", job=job.id)
         else:
-            self.files.remove(job.id)
+            # The record first: killed in between, the next start finds files of no job and removes them.
             self.records.delete(job.id)
+            self.files.remove(job.id)
             log("job_deleted", job=job.id)
         self.notifications.notify(job.id)
 
@@ -166,9 +169,6 @@ class JobQueue:
             self._ended(job, JobState.FAILED, kind=kind)
 
     def _ended(self, job: Job, state: JobState, **values: str) -> None:
-        self.files.clear_attempts(job.id)
-        if not job.options.keep_upload:
-            self.files.drop_upload(job.id)
         self.notifications.notify(job.id)
         self.metrics.jobs.labels(state.value).inc()
         took_s = time.time() - (job.started or time.time())
@@ -176,15 +176,46 @@ class JobQueue:
             self.metrics.stages.labels("whole").observe(max(0.0, took_s))
             self.typical_s = 0.7 * self.typical_s + 0.3 * took_s
         log("job_ended", job=job.id, state=state.value, seconds=round(took_s, 3), **values)
+        self._clear(job)
+
+    def _clear(self, job: Job) -> None:
+        """Remove what an ended job needs no more."""
+        self.files.clear_attempts(job.id)
+        if not job.options.keep_upload:
+            self.files.drop_upload(job.id)
+
+    def verified(self, job: Job, name: str) -> Path:
+        """The path of a result that is what was recorded; one that is not fails the job.
+
+        Raises:
+            Problem: the file is gone or damaged.
+        """
+        file, path = job.result(name), self.files.result(job.id) / name
+        if file is not None and self.files.matches(path, file):
+            return path
+        detail = "A result of this job was damaged or lost on the service's disk. Submit the case again."
+        if self.records.spoil(job.id, problem_body("damaged", detail)):
+            self.metrics.failures.labels("damaged").inc()
+            log("result_damaged", level="error", job=job.id)
+            self.notifications.notify(job.id)
+        raise Problem("damaged", detail)
+
+    def used_bytes(self, owner: str) -> int:
+        """Disk space that a caller's jobs take."""
+        return sum(self.files.used_bytes(job_id) for job_id in self.records.ids(owner))
 
     def release(self, job: Job) -> None:
         """For the supervisor: nothing touches the files of this attempt any more."""
-        if self.is_cancelled(job.id):
-            self.files.clear_attempt(job.id, job.attempts)
         self._progress.pop(job.id, None)
-        with self._idle:
-            self._at_work.discard((job.id, job.attempts))
-            self._idle.notify_all()
+        try:
+            if self.is_cancelled(job.id):
+                self.files.clear_attempt(job.id, job.attempts)
+        except (sqlite3.Error, OSError) as error:
+            log("release_error", level="error", job=job.id, error=type(error).__name__)
+        finally:
+            with self._idle:
+                self._at_work.discard((job.id, job.attempts))
+                self._idle.notify_all()
 
     def requeue(self, job: Job) -> None:
         """For the supervisor: the service stops in good order; the attempt does not count."""
@@ -219,12 +250,17 @@ class JobQueue:
         elif job.state in (JobState.CANCELLED, JobState.EXPIRED):
             self.files.remove(job.id)
         elif job.state in (JobState.DONE, JobState.FAILED):
-            self.files.clear_attempts(job.id)
-            if not job.options.keep_upload:
-                self.files.drop_upload(job.id)
+            self._clear(job)
 
     def sweep(self, now: Callable[[], float] = time.time) -> None:
-        """Expire results and forget records whose time has come."""
+        """Expire results, forget records whose time has come, and settle running jobs that no worker has."""
+        with self._idle:
+            at_work = dict(self._at_work)
+            lost = [job for job in self.records.in_states([JobState.RUNNING]) if job.id not in at_work]
+        for job in lost:
+            log("job_lost", level="error", job=job.id)
+            self._recover(job)
+        self.files.clean_orphans(self.records.ids())
         for job in self.records.in_states([state for state in JobState if state not in OPEN]):
             age_s = now() - (job.finished or job.created)
             if job.state in (JobState.DONE, JobState.FAILED) and age_s > self._retention.result_s:
@@ -232,6 +268,7 @@ class JobQueue:
                 self.notifications.notify(job.id)
                 self.files.remove(job.id)
                 log("job_expired", job=job.id)
+                self.records.erase()
             elif age_s > self._retention.result_s + self._retention.record_s:
-                self.files.remove(job.id)
                 self.records.delete(job.id)
+                self.files.remove(job.id)

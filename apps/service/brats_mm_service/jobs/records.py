@@ -10,8 +10,11 @@ from typing import Any
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.fairness import fair_order
 from brats_mm_service.jobs.model import Job, JobOptions, NewJob, ResultFile
-from brats_mm_service.jobs.states import JobState, sources_of
+from brats_mm_service.jobs.states import OPEN, JobState, sources_of
 from brats_mm_service.settings import QueueLimits
+
+_WITHOUT_NAMES = {"ignored": "{}", "notes": "[]"}
+"""File names and series descriptions, which may name a patient."""
 
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)
@@ -54,9 +57,9 @@ class JobRecords:
                     new.fingerprint,
                 ),
             )
-        job = self.get(new.id)
-        assert job is not None, "it has just been committed"
-        return job, True
+            # Read before the commit: nothing after it may fail, or the caller would be told that it was not accepted.
+            row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
+        return _job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
         """Raise QueueFull where a job of that caller would not be accepted now."""
@@ -97,9 +100,10 @@ class JobRecords:
         )
         return [_job(row) for row in rows]
 
-    def ids(self) -> set[str]:
-        """The ids of all jobs."""
-        return {row["id"] for row in self._database.connection().execute("SELECT id FROM jobs")}
+    def ids(self, owner: str | None = None) -> set[str]:
+        """The ids of all jobs, or of one caller's."""
+        rows = self._database.connection().execute("SELECT id FROM jobs WHERE owner = COALESCE(?, owner)", (owner,))
+        return {row["id"] for row in rows}
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -126,7 +130,8 @@ class JobRecords:
                 " ON CONFLICT (owner) DO UPDATE SET at = excluded.at",
                 (now, order[0]),
             )
-        return self.get(order[0])
+            row = connection.execute("SELECT * FROM jobs WHERE id = ?", (order[0],)).fetchone()
+        return _job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
         """Move a job to done; False if it is not running any more."""
@@ -139,16 +144,20 @@ class JobRecords:
         )
 
     def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move a job to failed, with its reason; False if it has ended already."""
-        return self._move(job_id, JobState.FAILED, finished=self._now(), error=json.dumps(dict(error)))
+        """Move an open job to failed, with its reason; False if it has ended already."""
+        return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
+
+    def spoil(self, job_id: str, error: Mapping[str, Any]) -> bool:
+        """Move a job from done to failed: its results are not what they were."""
+        return self._move(job_id, JobState.FAILED, {JobState.DONE}, error=json.dumps(dict(error)), results="[]")
 
     def cancel(self, job_id: str) -> bool:
         """Move a job to cancelled; False if it has ended already."""
-        return self._move(job_id, JobState.CANCELLED, finished=self._now(), ignored="{}")
+        return self._move(job_id, JobState.CANCELLED, finished=self._now(), **_WITHOUT_NAMES)
 
     def expire(self, job_id: str) -> bool:
-        """Move a job to expired: its files are gone."""
-        return self._move(job_id, JobState.EXPIRED, ignored="{}", results="[]")
+        """Move a job to expired: its files are gone, and what names or quotes them."""
+        return self._move(job_id, JobState.EXPIRED, results="[]", error=None, **_WITHOUT_NAMES)
 
     def requeue(self, job_id: str, **values: int) -> bool:
         """Move a job that was interrupted back to the queue; it keeps its place."""
@@ -161,9 +170,17 @@ class JobRecords:
                 "DELETE FROM jobs WHERE id = ? AND state NOT IN (?, ?)",
                 (job_id, JobState.QUEUED.value, JobState.RUNNING.value),
             )
+            connection.execute("UPDATE transfers SET detail = '' WHERE job = ?", (job_id,))
+        self.erase()
 
-    def _move(self, job_id: str, target: JobState, **values: object) -> bool:
-        sources = sources_of(target)
+    def erase(self) -> None:
+        """Remove deleted rows from the disk."""
+        self._database.erase_log()
+
+    def _move(
+        self, job_id: str, target: JobState, allowed: Collection[JobState] | None = None, **values: object
+    ) -> bool:
+        sources = tuple(allowed or sources_of(target))
         columns = "".join(f", {name} = ?" for name in values)
         marks = ", ".join("?" * len(sources))
         with self._database.writing() as connection:

@@ -19,7 +19,8 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # Running to queued: the service itself was killed meanwhile, and starts anew.
     JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
-    JobState.DONE: frozenset({JobState.EXPIRED}),
+    # Done to failed: a result is not what was recorded any more.
+    JobState.DONE: frozenset({JobState.EXPIRED, JobState.FAILED}),
     JobState.FAILED: frozenset({JobState.EXPIRED}),
     JobState.CANCELLED: frozenset(),
     JobState.EXPIRED: frozenset(),

@@ -27,7 +27,7 @@ from brats_mm_service.monai_label.jobs import ViewerJobs
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.intake import SortedUpload, sort_upload
+from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
 from brats_mm_service.viewer.intake import plain_name
 from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, label_answer
@@ -84,7 +84,7 @@ def router(service: Service) -> APIRouter:
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
             received = _named(form, subset)
-            found: SortedUpload = await run_in_threadpool(sort_upload, received, folder, service.settings.uploads)
+            found: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
             job = await jobs.run(request, caller, found, folder)
         result = service.queue.files.result(job.id)
         made = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))

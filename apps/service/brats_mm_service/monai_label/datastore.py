@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
-from brats_mm.errors import InputError
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
@@ -26,12 +25,11 @@ from brats_mm_service.monai_label.forms import (
     shown,
 )
 from brats_mm_service.monai_label.images import FINAL, ViewerImages, label_key, no_image
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import Answers
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.content import check_volume, checked_content
 from brats_mm_service.uploads.multipart import Form
-from brats_mm_service.viewer.intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer.intake import plain_name
 from brats_mm_service.viewer.store import Item, Kind
 
 ImageId = Annotated[str, Query(min_length=1, max_length=300, description="the image's id")]
@@ -205,7 +203,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
 def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, image: str) -> Item:
     settings = images.service.settings
     name = plain_name(form.files[0].filename) if form.files else ""
-    found = sort_viewer_files(form.files, folder, settings.uploads, hint=image)
+    found = images.service.checker.sort_viewer_files(form.files, folder, hint=image)
     item = Item(
         id=image or name.split(".")[0] or "image",
         name=name,
@@ -226,12 +224,7 @@ def _keep_label(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
         raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
     file = form.files[0]
     name = plain_name(file.filename)
-    stored = "label" + checked_content(file.path, "The label map", name).value
-    file.path.rename(folder / stored)
-    try:
-        check_volume(folder / stored)
-    except InputError as fault:
-        raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
+    stored = images.service.checker.store_label(file, folder)
     info = {"params": json_object(form.texts.get("params"), "params")}
     item = Item(id=key, name=name, unsorted=stored, info=info, keep_s=images.service.settings.retention.result_s)
     return images.store.put(caller.name, Kind.LABEL, item, folder)

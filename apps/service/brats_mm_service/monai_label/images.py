@@ -14,7 +14,7 @@ from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
 from brats_mm_service.viewer.cases import ServerCases
-from brats_mm_service.viewer.intake import copy_sequences, modality_of, sort_viewer_files
+from brats_mm_service.viewer.intake import link_sequences, modality_of
 from brats_mm_service.viewer.store import Item, Kind, ViewerStore
 
 FINAL = "final"
@@ -119,7 +119,7 @@ class ViewerImages:
     def _sent(self, file: ReceivedFile, named: Modality | None, folder: Path, image: str) -> SortedUpload:
         hint = named.value if named is not None else image
         renamed = file if named is None else replace(file, filename="", field=named.value)
-        found = sort_viewer_files((renamed,), folder, self.service.settings.uploads, hint=hint)
+        found = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
         if found.unsorted is not None:
             raise _unnamed()
         return found.upload
@@ -127,7 +127,7 @@ class ViewerImages:
     def _kept(self, caller: Caller, kind: Kind, item: Item, named: Modality | None, folder: Path) -> SortedUpload:
         place = self.store.folder(caller.name, kind, item.id)
         sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, named)
-        found = copy_sequences(sources, folder, self.service.settings.uploads)
+        found = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         self.store.change(caller.name, kind, item)
         notes = item.notes
         return replace(found, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
@@ -139,7 +139,8 @@ class ViewerImages:
         case = self.cases.get(image)
         if case is None:
             raise no_image(image)
-        found = copy_sequences(_select(case.sequences, case.unsorted, named), folder, self.service.settings.uploads)
+        sources = _select(case.sequences, case.unsorted, named)
+        found = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         ignored: Any = case.notes.get("ignored", {})
         notes: Any = case.notes.get("notes", ())
         return replace(found, ignored=dict(ignored), notes=tuple(notes))

@@ -16,7 +16,7 @@ from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, form_body, incom
 from brats_mm_service.monai_label.images import ViewerImages, no_session
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form
-from brats_mm_service.viewer.intake import plain_name, sort_viewer_files
+from brats_mm_service.viewer.intake import plain_name
 from brats_mm_service.viewer.store import Item, Kind
 
 LONGEST_S = 3600.0
@@ -76,7 +76,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _keep(images: ViewerImages, caller: Caller, form: Form, folder: Path, expiry: int) -> Item:
-    found = sort_viewer_files(form.files, folder, images.service.settings.uploads)
+    found = images.service.checker.sort_viewer_files(form.files, folder)
     item = Item(
         id=token_urlsafe(18),
         name=plain_name(form.files[0].filename) if len(form.files) == 1 else f"{len(form.files)} files",

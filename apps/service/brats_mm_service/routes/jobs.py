@@ -19,7 +19,7 @@ from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
 from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.intake import FILE_FIELDS, new_job, sort_upload
+from brats_mm_service.uploads.intake import FILE_FIELDS, new_job
 from brats_mm_service.uploads.multipart import Form, receive_form
 
 _LONGEST_KEY = 128
@@ -137,7 +137,7 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
 def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str | None) -> tuple[Job, bool]:
     options = _options(form.texts.get("options"))
     wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
-    found = sort_upload(form.files, folder, service.settings.uploads, dicom=wishes)
+    found = service.checker.sort_upload(form.files, folder, dicom=wishes)
     new = new_job(caller.name, options, found, files=form.files, key=key)
     try:
         job, is_new = service.queue.submit(new, folder)

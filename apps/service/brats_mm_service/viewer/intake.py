@@ -27,7 +27,7 @@ _LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
-class Sorted:
+class SortedViewerFiles:
     """Files of a viewer's upload.
 
     Attributes:
@@ -60,7 +60,9 @@ def modality_of(text: object) -> Modality | None:
     return named.pop()
 
 
-def sort_viewer_files(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, hint: str = "") -> Sorted:
+def sort_viewer_files(
+    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, hint: str = ""
+) -> SortedViewerFiles:
     """Sort what a viewer has sent: one volume, several, or one zip of a case folder.
 
     Args:
@@ -77,23 +79,23 @@ def sort_viewer_files(files: tuple[ReceivedFile, ...], folder: Path, limits: Upl
         raise Problem("bad-request", "No file was sent. Send at least one volume, or a zip of a case's folder.")
     named = tuple(replace(file, filename=plain_name(file.filename)) for file in files)
     if len(named) == 1 and named[0].size and content_of(named[0].path) is Content.ZIP:
-        return Sorted(sort_upload((replace(named[0], field=CASE),), folder, limits))
+        return SortedViewerFiles(sort_upload((replace(named[0], field=CASE),), folder, limits))
     if len(named) == 1:
         return _single(named[0], folder, limits, hint)
     return _several(named, folder, limits)
 
 
-def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> Sorted:
+def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
     for name in (file.filename, hint):
         found = modalities_in_name(image_stem(name))
         if len(found) == 1:
-            return Sorted(sort_upload((replace(file, field=found.pop().value),), folder, limits))
+            return SortedViewerFiles(sort_upload((replace(file, field=found.pop().value),), folder, limits))
     if not file.size:
         raise Problem("bad-volume", "The file is empty: it has no bytes. Send the volume again.")
     stored = "volume" + checked_content(file.path, "The file", file.filename).value
     file.path.rename(folder / stored)
     _check(folder / stored)
-    return Sorted(SortedUpload({}, {}), stored)
+    return SortedViewerFiles(SortedUpload({}, {}), stored)
 
 
 def _check(path: Path) -> None:
@@ -103,7 +105,7 @@ def _check(path: Path) -> None:
         raise Problem(kind_of(fault), str(fault).replace(f"{path.parent}/", "")) from fault
 
 
-def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> Sorted:
+def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedViewerFiles:
     """Files told apart by their names, as those of a case folder are."""
     together = folder / "together"
     together.mkdir()
@@ -121,14 +123,25 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
     found = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.found.items())
     upload = sort_upload(found, folder, limits)
     shutil.rmtree(together)
-    return Sorted(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
+    return SortedViewerFiles(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
 
 
-def copy_sequences(sources: Mapping[Modality, Path], folder: Path, limits: UploadLimits) -> SortedUpload:
-    """Bring kept files, or those of a case on the server, to where a job takes them from; they are checked anew.
+def store_label(file: ReceivedFile, folder: Path) -> str:
+    """Check a label map and store it as `label.<suffix>`; returns that name.
 
     Raises:
-        Problem: a file cannot be used.
+        Problem: it is no volume, or damaged.
+    """
+    stored = "label" + checked_content(file.path, "The label map", plain_name(file.filename)).value
+    file.path.rename(folder / stored)
+    _check(folder / stored)
+    return stored
+
+
+def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
+    """Bring kept files, or those of a case on the server, to `folder`, as if they had been uploaded.
+
+    Raises:
         OSError: a file cannot be read, or the disk is full.
     """
     received = []
@@ -136,7 +149,7 @@ def copy_sequences(sources: Mapping[Modality, Path], folder: Path, limits: Uploa
         place = folder / f"source-{number}"
         _link_or_copy(source, place)
         received.append(ReceivedFile(modality.value, plain_name(source.name), place, place.stat().st_size, ""))
-    return sort_upload(tuple(received), folder, limits)
+    return tuple(received)
 
 
 def _link_or_copy(source: Path, place: Path) -> None:

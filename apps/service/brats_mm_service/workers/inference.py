@@ -1,21 +1,28 @@
 """The inference worker: loads the model once and segments one job after the other.
 
-As a process of its own it reads commands from standard input and writes messages to standard output, both JSON, one a
-line. It opens no socket, and nothing that it is sent is code. When its input ends, because the service is gone, it ends
-at once. `ray` runs the same work on a cluster.
+As a process it reads commands from standard input and writes events to standard output, both JSON, one per line. It
+opens no socket, and nothing that it is sent is code. When its input ends because the service is gone, it ends at once.
+`ray` runs the same work on a cluster.
+
+Where the kernel has Landlock, the process reaches only libraries, the model and the folder of jobs. Each job runs in a
+thread that reaches only its own folder, so that no file of one caller can make it read another's.
 """
 
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from brats_mm.errors import BratsMMError, Cancelled
+from brats_mm_service.confinement import DEVICES, confine, landlock_version, library_paths
 from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
@@ -96,6 +103,7 @@ def main() -> None:
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # whatever a library prints must not look like a message
     start = json.loads(sys.stdin.readline())
+    _confine_process(start)  # before any thread starts, so that all of them are confined
     commands = Commands()
     threading.Thread(target=commands.listen, daemon=True).start()
     work(start, commands, channel)
@@ -116,10 +124,15 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     channel.emit(
         "ready",
         device=str(segmenter.predictor.device),
+        confined=landlock_version() > 0,
         model={"name": identity.name, "version": identity.version, "weights_sha256": identity.weights_sha256},
     )
+    model_files = _model_files(start)
     while True:
-        _do(commands.next(), segmenter, commands, channel)
+        job = commands.next()
+        thread = threading.Thread(target=_do, args=(job, segmenter, commands, channel, model_files), name="job")
+        thread.start()
+        thread.join()
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
@@ -132,9 +145,12 @@ def _load(start: dict[str, Any]) -> "Segmenter":
     return Segmenter.from_bundle(bundle, device=device, backend=backend, settings=settings)
 
 
-def _do(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> None:
+def _do(
+    job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet, model_files: list[Path]
+) -> None:
     name = job["job"]
     try:
+        _confine_job(job, model_files)
         made = _segment(job, segmenter, commands, channel)
     except BratsMMError as error:
         channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
@@ -210,6 +226,47 @@ def _stay_alive(channel: Outlet) -> None:
     while True:
         channel.emit("alive", resident=resident_bytes(os.getpid()))
         time.sleep(ALIVE_S)
+
+
+def _confine_process(start: dict[str, Any]) -> None:
+    """Leave the process libraries, the model, its cache of compiled models, devices, and the folder of jobs."""
+    if start.get("jobs") is None:
+        return
+    from brats_mm.inference.openvino_cache import cache_folder
+
+    kept = cache_folder()
+    home = kept / "home"  # packages keep settings and caches there, and some fail where they cannot read them
+    with suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+    # With CI set, OpenVINO sends no telemetry, for which it would fork.
+    os.environ.update(BRATS_MM_CACHE=str(kept), HOME=str(home), CI="true")
+    confine([*library_paths(), *_model_files(start), "/proc", "/sys"], [start["jobs"], kept, *_devices(), "/dev/shm"])
+
+
+def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
+    """Leave the calling thread libraries, the model, devices, and the job's folder, where temporary files go too."""
+    folder = Path(job["output"]).parent
+    scratch = folder / f"{Path(job['output']).name}-scratch"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = str(scratch)
+    confine([*library_paths(), *model_files], [folder, *_devices()])
+
+
+def _model_files(start: dict[str, Any]) -> list[Path]:
+    """The bundle's folder, and what links in it lead to; nothing where there is no bundle, which loading it reports."""
+    from brats_mm.io.bundle import default_bundle
+
+    try:
+        bundle = Path(start["bundle"]) if start["bundle"] is not None else default_bundle()
+    except BratsMMError:
+        return []
+    return [bundle, *(path.resolve() for path in bundle.rglob("*") if path.is_symlink())]
+
+
+@cache  # once confined, the process cannot list them
+def _devices() -> tuple[Path | str, ...]:
+    graphics = [*Path("/dev").glob("nvidia*"), Path("/dev/dri"), Path("/dev/kfd")]
+    return (*DEVICES, *graphics)
 
 
 def _limit(start: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from brats_mm_service.logs import log
@@ -28,13 +29,13 @@ class WorkerProcess:
 
     retry_on_crash = False  # what ends it, memory or a fault of its own, came of the job
 
-    def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND, *, jobs: Path | None = None) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=worker_environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is for the service to handle
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -45,7 +46,7 @@ class WorkerProcess:
         ]
         for reader in self._readers:
             reader.start()
-        self.send(settings.start_message())
+        self.send({**settings.start_message(), "jobs": None if jobs is None else str(jobs.absolute())})
 
     @property
     def pid(self) -> int:
@@ -129,7 +130,7 @@ class WorkerProcess:
             pass
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Little of the service's own: where to find modules, and how to compute."""
     kept = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}

@@ -1,5 +1,6 @@
 """Keeps one worker running and gives it one job after the other; a thread of the service."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from brats_mm_service.settings import WorkerSettings
 from brats_mm_service.workers.protocol import Spawn, Worker
 
 _TICK_S = 0.1
+_RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
 _IDLE_S = 0.2
 _STARTS = 3
 """Starts in a row that may fail before waiting jobs are told so."""
@@ -37,12 +39,14 @@ class Readiness:
         ready: the model is loaded.
         reason: a sentence where it is not.
         device, model: what it runs on, and which model it is.
+        confined: the kernel keeps jobs from every file but their own.
     """
 
     ready: bool = False
     reason: str = "The model is being loaded."
     device: str | None = None
     model: dict[str, str] | None = None
+    confined: bool = False
 
 
 class Supervisor:
@@ -126,17 +130,44 @@ class Supervisor:
     def _serve(self, worker: Worker, job: Job) -> None:
         log("job_started", job=job.id, attempt=job.attempts)
         try:
-            self._queue.files.clear_attempts(job.id)  # of a worker that was cut off and wrote on
-            settle = self._compute(worker, job)
-            settle()
-        except OSError as error:
-            log("supervisor_error", level="error", job=job.id, error=type(error).__name__)
-            self._queue.fail(job, "disk-full", f"The result cannot be stored: {error.strerror}. Free some disk space.")
+            self._settle(job, self._computed(worker, job))
         finally:
             self._queue.release(job)
 
+    def _computed(self, worker: Worker, job: Job) -> Callable[[], None]:
+        """Have the worker compute a job; returns what records how it ended."""
+        try:
+            self._queue.files.clear_attempts(job.id)  # of a worker that was cut off and wrote on
+            return self._compute(worker, job)
+        except OSError as error:
+            return self._not_stored(job, error)
+        except Exception:
+            self._drop()  # it may still compute the job, and must not send its events into the next one
+            raise
+
+    def _settle(self, job: Job, settle: Callable[[], None]) -> None:
+        """Record how a job ended; where records or disk cannot be written, again and again until they can."""
+        wait_s = _RETRY_S
+        while True:
+            try:
+                settle()
+                return
+            except sqlite3.Error as error:
+                log("records_error", level="error", job=job.id, error=type(error).__name__)
+            except OSError as error:
+                settle = self._not_stored(job, error)
+                continue
+            if self._stopping.wait(wait_s):
+                return  # the next start settles it
+            wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
+
+    def _not_stored(self, job: Job, error: OSError) -> Callable[[], None]:
+        log("supervisor_error", level="error", job=job.id, error=type(error).__name__, code=error.errno)
+        detail = f"The result cannot be stored: {error.strerror}. Free some disk space."
+        return partial(self._queue.fail, job, "disk-full", detail)
+
     def _compute(self, worker: Worker, job: Job) -> Callable[[], None]:
-        """Have the worker compute a job; returns what is to be done about how it ended."""
+        """Follow the worker's events until the job has ended in one way or another; returns what records that."""
         queue, files = self._queue, self._queue.files
         worker.send(
             {
@@ -160,7 +191,7 @@ class Supervisor:
             if self._stopping.is_set():
                 self._drop()
                 return lambda: queue.requeue(job)
-            if cancelled_at is None and queue.is_cancelled(job.id):
+            if cancelled_at is None and self._is_cancelled(job):
                 cancelled_at = time.monotonic()
                 worker.send({"command": "cancel", "job": job.id})
             if cancelled_at is not None and time.monotonic() - cancelled_at > self._settings.cancel_s:
@@ -172,6 +203,12 @@ class Supervisor:
             if (fault := self._fault(worker, time.monotonic() - start)) is not None:
                 self._drop()
                 return partial(queue.fail, job, *fault)
+
+    def _is_cancelled(self, job: Job) -> bool:
+        try:
+            return self._queue.is_cancelled(job.id)
+        except sqlite3.Error:  # not known now, so the worker goes on
+            return False
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
         if message["event"] == "done":
@@ -219,9 +256,16 @@ class Supervisor:
                 continue
             if message["event"] == "ready":
                 self._failed_starts = 0
-                self.readiness = Readiness(ready=True, reason="", device=message["device"], model=message["model"])
+                self.readiness = Readiness(
+                    ready=True,
+                    reason="",
+                    device=message["device"],
+                    model=message["model"],
+                    confined=bool(message.get("confined")),
+                )
                 took_s = time.monotonic() - (worker.started or time.monotonic())
-                log("worker_ready", device=message["device"], seconds=round(took_s, 3))
+                confined = self.readiness.confined
+                log("worker_ready", device=message["device"], confined=confined, seconds=round(took_s, 3))
                 return worker
             if message["event"] == "unable":
                 self._not_started(message["kind"], message["detail"])

@@ -1,0 +1,139 @@
+"""Confine the calling thread, and what it starts, to a few folders: Landlock, where the kernel has it (Linux 5.13).
+
+What parses a stranger's file may be tricked into opening another. Confined, it cannot: the kernel refuses every path
+that was not named, and every TCP connection (from Linux 6.7). Nothing lifts a restriction again.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture that Python runs on
+_QUERY_VERSION = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_REFER, _TRUNCATE = 1 << 13, 1 << 14
+_ALL_OF_VERSION_1 = (1 << 13) - 1
+_TCP = 0b11
+_SIGNALS_AND_SOCKETS = 0b11
+
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+
+SYSTEM = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/opt/rocm",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/ssl/openssl.cnf",
+    "/etc/fonts",
+    "/sys/devices/system",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+)
+"""Read-only: shared libraries, fonts, and what tells how many processors there are."""
+
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _layout_ = "ms"
+    _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+class ConfinementError(OSError):
+    """The kernel has Landlock but refused to confine."""
+
+
+def landlock_version() -> int:
+    """The kernel's Landlock ABI version; 0 where there is none."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, _syscall(_CREATE_RULESET, None, 0, _QUERY_VERSION))
+
+
+def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
+    """Deny the calling thread every path but these, for ever.
+
+    Args:
+        read: files and folders to read; those that do not exist are passed over.
+        write: files and folders to read, write, make and remove in.
+
+    Returns:
+        Whether it is confined now: False where the kernel has no Landlock.
+
+    Raises:
+        ConfinementError: the kernel refused.
+    """
+    version = landlock_version()
+    if version == 0:
+        return False
+    everything = _ALL_OF_VERSION_1 | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    rules = _Ruleset(everything, _TCP if version >= 4 else 0, _SIGNALS_AND_SOCKETS if version >= 6 else 0)
+    size = 8 if version < 4 else 16 if version < 6 else 24
+    ruleset = _checked(_syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0))
+    try:
+        for paths, access in ((read, _READ), (write, everything & ~_EXECUTE)):
+            for path in paths:
+                _allow(ruleset, path, access & everything)
+        _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+        _checked(_syscall(_RESTRICT_SELF, ruleset, 0))
+    finally:
+        os.close(ruleset)
+    return True
+
+
+def library_paths() -> list[str]:
+    """Read-only paths that Python and its packages need; never the home folder or the working folder as a whole."""
+    import brats_mm
+
+    whole = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}
+    packages = [Path(brats_mm.__file__).resolve().parent, Path(__file__).resolve().parent]
+    entries = [sys.prefix, sys.base_prefix, *sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
+    folders = [Path(entry).resolve() for entry in entries if entry]
+    kept = [
+        folder for folder in folders if folder not in whole and not any(one.is_relative_to(folder) for one in whole)
+    ]
+    return [*map(str, dict.fromkeys([*packages, *kept])), *SYSTEM]
+
+
+def _allow(ruleset: int, path: Path | str, access: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not Path(path).is_dir():
+            access &= _ON_FILES
+        rule = _PathBeneath(access, handle)
+        _checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
+    finally:
+        os.close(handle)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _syscall(number: int, *values: object) -> int:
+    return int(_libc().syscall(ctypes.c_long(number), *values))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        message = f"Landlock: {os.strerror(code)}"
+        raise ConfinementError(code, message)
+    return result

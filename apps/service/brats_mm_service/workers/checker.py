@@ -1,0 +1,152 @@
+"""The service's end of the process that reads uploads. The service itself parses nothing that a stranger sent."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from brats_mm.usecases.dicom_study import SeriesWishes
+from brats_mm_service.logs import log
+from brats_mm_service.problems import Problem
+from brats_mm_service.settings import MIB, UploadLimits
+from brats_mm_service.uploads.dicom import StoredStudy
+from brats_mm_service.uploads.intake import SortedUpload
+from brats_mm_service.uploads.multipart import ReceivedFile
+from brats_mm_service.viewer.intake import SortedViewerFiles
+from brats_mm_service.workers.process import worker_environment
+
+_COMMAND = (sys.executable, "-m", "brats_mm_service.workers.checker_process")
+_LARGEST_ANSWER = 64 * MIB
+
+
+class UploadChecker:
+    """Sorts and checks uploads in forks of a confined process; callable from any thread.
+
+    Every method raises Problem where the upload cannot be used, and OSError where the disk is full.
+    """
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        with self._lock:
+            self._ensure()
+
+    def stop(self) -> None:
+        """Stop it."""
+        with self._lock:
+            self._drop()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while there is one."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def sort_upload(
+        self, files: Sequence[ReceivedFile], folder: Path, *, dicom: SeriesWishes | None = None
+    ) -> SortedUpload:
+        """See `uploads.intake.sort_upload`."""
+        arguments = {"files": files, "folder": folder, "limits": self._limits, "dicom": dicom}
+        return self._call("sort_upload", SortedUpload, [folder], arguments)
+
+    def sort_viewer_files(self, files: Sequence[ReceivedFile], folder: Path, *, hint: str = "") -> SortedViewerFiles:
+        """See `viewer.intake.sort_viewer_files`."""
+        arguments = {"files": files, "folder": folder, "limits": self._limits, "hint": hint}
+        return self._call("sort_viewer_files", SortedViewerFiles, [folder], arguments)
+
+    def store_label(self, file: ReceivedFile, folder: Path) -> str:
+        """See `viewer.intake.store_label`."""
+        return self._call("store_label", str, [folder], {"file": file, "folder": folder})
+
+    def store_study(self, unpacked: Path, folder: Path, wishes: SeriesWishes) -> StoredStudy:
+        """See `uploads.dicom.store_study`."""
+        arguments = {"unpacked": unpacked, "folder": folder, "wishes": wishes}
+        return self._call("store_study", StoredStudy, [unpacked, folder], arguments)
+
+    def _call(self, task: str, result: Any, folders: Sequence[Path], arguments: dict[str, Any]) -> Any:
+        limits = self._limits
+        request = {
+            "task": task,
+            "folders": [str(folder.absolute()) for folder in folders],
+            "memory_bytes": limits.check_bytes,
+            "seconds": int(limits.check_s),
+            "arguments": arguments,
+        }
+        answer = json.loads(self._exchange(json.dumps(to_jsonable_python(request)).encode() + b"\n") or b"{}")
+        if "result" in answer:
+            return TypeAdapter(result).validate_python(answer["result"])
+        if "problem" in answer:
+            kind, detail = answer["problem"]
+            raise Problem(kind, detail)
+        if "os_error" in answer:
+            raise OSError(answer["os_error"], "upload")
+        if "error" in answer:
+            log("upload_error", level="error", error=answer["error"], task=task)
+            raise Problem("bad-case", "The upload cannot be read. Make its files again, or send them one by one.")
+        message = (
+            f"Reading the upload takes more than {limits.check_bytes // MIB} MiB of memory or {limits.check_s:g} s, "
+            "the most allowed here. Send fewer or smaller files."
+        )
+        raise Problem("too-large", message)
+
+    def _exchange(self, request: bytes) -> bytes:
+        """Send a request to a fork; what it answers, nothing where it died."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                self._hand_over(theirs)
+            ours.settimeout(self._limits.check_s + 10)
+            received = bytearray()
+            with suppress(OSError):
+                ours.sendall(request)
+                while chunk := ours.recv(1 << 16):
+                    received += chunk
+                    if len(received) > _LARGEST_ANSWER:
+                        return b""
+            return bytes(received)
+
+    def _hand_over(self, connection: socket.socket) -> None:
+        with self._lock:
+            try:
+                socket.send_fds(self._ensure(), [b"x"], [connection.fileno()])
+            except OSError:
+                log("checker_restarted", level="warning")
+                self._drop()
+                socket.send_fds(self._ensure(), [b"x"], [connection.fileno()])
+
+    def _ensure(self) -> socket.socket:
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
+        self._drop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            environment = {**worker_environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(
+                _COMMAND, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
+        self._control = ours
+        return ours
+
+    def _drop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            with suppress(OSError):
+                os.killpg(self._process.pid, 9)
+            self._process.wait()
+        self._control = self._process = None

@@ -1,0 +1,93 @@
+"""The process that reads strangers' uploads: one fork per upload, confined to its folders, bounded in memory and time.
+
+It receives one socket per upload over its standard input, itself a socket. A fork reads the request from it, a JSON
+document, and answers with another. A fork that dies answers nothing. When the service is gone, the process ends.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import validate_call
+from pydantic_core import to_jsonable_python
+
+from brats_mm.errors import BratsMMError
+from brats_mm_service.confinement import DEVICES, confine, library_paths
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.uploads.dicom import store_study
+from brats_mm_service.uploads.intake import sort_upload
+from brats_mm_service.viewer.intake import sort_viewer_files, store_label
+
+TASKS: Mapping[str, Callable[..., Any]] = {
+    task.__name__: task for task in (sort_upload, sort_viewer_files, store_label, store_study)
+}
+_PRELOADED = ("pydicom", "nibabel")
+
+
+def main() -> None:
+    """Fork for one upload after the other until the service is gone."""
+    for name in _PRELOADED:
+        __import__(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets forks that have ended
+    with socket.socket(fileno=0) as control:
+        while True:
+            received, handles, *_ = socket.recv_fds(control, 1, 1)
+            if not received:
+                return
+            if os.fork() == 0:
+                control.close()
+                _serve(handles[0])
+            os.close(handles[0])
+
+
+def _serve(handle: int) -> None:
+    try:
+        with socket.socket(fileno=handle) as connection, connection.makefile("rwb") as stream:
+            answer = _answer(json.loads(stream.readline()))
+            stream.write(json.dumps(answer).encode())
+    finally:
+        os._exit(0)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Do a task; the answer is its `result`, a `problem`, or what the operating system refused."""
+    try:
+        _confine(request)
+        result = validate_call(TASKS[request["task"]])(**request["arguments"])
+        return {"result": to_jsonable_python(result)}
+    except Problem as problem:
+        return {"problem": [problem.kind, problem.detail]}
+    except BratsMMError as error:
+        return {"problem": [kind_of(error), str(error)]}
+    except MemoryError:
+        return {}
+    except OSError as error:
+        return {"os_error": error.errno}
+    except Exception as error:  # noqa: BLE001 (the border of the process; the message could quote the upload)
+        return {"error": type(error).__name__}
+
+
+def _confine(request: dict[str, Any]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = _data_bytes() + request["memory_bytes"]
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    signal.alarm(request["seconds"])
+    confine([*library_paths(), *DEVICES], request["folders"])
+
+
+def _data_bytes() -> int:
+    """Memory that counts for RLIMIT_DATA already."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:"))
+
+
+if __name__ == "__main__":
+    main()
