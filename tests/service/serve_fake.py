@@ -7,6 +7,7 @@ from pathlib import Path
 import uvicorn
 
 from brats_mm_service.app import create_app
+from brats_mm_service.connections import server_config
 from brats_mm_service.workers.process import WorkerProcess
 from tests.service.serving import FAKE, small_settings
 
@@ -23,7 +24,7 @@ def main():
         pid.with_suffix(".new").replace(pid)
         return process
 
-    uvicorn.run(create_app(settings, spawn), port=port, log_config=None)
+    uvicorn.Server(server_config(create_app(settings, spawn), settings.connections, port=port)).run()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from brats_mm_service.app import create_app
+from brats_mm_service.connections import server_config
 from brats_mm_service.settings import Retention, Settings, UploadLimits
 from brats_mm_service.workers.process import WorkerProcess
 
@@ -38,7 +39,7 @@ def serving(settings, *, behaviour=None, app=None):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(server_config(app, settings.connections, port=port, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -185,7 +185,7 @@ def test_models_health_and_metrics(client, done):
     assert list(model["sequences"]) == ["t1", "t1ce", "t2", "flair"]
     assert "folder" not in model["models"][0]
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.get("/readyz").json() == {"status": "ready", "confinement": "none"}  # the stand-in is not confined
     text = client.get("/metrics").text
     assert "brats_mm_queue_length 0.0" in text
     assert 'brats_mm_stage_seconds_count{stage="network"}' in text

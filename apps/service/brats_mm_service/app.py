@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import BratsMMError
+from brats_mm_service.audit import AuditLog
 from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard
 from brats_mm_service.monai_label import auto3dseg, datastore, inference, sessions
@@ -88,7 +89,7 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
             allow_headers=["Authorization", "Idempotency-Key", "Range"],
             expose_headers=["ETag", "Location", "Content-Range", "Accept-Ranges", "Retry-After"],
         )
-    app.add_middleware(Guard, settings=settings, metrics=service.metrics)
+    app.add_middleware(Guard, settings=settings, metrics=service.metrics, audit=AuditLog(settings.data))
     return app
 
 

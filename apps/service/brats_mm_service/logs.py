@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 logger = logging.getLogger("brats_mm_service")
+_server_logger = logging.getLogger("uvicorn")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -18,6 +19,8 @@ class JsonLines(logging.Formatter):
         """The line."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         values = getattr(record, "values", {})
+        if record.exc_info and record.exc_info[0] is not None:  # no traceback: it could quote what was sent
+            values = {**values, "error": record.exc_info[0].__name__}
         return json.dumps({"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **values})
 
 
@@ -37,9 +40,10 @@ def log(event: str, *, level: str = "info", **values: object) -> None:
 
 
 def start_logging(*, verbose: bool) -> None:
-    """Send the service's logs to standard error."""
+    """Send the service's logs to standard error, uvicorn's too."""
     handler = StandardError()
     handler.setFormatter(JsonLines())
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
+    for one, level in ((logger, logging.DEBUG if verbose else logging.INFO), (_server_logger, logging.WARNING)):
+        one.handlers[:] = [handler]
+        one.setLevel(level)
+        one.propagate = False

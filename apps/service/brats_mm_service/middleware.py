@@ -1,13 +1,16 @@
 """Around every request: who may ask from where, headers that keep browsers strict, time taken, one log line."""
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brats_mm_service.audit import AuditLog
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.problems import MEDIA_TYPE, Problem
@@ -27,10 +30,12 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 class Guard:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, audit: AuditLog) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._audit = audit
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -39,14 +44,36 @@ class Guard:
             return
         start = time.perf_counter()
         refusal = self._refusal(scope)
+        sending = self._finishing(scope, self._timely(send), start)
         if refusal is not None:
-            await answer(refusal, self._finishing(scope, send, start))
+            await answer(refusal, sending)
             return
-        await self._app(scope, receive, self._finishing(scope, send, start))
+        self._active += 1
+        try:
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            log("client_disconnected")
+        finally:
+            self._active -= 1
+
+    def _timely(self, send: Send) -> Send:
+        async def timely(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._settings.connections.sending_s)
+            except asyncio.TimeoutError:
+                raise ClientDisconnect from None  # it takes nothing, so the connection is closed
+
+        return timely
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        """Web pages must not reach a service on this machine through the browser of somebody who sits at it."""
+        """Why a request is not taken.
+
+        Web pages must not reach a service on this machine through the browser of somebody who sits at it.
+        """
         headers = Headers(scope=scope)
+        if self._active >= self._settings.connections.active:
+            message = f"{self._active} requests are under way, the most allowed here. Try again in a few seconds."
+            return Problem("unavailable", message, {"Retry-After": "5"})
         host = _host_of(headers.get("host", ""))
         if not self._settings.needs_tokens and not is_loopback(host) and host not in self._settings.allowed_hosts:
             message = (
@@ -80,6 +107,9 @@ class Guard:
         # The route's template, never the path: what a caller typed may hold anything.
         known = {"job": job} if job is not None and status < 400 else {}
         log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **known)
+        state = scope.get("state", {})
+        if "caller" in state:
+            self._audit.note(state["caller"], method, route, status, job=state.get("job", known.get("job")))
 
 
 def _host_of(header: str) -> str:

@@ -7,6 +7,7 @@ import uvicorn
 from brats_mm.execution.ray_cluster import joined
 from brats_mm_service.app import create_app
 from brats_mm_service.auth.tokens import Tokens
+from brats_mm_service.connections import server_config
 from brats_mm_service.logs import log, start_logging
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import Settings, check_settings
@@ -33,17 +34,7 @@ def serve(settings: Settings, *, verbose: bool) -> None:
 def _run(settings: Settings) -> None:
     app = create_app(settings)
     log("serving", host=settings.host, port=settings.port, tokens=settings.needs_tokens)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=5,
-        limit_concurrency=1000,
-        h11_max_incomplete_event_size=64 * 1024,
-        proxy_headers=False,
+    config = server_config(
+        app, settings.connections, host=settings.host, port=settings.port, timeout_graceful_shutdown=5
     )
     uvicorn.Server(config).run()

@@ -1,11 +1,10 @@
 """The parts of a running service, made once and passed to every router."""
 
-import asyncio
 import fcntl
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from brats_mm.errors import OptionError
 from brats_mm_service.auth.callers import Authenticator
@@ -21,6 +20,7 @@ from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.settings import Settings
+from brats_mm_service.uploads.slots import Slots
 from brats_mm_service.viewer.store import ViewerStore
 from brats_mm_service.workers.checker import UploadChecker
 from brats_mm_service.workers.pool import WorkerPool
@@ -28,7 +28,6 @@ from brats_mm_service.workers.process import WorkerProcess
 from brats_mm_service.workers.protocol import Spawn
 
 DATABASE = "records.sqlite3"
-_LOCK = "in-use.lock"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,8 @@ class Service:
     """Everything that routes use.
 
     Attributes:
-        uploads: how many uploads are being received may not exceed this.
+        uploads: slots for receiving uploads.
+        streams: slots for following jobs.
         transfers: studies on their way from and to the DICOMweb server.
         dicomweb: what moves them; None where no DICOMweb server is configured.
     """
@@ -49,8 +49,10 @@ class Service:
     checker: UploadChecker
     workers: WorkerPool
     metrics: Metrics
-    uploads: asyncio.Semaphore
-    lock: IO[str]
+    uploads: Slots
+    streams: Slots
+    viewer_store: ViewerStore
+    lock: int
     stopping: threading.Event
     transfers: Transfers
     dicomweb: DicomwebLink | None
@@ -72,14 +74,15 @@ class Service:
         self.workers.stop()
         self.checker.stop()
         self.database.close()
-        self.lock.close()
+        os.close(self.lock)
 
     def _sweep(self) -> None:
         while not self.stopping.wait(self.settings.retention.sweep_s):
             try:
                 self.queue.sweep()
+                self.database.erase_log()
                 self.transfers.forget(self.settings.retention.record_s)
-                ViewerStore(self.queue.files).sweep()
+                self.viewer_store.sweep()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
                 log("sweep_error", level="error", error=type(error).__name__)
 
@@ -125,12 +128,19 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         checker=checker,
         workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings), settings.worker_count),
         metrics=metrics,
-        uploads=asyncio.Semaphore(settings.uploads.at_once),
+        uploads=_slots("uploads", settings, settings.uploads.at_once, settings.uploads.at_once_per_caller),
+        streams=_slots("event streams", settings, settings.queue.streams, settings.queue.streams_per_caller),
+        viewer_store=ViewerStore(queue.files),
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,
         dicomweb=_dicomweb(settings, transfers, queue, checker),
     )
+
+
+def _slots(what: str, settings: Settings, total: int, per_caller: int) -> Slots:
+    """Without tokens all are one caller, who may have every slot."""
+    return Slots(what, total, per_caller if settings.needs_tokens else total)
 
 
 def _spawn(settings: Settings) -> Spawn:
@@ -150,13 +160,13 @@ def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue, checker
     return DicomwebLink(transfers, queue, checker, client, settings.dicomweb, settings.uploads.unpacked_bytes)
 
 
-def _lock(folder: Path) -> IO[str]:
-    """Have the folder for ourselves until the process ends, however it ends."""
-    stream = (folder / _LOCK).open("w")
+def _lock(folder: Path) -> int:
+    """Have the folder for ourselves until the process ends, however it ends: no file in it that could be deleted."""
+    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        stream.close()
+        os.close(lock)
         message = f"The data folder {folder} is in use by another brats-mm serve. Stop that one, or choose another."
         raise OptionError(message) from error
-    return stream
+    return lock

@@ -27,6 +27,7 @@ class UploadLimits:
         idle_s: longest pause between two pieces of the body.
         total_s: longest time for the whole body.
         at_once: uploads received at the same time.
+        at_once_per_caller: those of one caller, where callers have tokens.
         free_bytes: disk space that must be left over.
         check_bytes: memory that reading one upload may take, before it is accepted.
         check_s: time that this may take.
@@ -41,6 +42,7 @@ class UploadLimits:
     idle_s: float = 20.0
     total_s: float = 900.0
     at_once: int = 8
+    at_once_per_caller: int = 3
     free_bytes: int = GIB
     check_bytes: int = 256 * MIB
     check_s: float = 120.0
@@ -54,11 +56,17 @@ class QueueLimits:
         queued: jobs waiting in all.
         queued_per_caller: jobs waiting of one caller.
         attempts: starts of one job, where the service or a machine of the cluster was lost while it ran.
+        kept_bytes_per_caller: disk space of one caller's uploads, results and images.
+        streams: event streams at the same time.
+        streams_per_caller: those of one caller, where callers have tokens.
     """
 
     queued: int = 100
     queued_per_caller: int = 50
     attempts: int = 3
+    kept_bytes_per_caller: int = 64 * GIB
+    streams: int = 200
+    streams_per_caller: int = 40
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,27 @@ class OidcSettings:
 
 
 @dataclass(frozen=True)
+class ConnectionLimits:
+    """What a connection may do before anybody knows who calls.
+
+    Attributes:
+        waiting: connections without a request under way, from when the oldest of them is closed for a new one.
+        waiting_per_peer: those of one address.
+        waiting_s: a connection is closed that has sent no whole request head for this long.
+        body_s: a small form is refused that has not come whole in this time.
+        sending_s: a connection is closed that takes nothing of an answer for this long.
+        active: requests under way; further ones are answered 503.
+    """
+
+    waiting: int = 512
+    waiting_per_peer: int = 256
+    waiting_s: float = 15.0
+    body_s: float = 10.0
+    sending_s: float = 60.0
+    active: int = 500
+
+
+@dataclass(frozen=True)
 class DicomwebSettings:
     """A DICOMweb server that studies are fetched from and results stored in; nothing else is ever called.
 
@@ -221,6 +250,7 @@ class Settings:
     dicomweb: DicomwebSettings | None = None
     uploads: UploadLimits = field(default_factory=UploadLimits)
     queue: QueueLimits = field(default_factory=QueueLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     retention: Retention = field(default_factory=Retention)
     ray: RaySettings | None = None
@@ -250,8 +280,17 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     """Refuse to listen to other machines without knowing who calls.
 
     Raises:
-        OptionError: tokens are needed, and there are none.
+        OptionError: tokens are needed, and there are none; or an option has a value that cannot be used.
     """
+    if not 0 <= settings.port < 1 << 16:
+        message = f"--port is {settings.port}; it must lie between 0 and 65535."
+        raise OptionError(message)
+    if "*" in settings.allowed_origins and not settings.needs_tokens:
+        message = (
+            "--allow-origin '*' without tokens would let any web page that you open read every job. Name the origins, "
+            "or add --require-tokens."
+        )
+        raise OptionError(message)
     if settings.dicomweb is not None and urlsplit(settings.dicomweb.url).scheme not in ("http", "https"):
         message = f"The DICOMweb address is {settings.dicomweb.url!r}; it must begin with https:// or http://."
         raise OptionError(message)

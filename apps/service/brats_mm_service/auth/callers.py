@@ -36,14 +36,14 @@ class Authenticator:
 
         async def caller(request: Request) -> Caller:
             # Only an issuer's keys may have to be fetched; the rest takes less time than a change of threads.
-            found = (
-                self.authenticate(request)
-                if self._issuer is None
-                else await asyncio.to_thread(self.authenticate, request)
-            )
-            if scope not in found.scopes:
+            if self._issuer is None:
+                known = self.authenticate(request)
+            else:
+                known = await asyncio.to_thread(self.authenticate, request)
+            request.state.caller = known.name
+            if scope not in known.scopes:
                 raise Problem("forbidden", f"Your token lacks the scope {scope}. Ask for one that has it.")
-            return found
+            return known
 
         return caller
 

@@ -5,9 +5,10 @@ import threading
 import time
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 from brats_mm_service.logs import log
-from brats_mm_service.settings import OidcSettings
+from brats_mm_service.settings import OidcSettings, is_loopback
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures with public keys only: with HS256 among them, a public key could be used as a secret."""
@@ -52,16 +53,27 @@ class OidcIssuer:
         return name if isinstance(name, str) and 0 < len(name) <= 200 else None
 
     def _key(self, kid: str) -> Any:
-        """The issuer's key of that name; asks the issuer anew for one it has not named yet, but not at every call."""
+        """The issuer's key of that name; asks the issuer anew for one it has not named yet, but not at every call.
+
+        One thread asks; the others go on with the keys there are, so that unknown names stall nobody else's.
+        """
         with self._lock:
             age_s = time.monotonic() - self._fetched
-            if age_s > _FRESH_S or (kid not in self._keys and age_s > _AGAIN_S):
+            is_due = age_s > _FRESH_S or (kid not in self._keys and age_s > _AGAIN_S)
+            if is_due:
                 self._fetched = time.monotonic()
-                try:
-                    self._keys = self._fetch()
-                except (OSError, ValueError, KeyError) as error:
-                    log("oidc_keys", level="error", error=type(error).__name__)
-            return self._keys.get(kid)
+                if not self._keys:
+                    self._refresh()
+                    is_due = False
+        if is_due:
+            self._refresh()
+        return self._keys.get(kid)
+
+    def _refresh(self) -> None:
+        try:
+            self._keys = self._fetch()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log("oidc_keys", level="error", error=type(error).__name__)
 
     def _fetch(self) -> dict[str, Any]:
         import jwt
@@ -77,7 +89,8 @@ class OidcIssuer:
 
 
 def _document(url: str) -> Any:
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         message = f"{url} is not an https address"
         raise ValueError(message)
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:

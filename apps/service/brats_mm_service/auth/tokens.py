@@ -13,6 +13,8 @@ from brats_mm.errors import OptionError
 from brats_mm_service.database import Database
 
 SCOPES = ("jobs:read", "jobs:write", "metrics")
+RESERVED = ("local", "dicomweb")
+"""Owners of jobs from the time without tokens, and of studies found by polling."""
 _PREFIX = "bmm"
 _CALLER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
@@ -47,6 +49,9 @@ class Tokens:
         """
         if not _CALLER.fullmatch(caller):
             message = f"The caller's name is {caller!r}; use 1 to 64 letters, digits, and any of . _ @ -"
+            raise OptionError(message)
+        if caller in RESERVED:
+            message = f"The name {caller} is the service's own. Choose another for the caller."
             raise OptionError(message)
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:

@@ -23,7 +23,7 @@ from brats_mm_service.settings import DicomwebSettings
 from brats_mm_service.uploads.intake import SortedUpload, new_job
 from brats_mm_service.workers.checker import UploadChecker
 
-POLLER = "archive"
+POLLER = "dicomweb"
 """Owner of the jobs of studies that were found by polling."""
 _TICK_S = 0.2
 _LONGEST_WAIT_S = 300.0
@@ -150,11 +150,11 @@ class DicomwebLink:
     def _store(self, transfer: Transfer) -> None:
         import pydicom
 
-        folder = self._queue.files.result(transfer.job or "")
-        names = [folder / name for name in (SEGMENTATION, ENTROPY, REPORT)]
-        if not all(name.is_file() for name in names):
+        job = self._queue.records.get(transfer.job or "")
+        if job is None or job.state is not JobState.DONE:
             message = "The job's results were deleted before they could be stored."
             raise DicomwebRefused(message)
+        names = [self._queue.verified(job, name) for name in (SEGMENTATION, ENTROPY, REPORT)]
         with without_warnings():
             objects = [pydicom.dcmread(name) for name in names]
         there = [one for one in objects if self._holds(one)]

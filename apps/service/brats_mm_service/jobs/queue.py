@@ -200,6 +200,15 @@ class JobQueue:
             self.notifications.notify(job.id)
         raise Problem("damaged", detail)
 
+    def verify(self, job: Job) -> None:
+        """Check every result of a job.
+
+        Raises:
+            Problem: one is gone or damaged.
+        """
+        for file in job.results:
+            self.verified(job, file.name)
+
     def used_bytes(self, owner: str) -> int:
         """Disk space that a caller's jobs take."""
         return sum(self.files.used_bytes(job_id) for job_id in self.records.ids(owner))

@@ -13,7 +13,7 @@ from brats_mm_service.jobs.model import Job, JobOptions, NewJob, ResultFile
 from brats_mm_service.jobs.states import OPEN, JobState, sources_of
 from brats_mm_service.settings import QueueLimits
 
-_WITHOUT_NAMES = {"ignored": "{}", "notes": "[]"}
+_WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]"}
 """File names and series descriptions, which may name a patient."""
 
 
@@ -153,15 +153,15 @@ class JobRecords:
 
     def cancel(self, job_id: str) -> bool:
         """Move a job to cancelled; False if it has ended already."""
-        return self._move(job_id, JobState.CANCELLED, finished=self._now(), **_WITHOUT_NAMES)
+        return self._move(job_id, JobState.CANCELLED, (), finished=self._now(), **_WITHOUT_NAMES)
 
     def expire(self, job_id: str) -> bool:
         """Move a job to expired: its files are gone, and what names or quotes them."""
-        return self._move(job_id, JobState.EXPIRED, results="[]", error=None, **_WITHOUT_NAMES)
+        return self._move(job_id, JobState.EXPIRED, (), results="[]", error=None, **_WITHOUT_NAMES)
 
     def requeue(self, job_id: str, **values: int) -> bool:
         """Move a job that was interrupted back to the queue; it keeps its place."""
-        return self._move(job_id, JobState.QUEUED, started=None, **values)
+        return self._move(job_id, JobState.QUEUED, (), started=None, **values)
 
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended."""
@@ -177,10 +177,8 @@ class JobRecords:
         """Remove deleted rows from the disk."""
         self._database.erase_log()
 
-    def _move(
-        self, job_id: str, target: JobState, allowed: Collection[JobState] | None = None, **values: object
-    ) -> bool:
-        sources = tuple(allowed or sources_of(target))
+    def _move(self, job_id: str, target: JobState, from_states: Collection[JobState] = (), **values: object) -> bool:
+        sources = tuple(from_states or sources_of(target))
         columns = "".join(f", {name} = ?" for name in values)
         marks = ", ".join("?" * len(sources))
         with self._database.writing() as connection:

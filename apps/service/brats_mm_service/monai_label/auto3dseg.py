@@ -87,6 +87,7 @@ def router(service: Service) -> APIRouter:
             found: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
             job = await jobs.run(request, caller, found, folder)
         result = service.queue.files.result(job.id)
+        await run_in_threadpool(service.queue.verify, job)
         made = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
         headers = {"Content-Disposition": 'attachment; filename="segmentation.nrrd"'}
         return Response(made.data, media_type="application/octet-stream", headers=headers)

@@ -16,6 +16,7 @@ from brats_mm_service.routes.documented import Answers, problems
 from brats_mm_service.routes.jobs import check_room, too_many
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form, receive_form
+from brats_mm_service.uploads.slots import NoSlot
 
 VIEWER_PROBLEMS: Answers = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
@@ -44,31 +45,46 @@ async def receive_viewer_form(
     """
     await asyncio.to_thread(check_room, service, caller.name)
     if not request.headers.get("content-type", "").startswith("multipart/"):
-        fields = await small_form(request, service.settings.uploads.text_bytes)
+        fields = await small_form(request, service.settings.uploads.text_bytes, service.settings.connections.body_s)
         return Form((), {name: text for name, text in fields.items() if name in texts})
-    if service.uploads.locked():
-        raise too_many(service, f"{service.settings.uploads.at_once} uploads are being received at this moment.")
-    async with service.uploads:
-        return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)
+    try:
+        with service.uploads.held(caller.name):
+            return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)
+    except NoSlot as full:
+        raise too_many(service, str(full)) from full
 
 
-async def small_form(request: Request, most: int) -> dict[str, str]:
+async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
     """The fields of a url-encoded body; none where the body is of another kind.
 
+    Args:
+        request: whose body was not read yet.
+        most: bytes.
+        seconds: until the body must have come whole.
+
     Raises:
-        Problem: the body is too large.
+        Problem: the body is too large, or too slow.
     """
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise Problem("too-large", f"The body is larger than {most:,} bytes, the most allowed here.")
+    try:
+        body = await asyncio.wait_for(_body(request, most), seconds)
+    except asyncio.TimeoutError as error:
+        message = f"The body did not come within {seconds:g} s. Send the request again."
+        raise Problem("upload-timeout", message, {"Connection": "close"}) from error
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     try:
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
     except ValueError as error:
         raise Problem("bad-request", "The body has too many fields.") from error
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise Problem("too-large", f"The body is larger than {most:,} bytes, the most allowed here.")
+    return bytes(body)
 
 
 def json_object(text: str | None, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
 from brats_mm_service.viewer.cases import ServerCases
 from brats_mm_service.viewer.intake import link_sequences, modality_of
-from brats_mm_service.viewer.store import Item, Kind, ViewerStore
+from brats_mm_service.viewer.store import Item, Kind
 
 FINAL = "final"
 
@@ -41,7 +41,7 @@ class ViewerImages:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.cases = ServerCases(service.settings.datastore)
-        self.store = ViewerStore(service.queue.files)
+        self.store = service.viewer_store
 
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object

@@ -112,6 +112,7 @@ def router(service: Service) -> APIRouter:
             )
             job = await jobs.run(request, caller, found, folder)
         result = service.queue.files.result(job.id)
+        await run_in_threadpool(service.queue.verify, job)
         made = await run_in_threadpool(label_answer, result, view, wanted)
         return _answer(output, _said(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted))
 
@@ -150,7 +151,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     )
     async def token(request: Request) -> dict[str, str]:
         """The name does not count. Nothing new is made: the token is handed back if it is valid."""
-        fields = await small_form(request, 8192)
+        fields = await small_form(request, 8192, service.settings.connections.body_s)
         if not enabled:
             raise Problem("not-found", "No token is needed here.")
         text = fields.get("password", "").strip()

@@ -44,6 +44,7 @@ class ViewerJobs:
             Problem: the job was not accepted, or failed.
         """
         job = await asyncio.to_thread(self._submit, caller, found, folder)
+        request.state.job = job.id
         self._waiting[job.id] += 1
         try:
             return _finished(await self._wait(request, job))

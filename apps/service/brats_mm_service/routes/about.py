@@ -1,5 +1,7 @@
 """About the service: models, health, metrics."""
 
+import asyncio
+import sqlite3
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -10,6 +12,8 @@ from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.service import Service
+
+_READY = {"status": "ready", "confinement": "landlock"}
 
 
 def router(service: Service) -> APIRouter:
@@ -46,14 +50,16 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/readyz",
         summary="Whether jobs can be computed now",
-        responses=problems(503)
-        | {200: {"description": "The model is loaded", "content": _example({"status": "ready"})}},
+        responses=problems(503) | {200: {"description": "The model is loaded", "content": _example(_READY)}},
     )
     async def readyz() -> dict[str, str]:
-        """503, with the reason, while the model is being loaded or cannot be."""
+        """503, with the reason, while the model is being loaded, or where data or model cannot be used."""
         if not service.workers.readiness.ready:
             raise Problem("unavailable", service.workers.readiness.reason, {"Retry-After": "5"})
-        return {"status": "ready"}
+        problem = await asyncio.to_thread(_storage_problem, service)
+        if problem is not None:
+            raise Problem("unavailable", problem, {"Retry-After": "5"})
+        return {"status": "ready", "confinement": "landlock" if service.workers.readiness.confined else "none"}
 
     @routes.get(
         "/metrics",
@@ -74,6 +80,16 @@ def router(service: Service) -> APIRouter:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
+
+
+def _storage_problem(service: Service) -> str | None:
+    """Why nothing could be stored; None if it can."""
+    try:
+        service.queue.files.discard(service.queue.files.incoming())
+        service.queue.records.counts()
+    except (OSError, sqlite3.Error):
+        return "The service's data folder cannot be used. Tell its owner."
+    return None
 
 
 def _example(content: Any) -> dict[str, Any]:

@@ -3,23 +3,25 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import StreamingResponse
 
 from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.schemas import JobBody
 from brats_mm_service.service import Service
+from brats_mm_service.uploads.slots import NoSlot
 
 _LOOK_S = 2.0
 """Also without being told: a waiting job's place in the queue changes with the jobs of others."""
 _SIGN_S = 15.0
-_STREAMS = 200
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -38,7 +40,6 @@ def router(service: Service) -> APIRouter:
     """The route /v1/jobs/{id}/events."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
-    streams = asyncio.Semaphore(_STREAMS)
 
     @routes.get(
         "/{job_id}/events",
@@ -46,39 +47,43 @@ def router(service: Service) -> APIRouter:
         response_class=StreamingResponse,
         responses=_STREAM | problems(401, 403, 404, 429),
     )
-    async def events(job_id: str, caller: Annotated[Caller, reader]) -> StreamingResponse:
+    async def events(job_id: str, request: Request, caller: Annotated[Caller, reader]) -> StreamingResponse:
         """One event at once, then one at each change, until the job has ended."""
         await asyncio.to_thread(own_view, service, job_id, caller)
-        if streams.locked():
-            raise Problem("too-many", "Too many streams of events are open. Try again later.", {"Retry-After": "10"})
-
-        async def limited() -> AsyncIterator[str]:
-            async with streams:
-                async for text in follow(service, job_id, caller):
-                    yield text
-
-        return StreamingResponse(limited(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        try:
+            service.streams.check(caller.name)
+        except NoSlot as full:
+            raise Problem("too-many", f"{full} Try again later.", {"Retry-After": "10"}) from full
+        text = follow(service, job_id, request)
+        return StreamingResponse(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     return routes
 
 
-async def follow(service: Service, job_id: str, caller: Caller) -> AsyncIterator[str]:
-    """The text of the stream; the records are asked only when there may be something new."""
+async def follow(service: Service, job_id: str, request: Request) -> AsyncIterator[str]:
+    """The text of the stream. Records and the caller's token are looked at again at each change and every 2 s."""
     keep_s = service.settings.retention.result_s
-    said, spoke = "", time.monotonic()
-    with service.queue.notifications.subscribe(job_id) as subscription:
+    sent, sent_at = "", time.monotonic()
+
+    def look() -> tuple[str, JobView]:
+        caller = service.auth.authenticate(request)
+        return caller.name, own_view(service, job_id, caller)
+
+    with service.queue.notifications.subscribe(job_id) as subscription, ExitStack() as slot:
         while not service.stopping.is_set():
             try:
-                view = await asyncio.to_thread(own_view, service, job_id, caller)
-            except Problem:
+                caller, view = await asyncio.to_thread(look)
+                if not sent:
+                    slot.enter_context(service.streams.held(caller))
+            except (Problem, NoSlot):
                 yield "event: gone\ndata: {}\n\n"
                 return
             text = JobBody.of(view, keep_s).model_dump_json()
-            if text != said:
-                said, spoke = text, time.monotonic()
+            if text != sent:
+                sent, sent_at = text, time.monotonic()
                 yield f"event: job\ndata: {text}\n\n"
-            elif time.monotonic() - spoke > _SIGN_S:
-                spoke = time.monotonic()
+            elif time.monotonic() - sent_at > _SIGN_S:
+                sent_at = time.monotonic()
                 yield ": still here\n\n"
             if view.job.state not in OPEN:
                 return

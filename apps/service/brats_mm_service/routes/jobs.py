@@ -19,8 +19,10 @@ from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
 from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
 from brats_mm_service.service import Service
+from brats_mm_service.settings import GIB
 from brats_mm_service.uploads.intake import FILE_FIELDS, new_job
 from brats_mm_service.uploads.multipart import Form, receive_form
+from brats_mm_service.uploads.slots import NoSlot
 
 _LONGEST_KEY = 128
 
@@ -56,6 +58,7 @@ def router(service: Service) -> APIRouter:
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise Problem("bad-request", f"The Idempotency-Key must have 1 to {_LONGEST_KEY} characters.")
         job, is_new = await accept(service, request, caller, key)
+        request.state.job = job.id
         response.status_code = 202 if is_new else 200
         response.headers["Location"] = path_of(job.id)
         view = await asyncio.to_thread(service.queue.view, job.id)
@@ -121,15 +124,16 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
     queue, limits = service.queue, service.settings.uploads
     start = time.monotonic()
     await asyncio.to_thread(check_room, service, caller.name, key)
-    if service.uploads.locked():
-        raise too_many(service, f"{limits.at_once} uploads are being received at this moment.")
-    async with service.uploads:
-        folder = await asyncio.to_thread(queue.files.incoming)
-        try:
-            form = await receive_form(request, folder, limits, files=FILE_FIELDS, texts=("options",))
-            job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
-        finally:
-            await asyncio.to_thread(queue.files.discard, folder)
+    try:
+        with service.uploads.held(caller.name):
+            folder = await asyncio.to_thread(queue.files.incoming)
+            try:
+                form = await receive_form(request, folder, limits, files=FILE_FIELDS, texts=("options",))
+                job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
+            finally:
+                await asyncio.to_thread(queue.files.discard, folder)
+    except NoSlot as full:
+        raise too_many(service, str(full)) from full
     service.metrics.stages.labels("upload").observe(time.monotonic() - start)
     return job, is_new
 
@@ -165,7 +169,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     """Refuse before the body is read where it could not be accepted anyway.
 
     Raises:
-        Problem: too many jobs wait, the disk is nearly full, or the model cannot be loaded.
+        Problem: too many jobs wait, the disk or the caller's share of it is full, or the model cannot be loaded.
     """
     queue = service.queue
     if key is None or queue.records.by_key(owner, key) is None:
@@ -178,6 +182,11 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
         message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner."
         raise Problem("disk-full", message)
+    most = queue.limits.kept_bytes_per_caller
+    used = queue.used_bytes(owner) + service.viewer_store.used_bytes(owner)
+    if used >= most:
+        message = f"Your jobs and images take {used / GIB:.1f} GiB here, of {most / GIB:.1f} GiB allowed. Delete some."
+        raise Problem("quota", message)
 
 
 def too_many(service: Service, why: str) -> Problem:

@@ -1,6 +1,11 @@
 """Results by name, with ranges and entity tags; and all of them in one zip."""
 
+import json
+import secrets
+import shutil
 import zipfile
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -68,16 +73,16 @@ def router(service: Service) -> APIRouter:
         if_none_match: Annotated[str | None, Header(description="entity tags that you have")] = None,
         range_: Annotated[str | None, Header(alias="Range", description="such as bytes=0-1023")] = None,
     ) -> Response:
-        """Ranges, `If-Range` and `If-None-Match` work; the entity tag is the file's SHA-256."""
+        """Ranges, `If-Range` and `If-None-Match` work; the entity tag is the file's SHA-256, which is checked first."""
         job = _finished(service, job_id, caller)
-        path = service.queue.files.archive(job.id) if name == ARCHIVE else service.queue.files.result(job.id) / name
-        file = _archive(service, job) if name == ARCHIVE else job.result(name)
+        file = _zip(service, job) if name == ARCHIVE else job.result(name)
         if file is None:
             there = ", ".join([*(one.name for one in job.results), ARCHIVE])
             raise Problem("not-found", f"This job has no result of that name; there are {there}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)
+        path = service.queue.files.archive(job.id) if name == ARCHIVE else service.queue.verified(job, name)
         check_range(range_, file.size)
         if name.endswith(".html"):
             headers |= PAGE_HEADERS
@@ -124,24 +129,33 @@ def _finished(service: Service, job_id: str, caller: Caller) -> Job:
     raise Problem("not-ready", message)
 
 
-def _archive(service: Service, job: Job) -> ResultFile:
-    """All results in one zip, made once; stored, not compressed, as they are compressed already."""
-    path = service.queue.files.archive(job.id)
-    if not path.is_file():
-        folder = service.queue.files.result(job.id)
-        partial = path.with_name(f"{path.name}.{id(job):x}.partial")
-        try:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-                for file in job.results:
-                    # Fixed dates: made twice, the archive is the same, and so is its entity tag.
-                    entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
-                    with (
-                        (folder / file.name).open("rb") as source,
-                        archive.open(entry, "w", force_zip64=True) as target,
-                    ):
-                        while chunk := source.read(1 << 20):
-                            target.write(chunk)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    return ResultFile(ARCHIVE, path.stat().st_size, sha256_of(path))
+def _zip(service: Service, job: Job) -> ResultFile:
+    """All results in one zip, made once; stored, not compressed, as they are compressed already.
+
+    Raises:
+        Problem: a result is gone or damaged.
+    """
+    files = service.queue.files
+    path = files.archive(job.id)
+    record = path.with_suffix(".json")
+    with suppress(OSError, ValueError, TypeError):
+        made = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
+        if files.matches(path, made):
+            return made
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
+            for file in job.results:
+                # Fixed dates: made twice, the zip is the same, and so is its entity tag.
+                entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
+                with (
+                    service.queue.verified(job, file.name).open("rb") as source,
+                    packed.open(entry, "w", force_zip64=True) as target,
+                ):
+                    shutil.copyfileobj(source, target, 1 << 20)
+        made = ResultFile(ARCHIVE, partial.stat().st_size, sha256_of(partial))
+        partial.replace(path)
+        record.write_text(json.dumps(asdict(made)), encoding="utf-8")
+    finally:
+        partial.unlink(missing_ok=True)
+    return made

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,10 +93,16 @@ def new_job(
     )
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is free of control characters, and of those that turn the direction of writing (U+202E)."""
+    return not any(unicodedata.category(letter).startswith("C") for letter in name)
+
+
 def _check_name(file: ReceivedFile) -> None:
     name = file.filename
-    if "/" in name or "\\" in name or name in ("..", ".") or any(ord(letter) < 32 for letter in name):
-        raise Problem("bad-request", f"The file name of {file.field} must be a plain name, without folders.")
+    if "/" in name or "\\" in name or name in ("..", ".") or not is_plain(name):
+        message = f"The file name of {file.field} must be a plain name, without folders or control characters."
+        raise Problem("bad-request", message)
     if file.size == 0:
         raise Problem("bad-volume", f"{file.field} is empty: the file has no bytes. Leave missing sequences out.")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection
@@ -19,6 +20,7 @@ from brats_mm_service.settings import MIB, UploadLimits
 
 _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
+_DISK_CHECK_BYTES = 16 * MIB
 _BEHIND = 4
 """Pieces that may wait to be hashed and written while more come in."""
 
@@ -207,7 +209,7 @@ async def receive_form(
     receiver = _Receiver(folder, limits, files, texts)
     try:
         parser = MultipartParser(options[b"boundary"], receiver.callbacks())
-        async for chunk in _chunks(request, limits):
+        async for chunk in _chunks(request, folder, limits):
             parser.write(chunk)
             await receiver.keep_up()
         parser.finalize()
@@ -221,9 +223,9 @@ async def receive_form(
     return Form(received, receiver.texts)
 
 
-async def _chunks(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> AsyncIterator[bytes]:
     """The body's pieces, while they come fast enough and are not too many."""
-    total, end = 0, time.monotonic() + limits.total_s
+    total, checked, end = 0, 0, time.monotonic() + limits.total_s
     stream = request.stream()
     while True:
         patience = min(limits.idle_s, end - time.monotonic())
@@ -242,6 +244,10 @@ async def _chunks(request: Request, limits: UploadLimits) -> AsyncIterator[bytes
         total += len(chunk)
         if total > limits.total_bytes:
             raise _body_too_large(limits)
+        if total - checked > _DISK_CHECK_BYTES:  # others receive at the same time
+            checked = total
+            if shutil.disk_usage(folder).free < limits.free_bytes:
+                raise Problem("disk-full", "The service's disk is nearly full. Delete jobs that you no longer need.")
         yield chunk
 
 

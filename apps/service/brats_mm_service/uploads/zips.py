@@ -1,5 +1,6 @@
 """Zip archives from strangers, unpacked by the library's safe reader within the service's bounds."""
 
+import shutil
 from pathlib import Path
 
 from brats_mm.io.zip import Unpacked, ZipError, ZipLimits, ZipTooLarge
@@ -20,10 +21,15 @@ def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
         Problem: the archive is damaged, hostile or too large.
         OSError: the disk is full.
     """
-    bounds = ZipLimits(limits.archive_entries, limits.unpacked_bytes, limits.file_bytes * 4)
+    # Uploads that are unpacked at the same time share what the disk can spare.
+    spare = max(0, shutil.disk_usage(path.parent).free - limits.free_bytes) // limits.at_once
+    bounds = ZipLimits(limits.archive_entries, min(limits.unpacked_bytes, spare), limits.file_bytes * 4)
     try:
         return unpack_zip(path, folder, bounds)
     except ZipTooLarge as error:
+        if spare < limits.unpacked_bytes:
+            message = "The service's disk has no room to unpack the archive. Delete jobs that you no longer need."
+            raise Problem("disk-full", message) from error
         raise Problem("too-large", str(error)) from error
     except ZipError as error:
         raise Problem("bad-archive", str(error)) from error

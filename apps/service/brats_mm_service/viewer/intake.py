@@ -19,7 +19,7 @@ from brats_mm.io.suffixes import image_stem
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
-from brats_mm_service.uploads.intake import CASE, SortedUpload, sort_upload
+from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
 
 AUTO = "auto"
@@ -42,7 +42,7 @@ class SortedViewerFiles:
 def plain_name(name: str) -> str:
     """The last part of a name, whichever way its folders are written: viewers send whole local paths."""
     last = re.split(r"[/\\]", name)[-1]
-    return "".join(letter for letter in last if ord(letter) >= 32)[-_LONGEST_NAME:]
+    return "".join(letter for letter in last if is_plain(letter))[-_LONGEST_NAME:]
 
 
 def modality_of(text: object) -> Modality | None:

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from brats_mm_service.jobs.files import JobFiles
+from brats_mm_service.jobs.files import JobFiles, folder_bytes
 from brats_mm_service.problems import Problem
 
 _ITEM = "item.json"
@@ -111,6 +111,10 @@ class ViewerStore:
     def folder(self, owner: str, kind: Kind, item_id: str) -> Path:
         """Where an item's files are."""
         return self._root / _hash(owner) / kind.value / _hash(item_id)
+
+    def used_bytes(self, owner: str) -> int:
+        """Disk space that a caller's items take."""
+        return folder_bytes(self._root / _hash(owner))
 
     def sweep(self) -> None:
         """Delete what is over, and what is damaged."""

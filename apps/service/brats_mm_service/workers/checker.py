@@ -9,12 +9,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from brats_mm.usecases.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesWishes
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import MIB, UploadLimits
@@ -26,6 +26,8 @@ from brats_mm_service.workers.process import worker_environment
 
 _COMMAND = (sys.executable, "-m", "brats_mm_service.workers.checker_process")
 _LARGEST_ANSWER = 64 * MIB
+
+R = TypeVar("R")
 
 
 class UploadChecker:
@@ -77,7 +79,7 @@ class UploadChecker:
         arguments = {"unpacked": unpacked, "folder": folder, "wishes": wishes}
         return self._call("store_study", StoredStudy, [unpacked, folder], arguments)
 
-    def _call(self, task: str, result: Any, folders: Sequence[Path], arguments: dict[str, Any]) -> Any:
+    def _call(self, task: str, result: type[R], folders: Sequence[Path], arguments: dict[str, Any]) -> R:
         limits = self._limits
         request = {
             "task": task,
@@ -136,7 +138,7 @@ class UploadChecker:
         with theirs:
             environment = {**worker_environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
-                _COMMAND, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+                _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
                 start_new_session=True,
             )  # fmt: skip
         self._control = ours

@@ -10,7 +10,6 @@ thread that reaches only its own folder, so that no file of one caller can make 
 
 import json
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -66,9 +65,9 @@ class Commands:
         self._cancelled: set[str] = set()
         self._current = ""
 
-    def listen(self) -> None:
+    def listen(self, source: TextIO) -> None:
         """Read commands until the service is gone; runs in a thread."""
-        for line in sys.stdin:
+        for line in source:
             self.put(json.loads(line))
         os._exit(0)
 
@@ -102,10 +101,12 @@ def main() -> None:
     """Run until the service is gone."""
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # whatever a library prints must not look like a message
-    start = json.loads(sys.stdin.readline())
+    source = os.fdopen(os.dup(0), encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a file that names standard input as its data must not block
+    start = json.loads(source.readline())
     _confine_process(start)  # before any thread starts, so that all of them are confined
     commands = Commands()
-    threading.Thread(target=commands.listen, daemon=True).start()
+    threading.Thread(target=commands.listen, args=(source,), daemon=True).start()
     work(start, commands, channel)
 
 

@@ -1,0 +1,114 @@
+"""Deadlines and limits for connections, before anybody knows who calls.
+
+A connection waits until it has sent a whole request head, and again after each answer. Waiting connections have a
+deadline that no trickle of bytes extends, and where there are too many, the oldest is closed for the newest: a crowd of
+idle connections takes no place from a caller that asks something.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from brats_mm_service.settings import ConnectionLimits
+
+
+class _Waiting:
+    """Waiting connections, oldest first."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._all: OrderedDict[_Connection, None] = OrderedDict()
+        self._by_peer: dict[str, OrderedDict[_Connection, None]] = {}
+
+    def add(self, one: "_Connection") -> None:
+        of_peer = self._by_peer.setdefault(one.peer, OrderedDict())
+        of_peer[one] = self._all[one] = None
+        if len(of_peer) > self._limits.waiting_per_peer:
+            next(iter(of_peer)).close()
+        if len(self._all) > self._limits.waiting:
+            next(iter(self._all)).close()
+
+    def discard(self, one: "_Connection") -> None:
+        self._all.pop(one, None)
+        of_peer = self._by_peer.get(one.peer)
+        if of_peer is not None:
+            of_peer.pop(one, None)
+            if not of_peer:
+                del self._by_peer[one.peer]
+
+
+class _Connection(H11Protocol):
+    """uvicorn's connection, which knows whether it waits."""
+
+    limits: ConnectionLimits
+    waiting: _Waiting
+    peer = ""
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.peer = self.client[0] if self.client else ""
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_active():
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._is_active():
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def close(self) -> None:
+        """Close it, as it waits too long or there are too many."""
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def _is_active(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(self.limits.waiting_s, self.close)
+        self.waiting.add(self)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self.waiting.discard(self)
+
+
+def server_config(app: Any, limits: ConnectionLimits, **values: Any) -> Config:
+    """Uvicorn's configuration with connections that keep to the limits.
+
+    Args:
+        app: the application.
+        limits: of connections.
+        values: further options of uvicorn.
+    """
+    protocol = type("Connection", (_Connection,), {"limits": limits, "waiting": _Waiting(limits)})
+    return Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(limits.waiting_s),
+        h11_max_incomplete_event_size=64 * 1024,
+        proxy_headers=False,
+        backlog=2048,
+        **values,
+    )

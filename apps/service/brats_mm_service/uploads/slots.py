@@ -1,0 +1,50 @@
+"""Limits on what is under way at the same time, in all and per caller; for one event loop."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class NoSlot(Exception):  # noqa: N818 (a state of the service)
+    """Everything is taken; the message says by whom."""
+
+
+class Slots:
+    """Slots for uploads, or for streams of events.
+
+    Args:
+        what: under way, in the plural.
+        total: slots in all.
+        per_caller: slots that one caller may hold.
+    """
+
+    def __init__(self, what: str, total: int, per_caller: int) -> None:
+        self._what = what
+        self._total = total
+        self._per_caller = per_caller
+        self._held: Counter[str] = Counter()
+
+    def check(self, caller: str) -> None:
+        """Raise NoSlot where none is free."""
+        if self._held[caller] >= self._per_caller:
+            message = f"You have {self._held[caller]} {self._what} under way, the most allowed per caller."
+            raise NoSlot(message)
+        if sum(self._held.values()) >= self._total:
+            message = f"{sum(self._held.values())} {self._what} are under way, the most allowed here."
+            raise NoSlot(message)
+
+    @contextmanager
+    def held(self, caller: str) -> Iterator[None]:
+        """Hold a slot inside the block.
+
+        Raises:
+            NoSlot: none is free.
+        """
+        self.check(caller)
+        self._held[caller] += 1
+        try:
+            yield
+        finally:
+            self._held[caller] -= 1
+            if not self._held[caller]:
+                del self._held[caller]
