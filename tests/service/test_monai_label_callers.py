@@ -123,10 +123,11 @@ def test_uploads_outlive_a_restart(tmp_path, made_head):
 def test_a_viewer_that_goes_away_cancels_its_job(tmp_path, made_head):
     import httpx
 
-    with serving(small_settings(tmp_path), behaviour={"steps": 100, "pause_s": 0.2}) as http:
+    with serving(small_settings(tmp_path), behaviour={"steps": 400, "pause_s": 0.2}) as http:
+        http.put("/session/", files={"files": ("t1.nii.gz", flair(made_head))})  # the reader of uploads has started
         file = {"file": ("flair.nii.gz", flair(made_head))}
         with pytest.raises(httpx.ReadTimeout):
-            http.post("/infer/brats_mm", files=file, timeout=httpx.Timeout(20, read=1.5))
+            http.post("/infer/brats_mm", files=file, timeout=httpx.Timeout(20, read=5))
         until(lambda: http.get("/v1/jobs").json()["jobs"][0]["state"] == "cancelled")
 
 

@@ -156,8 +156,10 @@ class JobQueue:
 
     def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
         if not self.records.finish(job.id, results, seconds):
-            self.files.remove(job.id)  # cancelled at the last moment
-            return
+            now = self.records.get(job.id)
+            if now is None or now.state is not JobState.DONE:  # done: recorded before, by a call that then failed
+                self.files.remove(job.id)  # cancelled at the last moment
+                return
         for stage, value in seconds.items():
             self.metrics.stages.labels(stage).observe(value)
         self._ended(job, JobState.DONE)

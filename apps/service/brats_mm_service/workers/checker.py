@@ -99,6 +99,10 @@ class UploadChecker:
         if "error" in answer:
             log("upload_error", level="error", error=answer["error"], task=task)
             raise Problem("bad-case", "The upload cannot be read. Make its files again, or send them one by one.")
+        process = self._process
+        if process is None or process.poll() is not None:
+            log("checker_died", level="error")
+            raise Problem("unavailable", "The reader of uploads is being started anew.", {"Retry-After": "5"})
         message = (
             f"Reading the upload takes more than {limits.check_bytes // MIB} MiB of memory or {limits.check_s:g} s, "
             "the most allowed here. Send fewer or smaller files."

@@ -1,0 +1,136 @@
+"""Records or disk that cannot be written for a while: every accepted job ends within a minute of recovery.
+
+BRATS_MM_OUTAGE_S says how long each outage lasts (1 s unless told).
+"""
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from brats_mm_service.jobs.files import JobFiles
+from brats_mm_service.jobs.records import JobRecords
+from brats_mm_service.service import open_database
+from tests.service.serving import ended, serving, small_settings, two_files, until
+
+OUTAGE_S = float(os.environ.get("BRATS_MM_OUTAGE_S", "1"))
+RECORDS = ("start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting")
+WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", "remove", "incoming")
+
+
+class Outage:
+    """Has a method fail while it lasts, before it does anything or after it has done it."""
+
+    def __init__(self, monkeypatch, owner, name, error, *, after=False):
+        self.on = False
+        self.failed = 0
+        real = getattr(owner, name)
+
+        def failing(this, *values, **named):
+            result = real(this, *values, **named) if self.on and after else None
+            if self.on:
+                self.failed += 1
+                raise error()
+            return real(this, *values, **named) if not after or result is None else result
+
+        monkeypatch.setattr(owner, name, failing)
+
+
+def locked():
+    return sqlite3.OperationalError("database is locked")
+
+
+def full():
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def jobs_through(tmp_path, made_head, outage, behaviour=None):
+    """Jobs before, in and after an outage; seconds from its end until every accepted one had ended, and their states."""
+    with serving(small_settings(tmp_path), behaviour=behaviour or {"steps": 3, "pause_s": 0.2}) as client:
+        files = two_files(made_head)
+        accepted = [client.post("/v1/jobs", files=files).json()["id"] for _ in range(2)]
+        outage.on = True
+        end = time.monotonic() + OUTAGE_S
+        while time.monotonic() < end or not outage.failed:
+            sent = client.post("/v1/jobs", files=files)
+            if sent.status_code == 202:
+                accepted.append(sent.json()["id"])
+            else:
+                assert sent.status_code in (429, 500, 507), sent.text
+                assert sent.json()["detail"].endswith(".")
+            client.delete("/v1/jobs/unknown")
+            time.sleep(0.2)
+            if time.monotonic() > end + 5:
+                break  # nothing has called it, which the caller judges
+        outage.on = False
+        start = time.monotonic()
+        ends = [ended(client, job, 60) for job in accepted]
+        seconds = time.monotonic() - start
+        for job in ends:
+            if job["state"] == "done":
+                assert client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz").status_code == 200
+        return seconds, [job["state"] for job in ends]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_accepted_job_ends_after_records_could_not_be_written(tmp_path, made_head, monkeypatch, name):
+    behaviour = {"steps": 3, "pause_s": 0.2, "fail": "bad-volume"} if name == "fail" else None
+    outage = Outage(monkeypatch, JobRecords, name, locked)
+    seconds, states = jobs_through(tmp_path, made_head, outage, behaviour)
+    print(f"{name}: {outage.failed} calls failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
+    assert set(states) <= {"done", "failed"}
+    if name in ("start_next", "get", "finish", "fail"):
+        assert outage.failed
+    if name != "fail":
+        assert set(states) == {"done"}
+
+
+@pytest.mark.parametrize("name", ["finish", "start_next"])
+def test_a_call_that_wrote_and_then_failed_loses_no_job(tmp_path, made_head, monkeypatch, name):
+    outage = Outage(monkeypatch, JobRecords, name, locked, after=True)
+    seconds, states = jobs_through(tmp_path, made_head, outage)
+    print(f"{name}, written: {outage.failed} calls failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
+    assert outage.failed
+    assert set(states) == {"done"}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_every_accepted_job_ends_after_the_disk_was_full(tmp_path, made_head, monkeypatch, name):
+    outage = Outage(monkeypatch, JobFiles, name, full)
+    seconds, states = jobs_through(tmp_path, made_head, outage)
+    print(f"{name}: {outage.failed} writes failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
+    assert set(states) <= {"done", "failed"}
+    if name in ("publish", "adopt", "incoming", "drop_upload"):
+        assert outage.failed
+
+
+def test_a_lock_held_by_another_program_is_waited_out(tmp_path, made_head):
+    with serving(small_settings(tmp_path), behaviour={"steps": 3, "pause_s": 0.2}) as client:
+        sent = client.post("/v1/jobs", files=two_files(made_head)).json()
+        until(lambda: client.get(f"/v1/jobs/{sent['id']}").json()["state"] == "running")
+        with_lock = sqlite3.connect(tmp_path / "records.sqlite3", isolation_level=None, check_same_thread=False)
+        with_lock.execute("BEGIN IMMEDIATE")
+        threading.Timer(12, with_lock.execute, ["ROLLBACK"]).start()  # longer than a connection waits
+        start = time.monotonic()
+        assert ended(client, sent["id"], 60)["state"] == "done"
+        print(f"ended {time.monotonic() - start - 12:.1f} s after the lock was gone")  # noqa: T201
+        with_lock.close()
+
+
+def test_a_transaction_that_failed_leaves_the_connection_usable(tmp_path):
+    database = open_database(tmp_path)
+    insert = "INSERT INTO tokens (id, caller, digest, scopes, created) VALUES ('1', 'a', 'd', 's', 0)"
+
+    def twice():
+        with database.writing() as connection:
+            connection.execute(insert)
+            connection.execute(insert)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        twice()
+    with database.writing() as connection:
+        assert connection.execute("SELECT COUNT(*) FROM tokens").fetchone()[0] == 0
+    database.close()
