@@ -24,7 +24,7 @@ def main():
         pid.with_suffix(".new").replace(pid)
         return process
 
-    uvicorn.Server(server_config(create_app(settings, spawn), settings.connections, port=port)).run()
+    uvicorn.Server(server_config(create_app(settings, spawn), settings, port=port)).run()
 
 
 if __name__ == "__main__":

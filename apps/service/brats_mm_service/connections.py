@@ -1,8 +1,8 @@
 """Deadlines and limits for connections, before anybody knows who calls.
 
-A connection waits until it has sent a whole request head, and again after each answer. Waiting connections have a
-deadline that no trickle of bytes extends, and where there are too many, the oldest is closed for the newest: a crowd of
-idle connections takes no place from a caller that asks something.
+A connection waits until it has sent a whole request, and again after each answer. Of an upload with a token the head
+is enough. Waiting connections have a deadline that no trickle of bytes extends. Where there are too many, the oldest is
+closed for the newest, so a crowd of idle connections takes no place from a caller that asks.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from brats_mm_service.settings import ConnectionLimits
+from brats_mm_service.settings import ConnectionLimits, Settings
 
 
 class _Waiting:
@@ -44,6 +44,7 @@ class _Connection(H11Protocol):
     """uvicorn's connection, which knows whether it waits."""
 
     limits: ConnectionLimits
+    needs_tokens: bool
     waiting: _Waiting
     peer = ""
     _deadline: asyncio.TimerHandle | None = None
@@ -74,7 +75,15 @@ class _Connection(H11Protocol):
             self.transport.abort()
 
     def _is_active(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        return not self.cycle.more_body or self._is_upload()
+
+    def _is_upload(self) -> bool:
+        """Whether the request is one whose body may take its time: a wrong token is refused at once."""
+        headers = dict(self.headers)
+        is_known = not self.needs_tokens or b"authorization" in headers
+        return is_known and headers.get(b"content-type", b"").startswith(b"multipart/")
 
     def _wait(self) -> None:
         if self.transport.is_closing():
@@ -90,15 +99,17 @@ class _Connection(H11Protocol):
         self.waiting.discard(self)
 
 
-def server_config(app: Any, limits: ConnectionLimits, **values: Any) -> Config:
+def server_config(app: Any, settings: Settings, **values: Any) -> Config:
     """Uvicorn's configuration with connections that keep to the limits.
 
     Args:
         app: the application.
-        limits: of connections.
+        settings: with the limits.
         values: further options of uvicorn.
     """
-    protocol = type("Connection", (_Connection,), {"limits": limits, "waiting": _Waiting(limits)})
+    limits = settings.connections
+    shared = {"limits": limits, "needs_tokens": settings.needs_tokens, "waiting": _Waiting(limits)}
+    protocol = type("Connection", (_Connection,), shared)
     return Config(
         app,
         http=protocol,

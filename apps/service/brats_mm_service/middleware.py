@@ -121,5 +121,6 @@ async def answer(problem: Problem, send: Callable[[Message], Awaitable[None]]) -
     """Send a problem without an application around it."""
     body = json.dumps(problem.body()).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -34,7 +34,5 @@ def serve(settings: Settings, *, verbose: bool) -> None:
 def _run(settings: Settings) -> None:
     app = create_app(settings)
     log("serving", host=settings.host, port=settings.port, tokens=settings.needs_tokens)
-    config = server_config(
-        app, settings.connections, host=settings.host, port=settings.port, timeout_graceful_shutdown=5
-    )
+    config = server_config(app, settings, host=settings.host, port=settings.port, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run()

@@ -164,20 +164,20 @@ class ConnectionLimits:
     """What a connection may do before anybody knows who calls.
 
     Attributes:
-        waiting: connections without a request under way, from when the oldest of them is closed for a new one.
+        waiting: connections without a whole request, from when the oldest of them is closed for a new one.
         waiting_per_peer: those of one address.
-        waiting_s: a connection is closed that has sent no whole request head for this long.
+        waiting_s: a connection is closed that has sent no whole request in this time.
         body_s: a small form is refused that has not come whole in this time.
         sending_s: a connection is closed that takes nothing of an answer for this long.
         active: requests under way; further ones are answered 503.
     """
 
-    waiting: int = 512
-    waiting_per_peer: int = 256
+    waiting: int = 256
+    waiting_per_peer: int = 128
     waiting_s: float = 15.0
     body_s: float = 10.0
     sending_s: float = 60.0
-    active: int = 500
+    active: int = 1000
 
 
 @dataclass(frozen=True)

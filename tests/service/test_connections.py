@@ -1,0 +1,141 @@
+"""Idle and trickling connections keep nobody from being answered.
+
+BRATS_MM_IDLE_CONNECTIONS says how many there are (300 unless told; the promise is for 2,000).
+"""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from brats_mm_service.auth.tokens import Tokens
+from brats_mm_service.service import open_database
+from brats_mm_service.settings import ConnectionLimits
+from tests.service.crowding import OPENINGS, crowd
+from tests.service.serving import serving, small_settings, until
+
+CROWD = int(os.environ.get("BRATS_MM_IDLE_CONNECTIONS", "300"))
+CROWDING = Path(__file__).with_name("crowding.py")
+
+
+def test_an_honest_caller_is_answered_among_idle_and_trickling_connections(tmp_path):
+    Tokens(open_database(tmp_path)).create("ann")
+    with serving(small_settings(tmp_path, require_tokens=True)) as client:
+        usual, spent = _slowest(client.base_url, 20), time.process_time()
+        command = [sys.executable, str(CROWDING), str(client.base_url.port), str(CROWD)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as others:
+            assert others.stdout.readline() == b"crowded\n"
+            slowest, slowdown = _slowest(client.base_url, 20), _slowdown()
+            others.stdin.close()
+        spent = time.process_time() - spent
+        print(  # noqa: T201
+            f"{CROWD} connections: slowest answer {slowest:.3f} s, without them {usual:.3f} s, {spent:.2f} s of processor "
+            f"time, on a machine {slowdown:.1f} times as slow as when it is free"
+        )
+        assert slowest < 1.0 * slowdown
+
+
+def _slowdown():
+    """How much longer than its processor time a computation takes here: 1 on a machine that is free."""
+    wall, spent = time.monotonic(), time.thread_time()
+    while time.thread_time() - spent < 0.3:
+        pass
+    return max(1.0, (time.monotonic() - wall) / 0.3)
+
+
+def test_connections_that_ask_nothing_are_closed(tmp_path):
+    limits = ConnectionLimits(waiting_s=1.0, body_s=1.0)
+    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 12) as made:
+        start = time.monotonic()
+        until(lambda: all(_is_closed(one) for one in made), 20)
+        print(f"12 connections closed after {time.monotonic() - start:.1f} s")  # noqa: T201
+
+
+def test_a_form_that_never_comes_is_refused(tmp_path):
+    settings = small_settings(tmp_path, require_tokens=True, connections=ConnectionLimits(body_s=0.5))
+    with serving(settings) as client, socket.create_connection(("127.0.0.1", client.base_url.port), timeout=20) as one:
+        one.sendall(OPENINGS[3])
+        assert one.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_the_oldest_waiting_connection_makes_room(tmp_path):
+    limits = ConnectionLimits(waiting=4, waiting_per_peer=3)
+    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 8) as made:
+        until(lambda: sum(_is_closed(one) for one in made) >= 5)
+        assert client.get("/healthz").status_code == 200
+
+
+def test_too_many_requests_under_way_are_refused_with_a_time(tmp_path):
+    with serving(small_settings(tmp_path, connections=ConnectionLimits(active=0))) as client:
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_one_caller_leaves_slots_for_others(tmp_path):
+    """Uploads that trickle, and event streams: of one caller only so many at once."""
+    database = open_database(tmp_path)
+    ann, bob = (Tokens(database).create(name)[1] for name in ("ann", "bob"))
+    database.close()
+    settings = small_settings(tmp_path, require_tokens=True)
+    with serving(settings) as client:
+        held = [_begin_upload(client.base_url.port, ann) for _ in range(settings.uploads.at_once)]
+        until(lambda: sum(client.service.uploads._held.values()) == settings.uploads.at_once_per_caller)
+        answers = {one.recv(12) for one in held[settings.uploads.at_once_per_caller :]}
+        assert answers == {b"HTTP/1.1 429"}
+        kind = {"Authorization": f"Bearer {bob}"}
+        other = client.post("/v1/jobs", files={"t1": ("t1.nii.gz", b"x")}, headers=kind)
+        assert other.status_code == 415, "bob's upload is received, and refused for what it is"
+        for one in held:
+            one.close()
+
+
+@pytest.mark.parametrize(("total", "per_caller"), [(3, 2)])
+def test_slots_are_counted_in_all_and_per_caller(total, per_caller):
+    from brats_mm_service.uploads.slots import NoSlot, Slots
+
+    slots = Slots("uploads", total, per_caller)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(slots.held("ann"))
+        stack.enter_context(slots.held("ann"))
+        with pytest.raises(NoSlot, match="You have 2 uploads under way"):
+            stack.enter_context(slots.held("ann"))
+        stack.enter_context(slots.held("bob"))
+        with pytest.raises(NoSlot, match="3 uploads are under way"):
+            stack.enter_context(slots.held("cem"))
+    slots.check("ann")
+
+
+def _begin_upload(port, token):
+    one = socket.create_connection(("127.0.0.1", port), timeout=20)
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Length: 100000\r\n"
+    one.sendall(head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+    return one
+
+
+def _slowest(url, times):
+    slowest = 0.0
+    for _ in range(times):
+        start = time.monotonic()
+        with contextlib.closing(http.client.HTTPConnection(url.host, url.port, timeout=30)) as caller:
+            caller.request("GET", "/healthz")
+            assert caller.getresponse().status == 200
+        slowest = max(slowest, time.monotonic() - start)
+    return slowest
+
+
+def _is_closed(one):
+    one.setblocking(False)
+    try:
+        while data := one.recv(4096):
+            assert data
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
