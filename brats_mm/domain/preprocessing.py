@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
-from brats_mm.domain.input_kind import Recognition
+from brats_mm.domain.input_kind import InputKind, Recognition
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import resampled_side
 from brats_mm.domain.volume import Grid
@@ -24,6 +24,23 @@ LEAST_COVERAGE = 0.75
 _PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 
 Quality = Mapping[str, float | int | str | bool]
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """What the user wants of the preparation.
+
+    Attributes:
+        kind: what the input is to be taken for; recognised where that is not said.
+        reference: the sequence on whose grid results lie; chosen where that is not said.
+        n4: correct uneven brightness (N4) before the brain is extracted.
+        keep_intermediate: also write the registered volumes, the brain mask and the transforms.
+    """
+
+    kind: InputKind | None = None
+    reference: Modality | None = None
+    n4: bool = False
+    keep_intermediate: bool = False
 
 
 @dataclass(frozen=True)

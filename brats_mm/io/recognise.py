@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brats_mm.domain.case import CaseFiles
-from brats_mm.domain.modality import Modality
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.errors import OptionError
 from brats_mm.io.case import explicit_case, find_case
 
 FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
@@ -25,5 +25,14 @@ def recognise(source: FilesSource) -> CaseFiles:
     if isinstance(source, CaseFiles):
         return source
     if isinstance(source, Mapping):
-        return explicit_case({modality_named(name): Path(path) for name, path in source.items()})
+        return explicit_case({_modality(name): Path(path) for name, path in source.items()})
     return find_case(Path(source))
+
+
+def _modality(name: Modality | str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError as error:
+        names = ", ".join(modality.value for modality in MODALITIES)
+        message = f"There is no sequence {name!r}; name them {names}."
+        raise OptionError(message) from error

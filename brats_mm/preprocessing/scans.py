@@ -16,10 +16,10 @@ from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import Recognition, on_one_grid
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import (
     Preparation,
+    PreprocessingOptions,
     Quality,
     Step,
     choose_reference,
@@ -53,6 +53,7 @@ class Prepared:
         registered: the volumes on the working grid before the brain was extracted; empty unless kept.
         brain: the brain on the working grid.
         transforms: for each sequence that was registered, from points of the reference to its own, RAS+ millimetres.
+        scans: the scans that are used, each on its own grid.
     """
 
     case: Case
@@ -60,6 +61,7 @@ class Prepared:
     registered: Mapping[Modality, Volume]
     brain: Volume
     transforms: Mapping[Modality, Matrix]
+    scans: Mapping[Modality, Volume]
 
 
 def prepare_scans(
@@ -99,10 +101,10 @@ def prepare_scans(
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
     case = Case(scans.name, images, working, (*scans.warnings, *preparation.warnings), scans.files, preparation)
     shown = registered if options.keep_intermediate else {}
-    return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices)
+    return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices, kept)
 
 
-def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
+def back_on_reference(prediction: Prediction, prepared: Prepared) -> Prediction:
     """A prediction for `prepared.case` on the reference's grid: probabilities and gate weights are interpolated.
 
     Linear where the reference is finer than the working grid, the average of what a voxel covers where it is coarser;

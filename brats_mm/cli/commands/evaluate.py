@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
+from brats_mm.cli.options.model import add_model_options, load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
-from brats_mm.domain.options import ModelOptions
 
 
 def add(commands: Commands) -> None:
@@ -43,7 +42,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
-    add_request_options(parser, ModelOptions)
+    add_model_options(parser)
     add_terminal_options(parser)
 
 
@@ -51,7 +50,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.io.labelled_cases import labelled_cases
 
-    model = model_options(options)
     cases = labelled_cases(
         options.dataset,
         dataset_dir=options.dataset_dir,
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(cases)} labelled cases.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
-    segmenter = load_segmenter(model, console)
+    segmenter = load_segmenter(options, console)
     from brats_mm.evaluation.case import shared_passes
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.evaluation.run import EvaluationSettings, evaluate

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from brats_mm import __version__
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.options import DICOM_FOLDER
 from brats_mm.domain.prediction import THRESHOLD, Prediction
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Volume
@@ -33,6 +32,7 @@ from brats_mm.outputs.dicom.source import SourceSeries, source_of
 from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder, output_errors
 
+FOLDER = "dicom/"
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 LIKE_ENOUGH = 0.8
 """A series shows what an input shows where their values correlate at least this much, voxel by voxel."""
@@ -62,7 +62,12 @@ class DicomOutput:
     inputs: Mapping[Modality, SourceSeries] = field(default_factory=dict)
     named: NamedReference | None = None
     deidentify: bool = False
-    folder: str = DICOM_FOLDER
+    folder: str = FOLDER
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(f"{self.folder}{name}" for name in (SEGMENTATION, ENTROPY, REPORT))
 
 
 def require_dicom_out() -> None:

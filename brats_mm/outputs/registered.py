@@ -1,0 +1,46 @@
+"""The scans on the grid of the results, so that a viewer need not know how they were registered."""
+
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Volume
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.nifti import write_map
+from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.scans import Prepared
+
+
+def registered_name(modality: Modality) -> str:
+    """Name of the file that holds a sequence on the grid of the results."""
+    return f"registered_{modality.value}.nii.gz"
+
+
+def registered_names(prepared: Prepared) -> tuple[str, ...]:
+    """The files that `write_registered` writes: one for each sequence that was moved onto the reference."""
+    return tuple(registered_name(modality) for modality in ordered(prepared.transforms))
+
+
+def write_registered(prepared: Prepared, out: OutputFolder) -> None:
+    """Resample each registered scan onto the reference in one interpolation, the skull included, and write it.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for modality in ordered(prepared.transforms):
+        moved = resample_onto(prepared.scans[modality], prepared.reference, transform_of(prepared.transforms[modality]))
+        write_image(out.staged(registered_name(modality)), moved, f"{modality.label} registered to the reference")
+
+
+def write_image(path: Path, volume: Volume, description: str) -> None:
+    """Write intensities as 16-bit integers with a scale; negative ones are shifted to 0, which the header says.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    least = float(min(0.0, volume.data.min()))
+    said = description + (f", shifted by {-least:g}" if least < 0 else "")
+    maximum = float(volume.data.max()) - least or 1.0
+    write_map(path, volume.data - np.float32(least), volume.grid, description=said, maximum=maximum)
