@@ -67,7 +67,7 @@ def zipped(**entries):
 
 
 VOLUMES = {
-    "no bytes": ("t1.nii.gz", b"", 422, "t1 is empty"),
+    "no bytes": ("t1.nii.gz", b"", 422, "t1.nii.gz is empty"),
     "no volume": ("t1.nii.gz", b"hello world" * 50, 415, "not a volume file by its content"),
     "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
     "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "as the part 'case'"),

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def wheel_names(folder, viewer):
+def wheel_names(folder, viewer, source=ROOT, kind="wheel", **changes):
     """The names in a wheel that was built with BRATS_MM_VIEWER set so."""
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    environment = {**os.environ, "BRATS_MM_VIEWER": viewer}
+    build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
+    environment = {**os.environ, "BRATS_MM_VIEWER": viewer, **changes}
     done = subprocess.run(build, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    if kind == "sdist":
+        (packed,) = folder.glob("*.tar.gz")
+        with tarfile.open(packed) as archive:
+            return archive.getnames()
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
@@ -28,6 +33,20 @@ def test_the_wheel_brings_the_page(built_page, tmp_path):
     assert "brats_mm_service/page/index.html" in names
     assert any(name.startswith("brats_mm_service/page/assets/result-") for name in names)
     assert not any("node_modules" in name for name in names)
+
+
+def test_a_source_distribution_brings_the_page_so_that_its_wheel_needs_no_node(built_page, tmp_path):
+    names = wheel_names(tmp_path / "sdist", "require", kind="sdist")
+    assert any(name.endswith("/apps/viewer/dist/index.html") for name in names)
+    assert not any("node_modules" in name for name in names)
+    (packed,) = (tmp_path / "sdist").glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    no_npm = os.pathsep.join(
+        place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "npm").exists()
+    )
+    assert "brats_mm_service/page/index.html" in wheel_names(tmp_path / "wheel", "require", source, PATH=no_npm)
 
 
 def test_the_wheel_is_built_without_the_page(tmp_path):

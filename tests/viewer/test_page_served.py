@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes import page
-from brats_mm_service.routes.page import built_page, page_file
+from brats_mm_service.routes.page import absent_page, built_page, page_file
 from tests.service.serving import ended, serving, small_settings, two_files
 
 
@@ -55,6 +55,12 @@ def test_the_service_says_how_to_build_the_page_where_it_is_absent(small_page, t
         assert "not for diagnosis" in answer.text
         (small_page / "index.html").write_text("built meanwhile")
         assert client.get("/viewer/").text == "built meanwhile"
+
+
+def test_an_installed_package_says_what_works_there(tmp_path):
+    told = absent_page(tmp_path)
+    assert "pip wheel" in told
+    assert "cd apps/viewer" not in told, "there is no such folder in site-packages"
 
 
 def test_kept_images_are_given_back_and_others_are_not(made_head, tmp_path):

@@ -22,7 +22,7 @@ from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard
 from brats_mm_service.monai_label import auto3dseg, datastore, inference, sessions
 from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
-from brats_mm_service.routes import about, dicomweb, events, inputs, jobs, page, results
+from brats_mm_service.routes import about, dicomweb, events, inputs, inspect, jobs, page, results
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
@@ -30,6 +30,7 @@ from brats_mm_service.workers.protocol import Spawn
 
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     jobs.router,
+    inspect.router,
     results.router,
     inputs.router,
     events.router,

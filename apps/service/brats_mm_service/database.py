@@ -57,7 +57,9 @@ CREATE TABLE IF NOT EXISTS transfers (
 CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEGER NOT NULL, done INTEGER NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = "ALTER TABLE jobs ADD COLUMN names TEXT NOT NULL DEFAULT '{}'"
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """What brings a file of version n to version n + 1; a file's version is its `user_version`. Append, never change."""
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from brats_mm.pipeline.request import from_json, to_json
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.fairness import fair_order
-from brats_mm_service.jobs.model import Job, NewJob, ResultFile
+from brats_mm_service.jobs.model import Job, JobOptions, NewJob, ResultFile
 from brats_mm_service.jobs.states import OPEN, JobState, sources_of
 from brats_mm_service.settings import QueueLimits
 
-_WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]"}
+_WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
 """File names and series descriptions, which may name a patient."""
 
 
@@ -43,19 +42,20 @@ class JobRecords:
                 return earlier, False
             _check_room(connection, new.owner, limits)
             connection.execute(
-                "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, key, fingerprint)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, key, fingerprint,"
+                " names) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     new.id,
                     new.owner,
                     JobState.QUEUED.value,
-                    json.dumps({**to_json(new.request), "keep_upload": new.keep_upload}),
+                    json.dumps(asdict(new.options)),
                     json.dumps(dict(new.sequences)),
                     json.dumps(dict(new.ignored)),
                     json.dumps(list(new.notes)),
                     self._now(),
                     new.key,
                     new.fingerprint,
+                    json.dumps(dict(new.names)),
                 ),
             )
             # Read before the commit: nothing after it may fail, or the caller would be told that it was not accepted.
@@ -212,14 +212,11 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
 
 
 def _job(row: sqlite3.Row) -> Job:
-    options = json.loads(row["options"])
-    keep_upload = options.pop("keep_upload")
     return Job(
         id=row["id"],
         owner=row["owner"],
         state=JobState(row["state"]),
-        request=from_json(options),
-        keep_upload=keep_upload,
+        options=JobOptions(**json.loads(row["options"])),
         sequences=json.loads(row["sequences"]),
         ignored=json.loads(row["ignored"]),
         notes=tuple(json.loads(row["notes"])),
@@ -231,4 +228,5 @@ def _job(row: sqlite3.Row) -> Job:
         results=tuple(ResultFile(**one) for one in json.loads(row["results"])),
         seconds=json.loads(row["seconds"]),
         fingerprint=row["fingerprint"],
+        names=json.loads(row["names"]),
     )

@@ -28,17 +28,29 @@ PAGE_POLICY = (
 )
 _FOR_EVER = "public, max-age=31536000, immutable"
 
-ABSENT = f"""<!doctype html>
+_CHECKOUT = _PACKAGE.parents[1] / "viewer"
+_IN_A_CHECKOUT = """<p>Build it with Node.js 20.19 or newer, then load this address again:</p>
+<pre>cd apps/viewer
+npm ci
+npm run build</pre>
+"""
+_INSTALLED = """<p>The installed package was built without it. Build one that has it in a checkout of the source, with
+Node.js 20.19 or newer. Install it and start the service again:</p>
+<pre>BRATS_MM_VIEWER=require pip wheel --no-deps -w dist .
+pip install --force-reinstall --no-deps dist/brats_mm-*.whl</pre>
+"""
+
+
+def absent_page(checkout: Path = _CHECKOUT) -> str:
+    """The answer where there is no page: how to get it, for a checkout and for an installed package."""
+    how = _IN_A_CHECKOUT if (checkout / "package.json").is_file() else _INSTALLED
+    return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>BraTS-MM</title>
 <h1>BraTS-MM</h1>
-<p>The service runs, but its page is not built. In a checkout, with Node.js 20.19 or newer:</p>
-<pre>cd apps/viewer
-npm ci
-npm run build</pre>
-<p>Then load this address again. A wheel brings the page if it was built where that had been done.</p>
-<p>Everything works without it: <a href="/openapi.json">/openapi.json</a> lists the routes.</p>
+<p>The service runs, but it has no web page.</p>
+{how}<p>Everything else works without it: <a href="/openapi.json">/openapi.json</a> lists the routes.</p>
 <p>{NOT_FOR_DIAGNOSIS}</p>
 </html>
 """
@@ -64,7 +76,7 @@ def router(_: Service) -> APIRouter:
         """A file of the page; found anew each time, so that a page built meanwhile is there."""
         root = built_page()
         if root is None:
-            return HTMLResponse(ABSENT, status_code=404)
+            return HTMLResponse(absent_page(), status_code=404)
         return page_file(root.resolve(), name or "index.html")
 
     return routes

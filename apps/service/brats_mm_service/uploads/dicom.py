@@ -11,7 +11,7 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.series import Series
-from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series
+from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series
 from brats_mm_service.problems import Problem, kind_of
 
 
@@ -30,24 +30,22 @@ class StoredStudy:
     notes: tuple[str, ...] = ()
 
 
-def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
+def store_study(unpacked: Path, folder: Path, wishes: SeriesWishes) -> StoredStudy:
     """Choose the series of an unpacked study and move their files to `folder`.
 
     Raises:
         Problem: there is no usable series, or it takes the caller to choose; the detail says how.
     """
     try:
-        chosen = choose_series(unpacked, overrides)
+        chosen = choose_series(unpacked, wishes)
     except InputError as error:
-        raise Problem(kind_of(error), _for_requests(str(error), unpacked)) from error
+        raise Problem(kind_of(error), for_requests(str(error), unpacked)) from error
     stored: dict[str, str] = {}
     places: dict[Path, Path] = {}
     for modality in ordered(chosen.choice.chosen):
         series = chosen.choice.chosen[modality]
         stored[modality.value] = _move(series, modality, folder, places)
-    return StoredStudy(
-        stored, chosen.files.ignored, tuple(_for_requests(note, unpacked) for note in chosen.files.notes)
-    )
+    return StoredStudy(stored, chosen.files.ignored, tuple(for_requests(note, unpacked) for note in chosen.files.notes))
 
 
 def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, Path]) -> str:
@@ -64,7 +62,7 @@ def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, P
     return name
 
 
-def _for_requests(sentence: str, folder: Path) -> str:
+def for_requests(sentence: str, folder: Path) -> str:
     """The command line's sentence, in the words of a request."""
     sentence = sentence.replace(str(folder), "the archive")
     for modality in Modality:

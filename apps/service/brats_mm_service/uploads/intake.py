@@ -6,17 +6,15 @@ import secrets
 import shutil
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.io.recognise import recognise
-from brats_mm.pipeline.dicom_study import SeriesOverrides
-from brats_mm.pipeline.load import is_dicom_folder
-from brats_mm.pipeline.request import SegmentRequest, to_json
-from brats_mm_service.jobs.model import NewJob
+from brats_mm.pipeline.dicom_study import SeriesWishes, is_dicom_folder
+from brats_mm_service.jobs.model import JobOptions, NewJob, in_callers_names
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
@@ -36,15 +34,17 @@ class SortedUpload:
         sequences: sequence -> stored file name, in channel order.
         ignored: file -> why it is not used.
         notes: how the sequences were recognised, where that is not plain.
+        names: sequence -> name of the file that the caller sent for it.
     """
 
     sequences: Mapping[str, str]
     ignored: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def sort_upload(
-    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesOverrides | None = None
+    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesWishes | None = None
 ) -> SortedUpload:
     """Sort received files, check them, and leave in `folder` the sequences and nothing else.
 
@@ -75,23 +75,22 @@ def sort_upload(
 
 def new_job(
     owner: str,
-    request: SegmentRequest,
+    options: JobOptions,
     found: SortedUpload,
     *,
-    keep_upload: bool = False,
     files: tuple[ReceivedFile, ...] = (),
     key: str | None = None,
 ) -> NewJob:
     """A job for a sorted upload, with an id that nobody can guess."""
-    said = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
+    said = json.dumps([asdict(options), sorted((file.field, file.sha256) for file in files)])
     return NewJob(
         id=secrets.token_urlsafe(18),
         owner=owner,
-        request=request,
-        keep_upload=keep_upload,
+        options=options,
         sequences=found.sequences,
         ignored=found.ignored,
         notes=found.notes,
+        names=found.names,
         key=key,
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
     )
@@ -108,21 +107,24 @@ def _check_name(file: ReceivedFile) -> None:
         message = f"The file name of {file.field} must be a plain name, without folders or control characters."
         raise Problem("bad-request", message)
     if file.size == 0:
-        raise Problem("bad-volume", f"{file.field} is empty: the file has no bytes. Leave missing sequences out.")
+        raise Problem("bad-volume", f"{name or file.field} is empty: it has no bytes. Leave missing sequences out.")
 
 
 def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     stored = {}
     for file in files:
-        name = file.field + checked_content(file.path, file.field, file.filename).value
+        said = file.filename or file.field
+        name = file.field + checked_content(file.path, said, file.filename).value
         file.path.rename(folder / name)
         stored[Modality(file.field)] = name
-    return SortedUpload({modality.value: stored[modality] for modality in ordered(stored)}, {})
+    names = {file.field: file.filename or file.field for file in files}
+    in_order = [modality.value for modality in ordered(stored)]
+    return SortedUpload(
+        {name: stored[Modality(name)] for name in in_order}, {}, names={name: names[name] for name in in_order}
+    )
 
 
-def _sort_archive(
-    file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None
-) -> SortedUpload:
+def _sort_archive(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesWishes | None) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
         raise Problem("unsupported-content", "The part 'case' is not a zip archive. Send a case's folder as .zip.")
     unpacked = unpack(file.path, folder / "unpacked", limits)
@@ -133,22 +135,24 @@ def _sort_archive(
             raise Problem("unsupported-content", message)
         study = store_study(unpacked.folder, folder, dicom)
         shutil.rmtree(unpacked.folder)
-        return SortedUpload(study.sequences, study.ignored, study.notes)
+        names = dict.fromkeys(study.sequences, file.filename)
+        return SortedUpload(study.sequences, study.ignored, study.notes, names)
     try:
         case = recognise(unpacked.folder)
     except InputError as error:
-        raise Problem(kind_of(error), _for_archives(str(error), unpacked.folder)) from error
-    stored = {}
+        raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
+    stored, names = {}, {}
     for modality in ordered(case.found):
         place = Path(case.found[modality])
+        names[modality.value] = place.name
         name = modality.value + checked_content(place, place.name, place.name).value
         place.rename(folder / name)
         stored[modality.value] = name
     shutil.rmtree(unpacked.folder)
-    return SortedUpload(stored, {**unpacked.passed_over, **case.ignored}, case.notes)
+    return SortedUpload(stored, {**unpacked.passed_over, **case.ignored}, case.notes, names)
 
 
-def _for_archives(sentence: str, folder: Path) -> str:
+def for_archives(sentence: str, folder: Path) -> str:
     """The command line's sentence, in the words of a request."""
     sentence = sentence.replace(str(folder.resolve()), "the archive").replace(str(folder), "the archive")
     return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
@@ -166,4 +170,5 @@ def _check_volumes(found: SortedUpload, folder: Path) -> None:
             faults.append(fault)
     if faults:
         said = " ".join(str(fault) for fault in faults)
-        raise Problem(kind_of(faults[0]), said.replace(f"{folder}/", ""))
+        said = in_callers_names(said.replace(f"{folder}/", ""), found.sequences, found.names)
+        raise Problem(kind_of(faults[0]), said)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from brats_mm.pipeline.request import to_json
 from brats_mm_service.jobs.model import Job, Progress
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.logs import log
@@ -177,7 +176,7 @@ class Supervisor:
                 "upload": str(files.upload(job.id).absolute()),
                 "output": str(files.attempt(job.id, job.attempts).absolute()),
                 "sequences": dict(job.sequences),
-                "request": to_json(job.request),
+                "options": vars(job.options),
             }
         )
         start = time.monotonic()
@@ -216,7 +215,7 @@ class Supervisor:
             return lambda: self._queue.finish(job, message["seconds"])
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
-        return lambda: self._queue.fail(job, message["kind"], message["detail"])
+        return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))
 
     def _loss(self, worker: Worker) -> str | None:
         """How the worker was lost, if it was."""

@@ -1,0 +1,99 @@
+"""What a case would be segmented from: the table of `brats-mm inspect`, before a job is submitted."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import InputError
+from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.inspect import inspect_input
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.jobs import check_room, parse_options, too_many
+from brats_mm_service.service import Service
+from brats_mm_service.settings import UploadLimits
+from brats_mm_service.uploads.dicom import for_requests
+from brats_mm_service.uploads.intake import CASE, for_archives
+from brats_mm_service.uploads.multipart import Form, receive_form
+from brats_mm_service.uploads.zips import unpack
+
+_TABLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "As `brats-mm inspect --json` prints it",
+        "content": {"application/json": {"example": {"kind": "DICOM", "patients": 1, "studies": [], "problems": []}}},
+    }
+}
+
+
+def router(service: Service) -> APIRouter:
+    """The route /v1/inspect."""
+    routes = APIRouter(prefix="/v1", tags=["jobs"])
+    writer = Depends(service.auth.require_scope("jobs:write"))
+
+    @routes.post(
+        "/inspect",
+        summary="Look at a zip of a case: its series or files, and which of them a job would use",
+        responses=_TABLE | problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
+        openapi_extra=_BODY,
+    )
+    async def inspect(request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
+        """Reads names and headers, computes nothing, and keeps nothing."""
+        queue = service.queue
+        await asyncio.to_thread(check_room, service, caller.name)
+        if service.uploads.locked():
+            raise too_many(service, "Too many uploads are being received at this moment.")
+        async with service.uploads:
+            folder = await asyncio.to_thread(queue.files.incoming)
+            try:
+                limits = service.settings.uploads
+                form = await receive_form(request, folder, limits, files=(CASE,), texts=("options",))
+                return await asyncio.to_thread(look_into, form, folder, limits)
+            finally:
+                await asyncio.to_thread(queue.files.discard, folder)
+
+    return routes
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [CASE],
+                    "properties": {
+                        CASE: {"type": "string", "format": "binary", "description": "a zip of one case's folder"},
+                        "options": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "description": "JSON with `series` and `study`, as for a job",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def look_into(form: Form, folder: Path, limits: UploadLimits) -> dict[str, Any]:
+    """The table of a received zip.
+
+    Raises:
+        Problem: there is no zip, or nothing in it that could be inspected.
+    """
+    if len(form.files) != 1:
+        raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")
+    options = parse_options(form.texts.get("options"))
+    wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
+    unpacked = unpack(form.files[0].path, folder / "unpacked", limits)
+    try:
+        table = inspect_input(unpacked.folder, wishes)
+    except InputError as error:
+        raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
+    return {**table, "problems": [for_requests(one, unpacked.folder) for one in table["problems"]]}

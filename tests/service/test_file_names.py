@@ -1,0 +1,61 @@
+"""Callers hear of their files by the names that they gave them, and nobody else hears of these names."""
+
+import json
+import sqlite3
+
+from brats_mm_service.database import Database
+from brats_mm_service.jobs.model import in_callers_names
+from tests.service.serving import ended, serving, small_settings, two_files
+
+
+def named_files(head):
+    files = two_files(head)
+    return {"t1ce": ("Case 7 t1c.nii.gz", files["t1ce"][1]), "flair": ("Case 7 t2f.nii.gz", files["flair"][1])}
+
+
+def test_a_job_tells_its_files_apart_and_forgets_them_when_it_is_cancelled(made_head, tmp_path):
+    with serving(small_settings(tmp_path), behaviour={"steps": 1, "pause_s": 20}) as client:
+        job = client.post("/v1/jobs", files=named_files(made_head)).json()
+        assert job["files"] == {"t1ce": "Case 7 t1c.nii.gz", "flair": "Case 7 t2f.nii.gz"}
+        client.delete(job["links"]["self"])
+        assert ended(client, job["id"])["files"] == {}
+
+
+def test_a_failed_job_names_the_caller_s_file(made_head, tmp_path):
+    with serving(small_settings(tmp_path), behaviour={"fail": "bad-volume"}) as client:
+        files = {"t1": ("Case 7 native.nii.gz", two_files(made_head)["t1ce"][1])}
+        job = ended(client, client.post("/v1/jobs", files=files).json()["id"])
+        assert job["error"]["detail"] == "Case 7 native.nii.gz cannot be used."
+
+
+def test_a_refused_upload_names_the_caller_s_file(tmp_path):
+    with serving(small_settings(tmp_path)) as client:
+        answer = client.post("/v1/jobs", files={"t1": ("Case 7 native.nii.gz", b"no volume" * 100)})
+        assert answer.json()["detail"].startswith("Case 7 native.nii.gz is not a volume file by its content.")
+
+
+def test_names_are_replaced_once_and_whole():
+    stored = {"t1": "t1.nii.gz", "flair": "flair.nii.gz", "t2": "t2"}
+    names = {"t1": "flair.nii.gz", "flair": "a_t1.nii.gz", "t2": "exam.zip"}
+    said = "t1.nii.gz and flair.nii.gz differ; unt1.nii.gz is another, t2 too."
+    assert in_callers_names(said, stored, names) == (
+        "flair.nii.gz and a_t1.nii.gz differ; unt1.nii.gz is another, t2 too."
+    )
+
+
+def test_records_of_an_earlier_version_are_read(tmp_path):
+    path = tmp_path / "records.sqlite"
+    Database(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE jobs DROP COLUMN names")
+        connection.execute("PRAGMA user_version = 1")
+    database = Database(path)
+    with database.writing() as connection:
+        row = ("a", "b", "done", "{}", "{}", "{}", "[]", 0.0, "f")
+        connection.execute(
+            "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, fingerprint)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+    assert json.loads(database.connection().execute("SELECT names FROM jobs").fetchone()["names"]) == {}
+    database.close()
