@@ -94,6 +94,27 @@ def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
         assert layers.GetForegroundOpacity() == pytest.approx(look.overlay.opacity)
 
 
+def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
+    """The loaded FLAIR may lie elsewhere by its own header; its registered copy lies where the segmentation lies."""
+    vtk = pytest.importorskip("vtk")
+    inputs, grid = inputs_of(slicer, scene), Grid(SHAPE, AFFINE)
+    turned = slicer.vtkMRMLLinearTransformNode()
+    scene.AddNode(turned)
+    inputs[Sequence.T1CE].SetAndObserveTransformNodeID(turned.GetID())
+    image = np.linspace(0, 900, int(np.prod(SHAPE)), dtype=np.float32).reshape(SHAPE)
+    write_map(result.folder / "registered_flair.nii.gz", image, grid, description="FLAIR", maximum=900.0)
+    shown = SceneBuilder(slicer, scene).show(result, inputs)
+    layers = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    background = scene.GetNodeByID(layers.GetBackgroundVolumeID())
+    assert background.GetName() == "FLAIR, registered"
+    matrix = vtk.vtkMatrix4x4()
+    background.GetIJKToRASMatrix(matrix)
+    found = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
+    np.testing.assert_allclose(found, AFFINE, atol=1e-4)
+    for node in (background, shown.segmentation, shown.entropy):
+        assert node.GetTransformNodeID() == turned.GetID(), "all follow the reference, which was not moved"
+
+
 def test_segments_keep_names_colours_and_codes(slicer, scene, result):
     """And have surfaces for the 3D view."""
     vtk = pytest.importorskip("vtk")

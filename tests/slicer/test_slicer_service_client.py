@@ -225,3 +225,9 @@ def test_stop_is_raised_in_a_wait():
     stop.event.set()
     with pytest.raises(Stopped, match="Cancelled"):
         stop.wait(60)
+
+
+def test_registered_scans_are_fetched_where_there_are_some(inputs, out):
+    service = FakeService(results=(*NEEDED, "registered_flair.nii.gz", "preview.png"))
+    ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, lambda _: None, Stop())
+    assert {path.name for path in out.iterdir()} == {*NEEDED, "registered_flair.nii.gz"}

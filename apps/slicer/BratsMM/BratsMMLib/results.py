@@ -1,4 +1,4 @@
-"""What a run says of a case: volumes, importance, where to look twice, warnings; read from its JSON files."""
+"""The findings of a run: volumes, importance, uncertain places and warnings, read from its JSON files."""
 
 from __future__ import annotations
 
@@ -86,6 +86,11 @@ class CaseResult:
         used = ", ".join(sequence.label for sequence in self.used)
         missing = ", ".join(sequence.label for sequence in self.missing) or "none"
         return f"Used {used}; missing {missing}. {self.model}"
+
+
+def registered_name(sequence: Sequence) -> str:
+    """Name of the result that holds a raw scan on the grid of the segmentation."""
+    return f"registered_{sequence.value}.nii.gz"
 
 
 def read_result(folder: Path) -> CaseResult:

@@ -9,8 +9,8 @@ from typing import Any
 
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of, colours
-from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, Spot
-from BratsMMLib.sequences import Sequence
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, Spot, registered_name
+from BratsMMLib.sequences import SEQUENCES, Sequence
 
 VIEWS = ("Red", "Green", "Yellow")
 _COLOURS = "Uncertainty colours"
@@ -43,11 +43,14 @@ class SceneBuilder:
     look: Look = field(default_factory=Look)
 
     def show(self, result: CaseResult, inputs: Mapping[Sequence, Any]) -> Shown:
-        """Add nodes for a result, and lay the uncertainty over the best of the input volumes.
+        """Add nodes for a result, and lay the uncertainty over the best of the images.
+
+        The segmentation of raw scans lies on one of them, the reference. The others are shown as they were registered
+        to it, since by their own headers they may lie elsewhere.
 
         Args:
             result: what to show.
-            inputs: the volume node of each sequence that was used; results take over the transform of the first.
+            inputs: the volume node of each sequence that was used; results take over the transform of the reference.
 
         Raises:
             Refused: a result file cannot be read.
@@ -56,10 +59,14 @@ class SceneBuilder:
         segmentation = self._segmentation(result.folder / "segmentation.seg.nrrd")
         places = self._places(result.spots) if result.spots else None
         shown = Shown(segmentation, entropy, places, self._note(result), legend)
-        background = inputs[background_of(set(inputs))] if inputs else None
-        for node in (entropy, segmentation, places):
-            if node is not None and background is not None and background.GetTransformNodeID():
-                node.SetAndObserveTransformNodeID(background.GetTransformNodeID())
+        registered = self._registered(result.folder)
+        images = {**inputs, **registered}
+        background = images[background_of(set(images))] if images else None
+        unmoved = set(inputs) - set(registered)
+        reference = inputs[background_of(unmoved)] if unmoved else None
+        for node in (entropy, segmentation, places, *registered.values()):
+            if node is not None and reference is not None and reference.GetTransformNodeID():
+                node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
         if background is not None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(background)
         self.lay_over(background, entropy)
@@ -102,6 +109,21 @@ class SceneBuilder:
         node = getattr(self.slicer, kind)()
         node.SetName(name)
         return self.scene.AddNode(node)
+
+    def _registered(self, folder: Path) -> dict[Sequence, Any]:
+        """The raw scans of a result on the grid of its segmentation, as volumes; none for other input."""
+        paths = {sequence: folder / registered_name(sequence) for sequence in SEQUENCES}
+        return {sequence: self._image(path, sequence) for sequence, path in paths.items() if path.is_file()}
+
+    def _image(self, path: Path, sequence: Sequence) -> Any:
+        node, display = (
+            self._add(f"vtkMRMLScalarVolume{kind}Node", f"{sequence.label}, registered") for kind in ("", "Display")
+        )
+        self._read(path, node, "vtkMRMLVolumeArchetypeStorageNode")
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        display.SetAutoWindowLevel(1)
+        display.SetDefaultColorMap()
+        return node
 
     def _entropy(self, path: Path) -> tuple[Any, Any]:
         look = self.look.overlay

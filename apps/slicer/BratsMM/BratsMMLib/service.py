@@ -13,10 +13,14 @@ from urllib.parse import quote
 from BratsMMLib.consent import check_consent, checked_url
 from BratsMMLib.failures import Failure, Refused, Stopped
 from BratsMMLib.files import Form
+from BratsMMLib.results import registered_name
 from BratsMMLib.running import Inputs, Progress, Stop
+from BratsMMLib.sequences import SEQUENCES
 from BratsMMLib.transport import HttpTransport, Request, Transport
 
 NEEDED = ("segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json")
+OPTIONAL = tuple(registered_name(sequence) for sequence in SEQUENCES)
+"""Raw scans on the grid of the results; there are none for input that was on one grid already."""
 _OPTIONS = {"labels": "brats2023", "preview": False}
 _ASK_S = 0.5
 _ATTEMPTS = 5
@@ -101,9 +105,10 @@ class ServiceRunner:
         if absent:
             message = f"The service made no {', '.join(absent)}. Its version may not fit this module."
             raise Refused(message)
-        for number, name in enumerate(NEEDED):
+        names = (*NEEDED, *(name for name in OPTIONAL if name in there))
+        for number, name in enumerate(names):
             stop.check()
-            tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(NEEDED)))
+            tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))
             request = Request("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", self._headers())
             with self.transport.send(request) as answer:
                 if answer.status != 200:
