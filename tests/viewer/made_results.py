@@ -11,11 +11,11 @@ SPOT_VOXEL = (20, 36, 28)
 LN2, LN4 = float(np.log(2)), float(np.log(4))
 
 
-def make_results(folder, affine, shape=(64, 72, 56), **changes):
+def make_results(folder, affine, shape=(64, 72, 56), oedema_mm=OEDEMA_MM, **changes):
     """Write every result that the page reads; `changes` replace parts of the report. Returns the folder."""
     folder.mkdir(parents=True)
     radius = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(np.indices(shape), CENTRE, strict=True)))
-    labels = np.select([radius < NECROSIS_MM, radius < ENHANCING_MM, radius < OEDEMA_MM], [1, 3, 2], 0)
+    labels = np.select([radius < NECROSIS_MM, radius < ENHANCING_MM, radius < oedema_mm], [1, 3, 2], 0)
     write(folder / "segmentation.nii.gz", labels.astype(np.uint8), affine)
     for region, border in {"wt": OEDEMA_MM, "tc": ENHANCING_MM, "et": ENHANCING_MM}.items():
         probability = 1 / (1 + np.exp(radius - border))

@@ -1,4 +1,7 @@
-"""A stand-in for the inference worker whose results are ready: it copies a folder; its behaviour comes as JSON."""
+"""A stand-in for the inference worker whose results are ready: it copies a folder; its behaviour comes as JSON.
+
+`without` maps a sequence to the results of a job that lacks it.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ import time
 
 
 def main():
-    how = {"steps": 2, "pause_s": 0.05, "fail": None} | json.loads(sys.argv[1])
+    how = {"steps": 2, "pause_s": 0.05, "fail": None, "without": {}} | json.loads(sys.argv[1])
     json.loads(sys.stdin.readline())
     jobs, cancelled, there = [], set(), threading.Condition()
 
@@ -17,7 +20,7 @@ def main():
         for line in sys.stdin:
             command = json.loads(line)
             with there:
-                if command["do"] == "cancel":
+                if command["command"] == "cancel":
                     cancelled.add(command["job"])
                 else:
                     jobs.append(command)
@@ -25,7 +28,7 @@ def main():
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    say("ready", device="cpu", model={"name": "ready", "version": "0", "weights_sha256": "0" * 64})
+    emit("ready", device="cpu", model={"name": "ready", "version": "0", "weights_sha256": "0" * 64})
     while True:
         with there:
             while not jobs:
@@ -37,27 +40,28 @@ def main():
 def run(job, how, cancelled):
     name = job["job"]
     for step in range(how["steps"]):
-        say("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
+        emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
         end = time.monotonic() + how["pause_s"]
         while time.monotonic() < end:
             time.sleep(0.01)
             if name in cancelled:
-                say("failed", job=name, kind="cancelled", detail="The job was cancelled.")
+                emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return
     if how["fail"]:
-        say(
+        emit(
             "failed",
             job=name,
             kind=how["fail"],
             detail="flair.nii.gz holds labels, not an image. Give the image itself.",
         )
         return
-    shutil.copytree(how["results"], job["output"])
-    say("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
+    lacking = next((folder for sequence, folder in how["without"].items() if sequence not in job["sequences"]), None)
+    shutil.copytree(lacking or how["results"], job["output"])
+    emit("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
 
 
-def say(what, **values):
-    sys.stdout.write(json.dumps({"say": what, **values}) + "\n")
+def emit(event, **values):
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
     sys.stdout.flush()
 
 

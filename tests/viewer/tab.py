@@ -1,6 +1,5 @@
 """A tab of the browser, with what tests do on the page over and over."""
 
-import base64
 import io
 import time
 from contextlib import contextmanager
@@ -11,14 +10,7 @@ from PIL import Image
 
 TWO = ("BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz")
 RED, GREEN, YELLOW = (225, 87, 89), (89, 161, 79), (242, 190, 44)
-LONGEST_MS = 120_000
-# A picture that is kept can be read at any time, without waiting for the browser to put it on a screen.
-KEPT = """
-    const getContext = HTMLCanvasElement.prototype.getContext;
-    HTMLCanvasElement.prototype.getContext = function (kind, options) {
-        return getContext.call(this, kind, {...options, preserveDrawingBuffer: true});
-    };
-"""
+LONGEST_MS = 300_000
 
 
 class Tab:
@@ -27,7 +19,6 @@ class Tab:
     def __init__(self, context, client):
         self.client = client
         self.context = context
-        context.add_init_script(KEPT)
         self.page = context.new_page()
         self.page.set_default_timeout(LONGEST_MS)
         self.hosts, self.errors = set(), []
@@ -61,11 +52,23 @@ class Tab:
         """Wait for the images."""
         self.page.wait_for_selector(".picture[data-state=ready]")
 
-    def picture(self):
-        """What the canvas shows: (height, width, 3)."""
-        url = self.page.evaluate("document.querySelector('canvas').toDataURL()")
-        content = base64.b64decode(url.partition(",")[2])
+    def picture(self, number=0):
+        """The images of a pane with the outlines and marks over them: (height, width, 3)."""
+        content = self.page.locator(".picture").nth(number).screenshot()
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+    def marks(self, kind, number=0):
+        """Texts of one kind that are written on the images of a pane."""
+        return self.page.locator(".picture").nth(number).locator(f".marks .{kind}").all_text_contents()
+
+    def drag(self, start, end, button="left"):
+        """Drag over the first pane; points are shares of its width and height, or pixels from there on."""
+        box = self.page.locator(".picture").first.bounding_box()
+        mouse = self.page.mouse
+        mouse.move(box["x"] + box["width"] * start[0], box["y"] + box["height"] * start[1])
+        mouse.down(button=button)
+        mouse.move(box["x"] + box["width"] * start[0] + end[0], box["y"] + box["height"] * start[1] + end[1], steps=4)
+        mouse.up(button=button)
 
     def readout(self):
         """Name -> value in the line below the images."""

@@ -3,8 +3,10 @@
 import re
 from dataclasses import replace
 
-from brats_mm.domain.options import ModelOptions
+import numpy as np
+
 from brats_mm_service.settings import WorkerSettings
+from tests.dicom_series import TYPICAL, write_series
 from tests.service.serving import serving, small_settings, two_files, until
 from tests.viewer.tab import TWO, changed
 
@@ -16,6 +18,7 @@ def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, ma
         tab = open_tab(client)
         page = tab.page
         assert STATEMENT in page.locator("footer").inner_text()
+        assert "Raw scans are registered and skull-stripped for you" in page.locator(".drop").inner_text()
         tab.give(made_head)
         slots = [slot.inner_text().split()[:2] for slot in page.locator(".slot").all()]
         assert slots == [["T1", "missing"], ["T1ce", "found"], ["T2", "missing"], ["FLAIR", "found"]]
@@ -100,11 +103,12 @@ def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head
         tab.errors_are_expected("415")
         tab.page.set_input_files("#choose-files", wrong)
         tab.page.click("#run")
-        assert "t1 is not a volume file by its content" in tab.page.locator(".problem").inner_text()
+        assert "case_t1.nii.gz is not a volume file by its content" in tab.page.locator(".problem").inner_text()
         tab.give(made_head)
         tab.page.click("#run")
         tab.page.wait_for_selector("h1:has-text('A volume cannot be used')")
-        assert "holds labels, not an image" in tab.page.locator(".problem").inner_text()
+        told = tab.page.locator(".problem").inner_text()
+        assert f"{TWO[1]} holds labels, not an image" in told, "the name of the user's file, not the service's"
 
 
 def test_a_job_is_cancelled(page_service, open_tab, made_head):
@@ -123,6 +127,55 @@ def test_a_job_is_cancelled(page_service, open_tab, made_head):
         waiting.page.wait_for_selector("h1:has-text('Cancelled')")
 
 
+def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_service, open_tab, made_head):
+    with page_service(steps=4, pause_s=0.5) as client:
+        tab = open_tab(client)
+        tab.give(made_head)
+        tab.page.click("#run")
+        tab.page.wait_for_selector("progress[aria-label=Progress]")
+        shares = []
+        while not tab.page.locator(".picture").count():
+            bars = tab.page.locator("progress").evaluate_all("bars => bars.map((bar) => bar.value)")
+            shares += bars[:1]
+            tab.page.wait_for_timeout(100)
+        assert shares == sorted(shares)
+        assert len(set(shares)) > 3
+        assert max(shares) < 1
+
+
+def test_a_service_that_does_not_answer_is_told_until_it_does(page_service, open_tab, made_head):
+    with page_service(steps=8, pause_s=0.5) as client:
+        tab = open_tab(client)
+        tab.errors_are_expected("ERR_FAILED", "ERR_CONNECTION_REFUSED")
+        tab.page.route("**/events", lambda route: route.abort())
+        tab.give(made_head)
+        tab.page.click("#run")
+        tab.page.wait_for_selector(".stages .now")
+        tab.page.route("**/v1/jobs/*", lambda route: route.abort("connectionrefused"))
+        tab.page.wait_for_selector("#silence >> text=No answer from the service since")
+        assert "continues the job" in tab.page.inner_text("#silence")
+        tab.page.unroute("**/v1/jobs/*")
+        tab.page.wait_for_selector("#silence:empty", state="attached")
+        tab.shown()
+
+
+def test_a_dicom_folder_is_zipped_in_the_page(page_service, open_tab, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("t1ce", "flair"):
+        write_series(
+            tmp_path / "exam" / name, rng.integers(0, 900, (24, 24, 12)), np.diag([8.0, 8, 12, 1]), TYPICAL[name]
+        )
+    for path in (tmp_path / "exam").glob("*/*"):
+        path.rename(path.with_suffix(""))
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.page.set_input_files("#choose-folder", str(tmp_path / "exam"))
+        tab.page.wait_for_selector(".archive >> text=exam.zip")
+        tab.page.click("#run")
+        tab.shown()
+        assert client.get("/v1/jobs").json()["jobs"][0]["sequences_found"] == ["t1ce", "flair"]
+
+
 def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open_tab, made_head):
     with page_service(steps=2, pause_s=0.5) as client:
         tab = open_tab(client)
@@ -138,10 +191,10 @@ def test_a_token_is_asked_for_and_stays_out_of_the_address(page_service, open_ta
         tab = open_tab(client)
         tab.errors_are_expected("401")
         tab.page.fill("#token-text", "wrong")
-        tab.page.click("text=Go on")
+        tab.page.click("text=Continue")
         tab.page.wait_for_selector("dialog >> text=unknown, ended or revoked")
         tab.page.fill("#token-text", text)
-        tab.page.click("text=Go on")
+        tab.page.click("text=Continue")
         tab.page.wait_for_selector("text=None yet")
         tab.run(made_head)
         assert text not in tab.page.url
@@ -154,7 +207,7 @@ def test_a_token_is_asked_for_and_stays_out_of_the_address(page_service, open_ta
 
 def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bundle, made_head, tmp_path):
     """What the library writes has every part that the page reads; the network is tiny and random."""
-    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
+    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200, 240)
         tab = open_tab(client)

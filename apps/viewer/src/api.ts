@@ -1,4 +1,5 @@
-/** The service: requests with a token if it wants one, and its problems as errors that can be shown. */
+/** Requests to the service, with a token where it needs one, and its problems as errors to show. */
+import type { Region } from "./difference";
 
 /** What the service says went wrong (RFC 9457), in sentences for people. */
 export class ServiceProblem extends Error {
@@ -24,7 +25,10 @@ export interface Job {
   state: JobState;
   sequences_found: string[];
   sequences_missing: string[];
+  /** Sequence -> name of the file that was sent. */
+  files: Record<string, string>;
   ignored: Record<string, string>;
+  options: { labels: string };
   notes: string[];
   progress: { stage: string; windows_done: number; windows_total: number };
   queue_position: number | null;
@@ -65,7 +69,7 @@ export interface RegionReport {
 
 export interface UncertainSpot {
   rank: number;
-  region: string;
+  region: Region;
   position_mm_ras: [number, number, number];
   volume_ml: number;
   mean_entropy_nats: number;
@@ -130,15 +134,15 @@ export function problemOf(status: number, body: string): ServiceProblem {
   return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell its owner.`);
 }
 
-/** Send a form, and be told how much of it has gone (0 to 1). */
-export function send(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {
+/** Send a form; `onSent` is called with the share that has been sent, 0 to 1. */
+export function send<Body>(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal): Promise<Body> {
   return new Promise((give, fail) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     for (const [name, value] of Object.entries({ ...identity(), ...headers })) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {
-      if (request.status >= 200 && request.status < 300) give(JSON.parse(request.responseText) as Job);
+      if (request.status >= 200 && request.status < 300) give(JSON.parse(request.responseText) as Body);
       else fail(problemOf(request.status, request.responseText));
     };
     request.onerror = () => fail(new ServiceProblem(0, "No answer", UNREACHABLE));

@@ -1,27 +1,13 @@
-/** How the images are looked at: view, background, overlays, threshold. */
+/** Controls of the overlays: labels, opacity, uncertainty, threshold. */
 import { fill, h } from "./dom";
 import { certaintyOf, percent } from "./format";
-import { VIEWS, type Look, type View } from "./viewer";
+import { Switch } from "./toolbar";
+import { type Look, type View } from "./viewer";
 
 const VIEW_NAMES: Record<View, string> = { all: "All", axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", "3d": "3D" };
 
-/** Buttons of which one is chosen. */
-export function viewSwitch(choose: (view: View) => void): HTMLElement {
-  const buttons = VIEWS.map((view) =>
-    h(
-      "button",
-      {
-        type: "button",
-        "aria-pressed": view === "all" ? "true" : "false",
-        onclick: (event: Event) => {
-          for (const button of buttons) button.setAttribute("aria-pressed", String(button === event.currentTarget));
-          choose(view);
-        },
-      },
-      VIEW_NAMES[view],
-    ),
-  );
-  return h("div", { class: "switch", role: "group", "aria-label": "View" }, ...buttons);
+export function viewSwitch(choose: (view: View) => void): Switch<View> {
+  return new Switch("View", VIEW_NAMES, "all", choose);
 }
 
 /** A choice from a list; `choose` is given the value. */
@@ -52,7 +38,7 @@ function slider(range: Range, change: (value: number) => void): HTMLElement {
   return h("div", { class: "slider" }, h("label", { for: range.id }, range.label), output, input);
 }
 
-/** What a threshold of entropy means: how sure of one thing a voxel at it is. */
+/** What a threshold of entropy means: how sure the model is of a voxel at it. */
 export function thresholdText(nats: number): string {
   if (nats < 0.005) return "nothing hidden";
   const certainty = certaintyOf(nats);

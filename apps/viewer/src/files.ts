@@ -1,4 +1,4 @@
-/** What a person dropped or chose, sorted into one case. */
+/** Dropped or chosen files, sorted into one case. */
 import { readNames, SEQUENCE_LABELS, volumeSuffix, type FileName, type Sequence } from "./sequences";
 
 /** A file with the folders that it lay in, outermost first. */
@@ -7,7 +7,7 @@ export interface PickedFile {
   folders: string[];
 }
 
-/** A volume of the case: what it was recognised as, and why it is left out if it is. */
+/** A volume of the case: the sequence that it was recognised as, and why it is left out if it is. */
 export interface CaseFile {
   file: File;
   shown: string;
@@ -15,13 +15,16 @@ export interface CaseFile {
   note: string;
 }
 
-/** Volumes to choose from, other files by name, and what is wrong with the whole, if anything. */
+/** Volumes to choose from, other files by name, and a problem of the whole, if any. */
 export interface PickedCase {
   files: CaseFile[];
   passedOver: string[];
   archive: File | null;
   problem: string | null;
 }
+
+/** DICOM exports nest patient, study and series. */
+const DEEPEST = 8;
 
 /** Sort files into a case, by the rules of the command line: a folder's own files, else those of its sub-folders. */
 export function sortFiles(picked: PickedFile[]): PickedCase {
@@ -38,7 +41,7 @@ export function sortFiles(picked: PickedFile[]): PickedCase {
     const problem = `This folder holds ${several} cases, but one is needed here. Drop the folder of one of them.`;
     return { files: [], passedOver, archive: null, problem };
   }
-  return { files: named(chosen, root), passedOver, archive: null, problem: chosen.length ? null : nothing(picked) };
+  return { files: named(chosen, root), passedOver, archive: null, problem: chosen.length || !picked.length ? null : NOTHING };
 }
 
 /** Sequences for which more than one file is chosen. */
@@ -101,11 +104,16 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
   });
 }
 
-function nothing(picked: PickedFile[]): string {
-  const dicom = picked.some((one) => /\.(dcm|ima)$/i.test(one.file.name) || /^dicomdir$/i.test(one.file.name));
-  return dicom
-    ? "These are DICOM files. Zip the folder of the study and drop the zip: the service finds the sequences in it."
-    : "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, or a zip of one case.";
+const NOTHING = "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, a DICOM folder, or a zip of one case.";
+
+/** Whether any of the files is a volume by its name. */
+export function holdVolumes(picked: PickedFile[]): boolean {
+  return picked.some((one) => volumeSuffix(one.file.name) !== null);
+}
+
+/** The innermost folder that all files lie in; empty for single files. */
+export function folderName(picked: PickedFile[]): string {
+  return sharedRoot(picked).at(-1) ?? "";
 }
 
 /** The files of a drop, folders opened. */
@@ -125,12 +133,12 @@ async function filesBelow(entry: FileSystemEntry, folders: string[]): Promise<Pi
     const file = await new Promise<File>((give, fail) => (entry as FileSystemFileEntry).file(give, fail));
     return [{ file, folders }];
   }
-  if (folders.length > 2) return [];
+  if (folders.length > DEEPEST) return [];
   const children = await entriesOf((entry as FileSystemDirectoryEntry).createReader());
   return (await Promise.all(children.map((child) => filesBelow(child, [...folders, entry.name])))).flat();
 }
 
-/** All entries of a folder: browsers hand them out a hundred at a time. */
+/** All entries of a folder: a browser returns them a hundred at a time. */
 async function entriesOf(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
   const found: FileSystemEntry[] = [];
   for (;;) {

@@ -23,6 +23,18 @@ export function place(mm: readonly number[]): string {
   return sides.map((side, axis) => `${(mm[axis] ?? 0) >= 0 ? side[0] : side[1]} ${Math.abs(mm[axis] ?? 0).toFixed(0)}`).join("  ");
 }
 
+/** What the files of a case have in common in their names; the zip's name for a zip. */
+export function caseName(files: Record<string, string>): string {
+  const names = [...new Set(Object.values(files))].map((name) => name.replace(/\.(nii\.gz|nii|nrrd|mha|zip)$/i, ""));
+  const [first = "", ...others] = names;
+  let length = first.length;
+  while (length && !others.every((name) => name.startsWith(first.slice(0, length)))) length -= 1;
+  const shared = first.slice(0, length);
+  // Not in the middle of a word: "t1ce" and "t1" share no name.
+  const whole = others.length ? shared.slice(0, Math.max(shared.lastIndexOf("_"), shared.lastIndexOf("-"), shared.lastIndexOf("."), shared.lastIndexOf(" "), 0)) : shared;
+  return whole || names.join(", ");
+}
+
 /** When something was, in the reader's own way of writing. */
 export function when(time: string): string {
   return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });

@@ -1,7 +1,7 @@
 /** The caller's own jobs, newest first. */
 import { askJson, type Job } from "./api";
 import { fill, h } from "./dom";
-import { when } from "./format";
+import { caseName, when } from "./format";
 import { chip, problemBox, type Screen } from "./screen";
 import { SEQUENCE_LABELS, type Sequence } from "./sequences";
 import { known } from "./session";
@@ -21,7 +21,7 @@ export function jobList(): Screen {
       const next = page.next;
       fill(
         below,
-        !list.children.length && h("p", { class: "hint" }, "None yet. Results stay for a day, then they are deleted."),
+        !list.children.length && h("p", { class: "hint" }, "None yet. Results are deleted after a day."),
         next && h("button", { type: "button", onclick: () => void load(next) }, "Show older ones"),
       );
     } catch (error) {
@@ -38,7 +38,8 @@ function entry(job: Job): HTMLElement {
   return h(
     "li",
     {},
-    h("a", { href: `#job=${encodeURIComponent(job.id)}` }, h("span", { class: "when" }, when(job.created)), h("span", { class: `state ${job.state}` }, job.state)),
+    h("a", { href: `#job=${encodeURIComponent(job.id)}` }, h("span", { class: "name" }, caseName(job.files) || "Case"), h("span", { class: `state ${job.state}` }, job.state)),
+    h("small", {}, when(job.created)),
     h("div", { class: "chips" }, ...sequences),
   );
 }

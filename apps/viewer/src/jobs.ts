@@ -4,6 +4,9 @@ import type { CaseFile } from "./files";
 import type { Sequence } from "./sequences";
 
 const POLL_MS = 1500;
+/** The service sends a sign every 15 s on a stream of events. */
+const SILENT_MS = 40_000;
+const ANSWER_MS = 10_000;
 const ENDED = new Set(["done", "failed", "cancelled", "expired"]);
 
 export function hasEnded(job: Job): boolean {
@@ -26,15 +29,19 @@ export interface Submission {
   files: CaseFile[];
   archive: File | null;
   keepImages: boolean;
+  /** Label convention; the service's own if left out. */
+  labels?: string | undefined;
+  /** Of a DICOM study: sequence -> series or "none", and which study. */
+  study?: { series?: Record<string, string>; study?: string };
 }
 
 export async function submit(what: Submission, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {
   const form = new FormData();
   const chosen = new Map(what.files.flatMap((one) => (one.sequence ? [[one.sequence, one.file] as const] : [])));
-  form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages }));
+  form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages, labels: what.labels, ...what.study }));
   if (what.archive) form.set("case", what.archive);
   for (const [sequence, file] of chosen) form.set(sequence, file);
-  const job = await send("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);
+  const job = await send<Job>("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);
   sentFiles.set(job.id, chosen);
   return job;
 }
@@ -49,15 +56,21 @@ export async function cancel(job: Job): Promise<void> {
 }
 
 export function look(jobId: string): Promise<Job> {
-  return askJson<Job>(`/v1/jobs/${encodeURIComponent(jobId)}`);
+  return askJson<Job>(`/v1/jobs/${encodeURIComponent(jobId)}`, { signal: AbortSignal.timeout(ANSWER_MS) });
 }
 
-/** Call `onJob` at each change until the job has ended: by server-sent events, by asking again where those fail. */
-export async function follow(job: Job, onJob: (job: Job) => void, signal: AbortSignal): Promise<void> {
+/**
+ * Call `onJob` at each change until the job has ended: by server-sent events, by asking again where those fail.
+ *
+ * @param onContact called with false when the service stops answering, and with true when it answers
+ */
+export async function follow(job: Job, onJob: (job: Job) => void, signal: AbortSignal, onContact: (answers: boolean) => void = () => undefined): Promise<void> {
   let last = job;
   const tell = (next: Job): void => {
     last = next;
-    if (!signal.aborted) onJob(next);
+    if (signal.aborted) return;
+    onContact(true);
+    onJob(next);
   };
   const over = (): boolean => signal.aborted || hasEnded(last);
   while (!over()) {
@@ -68,27 +81,43 @@ export async function follow(job: Job, onJob: (job: Job) => void, signal: AbortS
     }
     if (over()) return;
     await pause(POLL_MS, signal);
+    if (over()) return;
     try {
       tell(await look(job.id));
     } catch (error) {
-      // A service that is being started again is waited for; anything it says counts.
-      if (over() || (error instanceof ServiceProblem && error.status !== 0)) throw error;
+      // A service that is being started again is waited for; any answer of it ends the waiting.
+      if (over() || !isSilence(error)) throw error;
+      onContact(false);
     }
   }
 }
 
-/** `EventSource` can send no token, so the stream is read here. */
+/** Whether the error means that no answer came, or one of a proxy that cannot reach the service. */
+function isSilence(error: unknown): boolean {
+  return error instanceof ServiceProblem && [0, 502, 503, 504].includes(error.status);
+}
+
+/** Read the stream, which `EventSource` cannot: it sends no token. Ends where the service falls silent. */
 async function followEvents(path: string, tell: (job: Job) => void, signal: AbortSignal): Promise<void> {
-  const response = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  if (!reader) return;
-  const events = new EventReader((name, data) => {
-    if (name === "job") tell(JSON.parse(data) as Job);
-  });
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    events.push(value);
+  const silent = new AbortController();
+  const stop = AbortSignal.any([signal, silent.signal]);
+  let timer = setTimeout(() => silent.abort(), SILENT_MS);
+  try {
+    const response = await ask(path, { signal: stop, headers: { Accept: "text/event-stream" } });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    if (!reader) return;
+    const events = new EventReader((name, data) => {
+      if (name === "job") tell(JSON.parse(data) as Job);
+    });
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENT_MS);
+      events.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
   }
 }
 

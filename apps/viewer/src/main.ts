@@ -23,41 +23,43 @@ function ending(heading: string, sentence: string): Screen {
   return { element, close: () => undefined };
 }
 
-async function showEnded(job: Job): Promise<void> {
+async function showEnded(job: Job, withId: string | null): Promise<void> {
   if (job.state === "done") {
     const { resultScreen } = await import("./result");
-    put(await known(() => resultScreen(job)));
-    return announce("The result is there.");
+    put(await known(() => resultScreen(job, withId)));
+    return announce("The result is ready.");
   }
   if (job.state === "failed") return put(ending(job.error?.title ?? "The job failed", job.error?.detail ?? "The service did not say why."));
   if (job.state === "cancelled") return put(ending("Cancelled", "The job was cancelled, and its files are deleted."));
   put(ending("Expired", "The results have expired and are deleted. Submit the case again."));
 }
 
-async function showJob(id: string, signal: AbortSignal): Promise<void> {
+async function showJob(id: string, withId: string | null, signal: AbortSignal): Promise<void> {
   let job = await known(() => look(id));
   byId("statement").textContent = job.statement;
   if (!hasEnded(job)) {
     const progress = progressScreen(job);
+    const contact = (answers: boolean): void => progress.contact(answers);
     put(progress);
     const heard = (next: Job): void => {
       job = next;
       if (!hasEnded(next)) progress.update(next);
     };
-    await known(() => follow(job, heard, signal));
+    await known(() => follow(job, heard, signal, contact));
   }
-  if (!signal.aborted) await showEnded(job);
+  if (!signal.aborted) await showEnded(job, withId);
 }
 
 async function route(): Promise<void> {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const id = new URLSearchParams(location.hash.slice(1)).get("job");
+  const address = new URLSearchParams(location.hash.slice(1));
+  const id = address.get("job");
   document.title = id ? "Case - BraTS-MM" : "BraTS-MM";
   if (id === null) return put(startScreen((job) => (location.hash = `job=${encodeURIComponent(job)}`)));
   try {
-    await showJob(id, signal);
+    await showJob(id, address.get("with"), signal);
   } catch (error) {
     if (!signal.aborted) put({ element: h("section", { class: "progress" }, problemBox(error)), close: () => undefined });
   }

@@ -1,12 +1,12 @@
-/** What stands beside the images: volumes, places to look at twice, importance, remarks, files. */
+/** What stands beside the images: volumes, places worth a second look, importance, remarks, files. */
 import type { Expectation, Importance, Job, Report, ResultFile, UncertainSpot } from "./api";
+import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
 import { bytes, millilitres, percent, place, when } from "./format";
 import { SEQUENCE_LABELS, SEQUENCES } from "./sequences";
-import type { Label, Millimetres } from "./viewer";
+import type { Millimetres } from "./grid";
+import type { Label } from "./viewer";
 
-const REGIONS = ["wt", "tc", "et"] as const;
-export const REGION_NAMES: Record<string, string> = { wt: "Whole tumour", tc: "Tumour core", et: "Enhancing tumour" };
 
 function panel(title: string, id: string, ...content: (Node | string | null | false)[]): HTMLElement {
   return h("section", { class: "panel", "aria-labelledby": id }, h("h2", { id }, title), ...content);
@@ -16,7 +16,8 @@ function header(...columns: [string, ...string[]]): HTMLElement {
   return h("tr", {}, ...columns.map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)));
 }
 
-export function volumesPanel(report: Report): HTMLElement {
+/** Volumes by region; the name of a region that has voxels is a button that brings the crosshair into it. */
+export function volumesPanel(report: Report, goTo: (region: Region) => void): HTMLElement {
   const ranged = REGIONS.some((region) => report.regions[region]?.volume_range_ml);
   const rows = REGIONS.flatMap((name) => {
     const region = report.regions[name];
@@ -26,7 +27,7 @@ export function volumesPanel(report: Report): HTMLElement {
     return h(
       "tr",
       {},
-      h("th", { scope: "row" }, REGION_NAMES[name] ?? region.name),
+      h("th", { scope: "row" }, region.volume_ml ? h("button", { type: "button", class: "link", title: "Show it in the images", onclick: () => goTo(name) }, REGION_NAMES[name]) : REGION_NAMES[name]),
       h("td", { class: "number strong" }, region.volume_ml.toFixed(1)),
       ranged && h("td", { class: "number" }, range ? `${range[0].toFixed(1)} to ${range[1].toFixed(1)}` : "none"),
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
@@ -53,7 +54,7 @@ export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millim
         "button",
         { type: "button", class: "spot", onclick: () => goTo(spot.position_mm_ras) },
         h("span", { class: "rank" }, spot.rank),
-        h("span", {}, h("strong", {}, REGION_NAMES[spot.region] ?? spot.region), h("small", {}, place(spot.position_mm_ras))),
+        h("span", {}, h("strong", {}, REGION_NAMES[spot.region]), h("small", {}, place(spot.position_mm_ras))),
         h("span", { class: "number" }, millilitres(spot.volume_ml), h("small", {}, `peak ${spot.peak_entropy_nats.toFixed(2)}`)),
       ),
     ),
@@ -167,12 +168,24 @@ export function filesPanel(job: Job, save: (file: { name: string; href: string }
   );
 }
 
-/** The compartments with their colours. */
-export function legend(labels: Label[]): HTMLElement {
+/** Labels with their colours. */
+export function legend(labels: Label[], name: string): HTMLElement {
+  return h("ul", { class: "legend", "aria-label": name }, ...labels.map((label) => h("li", {}, swatch(label), label.name)));
+}
+
+/** Labels with their colours, each of which can be hidden. */
+export function labelChoice(labels: Label[], change: (value: number, shown: boolean) => void): HTMLElement {
   const items = labels.map((label) => {
-    const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.backgroundColor = `rgb(${label.colour.join(" ")})`;
-    return h("li", {}, swatch, label.name);
+    const id = `label-${label.value}`;
+    const box = h("input", { type: "checkbox", id, checked: true });
+    box.addEventListener("change", () => change(label.value, box.checked));
+    return h("li", { class: "check" }, box, h("label", { for: id }, swatch(label), label.name));
   });
-  return h("ul", { class: "legend", "aria-label": "Colours" }, ...items);
+  return h("ul", { class: "legend choice", "aria-label": "Labels" }, ...items);
+}
+
+function swatch(label: Label): HTMLElement {
+  const element = h("span", { class: "swatch", "aria-hidden": "true" });
+  element.style.backgroundColor = `rgb(${label.colour.join(" ")})`;
+  return element;
 }

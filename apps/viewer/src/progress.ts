@@ -1,6 +1,7 @@
-/** A job on its way: its place in the queue, its stages, and Cancel. */
+/** A job that runs: its place in the queue, its stages, one bar over all of them, and Cancel. */
 import type { Job } from "./api";
 import { fill, h } from "./dom";
+import { caseName } from "./format";
 import { cancel } from "./jobs";
 import { announce, chip, problemBox, type Screen } from "./screen";
 import { SEQUENCE_LABELS, type Sequence } from "./sequences";
@@ -9,27 +10,49 @@ import { known } from "./session";
 const STAGES = ["waiting", "reading", "segmenting", "writing"] as const;
 const STAGE_NAMES: Record<string, string> = { waiting: "Waiting", reading: "Reading", segmenting: "Segmenting", writing: "Writing" };
 
-/** What a job does at this moment, in a few words. */
+/** The stage of a job. */
 export function stageOf(job: Job): string {
   return job.state === "queued" ? "waiting" : job.progress.stage;
 }
 
-/** The words beside a stage: how many are before this job, or how far the model is. */
+/** Details of the stage: how many jobs are before this one, or how far the model is. */
 export function detailOf(job: Job): string {
   if (job.state === "queued" && job.queue_position !== null)
-    return job.queue_position === 0 ? "next in the queue" : `${job.queue_position} ${job.queue_position === 1 ? "job" : "jobs"} before it`;
+    return job.queue_position === 0 ? "next in the queue" : `${job.queue_position} ${job.queue_position === 1 ? "job" : "jobs"} ahead`;
   const { stage, windows_done: done, windows_total: total } = job.progress;
   return stage === "segmenting" && total ? `part ${done} of ${total}` : "";
 }
 
+/** The part of the bar that each stage takes: where it begins and ends. */
+const SPANS: Record<string, [number, number]> = { waiting: [0, 0], reading: [0, 0.25], segmenting: [0.25, 0.85], writing: [0.85, 1] };
+
+/** How far a job is over all of its stages, 0 to 1. Only a finished job is at 1. */
+export function shareOf(job: Job): number {
+  if (job.state === "done") return 1;
+  const [start, end] = SPANS[stageOf(job)] ?? [0, 0];
+  const { windows_done: done, windows_total: total } = job.progress;
+  return start + (stageOf(job) === "segmenting" && total ? (end - start) * (done / total) : 0);
+}
+
+/** Seconds as minutes and seconds: "1:05". */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
 export interface ProgressScreen extends Screen {
   update(job: Job): void;
+  /** Show or hide that the service does not answer. */
+  contact(answers: boolean): void;
 }
 
 export function progressScreen(first: Job): ProgressScreen {
   const stages = h("ol", { class: "stages" });
-  const bar = h("progress", { max: "1", "aria-label": "Progress" });
+  const bar = h("progress", { max: "1", value: "0", "aria-label": "Progress" });
+  const share = h("span", { class: "number" });
+  const elapsed = h("span", { class: "hint" });
   const trouble = h("div");
+  const silence = h("div", { id: "silence" });
   const stop = h("button", { type: "button", id: "cancel" }, "Cancel");
   stop.addEventListener("click", () => {
     stop.disabled = true;
@@ -42,24 +65,39 @@ export function progressScreen(first: Job): ProgressScreen {
     const now = stageOf(job);
     const at = (STAGES as readonly string[]).indexOf(now);
     fill(stages, ...STAGES.map((stage, place) => step(stage, place, at, detailOf(job))));
-    const share = now === "segmenting" && job.progress.windows_total ? job.progress.windows_done / job.progress.windows_total : null;
-    if (share === null) bar.removeAttribute("value");
-    else bar.value = share;
+    // The bar never goes back, not even if the job is begun again.
+    bar.value = Math.max(bar.value, shareOf(job));
+    share.textContent = `${Math.floor(bar.value * 100)} %`;
     announce([STAGE_NAMES[now] ?? now, detailOf(job)].filter(Boolean).join(", "));
   };
+  const tick = (): void => void (elapsed.textContent = `${clock((Date.now() - Date.parse(first.created)) / 1000)} since it was submitted`);
+  const timer = setInterval(tick, 1000);
+  tick();
   update(first);
+  const contact = (answers: boolean): void => {
+    if (answers) fill(silence);
+    else if (!silence.firstChild) fill(silence, silent());
+  };
   const element = h(
     "section",
     { class: "progress", "aria-labelledby": "progress-title" },
-    h("h1", { id: "progress-title" }, "Segmenting the case"),
+    h("h1", { id: "progress-title" }, `Segmenting ${caseName(first.files) || "the case"}`),
     h("div", { class: "chips" }, ...sequenceChips(first)),
     stages,
-    bar,
+    h("div", { class: "row" }, bar, share),
+    elapsed,
+    silence,
     h("div", { class: "row" }, stop),
     trouble,
-    h("p", { class: "hint" }, "You may close this page: the job goes on, and its address brings you back."),
+    h("p", { class: "hint" }, "You can close this page. The job continues, and this address shows it again."),
   );
-  return { element, update, close: () => undefined };
+  return { element, update, contact, close: () => clearInterval(timer) };
+}
+
+function silent(): HTMLElement {
+  const since = new Date().toLocaleTimeString();
+  const sentence = "The page keeps trying. If the service has stopped, start it again: it continues the job.";
+  return h("div", { class: "problem", role: "alert" }, h("strong", {}, `No answer from the service since ${since}`), h("p", {}, sentence));
 }
 
 function step(stage: string, place: number, at: number, detail: string): HTMLElement {
@@ -67,7 +105,7 @@ function step(stage: string, place: number, at: number, detail: string): HTMLEle
   return h("li", { class: state, "aria-current": state === "now" ? "step" : null }, STAGE_NAMES[stage], state === "now" && detail && h("small", {}, detail));
 }
 
-/** The sequences of a job: those that are there, then those that are missing. */
+/** The sequences of a job: those found, then those missing. */
 export function sequenceChips(job: Job): HTMLElement[] {
   const label = (name: string): string => SEQUENCE_LABELS[name as Sequence];
   return [

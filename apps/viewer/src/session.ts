@@ -1,10 +1,10 @@
-/** Who is there: a token, if the service wants one; and the look of the page. */
+/** The session: a token, if the service needs one, and the theme of the page. */
 import { ServiceProblem, token } from "./api";
 import { byId, fill, h } from "./dom";
 
 let asking: Promise<void> | null = null;
 
-/** Do something as somebody: where the service wants a token, ask the person for it and try again. */
+/** Do something that may need a token: ask for the token where the service refuses, and try again. */
 export async function known<Value>(action: () => Promise<Value>): Promise<Value> {
   for (;;) {
     try {
@@ -33,10 +33,10 @@ function askForToken(problem: ServiceProblem): Promise<void> {
         },
       },
       h("h2", { id: "token-title" }, "This service needs a token"),
-      h("p", {}, refused ? problem.message : "Whoever runs the service gives you one. It is kept until this tab is closed."),
+      h("p", {}, refused ? problem.message : "Ask the person who runs the service for one. It is kept until this tab is closed."),
       h("label", { for: "token-text" }, "Token"),
       field,
-      h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Not now"), h("button", { class: "primary" }, "Go on")),
+      h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Not now"), h("button", { class: "primary" }, "Continue")),
     );
     fill(dialog, form);
     dialog.returnValue = "";
@@ -64,7 +64,8 @@ export function startSession(): void {
   let theme: Theme = stored && THEMES.includes(stored) ? stored : "auto";
   const apply = (): void => {
     document.documentElement.dataset.theme = theme;
-    byId("theme").textContent = THEME_NAMES[theme];
+    fill(byId("theme"), h("span", { class: "long" }, THEME_NAMES[theme]), h("span", { class: "short", "aria-hidden": "true" }, "◐"));
+    byId("theme").setAttribute("aria-label", THEME_NAMES[theme]);
   };
   byId("theme").addEventListener("click", () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto";

@@ -1,14 +1,16 @@
-/** The first screen: give a case, see which sequences were recognised, correct them, go; and the jobs there are. */
+/** The first screen: choose a case, check the recognised sequences, run it; and the list of jobs. */
+import { holdsDicom, zipped } from "./dicom_zip";
 import { fill, h } from "./dom";
-import { chosenFiles, doubles, droppedFiles, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
+import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
 import { bytes } from "./format";
 import { jobList } from "./job_list";
 import { submit } from "./jobs";
 import { announce, problemBox, type Screen } from "./screen";
 import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
 import { known } from "./session";
+import { inspectZip, SeriesChoice } from "./study";
 
-const WITHOUT: Partial<Record<Sequence, string>> = { t1ce: "Enhancing tumour can hardly be told without it." };
+const WITHOUT: Partial<Record<Sequence, string>> = { t1ce: "The enhancing tumour is unreliable without it." };
 
 export function startScreen(open: (jobId: string) => void): Screen {
   const form = new CaseForm(open);
@@ -26,6 +28,9 @@ export function startScreen(open: (jobId: string) => void): Screen {
 class CaseForm {
   private case: PickedCase = { files: [], passedOver: [], archive: null, problem: null };
   private readonly stop = new AbortController();
+  private taken = new AbortController();
+  /** The series of a zip, once the service has looked into it. */
+  private series: SeriesChoice | null = null;
   private readonly found = h("div", { class: "found" });
   private readonly trouble = h("div");
   private readonly keep = h("input", { type: "checkbox", id: "keep", checked: true });
@@ -39,6 +44,7 @@ class CaseForm {
 
   close(): void {
     this.stop.abort();
+    this.taken.abort();
   }
 
   private dropPlace(): HTMLElement {
@@ -49,7 +55,7 @@ class CaseForm {
       { class: "drop" },
       h("p", { class: "lead" }, "Drop the files or the folder of one case here"),
       h("div", { class: "row centre" }, ...files, ...folder),
-      h("p", { class: "hint" }, "T1, T1ce, T2, FLAIR: any of them, co-registered and skull-stripped. NIfTI, NRRD, MetaImage, or a zip."),
+      h("p", { class: "hint" }, "Any of T1, T1ce, T2 and FLAIR. Raw scans are registered and skull-stripped for you. NIfTI, NRRD, MetaImage, a DICOM folder, or a zip."),
     );
     place.addEventListener("dragover", (event) => {
       event.preventDefault();
@@ -67,22 +73,62 @@ class CaseForm {
   private input(id: string, attributes: Record<string, string | boolean>): HTMLElement[] {
     const change = (event: Event): void => {
       const input = event.target as HTMLInputElement;
-      if (input.files?.length) this.take(chosenFiles(input.files));
+      if (input.files?.length) void this.take(chosenFiles(input.files));
       input.value = "";
     };
     const name = id === "choose-files" ? "Choose files" : "Choose a folder";
     return [h("input", { type: "file", id, class: "unseen", onchange: change, ...attributes }), h("label", { for: id, class: "button" }, name)];
   }
 
-  private take(picked: PickedFile[]): void {
-    this.case = sortFiles(picked);
+  private async take(picked: PickedFile[]): Promise<void> {
+    this.taken.abort();
+    this.taken = new AbortController();
+    const { signal } = this.taken;
     fill(this.trouble);
+    const dicom = !holdVolumes(picked) && (await holdsDicom(picked));
+    const sorted = dicom ? await this.study(picked, signal) : sortFiles(picked);
+    if (signal.aborted) return;
+    this.case = sorted;
+    this.series = null;
     this.draw();
+    if (sorted.archive) return this.inspect(sorted.archive, signal);
     const found = this.chosen().map((sequence) => SEQUENCE_LABELS[sequence]);
     announce(this.case.problem ?? (found.length ? `Recognised: ${found.join(", ")}.` : "No sequence was recognised."));
   }
 
+  /** A DICOM folder as a zip, packed in this page. */
+  private async study(picked: PickedFile[], signal: AbortSignal): Promise<PickedCase> {
+    const share = h("progress", { max: "1", value: "0", "aria-label": "Packing" });
+    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, `Packing ${picked.length} DICOM files`), share));
+    try {
+      const archive = await zipped(picked, `${folderName(picked) || "study"}.zip`, (packed) => (share.value = packed), signal);
+      return { files: [], passedOver: [], archive, problem: null };
+    } catch (error) {
+      return { files: [], passedOver: [], archive: null, problem: signal.aborted ? null : `The folder cannot be packed: ${String(error)}` };
+    } finally {
+      fill(this.trouble);
+    }
+  }
+
+  /** Show what the service finds in a zip; a service without that look runs it as it is. */
+  private async inspect(archive: File, signal: AbortSignal): Promise<void> {
+    const share = h("progress", { max: "1", value: "0", "aria-label": "Upload" });
+    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, "Looking for sequences"), share));
+    try {
+      const found = await known(() => inspectZip(archive, (sent) => (share.value = sent), signal));
+      if (signal.aborted) return;
+      this.series = new SeriesChoice(found, () => this.draw());
+      fill(this.trouble);
+      this.draw();
+      const labels = this.series.sequences().map((sequence) => SEQUENCE_LABELS[sequence]);
+      announce(labels.length ? `Recognised: ${labels.join(", ")}.` : "No sequence was recognised.");
+    } catch (error) {
+      if (!signal.aborted) fill(this.trouble, problemBox(error));
+    }
+  }
+
   private chosen(): Sequence[] {
+    if (this.series) return this.series.sequences();
     return SEQUENCES.filter((sequence) => this.case.files.some((one) => one.sequence === sequence));
   }
 
@@ -92,8 +138,9 @@ class CaseForm {
     fill(
       this.found,
       problem !== null && h("div", { class: "problem", role: "alert" }, h("strong", {}, "This is not one case"), h("p", {}, problem)),
-      archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)}): the service looks inside for the sequences.`),
-      files.length > 0 && this.slots(),
+      archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)})`),
+      (files.length > 0 || this.series) && this.slots(),
+      this.series?.element,
       files.length > 0 && this.table(),
       passedOver.length > 0 && h("p", { class: "hint" }, `Not used: ${passedOver.slice(0, 8).join(", ")}${passedOver.length > 8 ? ` and ${passedOver.length - 8} more` : ""}.`),
       any && this.actions(),
@@ -103,7 +150,7 @@ class CaseForm {
   /** The four sequences at a glance: the file of each, or that it is missing. */
   private slots(): HTMLElement {
     const slots = SEQUENCES.map((sequence) => {
-      const file = this.case.files.find((one) => one.sequence === sequence);
+      const file = this.chosen().includes(sequence);
       return h(
         "li",
         { class: file ? "slot there" : "slot missing" },
@@ -143,20 +190,21 @@ class CaseForm {
 
   private actions(): HTMLElement {
     const twice = doubles(this.case.files).map((sequence) => SEQUENCE_LABELS[sequence]);
-    const ready = this.case.archive !== null || (this.chosen().length > 0 && !twice.length);
-    const why = twice.length
+    const problem = this.series ? this.series.problem() : null;
+    const ready = this.case.archive !== null ? !problem : this.chosen().length > 0 && !twice.length;
+    const why = problem ?? (twice.length
       ? `${twice.join(" and ")}: more than one file is chosen. Set all but one to "not used".`
-      : "Say of at least one file which sequence it is.";
+      : "Choose the sequence of at least one file.");
     return h(
       "div",
       { class: "actions" },
-      h("div", { class: "check" }, this.keep, h("label", { for: "keep" }, "Keep the images on the service as long as the results, so that they can be shown again later")),
+      h("div", { class: "check" }, this.keep, h("label", { for: "keep" }, "Keep the images on the service as long as the results, to show them again later")),
       !ready && h("p", { class: "notice", id: "why" }, why),
       h(
         "div",
         { class: "row" },
         h("button", { type: "button", class: "primary", id: "run", disabled: !ready, onclick: () => void this.run() }, "Segment"),
-        h("button", { type: "button", onclick: () => this.take([]) }, "Clear"),
+        h("button", { type: "button", onclick: () => void this.take([]) }, "Clear"),
       ),
     );
   }
@@ -169,7 +217,7 @@ class CaseForm {
     announce("Sending the case.");
     const { files, archive } = this.case;
     try {
-      const what = { files, archive, keepImages: this.keep.checked };
+      const what = { files, archive, keepImages: this.keep.checked, study: this.series?.options() ?? {} };
       const job = await known(() => submit(what, (sent) => (share.value = sent), this.stop.signal));
       this.open(job.id);
     } catch (error) {

@@ -1,11 +1,15 @@
-/** The images: NiiVue with one background, the segmentation and a map of entropy, and what lies at a place in them. */
-import { Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
-import { bordersOf } from "./volumes";
-
-export type Millimetres = [number, number, number];
+/** The images: NiiVue with one background, the segmentation and a map over it, and the tools to read them. */
+import { DRAG_MODE, Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
+import { outlinePath, sliceOf } from "./contours";
+import { listenForGestures, type Tool } from "./gestures";
+import { distanceMm, Grid, PLANES, type Millimetres, type Plane, type SliceNumber } from "./grid";
+import { Marks, type Line, type Outlines, type Tile as MarkedTile } from "./marks";
+import { draggedWindow, FIRST_PRESET, presetWindow, windowText, type Window } from "./window";
 
 /** How a compartment is labelled and coloured. */
 export interface Label {
+  /** The compartment: ncr, ed or et; other maps have none. */
+  part?: string;
   value: number;
   name: string;
   colour: [number, number, number];
@@ -21,6 +25,7 @@ interface Tile {
 }
 
 const { AXIAL, CORONAL, SAGITTAL, RENDER } = SLICE_TYPE;
+const PLANE_TYPES: Record<Plane, SLICE_TYPE> = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const ONE: Record<Exclude<View, "all">, SLICE_TYPE> = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL, "3d": RENDER };
 /** A wide picture has a large axial plane and the others beside it. */
 const WIDE: Tile[] = [
@@ -35,12 +40,15 @@ const SQUARE: Tile[] = [
   { sliceType: SAGITTAL, position: [0, 0.5, 0.5, 0.5] },
   { sliceType: RENDER, position: [0.5, 0.5, 0.5, 0.5] },
 ];
+/** Outlines of compartments from the outermost on: where two share a border, it has the inner one's colour. */
+const NESTING = ["ed", "et", "ncr"];
 const WIDE_FROM = 1.15;
+const CROSSHAIR_MM = 0.4;
 export const ENTROPY_COLOURS = "mako";
 /** Colours from zero on, nothing below the minimum. NiiVue 0.69 lists 1 for that in its types, but draws it for 2. */
 const HIDDEN_BELOW_MINIMUM = 2;
 const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed
-/** Radiological view: the left of the picture is the patient's right. */
+/** Radiological convention: the left of the picture is the patient's right. */
 const STEPS: Record<string, Millimetres> = {
   ArrowLeft: [1, 0, 0],
   ArrowRight: [-1, 0, 0],
@@ -50,12 +58,23 @@ const STEPS: Record<string, Millimetres> = {
   PageDown: [0, 0, -1],
 };
 
-/** What is asked of the picture; the rest of the page only changes this. */
+/** How the overlays are shown; the rest of the page only changes this. */
 export interface Look {
+  /** All overlays, whatever their own settings. */
+  overlays: boolean;
   segmentation: number;
   outline: boolean;
+  /** Values of labels that are not shown. */
+  hidden: ReadonlySet<number>;
   entropy: number;
   threshold: number;
+}
+
+/** A distance that was measured on a slice. */
+interface Measurement {
+  plane: Plane;
+  from: Millimetres;
+  to: Millimetres;
 }
 
 /** A volume that is read but not necessarily shown. */
@@ -75,9 +94,21 @@ export function valueAt(volume: NVImage, mm: Millimetres): number | null {
 export class Viewer {
   private entropyMax = 1;
   private pending = 0;
+  private windowing = 0;
   private view: View = "all";
-  private filled: NVImage | null = null;
-  private outlined: NVImage | null = null;
+  private tool: Tool = "crosshair";
+  private grid = new Grid([1, 1, 1], [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]);
+  private labels: Label[] = [];
+  private segmentation: NVImage | null = null;
+  private shown: Look | null = null;
+  private readonly drawnOutlines = new Map<Plane, { at: number; paths: Map<number, string> }>();
+  private difference: NVImage | null = null;
+  private hasImage = false;
+  private title = "";
+  private measurements: Measurement[] = [];
+  private measuring: Measurement | null = null;
+  private readonly windowed = new WeakSet<NVImage>();
+  private readonly marks = new Marks();
   private readonly resized = new ResizeObserver(() => this.layOut());
 
   private constructor(
@@ -87,17 +118,21 @@ export class Viewer {
 
   /** Called with the place of the crosshair, and while the pointer is over a slice, with that under the pointer. */
   onPlace: (mm: Millimetres, how: "crosshair" | "pointer") => void = () => undefined;
+  /** Called when the grey window has changed. */
+  onWindow: (window: Window) => void = () => undefined;
+  /** Called with the distance in millimetres when a measurement has ended, and with null when all are cleared. */
+  onMeasured: (mm: number | null) => void = () => undefined;
+  /** Called after each drawing, so that another viewer can follow. */
+  onDrawn: () => void = () => undefined;
 
   static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
     const niivue = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.62, 0.7, 0.76, 0.8],
-      crosshairWidth: 0.4,
+      crosshairWidth: CROSSHAIR_MM,
       crosshairWidthUnit: "mm",
       crosshairGap: 6,
-      fontColor: [0.78, 0.82, 0.86, 1],
-      fontMinPx: 14,
-      fontSizeScaling: 0.3,
+      isOrientationTextVisible: false, // `Marks` writes the letters
       isRadiologicalConvention: true,
       sagittalNoseLeft: true,
       dragAndDropEnabled: false,
@@ -109,30 +144,59 @@ export class Viewer {
     niivue.setScale(1.35); // of the render
     const viewer = new Viewer(niivue, canvas);
     niivue.onLocationChange = () => viewer.onPlace(viewer.crosshair(), "crosshair");
+    niivue.onIntensityChange = () => viewer.windowChanged();
+    const draw = niivue.drawScene.bind(niivue);
+    niivue.drawScene = () => {
+      const said = draw();
+      viewer.mark();
+      viewer.onDrawn();
+      return said;
+    };
     viewer.listen();
+    viewer.setTool("crosshair");
     return viewer;
   }
 
   /** Show a case. Without a background, the segmentation and the entropy stand on black. */
   show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number, look: Look): void {
-    this.filled = coloured(segmentation, labels);
-    this.outlined = coloured(outlineOf(segmentation), labels);
-    this.niivue.volumes = [background ?? darkness(entropy), this.dressed(entropy, entropyMax), this.filled];
+    this.grid = gridOf(segmentation);
+    this.labels = labels;
+    this.segmentation = coloured(segmentation, labels);
+    this.drawnOutlines.clear();
+    this.niivue.volumes = [background ?? darkness(entropy), this.dressed(entropy, entropyMax), this.segmentation];
     this.set(look);
     this.layOut();
-    this.setBackground(this.niivue.volumes[0] ?? entropy);
+    this.setBackground(background);
   }
 
-  setBackground(background: NVImage): void {
+  /** Show another image beneath the overlays, or none. */
+  setBackground(image: NVImage | null, title = ""): void {
+    const map = this.niivue.volumes[1];
+    if (!map) return;
+    const background = image ?? darkness(map);
+    this.hasImage = image !== null;
+    this.title = title;
     this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
     this.niivue.setVolume(background, 0);
+    // An image that was shown before keeps the window that it was given.
+    if (image && !this.windowed.has(image)) this.setPreset(FIRST_PRESET);
+    else this.windowChanged();
+    if (image) this.windowed.add(image);
     this.drawn();
   }
 
   /** Show another map of entropy, from the next `look` on. */
   setEntropy(entropy: NVImage, most: number): void {
     const [background, , segmentation] = this.niivue.volumes;
-    if (background && segmentation) this.niivue.volumes = [background, this.dressed(entropy, most), segmentation];
+    const map = this.dressed(entropy, most);
+    if (background && segmentation && !this.difference) this.niivue.volumes = [background, map, segmentation];
+  }
+
+  /** Show where two segmentations differ instead of the entropy, from the next `look` on; null ends that. */
+  setDifference(map: NVImage | null, entropy: NVImage): void {
+    const [background, , segmentation] = this.niivue.volumes;
+    this.difference = map;
+    if (background && segmentation) this.niivue.volumes = [background, map ?? entropy, segmentation];
   }
 
   /** Apply, at most once a frame: sliders fire faster than a volume can be drawn. */
@@ -143,8 +207,19 @@ export class Viewer {
 
   setView(view: View): void {
     this.view = view;
+    if (this.shown) this.look(this.shown);
+    if (this.canvas.parentElement) this.canvas.parentElement.dataset.touch = view === "3d" ? "turn" : "tap";
     this.layOut();
     this.drawn();
+  }
+
+  setTool(tool: Tool): void {
+    this.tool = tool;
+    const left = tool === "pan" ? DRAG_MODE.pan : DRAG_MODE.crosshair;
+    this.niivue.setMouseEventConfig({ leftButton: { primary: left }, rightButton: DRAG_MODE.none, centerButton: DRAG_MODE.pan });
+    // With it, the wheel zooms instead of going through the slices.
+    this.niivue.opts.dragMode = tool === "pan" ? DRAG_MODE.pan : DRAG_MODE.none;
+    if (this.canvas.parentElement) this.canvas.parentElement.dataset.tool = tool;
   }
 
   goTo(mm: Millimetres): void {
@@ -153,8 +228,77 @@ export class Viewer {
     this.niivue.drawScene();
   }
 
+  /** Take over the crosshair, the zoom and the render's angle of another viewer, without a call to `onPlace`. */
+  follow(other: Viewer): void {
+    const [own, its] = [this.niivue.scene, other.niivue.scene];
+    const crosshair = this.niivue.mm2frac(other.crosshair());
+    const same =
+      distanceMm(this.crosshair(), other.crosshair()) < 0.01 &&
+      [...own.pan2Dxyzmm].every((value, axis) => value === its.pan2Dxyzmm[axis]) &&
+      own.renderAzimuth === its.renderAzimuth &&
+      own.renderElevation === its.renderElevation;
+    if (same) return;
+    own.crosshairPos = crosshair;
+    own.pan2Dxyzmm = [its.pan2Dxyzmm[0], its.pan2Dxyzmm[1], its.pan2Dxyzmm[2], its.pan2Dxyzmm[3]];
+    own.renderAzimuth = its.renderAzimuth;
+    own.renderElevation = its.renderElevation;
+    this.niivue.drawScene();
+  }
+
   crosshair(): Millimetres {
     return threeOf(this.niivue.frac2mm(this.niivue.scene.crosshairPos, 0, true));
+  }
+
+  /** Show or hide the lines of the crosshair. */
+  showCrosshair(shown: boolean): void {
+    this.niivue.opts.crosshairWidth = shown ? CROSSHAIR_MM : 0;
+    this.niivue.opts.show3Dcrosshair = shown;
+    this.niivue.drawScene();
+    this.drawn();
+  }
+
+  slice(plane: Plane): SliceNumber {
+    return this.grid.sliceAt(this.crosshair(), plane);
+  }
+
+  setSlice(plane: Plane, at: number): void {
+    this.goTo(this.grid.onSlice(this.crosshair(), plane, at));
+  }
+
+  /** The grey window of the image; null where there is none. */
+  window(): Window | null {
+    const image = this.niivue.volumes[0];
+    return image && this.hasImage ? { low: image.cal_min ?? 0, high: image.cal_max ?? 1 } : null;
+  }
+
+  setWindow(window: Window): void {
+    const image = this.niivue.volumes[0];
+    if (!image || !this.hasImage) return;
+    [image.cal_min, image.cal_max] = [window.low, window.high];
+    this.niivue.refreshLayers(image, 0);
+    this.niivue.drawScene();
+    this.windowChanged();
+    this.drawn();
+  }
+
+  /** Set the grey window to one of `PRESETS`. */
+  setPreset(preset: string): void {
+    const image = this.niivue.volumes[0];
+    if (image?.img) this.setWindow(presetWindow(preset, image.img, image.hdr?.scl_slope || 1, image.hdr?.scl_inter ?? 0));
+  }
+
+  /** Zoom and pan as they were at first. */
+  resetZoom(): void {
+    this.niivue.scene.pan2Dxyzmm = [0, 0, 0, 1];
+    this.niivue.drawScene();
+    this.drawn();
+  }
+
+  clearMeasurements(): void {
+    this.measurements = [];
+    this.measuring = null;
+    this.mark();
+    this.onMeasured(null);
   }
 
   /** The colours of the entropy map from zero to its most, for a legend. */
@@ -165,8 +309,10 @@ export class Viewer {
 
   close(): void {
     cancelAnimationFrame(this.pending);
+    cancelAnimationFrame(this.windowing);
     this.resized.disconnect();
     this.niivue.onLocationChange = () => undefined;
+    this.marks.element.remove();
     this.niivue.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
@@ -178,16 +324,21 @@ export class Viewer {
   }
 
   private set(look: Look): void {
-    const [background, entropy] = this.niivue.volumes;
-    const segmentation = look.outline ? this.outlined : this.filled;
-    if (!background || !segmentation || !entropy) return;
-    segmentation.opacity = look.segmentation;
-    entropy.opacity = look.entropy;
-    entropy.cal_min = Math.max(look.threshold, 0.001);
-    entropy.cal_max = this.entropyMax;
+    const [background, map] = this.niivue.volumes;
+    const segmentation = this.segmentation;
+    if (!background || !segmentation || !map) return;
+    this.shown = { ...look, hidden: new Set(look.hidden) };
+    segmentation.setColormapLabel(lookUpTable(this.labels, look.hidden));
+    // Outlines are drawn over the slices by `Marks`. The render always has filled labels.
+    segmentation.opacity = look.overlays && (!look.outline || this.view === "3d") ? look.segmentation : 0;
+    map.opacity = look.overlays ? look.entropy : 0;
+    if (map !== this.difference) {
+      map.cal_min = Math.max(look.threshold, 0.001);
+      map.cal_max = this.entropyMax;
+    }
     // Labels above: a border is where the model is least sure, and would be hidden.
-    this.niivue.volumes = [background, entropy, segmentation];
-    this.niivue.overlays = [entropy, segmentation];
+    this.niivue.volumes = [background, map, segmentation];
+    this.niivue.overlays = [map, segmentation];
   }
 
   /** Draw the overlays anew, and not the background, whose smoothing for the render takes most of the time. */
@@ -204,34 +355,164 @@ export class Viewer {
     this.canvas.dataset.drawn = String(Number(this.canvas.dataset.drawn ?? 0) + 1);
   }
 
+  private windowChanged(): void {
+    const window = this.window();
+    if (window) this.onWindow(window);
+    this.mark();
+  }
+
   private layOut(): void {
     const wide = this.canvas.clientWidth > WIDE_FROM * this.canvas.clientHeight;
     const all = wide ? WIDE : SQUARE;
     this.niivue.setCustomLayout(this.view === "all" ? all : [{ sliceType: ONE[this.view], position: [0, 0, 1, 1] }]);
   }
 
+  private scale(): number {
+    return this.niivue.uiData.dpr ?? 1;
+  }
+
+  private tiles(): MarkedTile[] {
+    const scale = this.scale();
+    return this.niivue.screenSlices.flatMap((tile) => {
+      const plane = PLANES.find((one) => PLANE_TYPES[one] === tile.axCorSag);
+      if (!plane) return [];
+      const [left = 0, top = 0, width = 0, height = 0] = tile.leftTopWidthHeight.map((length) => length / scale);
+      const { at, of } = this.slice(plane);
+      return [{ plane, left, top, width, height, pixelsPerMm: this.pixelsPerMm(plane), slice: `${at} / ${of}`, outlines: this.outlines(plane, at) }];
+    });
+  }
+
+  /** The outlines of the labels on a slice (counted from 1); null where none are to be seen. */
+  private outlines(plane: Plane, at: number): Outlines | null {
+    const look = this.shown;
+    if (!look?.overlays || !look.outline || !look.segmentation) return null;
+    const axis = this.grid.axisOf(plane);
+    const [across = 0, down = 1] = [0, 1, 2].filter((one) => one !== axis);
+    const corner = (u: number, v: number): [number, number] | null => {
+      const voxel: Millimetres = [at - 1, at - 1, at - 1];
+      [voxel[across], voxel[down]] = [u - 0.5, v - 0.5];
+      return this.pointOf(this.grid.placeOf(voxel), plane);
+    };
+    const [origin, right, below] = [corner(0, 0), corner(1, 0), corner(0, 1)];
+    if (!origin || !right || !below) return null;
+    const paths = this.pathsOf(plane, axis, at);
+    const shown = this.labels.filter((label) => !look.hidden.has(label.value) && paths.get(label.value));
+    shown.sort((one, other) => NESTING.indexOf(one.part ?? "") - NESTING.indexOf(other.part ?? ""));
+    return {
+      paths: shown.map((label) => ({ data: paths.get(label.value) ?? "", colour: `rgb(${label.colour.join(" ")})` })),
+      matrix: [right[0] - origin[0], right[1] - origin[1], below[0] - origin[0], below[1] - origin[1], ...origin],
+      opacity: look.segmentation,
+    };
+  }
+
+  private pathsOf(plane: Plane, axis: number, at: number): Map<number, string> {
+    const before = this.drawnOutlines.get(plane);
+    if (before?.at === at) return before.paths;
+    const slice = sliceOf(this.segmentation?.img ?? [], this.grid.size, axis, at - 1);
+    const paths = new Map(this.labels.map((label) => [label.value, outlinePath(slice, label.value)]));
+    this.drawnOutlines.set(plane, { at, paths });
+    return paths;
+  }
+
+  private mark(): void {
+    const tiles = this.tiles();
+    const window = this.window();
+    const lines = [...this.measurements, ...(this.measuring ? [this.measuring] : [])].flatMap((one) => this.lineOf(one, tiles));
+    this.marks.draw(tiles, lines, this.title, window ? windowText(window) : "");
+  }
+
+  /** A measurement on the canvas, where its slice is shown. */
+  private lineOf(one: Measurement, tiles: MarkedTile[]): Line[] {
+    const shown = tiles.some((tile) => tile.plane === one.plane) && this.slice(one.plane).at === this.grid.sliceAt(one.from, one.plane).at;
+    const [from, to] = [this.pointOf(one.from, one.plane), this.pointOf(one.to, one.plane)];
+    return shown && from && to ? [{ from, to, text: `${distanceMm(one.from, one.to).toFixed(1)} mm` }] : [];
+  }
+
+  /** The point of the canvas where a plane shows a place; null if the plane is not shown. */
+  private pointOf(mm: Millimetres, plane: Plane): [number, number] | null {
+    const found = this.niivue.frac2canvasPosWithTile(this.niivue.mm2frac(mm), PLANE_TYPES[plane])?.pos;
+    return found ? [(found[0] ?? 0) / this.scale(), (found[1] ?? 0) / this.scale()] : null;
+  }
+
+  private pixelsPerMm(plane: Plane): number {
+    const here = this.crosshair();
+    const there: Millimetres = [...here];
+    there[plane === "sagittal" ? 1 : 0] += 10;
+    const [from, to] = [this.pointOf(here, plane), this.pointOf(there, plane)];
+    return from && to ? Math.hypot(from[0] - to[0], from[1] - to[1]) / 10 : 0;
+  }
+
+  /** The place at a point of the canvas; null beside the slices. */
+  private placeAt([x, y]: readonly [number, number]): Millimetres | null {
+    const fraction = this.niivue.canvasPos2frac([x * this.scale(), y * this.scale()]);
+    return fraction[0] >= 0 ? threeOf(this.niivue.frac2mm(fraction, 0, true)) : null;
+  }
+
+  private planeAt([x, y]: readonly [number, number]): Plane | null {
+    const inside = (tile: MarkedTile): boolean => x >= tile.left && y >= tile.top && x < tile.left + tile.width && y < tile.top + tile.height;
+    return this.tiles().find(inside)?.plane ?? null;
+  }
+
   private listen(): void {
-    if (this.canvas.parentElement) this.resized.observe(this.canvas.parentElement);
+    const around = this.canvas.parentElement;
+    if (!around) return;
+    around.append(this.marks.element);
+    this.resized.observe(around);
+    let window: Window | null = null;
+    listenForGestures(around, this.canvas, {
+      tool: () => this.tool,
+      tap: (at) => {
+        const mm = this.placeAt(at);
+        if (mm) this.goTo(mm);
+      },
+      windowStart: () => (window = this.window()),
+      windowMove: (move) => {
+        const start = window;
+        cancelAnimationFrame(this.windowing);
+        if (start) this.windowing = requestAnimationFrame(() => this.setWindow(draggedWindow(start, move)));
+      },
+      measureStart: (at) => {
+        const [plane, mm] = [this.planeAt(at), this.placeAt(at)];
+        this.measuring = plane && mm ? { plane, from: mm, to: mm } : null;
+        return this.measuring !== null;
+      },
+      measureMove: (at) => {
+        const mm = this.placeAt(at);
+        if (this.measuring && mm && this.planeAt(at) === this.measuring.plane) this.measuring = { ...this.measuring, to: mm };
+        this.mark();
+      },
+      measureEnd: () => this.keepMeasurement(),
+    });
     this.canvas.addEventListener("pointermove", (event) => {
-      const scale = this.niivue.uiData.dpr ?? 1;
-      const fraction = this.niivue.canvasPos2frac([event.offsetX * scale, event.offsetY * scale]);
-      if (fraction[0] >= 0) this.onPlace(threeOf(this.niivue.frac2mm(fraction, 0, true)), "pointer");
+      const mm = this.placeAt([event.offsetX, event.offsetY]);
+      if (mm && event.pointerType !== "touch") this.onPlace(mm, "pointer");
     });
     this.canvas.addEventListener("pointerleave", () => this.onPlace(this.crosshair(), "crosshair"));
     // Ahead of NiiVue's own keys, which work only while the pointer is over the picture.
-    this.canvas.parentElement?.addEventListener(
+    around.addEventListener(
       "keydown",
       (event) => {
-        event.stopPropagation();
         const step = STEPS[event.key];
         if (!step || event.ctrlKey || event.altKey || event.metaKey) return;
+        event.stopPropagation();
         event.preventDefault();
         const [x, y, z] = step.map((one) => one * (event.shiftKey ? 5 : 1)) as Millimetres;
         this.niivue.moveCrosshairInVox(x, y, z);
       },
       { capture: true },
     );
-    this.canvas.parentElement?.addEventListener("keyup", (event) => event.stopPropagation(), { capture: true });
+    // Keys go on to the page from the element around, never to NiiVue.
+    for (const kind of ["keydown", "keyup"]) this.canvas.addEventListener(kind, (event) => event.stopImmediatePropagation(), { capture: true });
+  }
+
+  private keepMeasurement(): void {
+    const one = this.measuring;
+    this.measuring = null;
+    if (one && distanceMm(one.from, one.to) > 0.05) {
+      this.measurements.push(one);
+      this.onMeasured(distanceMm(one.from, one.to));
+    }
+    this.mark();
   }
 }
 
@@ -244,26 +525,25 @@ function darkness(like: NVImage): NVImage {
   return dark;
 }
 
-function coloured(segmentation: NVImage, labels: Label[]): NVImage {
+/** The voxel grid of a volume's file. */
+export function gridOf(volume: NVImage): Grid {
+  return new Grid(volume.hdr?.dims.slice(1, 4) ?? [1, 1, 1], volume.hdr?.affine ?? []);
+}
+
+/** A label map with the colours of its labels. */
+export function coloured(segmentation: NVImage, labels: Label[]): NVImage {
   segmentation.setColormapLabel(lookUpTable(labels));
   if (segmentation.hdr) segmentation.hdr.intent_code = LABEL_INTENT;
   return segmentation;
 }
 
-/** The same labels, but only where another label is next to them. */
-function outlineOf(segmentation: NVImage): NVImage {
-  const outline = segmentation.clone();
-  if (segmentation.img && segmentation.hdr) outline.img = bordersOf(segmentation.img, segmentation.hdr.dims.slice(1));
-  return outline;
-}
-
-function lookUpTable(labels: Label[]): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[]; labels: string[] } {
+function lookUpTable(labels: Label[], hidden: ReadonlySet<number> = new Set()): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[]; labels: string[] } {
   const all: Label[] = [{ value: 0, name: "", colour: [0, 0, 0] }, ...labels];
   return {
     R: all.map((label) => label.colour[0]),
     G: all.map((label) => label.colour[1]),
     B: all.map((label) => label.colour[2]),
-    A: all.map((label) => (label.value ? 255 : 0)),
+    A: all.map((label) => (label.value && !hidden.has(label.value) ? 255 : 0)),
     I: all.map((label) => label.value),
     labels: all.map((label) => label.name),
   };

@@ -6,13 +6,20 @@
  * @param voxels labels in the file's order, the first axis fastest
  * @param size of the volume along the file's axes
  * @param affine rows of the matrix from voxels to millimetres
+ * @param values the labels that count; all of them if left out
  */
-export function middleOfLabels(voxels: ArrayLike<number>, size: readonly number[], affine: readonly (readonly number[])[]): [number, number, number] | null {
+export function middleOfLabels(
+  voxels: ArrayLike<number>,
+  size: readonly number[],
+  affine: readonly (readonly number[])[],
+  values?: ReadonlySet<number>,
+): [number, number, number] | null {
   const [width = 1, height = 1] = size;
   const places: number[] = [];
   const sum = [0, 0, 0];
   for (let index = 0; index < voxels.length; index += 1) {
-    if (!voxels[index]) continue;
+    const value = voxels[index] ?? 0;
+    if (values ? !values.has(value) : !value) continue;
     places.push(index);
     voxelOf(index, width, height).forEach((value, axis) => (sum[axis] = (sum[axis] ?? 0) + value));
   }
@@ -30,19 +37,4 @@ export function middleOfLabels(voxels: ArrayLike<number>, size: readonly number[
 
 function voxelOf(index: number, width: number, height: number): [number, number, number] {
   return [index % width, Math.floor(index / width) % height, Math.floor(index / (width * height))];
-}
-
-/** The labels of voxels that touch another label along an axis, or the volume's border; zero elsewhere. */
-export function bordersOf(voxels: ArrayLike<number>, size: readonly number[]): Uint8Array {
-  const [width = 1, height = 1, depth = 1] = size;
-  const steps = [1, width, width * height];
-  const borders = new Uint8Array(voxels.length);
-  for (let index = 0; index < voxels.length; index += 1) {
-    const label = voxels[index] ?? 0;
-    if (!label) continue;
-    const at = voxelOf(index, width, height);
-    const within = at.every((value, axis) => value > 0 && value < ([width, height, depth][axis] ?? 0) - 1);
-    if (!within || steps.some((step) => voxels[index - step] !== label || voxels[index + step] !== label)) borders[index] = label;
-  }
-  return borders;
 }

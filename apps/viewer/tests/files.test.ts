@@ -1,5 +1,7 @@
+import { unzipSync } from "fflate";
 import { expect, test } from "vitest";
-import { doubles, sortFiles, type PickedFile } from "../src/files";
+import { holdsDicom, zipped } from "../src/dicom_zip";
+import { doubles, folderName, sortFiles, type PickedFile } from "../src/files";
 
 function picked(...paths: string[]): PickedFile[] {
   return paths.map((path) => {
@@ -33,9 +35,30 @@ test("a folder of cases is refused with their number", () => {
   expect(found.files).toEqual([]);
 });
 
-test("DICOM files are told to be converted, and files without a volume to be others", () => {
-  expect(sortFiles(picked("s/1.dcm", "s/2.dcm")).problem).toContain("Zip the folder of the study");
-  expect(sortFiles(picked("s/readme.md")).problem).toContain("no volume");
+test("files without a volume are refused, with what is taken", () => {
+  expect(sortFiles(picked("s/readme.md")).problem).toContain("a DICOM folder");
+});
+
+function dicom(...path: string[]): PickedFile {
+  const content = new Uint8Array(200);
+  content.set(new TextEncoder().encode("DICM"), 128);
+  return { file: new File([content], path.at(-1) ?? ""), folders: path.slice(0, -1) };
+}
+
+test("DICOM is known by its content, whatever the names", async () => {
+  expect(await holdsDicom([...picked("s/readme.md"), dicom("s", "IM0001")])).toBe(true);
+  expect(await holdsDicom(picked("s/scan.dcm"))).toBe(false);
+  expect(folderName([dicom("exam", "a", "IM0001"), dicom("exam", "b", "IM0001")])).toBe("exam");
+});
+
+test("a DICOM folder is zipped with its folders, byte for byte", async () => {
+  const shares: number[] = [];
+  const files = [dicom("exam", "a", "IM0001"), dicom("exam", "b", "IM0001")];
+  const zip = await zipped(files, "exam.zip", (share) => shares.push(share), new AbortController().signal);
+  const entries = unzipSync(new Uint8Array(await zip.arrayBuffer()));
+  expect(Object.keys(entries)).toEqual(["exam/a/IM0001", "exam/b/IM0001"]);
+  expect(entries["exam/b/IM0001"]).toHaveLength(200);
+  expect(shares).toEqual([0.5, 1]);
 });
 
 test("a zip is sent as it is", () => {

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../src/api";
 import { thresholdText } from "../src/controls";
-import { bytes, certaintyOf, millilitres, place } from "../src/format";
+import { caseName, bytes, certaintyOf, millilitres, place } from "../src/format";
 import { EventReader } from "../src/jobs";
 import { kindOf } from "../src/panels";
-import { detailOf, stageOf } from "../src/progress";
+import { clock, detailOf, shareOf, stageOf } from "../src/progress";
 import type { Job } from "../src/api";
-import { bordersOf, middleOfLabels } from "../src/volumes";
+import { middleOfLabels } from "../src/volumes";
 
 test("events are read however the stream is cut", () => {
   const got: [string, string][] = [];
@@ -45,15 +45,15 @@ test("the middle of the labels is a labelled voxel, in millimetres", () => {
   expect(middleOfLabels(new Uint8Array(8), [2, 2, 2], affine)).toBeNull();
 });
 
-test("only voxels next to another label are an outline", () => {
-  const voxels = new Uint8Array(125);
-  for (let index = 0; index < 125; index += 1) {
-    const inside = [index % 5, Math.floor(index / 5) % 5, Math.floor(index / 25)].every((at) => at > 0 && at < 4);
-    voxels[index] = inside ? 3 : 0;
-  }
-  const borders = bordersOf(voxels, [5, 5, 5]);
-  expect(borders[62]).toBe(0); // the middle of 3 x 3 x 3
-  expect(borders.reduce((count, label) => count + (label === 3 ? 1 : 0), 0)).toBe(26);
+test("the middle of chosen labels is looked for among them alone", () => {
+  const voxels = Uint8Array.from([2, 0, 0, 0, 0, 3]);
+  const identity = [
+    [1, 0, 0, 0],
+    [0, 1, 0, 0],
+    [0, 0, 1, 0],
+  ];
+  expect(middleOfLabels(voxels, [6, 1, 1], identity, new Set([3]))).toEqual([5, 0, 0]);
+  expect(middleOfLabels(voxels, [6, 1, 1], identity, new Set([1]))).toBeNull();
 });
 
 test("a problem is its sentence, also where no problem body came", () => {
@@ -63,10 +63,29 @@ test("a problem is its sentence, also where no problem body came", () => {
 
 test("the state of a job in words", () => {
   const job = { state: "queued", queue_position: 1, progress: { stage: "waiting", windows_done: 0, windows_total: 0 } } as Job;
-  expect([stageOf(job), detailOf(job)]).toEqual(["waiting", "1 job before it"]);
+  expect([stageOf(job), detailOf(job)]).toEqual(["waiting", "1 job ahead"]);
   expect(detailOf({ ...job, queue_position: 0 })).toBe("next in the queue");
   const running = { ...job, state: "running", progress: { stage: "segmenting", windows_done: 3, windows_total: 8 } } as Job;
   expect([stageOf(running), detailOf(running)]).toEqual(["segmenting", "part 3 of 8"]);
+});
+
+test("the bar of a job grows over all stages, and is full only when it is done", () => {
+  const at = (state: string, stage: string, done = 0): number => shareOf({ state, queue_position: 0, progress: { stage, windows_done: done, windows_total: 8 } } as Job);
+  const way = [at("queued", "waiting"), at("running", "reading"), at("running", "segmenting", 0), at("running", "segmenting", 4), at("running", "segmenting", 8), at("running", "writing")];
+  expect([...way].sort((one, other) => one - other)).toEqual(way);
+  expect(at("running", "segmenting", 8)).toBeLessThan(1);
+  expect(at("running", "writing")).toBeLessThan(1);
+  expect(at("done", "finished")).toBe(1);
+  expect([clock(0.4), clock(65)]).toEqual(["0:00", "1:05"]);
+});
+
+test("a case is named by what its files share", () => {
+  expect(caseName({ t1ce: "Smith-7_t1ce.nii.gz", flair: "Smith-7_flair.nii.gz" })).toBe("Smith-7");
+  expect(caseName({ t1: "BraTS-GLI-00000-000-t1n.nii.gz", t1ce: "BraTS-GLI-00000-000-t1c.nii.gz" })).toBe("BraTS-GLI-00000-000");
+  expect(caseName({ t1: "t1.nii", t1ce: "t1ce.nii" })).toBe("t1, t1ce");
+  expect(caseName({ t1: "exam.zip", flair: "exam.zip" })).toBe("exam");
+  expect(caseName({ t2: "one_t2.mha" })).toBe("one_t2");
+  expect(caseName({})).toBe("");
 });
 
 test("results are named, and unknown ones only listed", () => {

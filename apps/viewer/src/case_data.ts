@@ -1,0 +1,95 @@
+/** One finished job: its report, its results, and the images to show them on. */
+import { NVImage } from "@niivue/niivue";
+import { askBytes, askJson, type Importance, type Job, type Models, type Report } from "./api";
+import { filesOf } from "./jobs";
+import { SEQUENCES, type Sequence } from "./sequences";
+import { readVolume, type Label } from "./viewer";
+
+/** Which sequence shows the tumour best, first. */
+const BACKGROUNDS: Sequence[] = ["t1ce", "flair", "t2", "t1"];
+
+interface Kept {
+  name: string;
+  sequence: string;
+  href: string;
+}
+
+export class CaseData {
+  private readonly content = new Map<string, Promise<ArrayBuffer>>();
+
+  private constructor(
+    readonly job: Job,
+    readonly report: Report,
+    readonly importance: Importance,
+    readonly labels: Label[],
+    private readonly kept: Kept[],
+  ) {}
+
+  static async load(job: Job): Promise<CaseData> {
+    const [report, importance, models, kept] = await Promise.all([
+      askJson<Report>(resultPath(job, "report.json")),
+      askJson<Importance>(resultPath(job, "importance.json")),
+      askJson<Models>("/v1/models"),
+      job.links.inputs ? askJson<Kept[]>(job.links.inputs) : Promise.resolve([]),
+    ]);
+    const labels = Object.entries(models.segments).map(([part, style]) => ({ ...style, part, value: report.labels[part] ?? -1 }));
+    return new CaseData(job, report, importance, labels, kept);
+  }
+
+  /** The sequences that can be shown, the best for a tumour first. */
+  sequences(): Sequence[] {
+    const there = new Set([...filesOf(this.job.id).keys(), ...this.kept.map((one) => one.sequence)]);
+    return BACKGROUNDS.filter((sequence) => SEQUENCES.includes(sequence) && (there.has(sequence) || this.isRegistered(sequence)));
+  }
+
+  /** Whether the service moved the sequence onto the grid of the results; the scan itself would lie elsewhere. */
+  isRegistered(sequence: Sequence): boolean {
+    return this.has(registeredName(sequence));
+  }
+
+  /** The image of a sequence on the grid of the results where there is one, else as it was sent. */
+  async image(sequence: Sequence): Promise<NVImage> {
+    if (this.isRegistered(sequence)) return this.result(registeredName(sequence));
+    const { name, content } = await this.sent(sequence);
+    return readVolume(content, name);
+  }
+
+  /** A sequence as it was sent: from this tab, else as the service kept it. */
+  async sent(sequence: Sequence): Promise<{ name: string; content: ArrayBuffer }> {
+    const file = filesOf(this.job.id).get(sequence);
+    if (file) return { name: file.name, content: await file.arrayBuffer() };
+    const kept = this.kept.find((one) => one.sequence === sequence);
+    if (!kept) throw new Error("The service did not keep this image.");
+    return { name: kept.name, content: await this.fetched(kept.href) };
+  }
+
+  /** Whether every sequence of the job can be sent once more. */
+  canBeSentAgain(): boolean {
+    const files = filesOf(this.job.id);
+    return this.job.sequences_found.every((name) => files.has(name as Sequence) || this.kept.some((one) => one.sequence === name));
+  }
+
+  has(name: string): boolean {
+    return this.job.results.some((file) => file.name === name);
+  }
+
+  /** A result as a volume of its own, so that two viewers can show it differently. */
+  async result(name: string): Promise<NVImage> {
+    return readVolume(await this.fetched(resultPath(this.job, name)), name);
+  }
+
+  private fetched(path: string): Promise<ArrayBuffer> {
+    const content = this.content.get(path) ?? askBytes(path);
+    this.content.set(path, content);
+    content.catch(() => this.content.delete(path));
+    return content;
+  }
+}
+
+function registeredName(sequence: Sequence): string {
+  return `registered_${sequence}.nii.gz`;
+}
+
+function resultPath(job: Job, name: string): string {
+  return `${job.links.results ?? ""}/${encodeURIComponent(name)}`;
+}

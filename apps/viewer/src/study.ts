@@ -1,0 +1,103 @@
+/** The series of a zipped study before it is run: what the service would use, and why, to be corrected. */
+import { send } from "./api";
+import { h } from "./dom";
+import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
+
+/** A series as `brats-mm inspect` describes it. */
+export interface Series {
+  series: string;
+  number: number | null;
+  description: string;
+  used_as: Sequence | null;
+  why: string;
+  what: string;
+  slices: number;
+  spacing_mm: number[];
+}
+
+/** The answer of the service about a zip; volumes in a zip have no series. */
+export interface Inspection {
+  kind: string;
+  studies?: { study: string; series: Series[]; missing: string[] }[];
+  files?: Partial<Record<Sequence, string>>;
+  missing?: string[];
+  problems: string[];
+}
+
+/** Ask the service to look into a zip; nothing is computed or kept. */
+export function inspectZip(archive: File, onSent: (share: number) => void, signal: AbortSignal): Promise<Inspection> {
+  const form = new FormData();
+  form.set("case", archive);
+  return send<Inspection>("/v1/inspect", form, {}, onSent, signal);
+}
+
+/** Which series is used for which sequence, as the service has it at first. */
+export class SeriesChoice {
+  readonly element: HTMLElement;
+  private readonly chosen = new Map<string, Sequence>();
+
+  constructor(
+    private readonly inspection: Inspection,
+    private readonly changed: () => void,
+  ) {
+    for (const one of this.series()) if (one.used_as) this.chosen.set(one.series, one.used_as);
+    this.element = h("div", { class: "study" }, ...this.table());
+  }
+
+  /** The options of the job: a series or none for each sequence, and the study. */
+  options(): { series?: Record<string, string>; study?: string } {
+    const [study] = this.inspection.studies ?? [];
+    if (!study) return {};
+    const series = Object.fromEntries(SEQUENCES.map((sequence) => [sequence, [...this.chosen].find(([, used]) => used === sequence)?.[0] ?? "none"]));
+    return { series, ...((this.inspection.studies?.length ?? 0) > 1 ? { study: study.study } : {}) };
+  }
+
+  /** The sequences that are chosen. */
+  sequences(): Sequence[] {
+    const used = this.inspection.files ? (Object.keys(this.inspection.files) as Sequence[]) : [...this.chosen.values()];
+    return SEQUENCES.filter((sequence) => used.includes(sequence));
+  }
+
+  /** What keeps the case from being run; null if nothing does. */
+  problem(): string | null {
+    const used = [...this.chosen.values()];
+    const twice = SEQUENCES.find((sequence) => used.filter((one) => one === sequence).length > 1);
+    if (twice) return `${SEQUENCE_LABELS[twice]}: more than one series is chosen. Set all but one to "not used".`;
+    return this.sequences().length ? null : "Choose the sequence of at least one series.";
+  }
+
+  private series(): Series[] {
+    return this.inspection.studies?.[0]?.series ?? [];
+  }
+
+  private table(): HTMLElement[] {
+    const rows = this.series().map((one, place) => {
+      const id = `series-${place}`;
+      const options = SEQUENCES.map((sequence) => h("option", { value: sequence, selected: one.used_as === sequence }, SEQUENCE_LABELS[sequence]));
+      const select = h("select", { id }, h("option", { value: "" }, "not used"), ...options);
+      select.addEventListener("change", () => {
+        if (select.value) this.chosen.set(one.series, select.value as Sequence);
+        else this.chosen.delete(one.series);
+        this.changed();
+      });
+      const name = one.description || `Series ${one.number ?? one.series}`;
+      return h(
+        "tr",
+        {},
+        h("td", {}, h("label", { for: id, class: "file" }, name), h("small", {}, one.why || one.what)),
+        h("td", { class: "number" }, `${one.slices} slices`, h("small", {}, `${one.spacing_mm.map((mm) => mm.toFixed(1)).join(" x ")} mm`)),
+        h("td", {}, select),
+      );
+    });
+    const files = Object.entries(this.inspection.files ?? {}).map(([sequence, name]) =>
+      h("tr", {}, h("td", {}, name), h("td"), h("td", {}, SEQUENCE_LABELS[sequence as Sequence])),
+    );
+    const head = h("tr", {}, h("th", { scope: "col" }, this.inspection.files ? "File" : "Series"), h("th", { scope: "col", class: "number" }, "Size"), h("th", { scope: "col" }, "Used as"));
+    const several = this.inspection.studies && this.inspection.studies.length > 1;
+    return [
+      ...(several ? [h("p", { class: "notice" }, `The zip holds ${this.inspection.studies?.length ?? 0} studies. The first one is used.`)] : []),
+      h("table", { class: "files" }, h("thead", {}, head), h("tbody", {}, ...rows, ...files)),
+    ];
+  }
+}
+

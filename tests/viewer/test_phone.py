@@ -1,0 +1,42 @@
+"""The page on a phone: header, room for fingers, swipes and taps."""
+
+import pytest
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SMALL = """() => [...document.querySelectorAll("button, a:not(.skip), select, summary, label.button, .check label")]
+    .map((one) => [one.id || one.textContent, one.getBoundingClientRect()])
+    .filter(([, box]) => box.height > 0 && (box.height < 44 || box.width < 44))
+    .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)"""
+
+
+@pytest.fixture
+def phone(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client, **PHONE)
+        tab.run(made_head)
+        yield tab
+
+
+def test_a_phone_shows_the_case_with_room_for_fingers(phone):
+    page = phone.page
+    page.click("summary")
+    assert page.locator("header").bounding_box()["height"] <= 60
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(SMALL) == []
+    canvas = page.locator("canvas").bounding_box()
+    assert canvas["height"] > 350
+    assert canvas["y"] + canvas["height"] < 844
+
+
+def test_swipes_scroll_the_page_and_a_tap_moves_the_crosshair(phone):
+    page = phone.page
+    box = page.locator("canvas").bounding_box()
+    middle = {"x": box["x"] + box["width"] / 4, "y": box["y"] + box["height"] / 4}
+    before = phone.readout()["Crosshair"]
+    page.touchscreen.tap(middle["x"] + 20, middle["y"] + 10)
+    phone.until(lambda: phone.readout().get("Crosshair", before) != before)
+    tapped = phone.readout()["Crosshair"]
+    swipe = {"yDistance": -300, "gestureSourceType": "touch", "speed": 1200}
+    page.context.new_cdp_session(page).send("Input.synthesizeScrollGesture", middle | swipe)
+    phone.until(lambda: page.evaluate("document.querySelector('main').scrollTop") > 100)
+    assert phone.readout()["Crosshair"] == tapped, "a swipe is not a tap"

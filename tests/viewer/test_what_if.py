@@ -1,0 +1,80 @@
+"""Run a case again without one of its sequences, and compare the two results."""
+
+import nibabel as nib
+import pytest
+
+from tests.viewer.made_results import make_results, report
+from tests.viewer.tab import changed, count
+
+ONLY_WITH, ONLY_WITHOUT = (64, 156, 255), (232, 93, 224)
+
+
+@pytest.fixture(scope="module")
+def smaller_results(made_head, tmp_path_factory):
+    """What the model makes of the case without FLAIR: less oedema."""
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
+    regions = report(affine)["regions"]
+    regions["wt"]["volume_ml"] = 9.0
+    return make_results(tmp_path_factory.mktemp("smaller") / "results", affine, oedema_mm=13, regions=regions)
+
+
+def test_a_case_is_run_without_a_sequence_and_both_results_are_compared(
+    page_service, open_tab, made_head, smaller_results
+):
+    with page_service(without={"flair": str(smaller_results)}) as client:
+        tab = open_tab(client)
+        page = tab.page
+        tab.run(made_head)
+        page.click("text=Without FLAIR")
+        page.wait_for_selector("#what-if-outcome table")
+        first, second = client.get("/v1/jobs").json()["jobs"][::-1]
+        assert second["sequences_found"] == ["t1ce"]
+        assert second["options"]["keep_upload"] == first["options"]["keep_upload"]
+        row = page.inner_text("#what-if-outcome tbody tr >> nth=0").split("\t")
+        assert row[1:4] == ["17.1 mL", "9.0 mL", "−8.1 mL"]
+        assert 0.6 < float(row[4]) < 0.9
+        core = page.inner_text("#what-if-outcome tbody tr >> nth=1").split("\t")
+        assert core[4] == "1.00"
+        assert tab.marks("title", 1) == ["T1ce, without FLAIR"]
+        assert tab.readout()["Without FLAIR"] == "Necrotic and non-enhancing core"
+        tab.slide("entropy-opacity", 1)
+        for pane in (0, 1):
+            assert count(tab.picture(pane), ONLY_WITH) > 200, "the oedema that only the first result has"
+            assert count(tab.picture(pane), ONLY_WITHOUT) == 0
+        different = tab.picture()
+        with tab.redrawn():
+            page.uncheck("#difference-shown")
+        assert changed(different, tab.picture()) > 200
+        assert f"with={second['id']}" in page.url
+        page.reload()
+        page.wait_for_selector("#what-if-outcome table")
+        assert page.locator(".picture[data-state=ready]").count() == 2
+        page.click("#end-comparison")
+        assert page.locator(".picture").count() == 1
+        assert "with=" not in page.url
+
+
+def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, open_tab, made_head):
+    from tests.service.serving import two_files
+
+    with page_service() as client:
+        job = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"probabilities": true}'}).json()
+        tab = open_tab(client, f"/viewer/#job={job['id']}")
+        tab.shown()
+        assert "cannot be run again" in tab.page.inner_text("section:has(#what-if)")
+        assert not tab.page.locator("text=Without FLAIR").count()
+
+
+def test_a_rerun_that_fails_is_told_beside_the_result(page_service, open_tab, made_head):
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.run(made_head)
+        tab.errors_are_expected("429")
+        tab.page.route(
+            "**/v1/jobs", lambda route: route.fulfill(status=429, json={"title": "Too many", "detail": "Wait a bit."})
+        )
+        tab.page.click("text=Without FLAIR")
+        tab.page.wait_for_selector("section:has(#what-if) >> text=Wait a bit.")
+        tab.page.unroute("**/v1/jobs")
+        tab.page.click("text=Without FLAIR")
+        tab.page.wait_for_selector("#what-if-outcome table")
