@@ -83,6 +83,10 @@ def _prefer_originals(
     return tuple(notes)
 
 
+_LARGEST_DESCRIPTION = 4 << 20
+"""Bytes: a larger `dataset.json` is not read. One that lists 10,000 cases has a quarter of them."""
+
+
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
     """Which sequence each channel number is, where files are numbered."""
     if not any(reading.number for reading in readings):
@@ -103,8 +107,10 @@ def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
 def _dataset_names(path: Path) -> dict[str, Modality]:
     """Channel number -> sequence from an nnU-Net or Decathlon `dataset.json`; empty without a usable one."""
     try:
+        if path.stat().st_size > _LARGEST_DESCRIPTION:
+            return {}
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     names = content.get("channel_names") or content.get("modality") if isinstance(content, dict) else None
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()

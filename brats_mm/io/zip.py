@@ -4,6 +4,7 @@ import errno
 import re
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -140,7 +141,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
         raise _bad(what="has entries with names that lead out of its folder. Make it again with plain names")
-    if any(ord(letter) < 32 for letter in name):
+    if any(unicodedata.category(letter).startswith("C") for letter in name):
         raise _bad(what="has entries with control characters in their names. Make it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise _bad(what="holds links or devices. Pack the files themselves")

@@ -52,7 +52,7 @@ def run(job, how, cancelled):
         if how["crash_at"] == step:
             os.abort()
     if how["fail"]:
-        emit("failed", job=name, kind=how["fail"], detail="t1.nii.gz cannot be used.")
+        emit("failed", job=name, kind=how["fail"], detail=how.get("detail") or "t1.nii.gz cannot be used.")
         return
     folder = Path(job["output"])
     folder.mkdir()

@@ -22,8 +22,7 @@ _LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2
 """JPEG baseline and extended, near-lossless JPEG-LS."""
 _LARGEST_ELEMENT = 64 << 20
 """Longer elements are skipped; no attribute that is read is that long."""
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-_HEAD = 2048
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
@@ -81,10 +80,14 @@ def is_dicom(path: Path) -> bool:
 
 def _refuse_deflated(path: Path) -> None:
     """Refuse a deflated header, which could unpack to any size; no scanner or archive sends such images."""
-    with path.open("rb") as stream:
-        if _DEFLATED in stream.read(_HEAD):
-            reason = "its header is deflated. Store it in another transfer syntax"
-            raise NotAnImage(reason)
+    from pydicom.filereader import read_file_meta_info
+
+    if _lacks_preamble(path):
+        return
+    syntax = text(read_file_meta_info(path), "TransferSyntaxUID")
+    if syntax == _DEFLATED:
+        reason = "its header is deflated. Store it in another transfer syntax"
+        raise NotAnImage(reason)
 
 
 def _lacks_preamble(path: Path) -> bool:

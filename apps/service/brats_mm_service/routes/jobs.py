@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,10 @@ from brats_mm_service.uploads.multipart import Form, receive_form
 from brats_mm_service.uploads.slots import NoSlot
 
 _LONGEST_KEY = 128
+_STILL_SHOWN = (
+    "The identity is taken out of DICOM headers only: preview, report and scene show the image, with burned-in "
+    "annotations and the face."
+)
 
 
 def router(service: Service) -> APIRouter:
@@ -142,6 +147,8 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
     options = parse_options(form.texts.get("options"))
     wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
     found = service.checker.sort_upload(form.files, folder, dicom=wishes)
+    if options.deidentify:
+        found = replace(found, notes=(*found.notes, _STILL_SHOWN))
     new = new_job(caller.name, options, found, files=form.files, key=key)
     try:
         job, is_new = service.queue.submit(new, folder)

@@ -155,15 +155,22 @@ def _do(
         made = _segment(job, segmenter, commands, channel)
     except BratsMMError as error:
         channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
-    except MemoryError:
-        channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
     except Exception as error:  # noqa: BLE001 (the border of the process: the job fails, the worker goes on)
+        if _is_out_of_memory(error):
+            channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
+            return
         frames = traceback.format_tb(error.__traceback__)  # no message: it could quote the input
         detail = "The software met an error of its own. Nothing was written; please report it with the job's number."
         channel.emit("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
         # Said before the volumes are given back, which takes the system a while.
         channel.emit("done", job=name, seconds=made.report["run"]["seconds"])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, PyTorch or ITK could not get memory; the latter two raise RuntimeError, told by its words."""
+    words = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Segmented":

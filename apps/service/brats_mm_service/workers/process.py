@@ -40,6 +40,7 @@ class WorkerProcess:
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.started: float | None = time.monotonic()
+        self._has_jobs = False
         self.last_heartbeat = time.monotonic()
         self._readers = [
             threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)
@@ -61,6 +62,7 @@ class WorkerProcess:
     def send(self, command: dict[str, Any]) -> None:
         """Send a command; one that has died is noticed when its messages end."""
         assert self._process.stdin is not None
+        self._has_jobs = self._has_jobs or "command" in command
         try:
             self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
@@ -125,6 +127,8 @@ class WorkerProcess:
         assert self._process.stderr is not None
         try:
             for line in self._process.stderr:
+                if self._has_jobs:
+                    continue  # what a library prints of a stranger's file may name a patient
                 log("worker_output", level="debug", line=line.decode("utf-8", "replace").rstrip()[:500])
         except (ValueError, OSError):
             pass

@@ -1,0 +1,53 @@
+"""The file of records: its version, damage, and a job's end in it."""
+
+import sqlite3
+
+import pytest
+
+from brats_mm.errors import OptionError
+from brats_mm_service.database import MIGRATIONS, Database, check_records
+
+
+def test_a_new_file_has_the_present_version_and_opens_again(tmp_path):
+    path = tmp_path / "records.sqlite3"
+    Database(path).close()
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    Database(path).close()
+    assert check_records(path) is None
+
+
+def test_a_file_from_before_versions_is_brought_up_and_keeps_its_rows(tmp_path):
+    path = tmp_path / "records.sqlite3"
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE tokens (id TEXT PRIMARY KEY, caller TEXT NOT NULL, digest TEXT NOT NULL,"
+            " scopes TEXT NOT NULL, created REAL NOT NULL, expires REAL, revoked REAL)"
+        )
+        old.execute("INSERT INTO tokens VALUES ('1', 'ann', 'd', 's', 0, NULL, NULL)")
+    old.close()
+    database = Database(path)
+    assert database.connection().execute("SELECT caller FROM tokens").fetchone()["caller"] == "ann"
+    assert database.connection().execute("SELECT COUNT(*) FROM jobs").fetchone()[0] == 0
+    database.close()
+
+
+def test_a_newer_file_is_refused_with_a_sentence(tmp_path):
+    path = tmp_path / "records.sqlite3"
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    newer.close()
+    with pytest.raises(OptionError, match="have version 999, and this brats-mm knows versions up to"):
+        Database(path)
+    assert "have version 999" in check_records(path)
+
+
+@pytest.mark.parametrize("damage", ["no database", "a page"])
+def test_a_damaged_file_is_refused_with_a_sentence(tmp_path, damage):
+    path = tmp_path / "records.sqlite3"
+    Database(path).close()
+    content = bytearray(path.read_bytes())
+    content[0 if damage == "no database" else 4096 : 5000] = b"x" * 900
+    path.write_bytes(content)
+    with pytest.raises(OptionError, match=r"are damaged\. Restore them from a backup"):
+        Database(path)
+    assert check_records(path).startswith(f"The records {path}")

@@ -1,0 +1,52 @@
+"""After DELETE nothing of a patient is left: not in the records, their log, the audit log, or the service's log."""
+
+import io
+import logging
+import zipfile
+
+import pytest
+
+from brats_mm_service.settings import QueueLimits
+from tests.service.serving import ended, serving, small_settings
+
+CANARY = "Quetzalcoatl-Smith"
+
+
+def zipped(name, content):
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(name, content)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("fail", [None, "bad-volume", "internal"])
+def test_a_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
+    caplog.set_level(logging.DEBUG)
+    volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
+    case = zipped(f"{CANARY}/{CANARY}_t1ce.nii.gz", volume)
+    with serving(small_settings(tmp_path), behaviour={"fail": fail, "detail": f"{CANARY} cannot be used."}) as client:
+        sent = client.post("/v1/jobs", files={"case": (f"{CANARY}.zip", case)}, headers={"Idempotency-Key": "k"}).json()
+        ended(client, sent["id"])
+        for refused in ({"case": (f"{CANARY}.zip", b"PK" + CANARY.encode())}, {"t1": (f"{CANARY}.nii.gz", b"x" * 500)}):
+            assert client.post("/v1/jobs", files=refused).status_code >= 400
+        client.get(f"/v1/jobs/{CANARY}")
+        assert client.delete(f"/v1/jobs/{sent['id']}").status_code == 204
+        left = [path for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+        named = list(tmp_path.rglob(f"*{CANARY}*"))
+    print(f"{fail}: {len(left)} files with the name, {len(named)} named so")  # noqa: T201
+    assert (left, named) == ([], [])
+    ours = [record for record in caplog.records if record.name.startswith(("brats_mm_service", "uvicorn"))]
+    assert ours
+    assert CANARY not in " ".join(str(vars(record)) for record in ours)
+
+
+def test_a_caller_has_a_share_of_the_disk(tmp_path, made_head):
+    volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
+    limits = QueueLimits(kept_bytes_per_caller=1000)
+    with serving(small_settings(tmp_path, queue=limits)) as client:
+        job = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)}).json()["id"]
+        ended(client, job)
+        full = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)})
+        assert (full.status_code, full.json()["type"]) == (507, "urn:brats-mm:problem:quota")
+        client.delete(f"/v1/jobs/{job}")
+        assert client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)}).status_code == 202
