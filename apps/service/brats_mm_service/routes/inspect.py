@@ -7,19 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from brats_mm.domain.modality import Modality
-from brats_mm.errors import InputError
 from brats_mm.pipeline.dicom_study import SeriesWishes
-from brats_mm.pipeline.inspect import inspect_input
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import check_room, parse_options, too_many
 from brats_mm_service.service import Service
-from brats_mm_service.settings import UploadLimits
-from brats_mm_service.uploads.dicom import for_requests
-from brats_mm_service.uploads.intake import CASE, for_archives
+from brats_mm_service.uploads.intake import CASE
 from brats_mm_service.uploads.multipart import Form, receive_form
-from brats_mm_service.uploads.zips import unpack
+from brats_mm_service.uploads.slots import NoSlot
+from brats_mm_service.workers.checker import UploadChecker
 
 _TABLE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -44,16 +41,17 @@ def router(service: Service) -> APIRouter:
         """Reads names and headers, computes nothing, and keeps nothing."""
         queue = service.queue
         await asyncio.to_thread(check_room, service, caller.name)
-        if service.uploads.locked():
-            raise too_many(service, "Too many uploads are being received at this moment.")
-        async with service.uploads:
-            folder = await asyncio.to_thread(queue.files.incoming)
-            try:
-                limits = service.settings.uploads
-                form = await receive_form(request, folder, limits, files=(CASE,), texts=("options",))
-                return await asyncio.to_thread(look_into, form, folder, limits)
-            finally:
-                await asyncio.to_thread(queue.files.discard, folder)
+        try:
+            with service.uploads.held(caller.name):
+                folder = await asyncio.to_thread(queue.files.incoming)
+                try:
+                    limits = service.settings.uploads
+                    form = await receive_form(request, folder, limits, files=(CASE,), texts=("options",))
+                    return await asyncio.to_thread(look_into, form, folder, service.checker)
+                finally:
+                    await asyncio.to_thread(queue.files.discard, folder)
+        except NoSlot as full:
+            raise too_many(service, str(full)) from full
 
     return routes
 
@@ -81,7 +79,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-def look_into(form: Form, folder: Path, limits: UploadLimits) -> dict[str, Any]:
+def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any]:
     """The table of a received zip.
 
     Raises:
@@ -91,9 +89,4 @@ def look_into(form: Form, folder: Path, limits: UploadLimits) -> dict[str, Any]:
         raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")
     options = parse_options(form.texts.get("options"))
     wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
-    unpacked = unpack(form.files[0].path, folder / "unpacked", limits)
-    try:
-        table = inspect_input(unpacked.folder, wishes)
-    except InputError as error:
-        raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
-    return {**table, "problems": [for_requests(one, unpacked.folder) for one in table["problems"]]}
+    return checker.inspect_zip(form.files[0].path, folder, wishes)

@@ -79,6 +79,11 @@ class UploadChecker:
         arguments = {"unpacked": unpacked, "folder": folder, "wishes": wishes}
         return self._call("store_study", StoredStudy, [unpacked, folder], arguments)
 
+    def inspect_zip(self, path: Path, folder: Path, wishes: SeriesWishes) -> dict[str, Any]:
+        """See `uploads.inspection.inspect_zip`."""
+        arguments = {"path": path, "folder": folder, "limits": self._limits, "wishes": wishes}
+        return self._call("inspect_zip", dict[str, Any], [folder], arguments)
+
     def _call(self, task: str, result: type[R], folders: Sequence[Path], arguments: dict[str, Any]) -> R:
         limits = self._limits
         request = {
