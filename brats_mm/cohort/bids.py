@@ -14,6 +14,9 @@ from typing import Any
 from brats_mm.cohort.records import CohortCase
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import Compartment, LabelConvention
+from brats_mm.errors import InputError
+from brats_mm.io.bids import BidsFilter, bids_sessions
+from brats_mm.io.case_files import find_case
 
 BIDS_VERSION = "1.10.0"
 IGNORED = ("*_map.nii.gz", "*_bratsmm.*", "*_dseg.seg.nrrd", "cohort.sqlite3*", "results.*", "failures.csv", ".work/")
@@ -31,30 +34,23 @@ _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
 _MAP = re.compile(r"^(entropy|probability|importance)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
 
-def is_bids(folder: Path) -> bool:
-    """Whether a folder is a BIDS dataset."""
-    described = (folder / "dataset_description.json").is_file()
-    return described or next((True for subject in folder.glob("sub-*") if any(_sessions(subject))), False)
+def bids_cases(folder: Path, wanted: BidsFilter) -> Iterator[CohortCase]:
+    """Yield a case for each participant, or for each session; sequences are in its `anat` folder."""
+    for session in bids_sessions(folder, wanted):
+        if not wanted.picks_images:
+            yield CohortCase(session.name, folder=str(session.folder))
+            continue
+        try:
+            files = find_case(session.folder, wanted=wanted).found
+        except InputError as fault:
+            yield CohortCase(session.name, fault=str(fault))
+        else:
+            yield CohortCase(session.name, files=files)
 
 
-def bids_cases(folder: Path) -> Iterator[CohortCase]:
-    """A case for each subject, or for each of its sessions; sequences are in its `anat`."""
-    for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        for name, anat in sorted(_sessions(subject)):
-            yield CohortCase(name, folder=str(anat))
-
-
-def count_bids_cases(folder: Path) -> int:
-    """How many there are."""
-    return sum(1 for subject in folder.glob("sub-*") if subject.is_dir() for _ in _sessions(subject))
-
-
-def _sessions(subject: Path) -> Iterator[tuple[str, Path]]:
-    if (subject / "anat").is_dir():
-        yield subject.name, subject / "anat"
-    for session in subject.glob("ses-*"):
-        if (session / "anat").is_dir():
-            yield f"{subject.name}_{session.name}", session / "anat"
+def count_bids_cases(folder: Path, wanted: BidsFilter) -> int:
+    """Return how many cases `bids_cases` yields."""
+    return sum(1 for _ in bids_sessions(folder, wanted))
 
 
 def bids_prefix(name: str) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from brats_mm.cohort.bids import bids_cases, count_bids_cases, is_bids
+from brats_mm.cohort.bids import bids_cases, count_bids_cases
 from brats_mm.cohort.records import CohortCase, name_fault
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.bids import BidsFilter, is_bids
 from brats_mm.io.suffixes import image_suffix
 
 _FILES = tuple(modality.value for modality in MODALITIES)
@@ -36,15 +37,20 @@ class Manifest:
     cases: Callable[[], Iterator[CohortCase]]
 
 
-def open_manifest(path: Path) -> Manifest:
+def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
     """Find out what was given, and count its cases.
+
+    Args:
+        path: a table, a BIDS dataset or a folder of case folders.
+        wanted: which participants, sessions and images of a BIDS dataset count.
 
     Raises:
         CaseError: it is no manifest, or has no case.
-        OptionError: a Parquet table, and pyarrow is not installed.
+        OptionError: a filter was given, and the manifest is no BIDS dataset; or a Parquet table, and pyarrow is not
+            installed.
     """
     try:
-        found = _manifest(path)
+        found = _manifest(path, wanted or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
         raise CaseError(message) from error
@@ -54,7 +60,15 @@ def open_manifest(path: Path) -> Manifest:
     return found
 
 
-def _manifest(path: Path) -> Manifest:
+def _manifest(path: Path, wanted: BidsFilter) -> Manifest:
+    if path.is_dir() and is_bids(path):
+        return Manifest(path, count_bids_cases(path, wanted), lambda: bids_cases(path, wanted))
+    if not wanted.is_empty:
+        message = (
+            f"--participant, --session, --run and --acquisition choose from a BIDS dataset, and {path} is none. "
+            "Leave them out, or give a folder with sub-... folders."
+        )
+        raise OptionError(message)
     if path.is_dir():
         return _folder(path)
     if not path.exists():
@@ -69,8 +83,6 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _folder(path: Path) -> Manifest:
-    if is_bids(path):
-        return Manifest(path, count_bids_cases(path), lambda: bids_cases(path))
     if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
         message = (
             f"{path} holds volumes itself: it is one case. Run `brats-mm segment` on it, or give the folder above it."

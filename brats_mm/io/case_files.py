@@ -1,6 +1,7 @@
 """Which sequences of a case are there: by the names in a folder, or as the user says."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brats_mm.domain.availability import ordered
@@ -8,8 +9,10 @@ from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.sequence_names import common_prefix, modalities_in_name, name_tokens
 from brats_mm.errors import CaseError
+from brats_mm.io.bids import BidsFilter, is_bids, one_session
+from brats_mm.io.channels import channel_case, no_order
 from brats_mm.io.formats.nifti import pair_name
-from brats_mm.io.naming import Recognised, recognise
+from brats_mm.io.naming import Recognised, described_channels, recognise
 from brats_mm.io.suffixes import PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
 from brats_mm.io.volume import volumes_in
 
@@ -18,14 +21,44 @@ _SHOWN_REASONS = 4
 _BY_OPTION = "give the files by option: --t1, --t1ce, --t2, --flair"
 
 
-def find_case(folder: Path) -> CaseFiles:
-    """The sequences in a folder, by file name; in its sub-folders (one level) if it holds none itself.
+def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
+    """Find the sequences of one session of a BIDS dataset.
+
+    Args:
+        dataset: the dataset, or an `anat` folder if only images are chosen.
+        wanted: which session, and which of its images.
+
+    Raises:
+        CaseError: not one session fits, or its images do not tell the sequences apart.
+        OptionError: the folder is no BIDS dataset.
+    """
+    _check_folder(dataset)
+    if not is_bids(dataset) and not (wanted.participants or wanted.sessions):
+        return find_case(dataset, wanted=wanted)
+    session = one_session(dataset, wanted)
+    return replace(find_case(session.folder, wanted=wanted), name=session.name)
+
+
+def find_case(
+    folder: Path, *, channels: Sequence[Modality] | None = None, wanted: BidsFilter | None = None
+) -> CaseFiles:
+    """Find the sequences in a folder by file name; in its sub-folders (one level) if it holds none itself.
+
+    A folder whose only sequences are the volumes of one four-dimensional file is read as `find_channels` reads it.
+
+    Args:
+        folder: of one case.
+        channels: the sequence of each volume of a four-dimensional file.
+        wanted: which of its images count, by their BIDS entities.
 
     Raises:
         CaseError: there is no such folder, no sequence in it, or more than one file for a sequence.
     """
     _check_folder(folder)
     inside, ignored = _images(folder)
+    unwanted = {path: reason for path in inside if wanted and (reason := wanted.reason_against(path.name))}
+    inside = [path for path in inside if path not in unwanted]
+    ignored |= {path.name: reason for path, reason in unwanted.items()}
     found = recognise(inside, folder)
     if not found.candidates and not found.unclear:
         below = _below(folder)
@@ -38,11 +71,34 @@ def find_case(folder: Path) -> CaseFiles:
         if images:
             deeper = recognise(images, folder)
             found = Recognised(deeper.candidates, {**found.ignored, **deeper.ignored}, deeper.unclear, deeper.notes)
+    several = [path for path in inside if (volumes_in(path) or 1) > 1] if not found.candidates else []
+    if len(several) == 1:
+        return find_channels(several[0], channels)
     ignored |= {_shown(path, folder): reason for path, reason in found.ignored.items()}
     ignored |= _settle_unclear(found, folder)
     _check_found(found, ignored, folder)
     chosen = {modality: str(found.candidates[modality][0]) for modality in ordered(found.candidates)}
     return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), found.notes)
+
+
+def is_four_dimensional(path: Path) -> bool:
+    """Return whether a path is a NIfTI file with several volumes."""
+    return path.is_file() and (volumes_in(path) or 1) > 1
+
+
+def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> CaseFiles:
+    """Find the sequences in a four-dimensional file, by the order given or by the data set's `dataset.json`.
+
+    Raises:
+        CaseError: nothing says which volume is which sequence, or the number of volumes is another.
+    """
+    volumes = volumes_in(path) or 1
+    if channels is not None:
+        return channel_case(path, volumes, channels, "as --channels says")
+    order, source = described_channels(path.parent)
+    if not order:
+        raise no_order(path, volumes)
+    return channel_case(path, volumes, [order[number] for number in sorted(order)], source)
 
 
 def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> CaseFiles:

@@ -97,11 +97,19 @@ def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | Non
 
 
 def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
+    order, source = described_channels(folder)
+    if order:
+        return order, source
+    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "in the order of the Medical Segmentation Decathlon"
+
+
+def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
+    """Return channel number -> sequence by the `dataset.json` in a folder or up to two above, and a word on where."""
     for place in (folder, *folder.resolve().parents[:2]):
         names = _dataset_names(place / "dataset.json")
         if names:
             return names, f"as {place.name}/dataset.json names them"
-    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "in the order of the Medical Segmentation Decathlon"
+    return {}, ""
 
 
 def _dataset_names(path: Path) -> dict[str, Modality]:

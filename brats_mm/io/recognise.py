@@ -1,22 +1,24 @@
 """Tell which file is which sequence before anything heavy is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
-from brats_mm.io.case import explicit_case, find_case
+from brats_mm.io.case_files import explicit_case, find_case, find_channels, is_four_dimensional
 
 FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
 """A case folder, a mapping from sequence to file, or files already recognised."""
 
 
-def recognise(source: FilesSource) -> CaseFiles:
-    """The files of a case, without reading a voxel.
+def recognise(source: FilesSource, *, channels: Sequence[Modality] | None = None) -> CaseFiles:
+    """Find the files of a case, without reading a voxel.
 
     Args:
-        source: a case folder, or a mapping from sequence (`t1`, `t1ce`, `t2`, `flair`) to file.
+        source: a case folder, a four-dimensional NIfTI file, or a mapping from sequence (`t1`, `t1ce`, `t2`, `flair`)
+            to file.
+        channels: the sequence of each volume of a four-dimensional file; without it the data set's `dataset.json` says.
 
     Raises:
         CaseError: no sequence was found, or the names do not tell them apart.
@@ -26,7 +28,8 @@ def recognise(source: FilesSource) -> CaseFiles:
         return source
     if isinstance(source, Mapping):
         return explicit_case({_modality(name): Path(path) for name, path in source.items()})
-    return find_case(Path(source))
+    path = Path(source)
+    return find_channels(path, channels) if is_four_dimensional(path) else find_case(path, channels=channels)
 
 
 def _modality(name: Modality | str) -> Modality:

@@ -9,6 +9,7 @@ from pathlib import Path
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
+from brats_mm.io.channels import split_channel
 from brats_mm.io.dicom.one_series import read_series_folder
 from brats_mm.io.dicom.scan import holds_dicom
 from brats_mm.io.formats import metaimage, mgh, nrrd
@@ -119,7 +120,8 @@ def header_warnings(grid: Grid) -> tuple[str, ...]:
     return (f"the sform and the qform of the header lie up to {apart_mm:.1f} mm apart; the sform is used",)
 
 
-def _parse(path: Path) -> Raster:
+def _parse(named: Path) -> Raster:
+    path, channel = split_channel(named)
     if not path.exists() and not path.is_symlink():
         message = f"{path} does not exist. Check the name."
         raise VolumeError(message)
@@ -131,4 +133,4 @@ def _parse(path: Path) -> Raster:
         message = f"{path.name} cannot be read: {unreadable_reason(path.name)}."
         raise VolumeError(message)
     check_fetched(path)
-    return _PARSERS[suffix](path)
+    return _PARSERS[suffix](path) if channel is None else parse_nifti(path, channel)

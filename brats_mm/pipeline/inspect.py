@@ -8,6 +8,7 @@ from brats_mm.domain.input_kind import on_one_grid
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import InputError
+from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.choice import Choice, choose
 from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 from brats_mm.io.dicom.series import Series
@@ -29,6 +30,8 @@ def inspect_input(path: Path, wishes: SeriesWishes | None = None) -> dict[str, A
     Raises:
         InputError: there is nothing that could be looked at.
     """
+    if is_four_dimensional(path):
+        return _inspect_files(path)
     with opened(path) as folder:
         if is_dicom_folder(folder):
             return _inspect_dicom(scan(folder), wishes or SeriesWishes())

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.bids import add_bids_options, bids_filter
 from brats_mm.cli.options.model import add_model_options, check_windows
 from brats_mm.cli.options.outputs import add_output_options
 from brats_mm.cli.options.preprocessing import add_raw_options, preprocessing_options
@@ -36,10 +37,12 @@ def add(commands: Commands) -> None:
         "case that fails stops no other.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm cohort CASES -o results\n"
         "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
+        "  brats-mm cohort BIDS -o results --session pre --acquisition mprage\n"
         "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
     )
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="table, BIDS dataset or folder of folders")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
+    add_bids_options(parser)
     _add_engine(parser)
     _add_results(parser)
     add_raw_options(parser)
@@ -81,7 +84,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
     from brats_mm.cohort.tables import TableFormat
 
-    manifest = open_manifest(options.manifest)
+    manifest = open_manifest(options.manifest, bids_filter(options))
     console.say(f"{_cases(manifest.count)} in {options.manifest}.")
     model, output, preparation = _model(options), _output(options), preprocessing_options(options)
     settings = CohortSettings(identity_of(model, output, preparation), output, TableFormat(options.table))

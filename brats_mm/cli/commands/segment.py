@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
 from brats_mm.cli.commands.inspect import add_study_option
+from brats_mm.cli.options.bids import add_bids_options
 from brats_mm.cli.options.dicom import add_dicom_options, dicom_output
 from brats_mm.cli.options.model import add_model_options, load_segmenter
 from brats_mm.cli.options.outputs import add_output_options
@@ -34,12 +35,18 @@ def add(commands: Commands) -> None:
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
     )
-    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="folder or zip of one case, or DICOM study")
+    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="folder or zip of one case, DICOM study, BIDS dataset, 4-D file")
     for modality in MODALITIES:
         parser.add_argument(
             f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume, or series of the study"
         )
     add_study_option(parser)
+    add_bids_options(parser)
+    parser.add_argument(
+        "--channels",
+        metavar="ORDER",
+        help="sequences of a 4-D file, as flair,t1,t1ce,t2, or decathlon (default: as its dataset.json says)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     add_output_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")

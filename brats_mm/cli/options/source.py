@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from brats_mm.cli.options.bids import bids_filter
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
@@ -51,12 +52,21 @@ def find_source(options: argparse.Namespace, console: Console) -> Given:
 
 def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", console: Console) -> Given:
     from brats_mm.io.case import read_scans
+    from brats_mm.io.case_files import find_bids_case, is_four_dimensional
+    from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
     from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, is_dicom_folder, opened, read_chosen
 
-    if options.case.is_dir() and not is_dicom_folder(options.case):
+    wanted = bids_filter(options)
+    if not wanted.is_empty:
         _refuse_both(options, given)
-        files = recognise(options.case)
+        files = find_bids_case(options.case, wanted)
+        say_files(files, console)
+        return Given(files)
+    channels = parse_order(options.channels) if options.channels else None
+    if is_four_dimensional(options.case) or (options.case.is_dir() and not is_dicom_folder(options.case)):
+        _refuse_both(options, given)
+        files = recognise(options.case, channels=channels)
         say_files(files, console)
         return Given(files)
     with opened(options.case) as folder:
@@ -65,7 +75,7 @@ def _from_case(options: argparse.Namespace, given: "dict[Modality, str]", consol
             say_files(chosen.files, console)
             return Given(read_chosen(chosen), _headers(chosen, options))
         _refuse_both(options, given)
-        files = recognise(folder)
+        files = recognise(folder, channels=channels)
         say_files(files, console)
         return Given(read_scans(files))
 

@@ -20,11 +20,15 @@ _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
 
-def parse_nifti(path: Path) -> Raster:
-    """What the header of a NIfTI or Analyze file says; the second file of a pair must lie beside the first.
+def parse_nifti(path: Path, channel: int | None = None) -> Raster:
+    """Read the header of a NIfTI or Analyze file; the second file of a pair must lie beside the first.
+
+    Args:
+        path: the file.
+        channel: which volume of a four-dimensional file, counted from 0; None for a file with one volume.
 
     Raises:
-        VolumeError: the header is damaged, or describes voxels that cannot be used.
+        VolumeError: there is no such volume, or the header is damaged, or describes voxels that cannot be used.
         OSError: a file cannot be opened.
     """
     suffix = image_suffix(path.name)
@@ -35,7 +39,7 @@ def parse_nifti(path: Path) -> Raster:
         header = _read_header(place, path)
     with np.errstate(all="ignore"):
         try:
-            return _raster(header, path, data)
+            return _raster(header, path, data, channel)
         except (HeaderDataError, ValueError, OverflowError, KeyError) as error:
             message = f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
             raise VolumeError(message) from error
@@ -101,8 +105,9 @@ def _no_nifti(path: Path) -> VolumeError:
     )
 
 
-def _raster(header: Any, path: Path, data: Path) -> Raster:
-    shape = spatial_shape(header.get_data_shape(), path)
+def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
+    stored = header.get_data_shape()
+    shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
     kind = header.get_data_dtype()
     if kind.kind not in "iuf" or kind.itemsize > 8:
         message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
@@ -122,12 +127,20 @@ def _raster(header: Any, path: Path, data: Path) -> Raster:
         grid,
         kind,
         encoding_of(data),
-        skip=offset,
+        skip=offset + (channel or 0) * int(np.prod(shape)) * kind.itemsize,
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         is_exact=False,
         notes=notes,
     )
+
+
+def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:
+    if len(shape) != 4 or channel >= shape[3]:
+        count = shape[3] if len(shape) == 4 else 1
+        message = f"{path.name} has {count} volumes, so there is no volume {channel} (counted from 0)."
+        raise VolumeError(message)
+    return shape[:3]
 
 
 def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:

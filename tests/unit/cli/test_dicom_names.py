@@ -80,9 +80,9 @@ def test_what_dicom_s_writers_say_of_a_value_is_not_passed_on(tmp_path, monkeypa
         message = f"{NAME} is no value"
         raise ValueError(message)
 
-    monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
     data = spoilt_series(tmp_path / "series", BROKEN["a sex"])
     source = headers_in(tmp_path / "series")
+    monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
     wanted = DicomOutput(inputs={Modality.T1CE: source})
     with (
         pytest.raises(VolumeError, match="cannot be made from the headers") as caught,

@@ -2,8 +2,6 @@
 
 import json
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from brats_mm.domain.modality import Modality
@@ -175,14 +173,6 @@ def test_no_sequence(tmp_path, names, match):
 def test_empty_folder(tmp_path):
     """Nothing there."""
     with pytest.raises(CaseError, match=r"No sequence was recognised .*; it is empty\."):
-        find_case(tmp_path)
-
-
-def test_file_of_several_volumes_is_not_split(tmp_path):
-    """The Decathlon's 4-D files."""
-    nib.Nifti1Image(np.zeros((8, 8, 8, 4), np.uint8), np.eye(4)).to_filename(tmp_path / "BRATS_001.nii.gz")
-
-    with pytest.raises(CaseError, match="has several volumes in one file: split it into one file a sequence"):
         find_case(tmp_path)
 
 

@@ -1,0 +1,117 @@
+"""Raw BIDS datasets: their participants and sessions, and the images of one by entity (`run-`, `acq-`)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.errors import CaseError, OptionError
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class BidsFilter:
+    """Which participants, sessions and images of a BIDS dataset are wanted; labels with or without their entity.
+
+    Attributes:
+        participants, sessions: labels such as `01` or `sub-01`; empty for all.
+        run, acquisition: label that images with this entity must have. Images without the entity stay.
+    """
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    run: str | None = None
+    acquisition: str | None = None
+
+    @property
+    def picks_images(self) -> bool:
+        """Whether it chooses among the images of a session."""
+        return self.run is not None or self.acquisition is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it lets everything through."""
+        return not (self.participants or self.sessions or self.picks_images)
+
+    def reason_against(self, name: str) -> str | None:
+        """Return why an image is not wanted, as a clause; None if it is."""
+        for entity, wanted in (("run", self.run), ("acq", self.acquisition)):
+            match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
+            if wanted is not None and match is not None and not _is_same(match[1], wanted, entity):
+                return f"{entity}-{wanted.removeprefix(f'{entity}-')} was asked for"
+        return None
+
+
+@dataclass(frozen=True)
+class BidsSession:
+    """A participant, or one session of a participant.
+
+    Attributes:
+        name: `sub-01` or `sub-01_ses-02`.
+        folder: the `anat` folder with the images.
+    """
+
+    name: str
+    folder: Path
+
+
+def is_bids(folder: Path) -> bool:
+    """Return whether a folder is a BIDS dataset."""
+    if (folder / "dataset_description.json").is_file():
+        return True
+    return any(True for subject in folder.glob("sub-*") for _ in _sessions(subject))
+
+
+def bids_sessions(folder: Path, wanted: BidsFilter | None = None) -> Iterator[BidsSession]:
+    """Yield the participants' sessions that have an `anat` folder, sorted by name."""
+    chosen = wanted or BidsFilter()
+    for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
+        if _is_wanted(subject.name, "sub", chosen.participants):
+            for session in sorted(_sessions(subject), key=lambda one: one.name):
+                if _is_wanted(session.name.partition("_")[2], "ses", chosen.sessions):
+                    yield session
+
+
+def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
+    """Return the only session that a filter lets through.
+
+    Raises:
+        CaseError: there is none, or several; the message lists them.
+        OptionError: the folder is no BIDS dataset.
+    """
+    if not is_bids(folder):
+        message = (
+            f"--participant and --session choose from a BIDS dataset, and {folder} is none. "
+            "Give a folder with sub-... folders, or leave the options out."
+        )
+        raise OptionError(message)
+    found = list(bids_sessions(folder, wanted))
+    if len(found) == 1:
+        return found[0]
+    every = found or list(bids_sessions(folder))
+    listed = ", ".join(one.name for one in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
+    which = f"{len(found)} sessions fit" if found else "No session fits"
+    message = f"{which}, and one is needed: {listed}. Choose with --participant and --session."
+    raise CaseError(message)
+
+
+def _sessions(subject: Path) -> Iterator[BidsSession]:
+    if (subject / "anat").is_dir():
+        yield BidsSession(subject.name, subject / "anat")
+    for session in subject.glob("ses-*"):
+        if (session / "anat").is_dir():
+            yield BidsSession(f"{subject.name}_{session.name}", session / "anat")
+
+
+def _is_wanted(label: str, entity: str, wanted: tuple[str, ...]) -> bool:
+    bare = label.removeprefix(f"{entity}-")
+    return not wanted or any(bare == one.removeprefix(f"{entity}-") for one in wanted)
+
+
+def _is_same(label: str, wanted: str, entity: str) -> bool:
+    """Return whether two labels are equal; runs are numbers, so that 1 and 01 are."""
+    bare = wanted.removeprefix(f"{entity}-")
+    if entity == "run" and label.isdigit() and bare.isdigit():
+        return int(label) == int(bare)
+    return label == bare

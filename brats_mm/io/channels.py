@@ -1,0 +1,82 @@
+"""Files that hold all sequences of a case as volumes of one four-dimensional NIfTI file, as in the Decathlon's Task01.
+
+A volume of such a file has a path of its own: `BRATS_001.nii.gz#2` is the third volume.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from brats_mm.domain.case import CaseFiles
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.sequence_names import MSD_CHANNELS, modalities_in_name
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, image_stem
+
+DECATHLON = "decathlon"
+"""Word for the channel order of the Medical Segmentation Decathlon's brain tumour task."""
+_CHANNEL = re.compile(rf"(.+(?:{'|'.join(map(re.escape, NIFTI_SUFFIXES))}))#(\d+)", re.IGNORECASE)
+
+
+def channel_path(path: Path, index: int) -> Path:
+    """Return the path of one volume of a file, counted from 0."""
+    return path.with_name(f"{path.name}#{index}")
+
+
+def split_channel(path: Path) -> tuple[Path, int | None]:
+    """Return the file of a path, and which of its volumes the path names; None for a plain file."""
+    match = _CHANNEL.fullmatch(path.name)
+    return (path, None) if match is None or path.exists() else (path.with_name(match[1]), int(match[2]))
+
+
+def parse_order(text: str) -> tuple[Modality, ...]:
+    """Read a channel order: `decathlon`, or sequences separated by commas.
+
+    Raises:
+        OptionError: a sequence is unknown or named twice.
+    """
+    if text.strip().lower() == DECATHLON:
+        return MSD_CHANNELS
+    named = [modalities_in_name(word) for word in text.split(",")]
+    order = tuple(next(iter(one)) for one in named if len(one) == 1)
+    if len(order) != len(named) or len(set(order)) != len(order):
+        names = ",".join(modality.value for modality in MODALITIES)
+        message = (
+            f"The channel order {text!r} must name each sequence once, separated by commas, for example {names}. "
+            f"For the order of the Decathlon's Task01, give {DECATHLON}."
+        )
+        raise OptionError(message)
+    return order
+
+
+def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> CaseFiles:
+    """Return the volumes of a four-dimensional file as the sequences of a case.
+
+    Args:
+        path: the file.
+        volumes: how many volumes it has.
+        order: the sequence of each volume.
+        source: where the order comes from, for a note.
+
+    Raises:
+        CaseError: the order has another number of sequences than the file has volumes.
+    """
+    if len(order) != volumes:
+        message = (
+            f"{path.name} has {volumes} volumes, but the order given {source} names {len(order)}: "
+            f"{', '.join(modality.label for modality in order)}. Name each volume, for example "
+            "--channels flair,t1,t1ce,t2."
+        )
+        raise CaseError(message)
+    found = {modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order}
+    spelled = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
+    return CaseFiles(image_stem(path.name), found, notes=(f"volumes of {path.name} are read {source}: {spelled}",))
+
+
+def no_order(path: Path, volumes: int) -> CaseError:
+    """Return the error for a four-dimensional file without a known channel order."""
+    return CaseError(
+        f"{path.name} has {volumes} volumes in one file, and nothing says which sequence each is. Name them, for "
+        f"example --channels flair,t1,t1ce,t2, or --channels {DECATHLON} for the order of the Decathlon's Task01. Or "
+        "keep the dataset.json of the data set beside the file or up to two folders above."
+    )

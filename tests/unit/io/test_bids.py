@@ -1,0 +1,99 @@
+"""BIDS datasets: a participant, session, run or acquisition is chosen by its label."""
+
+import json
+
+import pytest
+
+from brats_mm.cohort.manifest import open_manifest
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.bids import BidsFilter, bids_sessions, is_bids, one_session
+from brats_mm.io.case_files import find_bids_case
+
+T1, T1CE, T2, FLAIR = Modality
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two participants; the first with two sessions, and two runs and acquisitions in one of them."""
+    names = (
+        "sub-01/ses-pre/anat/sub-01_ses-pre_acq-mprage_run-1_T1w.nii.gz",
+        "sub-01/ses-pre/anat/sub-01_ses-pre_acq-mprage_run-02_T1w.nii.gz",
+        "sub-01/ses-pre/anat/sub-01_ses-pre_acq-se_T1w.nii.gz",
+        "sub-01/ses-pre/anat/sub-01_ses-pre_ce-gd_T1w.nii.gz",
+        "sub-01/ses-pre/anat/sub-01_ses-pre_FLAIR.nii.gz",
+        "sub-01/ses-post/anat/sub-01_ses-post_FLAIR.nii.gz",
+        "sub-02/anat/sub-02_T2w.nii.gz",
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))
+    return tmp_path
+
+
+def named(dataset, wanted):
+    return [one.name for one in bids_sessions(dataset, wanted)]
+
+
+@pytest.mark.parametrize("label", ["01", "sub-01"])
+def test_a_participant_is_chosen_with_or_without_its_entity(dataset, label):
+    assert named(dataset, BidsFilter((label,))) == ["sub-01_ses-post", "sub-01_ses-pre"]
+
+
+def test_a_session_is_chosen(dataset):
+    assert named(dataset, BidsFilter(sessions=("pre",))) == ["sub-01_ses-pre"]
+    assert named(dataset, BidsFilter(("02",), ("pre",))) == []
+
+
+def test_without_filters_all_sessions_are_there(dataset):
+    assert is_bids(dataset)
+    assert named(dataset, None) == ["sub-01_ses-post", "sub-01_ses-pre", "sub-02"]
+
+
+@pytest.mark.parametrize("run", ["2", "02", "run-2"])
+def test_run_and_acquisition_choose_images(dataset, run):
+    """Images without the entity stay; runs are numbers."""
+    files = find_bids_case(dataset, BidsFilter(("01",), ("pre",), run, "mprage"))
+    found = {m: path.rsplit("_ses-pre_")[-1] for m, path in files.found.items()}
+
+    assert found == {T1: "acq-mprage_run-02_T1w.nii.gz", T1CE: "ce-gd_T1w.nii.gz", FLAIR: "FLAIR.nii.gz"}
+    assert files.name == "sub-01_ses-pre"
+    assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was asked for"
+
+
+def test_two_images_of_a_sequence_ask(dataset):
+    with pytest.raises(CaseError, match="more than one file could be the same sequence: T1 could be"):
+        find_bids_case(dataset, BidsFilter(("01",), ("pre",)))
+
+
+def test_one_session_is_needed(dataset):
+    with pytest.raises(CaseError, match=r"2 sessions fit.*sub-01_ses-post, sub-01_ses-pre.*--participant"):
+        one_session(dataset, BidsFilter(("01",)))
+    with pytest.raises(CaseError, match=r"No session fits.*sub-01_ses-post, sub-01_ses-pre, sub-02"):
+        one_session(dataset, BidsFilter(("03",)))
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+    (tmp_path / "t1.nii.gz").touch()
+    with pytest.raises(OptionError, match="choose from a BIDS dataset"):
+        find_bids_case(tmp_path, BidsFilter(("01",)))
+    with pytest.raises(OptionError, match="choose from a BIDS dataset"):
+        open_manifest(tmp_path, BidsFilter(("01",)))
+
+
+def test_a_cohort_takes_the_same_filters(dataset):
+    manifest = open_manifest(dataset, BidsFilter(sessions=("pre",), run="1", acquisition="mprage"))
+    (case,) = manifest.cases()
+
+    assert manifest.count == 1
+    assert case.name == "sub-01_ses-pre"
+    assert list(case.files) == [T1, T1CE, FLAIR]
+    assert case.files[T1].endswith("acq-mprage_run-1_T1w.nii.gz")
+
+
+def test_a_session_whose_images_ask_is_a_failed_case(dataset):
+    manifest = open_manifest(dataset, BidsFilter(("01",), ("pre",), run="1"))
+    (case,) = manifest.cases()
+
+    assert "more than one file could be the same sequence" in case.fault

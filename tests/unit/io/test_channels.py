@@ -1,0 +1,120 @@
+"""Four-dimensional files: each volume is a sequence, by the data set's description or by an order that the user gives."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import CaseError, OptionError, VolumeError
+from brats_mm.io.case import read_scans
+from brats_mm.io.channels import parse_order, split_channel
+from brats_mm.io.recognise import recognise
+from brats_mm.io.volume import read_grid, read_volume
+
+T1, T1CE, T2, FLAIR = Modality
+MODALITY = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Volume n has values from 100 n on; as the Decathlon names and places it."""
+    place = tmp_path / "Task01_BrainTumour" / "imagesTr"
+    place.mkdir(parents=True)
+    data = np.random.default_rng(0).integers(0, 100, (9, 8, 10, 4)) + 100 * np.arange(4)
+    nib.Nifti1Image(data.astype(np.int16), np.diag([1, 2, 3, 1])).to_filename(place / "BRATS_001.nii.gz")
+    return place / "BRATS_001.nii.gz"
+
+
+def describe(file, names):
+    (file.parents[1] / "dataset.json").write_text(json.dumps({"modality": names}))
+
+
+def floors(files):
+    """Sequence -> the hundred that its voxels start from."""
+    return {m: int(volume.data.min()) // 100 for m, volume in read_scans(files).volumes.items()}
+
+
+def test_the_data_set_says_which_volume_is_which_sequence(file):
+    describe(file, MODALITY)
+    files = recognise(file)
+
+    assert floors(files) == {T1: 1, T1CE: 2, T2: 3, FLAIR: 0}
+    assert files.name == "BRATS_001"
+    assert files.notes == (
+        "volumes of BRATS_001.nii.gz are read as Task01_BrainTumour/dataset.json names them: "
+        "0 FLAIR, 1 T1, 2 T1ce, 3 T2",
+    )
+
+
+def test_another_order_of_the_data_set_is_followed(file):
+    describe(file, {"0": "T2", "1": "T1", "2": "FLAIR", "3": "T1ce"})
+
+    assert floors(recognise(file)) == {T1: 1, T1CE: 3, T2: 0, FLAIR: 2}
+
+
+@pytest.mark.parametrize("order", ["decathlon", "flair,t1,t1ce,t2", "FLAIR, T1w, t1gd, T2w"])
+def test_the_user_says_the_order(file, order):
+    assert floors(recognise(file, channels=parse_order(order))) == {T1: 1, T1CE: 2, T2: 3, FLAIR: 0}
+
+
+def test_a_folder_with_the_file_alone_is_the_case(file):
+    describe(file, MODALITY)
+
+    assert floors(recognise(file.parent)) == {T1: 1, T1CE: 2, T2: 3, FLAIR: 0}
+
+
+def test_the_order_is_never_guessed(file):
+    """Not even where four volumes make the Decathlon's order likely."""
+    for source in (file, file.parent):
+        with pytest.raises(CaseError, match=r"has 4 volumes in one file.*--channels decathlon"):
+            recognise(source)
+
+
+def test_an_order_must_name_every_volume(file):
+    with pytest.raises(CaseError, match=r"has 4 volumes, but the order given as --channels says names 2: T1, T2"):
+        recognise(file, channels=(T1, T2))
+
+
+@pytest.mark.parametrize("order", ["t1,t1,t2", "t1,adc", "", "T1_FLAIR,t2"])
+def test_an_order_names_known_sequences_once(order):
+    with pytest.raises(OptionError, match="must name each sequence once"):
+        parse_order(order)
+
+
+def test_one_volume_is_read_with_the_files_grid(file):
+    volume = read_volume(file.with_name("BRATS_001.nii.gz#2"))
+
+    assert volume.data.shape == (9, 8, 10)
+    assert np.array_equal(volume.data, np.asarray(nib.load(file).dataobj)[..., 2])
+    assert read_grid(file.with_name("BRATS_001.nii.gz#2")).spacing_mm == (1, 2, 3)
+
+
+def test_a_volume_that_is_not_there(file):
+    with pytest.raises(VolumeError, match=r"has 4 volumes, so there is no volume 4"):
+        read_volume(file.with_name("BRATS_001.nii.gz#4"))
+
+
+def test_a_file_that_is_really_called_so_is_no_channel(file):
+    odd = file.with_name("a.nii.gz#1")
+    odd.touch()
+
+    assert split_channel(odd) == (odd, None)
+
+
+def test_segment_takes_the_file(tmp_path, head_folder, tiny_bundle):
+    """The sequences of a made head in one file, in the Decathlon's order."""
+    found = {m: nib.load(path) for m, path in recognise(head_folder).found.items()}
+    data = np.stack([np.asarray(found[m].dataobj) for m in (FLAIR, T1, T1CE, T2)], axis=-1)
+    nib.Nifti1Image(data, found[T1].affine).to_filename(tmp_path / "case.nii.gz")
+    words = ["segment", str(tmp_path / "case.nii.gz"), "-o", str(tmp_path / "out"), "--channels", "decathlon"]
+
+    assert main([*words, "--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "-q", "--no-preview"]) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sequences_found"] == [
+        "t1",
+        "t1ce",
+        "t2",
+        "flair",
+    ]
