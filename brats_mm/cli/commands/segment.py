@@ -35,7 +35,13 @@ def add(commands: Commands) -> None:
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
     )
-    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="folder or zip of one case, DICOM study, BIDS dataset, 4-D file")
+    parser.add_argument(
+        "case",
+        nargs="?",
+        type=Path,
+        metavar="CASE",
+        help="folder or zip of one case, DICOM study, BIDS dataset, 4-D file",
+    )
     for modality in MODALITIES:
         parser.add_argument(
             f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume, or series of the study"

@@ -1,7 +1,7 @@
-"""Which MR sequence a series is, from header facts alone: timing, words, contrast tags, kind of image.
+"""Classify a series as T1, T1ce, T2, FLAIR or something else by timing, words, contrast tags and kind of image.
 
-A pure function: the same facts give the same verdict, with its evidence in sentences and a confidence. Rules and limits
-are our own synthesis of vendors' habits; `tests/unit/io/dicom/header_table.csv` holds what they were tested on.
+The same facts always give the same verdict, with evidence in sentences and a confidence. The rules and limits follow
+vendors' habits. `tests/unit/io/dicom/header_table.csv` holds the combinations that they are tested on.
 """
 
 from dataclasses import replace
@@ -15,15 +15,15 @@ from brats_mm.io.dicom.words import Words, read_words
 NO_AGENT = frozenset(
     {"", "no", "none", "n", "0", "nil", "nein", "non", "sin", "ohne", "na", "n/a", "-", "null", "no contrast"}
 )
-"""What people type into Contrast/Bolus Agent when they gave none."""
+"""Values of Contrast/Bolus Agent that mean no contrast."""
 _ENHANCED = {"T1": Modality.T1, "T2": Modality.T2, "FLUID_ATTENUATED": Modality.FLAIR}
 
 
 def classify(facts: HeaderFacts) -> Verdict:
-    """Say what a series is.
+    """Classify a series.
 
     Returns:
-        the verdict; `modality` is None for whatever is not T1, T1ce, T2 or FLAIR.
+        The verdict. Its `modality` is None for anything but T1, T1ce, T2 and FLAIR.
     """
     excluded = exclusion_of(facts)
     if excluded is not None:
@@ -35,13 +35,13 @@ def classify(facts: HeaderFacts) -> Verdict:
         what = f"reformat of {verdict.modality.label}" if verdict.modality else "reformat"
         return Verdict(None, what, 0.9, (reformat, *verdict.evidence), verdict.modality)
     if facts.image_type[:1] == ("DERIVED",) and verdict.modality is not None:
-        says = "The image type says DERIVED, not how: it may have been computed from another series."
+        says = "The image type says DERIVED: the series may be computed from another one."
         verdict = replace(verdict, confidence=min(verdict.confidence, 0.75), evidence=(*verdict.evidence, says))
     return verdict
 
 
 def classify_weighting(facts: HeaderFacts) -> Verdict:
-    """The verdict by timing, words and contrast alone, exclusions aside."""
+    """Classify by timing, words and contrast alone, without exclusions."""
     timing, words = weighting_of(facts), read_words(facts.description, facts.protocol, facts.sequence_name)
     verdict = _weighted(facts, timing, words)
     return _with_contrast(facts, words, verdict) if verdict.modality is Modality.T1 else _after_contrast(facts, verdict)
@@ -74,7 +74,7 @@ def _by_words(named: Modality | None, spoken: str, timing: Weighting) -> Verdict
 
 
 def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoken: str) -> Verdict:
-    """Timing says one thing, words another."""
+    """Return the verdict where timing and words disagree."""
     assert timing.modality is not None
     no_inversion = facts.inversion_ms is None or facts.inversion_ms <= 20
     if (
@@ -87,12 +87,12 @@ def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoke
         return Verdict(Modality.FLAIR, "FLAIR", 0.82, (spoken, timing.says, says))
     if timing.modality is Modality.FLAIR and named is Modality.T2:  # many call it T2 FLAIR, some T2
         return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.says, spoken, "The inversion decides."))
-    says = "Timing and description contradict each other; nobody but you can decide."
+    says = "Timing and description contradict each other. Name the series if you know what it is."
     return Verdict(timing.modality, timing.modality.label, 0.4, (timing.says, spoken, says), named)
 
 
 def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdict:
-    """T1 before or after contrast."""
+    """Decide whether a T1 was taken before or after contrast."""
     tagged = _has_agent(facts)
     tag = "The header names a contrast agent." if tagged else "The header names no contrast agent."
     spoken = f"The words say {words.contrast_says!r}."
@@ -122,7 +122,7 @@ def _after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:
         return verdict
     return replace(
         verdict,
-        evidence=(*verdict.evidence, f"It was taken after contrast; it is a {verdict.modality.label} all the same."),
+        evidence=(*verdict.evidence, f"It was taken after contrast and remains a {verdict.modality.label}."),
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames of a multi-frame image: what the functional groups say of each, those shared by all included."""
+"""Read the frames of a multi-frame image from its functional groups, shared ones included."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +11,18 @@ from brats_mm.io.dicom.values import directions, number, numbers, text, vector, 
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of a file, and what their groups say of the whole.
+    """The frames of a file, and facts that only their groups hold.
 
     Attributes:
-        slices: one a frame, in the order of the file.
-        timing: attributes of `Physics` that only the groups know.
+        slices: one per frame, in file order.
+        timing: attributes of `Physics` from the groups.
     """
 
     slices: tuple[Slice, ...]
     timing: dict[str, Any]
 
     def physics(self, whole_file: Physics) -> Physics:
-        """The file's physics, completed by its groups."""
+        """Return the physics of the file, completed by the groups."""
         told = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
         return replace(whole_file, **told)
 
@@ -37,7 +37,7 @@ def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
 
 
 Groups = Callable[[str], Any]
-"""Gives the one item of a functional group by the keyword of its sequence; an empty item where there is none."""
+"""Returns the item of a functional group by the keyword of its sequence; an empty item if it is absent."""
 
 
 def _groups(own: Any, shared: Any) -> Groups:
@@ -99,7 +99,7 @@ def _timing(dataset: Any, groups: Groups) -> dict[str, Any]:
 
 
 def _scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
-    """In the words of classic MR."""
+    """Return Scanning Sequence in the terms of classic MR."""
     echo = text(dataset, "EchoPulseSequence").upper()
     found = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echo, ())
     if text(dataset, "EchoPlanarPulseSequence").upper() == "YES":

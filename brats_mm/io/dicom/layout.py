@@ -1,4 +1,4 @@
-"""How the slices of a volume lie to one another: their order, the grid they make, what is missing between them."""
+"""Order the slices of a volume, find the grid that they form, and the slices that are missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from brats_mm.io.dicom.slices import Slice
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 UNEVEN_SHARE = 0.1
-"""Distances between neighbours may differ from a multiple of the usual one by this share of it."""
+"""Largest deviation of a slice distance from a multiple of the median distance, as a share of it."""
 BENT_MM = 0.3
-"""First voxels may lie this far beside the straight line through the first and the last slice."""
+"""Largest distance of a first voxel from the line through the first and the last slice."""
 MISSING_SHARE = 0.1
 MISSING_RUN = 2
-"""Up to this share of the slices, and so many in a row, may be missing; they are interpolated, and it is said."""
+"""Largest share of missing slices, and most in a row, that are interpolated."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Slices in order along their normal, and the grid they make.
+    """Slices in order along their normal, and the grid that they form.
 
     Attributes:
-        slices: those that are there.
-        grid: with the missing slices' places; None where there is none, for the reason in `fault`.
-        places: the place of each slice in the grid.
-        missing: places without a slice.
-        fault: why the slices make no usable volume, as a clause; empty where they do.
+        slices: the slices present.
+        grid: including the places of missing slices; None if the slices form none.
+        places: index of each slice along the grid's third axis.
+        missing: indices without a slice.
+        fault: why the slices form no usable volume, as a clause; empty if they do.
     """
 
     slices: tuple[Slice, ...]
@@ -41,7 +41,7 @@ class Layout:
 
 
 def lay_out(slices: Sequence[Slice]) -> Layout:
-    """Put slices of one orientation and size in order, and find the grid they make."""
+    """Order slices of one orientation and size, and find the grid that they form."""
     lost = sum(not one.is_placed for one in slices)
     if lost:
         which = "none of its slices says" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not say"
@@ -68,13 +68,13 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
 
 
 def distances_of(slices: Sequence[Slice]) -> Floats:
-    """How far along their common normal the slices lie, mm."""
+    """Return the position of each slice along the common normal, in mm."""
     normal = np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down))
     return np.asarray([one.position_mm for one in slices], np.float64) @ normal
 
 
 def orientation_name(slices: Sequence[Slice]) -> str:
-    """Axial, sagittal, coronal, or oblique where no axis of the body is near the normal."""
+    """Return axial, sagittal or coronal, or oblique if the normal is near no axis of the body."""
     if slices[0].along is None or slices[0].down is None:
         return "unknown"
     normal = np.abs(np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down)))

@@ -1,4 +1,4 @@
-"""A folder that holds one DICOM series, read as the volume that a file would be."""
+"""Read a folder that holds one DICOM series as a volume."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from brats_mm.io.dicom.series import Series
 
 
 def read_series_folder(folder: Path) -> Volume:
-    """Read the only volume in a folder of DICOM files; what it is a picture of is the caller's to say.
+    """Read the only volume in a folder of DICOM files, whatever sequence it is.
 
-    Of several, a folder's name that ends on `#2` means the second.
+    A path that ends on `#2` means the second of several volumes.
 
     Raises:
-        VolumeError: there are several volumes, none, or one that cannot be used.
+        VolumeError: there is not exactly one volume, or it cannot be used.
     """
     try:
         series = one_study(scan(folder)).series
@@ -26,8 +26,8 @@ def read_series_folder(folder: Path) -> Volume:
         series = tuple(one for one in series if str(one.part) == part)
     if len(series) != 1:
         message = (
-            f"{folder.name} holds {len(series)} DICOM series or volumes, but one sequence is one. "
-            "Give the study's folder by itself, and name the series with --t1, --t1ce, --t2, --flair."
+            f"{folder.name} holds {len(series)} DICOM series or volumes, but a sequence needs exactly one. "
+            "Give the study's folder as the input, and name the series with --t1, --t1ce, --t2, --flair."
         )
         raise VolumeError(message)
     return read_series(series[0])

@@ -1,8 +1,8 @@
-"""What echo time, repetition time and inversion time make of an image: T1, T2 or FLAIR weighting, or none of them.
+"""Derive the weighting (T1, T2, FLAIR or another) from echo time, repetition time and inversion time.
 
-The limits follow from how fast tissue and fluid relax, with room for 0.5 to 7 T and for long echo trains: fluid is
-nulled by an inversion time of 1.5 to 3 s, fat by 0.1 to 0.26 s; a short echo with a short repetition, or after an
-inversion of about a second, weights T1; a long echo after a long repetition weights T2.
+The limits follow from the relaxation of tissue and fluid, with room for 0.5 to 7 T and for long echo trains. An
+inversion time of 1.5 to 3 s nulls fluid, one of 0.1 to 0.26 s nulls fat. A short echo with a short repetition, or after
+an inversion of about a second, weights T1. A long echo after a long repetition weights T2.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ SPOILED_REPETITION_MS = 60.0
 
 @dataclass(frozen=True)
 class Weighting:
-    """What the timing says.
+    """The weighting that follows from the timing.
 
     Attributes:
-        modality: T1, T2 or FLAIR; None for another weighting, or where the timing is missing or fits nothing.
-        other: the other weighting in words (`proton density`), empty where there is none.
-        strength: 0 to 1; how far the timing alone can be trusted.
-        says: the sentence.
+        modality: T1, T2 or FLAIR; None for another weighting, and if the timing is missing or fits none.
+        says: the reason as a sentence.
+        strength: how reliable the timing alone is, 0 to 1.
+        other: another weighting in words, such as `proton density`; empty if there is none.
     """
 
     modality: Modality | None
@@ -41,7 +41,7 @@ class Weighting:
 
 
 def weighting_of(facts: HeaderFacts) -> Weighting:
-    """The weighting that the timing makes."""
+    """Return the weighting that follows from the timing."""
     echo, repetition = facts.echo_ms, facts.repetition_ms
     if echo is None or repetition is None:
         missing = " and ".join(
@@ -99,7 +99,7 @@ def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:
     if echo <= SHORT_ECHO_MS and inverts and repetition <= 3500:
         return Weighting(Modality.T1, f"{times} after an inversion, whose time is not given (T1).", 0.75)
     if echo > VERY_LONG_ECHO_MS:
-        return Weighting(None, f"{times}: so long an echo shows fluid alone.", 0.8, "fluid only")
+        return Weighting(None, f"{times}: an echo this long shows fluid only.", 0.8, "fluid only")
     if echo >= LONG_ECHO_MS and repetition >= T2_REPETITION_MS:
         return Weighting(Modality.T2, f"{times}: a long echo after a long repetition (T2).", 0.9 * known)
     if echo <= SHORT_ECHO_MS and repetition <= T1_REPETITION_MS:

@@ -1,4 +1,4 @@
-"""Voxels of DICOM files, decoded by GDCM through ITK: uncompressed, JPEG, JPEG-LS, JPEG 2000, RLE."""
+"""Decode the voxels of DICOM files with GDCM through ITK: uncompressed, JPEG, JPEG-LS, JPEG 2000, RLE."""
 
 import threading
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from brats_mm.io.dicom.slices import Slice, Stored
 from brats_mm.io.volume_checks import check_affine, check_voxels, spatial_shape
 
 _ONE_AT_A_TIME = threading.Lock()
-"""ITK loads its parts on first use, and two threads that do so at once get half of them."""
+"""ITK loads its modules on first use, which fails if two threads do so at once."""
 
 
 def read_layout(layout: Layout, name: str) -> Volume:
@@ -25,7 +25,7 @@ def read_layout(layout: Layout, name: str) -> Volume:
         name: what to call it in an error.
 
     Raises:
-        VolumeError: the slices make no volume, or their voxels cannot be decoded or used.
+        VolumeError: the slices form no volume, or their voxels cannot be decoded or used.
     """
     if layout.grid is None or layout.fault:
         message = f"{name} cannot be used: {layout.fault}. Send the series again, complete and with its geometry."
@@ -42,7 +42,7 @@ def read_layout(layout: Layout, name: str) -> Volume:
 
 
 def _read_slices(slices: Sequence[Slice], name: str) -> Array:
-    """(slices, rows, columns), rescaled."""
+    """Return rescaled values, (slices, rows, columns)."""
     decoded: dict[Path, Array] = {}
     planes = np.empty((len(slices), slices[0].stored.rows, slices[0].stored.columns), np.float32)
     for index, one in enumerate(slices):
@@ -57,10 +57,10 @@ def _read_slices(slices: Sequence[Slice], name: str) -> Array:
 
 
 def decode(path: Path, stored: Stored, name: str) -> Array:
-    """The stored values of a file, (frames, rows, columns), before any rescaling.
+    """Return the stored values of a file, (frames, rows, columns), before rescaling.
 
     Raises:
-        VolumeError: its encoding is damaged or unknown to GDCM, or it is no grey image.
+        VolumeError: GDCM cannot decode the file, or it holds no grey values.
     """
     if not stored.is_monochrome:
         message = f"{name} holds colour or inverted images, not grey values. Send the series as the scanner made it."
@@ -82,7 +82,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
 
 
 def _decoded(path: Path) -> tuple[Array, float, float]:
-    """Voxels as GDCM gives them, and the rescale that it applied."""
+    """Return the voxels that GDCM decodes, and the slope and intercept that it applied."""
     import itk
 
     decoder: Any = itk.GDCMImageIO.New()
@@ -95,7 +95,7 @@ def _decoded(path: Path) -> tuple[Array, float, float]:
 
 
 def _undone(values: Array, slope: float, intercept: float) -> Array:
-    """GDCM rescales some kinds of image, with the first frame's numbers for all; the stored values are whole."""
+    """Undo the rescaling of GDCM, which applies the first frame's slope to all. Stored values are integers."""
     if (slope, intercept) == (1.0, 0.0) or slope == 0:
         return values
     return np.rint((values.astype(np.float64) - intercept) / slope).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A folder of anything: which DICOM images are in it, sorted into patients, studies and series."""
+"""Find the DICOM images below a folder, and sort them into patients, studies and series."""
 
 import os
 from collections import Counter, defaultdict
@@ -21,9 +21,9 @@ class Study:
 
     Attributes:
         uid: Study Instance UID.
-        label: an ending of it that no other study here has.
-        patients: how many patients its files name; more than one is a fault.
-        series: in the order of their numbers.
+        label: an ending of the UID that no other study here has.
+        patients: number of patients that its files name; more than one is a fault.
+        series: sorted by number.
     """
 
     uid: str
@@ -34,12 +34,12 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a folder holds.
+    """The DICOM content of a folder.
 
     Attributes:
-        studies: in the order of their dates.
-        patients: how many there are.
-        ignored: reason -> how many files were passed over for it, and one of them.
+        studies: sorted by date.
+        patients: number of patients.
+        ignored: reason -> number of ignored files, and the name of one.
     """
 
     studies: tuple[Study, ...]
@@ -47,7 +47,7 @@ class Scan:
     ignored: dict[str, tuple[int, str]]
 
     def ignored_in_words(self) -> dict[str, str]:
-        """`name` or `name and 3 more` -> reason."""
+        """Return `name` or `name and 3 more` -> reason."""
         return {
             (name if count == 1 else f"{name} and {count - 1} more"): reason
             for reason, (count, name) in self.ignored.items()
@@ -55,7 +55,7 @@ class Scan:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether any of the folder's first files is DICOM by its first bytes."""
+    """Return whether one of the first files below a folder looks like DICOM."""
     for count, path in enumerate(_files(folder)):
         if count >= _LOOKED_AT:
             return False
@@ -69,7 +69,7 @@ def scan(folder: Path) -> Scan:
 
     Raises:
         InputError: pydicom or ITK is not installed.
-        CaseError: there is no DICOM image; the message says what was there.
+        CaseError: there is no DICOM image; the message says what the folder holds.
     """
     require_dicom()
     headers, ignored = _headers(folder)
@@ -87,7 +87,7 @@ def scan(folder: Path) -> Scan:
 
 
 def require_dicom() -> None:
-    """Raise InputError where what reads DICOM is not installed."""
+    """Raise InputError if pydicom or ITK is not installed."""
     from importlib.util import find_spec
 
     missing = [name for name in ("pydicom", "itk") if find_spec(name) is None]
@@ -100,7 +100,7 @@ def require_dicom() -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, in order; links to other folders are not followed."""
+    """Yield all files below a folder in a fixed order, without following links to other folders."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(names):
@@ -126,7 +126,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
 
 
 def _once(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
-    """Each image once, and series -> how many of its files were copies."""
+    """Return each image once, and series -> number of copies."""
     seen: set[str] = set()
     unique: list[FileHeader] = []
     doubled: Counter[str] = Counter()
@@ -176,14 +176,14 @@ def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
 
 
 def one_study(found: Scan, wanted: str | None = None) -> Study:
-    """The study that was asked for, or the only one there is.
+    """Return the study that the user names, or the only one.
 
     Args:
-        found: what the folder holds.
-        wanted: a Study Instance UID, or a beginning or ending that only one has.
+        found: the content of a folder.
+        wanted: a Study Instance UID, or its beginning or ending.
 
     Raises:
-        CaseError: there are several, none or more than one fits, or its files belong to several patients.
+        CaseError: not exactly one study fits, or its files belong to several patients.
     """
     if wanted is not None:
         fitting = [study for study in found.studies if fits(study.uid, wanted)]
@@ -211,7 +211,7 @@ def one_study(found: Scan, wanted: str | None = None) -> Study:
 
 
 def fits(uid: str, wanted: str) -> bool:
-    """Whether a UID is, begins or ends as wanted."""
+    """Return whether a UID equals, begins with or ends with the text."""
     wanted = wanted.strip().lstrip("….")
     return bool(wanted) and (uid == wanted or uid.startswith(wanted) or uid.endswith(wanted))
 

@@ -1,4 +1,4 @@
-"""Silence around whatever reads or writes headers: pydicom and highdicom quote odd values, and a name can be one."""
+"""Suppress warnings and logs of pydicom and highdicom, which quote header values and so can reveal names."""
 
 import logging
 import threading
@@ -13,9 +13,9 @@ _ABOVE_ALL = logging.CRITICAL + 1
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """No warning, and no log line of pydicom or highdicom, as long as the block lasts.
+    """Suppress all warnings, and the logs of pydicom and highdicom, while the block lasts.
 
-    Blocks may be nested, and run in several threads at once: the last that ends puts the filters back.
+    Blocks may be nested and run in several threads at once. The last one to end restores the filters.
 
     Raises:
         ImportError: pydicom is not installed.
@@ -31,7 +31,7 @@ def without_warnings() -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Silence:
-    """How many blocks there are, and how it was before them. Filters of warnings are the process's, not a thread's."""
+    """Number of open blocks, and the state to restore. Warning filters belong to the process, not to a thread."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     before: ExitStack = field(default_factory=ExitStack)

@@ -1,4 +1,4 @@
-"""Values of DICOM attributes as plain Python, whatever a vendor wrote: absent, empty, several, or not a number."""
+"""Read DICOM attributes as plain Python values, also where they are absent, empty, multiple or malformed."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from brats_mm.io.dicom.slices import Vector
 
 
 def text(dataset: Any, keyword: str) -> str:
-    """An attribute as text, several values joined by a backslash; empty where it is absent."""
+    """Return an attribute as text, values joined by a backslash; empty if absent."""
     value = _value(dataset, keyword)
     if value is None:
         return ""
@@ -16,18 +16,18 @@ def text(dataset: Any, keyword: str) -> str:
 
 
 def words(dataset: Any, keyword: str) -> tuple[str, ...]:
-    """The values of an attribute, upper case, without empty ones at the end."""
+    """Return the non-empty values of an attribute in upper case."""
     return tuple(part.strip().upper() for part in text(dataset, keyword).split("\\") if part.strip())
 
 
 def number(dataset: Any, keyword: str) -> float | None:
-    """A number; None where it is absent, empty or not finite."""
+    """Return a number; None if absent, empty or not finite."""
     found = numbers(dataset, keyword)
     return found[0] if found else None
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """Numbers; empty where any of them is not finite."""
+    """Return numbers; none if any of them is not finite."""
     value = _value(dataset, keyword)
     if value is None:
         return ()
@@ -39,19 +39,19 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
 
 
 def whole(dataset: Any, keyword: str) -> int | None:
-    """A whole number; None where it is absent or no number."""
+    """Return an integer; None if absent or no number."""
     found = number(dataset, keyword)
     return None if found is None else int(found)
 
 
 def vector(values: Iterable[float]) -> Vector | None:
-    """Three numbers, or None."""
+    """Return three numbers as a vector, else None."""
     found = tuple(values)
     return (found[0], found[1], found[2]) if len(found) == 3 else None
 
 
 def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
-    """Image Orientation (Patient) as two unit vectors at right angles; None where it is not that."""
+    """Return Image Orientation (Patient) as two directions; None if they are no orthogonal unit vectors."""
     found = tuple(values)
     if len(found) != 6:
         return None, None
