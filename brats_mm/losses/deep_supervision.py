@@ -1,4 +1,4 @@
-"""The task loss on several decoder levels at once."""
+"""Deep supervision: the task loss on several decoder levels."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from brats_mm.losses.segmentation import TaskLoss
 
 
 class LevelsLoss(nn.Module):
-    """Task losses of the decoder's levels, weighted 1, 1/2, 1/4, ... from the finest on, divided by the weights' sum.
+    """Weighted mean of the task loss over decoder levels, with weights 1, 1/2, 1/4, ... from the finest level.
 
-    On one level it is the task loss. The weights are nnU-Net's; the masks of a coarse level are pooled by maximum, so
-    that small regions do not vanish from it.
+    The weights are nnU-Net's. Masks are max-pooled for coarse levels so that small regions do not vanish. With one
+    level this is the task loss.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The task loss: Dice and binary cross-entropy on sigmoids, for each sample and region.
+"""Task loss: Dice plus binary cross-entropy per sample and region.
 
-Source: SimMLM (Li, Chen, Han, ICCV 2025), section 4, with the details of the released code: MONAI's Dice loss with its
-smoothing of 1e-5 in numerator and denominator and plain (not squared) sums; cross-entropy averaged over voxels.
+Source: SimMLM (Li, Chen, Han, ICCV 2025), section 4, with the details of the released code: MONAI's Dice loss with
+smoothing of 1e-5 in numerator and denominator and plain (not squared) sums, and cross-entropy averaged over voxels.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ _UNREDUCED_DICE = DiceLoss(sigmoid=True, reduction="none")
 
 @dataclass(frozen=True, eq=False)
 class TaskTerms:
-    """The parts of the task loss, unreduced.
+    """Unreduced terms of the task loss.
 
     Attributes:
-        dice: (b, c), 0 to 1, of each sample and region.
-        bce: (b, c), from 0 up, the mean over voxels of each sample and region, in nats.
+        dice: (b, c) Dice loss per sample and region, 0 to 1.
+        bce: (b, c) mean cross-entropy per sample and region in nats, at least 0.
     """
 
     dice: Float[Tensor, "b c"]
@@ -33,13 +33,13 @@ class TaskTerms:
 
 
 def task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h w d"]) -> TaskTerms:
-    """Dice and cross-entropy of each sample and region, in float32 whatever the logits' precision.
+    """Compute Dice and cross-entropy per sample and region in float32.
 
-    `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)`, sums over voxels. A region
-    that is empty in the target is not left out: its Dice loss is near 1 unless next to nothing is predicted.
+    `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)` and sums over voxels. A region
+    that is empty in the target counts too. Its Dice loss is close to 1 unless almost nothing is predicted.
 
     Args:
-        logits: region logits.
+        logits: region logits of any precision.
         target: region masks, 0 or 1, of any type.
     """
     logits, target = logits.float(), target.float()
@@ -49,7 +49,7 @@ def task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h
 
 
 class TaskLoss(nn.Module):
-    """Mean of Dice plus cross-entropy over samples and regions: stage 1, where each expert is trained alone."""
+    """Mean of Dice plus cross-entropy over samples and regions. Used in stage 1, which trains each expert alone."""
 
     def forward(self, logits: Float[Tensor, "b c h w d"], target: Num[Tensor, "b c h w d"]) -> Float[Tensor, ""]:
         return task_terms(logits, target).task.mean()

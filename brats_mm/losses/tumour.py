@@ -14,8 +14,7 @@ DICE_EPS = 1.0
 def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
     """Mean of soft Dice loss and binary cross-entropy.
 
-    The Dice term leaves out regions that are empty in a crop: there its gradient vanishes, and cross-entropy alone
-    teaches the absence.
+    The Dice term skips regions that are empty in a crop, where its gradient vanishes. Cross-entropy covers them.
 
     Args:
         logits: (b, c, h, w, d).
@@ -32,7 +31,7 @@ def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:
-    """Weighted mean of `dice_and_bce` over the finest decoder levels; coarse targets are averages over voxels."""
+    """Average `dice_and_bce` over the finest decoder levels. Targets of coarser levels are mean-pooled."""
     total, weights = torch.zeros((), device=target.device), 0.0
     for number, logits in enumerate(levels[:depth]):
         weight = LEVEL_DECAY**number

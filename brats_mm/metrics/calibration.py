@@ -1,12 +1,12 @@
 """Calibration of a region's probabilities: expected and static calibration error, and the reliability diagram.
 
-Everything follows from one additive table of 16 rows, so tables of many cases add up without keeping a voxel: 15
-equal-width bins of the foreground probability, of which the middle one is cut at 0.5. Cut there, each row belongs to
-one predicted class, and mirrors into the bin of that class's own confidence.
+All scores are computed from one additive table, so results of many cases can be summed without keeping voxels. The
+table has 15 equal-width bins of foreground probability. The middle bin is split at 0.5, which gives 16 rows that each
+belong to one predicted class.
 
-SimMLM reports ECE and SCE without defining them; these are the usual definitions (Guo et al. 2017; Nixon et al. 2019).
-Bins are closed below; a probability on an inner edge counts in the upper bin. torchmetrics' calibration error keeps
-every probability until the end, which an evaluation of many cases cannot.
+SimMLM reports ECE and SCE without defining them. These are the usual definitions (Guo et al. 2017, Nixon et al. 2019).
+A probability on an inner edge counts in the upper bin. torchmetrics' calibration error is not used because it keeps
+every probability in memory.
 """
 
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ DEFINITIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Counts of voxels by foreground probability; adds up over cases.
+    """Voxel counts by foreground probability. Instances can be added.
 
     Attributes:
-        voxels: (16,) voxels in each row.
-        probability: (16,) sum of their foreground probabilities.
-        positives: (16,) how many of them are foreground in the reference.
+        voxels: (16,) number of voxels per row.
+        probability: (16,) sum of foreground probabilities per row.
+        positives: (16,) number of reference foreground voxels per row.
     """
 
     voxels: Float[np.ndarray, "16"]
@@ -57,26 +57,26 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error of the predicted class, 0 to 1; NaN without voxels."""
+        """Expected calibration error of the predicted class, 0 to 1. NaN without voxels."""
         foreground, background = self._by_predicted_class()
         return _error(_mirrored_sum(foreground, background))
 
     @property
     def sce(self) -> float:
-        """Static calibration error, 0 to 1; NaN without voxels.
+        """Static calibration error, 0 to 1. NaN without voxels.
 
-        With two classes the bins of one mirror those of the other, so the mean over classes is the value of either.
+        With two classes, both have the same error, so computing one is enough.
         """
         return _error(_merge_middle(np.stack([self.voxels, self.probability, self.positives])))
 
     @property
     def class_ece(self) -> float:
-        """Mean of the ECE over voxels predicted as foreground and over voxels predicted as background."""
+        """Mean of the ECE over predicted foreground and the ECE over predicted background."""
         errors = [_error(rows) for rows in self._by_predicted_class() if rows[0].sum() > 0]
         return float(np.mean(errors)) if errors else float("nan")
 
     def curve(self) -> list[dict[str, float | None]]:
-        """Rows of the reliability diagram of the foreground: `probability` and `frequency` are None in empty bins."""
+        """Rows of the foreground's reliability diagram. `probability` and `frequency` are None in empty bins."""
         voxels, probability, positives = _merge_middle(np.stack([self.voxels, self.probability, self.positives]))
         return [
             {
@@ -90,7 +90,7 @@ class Reliability:
         ]
 
     def _by_predicted_class(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(3, rows) of voxels, confidence and right answers, for the foreground's rows and the background's."""
+        """Voxels, summed confidence and correct voxels, (3, rows), of predicted foreground and background."""
         upper, lower = slice(_MIDDLE + 1, None), slice(0, _MIDDLE + 1)
         foreground = np.stack([self.voxels[upper], self.probability[upper], self.positives[upper]])
         voxels = self.voxels[lower]
@@ -102,12 +102,12 @@ def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarra
     """Count voxels by probability.
 
     Args:
-        probability: of the foreground, in [0, 1]; any shape, such as the brain's box.
-        reference: which voxels are foreground; same shape.
+        probability: foreground probability in [0, 1], any shape.
+        reference: foreground mask of the same shape.
     """
     p = probability.reshape(-1)
     row = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    row += p >= THRESHOLD  # the upper half moves up by one: the middle bin is cut
+    row += p >= THRESHOLD  # rows above the split middle bin shift by one
     return Reliability(
         np.bincount(row, minlength=_ROWS).astype(np.float64),
         np.bincount(row, weights=p, minlength=_ROWS),
@@ -116,24 +116,24 @@ def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarra
 
 
 def no_reliability() -> Reliability:
-    """The table of no voxels, to start a sum from."""
+    """Return an empty table, the start of a sum."""
     return Reliability(np.zeros(_ROWS), np.zeros(_ROWS), np.zeros(_ROWS))
 
 
 def _error(rows: npt.NDArray[np.float64]) -> float:
-    """Sum over bins of share x |right - confidence|, from sums of voxels, confidence and right answers."""
+    """Return the sum over bins of (share of voxels) x |accuracy - mean confidence|."""
     voxels, confidence, right = rows
     total = voxels.sum()
     return float(np.abs(right - confidence).sum() / total) if total else float("nan")
 
 
 def _mirrored_sum(foreground: npt.NDArray[np.float64], background: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Bins of confidence from 0.5 up: the foreground's rows run up, the background's run down."""
+    """Add the rows of both classes by confidence. Foreground rows ascend from 0.5, background rows descend to it."""
     return np.asarray(foreground + background[:, ::-1])
 
 
 def _merge_middle(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The 15 bins of probability: the two halves of the middle one become one again."""
+    """Merge the two halves of the middle bin: 16 rows to 15 bins."""
     merged = np.delete(rows, _MIDDLE + 1, axis=1)
     merged[:, _MIDDLE] += rows[:, _MIDDLE + 1]
     return np.asarray(merged)

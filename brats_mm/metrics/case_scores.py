@@ -1,4 +1,4 @@
-"""All overlap and distance scores of one prediction against one reference, under both rules for enhancing tumour."""
+"""Overlap and distance scores of one prediction against one reference, with and without the small-ET rule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from brats_mm.metrics.surface import Points, hd95_of_surfaces, surface_points
 
 
 class Rule(str, Enum):
-    """What is done to a prediction before it is scored; papers differ."""
+    """Post-processing applied to a prediction before scoring. Papers differ."""
 
     RAW = "raw"
-    """Nothing, as in SimMLM."""
+    """None, as in SimMLM."""
 
     ET500 = "et500"
     """Enhancing tumour of fewer than 500 voxels becomes necrosis, as in DeMoSeg."""
@@ -26,14 +26,14 @@ class Rule(str, Enum):
 
 @dataclass(frozen=True)
 class RegionScores:
-    """Scores of one region. NaN where the policy leaves the case out, or a ratio has no denominator.
+    """Scores of one region. NaN if the policy skips the case or a denominator is zero.
 
     Attributes:
-        dice, sensitivity, precision: of voxels, in [0, 1].
-        hd95_mm: 95th percentile Hausdorff distance.
-        lesion_dice, lesion_hd95_mm: lesion-wise Dice of BraTS 2023, in [0, 1], and lesion-wise HD95.
-        lesions_found, lesions_missed, lesions_false: lesions of more than 50 mm3, and made-up components.
-        predicted_voxels, reference_voxels: sizes, from which another empty-region policy can be worked out.
+        dice, sensitivity, precision: voxel-wise, in [0, 1].
+        hd95_mm: 95th percentile Hausdorff distance in millimetres.
+        lesion_dice, lesion_hd95_mm: lesion-wise Dice of BraTS 2023, in [0, 1], and lesion-wise HD95 in millimetres.
+        lesions_found, lesions_missed, lesions_false: detected and missed lesions above 50 mm3, and false positives.
+        predicted_voxels, reference_voxels: region sizes, sufficient to apply another empty-region policy later.
     """
 
     dice: float
@@ -51,13 +51,13 @@ class RegionScores:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A reference with what each comparison needs of it, worked out once a case.
+    """A reference with everything that scoring needs, computed once per case.
 
     Attributes:
-        masks: region -> mask; all scores are over these masks' box.
+        masks: region -> mask. Scores cover the masks' bounding box.
         surfaces: region -> surface points in millimetres.
         lesions: region -> lesions.
-        spacing_mm: of the voxels.
+        spacing_mm: voxel spacing.
     """
 
     masks: Mapping[Region, Mask]
@@ -79,7 +79,7 @@ def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, f
 def score_regions(
     masks: Mapping[Region, Mask], reference: Reference, policy: EmptyPolicy
 ) -> dict[Rule, dict[Region, RegionScores]]:
-    """Score the three regions raw and with the ET rule; the rule changes ET only, so the others are scored once."""
+    """Score the three regions with and without the small-ET rule, which only changes ET."""
     raw = {region: _score(masks[region], region, reference, policy) for region in REGIONS}
     after = small_enhancing_becomes_necrosis(dict(masks))
     if np.shares_memory(after[Region.ET], masks[Region.ET]):

@@ -1,4 +1,4 @@
-"""How much a network computes: multiply-accumulates and parameters."""
+"""Computational cost of a network: multiply-accumulates and parameters."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], available: Sequence[bool]) -> int:
-    """Multiply-accumulates of convolutions, linear layers and attention for an image, counted while it runs.
+    """Count the multiply-accumulates of one forward pass.
 
-    Normalisation, activations and the weighted sum are left out, as in the papers' figures, which call
-    multiply-accumulates FLOPS.
+    Covers convolutions, linear layers and attention. Normalisation, activations and the weighted sum are excluded, as
+    in the papers, which call multiply-accumulates FLOPS.
 
     Args:
-        network: a mixture or a whole network in evaluation mode; its gradients must be off.
-        image: what it is given.
-        available: which modalities are at hand, one a channel.
+        network: network in evaluation mode.
+        image: input.
+        available: availability of each channel's modality.
     """
     rows = torch.tensor([list(available)]).expand(image.shape[0], -1)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -26,5 +26,5 @@ def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], 
 
 
 def parameters(network: nn.Module) -> int:
-    """How many parameters a network has."""
+    """Count a network's parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

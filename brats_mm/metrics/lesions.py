@@ -1,17 +1,17 @@
-"""Lesion-wise Dice and HD95 as BraTS 2023 counts them for gliomas: each lesion by itself, made-up lesions penalised.
+"""Lesion-wise Dice and HD95 as defined by BraTS 2023 for gliomas.
 
-Reference components (26-neighbourhood) that touch once both are dilated by three voxels are one lesion. A predicted
-component belongs to every lesion whose dilated mask it meets, even to several; a lesion's scores are those of the
-lesion and all that belongs to it. Predicted components that belong to none are false lesions, however small. Lesions of
-50 mm3 or less are not scored, nor is what was predicted on them. With nothing to score, Dice is 1 and HD95 0 mm.
+Reference components (26-neighbourhood) that touch after dilation by three voxels form one lesion. A predicted component
+is assigned to every lesion whose dilated mask it overlaps. A lesion is scored against all components assigned to it.
+Components assigned to no lesion are false positives, whatever their size. Lesions of 50 mm3 or less, and the components
+assigned to them, are not scored. If nothing is left to score, Dice is 1 and HD95 0 mm.
 
 `lesion-wise Dice = sum of the lesions' Dice / (scored lesions + false lesions)`
 `lesion-wise HD95 = (sum of the lesions' HD95 + 374 mm x false lesions) / (scored lesions + false lesions)`
 
 A missed lesion has Dice 0 and HD95 374 mm. The rules are those of the challenge's code (rachitsaluja/
-BraTS-2023-Metrics, BraTS-GLI: dilation 3, threshold 50). Departures: HD95 runs between voxel centres (see `surface`),
-where the challenge weighs surface elements by area; and under the policy `SKIP` a case without a reference voxel is
-left out.
+BraTS-2023-Metrics, BraTS-GLI: dilation 3, threshold 50) with two differences. HD95 is measured between voxel centres
+(see `surface`), while the challenge weights surface elements by area. The policy `SKIP` skips cases with an empty
+reference.
 """
 
 import math
@@ -38,14 +38,14 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class Lesion:
-    """One reference lesion inside a box of the volume that holds its dilated mask.
+    """One reference lesion, cropped to the bounding box of its dilated mask.
 
     Attributes:
-        box: where in the volume.
-        mask: its voxels, inside the box.
-        reach: its dilated voxels, inside the box.
-        scored: whether it is larger than 50 mm3.
-        surface: its surface points, in millimetres from the volume's first voxel.
+        box: the bounding box in the volume.
+        mask: lesion mask inside the box.
+        reach: dilated lesion mask inside the box.
+        scored: whether the lesion is larger than 50 mm3.
+        surface: surface points in millimetres from the volume's first voxel.
     """
 
     box: Box
@@ -57,14 +57,14 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionScore:
-    """How a prediction did, lesion by lesion.
+    """Lesion-wise scores of a prediction.
 
     Attributes:
-        dice: lesion-wise Dice in [0, 1]; NaN where the policy leaves the case out.
-        hd95_mm: lesion-wise HD95, 0 to 374 mm or more; NaN where the policy leaves the case out.
-        found: scored lesions that meet a prediction.
-        missed: scored lesions that meet none.
-        false: predicted components that meet no lesion.
+        dice: lesion-wise Dice in [0, 1]. NaN if the policy skips the case.
+        hd95_mm: lesion-wise HD95, at least 0 mm. NaN if the policy skips the case.
+        found: scored lesions with a predicted component.
+        missed: scored lesions without one.
+        false: predicted components assigned to no lesion.
     """
 
     dice: float
@@ -77,7 +77,7 @@ class LesionScore:
 def reference_lesions(
     reference: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]
 ) -> tuple[Lesion, ...]:
-    """The lesions of a reference mask; worth keeping, since a case is scored against them 15 times."""
+    """Return the lesions of a reference mask. Reuse them for the 15 subsets of a case."""
     outer = _box_around(reference, DILATION_VOXELS + 1)
     if outer is None:
         return ()
@@ -103,26 +103,25 @@ def lesion_score(
     spacing_mm: tuple[float, float, float],
     policy: EmptyPolicy,
 ) -> LesionScore:
-    """Score a prediction against a reference's lesions."""
+    """Score a predicted mask against reference lesions."""
     components, number, corner = _components(predicted)
-    belongs = np.zeros(number + 1, np.bool_)
-    dice, distances, found = [], [], 0
+    is_assigned = np.zeros(number + 1, np.bool_)
+    dice, distances, detected = [], [], 0
     for lesion in lesions:
-        here, there = _shared(components.shape, corner, lesion.box)
-        mine = np.unique(components[here][lesion.reach[there]])
-        mine = mine[mine > 0]
-        belongs[mine] = True
+        in_components, in_lesion = _overlapping_slices(components.shape, corner, lesion.box)
+        assigned = np.unique(components[in_components][lesion.reach[in_lesion]])
+        assigned = assigned[assigned > 0]
+        is_assigned[assigned] = True
         if lesion.scored:
-            is_mine = np.zeros(number + 1, np.bool_)
-            is_mine[mine] = True
-            own = is_mine[components]
-            dice.append(_dice(own, lesion, int(np.count_nonzero(own[here] & lesion.mask[there]))))
-            surface = _surface_in(corner, own, spacing_mm)
+            mask = np.isin(components, assigned)
+            shared = int(np.count_nonzero(mask[in_components] & lesion.mask[in_lesion]))
+            dice.append(_dice(mask, lesion, shared))
+            surface = _surface_in(corner, mask, spacing_mm)
             distance = hd95_of_surfaces(surface, lesion.surface, EmptyPolicy.BRATS)
-            distances.append(distance if mine.size else LESION_PENALTY_MM)
-            found += mine.size > 0
-    false = int(number - belongs.sum())
-    counts = {"found": int(found), "missed": len(dice) - int(found), "false": false}
+            distances.append(distance if assigned.size else LESION_PENALTY_MM)
+            detected += assigned.size > 0
+    false = int(number - is_assigned.sum())
+    counts = {"found": int(detected), "missed": len(dice) - int(detected), "false": false}
     if not lesions and policy is EmptyPolicy.SKIP:
         return LesionScore(math.nan, math.nan, **counts)
     parts = len(dice) + false
@@ -131,29 +130,29 @@ def lesion_score(
     return LesionScore(sum(dice) / parts, (sum(distances) + LESION_PENALTY_MM * false) / parts, **counts)
 
 
-def _dice(own: Mask, lesion: Lesion, shared: int) -> float:
-    """Of a lesion and the components that belong to it."""
-    return 2 * shared / (int(np.count_nonzero(own)) + int(np.count_nonzero(lesion.mask)))
+def _dice(predicted: Mask, lesion: Lesion, shared: int) -> float:
+    """Return the Dice of a lesion and its assigned components, which share `shared` voxels."""
+    return 2 * shared / (int(np.count_nonzero(predicted)) + int(np.count_nonzero(lesion.mask)))
 
 
-def _shared(shape: tuple[int, ...], corner: tuple[int, ...], box: Box) -> tuple[Box, Box]:
-    """What a lesion's box and the components' one have in common, in the places of each; empty where nothing."""
-    here, there = [], []
+def _overlapping_slices(shape: tuple[int, ...], corner: tuple[int, ...], box: Box) -> tuple[Box, Box]:
+    """Return the intersection of the components' box and a lesion's box, in the indices of each."""
+    in_components, in_lesion = [], []
     for size, start, side in zip(shape, corner, box, strict=True):
         low, high = max(start, side.start), min(start + size, side.stop)
         high = max(low, high)
-        here.append(slice(low - start, high - start))
-        there.append(slice(low - side.start, high - side.start))
-    return tuple(here), tuple(there)
+        in_components.append(slice(low - start, high - start))
+        in_lesion.append(slice(low - side.start, high - side.start))
+    return tuple(in_components), tuple(in_lesion)
 
 
 def _surface_in(corner: tuple[int, ...], mask: Mask, spacing_mm: tuple[float, float, float]) -> Points:
-    """Of a mask whose first voxel lies at a corner of the volume."""
+    """Return the surface points of a mask whose first voxel is voxel `corner` of the volume."""
     return np.asarray(surface_points(mask, spacing_mm) + np.array(corner) * np.asarray(spacing_mm, np.float64))
 
 
 def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int, tuple[int, ...]]:
-    """Components by number, 26-neighbourhood, in the box around them; how many; and where the box begins."""
+    """Label the 26-connected components. Return labels in the bounding box, their number and the box's corner."""
     box = _box_around(mask, 0)
     if box is None:
         return np.zeros((0, 0, 0), np.int32), 0, (0, 0, 0)

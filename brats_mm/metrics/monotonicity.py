@@ -1,7 +1,7 @@
-"""Counter-intuitive rate: how often a sequence more makes the segmentation worse.
+"""Counter-intuitive rate: how often an additional sequence makes the segmentation worse.
 
-SimMLM reports a rate without defining it. Here it is the share of (case, pair of nested subsets) in which the larger
-subset has the lower Dice, over the 50 nested pairs; a tie is no loss, and pairs without a score are left out.
+SimMLM reports a rate without defining it. Here it is the share of (case, pair) over the 50 pairs of nested subsets in
+which the larger subset has the lower Dice. Ties do not count as worse. Pairs without a score are skipped.
 """
 
 import math
@@ -12,18 +12,18 @@ from brats_mm.domain.availability import NESTED_PAIRS, Availability
 
 DEFINITION = (
     "Share of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower Dice; "
-    "ties are no loss, pairs without a score are left out."
+    "ties do not count as worse, and pairs without a score are skipped."
 )
 
 
 @dataclass(frozen=True)
 class PairTally:
-    """Pairs in which more sequences did worse, among the pairs that have scores; adds up over cases.
+    """Count of nested pairs in which more sequences scored worse. Instances can be added.
 
     Attributes:
         worse: pairs with Dice(more) < Dice(fewer).
         pairs: pairs with both scores.
-        lost_dice: sum of the Dice lost in the `worse` pairs.
+        lost_dice: total Dice lost in the `worse` pairs.
     """
 
     worse: int = 0
@@ -35,17 +35,17 @@ class PairTally:
 
     @property
     def rate(self) -> float:
-        """In [0, 1]; NaN without pairs."""
+        """Counter-intuitive rate in [0, 1]. NaN without pairs."""
         return self.worse / self.pairs if self.pairs else math.nan
 
     @property
     def mean_loss(self) -> float:
-        """Mean Dice lost where more did worse; 0 where it never did."""
+        """Mean Dice lost per counter-intuitive pair. 0 without such pairs."""
         return self.lost_dice / self.worse if self.worse else 0.0
 
 
 def tally_pairs(dice: Mapping[Availability, float]) -> PairTally:
-    """Count one case's and region's counter-intuitive pairs; subsets that are absent or NaN are left out."""
+    """Count the counter-intuitive pairs of one case and region. Skip subsets without a score."""
     worse, pairs, lost = 0, 0, 0.0
     for more, fewer in NESTED_PAIRS:
         loss = dice.get(fewer, math.nan) - dice.get(more, math.nan)

@@ -1,7 +1,7 @@
-"""Where to cut a region's logits: Dice at every threshold, from histograms that are gathered once.
+"""Choice of a region's logit threshold: Dice at every threshold, from one histogram per case.
 
-A network trained on windows that favour the tumour calls too much of it in whole heads. A constant taken off a region's
-logits moves its threshold of 0.5 to a better place, and its probabilities towards honest ones.
+A network trained on windows that favour tumour over-segments whole heads. Subtracting a constant from a region's logits
+moves the threshold and improves calibration.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.volume import Array
 
 LOGIT_EDGES = np.linspace(-6, 6, 241)
-"""Thresholds that are looked at, 0.05 apart; 0 is one of them."""
+"""Candidate thresholds, 0.05 apart, including 0."""
 
 Curve = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class LogitCounts:
-    """Voxels between neighbouring thresholds, below the first and above the last: (n + 1,) for n thresholds.
+    """Voxels per bin between the thresholds: (n + 1,) for n thresholds, including both open ends.
 
     Attributes:
-        inside: voxels of the region.
-        outside: all others.
+        inside: reference voxels of the region.
+        outside: all other voxels.
     """
 
     inside: npt.NDArray[np.int64]
@@ -32,14 +32,14 @@ class LogitCounts:
 
 
 def count_logits(probability: Array, truth: Mask) -> LogitCounts:
-    """Counts of a region's logits, inside and outside of its reference; arrays of one shape."""
+    """Count a region's logits inside and outside its reference mask of the same shape."""
     logit_bins = np.searchsorted(1 / (1 + np.exp(-LOGIT_EDGES)), probability.ravel(), side="right")
     flat, bins = truth.ravel(), len(LOGIT_EDGES) + 1
     return LogitCounts(np.bincount(logit_bins[flat], minlength=bins), np.bincount(logit_bins[~flat], minlength=bins))
 
 
 def dice_by_threshold(counts: LogitCounts) -> Curve:
-    """Dice of the voxels at or above each of `LOGIT_EDGES`; 1 where neither reference nor prediction has any."""
+    """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are empty."""
     hits = np.cumsum(counts.inside[::-1])[::-1][1:].astype(np.float64)
     false = np.cumsum(counts.outside[::-1])[::-1][1:]
     size = hits + false + counts.inside.sum()
@@ -48,9 +48,12 @@ def dice_by_threshold(counts: LogitCounts) -> Curve:
 
 
 def best_offset(curves: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The threshold with the highest mean Dice over curves (n, thresholds), and how much Dice it gains over 0.
+    """Return the threshold with the highest mean Dice, and its gain over threshold 0.
 
-    Of equally good ones, the nearest to 0.
+    Ties are resolved in favour of the threshold nearest to 0.
+
+    Args:
+        curves: (n, thresholds) Dice curves.
     """
     mean = curves.mean(axis=0)
     order = np.lexsort((np.abs(LOGIT_EDGES), -mean))

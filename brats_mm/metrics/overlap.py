@@ -1,4 +1,4 @@
-"""Overlap of two masks: Dice, sensitivity, precision, from counts of voxels."""
+"""Dice, sensitivity and precision of two masks, from voxel counts."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from brats_mm.metrics.empty import EmptyPolicy
 
 @dataclass(frozen=True)
 class Counts:
-    """Voxels of a predicted and a reference mask.
+    """Voxel counts of a predicted and a reference mask.
 
     Attributes:
-        both: in both (true positives).
+        both: true positives.
         only_predicted: false positives.
         only_reference: false negatives.
     """
@@ -25,18 +25,18 @@ class Counts:
 
     @property
     def predicted(self) -> int:
-        """Voxels of the prediction."""
+        """Predicted voxels."""
         return self.both + self.only_predicted
 
     @property
     def reference(self) -> int:
-        """Voxels of the reference."""
+        """Reference voxels."""
         return self.both + self.only_reference
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Scores in [0, 1]; NaN where the policy leaves the case out or a ratio has no denominator."""
+    """Scores in [0, 1]. NaN if the policy skips the case or a denominator is zero."""
 
     dice: float
     sensitivity: float
@@ -44,13 +44,13 @@ class Overlap:
 
 
 def count(predicted: Bool[np.ndarray, "h w d"], reference: Bool[np.ndarray, "h w d"]) -> Counts:
-    """How many voxels the two masks share, and how many each has alone."""
+    """Count true positives, false positives and false negatives."""
     both = int(np.count_nonzero(predicted & reference))
     return Counts(both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(reference)) - both)
 
 
 def overlap(counts: Counts, policy: EmptyPolicy) -> Overlap:
-    """Dice `2 TP / (2 TP + FP + FN)`, sensitivity `TP / (TP + FN)`, precision `TP / (TP + FP)`."""
+    """Compute Dice `2 TP / (2 TP + FP + FN)`, sensitivity `TP / (TP + FN)` and precision `TP / (TP + FP)`."""
     if counts.reference == 0:
         if policy is EmptyPolicy.SKIP:
             return Overlap(math.nan, math.nan, math.nan)

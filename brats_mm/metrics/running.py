@@ -1,4 +1,4 @@
-"""A mean that takes values one by one and keeps none of them."""
+"""Running mean and standard deviation."""
 
 import math
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass
 class RunningMean:
-    """Mean and standard deviation of the values added so far (Welford's update); NaN values are left out.
+    """Mean and standard deviation by Welford's update. NaN values are ignored.
 
     Attributes:
-        count: values added.
-        mean: their mean; 0 before the first.
+        count: number of values.
+        mean: their mean, 0 without values.
     """
 
     count: int = 0
@@ -18,7 +18,7 @@ class RunningMean:
     _spread: float = 0.0
 
     def add(self, value: float) -> None:
-        """Take one value."""
+        """Add one value."""
         if math.isnan(value):
             return
         self.count += 1
@@ -28,5 +28,5 @@ class RunningMean:
 
     @property
     def std(self) -> float:
-        """Standard deviation with n - 1; NaN for fewer than two values."""
+        """Sample standard deviation (n - 1). NaN for fewer than two values."""
         return math.sqrt(self._spread / (self.count - 1)) if self.count > 1 else math.nan

@@ -1,10 +1,9 @@
-"""Distance between two outlines: the 95th percentile Hausdorff distance, in millimetres.
+"""95th percentile Hausdorff distance (HD95) in millimetres.
 
-Surface voxels are those with a face towards the outside (the volume's edge counts as outside). Distances run between
-voxel centres to the nearest voxel of the other surface. The value is the larger of the two directed 95th percentiles,
-linearly interpolated, as in MONAI, whose value this equals; here a reference's surface is kept for all 15 sets, and no
-distance map of the volume is made. BraTS servers weigh surface elements by their area, which differs by fractions of a
-voxel.
+Surface voxels have a face towards the outside, and the volume's edge counts as outside. Distances run from voxel centre
+to the nearest voxel centre of the other surface. HD95 is the larger of the two directed 95th percentiles, linearly
+interpolated. The result equals MONAI's, without a distance map of the whole volume, and the reference surface can be
+reused for all 15 subsets. BraTS servers weight surface elements by area, which differs by fractions of a voxel.
 """
 
 import math
@@ -24,7 +23,7 @@ Points = Float[np.ndarray, "_ 3"]
 
 
 def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]) -> Points:
-    """Centres of the mask's surface voxels, in millimetres from the first voxel; none for an empty mask."""
+    """Return the centres (n, 3) of the mask's surface voxels, in millimetres from the first voxel."""
     if not mask.any():
         return np.zeros((0, 3))
     box = bounding_box(mask)
@@ -34,7 +33,7 @@ def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, flo
 
 
 def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) -> float:
-    """HD95 of two surfaces, in millimetres; NaN where the policy leaves the case out.
+    """Return the HD95 of two surfaces in millimetres. NaN if the policy skips the case.
 
     `max(P95 over p of min over r |p - r|, P95 over r of min over p |p - r|)`
     """
@@ -54,7 +53,7 @@ def hd95_mm(
     spacing_mm: tuple[float, float, float],
     policy: EmptyPolicy,
 ) -> float:
-    """HD95 of two masks on one grid, in millimetres; NaN where the policy leaves the case out."""
+    """Return the HD95 of two masks on one grid in millimetres. NaN if the policy skips the case."""
     return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
 
 

@@ -1,4 +1,4 @@
-"""The temperature that makes a region's probabilities honest, from histograms of its logits (Guo et al., ICML 2017)."""
+"""Temperature scaling of a region's logits, fitted on histograms (Guo et al., ICML 2017)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,102 +9,103 @@ from scipy.optimize import minimize_scalar
 from brats_mm.metrics.operating_point import LOGIT_EDGES, Curve, LogitCounts
 
 TEMPERATURES = (0.25, 4.0)
-"""Between these the best is looked for; one at the end says that more cases are needed, or another model."""
+"""Search interval. A result at either end suggests too few cases or a poor model."""
 
 INSIDE_TEMPERATURES = (0.25, 20.0)
-"""The same for what is inside an outline: where less than half of it is right, no temperature is high enough."""
+"""Search interval of foreground temperatures. If less than half of the foreground is correct, the upper end is best."""
 
 _MIDDLES = (LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2
 _INSIDE_LOGITS = np.append(_MIDDLES[_MIDDLES > 0], LOGIT_EDGES[-1])
-"""Of the histogram's bins above 0, the last one's edge: what is beyond it is not known better."""
+"""Middles of the bins above 0. The upper edge stands for the overflow bin."""
 
 
 def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[float, float]:
-    """The temperature T with the least cross-entropy of `sigmoid((logit - offset) / T)`, and what it saves over T = 1.
+    """Fit the temperature T that minimises the cross-entropy of `sigmoid((logit - offset) / T)`.
 
-    Only voxels with logits within the edges of the histogram count, -6 to 6 (probabilities from 0.2 to 99.8 %): the
-    background that nobody doubts is a hundred times as much, and would decide alone. A logit counts as the middle of
-    its bin, 0.05 wide.
+    Only uncertain voxels count, with logits from -6 to 6 (probabilities from 0.2 to 99.8 %). Confident background is a
+    hundred times as frequent and would dominate. Each logit is represented by the middle of its bin, 0.05 wide.
 
     Args:
-        counts: of cases, added up.
-        offset: taken off the logits first.
+        counts: histograms, summed over cases.
+        offset: subtracted from the logits first.
 
     Returns:
-        The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is in doubt.
+        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. Without uncertain voxels
+        they are 1 and 0.
     """
-    doubted = _in_doubt(counts)
-    return _least(lambda temperature: _nats(doubted, offset, temperature, 1.0), TEMPERATURES)
+    uncertain = _uncertain(counts)
+    return _minimise(lambda temperature: _cross_entropy(uncertain, offset, temperature, 1.0), TEMPERATURES)
 
 
 def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float]:
-    """The temperature T with the least cross-entropy of `sigmoid(logit / T)` over the voxels above 0.
+    """Fit the foreground temperature T that minimises the cross-entropy of `sigmoid(logit / T)` over logits above 0.
 
-    All of them count, those beyond the last edge as if they stood on it: none is background.
+    All voxels above 0 count. Those in the overflow bin are represented by the upper edge.
 
     Args:
-        counts: of cases, added up.
+        counts: histograms, summed over cases.
 
     Returns:
-        The temperature, and nats a voxel saved, 0 or more; 1 and 0 where no voxel is above 0.
+        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. Without voxels above 0
+        they are 1 and 0.
     """
-    called = _above_zero(counts)
-    return _least(lambda inside: _nats(called, 0.0, 1.0, inside), INSIDE_TEMPERATURES)
+    foreground = _above_zero(counts)
+    return _minimise(lambda inside: _cross_entropy(foreground, 0.0, 1.0, inside), INSIDE_TEMPERATURES)
 
 
 def inside_cross_entropy(
     counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0, inside: float = 1.0
 ) -> float:
-    """Mean cross-entropy of corrected logits, in nats, over the voxels that were above 0; 0 where there are none."""
-    return _nats(_above_zero(counts), offset, temperature, inside)
+    """Return the mean cross-entropy of calibrated logits in nats, over voxels with raw logits above 0."""
+    return _cross_entropy(_above_zero(counts), offset, temperature, inside)
 
 
 def cross_entropy(
     counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0, inside: float = 1.0
 ) -> float:
-    """Mean cross-entropy of corrected logits (`domain.subset_calibration`), in nats, over the voxels in doubt.
+    """Return the mean cross-entropy of calibrated logits (`domain.subset_calibration`) over uncertain voxels, in nats.
 
-    0 where no voxel is in doubt. Which are in doubt follows from the logits as they were given, so that corrections can
-    be compared.
+    The raw logits decide which voxels are uncertain, so that calibrations can be compared. Returns 0 without any.
     """
-    return _nats(_in_doubt(counts), offset, temperature, inside)
+    return _cross_entropy(_uncertain(counts), offset, temperature, inside)
 
 
 @dataclass(frozen=True)
 class _Voxels:
-    """Voxels by their logits: how many have each of them inside the reference (`right`), how many outside (`wrong`)."""
+    """Voxel counts per logit, inside (`positives`) and outside (`negatives`) the reference."""
 
     logits: Curve
-    right: Curve
-    wrong: Curve
+    positives: Curve
+    negatives: Curve
 
 
-def _in_doubt(counts: Sequence[LogitCounts]) -> _Voxels:
-    return _of_bins(counts, slice(1, -1), _MIDDLES)
+def _uncertain(counts: Sequence[LogitCounts]) -> _Voxels:
+    return _sum_bins(counts, slice(1, -1), _MIDDLES)
 
 
 def _above_zero(counts: Sequence[LogitCounts]) -> _Voxels:
-    return _of_bins(counts, slice(-len(_INSIDE_LOGITS), None), _INSIDE_LOGITS)
+    return _sum_bins(counts, slice(-len(_INSIDE_LOGITS), None), _INSIDE_LOGITS)
 
 
-def _of_bins(counts: Sequence[LogitCounts], bins: slice, logits: Curve) -> _Voxels:
-    right = np.stack([one.inside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
-    wrong = np.stack([one.outside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
-    return _Voxels(logits, right, wrong)
+def _sum_bins(counts: Sequence[LogitCounts], bins: slice, logits: Curve) -> _Voxels:
+    positives = np.stack([one.inside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
+    negatives = np.stack([one.outside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
+    return _Voxels(logits, positives, negatives)
 
 
-def _nats(voxels: _Voxels, offset: float, temperature: float, inside: float) -> float:
-    total = voxels.right.sum() + voxels.wrong.sum()
+def _cross_entropy(voxels: _Voxels, offset: float, temperature: float, inside: float) -> float:
+    total = voxels.positives.sum() + voxels.negatives.sum()
     if total == 0:
         return 0.0
-    moved = (voxels.logits - offset) / temperature
-    scaled = np.where(moved > 0, moved / inside, moved)
-    return float((voxels.right @ np.logaddexp(0, -scaled) + voxels.wrong @ np.logaddexp(0, scaled)) / total)
+    shifted = (voxels.logits - offset) / temperature
+    scaled = np.where(shifted > 0, shifted / inside, shifted)
+    nats = voxels.positives @ np.logaddexp(0, -scaled) + voxels.negatives @ np.logaddexp(0, scaled)
+    return float(nats / total)
 
 
-def _least(nats: Callable[[float], float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """The temperature between the bounds with the fewest nats, and what it saves over 1; 1 and 0 if it saves none."""
+def _minimise(loss: Callable[[float], float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the temperature within the bounds with the lowest loss and its gain over 1, or (1, 0) without a gain."""
     low, high = np.log(bounds)
-    found = minimize_scalar(lambda log: nats(float(np.exp(log))), bounds=(low, high), method="bounded")
-    saved = nats(1.0) - float(found.fun)
-    return (float(np.exp(found.x)), saved) if saved > 0 else (1.0, 0.0)
+    result = minimize_scalar(lambda log: loss(float(np.exp(log))), bounds=(low, high), method="bounded")
+    gain = loss(1.0) - float(result.fun)
+    return (float(np.exp(result.x)), gain) if gain > 0 else (1.0, 0.0)

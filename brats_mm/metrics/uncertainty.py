@@ -1,12 +1,12 @@
-"""Does entropy point at errors? AUROC of entropy for wrong voxels, and the filtered-Dice curves of QU-BraTS.
+"""Uncertainty as a predictor of errors: AUROC of entropy, and the filtered-Dice curves of QU-BraTS.
 
-Everything follows from one additive table: correct and wrong voxels of both kinds by entropy, in bins fine enough that
-the ranking within a bin does not matter. Tables of many cases add up without keeping a voxel.
+All scores are computed from one additive table: true and false positives and negatives by entropy, in bins fine enough
+that the ranking within a bin does not matter. Tables of many cases can be summed without keeping voxels.
 
-QU-BraTS (Mehta et al. 2022) drops voxels whose uncertainty, scaled to 0 to 100, is above a threshold, and asks of the
-rest: the Dice, and the shares of true positives and true negatives lost. Its score is the mean of the area under the
-Dice curve and of one minus the areas under the two ratio curves. Departures: uncertainty is the region's entropy over
-ln 2, thresholds run from 0 to 100 in steps of one, and voxels are those of the case's brain box.
+QU-BraTS (Mehta et al. 2022) drops voxels whose uncertainty, scaled to 0 to 100, exceeds a threshold. It then measures
+the Dice of the remaining voxels and the shares of true positives and true negatives lost. Its score is the mean of the
+area under the Dice curve and of one minus the areas under the two other curves. Here, uncertainty is the region's
+entropy over ln 2, thresholds run from 0 to 100 in steps of one, and voxels are those of the case's brain box.
 """
 
 import math
@@ -27,13 +27,13 @@ TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, TRUE_NEGATIVE = range(4)
 
 @dataclass(frozen=True, eq=False)
 class FilteredCurve:
-    """What is left at each of the 101 thresholds (QU-BraTS).
+    """QU-BraTS curves over the 101 thresholds.
 
     Attributes:
-        dice: of the voxels kept; 1 where none of them is foreground in either.
-        lost_true_positives: share of the true positives that were dropped, 0 where there were none.
-        lost_true_negatives: share of the true negatives that were dropped.
-        kept: share of all voxels that were kept.
+        dice: Dice of the voxels kept, 1 if no foreground is left.
+        lost_true_positives: share of true positives dropped, 0 without true positives.
+        lost_true_negatives: share of true negatives dropped, 0 without true negatives.
+        kept: share of voxels kept.
     """
 
     dice: Float[np.ndarray, "101"]
@@ -43,17 +43,17 @@ class FilteredCurve:
 
     @property
     def score(self) -> float:
-        """QU-BraTS score in [0, 1]; higher is better."""
+        """QU-BraTS score in [0, 1]. Higher is better."""
         areas = [_area(self.dice), 1 - _area(self.lost_true_positives), 1 - _area(self.lost_true_negatives)]
         return float(np.mean(areas))
 
 
 @dataclass(frozen=True, eq=False)
 class EntropyTable:
-    """Voxels by outcome and entropy: (4, 1001), outcomes in the order TP, FP, FN, TN; adds up over cases.
+    """Voxel counts (4, 1001) by outcome (TP, FP, FN, TN) and entropy. Instances can be added.
 
-    Column k counts the voxels whose entropy over ln 2 rounds up to k thousandths, so that those of column k are kept by
-    a threshold of k thousandths or more.
+    Column k counts the voxels whose entropy over ln 2 rounds up to k thousandths. A threshold of at least k thousandths
+    keeps them.
     """
 
     voxels: Float[np.ndarray, "4 1001"]
@@ -63,7 +63,7 @@ class EntropyTable:
 
     @property
     def auroc(self) -> float:
-        """Chance that a wrong voxel has a higher entropy than a right one, ties count half; NaN without both kinds."""
+        """AUROC of entropy for wrong against correct voxels. NaN unless both kinds exist."""
         wrong = self.voxels[FALSE_POSITIVE] + self.voxels[FALSE_NEGATIVE]
         right = self.voxels[TRUE_POSITIVE] + self.voxels[TRUE_NEGATIVE]
         pairs = wrong.sum() * right.sum()
@@ -73,7 +73,7 @@ class EntropyTable:
         return float((wrong * (below + 0.5 * right)).sum() / pairs)
 
     def filtered(self) -> FilteredCurve:
-        """The QU-BraTS curves."""
+        """Compute the QU-BraTS curves."""
         kept = np.cumsum(self.voxels, axis=1)[:, THRESHOLDS * (BINS // 100)]
         every = self.voxels.sum(axis=1)
         foreground = 2 * kept[TRUE_POSITIVE] + kept[FALSE_POSITIVE] + kept[FALSE_NEGATIVE]
@@ -92,22 +92,22 @@ def entropy_table(
     """Count voxels by outcome and entropy.
 
     Args:
-        entropy_nats: entropy of the region's probability, 0 to ln 2; any shape, such as the brain's box.
+        entropy_nats: entropy of the region's probability, 0 to ln 2, any shape.
         predicted, reference: masks of the same shape.
     """
     share = np.ceil(entropy_nats.reshape(-1) * (BINS / MAX_BINARY_NATS) - 1e-3).astype(np.int64)
     np.clip(share, 0, BINS, out=share)  # a float32 maximum may pass ln 2 by a rounding error
-    said, true = predicted.reshape(-1), reference.reshape(-1)
+    positive, true = predicted.reshape(-1), reference.reshape(-1)
     outcome = np.full(share.shape, TRUE_NEGATIVE, np.int64)
-    outcome[said & true] = TRUE_POSITIVE
-    outcome[said & ~true] = FALSE_POSITIVE
-    outcome[~said & true] = FALSE_NEGATIVE
+    outcome[positive & true] = TRUE_POSITIVE
+    outcome[positive & ~true] = FALSE_POSITIVE
+    outcome[~positive & true] = FALSE_NEGATIVE
     counts = np.bincount(outcome * (BINS + 1) + share, minlength=4 * (BINS + 1))
     return EntropyTable(counts.reshape(4, BINS + 1).astype(np.float64))
 
 
 def no_entropy_table() -> EntropyTable:
-    """The table of no voxels, to start a sum from."""
+    """Return an empty table, the start of a sum."""
     return EntropyTable(np.zeros((4, BINS + 1)))
 
 
@@ -116,5 +116,5 @@ def _lost(kept: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64
 
 
 def _area(curve: npt.NDArray[np.float64]) -> float:
-    """Area under a curve over thresholds scaled to [0, 1], by trapezia."""
+    """Integrate a curve over thresholds scaled to [0, 1] by the trapezoidal rule."""
     return float((curve[1:] + curve[:-1]).mean() / 2)

@@ -1,31 +1,31 @@
-"""A gate that looks at the whole case at low resolution, so that its weights do not depend on windows."""
+"""Gate on a low-resolution view of the whole case, so that weights do not depend on windows."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 THUMBNAIL = 16
-"""Voxels a side of the image that the gate sees: the brain's box, averaged."""
+"""Side of the gate's input in voxels."""
 
 
 def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
-    """The image (b, m, h, w, d) of a brain's box, averaged to (b, m, 16, 16, 16).
+    """Average the brain's bounding box (b, m, h, w, d) to (b, m, side, side, side).
 
-    Inference and training both call it on the box of the whole brain, never on a window.
+    Call it on the whole brain, never on a window.
     """
     return F.adaptive_avg_pool3d(image, side)
 
 
 class CaseGate(nn.Module):
-    """Gate values of each expert and region from a case's thumbnail and its availability.
+    """Gate values per expert and region, from a case's thumbnail and availability.
 
-    Departure from SimMLM's gate (supplement, table A1), which sees a window: two small convolutions, their mean over
-    space, and availability lead into one linear layer. The layer starts at zero weights, so that training begins with
-    the same values for every case.
+    Unlike SimMLM's gate (supplement, table A1), which sees a window: two small convolutions are averaged over space and
+    concatenated with availability, followed by one linear layer. The layer starts at zero, so that training begins with
+    equal weights.
 
     Args:
         modalities: m, channels of the thumbnail.
-        experts: e, how many experts are weighed.
+        experts: e, number of experts.
         outputs: c, number of regions.
         width: feature channels.
 

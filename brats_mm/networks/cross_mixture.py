@@ -1,4 +1,4 @@
-"""SimMLM's mixture with one more expert, which sees all available modalities at once."""
+"""SimMLM's mixture with an additional expert that sees all available modalities."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,14 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert takes part where at least two modalities are available. With one modality the result is
-    that modality's expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality
-    experts suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
+    The cross-sequence expert runs if at least two modalities are available. With one modality, the result is that of
+    its expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality experts
+    suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
         cross: the cross-sequence expert.
-        gate: weighs the m modality experts and, last, the cross-sequence expert.
+        gate: gate over the m modality experts and, last, the cross-sequence expert.
     """
 
     def __init__(self, experts: Mapping[str, nn.Module], cross: CrossSequenceExpert, gate: CaseGate) -> None:
@@ -29,22 +29,22 @@ class CrossSequenceMixture(ExpertMixture):
         self.cross = cross
 
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Logits (v b, c, h, w, d) of a whole brain's box; arguments as of `DMoME.forward`."""
+        """Return logits (v b, c, h, w, d) of the brain's bounding box. Arguments are those of `DMoME.forward`."""
         return self.forward_with_weights(image, available)[0]
 
     def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Weights (b, m + 1, c) of the modality experts and the cross-sequence expert, summing to 1."""
+        """Return weights (b, m + 1, c) of the modality experts and the cross-sequence expert, summing to 1."""
         if available is None:
             available = available_by_content(image)
         return self.weights_of(thumbnail(image), available)
 
     def weights_of(self, small: Tensor, available: Tensor) -> Tensor:
-        """`gate_weights` of thumbnails (b, m, 16, 16, 16)."""
+        """Return `gate_weights` of thumbnails (b, m, 16, 16, 16)."""
         hidden = small.masked_fill(~unsqueeze_to(available, small.dim()), 0.0)
         return modality_weights(self.gate(hidden, available).float(), expert_availability(available))
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits (v b, c, h, w, d) and weights (v b, m + 1, c) of one pass."""
+        """Return logits (v b, c, h, w, d) and weights (v b, m + 1, c)."""
         if available is None:
             available = available_by_content(image)
         views = split_views(available, image.shape[0])
@@ -70,5 +70,5 @@ class CrossSequenceMixture(ExpertMixture):
 
 
 def expert_availability(available: Tensor) -> Tensor:
-    """Availability (b, m + 1) of the experts: those of the modalities, and the cross-sequence expert from two on."""
+    """Extend availability to (b, m + 1). The cross-sequence expert needs two modalities."""
     return torch.cat([available, available.sum(dim=1, keepdim=True) >= 2], dim=1)

@@ -1,8 +1,7 @@
-"""The cross-sequence expert: one U-Net that sees all available modalities at once and compares them voxel by voxel.
+"""Cross-sequence expert: one U-Net on all available modalities.
 
-A mixture of single-modality experts never compares T1 with T1ce in one voxel, which is how enhancement is defined. This
-expert does. It stands beside the modality experts of SimMLM (section 3.1) as one more expert of the mixture. The paper
-has no such expert.
+Enhancement is defined by comparing T1 with T1ce in the same voxel, which a mixture of single-modality experts cannot
+do. This expert adds the comparison to the modality experts of SimMLM (section 3.1). It is not part of the paper.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from brats_mm.networks.mixing import available_by_content, unsqueeze_to
 
 
 class CrossSequenceExpert(UNetExpert):
-    """A U-Net on stacked modalities whose encoder is told which of them are available.
+    """U-Net on stacked modalities, conditioned on their availability.
 
-    Missing channels are zero. Availability scales and shifts the features of each encoder stage below the first, since
-    constant input channels would be removed by the instance normalisation behind the first convolution.
+    Missing channels are zero. Availability scales and shifts the features of every encoder stage after the first.
+    Constant input channels would not work, because instance normalisation removes them.
 
     Args:
         widths: feature channels of each stage, finest first.
@@ -36,7 +35,7 @@ class CrossSequenceExpert(UNetExpert):
             nn.init.zeros_(condition.bias)
 
     def decode_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
-        """Features of each decoder level, coarsest first."""
+        """Return the features of each decoder level, coarsest first."""
         present = available.to(image.dtype)
         x = self.stem(image * unsqueeze_to(present, image.dim()))
         skips = [x]
@@ -54,13 +53,13 @@ class CrossSequenceExpert(UNetExpert):
         return levels
 
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Region logits; without `available`, channels of zeros count as missing."""
+        """Return region logits. Without `available`, all-zero channels count as missing."""
         if available is None:
             available = available_by_content(image)
         x = self.heads[-1](self.decode_available(image, available)[-1])
         return x  # noqa: RET504 (a name gives the result its type)
 
     def forward_levels_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
-        """Logits of each decoder level, finest first, for deep supervision."""
+        """Return the logits of each decoder level, finest first, for deep supervision."""
         levels = self.decode_available(image, available)
         return [head(level) for head, level in zip(self.heads, levels, strict=True)][::-1]

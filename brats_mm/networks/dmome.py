@@ -1,4 +1,4 @@
-"""DMoME: the dynamic mixture of modality experts on stacked channels, of given parts (SimMLM section 3.1)."""
+"""DMoME: dynamic mixture of modality experts on stacked channels (SimMLM section 3.1)."""
 
 import torch
 from torch import Tensor
@@ -8,37 +8,35 @@ from brats_mm.networks.mixture import ExpertMixture
 
 
 class DMoME(ExpertMixture):
-    """A mixture whose modalities share one grid and arrive as the channels of one tensor, as MRI sequences do.
+    """Mixture of modalities that share one grid, as channels of one tensor.
 
-    The experts are modules from (b, 1, ...) to (b, c, ...) or (b, c), the gate is one from (b, m, ...) to gate values;
-    see `ExpertMixture`. The parts of the other mixing levels stand in `levels.py`. Modalities of different shapes are
-    for `modality_mixture.ModalityMixture`.
+    Experts map (b, 1, ...) to (b, c, ...) or (b, c), and the gate maps (b, m, ...) to gate values (see
+    `ExpertMixture`). `levels.py` has the modules for other mixing levels. For modalities of different shapes, use
+    `modality_mixture.ModalityMixture`.
     """
 
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Logits of the mixture.
+        """Return the logits of the mixture.
 
         Args:
-            image: (b, m, h, w, d), or any other spatial rank; what stands in the channel of a missing modality has no
-                effect.
-            available: (b, m) booleans, at least one true a row. Without it, channels of zeros count as missing. With
-                (v b, m), v views of each sample are mixed, first all samples in the first view; each expert still
-                runs once a sample.
+            image: (b, m, h, w, d), or any other spatial rank. Channels of missing modalities are ignored.
+            available: (b, m) booleans, at least one true per row. Without it, all-zero channels count as missing. Use
+                (v b, m) for v views of each sample, grouped by view. Each expert runs once per sample.
 
         Returns:
-            (b, c, h, w, d) logits, in the order WT, TC, ET for our presets; (v b, c, h, w, d) of v views.
+            Logits (b, c, h, w, d), or (v b, c, h, w, d) for v views. The presets order regions WT, TC, ET.
         """
         return self.forward_with_weights(image, available)[0]
 
     def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
+        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert."""
         if available is None:
             available = available_by_content(image)
         hidden = image.masked_fill(~unsqueeze_to(available, image.dim()), 0.0)
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits (v b, c, h, w, d) and weights (v b, m, c) of one pass; arguments as in `forward`."""
+        """Return logits (v b, c, h, w, d) and weights (v b, m, c). Arguments are those of `forward`."""
         if available is None:
             available = available_by_content(image)
         views = split_views(available, image.shape[0])

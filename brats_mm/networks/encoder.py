@@ -1,4 +1,4 @@
-"""The way down of an expert by itself, for networks whose decoder serves several encoders."""
+"""Encoder of an expert, for networks with one decoder for several encoders."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from brats_mm.networks.expert import ConvBlock
 
 
 class Encoder(nn.Module):
-    """The way down of an expert: features of every scale, finest first.
+    """Encoder of an expert. Returns the features of every scale, finest first.
 
     Args:
         widths: feature channels of each stage, finest first.

@@ -1,15 +1,14 @@
-"""The expert: a 3D U-Net that sees one modality and emits logits for the three tumour regions.
+"""Modality expert: a 3D U-Net from one modality to logits of the three tumour regions.
 
-Source: SimMLM (Li, Chen, Han, ICCV 2025), section 3.1 and supplement, with the layout that nnU-Net plans for
-BraTS 2018: six stages of two 3x3x3 convolutions, instance normalisation and leaky ReLU; stride 2 enters each stage
-but the first; a transposed convolution goes back up; a 1x1x1 head stands on every decoder level.
+Source: SimMLM (Li, Chen, Han, ICCV 2025), section 3.1 and supplement, with nnU-Net's plan for BraTS 2018. Six stages of
+two 3x3x3 convolutions with instance normalisation and leaky ReLU, stride 2 from the second stage on, transposed
+convolutions in the decoder and a 1x1x1 head on every decoder level.
 
-Departures, both without effect on what the network can compute or on its parameter count:
+Two differences do not change the function class or the number of parameters:
 
-* The released code's decoder uses transposed convolutions of kernel 3 and stride 1. Such a layer is an ordinary
-  convolution with the kernel flipped and its two channel axes exchanged, so plain convolutions stand here: same
-  parameters, same function class, about twice as fast on a CPU.
-* The four lower heads answer only under deep supervision (`forward_levels`); `forward` uses the last one.
+* The released decoder uses transposed convolutions of kernel 3 and stride 1. They equal plain convolutions with the
+  kernel flipped and its channel axes exchanged. This module uses plain ones, which are about twice as fast on a CPU.
+* The four lower heads are used only for deep supervision (`forward_levels`). `forward` uses the last head.
 """
 
 import itertools
@@ -22,7 +21,7 @@ from brats_mm.networks.normed_activation import NormedActivation
 
 
 class ConvBlock(nn.Module):
-    """Two times convolution, instance normalisation and leaky ReLU; the first convolution carries the stride."""
+    """Two blocks of convolution, instance normalisation and leaky ReLU. The first convolution has the stride."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
@@ -38,7 +37,7 @@ class ConvBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """One decoder level: upsample by two, put the encoder's features beside it, two convolutions."""
+    """Decoder level: upsample by two, concatenate the encoder's features, apply two convolutions."""
 
     def __init__(self, in_channels: int, skip_channels: int) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class UpBlock(nn.Module):
         self.block = ConvBlock(2 * skip_channels, skip_channels, stride=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        # A level with an odd side was rounded up when it was halved; what that added is cut off again.
+        # Strided convolutions round odd sides up. Crop the excess voxel.
         x = self.upsample(x)[:, :, : skip.shape[2], : skip.shape[3], : skip.shape[4]]
         x = torch.cat([x, skip], dim=1)
         x = self.block(x)
@@ -54,17 +53,17 @@ class UpBlock(nn.Module):
 
 
 class UNetExpert(nn.Module):
-    """A 3D U-Net from one modality to region logits.
+    """3D U-Net from one modality to region logits.
 
     Args:
         widths: feature channels of each stage, finest first.
-        in_channels: channels of the input, 1 for one modality.
+        in_channels: input channels, 1 for one modality.
         out_channels: number of regions, 3 for WT, TC, ET.
 
     Shapes:
-        input (b, in_channels, h, w, d), output (b, out_channels, h, w, d); h, w and d are multiples of
-        `stride`, 32 for the six stages of the paper, and not all three equal to it: the one voxel that would be left at
-        the bottom cannot be normalised.
+        input (b, in_channels, h, w, d), output (b, out_channels, h, w, d). The sides h, w and d are multiples of
+        `stride`, 32 for the six stages of the paper. At least one must be larger, because a single voxel at the bottom
+        cannot be normalised.
     """
 
     def __init__(self, widths: Sequence[int], *, in_channels: int = 1, out_channels: int = 3) -> None:
@@ -79,11 +78,11 @@ class UNetExpert(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(fine, out_channels, kernel_size=1) for fine in reversed(widths[:-1]))
 
     def features(self, x: Tensor) -> Tensor:
-        """The finest decoder features, (b, widths[0], h, w, d)."""
+        """Return the finest decoder features (b, widths[0], h, w, d)."""
         return self.decode(x)[-1]
 
     def decode(self, x: Tensor) -> list[Tensor]:
-        """Features of each decoder level, coarsest first."""
+        """Return the features of each decoder level, coarsest first."""
         x = self.stem(x)
         skips = [x]
         for block in self.down:
@@ -102,6 +101,6 @@ class UNetExpert(nn.Module):
         return x  # noqa: RET504
 
     def forward_levels(self, x: Tensor) -> list[Tensor]:
-        """Logits of each decoder level, finest first, for deep supervision; (b, c, h / 2^k, w / 2^k, d / 2^k)."""
+        """Return the logits (b, c, h / 2^k, w / 2^k, d / 2^k) of each level, finest first, for deep supervision."""
         levels = [head(level) for head, level in zip(self.heads, self.decode(x), strict=True)]
         return levels[::-1]

@@ -1,7 +1,7 @@
-"""Gates: networks that look at every modality at once and say how much each expert should count.
+"""Gates: networks that weight the experts from all modalities.
 
-A gate returns raw gate values, (b, m, c); `mixing.modality_weights` turns them into weights once it is known which
-modalities are available. Source: SimMLM section 3.1 and supplement, table A1.
+A gate returns raw values (b, m, c). `mixing.modality_weights` turns them into weights over the available modalities.
+Source: SimMLM section 3.1 and supplement, table A1.
 """
 
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from brats_mm.networks.normed_activation import instance_norm
 
 GATE_GRID = 4
-"""Voxels a side of the last feature map: five strides of two take the paper's 128^3 window to 4^3."""
+"""Side of the last feature map in voxels. Five strides of two reduce the paper's 128^3 window to 4^3."""
 
 GATE_STAGES = 5
 
@@ -17,12 +17,12 @@ GATE_STAGES = 5
 class GatingNetwork(nn.Module):
     """The paper's gate: five strided 3x3x3 convolutions, then one linear layer on 256 features for four modalities.
 
-    Departure: the last map is pooled adaptively to 4^3 before it is flattened. That is the identity for a 128^3
-    window and lets windows of any other size through.
+    In addition, the last map is pooled adaptively to 4^3. This is the identity for a 128^3 window and supports windows
+    of other sizes.
 
     Args:
-        modalities: m, input channels; a missing modality's channel holds zeros.
-        outputs: c, gate values for each modality: one a region, or one for all.
+        modalities: m, input channels. Channels of missing modalities are zero.
+        outputs: c, gate values per modality: one per region, or one for all.
 
     Shapes:
         input (b, m, h, w, d), output (b, m, c), unbounded.
@@ -50,7 +50,7 @@ class GatingNetwork(nn.Module):
 
 
 class UniformGate(nn.Module):
-    """Every modality counts the same: gate values of zero, hence the mean of the available experts (no parameters).
+    """Gate values of zero, which average the available experts. It has no parameters.
 
     This is the "static mean" row of SimMLM's ablation (supplement, table A3).
     """

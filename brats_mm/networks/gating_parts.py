@@ -1,4 +1,4 @@
-"""Gates over modalities of different shapes: a small network for each, and a common layer on all their features."""
+"""Gate over modalities of different shapes: one encoder per modality and a shared head."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 
 class PartsGate(nn.Module):
-    """Features of each modality by a branch of its own, side by side, then one linear layer or a small MLP.
+    """Concatenated features of one branch per modality, then a linear layer or a small MLP.
 
-    SimMLM's gate of avMNIST: two branches `PictureFeatures` of 128 features, and a linear layer from 256 to the 2x1
-    gate values (supplement). Its gate of Food-101 is "an MLP" of unknown widths; with `hidden` it is one here.
+    SimMLM's gate for AV-MNIST has two `PictureFeatures` branches of 128 features and a linear layer from 256 to the 2x1
+    gate values (supplement). Its gate for Food-101 is "an MLP" of unknown widths. Use `hidden` for that.
 
     Args:
-        branches: modality name -> module from its tensor to (b, features); in the order of the experts.
-        features: what all branches give together.
-        outputs: c, gate values for each modality; 1 where all classes share a weight.
-        hidden: units of a hidden layer; 0 is none.
+        branches: modality name -> module from its tensor to (b, features), in the order of the experts.
+        features: total number of features of all branches.
+        outputs: c, gate values per modality. 1 if all classes share a weight.
+        hidden: units of the hidden layer. 0 for none.
 
     Shapes:
-        input: one tensor a modality, zeros where it is missing; output (b, m, c), unbounded.
+        input: one tensor per modality, zeros if missing. Output (b, m, c), unbounded.
     """
 
     def __init__(self, branches: Mapping[str, nn.Module], *, features: int, outputs: int = 1, hidden: int = 0) -> None:
@@ -45,9 +45,9 @@ class PartsGate(nn.Module):
 
 
 class PictureFeatures(nn.Module):
-    """A CNN of two strided 3x3 convolutions, pooled to 2x2: 128 features of 32 maps (SimMLM, supplement: avMNIST).
+    """Image encoder: two strided 3x3 convolutions, pooled to 2x2, 128 features (SimMLM, supplement: AV-MNIST).
 
-    The supplement gives the layers and the 128; strides, maps and pooling are ours.
+    The supplement states the layers and the 128 features. Strides, channels and pooling are our choice.
 
     Shapes:
         input (b, channels, h, w), output (b, 128).
@@ -67,15 +67,15 @@ class PictureFeatures(nn.Module):
 
 
 class WordFeatures(nn.Module):
-    """The mean of learnt word vectors over the words of a text.
+    """Text encoder: the mean of learned word vectors.
 
     Args:
-        words: size of the vocabulary.
-        features: of a vector.
+        words: vocabulary size.
+        features: features per vector.
 
     Shapes:
-        input (b, 2, t) integers: token numbers, and a mask that is 1 for words and 0 for padding; output (b, features),
-        zeros for a text without words.
+        input (b, 2, t) integers: token ids and a mask, 1 for words and 0 for padding. Output (b, features), zeros for a
+        text without words.
     """
 
     def __init__(self, *, words: int, features: int = 64) -> None:

@@ -1,8 +1,8 @@
-"""A gate whose weights vary over space: an experiment beyond SimMLM, whose weights are one a window.
+"""Spatial gate: weights that vary over space. SimMLM uses one weight per window.
 
-Where a lesion lies decides which sequence shows it best: oedema beside the ventricles hides in T2 and stands out in
-FLAIR, a rim enhances in T1ce alone. One weight a window cannot say so; a weight a voxel could follow noise. So the
-values are made on a coarse grid and interpolated.
+Which sequence shows a lesion best depends on its location. Oedema beside the ventricles is hard to see in T2 and clear
+in FLAIR, and a rim enhances in T1ce only. A weight per voxel could follow noise, so gate values are computed on a
+coarse grid and interpolated.
 """
 
 import torch.nn.functional as F
@@ -11,19 +11,18 @@ from torch import Tensor, nn
 from brats_mm.networks.normed_activation import instance_norm
 
 COARSENING = 3
-"""Strides of two before the gate answers: a value every 8 voxels, 16 mm at our working resolution."""
+"""Number of strides of two: one gate value every 8 voxels, which is 16 mm at 2 mm spacing."""
 
 
 class SpatialGate(nn.Module):
-    """Gate values on a grid 8 times as coarse as the image, interpolated trilinearly to the image's own.
+    """Gate values on a grid 8 times as coarse as the image, interpolated trilinearly.
 
-    It is the values before the softmax that are interpolated, so weights sum to 1 over the available modalities in
-    every voxel, and the only one available has exactly 1 everywhere: its expert's own output. The last convolution
-    starts at zero, so that training begins from the mean of the available experts.
+    Values are interpolated before the softmax, so weights sum to 1 over the available modalities in every voxel. The
+    last convolution starts at zero, so that training begins with the mean of the available experts.
 
     Args:
-        modalities: m, input channels; a missing modality's channel holds zeros.
-        outputs: c, gate values for each modality: one a region, or one for all.
+        modalities: m, input channels. Channels of missing modalities are zero.
+        outputs: c, gate values per modality: one per region, or one for all.
         width: feature channels.
 
     Shapes:

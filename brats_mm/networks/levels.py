@@ -1,4 +1,4 @@
-"""Other levels to mix at than logits: probabilities and features (SimMLM supplement, table A3)."""
+"""Mixing at other levels than logits: probabilities and features (SimMLM supplement, table A3)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from brats_mm.networks.expert import UNetExpert
 
 PROBABILITY_EPS = 1e-6
-"""Keeps the logit of a mixed probability finite: |logit| <= 13.8."""
+"""Clamps mixed probabilities, so that |logit| <= 13.8."""
 
 
 class ProbabilityExpert(nn.Module):
-    """An expert followed by the sigmoid, so that probabilities are mixed."""
+    """Expert followed by a sigmoid, to mix probabilities."""
 
     def __init__(self, expert: nn.Module) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class ProbabilityExpert(nn.Module):
 
 
 class LogitOfProbability(nn.Module):
-    """Back from a mixed probability to its logit, so that every network answers in logits."""
+    """Output layer that converts mixed probabilities to logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class LogitOfProbability(nn.Module):
 
 
 class FeatureExpert(nn.Module):
-    """An expert up to its finest features; one head shared by all experts follows the mixture."""
+    """Expert without its head, to mix features. One head after the mixture is shared by all experts."""
 
     def __init__(self, expert: UNetExpert) -> None:
         super().__init__()

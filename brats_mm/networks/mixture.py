@@ -1,4 +1,4 @@
-"""What every mixture of modality experts has in common: experts are run once each, and their answers are weighed."""
+"""Base class of mixtures of modality experts."""
 
 from abc import ABC
 from collections.abc import Mapping
@@ -10,17 +10,16 @@ from brats_mm.networks.mixing import unsqueeze_to
 
 
 class ExpertMixture(nn.Module, ABC):
-    """One expert a modality, a gate that weighs them, and the sum; how inputs arrive is the subclasses' affair.
+    """One expert per modality, a gate, and the weighted sum. Subclasses define the input format.
 
-    Experts, gates, the number of modalities and what is answered are free: a dense answer (b, c, ...) of any spatial
-    rank, or one of a whole sample, (b, c). The experts' outputs are mixed (logits in SimMLM), and
-    `output_layer` turns the mixture into logits. It is the identity in the paper. Annotations are limited to those that
-    TorchScript knows.
+    Expert outputs may be dense, (b, c, ...) of any spatial rank, or one per sample, (b, c). The gate weights the
+    outputs (logits in SimMLM), and `output_layer` turns the mixture into logits. In the paper it is the identity.
+    Annotations are limited to those that TorchScript supports.
 
     Args:
-        experts: modality name -> module; the order is that of the inputs.
-        gate: module that returns gate values (b, m, c), or (b, m, 1) where all outputs share a weight; with weights
-            that vary over space, (b, m, c, ...).
+        experts: modality name -> module, in the order of the inputs.
+        gate: module that returns gate values (b, m, c), or (b, m, 1) if all outputs share a weight, or (b, m, c, ...)
+            if weights vary over space.
         output_layer: module from the mixture to logits.
     """
 
@@ -33,11 +32,15 @@ class ExpertMixture(nn.Module, ABC):
         self.output_layer = nn.Identity() if output_layer is None else output_layer
 
     def contributions(self, inputs: list[Tensor], needed: Tensor) -> list[Tensor]:
-        """What each expert makes of its input, (b, c, ...): zeros for samples that do not need it.
+        """Run each expert on the samples that need it.
 
         Args:
-            inputs: one a modality, (b, ...).
-            needed: (b, m) booleans; an expert that no sample needs is not run and leaves an empty tensor.
+            inputs: one tensor (b, ...) per modality.
+            needed: (b, m) booleans.
+
+        Returns:
+            One tensor (b, c, ...) per expert, zero for samples that do not need it. An expert that no sample needs does
+            not run, and its tensor is empty.
         """
         made: list[Tensor] = []
         modality = 0
@@ -56,15 +59,15 @@ class ExpertMixture(nn.Module, ABC):
         return made
 
     def mix(self, inputs: list[Tensor], views: Tensor, weights: list[Tensor]) -> Tensor:
-        """Logits of several views of the same samples, each expert run once a sample.
+        """Mix several views of the same samples. Each expert runs once per sample.
 
         Args:
-            inputs: one a modality, (b, ...).
+            inputs: one tensor (b, ...) per modality.
             views: (v, b, m) booleans, at least one true for each sample of each view.
-            weights: of each view, (b, m, c) or (b, m, c, ...), zero for missing modalities.
+            weights: weights (b, m, c) or (b, m, c, ...) per view, zero for missing modalities.
 
         Returns:
-            (v b, c, ...), first all samples in the first view.
+            Logits (v b, c, ...), grouped by view.
         """
         contributions = self.contributions(inputs, views.any(dim=0))
         logits: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""A mixture whose modalities are tensors of their own shapes: an image and a sound, a picture and its title."""
+"""Mixture of modalities with different shapes, such as image and audio or image and text."""
 
 import torch
 from torch import Tensor
@@ -8,36 +8,35 @@ from brats_mm.networks.mixture import ExpertMixture
 
 
 class ModalityMixture(ExpertMixture):
-    """SimMLM for modalities that share no grid (avMNIST, Food-101; SimMLM, supplement).
+    """SimMLM for modalities that share no grid (AV-MNIST and Food-101 in SimMLM's supplement).
 
-    Each expert is a module from its own modality's tensor (b, ...) to (b, c); the gate is one from the list of them
-    all, with zeros in the place of what is missing, to gate values (b, m, 1) or (b, m, c), such as
-    `gating_parts.PartsGate`.
-    Availability is always said: nothing tells a black picture from a missing one.
+    Each expert maps its modality's tensor (b, ...) to (b, c). The gate maps the list of all tensors, zero if missing,
+    to gate values (b, m, 1) or (b, m, c), for example `gating_parts.PartsGate`. Availability is required, because a
+    black image cannot be told from a missing one.
     """
 
     def forward(self, inputs: list[Tensor], available: Tensor) -> Tensor:
-        """Logits of the mixture.
+        """Return the logits of the mixture.
 
         Args:
-            inputs: one a modality in the order of the experts, (b, ...), floating-point or integers (tokens).
-            available: (b, m) booleans, at least one true a row; (v b, m) for v views of each sample, first all samples
-                in the first view; each expert still runs once a sample.
+            inputs: one tensor (b, ...) per modality in the order of the experts, floating-point or integer (tokens).
+            available: (b, m) booleans, at least one true per row, or (v b, m) for v views of each sample, grouped by
+                view. Each expert runs once per sample.
 
         Returns:
-            (b, c); (v b, c) of v views.
+            Logits (b, c), or (v b, c) for v views.
         """
         return self.forward_with_weights(inputs, available)[0]
 
     def gate_weights(self, inputs: list[Tensor], available: Tensor) -> Tensor:
-        """How much each expert counts, (b, m, c), summing to 1 over the available modalities; runs no expert."""
+        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert."""
         hidden: list[Tensor] = []
         for modality, given in enumerate(inputs):
             hidden.append(given.masked_fill(~unsqueeze_to(available[:, modality], given.dim()), 0))
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (v b, c) and weights (v b, m, c) of one pass; arguments as in `forward`."""
+        """Return logits (v b, c) and weights (v b, m, c). Arguments are those of `forward`."""
         views = split_views(available, inputs[0].shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):

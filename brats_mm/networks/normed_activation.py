@@ -1,8 +1,8 @@
-"""Instance normalisation and leaky ReLU in one step, for training on CPUs.
+"""Fused instance normalisation and leaky ReLU, for training on CPUs.
 
-In training on a CPU, the backward pass of PyTorch's group normalisation takes half as long as that of the convolutions
-in float32, and longer than all convolutions together in bfloat16. Here each pass over the voxels is one plain operation
-along memory, and the activation's mask comes from its result.
+On a CPU, the backward pass of PyTorch's group normalisation takes half as long as that of all convolutions in float32,
+and longer in bfloat16. This implementation makes contiguous passes over memory and derives the activation's mask from
+its result.
 """
 
 from typing import Any
@@ -14,29 +14,28 @@ from torch.autograd.function import once_differentiable
 from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 NEGATIVE_SLOPE = 0.01
-"""Slope of the leaky ReLU below zero: PyTorch's default, as in the released code."""
+"""Negative slope of the leaky ReLU: PyTorch's default, as in the released code."""
 
 NORM_EPS = 1e-5
 """Added to the variance in instance normalisation (released code)."""
 
 ROWS = 64
-"""Voxels that are handled as one row where their number allows it: eight channels alone would make rows too short."""
+"""Voxels per row where their number allows it. Rows of eight channels alone would be too short."""
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:
-    """Instance normalisation with affine parameters, as group normalisation with one channel a group.
+    """Return affine instance normalisation as group normalisation with one channel per group.
 
-    The two are the same function of the same parameters; PyTorch's group normalisation is three times as fast as its
-    instance normalisation on a CPU because it keeps the channels-last layout.
+    Both are the same function. On a CPU, PyTorch's group normalisation is three times as fast because it keeps the
+    channels-last layout.
     """
     return nn.GroupNorm(channels, channels, eps=NORM_EPS)
 
 
 class NormedActivation(nn.GroupNorm):
-    """Leaky ReLU of instance normalisation, (b, c, h, w, d) to the same, with the parameters of `instance_norm`.
+    """Instance normalisation followed by leaky ReLU, with the parameters of `instance_norm`.
 
-    Where gradients are wanted on a CPU it is computed as the module says; everywhere else by PyTorch's own operations.
-    Both agree to rounding.
+    Uses the fused implementation for gradients on a CPU, and PyTorch's operations otherwise. Both agree up to rounding.
     """
 
     def __init__(self, channels: int) -> None:
@@ -44,7 +43,7 @@ class NormedActivation(nn.GroupNorm):
         self.activation = nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The two ifs stay apart: TorchScript leaves out what stands in the first, and does not know what is in it.
+        # Keep the nested ifs: TorchScript skips the body of the first, which it cannot compile.
         if not is_scripting():  # noqa: SIM102
             if torch.is_grad_enabled() and x.device.type == "cpu":
                 result: Tensor = _NormedActivation.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
@@ -59,7 +58,7 @@ class _NormedActivation(torch.autograd.Function):
 
     With g the gradient before the activation, n voxels, and z = x - mean:
     dx = a (g - sum(g) / n - z rstd^2 sum(g z) / n), dweight = sum(g z) rstd, dbias = sum(g).
-    Sums are taken in float32 at least.
+    Sums are computed in float32 or wider.
     """
 
     @staticmethod
@@ -92,7 +91,7 @@ class _NormedActivation(torch.autograd.Function):
 
 
 def _rows(volume: Tensor) -> Tensor:
-    """(b, c, h, w, d) as (b, r, k c), in channels-last order: each row is k voxels with their channels."""
+    """Reshape (b, c, h, w, d) to (b, r, k c) in channels-last order. Each row holds k voxels with their channels."""
     batch, channels = volume.shape[:2]
     flat = volume.permute(0, 2, 3, 4, 1).reshape(batch, -1, channels)
     row = ROWS
@@ -102,17 +101,17 @@ def _rows(volume: Tensor) -> Tensor:
 
 
 def _volume(rows: Tensor, shape: torch.Size) -> Tensor:
-    """The way back from `_rows`, in channels-last memory."""
+    """Invert `_rows`, in channels-last memory format."""
     batch, channels = shape[:2]
     return rows.view(batch, *shape[2:], channels).permute(0, 4, 1, 2, 3)
 
 
 def _over_voxels(rows: Tensor, channels: int) -> Tensor:
-    """Sums over all voxels, (b, c), in float32 or wider."""
+    """Sum over all voxels to (b, c), in float32 or wider."""
     wide = torch.promote_types(rows.dtype, torch.float32)
     return rows.sum(dim=1, dtype=wide).view(rows.shape[0], -1, channels).sum(dim=1)
 
 
 def _along(values: Tensor, rows: Tensor) -> Tensor:
-    """A number for each sample and channel, (b, c), repeated along a row: (b, 1, k c), in the rows' type."""
+    """Repeat values (b, c) along a row to (b, 1, k c), in the rows' dtype."""
     return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1).to(rows.dtype)

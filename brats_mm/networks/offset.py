@@ -1,4 +1,4 @@
-"""Moving a trained mixture's logits by a constant a region, inside its own weights."""
+"""Subtract a constant per region from a trained mixture's logits, by changing its biases."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ from brats_mm.networks.subvoxel import SubvoxelExpert
 
 
 def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
-    """Take `offsets` (c,) off the logits (b, c, ...) of a mixture, for every availability set, by its biases.
+    """Subtract `offsets` (c,) from the logits (b, c, ...) of a network, for every availability set.
 
-    The weights of the experts sum to 1, so a constant in the head of each expert is the same constant in the mixture; a
-    mixture of features has one head for all.
+    Gate weights sum to 1, so the same constant in every expert's head shifts the mixture by that constant. A mixture of
+    features has one shared head.
 
     Args:
-        network: a mixture of U-Net experts at the logit or feature level, or a whole network; changed in place.
-        offsets: one a region.
+        network: mixture of U-Net experts at the logit or feature level, or a single network. Modified in place.
+        offsets: one per region.
 
     Raises:
         OptionError: the network has no such bias.

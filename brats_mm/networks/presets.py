@@ -1,4 +1,4 @@
-"""Named sizes and ablations: what configs call. Sizes live here and nowhere else."""
+"""Named network sizes and ablations, for configs."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ WIDTHS: dict[str, tuple[int, ...]] = {
     "light": (8, 16, 32, 64, 80, 80),
     "full": (32, 64, 128, 256, 320, 320),
 }
-"""`light` is the paper's 7.8 M-parameter model; `full` is nnU-Net's own plan, 124.8 M."""
+"""`light` is the paper's model with 7.8 M parameters. `full` is nnU-Net's plan with 124.8 M."""
 
 GATES: dict[str, Callable[..., nn.Module]] = {"dynamic": GatingNetwork, "mean": UniformGate, "spatial": SpatialGate}
 
@@ -40,10 +40,10 @@ CROSS_WIDTHS = (16, 32, 64, 128, 160)
 
 
 def cross_sequence(size: str = "light") -> CrossSequenceMixture:
-    """Four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm. The default of the bundle.
+    """Build four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm. The bundle's default.
 
     Args:
-        size: of the modality experts, a key of `WIDTHS`.
+        size: size of the modality experts, a key of `WIDTHS`.
 
     Raises:
         OptionError: the size is unknown.
@@ -59,21 +59,21 @@ def cross_sequence(size: str = "light") -> CrossSequenceMixture:
 
 
 def expert(size: str = "light") -> UNetExpert:
-    """One modality's U-Net; `size` is a key of `WIDTHS`."""
+    """Build one modality's U-Net. `size` is a key of `WIDTHS`."""
     return UNetExpert(WIDTHS[_choose("size", size, tuple(WIDTHS))], out_channels=len(REGIONS))
 
 
 def simmlm(size: str = "light", *, level: str = "logit", weighting: str = "dynamic") -> DMoME:
-    """The mixture of four experts (SimMLM; the defaults are the paper's).
+    """Build SimMLM's mixture of four experts. The defaults are the paper's.
 
     Args:
         size: `light` (widths 8-16-32-64-80-80) or `full` (32-...-320).
         level: what is mixed: `logit` (the paper), `probability` or `feature` (its ablations).
         weighting: `dynamic` (the gate), `mean` (static mean of the available experts) or `spatial` (weights that vary
-            over space; ours, not the paper's).
+            over space, not in the paper).
 
     Raises:
-        OptionError: an argument is none of these.
+        OptionError: an argument is unknown.
     """
     _choose("level", level, LEVELS)
     make_gate = GATES[_choose("weighting", weighting, tuple(GATES))]

@@ -1,4 +1,4 @@
-"""Networks that answer for an availability set as a whole, and do not weigh their sequences."""
+"""Networks without a gate over experts."""
 
 from abc import ABC, abstractmethod
 
@@ -8,23 +8,21 @@ from brats_mm.networks.mixing import available_by_content, split_views
 
 
 class SingleNetwork(nn.Module, ABC):
-    """A network without experts that could be run one by one and weighed by a gate.
+    """Network that gives no modality weights. Its predictions have an empty importance.
 
-    It is called as a mixture is (`DMoME.forward`): with an image and the availability of one or several views of it,
-    for which it shares what it can. Since nothing in it says how much a sequence counted, predictions of it hold no
-    importance.
+    It has the interface of a mixture (`DMoME.forward`) and may share computation between views of an image.
     """
 
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Logits.
+        """Return the logits.
 
         Args:
-            image: (b, m, h, w, d); what stands in the channel of a missing modality has no effect.
-            available: (b, m) booleans, at least one true a row, or (v b, m) for v views of each sample, first all
-                samples in the first view. Without it, channels of zeros count as missing.
+            image: (b, m, h, w, d). Channels of missing modalities are ignored.
+            available: (b, m) booleans, at least one true per row, or (v b, m) for v views of each sample, grouped by
+                view. Without it, all-zero channels count as missing.
 
         Returns:
-            (b, c, h, w, d), or (v b, c, h, w, d) of v views.
+            Logits (b, c, h, w, d), or (v b, c, h, w, d) for v views.
         """
         if available is None:
             available = available_by_content(image)
@@ -32,8 +30,8 @@ class SingleNetwork(nn.Module, ABC):
 
     @abstractmethod
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
-        """Logits (v b, c, h, w, d) of an image (b, m, h, w, d) in views (v, b, m) of it."""
+        """Return logits (v b, c, h, w, d) of an image (b, m, h, w, d) for its views (v, b, m)."""
 
     @abstractmethod
     def logit_bias(self) -> nn.Parameter:
-        """The bias of the layer that makes the logits, (c,): what a calibration moves."""
+        """Return the bias (c,) of the output layer, which calibration shifts."""

@@ -1,8 +1,8 @@
-"""An expert that reads and answers at twice the resolution of the lattice that it computes on.
+"""Sub-voxel expert: input and output have twice the resolution of the internal lattice.
 
-Each 2x2x2 block of input voxels becomes eight channels of one lattice voxel (space to depth, Shi et al., CVPR 2016,
-"sub-pixel convolution"). The logits of the lattice are interpolated back, and a second head adds what differs between
-the eight voxels of a block. The cost is that of the coarse lattice.
+Each 2x2x2 block of input voxels becomes eight channels of one lattice voxel (space to depth, "sub-pixel convolution",
+Shi et al., CVPR 2016). Logits are interpolated back, and a second head adds the differences between the eight voxels of
+a block. The cost is that of the coarse lattice.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ FACTOR = 2
 
 
 class SubvoxelExpert(nn.Module):
-    """A U-Net on a lattice half as fine as its input and output.
+    """U-Net on a lattice with half the resolution of its input and output.
 
     Args:
         widths: feature channels of each stage, finest first.
@@ -35,7 +35,7 @@ class SubvoxelExpert(nn.Module):
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.get_parameter("bias"))
         self.stride = FACTOR * self.unet.stride
-        """Sides of a window are best multiples of this many voxels."""
+        """Window sides should be multiples of this many voxels."""
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.unet.features(space_to_depth(x))
@@ -45,23 +45,23 @@ class SubvoxelExpert(nn.Module):
 
 
 def space_to_depth(x: Tensor) -> Tensor:
-    """(b, c, 2h, 2w, 2d) to (b, 8c, h, w, d); the eight voxels of a block are neighbouring channels."""
+    """Reshape (b, c, 2h, 2w, 2d) to (b, 8c, h, w, d). The eight voxels of a block become adjacent channels."""
     b, c, h, w, d = x.shape
     x = x.reshape(b, c, h // 2, 2, w // 2, 2, d // 2, 2)
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, h // 2, w // 2, d // 2)
 
 
 def depth_to_space(x: Tensor) -> Tensor:
-    """The inverse of `space_to_depth`."""
+    """Invert `space_to_depth`."""
     b, c, h, w, d = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, h, w, d)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * h, 2 * w, 2 * d)
 
 
 def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelExpert:
-    """A sub-voxel expert that computes what an expert of the lattice does on the mean of each block.
+    """Build a sub-voxel expert that initially computes what a lattice expert does on the mean of each block.
 
-    The stem's weights are spread over the eight voxels, and the detail starts at zero.
+    The stem's weights are distributed over the eight voxels, and the detail head starts at zero.
     """
     made = SubvoxelExpert(widths, out_channels=expert.heads[-1].get_parameter("bias").numel())
     state = dict(expert.state_dict())
