@@ -1,8 +1,8 @@
-"""Score one case with each of its availability sets: the rows of its tables, and its counts of voxels.
+"""Score one case for each of its subsets of sequences.
 
-The experts run once a case and are mixed for all 15 sets (`shared_passes`); the plain way runs the network anew for
-each set (`separate_passes`) and gives the same. The two differ only where the sequences of a case have different brain
-masks: shared passes use the box around all of them, separate ones around those at hand.
+`shared_passes` runs each expert once per case and mixes all 15 subsets. `separate_passes` runs the network for each
+subset. The results only differ if the sequences have different brain masks: shared passes use the bounding box of all
+sequences, separate passes that of the subset.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.uncertainty import EntropyTable, entropy_table
 
 MARGIN = 2
-"""Voxels around brain and reference within which masks are compared; a prediction reaches no further."""
+"""Margin in voxels around brain and reference for comparing masks. Predictions do not extend further."""
 
 Box = tuple[slice, slice, slice]
 VoxelTables = tuple[Reliability, EntropyTable]
@@ -37,14 +37,14 @@ VoxelTables = tuple[Reliability, EntropyTable]
 
 @dataclass(frozen=True, eq=False)
 class SetPredictor:
-    """How the sets of a case are predicted.
+    """Prediction of a case's subsets.
 
     Attributes:
-        way: in words, for the summary.
-        model: which model predicts.
-        predict: from a case and the sets wanted to one prediction a set, in that order; a prediction's
-            `case.available` is its set.
-        windows: how the brain's box is walked, where it is; a stopped evaluation resumes with the same only.
+        way: description for the summary.
+        model: identity of the model.
+        predict: function from a case and subsets to one prediction per subset, in the same order. A prediction's
+            `case.available` is its subset.
+        windows: window settings. An interrupted evaluation resumes only with equal settings.
     """
 
     way: str
@@ -54,26 +54,26 @@ class SetPredictor:
 
 
 def shared_passes(predictor: Predictor) -> SetPredictor:
-    """Run each expert once a case and window, and mix for every set: 15 sets cost four expert passes."""
+    """Run each expert once per case and window, and mix every subset: 15 subsets cost four expert passes."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         predictions = predictor.predict_subsets(case, subsets)
-        # Handed out one by one and let go, so that what is worked out lazily for each does not pile up.
+        # Release each prediction after use, so that its lazily computed maps do not accumulate.
         return (predictions.pop(subset) for subset in subsets)
 
-    way = "experts run once a case; the box is that of all its sequences"
+    way = "experts run once per case, on the bounding box of all its sequences"
     return SetPredictor(way, predictor.model, predict, _windows(predictor))
 
 
 def separate_passes(predictor: Predictor) -> SetPredictor:
-    """The plain way: run the network anew for each set, on a case that holds no other sequence."""
+    """Run the network separately for each subset, on a case with only its sequences."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         for subset in subsets:
             volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
             yield predictor.predict(replace(case, volumes=volumes))
 
-    way = "network run anew for each set; the box is that of its sequences"
+    way = "network runs once per subset, on the bounding box of its sequences"
     return SetPredictor(way, predictor.model, predict, _windows(predictor))
 
 
@@ -90,7 +90,7 @@ def _windows(predictor: Predictor) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CaseEvaluation:
-    """What one case adds: its rows, and its voxels by probability and by entropy for each set and region."""
+    """Results of one case: table rows, and voxel counts by probability and entropy for each subset and region."""
 
     rows: tuple[CaseRow, ...]
     weights: tuple[WeightRow, ...]
@@ -100,34 +100,34 @@ class CaseEvaluation:
 def evaluate_case(
     labelled: LabelledCase, predictor: SetPredictor, wanted: Sequence[Availability], policy: EmptyPolicy
 ) -> CaseEvaluation:
-    """Score one case with each of the wanted sets that it has the sequences for.
+    """Score one case with each of the wanted subsets whose sequences it has.
 
     Raises:
-        InputError: an image or the label map cannot be used.
+        InputError: an image or the label map is unusable.
     """
     case = read_case(labelled.files)
     reference = read_reference(labelled.label, case.grid, labelled.scheme)
     brain = brain_box(case)
     box = _around(brain, reference[Region.WT])
-    # In memory as predictions are, first axis fastest: walking two arrays against each other's order is slow.
+    # Same memory order as the predictions. Combining arrays of different order is slow.
     inside = {region: np.asfortranarray(reference[region][brain]) for region in REGIONS}
     prepared = reference_of(
         {region: np.asfortranarray(reference[region][box]) for region in REGIONS}, case.grid.spacing_mm
     )
     subsets = [subset for subset in wanted if subset <= case.available]
-    found: dict[Availability, Mapping[Region, VoxelTables]] = {}
+    voxel_tables: dict[Availability, Mapping[Region, VoxelTables]] = {}
     rows: list[CaseRow] = []
     weights: list[WeightRow] = []
     for prediction in predictor.predict(case, subsets):
         tables = {region: _voxel_tables(prediction, inside[region], region, brain) for region in REGIONS}
-        found[prediction.case.available] = tables
+        voxel_tables[prediction.case.available] = tables
         rows += _case_rows(prediction, prepared, tables, box, policy)
         weights += _weight_rows(prediction)
-    return CaseEvaluation(tuple(rows), tuple(weights), found)
+    return CaseEvaluation(tuple(rows), tuple(weights), voxel_tables)
 
 
 def brain_box(case: Case) -> Box:
-    """The smallest box on the input grid that holds every voxel with signal in any sequence."""
+    """Return the bounding box of all voxels with signal in any sequence, on the input grid."""
     signal = np.zeros(case.grid.shape, np.bool_)
     for volume in case.volumes.values():
         signal |= volume.foreground
@@ -167,7 +167,7 @@ def _case_rows(
 
 
 def _voxel_tables(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> VoxelTables:
-    """Calibration and entropy of the region's own probability over the brain's box, which the reference is cut to."""
+    """Count voxels by probability and entropy over the brain's box. The reference is already cropped to it."""
     probability, truth = np.asfortranarray(prediction.probabilities[region][brain]).T, reference.T
     entropy = entropy_table(binary_entropy(probability), probability >= THRESHOLD, truth)
     return reliability(probability, truth), entropy
@@ -184,7 +184,7 @@ def _weight_rows(prediction: Prediction) -> list[WeightRow]:
 
 
 def _around(brain: Box, tumour: Mask) -> Box:
-    """The box of brain and reference together, with a margin, cut to the volume."""
+    """Return the bounding box of brain and reference with a margin, clipped to the volume."""
     boxes = [brain, bounding_box(tumour)] if tumour.any() else [brain]
     sides = [
         slice(

@@ -1,8 +1,8 @@
-"""An evaluation under way: its tables so far and its sums after the last whole case, safe from whatever stops it.
+"""Checkpoint of a running evaluation, so that it can resume after an interruption.
 
-All lies in `unfinished`, inside the results' folder: on the same disk, visible, and gone when the results are there.
-`plan.json` says what is evaluated and how. `progress.npz` is replaced in one step after each case, so it is always that
-of a whole case; rows that a stopped case left behind in the tables are cut off when the evaluation resumes.
+The folder `unfinished` inside the results holds the tables so far, and is removed when the results are complete.
+`plan.json` describes what is evaluated. `progress.npz` is replaced atomically after each case. Table rows of an
+incomplete case are truncated on resume.
 """
 
 import json
@@ -28,7 +28,7 @@ _TEXT = "text"
 
 @dataclass(frozen=True)
 class SavedSums:
-    """Sums over cases as plain values and arrays; they come back to the last bit."""
+    """Sums over cases as plain values and arrays, saved without loss of precision."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class SavedSums:
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far an evaluation is.
+    """Progress of an evaluation.
 
     Attributes:
-        done: cases done, from the start of the list; those that failed count.
-        failed: name -> why, of the cases that could not be used.
-        table_bytes: table's file name -> its size after the last whole case; none before the first.
-        sums: over the cases done.
+        done: number of finished cases from the start of the list, including failed ones.
+        failed: case name -> reason.
+        table_bytes: file name of a table -> its size after the last finished case.
+        sums: sums over the finished cases.
     """
 
     done: int = 0
@@ -52,10 +52,10 @@ class EvaluationProgress:
 
 
 class EvaluationCheckpoint:
-    """The folder of an evaluation under way.
+    """Folder of a running evaluation.
 
     Attributes:
-        folder: where it is; the tables are written there.
+        folder: path of the folder, where tables are written.
     """
 
     def __init__(self, results: Path) -> None:
@@ -64,22 +64,22 @@ class EvaluationCheckpoint:
         self._made: list[Path] = []
 
     def cases_done(self) -> int:
-        """How many cases a stopped evaluation has done; 0 where there is none, or it cannot be read."""
+        """Number of cases that an interrupted evaluation has finished. 0 without a readable checkpoint."""
         try:
             return self._read().done
         except OptionError:
             return 0
 
     def begin(self, plan: Mapping[str, Any], *, resume: bool) -> EvaluationProgress:
-        """Make the folder, or find the stopped evaluation in it.
+        """Create the folder, or resume the interrupted evaluation in it.
 
         Args:
-            plan: everything that the scores depend on; plain values, whose keys are words for a message.
-            resume: go on with a stopped evaluation, if there is one; otherwise what is there is removed.
+            plan: everything that the scores depend on, as plain values. Keys appear in error messages.
+            resume: continue an interrupted evaluation if there is one. Otherwise existing content is removed.
 
         Raises:
-            OptionError: the stopped evaluation had another plan, or is damaged.
-            OutputError: the folder cannot be made.
+            OptionError: the interrupted evaluation had another plan, or is damaged.
+            OutputError: the folder cannot be created.
         """
         wanted = json.loads(json.dumps(plan))
         if resume and (self.folder / PROGRESS).exists():
@@ -93,7 +93,7 @@ class EvaluationCheckpoint:
         return EvaluationProgress()
 
     def save(self, progress: EvaluationProgress) -> None:
-        """Replace what is saved, in one step."""
+        """Replace the saved progress atomically."""
         text = {"done": progress.done, "failed": progress.failed, "table_bytes": progress.table_bytes}
         content: dict[str, Any] = dict(progress.sums.arrays)
         content[_TEXT] = np.array(json.dumps({**text, "values": progress.sums.values}))
@@ -106,35 +106,37 @@ class EvaluationCheckpoint:
             new.replace(self.folder / PROGRESS)
 
     def discard(self) -> None:
-        """Remove the folder: the results are there, or there will be none."""
+        """Remove the folder."""
         with output_errors(self.folder):
             self._remove()
 
     def leave(self) -> None:
-        """Where no case was done, leave nothing behind; otherwise all stays for another time."""
+        """Remove the folder if no case was finished. Otherwise keep it for resuming."""
         if not (self.folder / PROGRESS).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             for folder in self._made:
-                with suppress(OSError):  # the results are in it
+                with suppress(OSError):  # not empty: it holds the results
                     folder.rmdir()
 
     def _remove(self) -> None:
         if self.folder.exists():
-            (self.folder / PROGRESS).unlink(missing_ok=True)  # first, so that half a removal is no evaluation
+            (self.folder / PROGRESS).unlink(missing_ok=True)  # first, so that a partial removal cannot be resumed
             shutil.rmtree(self.folder)
 
     def _read(self) -> EvaluationProgress:
         path = self.folder / PROGRESS
         try:
-            with np.load(path, allow_pickle=False) as found:
-                text = json.loads(str(found[_TEXT]))
-                arrays = {name: found[name] for name in found.files if name != _TEXT}
+            with np.load(path, allow_pickle=False) as saved:
+                text = json.loads(str(saved[_TEXT]))
+                arrays = {name: saved[name] for name in saved.files if name != _TEXT}
             short = [name for name, size in text["table_bytes"].items() if (self.folder / name).stat().st_size < size]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            message = f"{path} cannot be read ({error}), so nothing can be resumed. Start anew with --overwrite."
+            message = f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
             raise OptionError(message) from error
         if short:
-            message = f"{self.folder / short[0]} has lost rows, so nothing can be resumed. Start anew with --overwrite."
+            message = (
+                f"{self.folder / short[0]} has lost rows, so the evaluation cannot resume. Restart it with --overwrite."
+            )
             raise OptionError(message)
         sums = SavedSums(text["values"], arrays)
         return EvaluationProgress(text["done"], text["failed"], text["table_bytes"], sums)
@@ -143,20 +145,20 @@ class EvaluationCheckpoint:
         try:
             begun = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            message = f"{self.folder / PLAN} cannot be read ({error}). Start anew with --overwrite."
+            message = f"{self.folder / PLAN} cannot be read ({error}). Restart the evaluation with --overwrite."
             raise OptionError(message) from error
         for what, value in wanted.items():
             if begun.get(what) != value:
                 message = (
-                    f"{self._results} holds an evaluation that was begun with another {what}"
-                    f"{_then_and_now(begun.get(what), value)}; its cases and new ones cannot be mixed. Resume it as "
-                    "it was begun, choose another folder, or start anew with --overwrite."
+                    f"{self._results} holds an evaluation with another {what}{_then_and_now(begun.get(what), value)}, "
+                    "so it cannot resume. Resume it with the same settings, choose another folder, or restart it with "
+                    "--overwrite."
                 )
                 raise OptionError(message)
 
 
 def _then_and_now(then: Any, now: Any) -> str:
-    """The two values, where they are short enough to say; of two records, what differs."""
+    """Describe how two values differ, if that is short enough for a message."""
     if isinstance(then, dict) and isinstance(now, dict):
         differ = [key for key in now if then.get(key) != now[key]]
         then, now = ({key: record.get(key) for key in differ} for record in (then, now))

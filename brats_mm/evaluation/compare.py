@@ -1,8 +1,7 @@
 """Compare two evaluations of the same cases: paired differences, bootstrap intervals, signed-rank tests.
 
-The case is the unit: a case's scores are first averaged over the sets that both evaluations have for it, so that the 15
-sets of a case, which go up and down together, do not count as 15 observations. Single sets are compared as well, and
-their p values corrected for being many (Holm).
+The case is the unit of analysis. Its scores are averaged over the subsets that both evaluations have, because its 15
+subsets are not independent observations. Single subsets are compared too, with p values corrected by Holm's method.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,12 +31,12 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How sure to be.
+    """Settings of the statistics.
 
     Attributes:
-        resamples: bootstrap samples of cases.
-        confidence: of the percentile intervals.
-        seed: of the bootstrap.
+        resamples: number of bootstrap samples of cases.
+        confidence: confidence level of the percentile intervals.
+        seed: seed of the bootstrap.
     """
 
     resamples: int = 10_000
@@ -48,14 +47,14 @@ class ComparisonSettings:
 def compare(
     first: Path, second: Path, out: Path | None = None, settings: ComparisonSettings | None = None
 ) -> dict[str, Any]:
-    """Compare evaluation B (`second`) with evaluation A (`first`); differences are B minus A.
+    """Compare evaluation B (`second`) with evaluation A (`first`). Differences are B minus A.
 
     Args:
-        first, second: folders that `evaluate` wrote.
-        out: folder for `comparison.json` and `comparison.md`; None writes nothing.
+        first, second: folders written by `evaluate`.
+        out: folder for `comparison.json` and `comparison.md`. None writes nothing.
 
     Raises:
-        OptionError: a folder is no evaluation, the two follow different empty-region policies, or share no case.
+        OptionError: a folder holds no evaluation, the policies for empty regions differ, or no case is shared.
     """
     chosen = settings or ComparisonSettings()
     summaries = read_summary(first), read_summary(second)
@@ -63,9 +62,7 @@ def compare(
     a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
     cases = sorted({key[0] for key in a} & {key[0] for key in b})
     if not cases:
-        message = (
-            f"{first} and {second} have no case in common, so nothing can be paired. Evaluate both on one data set."
-        )
+        message = f"{first} and {second} have no case in common. Evaluate both models on the same cases."
         raise OptionError(message)
     document = {
         "a": {"folder": first.name, "model": summaries[0]["model"]},
@@ -91,7 +88,7 @@ def compare(
 
 
 def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[str, Any]:
-    """Difference of two columns of scores, one row a case; rows with a missing score are left out."""
+    """Compare two columns of scores, one row per case. Rows with a missing score are skipped."""
     usable = ~(np.isnan(first) | np.isnan(second))
     a, b = first[usable], second[usable]
     if not len(a):
@@ -112,30 +109,30 @@ def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[
 def bootstrap_interval(
     values: Values, statistic: Callable[[Values], Values], settings: ComparisonSettings
 ) -> tuple[float, float]:
-    """Percentile interval of a statistic of resampled rows.
+    """Return the bootstrap percentile interval of a statistic.
 
     Args:
-        values: (n, ...) one row a case.
-        statistic: from (k, n, ...) resamples to (k,) values.
+        values: (n, ...) values, one row per case.
+        statistic: function from (k, n, ...) resamples to (k,) values.
     """
     rng = np.random.default_rng(settings.seed)
-    found = []
-    for start in range(0, settings.resamples, 500):  # in parts, so that memory stays small with many cases
+    statistics = []
+    for start in range(0, settings.resamples, 500):  # in chunks, to limit memory
         rows = rng.integers(0, len(values), (min(500, settings.resamples - start), len(values)))
-        found.append(statistic(values[rows]))
+        statistics.append(statistic(values[rows]))
     tail = 50 * (1 - settings.confidence)
-    low, high = np.percentile(np.concatenate(found), [tail, 100 - tail])
+    low, high = np.percentile(np.concatenate(statistics), [tail, 100 - tail])
     return float(low), float(high)
 
 
 def signed_rank(difference: Values) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test; 1 where no case differs."""
+    """Return the two-sided p value of Wilcoxon's signed-rank test. 1 if no case differs."""
     changed = difference[difference != 0]
     return float(wilcoxon(changed).pvalue) if len(changed) else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for their number by Holm's step-down rule."""
+    """Correct p values for multiple testing by Holm's step-down method."""
     adjusted = [0.0] * len(p)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
@@ -174,23 +171,23 @@ def _compare_means(a: Scores, b: Scores, cases: Sequence[str], settings: Compari
 
 
 def _compare_sets(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
-    """Raw Dice of each set, with p values corrected over all sets and regions."""
-    found: dict[str, Any] = {}
+    """Compare the raw Dice of each subset, with p values corrected over all subsets and regions."""
+    by_subset: dict[str, Any] = {}
     results = []
     for subset in map(subset_name, SUBSETS):
         for region in REGIONS:
             one = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"), settings)
             if one["cases"]:
-                found.setdefault(subset, {})[region.value] = one
+                by_subset.setdefault(subset, {})[region.value] = one
                 results.append(one)
     for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
-    return found
+    return by_subset
 
 
 def _compare_rates(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
-    """Counter-intuitive rates of both, and the interval of their difference when cases are resampled."""
-    found = {}
+    """Compare the counter-intuitive rates, with the bootstrap interval of their difference."""
+    rates = {}
     for region in REGIONS:
         tallies = [[_tally(scores, case, region.value) for case in cases] for scores in (a, b)]
         columns = np.array(
@@ -200,14 +197,14 @@ def _compare_rates(a: Scores, b: Scores, cases: Sequence[str], settings: Compari
         if not totals[1] or not totals[3]:
             continue
         low, high = bootstrap_interval(columns, _rate_difference, settings)
-        found[region.value] = {
+        rates[region.value] = {
             "a": totals[0] / totals[1],
             "b": totals[2] / totals[3],
             "difference": float(_rate_difference(columns[None])[0]),
             "low": low,
             "high": high,
         }
-    return found
+    return rates
 
 
 def _rate_difference(sample: Values) -> Values:
@@ -223,7 +220,7 @@ def _tally(scores: Scores, case: str, region: str) -> PairTally:
 def _columns(
     a: Scores, b: Scores, cases: Sequence[str], places: Sequence[tuple[str, str, str]], name: str
 ) -> tuple[Values, Values]:
-    """Each case's mean over the places where both evaluations have a score; NaN where there is none."""
+    """Average each case's scores over the places that both evaluations have. NaN without any."""
     pairs = np.full((len(cases), 2), np.nan)
     for index, case in enumerate(cases):
         both = [
@@ -241,7 +238,7 @@ def _same_policy(first: Path, second: Path, summaries: tuple[dict[str, Any], dic
     policies = [summary["empty_policy"]["name"] for summary in summaries]
     if policies[0] != policies[1]:
         message = (
-            f"{first} scores empty regions by the policy {policies[0]} and {second} by {policies[1]}, so their numbers "
-            "mean different things. Evaluate both with one policy."
+            f"{first} uses the policy {policies[0]} for empty regions and {second} uses {policies[1]}, so their scores "
+            "are not comparable. Evaluate both with the same --empty policy."
         )
         raise OptionError(message)

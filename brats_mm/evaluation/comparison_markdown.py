@@ -1,4 +1,4 @@
-"""A comparison of two evaluations as a Markdown page."""
+"""Markdown page of a comparison of two evaluations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ IN_MILLIMETRES = frozenset({"hd95_mm", "lesion_hd95_mm"})
 
 
 def comparison_markdown(document: Mapping[str, Any]) -> str:
-    """The page of a comparison document."""
+    """Render a comparison document as Markdown."""
     a, b = document["a"], document["b"]
     parts = [
         "# Comparison of two evaluations",

@@ -1,4 +1,4 @@
-"""An evaluation as a Markdown page: our numbers in the papers' row order, with published rows beside them."""
+"""Markdown page of an evaluation, with published results for comparison."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ ORDER = (Region.ET, Region.TC, Region.WT)
 """The papers' column order."""
 
 BESIDE = Protocol.THREE_FOLD_2018
-"""Whose tables of all 15 sets stand beside ours."""
+"""Protocol of the published tables shown for comparison."""
 
 METHODS = ("RFNet", "GSS", "DeMoSeg")
 NOTHING = "-"
 
 
 def markdown_of(document: Mapping[str, Any]) -> str:
-    """The page of an evaluation's summary document."""
+    """Render an evaluation's summary document as Markdown."""
     model = document["model"]
     parts = [
         "# Evaluation with missing sequences",
@@ -28,21 +28,21 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         f"(Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
         "## Dice of each set, in percent",
-        "*raw*: as predicted. *500*: enhancing tumour of fewer than 500 voxels becomes necrosis first, which "
-        f"changes ET only. Published columns were scored by others, on other cases ({BESIDE.value}): they show "
-        "the pattern, and are no ranking.",
+        "*raw*: as predicted. *500*: an enhancing tumour of fewer than 500 voxels is relabelled as necrosis first, "
+        f"which only changes ET. Published columns were scored by others on other cases ({BESIDE.value}). They show "
+        "the pattern and are not a ranking.",
         _sets(document),
         "## Means",
         _means(document),
         "## Published means over the 15 sets",
-        "None of these was scored by this software. Rows of different protocols cannot be compared with each other, "
-        "nor with ours, unless the cases are the same.",
+        "None of these was scored by this software. Do not compare rows of different protocols with each other or with "
+        "ours unless the cases are the same.",
         _published(document),
         "## Other scores, means over the sets (raw)",
         _others(document),
         "## Calibration and counter-intuitive pairs, in percent",
-        "Means over sets of the mean over cases. Published rows: SimMLM (ICCV 2025), second-hand; its definitions are "
-        "not known, so they may differ from ours.",
+        "Means over subsets of the means over cases. Published rows: SimMLM (ICCV 2025), second-hand. Its definitions "
+        "are unknown and may differ from ours.",
         _calibration(document),
         "## Definitions",
         "\n".join(f"- **{name}**: {text}" for name, text in document["definitions"].items()),
@@ -126,7 +126,7 @@ def _failed(document: Mapping[str, Any]) -> str:
     failed = document["failed"]
     if not failed:
         return ""
-    return "Left out, because they could not be used:\n\n" + "\n".join(
+    return "Failed cases, not included in the scores:\n\n" + "\n".join(
         f"- {name}: {why}" for name, why in failed.items()
     )
 

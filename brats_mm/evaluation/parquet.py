@@ -1,7 +1,7 @@
-"""An evaluation's tables as Parquet, for pandas, Polars, DuckDB or R: the same rows and values, with types.
+"""Convert an evaluation's tables to Parquet, with typed columns.
 
-A table is converted in parts of so many rows, each a row group, so that memory does not grow with the number of cases.
-Words that recur (set, region, rule, sequence) are categories; a score that does not exist is null.
+Tables are converted in row groups, so that memory does not grow with the number of cases. Subset, region, rule and
+sequence are categories. Missing scores are null.
 """
 
 from dataclasses import fields
@@ -18,15 +18,13 @@ CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
 
 
 def require_parquet() -> None:
-    """Ask for pyarrow before hours of work, not after.
+    """Check that pyarrow is installed, before a long evaluation.
 
     Raises:
-        OptionError: it is not installed.
+        OptionError: pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
-        message = (
-            "Parquet tables need pyarrow, which is not installed. Do `pip install pyarrow`, or leave out --parquet."
-        )
+        message = "Parquet tables need pyarrow, which is not installed. Run `pip install pyarrow`, or omit --parquet."
         raise OptionError(message)
 
 
@@ -34,9 +32,9 @@ def write_parquet(table: Path, kind: type[CaseRow] | type[WeightRow], *, group_r
     """Convert a CSV table of an evaluation.
 
     Args:
-        table: the CSV file; the Parquet file has its name with another suffix.
-        kind: of its rows.
-        group_rows: rows in memory at a time.
+        table: the CSV file. The Parquet file gets the same name with the suffix `.parquet`.
+        kind: class of its rows.
+        group_rows: rows per row group.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter

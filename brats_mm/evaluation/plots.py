@@ -1,4 +1,4 @@
-"""Plots of an evaluation's summary: heat map of the sets, Dice by number of sequences, reliability, filtered Dice."""
+"""Plots of an evaluation: heat map of the subsets, Dice by number of sequences, reliability, filtered Dice."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ DPI = 120
 
 
 def write_plots(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw every plot as PNG into a folder; returns the files."""
+    """Write every plot as PNG into a folder and return the files."""
     plots: dict[str, tuple[Callable[[Axes, Mapping[str, Any]], None], tuple[float, float]]] = {
         "dice_by_set.png": (draw_heat_map, (5.0, 6.5)),
         "dice_by_number.png": (draw_by_number, (5.5, 4.0)),
@@ -35,7 +35,7 @@ def write_plots(document: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def draw_heat_map(axes: Axes, document: Mapping[str, Any]) -> None:
-    """Mean Dice of each set and region, in percent, raw."""
+    """Draw the mean raw Dice of each subset and region in percent."""
     subsets = [subset for subset in PAPER_ORDER if subset_name(subset) in document["sets"]]
     values = np.array([[_dice(document, subset_name(subset), region) for region in REGIONS] for subset in subsets])
     picture = axes.imshow(100 * values, aspect="auto", cmap="viridis", vmin=0, vmax=100)
@@ -50,7 +50,7 @@ def draw_heat_map(axes: Axes, document: Mapping[str, Any]) -> None:
 
 
 def draw_by_number(axes: Axes, document: Mapping[str, Any]) -> None:
-    """Dice against the number of sequences: each set a dot, the mean a line."""
+    """Draw Dice against the number of sequences, with a dot per subset and a line for the mean."""
     for offset, region in zip((-0.08, 0.0, 0.08), REGIONS, strict=True):
         by_number: dict[int, list[float]] = {}
         for name in document["sets"]:
@@ -64,32 +64,31 @@ def draw_by_number(axes: Axes, document: Mapping[str, Any]) -> None:
         )
     axes.set_xticks([1, 2, 3, 4])
     axes.set_ylim(0, 100)
-    axes.set_xlabel("sequences at hand")
+    axes.set_xlabel("number of sequences")
     axes.set_ylabel("mean Dice in percent")
-    axes.set_title(f"Each dot one set, lines their means (cases: {document['cases']})")
+    axes.set_title(f"One dot per subset, lines are means (cases: {document['cases']})")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="lower right")
 
 
 def draw_reliability(axes: Axes, document: Mapping[str, Any]) -> None:
-    """How often voxels of a predicted probability are truly of the region; all cases and sets pooled."""
+    """Draw the reliability diagram, pooled over cases and subsets."""
     axes.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
     for region in REGIONS:
-        found = document["calibration"][region.value]
-        rows = [row for row in found["curve"] if row["voxels"]]
+        calibration = document["calibration"][region.value]
+        rows = [row for row in calibration["curve"] if row["voxels"]]
         points = [row["probability"] for row in rows], [row["frequency"] for row in rows]
-        axes.plot(
-            *points, "o-", color=COLOURS[region], label=f"{region.value.upper()}, ECE {found['pooled']['ece']:.4f}"
-        )
+        label = f"{region.value.upper()}, ECE {calibration['pooled']['ece']:.4f}"
+        axes.plot(*points, "o-", color=COLOURS[region], label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_xlabel("mean predicted probability")
-    axes.set_ylabel("share that is truly of the region")
+    axes.set_ylabel("observed frequency")
     axes.legend(loc="upper left")
     axes.set_title("Voxels of the brain boxes, all sets")
 
 
 def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
-    """Dice of the voxels that are left when those of higher entropy are dropped (QU-BraTS)."""
+    """Draw the QU-BraTS curves: Dice after dropping voxels above an entropy threshold."""
     for region in REGIONS:
         curves = document["uncertainty"][region.value]["filtered"]
         share = curves["entropy_percent_of_ln2"]
@@ -99,7 +98,7 @@ def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_ylabel("Dice (solid), true positives dropped (dashed)")
     axes.set_ylim(0, 1.02)
     axes.set_title("Dice of the voxels kept, all cases and sets")
-    axes.figure.legend(loc="outside lower center", ncols=3)  # beside the axes: the curves go everywhere
+    axes.figure.legend(loc="outside lower center", ncols=3)  # outside, so that it covers no curve
 
 
 def _dice(document: Mapping[str, Any], name: str, region: Region) -> float:

@@ -1,8 +1,8 @@
-"""What papers report for BraTS with missing sequences, to stand beside our own numbers: Dice in percent.
+"""Published results for BraTS with missing sequences: Dice in percent.
 
-Each row says under which protocol it was scored, because rows of different protocols cannot be compared: splits, the
-rule for small enhancing tumours and the rule for empty regions move ET by several points. No row was scored by this
-software. Where a paper's table was seen second-hand, the source says so.
+Each row names its protocol. Do not compare rows of different protocols: the split, the rule for small enhancing tumours
+and the policy for empty regions change ET by several points. No row was scored by this software. The source states
+where a paper's table was only seen second-hand.
 """
 
 from collections.abc import Mapping
@@ -35,11 +35,11 @@ PAPER_ORDER: tuple[Availability, ...] = tuple(
         ALL_AVAILABLE,
     )
 )
-"""The 15 sets in the order of the RFNet lineage's tables."""
+"""The 15 subsets in the order of RFNet's tables."""
 
 
 class Protocol(str, Enum):
-    """On which cases a row was scored, and how."""
+    """Cases and scoring of a published row."""
 
     OFFICIAL_2018 = "BraTS 2018, 66 validation cases, official server (closed)"
     HOLD_OUT_2018 = "BraTS 2018, 'validation set' of an ablation; probably 57 held-out cases of the 285, no ET rule"
@@ -56,7 +56,7 @@ class Protocol(str, Enum):
 
 @dataclass(frozen=True)
 class PublishedMean:
-    """A method's Dice in percent, the unweighted mean over the 15 sets."""
+    """A method's Dice in percent, averaged over the 15 subsets."""
 
     method: str
     protocol: Protocol
@@ -68,7 +68,7 @@ class PublishedMean:
 
 @dataclass(frozen=True)
 class PublishedSets:
-    """A method's Dice in percent for each of the 15 sets, in `PAPER_ORDER`."""
+    """A method's Dice in percent for each of the 15 subsets, in `PAPER_ORDER`."""
 
     method: str
     protocol: Protocol
@@ -136,13 +136,13 @@ MEANS: tuple[PublishedMean, ...] = tuple(
         ("UniME", Protocol.SPLIT_2024, 75.12, 77.49, 88.02, _UNIME),
     )
 )
-"""Means over the 15 sets, by protocol."""
+"""Means over the 15 subsets."""
 
 SIMMLM_OFFLINE = next(row for row in MEANS if row.method == "SimMLM" and row.protocol is Protocol.HOLD_OUT_2018)
-"""The row that an offline run of SimMLM should be read beside: the server's cannot be reproduced."""
+"""The row to compare an offline run of SimMLM with. The server's scores cannot be reproduced."""
 
 SIMMLM_T1CE_ONLY = {Region.ET: 78.58, Region.TC: 83.45, Region.WT: 80.02}
-"""The only set of SimMLM's official table that was found: T1ce alone."""
+"""The only known subset of SimMLM's official table: T1ce alone."""
 
 COUNTERINTUITIVE: Mapping[str, Mapping[Region, float]] = {
     "MoMKE (re-implemented)": {Region.ET: 14.60, Region.TC: 32.47, Region.WT: 9.86},

@@ -1,8 +1,7 @@
-"""Evaluate a model as the papers do: every availability set of every case, with every score, in constant memory.
+"""Evaluate a model on every subset of sequences of every case, in constant memory.
 
-One case is in memory at a time, and what is summed up does not grow. After each case the tables and sums are saved in a
-folder of their own, `unfinished` in the results' folder; results appear when all are done, together. An evaluation that
-was stopped, however hard, resumes after its last whole case and ends as if it had not been.
+Tables and sums are saved after each case in the folder `unfinished` inside the results. Results appear together when
+all cases are finished. An interrupted evaluation resumes after its last finished case and gives the same results.
 """
 
 import logging
@@ -29,20 +28,20 @@ logger = logging.getLogger(__name__)
 
 MARKDOWN = "summary.md"
 OnCase = Callable[[int, int, str], None]
-"""Called after each case with cases done, cases in all, and the case's name."""
+"""Called after each case with the number of finished cases, the total and the case's name."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How to evaluate.
+    """Settings of an evaluation.
 
     Attributes:
-        policy: what a score is where a region is empty.
-        subsets: the availability sets to try; those that need a sequence which a case lacks are left out for it.
+        policy: scoring of empty regions.
+        subsets: subsets to score. Subsets with a sequence that a case lacks are skipped for it.
         plots: also draw heat map, reliability diagram, Dice by number of sequences and filtered Dice.
-        parquet: also write both tables as Parquet; needs pyarrow.
-        resume: go on where a stopped evaluation was; start where there is none.
-        overwrite: replace an evaluation that is already in the folder, and without `resume` a stopped one too.
+        parquet: also write both tables as Parquet. Needs pyarrow.
+        resume: continue an interrupted evaluation if there is one.
+        overwrite: replace an existing evaluation, and without `resume` an interrupted one too.
     """
 
     policy: EmptyPolicy = EmptyPolicy.BRATS
@@ -55,7 +54,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where the results are, and what they sum up to."""
+    """Result files and summary of an evaluation."""
 
     folder: Path
     files: tuple[Path, ...]
@@ -70,75 +69,75 @@ def evaluate(
     *,
     on_case: OnCase | None = None,
 ) -> Evaluation:
-    """Score every set of every case, and write tables, summary and plots into a folder.
+    """Score every subset of every case, and write tables, summary and plots into a folder.
 
-    A case that cannot be used is named in the summary's `failed` and in the log, and the others go on. When something
-    stops the evaluation, the cases done so far stay in the folder's `unfinished`, for `resume`.
+    A failed case is logged and listed in the summary's `failed`, and the evaluation continues. After an interruption,
+    the finished cases stay in `unfinished` for `resume`.
 
     Args:
-        cases: from `labelled_cases`.
-        folder: for `cases.csv`, `gate_weights.csv`, `summary.json`, `summary.md`, the plots and Parquet tables.
+        cases: cases from `labelled_cases`.
+        folder: folder for `cases.csv`, `gate_weights.csv`, `summary.json`, `summary.md`, plots and Parquet tables.
         predictor: `shared_passes(...)` or `separate_passes(...)` of a loaded model.
-        settings: how to evaluate.
-        on_case: told after each case; raising from it stops the evaluation.
+        settings: evaluation settings.
+        on_case: callback after each case. An exception from it stops the evaluation.
 
     Raises:
-        OutputError: the folder cannot be written to, or holds an evaluation already, or a stopped one.
-        OptionError: the stopped evaluation had other settings, or pyarrow is wanted and absent.
-        CaseError: none of the cases could be used.
+        OutputError: the folder is not writable, or holds a finished or interrupted evaluation.
+        OptionError: the interrupted evaluation had other settings, or pyarrow is required and missing.
+        CaseError: every case failed.
     """
     chosen = settings or EvaluationSettings()
     if chosen.parquet:
         require_parquet()
-    unfinished = EvaluationCheckpoint(folder)
-    _refuse_to_replace(folder, unfinished, chosen)
-    progress = unfinished.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
+    checkpoint = EvaluationCheckpoint(folder)
+    _check_no_overwrite(folder, checkpoint, chosen)
+    progress = checkpoint.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
     try:
-        summary, failed = _walk(cases, predictor, chosen, (unfinished, progress), on_case)
+        summary, failed = _evaluate_pending(cases, predictor, chosen, (checkpoint, progress), on_case)
         if not summary.cases:
-            unfinished.discard()
+            checkpoint.discard()
             raise CaseError(_none_usable(len(cases), failed))
         document = summary.document(model=predictor.model, policy=chosen.policy, failed=failed, way=predictor.way)
-        files = _publish(folder, unfinished, document, chosen)
+        files = _publish(folder, checkpoint, document, chosen)
     finally:
-        unfinished.leave()
+        checkpoint.leave()
     return Evaluation(folder, files, document)
 
 
-def _walk(
+def _evaluate_pending(
     cases: Sequence[LabelledCase],
     predictor: SetPredictor,
     settings: EvaluationSettings,
     start: tuple[EvaluationCheckpoint, EvaluationProgress],
     on_case: OnCase | None,
 ) -> tuple[Summary, Mapping[str, str]]:
-    """Evaluate the cases that are not done yet, and save after each."""
-    unfinished, before = start
+    """Evaluate the pending cases, and save after each."""
+    checkpoint, before = start
     summary, failed = Summary.restored(before.sums), dict(before.failed)
     kept = before.table_bytes
     with (
-        RowWriter(unfinished.folder / CASES, CaseRow, keep=kept.get(CASES)) as table,
-        RowWriter(unfinished.folder / WEIGHTS, WeightRow, keep=kept.get(WEIGHTS)) as weights,
+        RowWriter(checkpoint.folder / CASES, CaseRow, keep=kept.get(CASES)) as table,
+        RowWriter(checkpoint.folder / WEIGHTS, WeightRow, keep=kept.get(WEIGHTS)) as weights,
     ):
         for done, labelled in enumerate(cases[before.done :], start=before.done + 1):
             try:
-                found = evaluate_case(labelled, predictor, settings.subsets, settings.policy)
+                result = evaluate_case(labelled, predictor, settings.subsets, settings.policy)
             except InputError as error:
                 failed[labelled.files.name] = str(error)
-                logger.warning("Case %s was left out: %s", labelled.files.name, error)
+                logger.warning("Case %s failed: %s", labelled.files.name, error)
             else:
-                table.write(found.rows)
-                weights.write(found.weights)
-                summary.add_case(found.rows, found.weights, found.tables)
+                table.write(result.rows)
+                weights.write(result.weights)
+                summary.add_case(result.rows, result.weights, result.tables)
             written = {CASES: table.bytes_written(), WEIGHTS: weights.bytes_written()}
-            unfinished.save(EvaluationProgress(done, failed, written, summary.saved()))
+            checkpoint.save(EvaluationProgress(done, failed, written, summary.saved()))
             if on_case is not None:
                 on_case(done, len(cases), labelled.files.name)
     return summary, failed
 
 
 def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: EvaluationSettings) -> dict[str, Any]:
-    """Everything that the scores depend on; a stopped evaluation resumes only where all of it is the same."""
+    """Return everything that the scores depend on. An evaluation resumes only if all of it is unchanged."""
     return {
         "software version": __version__,
         "model": predictor.model.document(),
@@ -151,7 +150,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
 
 
 def _identity(case: LabelledCase) -> dict[str, Any]:
-    """What tells a case from another of its name: its sequences, and the sizes of its files."""
+    """Identify a case by its name, sequences, label scheme and file sizes."""
     files = [Path(case.files.found[modality]) for modality in ordered(frozenset(case.files.found))]
     return {
         "name": case.files.name,
@@ -161,30 +160,30 @@ def _identity(case: LabelledCase) -> dict[str, Any]:
     }
 
 
-def _refuse_to_replace(folder: Path, unfinished: EvaluationCheckpoint, settings: EvaluationSettings) -> None:
+def _check_no_overwrite(folder: Path, checkpoint: EvaluationCheckpoint, settings: EvaluationSettings) -> None:
     if settings.overwrite:
         return
     if (folder / CASES).exists():
-        message = f"{folder} holds an evaluation already. Choose another folder, or replace it with --overwrite."
+        message = f"{folder} already holds an evaluation. Choose another folder, or replace it with --overwrite."
         raise OutputError(message)
-    done = unfinished.cases_done()
+    done = checkpoint.cases_done()
     if done and not settings.resume:
         message = (
-            f"{folder} holds an evaluation that was stopped after {done} cases. Go on with --resume, or start anew "
-            "with --overwrite."
+            f"{folder} holds an evaluation that was interrupted after {done} cases. Continue it with --resume, or "
+            "restart it with --overwrite."
         )
         raise OutputError(message)
 
 
 def _none_usable(number: int, failed: Mapping[str, str]) -> str:
-    return f"None of the {number} cases could be evaluated. The first fault: {next(iter(failed.values()), '')}"
+    return f"All {number} cases failed. First error: {next(iter(failed.values()), '')}"
 
 
 def _publish(
-    folder: Path, unfinished: EvaluationCheckpoint, document: Mapping[str, Any], settings: EvaluationSettings
+    folder: Path, checkpoint: EvaluationCheckpoint, document: Mapping[str, Any], settings: EvaluationSettings
 ) -> tuple[Path, ...]:
-    """Write the summary, and bring all results into the folder at once; then the unfinished one goes."""
-    work = unfinished.folder
+    """Write the summary, move all results into the folder atomically, and remove the checkpoint."""
+    work = checkpoint.folder
     names = [CASES, WEIGHTS, SUMMARY, MARKDOWN]
     write_document(work / SUMMARY, document)
     with output_errors(folder):
@@ -198,5 +197,5 @@ def _publish(
     with OutputFolder(folder) as results:
         for name in names:
             copyfile(work / name, results.staged(name))
-    unfinished.discard()
+    checkpoint.discard()
     return tuple(folder / name for name in names)

@@ -1,4 +1,4 @@
-"""What an evaluation says over all cases, summed up case by case: nothing here grows with the number of cases."""
+"""Summary of an evaluation, accumulated case by case in constant memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,21 +28,21 @@ DEFINITIONS = {
     "dice": "Voxels of the label map on the input grid; 0 to 1.",
     "hd95_mm": "Larger of the two directed 95th percentiles of surface distance, millimetres.",
     "lesion_dice": (
-        "BraTS 2023: mean over reference lesions of more than 50 mm3 and made-up components, which count 0. "
+        "BraTS 2023: mean over reference lesions of more than 50 mm3 and false-positive components, which count 0. "
         "Lesions are 26-connected after dilation by 3 voxels."
     ),
     "lesion_hd95_mm": (
-        f"The same mean of the lesions' HD95, millimetres; a missed lesion and a made-up component count "
+        f"The same mean of the lesions' HD95, millimetres. Missed lesions and false-positive components count "
         f"{LESION_PENALTY_MM:.0f} mm."
     ),
     **calibration.DEFINITIONS,
     "error_auroc": (
-        "Chance that a wrong voxel has a higher entropy than a right one (wrong: probability at least 0.5 and "
-        "reference disagree), over the case's brain box."
+        "AUROC of entropy for wrong against correct voxels over the case's brain box. A voxel is wrong if "
+        "(probability >= 0.5) differs from the reference."
     ),
     "qu_brats": (
         "Mean of the area under the filtered Dice and one minus the areas of the filtered true positives and true "
-        "negatives, over entropy thresholds (share of ln 2); over the case's brain box."
+        "negatives, over entropy thresholds (share of ln 2), over the case's brain box."
     ),
     "counterintuitive": monotonicity.DEFINITION,
     "et500": f"Predicted enhancing tumour of fewer than {SMALL_ENHANCING_VOXELS} voxels counts as necrosis.",
@@ -52,7 +52,7 @@ DEFINITIONS = {
 
 
 class Summary:
-    """Sums over cases. Add each case once; then ask for the document."""
+    """Sums over cases. Add each case once, then call `document`."""
 
     def __init__(self) -> None:
         self.cases = 0
@@ -68,7 +68,7 @@ class Summary:
         weights: Iterable[WeightRow],
         tables: Mapping[Availability, Mapping[Region, tuple[Reliability, EntropyTable]]],
     ) -> None:
-        """Take all rows and voxel tables of one case."""
+        """Add all rows and voxel tables of one case."""
         self.cases += 1
         for subset, by_region in tables.items():
             for region, (calibrated, entropy) in by_region.items():
@@ -86,7 +86,7 @@ class Summary:
                 self._pairs[rule.value, region.value] += tally_pairs(named)
 
     def saved(self) -> SavedSums:
-        """The sums as they are, to be `restored` to the last bit."""
+        """Return the sums for `restored`, without loss of precision."""
         return SavedSums(
             {
                 "cases": self.cases,
@@ -107,7 +107,7 @@ class Summary:
 
     @classmethod
     def restored(cls, sums: SavedSums) -> "Summary":
-        """The summary whose sums these are; an empty one from no sums."""
+        """Rebuild a summary from saved sums."""
         summary, values = cls(), sums.values
         if not values:
             return summary
@@ -128,7 +128,7 @@ class Summary:
     def document(
         self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], way: str
     ) -> dict[str, Any]:
-        """The content of `summary.json`."""
+        """Return the content of `summary.json`."""
         subsets = [subset for subset in SUBSETS if self._has(subset)]
         return {
             "summary_version": SUMMARY_VERSION,
@@ -178,17 +178,17 @@ class Summary:
 
     def _scores(self, rule: Rule, subset: Availability) -> dict[str, Any]:
         names = NUMBERS if rule is Rule.RAW else SCORES
-        found = {region: {name: self._mean(subset, region, rule, name) for name in names} for region in REGIONS}
+        by_region = {region: {name: self._mean(subset, region, rule, name) for name in names} for region in REGIONS}
         return {
             region.value: {
                 name: {"mean": score.mean if score.count else None, "std": score.std, "cases": score.count}
                 for name, score in scores.items()
             }
-            for region, scores in found.items()
+            for region, scores in by_region.items()
         }
 
     def _calibration(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
-        """Voxels of all cases pooled: of each set, and of all sets together."""
+        """Compute calibration over the pooled voxels of all cases, per subset and over all subsets."""
         pooled = no_reliability()
         sets = {}
         for subset in subsets:
@@ -202,7 +202,7 @@ class Summary:
         }
 
     def _uncertainty(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
-        """Voxels of all cases and sets pooled."""
+        """Compute uncertainty scores over the pooled voxels of all cases and subsets."""
         pooled = no_entropy_table()
         for subset in subsets:
             pooled += self._entropy[subset, region]
@@ -219,10 +219,10 @@ class Summary:
         }
 
     def _gate_weights(self, subsets: Sequence[Availability]) -> dict[str, Any]:
-        found: dict[str, Any] = {subset_name(subset): {} for subset in subsets}
+        weights: dict[str, Any] = {subset_name(subset): {} for subset in subsets}
         for (subset, modality, region), weight in self._weights.items():
-            found[subset].setdefault(modality, {})[region] = weight.mean
-        return found
+            weights[subset].setdefault(modality, {})[region] = weight.mean
+        return weights
 
 
 def _average(means: Iterable[RunningMean]) -> float | None:

@@ -1,4 +1,4 @@
-"""The tables of an evaluation: one row a case, set, region and rule, written as cases come, and read again."""
+"""CSV tables of an evaluation: one row per case, subset, region and rule."""
 
 import csv
 import json
@@ -20,18 +20,18 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class CaseRow:
-    """A row of `cases.csv`; an empty cell is a score that does not exist (NaN here).
+    """A row of `cases.csv`. Missing scores are NaN here and empty cells in the file.
 
     Attributes:
         case: the case's name.
-        subset: the sequences given, as `t1ce+flair`.
-        sequences: how many they are.
+        subset: the sequences used, such as `t1ce+flair`.
+        sequences: number of sequences.
         region: wt, tc or et.
         rule: raw, or et500 (the rule for small enhancing tumours).
         dice ... reference_voxels: see `metrics.case_scores.RegionScores`.
-        ece, sce, class_ece: calibration over the case's brain box; the same under both rules.
-        error_auroc: does entropy rank wrong voxels above right ones; the same under both rules.
-        qu_brats: QU-BraTS score of the filtered curves; the same under both rules.
+        ece, sce, class_ece: calibration over the case's brain box, equal for both rules.
+        error_auroc: AUROC of entropy for wrong voxels, equal for both rules.
+        qu_brats: QU-BraTS score of the filtered curves, equal for both rules.
     """
 
     case: str
@@ -59,7 +59,7 @@ class CaseRow:
 
 @dataclass(frozen=True)
 class WeightRow:
-    """A row of `gate_weights.csv`: the mean gate weight of a sequence for a region, over the brain, in [0, 1]."""
+    """A row of `gate_weights.csv`: the mean gate weight of a sequence for a region over the brain, in [0, 1]."""
 
     case: str
     subset: str
@@ -71,16 +71,16 @@ class WeightRow:
 SCORES = ("dice", "hd95_mm", "sensitivity", "precision", "lesion_dice", "lesion_hd95_mm")
 UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
 NUMBERS = (*SCORES, *UNCERTAINTY)
-"""Columns of `cases.csv` that are averaged."""
+"""Averaged columns of `cases.csv`."""
 
 
 class RowWriter:
-    """A context that writes rows of one dataclass to a CSV file, each batch at once: a crash loses none.
+    """Context manager that writes rows of a dataclass to a CSV file and flushes each batch.
 
     Args:
         path: the file.
-        kind: the dataclass.
-        keep: bytes of a file that is there, after which to go on; None starts the file.
+        kind: class of the rows.
+        keep: number of bytes of an existing file to keep. None starts a new file.
     """
 
     def __init__(self, path: Path, kind: type[CaseRow] | type[WeightRow], *, keep: int | None = None) -> None:
@@ -99,14 +99,14 @@ class RowWriter:
         return self
 
     def write(self, rows: Iterable[CaseRow] | Iterable[WeightRow]) -> None:
-        """Append rows and push them to the file."""
+        """Append rows and flush."""
         with output_errors(self._path):
             for row in rows:
                 self._writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
             self._stream.flush()
 
     def bytes_written(self) -> int:
-        """The file's size, when all rows so far are on the disk."""
+        """Sync the file to disk and return its size."""
         with output_errors(self._path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
@@ -123,10 +123,10 @@ Row = TypeVar("Row", bound=CaseRow | WeightRow)
 
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """The rows of a table, one after the other.
+    """Iterate over the rows of a table.
 
     Raises:
-        OptionError: the file is no such table.
+        OptionError: the file is not such a table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -134,36 +134,36 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
                 values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(kind)}
                 yield kind(**values)
     except (OSError, KeyError, ValueError) as error:
-        message = f"{path} is no table of an evaluation ({error}). Give a folder that `brats-mm evaluate` wrote."
+        message = f"{path} is not a table of an evaluation ({error}). Use a folder written by `brats-mm evaluate`."
         raise OptionError(message) from error
 
 
 def read_case_rows(folder: Path) -> Iterator[CaseRow]:
-    """The rows of an evaluation's `cases.csv`.
+    """Iterate over the rows of an evaluation's `cases.csv`.
 
     Raises:
-        OptionError: the folder holds no such table, or one of another kind.
+        OptionError: the folder has no such table.
     """
     return read_rows(folder / CASES, CaseRow)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """An evaluation's `summary.json`.
+    """Read an evaluation's `summary.json`.
 
     Raises:
-        OptionError: the folder holds none.
+        OptionError: the folder has none.
     """
     path = folder / SUMMARY
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Give a folder that `brats-mm evaluate` wrote to its end."
+        message = f"{path} cannot be read ({error}). Use the folder of a finished `brats-mm evaluate`."
         raise OptionError(message) from error
-    return found
+    return summary
 
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; numbers that do not exist (NaN) become null."""
+    """Write JSON. NaN becomes null."""
     with output_errors(path):
         path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 

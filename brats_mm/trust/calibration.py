@@ -1,6 +1,6 @@
-"""Fitting constants and temperatures to a model's logits on labelled cases, after its training.
+"""Fit offsets and temperatures to a trained model's logits on labelled cases.
 
-`calibration_choice` says what they give on cases that they were not fitted on.
+`calibration_choice` measures how they generalise to other cases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,21 +19,21 @@ from brats_mm.metrics.operating_point import LogitCounts, best_offset, count_log
 from brats_mm.metrics.temperature import best_inside_temperature, best_temperature
 
 OnCase = Callable[[int, int, str], None]
-"""Called after each case with cases done, cases in all, and the case's name."""
+"""Called after each case with the number of finished cases, the total and the case's name."""
 
 CaseCounts = Mapping[Availability, Mapping[Region, LogitCounts]]
-"""A case's histograms of logits, for each subset that it can show."""
+"""A case's logit histograms, for each subset of its sequences."""
 
 
 @dataclass(frozen=True)
 class FittedSubsets:
-    """A correction for each subset, and what they gave.
+    """Fitted corrections per subset, and their gains on the cases that they were fitted to.
 
     Attributes:
         calibration: the corrections.
-        dice_gains: region -> what the offsets add to the mean Dice over cases and subsets, in [0, 1]; 0 without them.
-        saved_nats: region -> cross-entropy that the temperatures save for each voxel in doubt, or, if they are for the
-            inside alone, for each voxel there; the mean over subsets.
+        dice_gains: region -> mean Dice gained by the offsets over cases and subsets, in [0, 1]. 0 without offsets.
+        saved_nats: region -> cross-entropy saved by the temperatures in nats per voxel, the mean over subsets. Counts
+            uncertain voxels, or foreground voxels for foreground temperatures.
     """
 
     calibration: SubsetCalibration
@@ -44,10 +44,10 @@ class FittedSubsets:
 def calibrate_subsets(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> FittedSubsets:
-    """For each subset and region, the offset with the highest mean Dice, and then the temperature that is honest.
+    """Fit an offset for the highest mean Dice, then a temperature, per subset and region.
 
-    Ninety numbers are fitted to these cases: with a dozen of them or fewer, a constant for each region is the safer
-    choice (`calibration_choice.calibrate`).
+    This fits ninety numbers. With a dozen cases or fewer, prefer one constant per region
+    (`calibration_choice.calibrate`).
     """
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
@@ -55,69 +55,67 @@ def calibrate_subsets(
 def calibrate_certainty(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> FittedSubsets:
-    """For each subset and region, the temperature of the inside that is honest; no outline moves."""
+    """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
     return fit_certainty(count_cases(predictor, cases, on_case=on_case))
 
 
 def fit_constants(counted: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
-    """The constant to take off each region's logits for the highest mean Dice over cases and subsets; what it adds."""
-    found = {
+    """Fit the offset of each region for the highest mean Dice over cases and subsets. Return offsets and Dice gains."""
+    fitted = {
         region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(counted, region)]))
         for region in REGIONS
     }
-    return {region: found[region][0] for region in REGIONS}, {region: found[region][1] for region in REGIONS}
+    return {region: fitted[region][0] for region in REGIONS}, {region: fitted[region][1] for region in REGIONS}
 
 
 def fit_temperatures(counted: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:
-    """The temperature for each region's logits, less their constants, that is most honest over all subsets together."""
+    """Fit a temperature per region over all subsets, after subtracting the offsets."""
     return {region: best_temperature(_of_all_subsets(counted, region), offsets[region])[0] for region in REGIONS}
 
 
 def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
-    """An offset and a temperature for each subset and region."""
+    """Fit an offset and a temperature per subset and region."""
 
-    def chosen(counts: Sequence[LogitCounts]) -> _Chosen:
+    def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
         temperature, nats = best_temperature(counts, offset)
-        return _Chosen(Correction(offset, temperature), gain, nats)
+        return _Fitted(Correction(offset, temperature), gain, nats)
 
-    return _for_each_subset(counted, chosen)
+    return _for_each_subset(counted, fit)
 
 
 def fit_certainty(counted: Sequence[CaseCounts]) -> FittedSubsets:
-    """For each subset and region, how much less sure to be of what is called the region; no outline moves."""
+    """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
 
-    def chosen(counts: Sequence[LogitCounts]) -> _Chosen:
+    def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         inside, nats = best_inside_temperature(counts)
-        return _Chosen(Correction(inside=inside), 0.0, nats)
+        return _Fitted(Correction(inside=inside), 0.0, nats)
 
-    return _for_each_subset(counted, chosen)
+    return _for_each_subset(counted, fit)
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _Fitted:
     correction: Correction
     gain: float
     nats: float
 
 
-def _for_each_subset(
-    counted: Sequence[CaseCounts], choose: Callable[[Sequence[LogitCounts]], _Chosen]
-) -> FittedSubsets:
-    """What is chosen for each region on the cases that can show a subset."""
+def _for_each_subset(counted: Sequence[CaseCounts], fit: Callable[[Sequence[LogitCounts]], _Fitted]) -> FittedSubsets:
+    """Fit each region and subset on the cases that have the subset's sequences."""
     corrections: dict[Availability, dict[Region, Correction]] = {}
     gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
     saved: dict[Region, list[float]] = {region: [] for region in REGIONS}
     for subset in SUBSETS:
-        shown = [case[subset] for case in counted if subset in case]
-        if not shown:
+        complete = [case[subset] for case in counted if subset in case]
+        if not complete:
             continue
         row = {}
         for region in REGIONS:
-            chosen = choose([regions[region] for regions in shown])
-            row[region] = chosen.correction
-            gains[region] += [chosen.gain] * len(shown)
-            saved[region].append(chosen.nats)
+            fitted = fit([regions[region] for regions in complete])
+            row[region] = fitted.correction
+            gains[region] += [fitted.gain] * len(complete)
+            saved[region].append(fitted.nats)
         corrections[subset] = row
     return FittedSubsets(
         SubsetCalibration(len(counted), corrections),
@@ -129,18 +127,18 @@ def _for_each_subset(
 def count_cases(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> tuple[CaseCounts, ...]:
-    """Histograms of the logits inside and outside of every region, of each case under each subset that it can show."""
+    """Count the logits inside and outside each region, for each case and each subset of its sequences."""
     counted = []
     for done, labelled in enumerate(cases, start=1):
         case = read_case(labelled.files)
         reference = read_reference(labelled.label, case.grid, labelled.scheme)
         sets = [subset for subset in SUBSETS if subset <= case.available]
         predictions = predictor.predict_subsets(case, sets)
-        found: dict[Availability, dict[Region, LogitCounts]] = {}
+        counts: dict[Availability, dict[Region, LogitCounts]] = {}
         for subset in sets:
             probabilities = predictions.pop(subset).probabilities
-            found[subset] = {region: count_logits(probabilities[region], reference[region]) for region in REGIONS}
-        counted.append(found)
+            counts[subset] = {region: count_logits(probabilities[region], reference[region]) for region in REGIONS}
+        counted.append(counts)
         if on_case is not None:
             on_case(done, len(cases), labelled.files.name)
     return tuple(counted)

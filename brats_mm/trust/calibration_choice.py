@@ -1,7 +1,7 @@
-"""What a correction after training gives on cases that it was not fitted on.
+"""Leave-one-out comparison of calibration methods.
 
-Each labelled case is left out in turn, every correction is fitted on the others and applied to it. So constants, and
-the ninety numbers of a correction by subset, are judged alike, however few the cases are.
+Each labelled case is left out in turn. Every method is fitted on the other cases and scored on the one left out. This
+compares one constant per region fairly with ninety numbers, even on few cases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +35,12 @@ _NO_OFFSETS = dict.fromkeys(REGIONS, 0.0)
 
 @dataclass(frozen=True)
 class CorrectionScores:
-    """What a correction gives on the cases that were left out.
+    """Scores of a calibration method on left-out cases, averaged over cases and subsets.
 
     Attributes:
-        dice: region -> mean Dice over cases and their subsets, in [0, 1]; 1 where reference and prediction are empty.
-        cross_entropy: region -> nats a voxel in doubt (`metrics.temperature.cross_entropy`), the mean over cases and
-            subsets.
-        inside: region -> nats a voxel that was called the region (`metrics.temperature.inside_cross_entropy`), the mean
-            over cases and subsets.
+        dice: region -> Dice in [0, 1]. 1 if reference and prediction are empty.
+        cross_entropy: region -> nats per uncertain voxel (`metrics.temperature.cross_entropy`).
+        inside: region -> nats per foreground voxel (`metrics.temperature.inside_cross_entropy`).
     """
 
     dice: Mapping[Region, float]
@@ -52,14 +50,14 @@ class CorrectionScores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The constant that was taken off each region's logits, and what it gave.
+    """Offsets of each region's logits, and their gains.
 
     Attributes:
-        offsets: region -> constant.
-        gains: region -> what it adds to the mean Dice over the cases that chose it and their subsets, in [0, 1].
-        left_out_gains: the same with each case left out of the choice for it; below 0 where constants chosen on so few
-            cases hurt the next one. Empty with one case.
-        cases: how many cases chose it.
+        offsets: region -> offset.
+        gains: region -> mean Dice gained on the fitted cases and their subsets, in [0, 1].
+        left_out_gains: region -> mean Dice gained on left-out cases. Negative if offsets fitted on so few cases do not
+            generalise. Empty with one case.
+        cases: number of fitted cases.
     """
 
     offsets: Mapping[Region, float]
@@ -74,28 +72,28 @@ def as_trained(_: Sequence[CaseCounts]) -> Corrections:
 
 
 def temperatures(counted: Sequence[CaseCounts]) -> Corrections:
-    """A temperature a region, the same for all subsets: outlines stay, probabilities become honest."""
+    """Fit one temperature per region for all subsets. The segmentation is unchanged."""
     return _for_all_subsets(_NO_OFFSETS, fit_temperatures(counted, _NO_OFFSETS))
 
 
 def constants(counted: Sequence[CaseCounts]) -> Corrections:
-    """A constant a region, the same for all subsets."""
+    """Fit one offset per region for all subsets."""
     return _for_all_subsets(fit_constants(counted)[0], dict.fromkeys(REGIONS, 1.0))
 
 
 def constants_and_temperatures(counted: Sequence[CaseCounts]) -> Corrections:
-    """A constant and a temperature a region, the same for all subsets."""
+    """Fit one offset and one temperature per region for all subsets."""
     offsets, _ = fit_constants(counted)
     return _for_all_subsets(offsets, fit_temperatures(counted, offsets))
 
 
 def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
-    """A constant and a temperature for each subset and region."""
+    """Fit an offset and a temperature per subset and region."""
     return fit_subsets(counted).calibration.corrections
 
 
 def certainty(counted: Sequence[CaseCounts]) -> Corrections:
-    """A temperature for the inside of each region, for each subset: outlines stay."""
+    """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
     return fit_certainty(counted).calibration.corrections
 
 
@@ -110,35 +108,35 @@ WAYS: Mapping[str, Fit] = {
 
 
 def compare_corrections(counted: Sequence[CaseCounts], ways: Mapping[str, Fit] = WAYS) -> dict[str, CorrectionScores]:
-    """Score every way on cases that it was not fitted on.
+    """Score every calibration method by leave-one-out.
 
     Args:
-        counted: of each case, from `trust.calibration.count_cases`.
-        ways: name -> what fits it.
+        counted: counts of each case, from `trust.calibration.count_cases`.
+        ways: name -> function that fits the method.
 
     Raises:
         OptionError: there are fewer than two cases.
     """
     if len(counted) < 2:
-        message = f"Leaving one out needs two labelled cases or more; there are {len(counted)}."
+        message = f"Leave-one-out needs at least two labelled cases, got {len(counted)}."
         raise OptionError(message)
     return {name: _left_out(counted, fit) for name, fit in ways.items()}
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
-    """The constant a region that gives the highest mean Dice over all availability sets of the cases."""
+    """Fit the offset per region with the highest mean Dice over all subsets of the cases."""
     counted = count_cases(predictor, cases, on_case=on_case)
     offsets, gains = fit_constants(counted)
     left_out = {}
     if len(counted) > 1:
-        found = compare_corrections(counted, {"without": as_trained, "with": constants})
-        left_out = {region: found["with"].dice[region] - found["without"].dice[region] for region in REGIONS}
+        scores = compare_corrections(counted, {"without": as_trained, "with": constants})
+        left_out = {region: scores["with"].dice[region] - scores["without"].dice[region] for region in REGIONS}
     return Calibration(offsets, gains, left_out, len(counted))
 
 
 def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:
     row = {region: Correction(offsets[region], fitted[region]) for region in REGIONS}
-    return {subset: row for subset in SUBSETS}  # noqa: C420 (a row that nobody changes)
+    return {subset: row for subset in SUBSETS}  # noqa: C420 (rows are never modified)
 
 
 def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:

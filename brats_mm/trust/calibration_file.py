@@ -1,7 +1,7 @@
-"""`models/calibration.json` of a bundle: what is done to its logits with each subset of sequences.
+"""`models/calibration.json` of a bundle: the logit corrections of each subset of sequences.
 
-The file names the weights that it was fitted to. With other weights it is an error, not a table to pass over in
-silence: the figures of a card are of the corrected model.
+The file records the hash of the weights that it was fitted to. A mismatch is an error, because the model card describes
+the calibrated model.
 """
 
 import json
@@ -17,12 +17,12 @@ from brats_mm.io.bundle import Bundle
 
 SUBSET_CALIBRATION = "models/calibration.json"
 FORMAT = 2
-"""1 had no `inside`: such a table reads as one that leaves the inside alone."""
+"""Format 1 had no `inside`. It is read with a foreground temperature of 1."""
 DIGITS = 4
 
 
 def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibration | None:
-    """The corrections of a bundle's logits; None where it has none.
+    """Read the corrections of a bundle's logits. None if the bundle has none.
 
     Raises:
         BundleError: the file is damaged, or was fitted to other weights.
@@ -32,17 +32,17 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        fitted_to, found = str(document["weights_sha256"]), _calibration(document)
+        fitted_to, calibration = str(document["weights_sha256"]), _calibration(document)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Restore the bundle, or delete the file to have raw logits."
+        message = f"{path} cannot be read ({error!r}). Restore the bundle, or delete the file to use raw logits."
         raise BundleError(message) from error
     if fitted_to != weights_sha256:
         message = (
-            f"{path} was fitted to other weights ({fitted_to[:12]}..., the bundle's are {weights_sha256[:12]}...). "
-            "Pack these weights anew with --calibrate, or delete the file to have raw logits."
+            f"{path} was fitted to other weights: {fitted_to[:12]}... instead of the bundle's {weights_sha256[:12]}... "
+            "Pack these weights again with --calibrate, or delete the file to use raw logits."
         )
         raise BundleError(message)
-    return found
+    return calibration
 
 
 def _calibration(document: dict[str, Any]) -> SubsetCalibration:
@@ -52,7 +52,7 @@ def _calibration(document: dict[str, Any]) -> SubsetCalibration:
         if (row := document["subsets"].get(subset_name(subset))) is not None
     }
     if any(one.temperature <= 0 or one.inside <= 0 for row in corrections.values() for one in row.values()):
-        message = "a temperature is not above 0"
+        message = "temperatures must be positive"
         raise ValueError(message)
     return SubsetCalibration(int(document["cases"]), corrections)
 
@@ -62,7 +62,7 @@ def _correction(numbers: Mapping[str, Any]) -> Correction:
 
 
 def subset_calibration_document(calibration: SubsetCalibration, weights_sha256: str) -> dict[str, Any]:
-    """What the file holds."""
+    """Return the file's content."""
     return {
         "format": FORMAT,
         "weights_sha256": weights_sha256,

@@ -1,7 +1,7 @@
-"""`docs/expected_dice.json` of a bundle: the rows of its model card, for programs.
+"""`docs/expected_dice.json` of a bundle: the scores of its model card, machine-readable.
 
-The file names the weights that were scored. Figures of other weights are not read, so that a bundle whose weights were
-replaced says nothing rather than something wrong; `brats-mm card` writes the file anew from an evaluation.
+The file records the hash of the scored weights. Scores of other weights are ignored. `brats-mm card` writes the file
+from an evaluation.
 """
 
 import json
@@ -17,8 +17,8 @@ from brats_mm.io.bundle import Bundle
 
 EXPECTED_DICE = "docs/expected_dice.json"
 MEANING = (
-    "Dice of the label map, 0 to 1, that this model reached on labelled cases which it was not trained on, when it was "
-    "given the same sequences: mean and standard deviation over the cases. Other scanners and diseases can be worse."
+    "Dice of the label map, 0 to 1, of this model with the same sequences on labelled cases outside its training data: "
+    "mean and standard deviation over the cases. Results on other scanners and diseases can be worse."
 )
 
 FORMAT = 1
@@ -26,7 +26,7 @@ DIGITS = 4
 
 
 def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | None:
-    """The figures of these weights; None where the bundle has none, or those of other weights.
+    """Read the scores of these weights. None if the bundle has none, or only those of other weights.
 
     Raises:
         BundleError: the file is damaged.
@@ -40,7 +40,7 @@ def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | No
             return None
         return _expected(document)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Write it anew with `brats-mm card`, or delete it."
+        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm card`, or delete it."
         raise BundleError(message) from error
 
 
@@ -57,7 +57,7 @@ def _expected(document: Mapping[str, Any]) -> ExpectedDice:
 
 
 def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file holds, of the content of an evaluation's `summary.json`: Dice as predicted, without rules."""
+    """Return the file's content from an evaluation's `summary.json`: Dice without post-processing rules."""
     dice = {}
     for subset in SUBSETS:
         scores = evaluation["sets"].get(subset_name(subset))
@@ -80,7 +80,7 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
-    """The rows of the model card for these sequences and for all four, as plain values; None without such rows."""
+    """Return the model card's scores for these sequences and for all four. None without such scores."""
     if model.expected is None or available not in model.expected.dice:
         return None
     subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}

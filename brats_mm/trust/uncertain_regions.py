@@ -1,13 +1,12 @@
-"""Where to look twice: the largest connected places where a model cannot tell whether tissue belongs to a region.
+"""Uncertain regions: the largest connected components where the model is unsure whether tissue belongs to a region.
 
-A voxel is uncertain where a region's probability is from 0.25 to 0.75, which is where its entropy is at least 0.56 nats
-(of at most ln 2 = 0.69). Every outline is a thin shell of such voxels, since a probability cannot pass from 0 to 1
-without them. A shell says nothing but "here is the border", and it would join all places into one. So a spot is what a
-ball of 3 mm radius reaches that lies wholly among uncertain voxels (a morphological opening): shells thinner than 6 mm
-vanish, and lumps that only a shell joins are spots of their own.
+A voxel is uncertain if a region's probability is from 0.25 to 0.75, which is an entropy of at least 0.56 nats (the
+maximum is ln 2 = 0.69). Every outline is a thin shell of uncertain voxels, which would connect all components. So the
+uncertain mask is opened with a ball of 3 mm radius: shells thinner than 6 mm vanish, and components joined only by a
+shell are separated.
 
-The opening works on voxels of about 2 mm, whatever the grid, which is the detail that a ball of 3 mm asks for; volume
-and entropy are those of the grid's own voxels.
+The opening runs on voxels of about 2 mm, which is fine enough for this ball. Volume and entropy are computed on the
+original grid.
 """
 
 from collections.abc import Mapping
@@ -27,12 +26,12 @@ from brats_mm.domain.volume import Array, Grid
 
 MOST_SPOTS = 10
 BALL_MM = 3.0
-"""Radius of the ball that must fit into a spot."""
+"""Radius of the structuring element."""
 
 MEANING = (
-    "Connected places, ordered by volume times mean entropy, where a region's probability is from 0.25 to 0.75 and "
-    "into which a ball of 3 mm radius fits, so that thin outlines do not count. The position is the voxel farthest "
-    "from certain tissue. The volume is that of the place's uncertain voxels."
+    "Connected components where a region's probability is from 0.25 to 0.75 and into which a ball of 3 mm radius fits, "
+    "so that thin outlines do not count. Ordered by volume times mean entropy. The position is the voxel farthest from "
+    "certain tissue. The volume is that of the uncertain voxels."
 )
 
 _WORKING_MM = 2.0
@@ -45,15 +44,15 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class Spot:
-    """An uncertain place.
+    """One uncertain component.
 
     Attributes:
-        region: whose entropy is high there.
-        voxel: the voxel farthest from certain tissue, the most uncertain of several; indices on the grid, from 0.
-        position_mm_ras: its centre in patient space, right-anterior-superior, millimetres.
-        volume_ml: of the place's uncertain voxels.
-        mean_entropy_nats, peak_entropy_nats: of the region, over those voxels; 0 to ln 2.
-        also: regions that are uncertain at the same place, and have no spot of their own for it.
+        region: region with high entropy.
+        voxel: 0-based index of the voxel farthest from certain tissue. Ties go to the most uncertain voxel.
+        position_mm_ras: its centre in patient coordinates, right-anterior-superior, in millimetres.
+        volume_ml: volume of the uncertain voxels.
+        mean_entropy_nats, peak_entropy_nats: entropy of the region over those voxels, 0 to ln 2.
+        also: other regions that are uncertain at the same position.
     """
 
     region: Region
@@ -66,22 +65,22 @@ class Spot:
 
     @property
     def weight(self) -> float:
-        """How much uncertainty it holds, nats times millilitres."""
+        """Total uncertainty in nats times millilitres."""
         return self.volume_ml * self.mean_entropy_nats
 
 
 def uncertain_regions(probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_SPOTS) -> tuple[Spot, ...]:
-    """The spots of all regions, the most important first; one for each place.
+    """Return the uncertain components of all regions, largest weight first, merged across regions.
 
     Args:
         probabilities: region -> probability in [0, 1], of the grid's shape.
         grid: any orientation and spacing.
-        most: how many to give at most.
+        most: maximum number of components.
     """
     places = {region: _places(probabilities[region], grid) for region in REGIONS}
-    found = [spot for region, place in places.items() for spot in _spots(region, place, probabilities[region], grid)]
+    spots = [spot for region, place in places.items() for spot in _spots(region, place, probabilities[region], grid)]
     kept: list[Spot] = []
-    for spot in sorted(found, key=lambda one: -one.weight):
+    for spot in sorted(spots, key=lambda one: -one.weight):
         same = next((n for n, other in enumerate(kept) if _one_place(places, spot, other)), None)
         if same is None:
             kept.append(spot)
@@ -92,7 +91,7 @@ def uncertain_regions(probabilities: Mapping[Region, Array], grid: Grid, *, most
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """A region's spots as numbers from 1 inside a box of the grid, and how far each voxel is from certain tissue."""
+    """A region's components, labelled from 1 inside a box of the grid, and each voxel's distance to certain tissue."""
 
     box: tuple[slice, slice, slice]
     numbers: _Numbers
@@ -100,7 +99,7 @@ class _Places:
     count: int
 
     def at(self, voxel: _Index) -> int:
-        """The number of the spot at a voxel; 0 where there is none."""
+        """Return the label at a voxel, 0 for none."""
         inside = tuple(index - side.start for index, side in zip(voxel, self.box, strict=True))
         if all(0 <= index < size for index, size in zip(inside, self.numbers.shape, strict=True)):
             return int(self.numbers[inside])
@@ -114,13 +113,13 @@ def _places(probability: Array, grid: Grid) -> _Places:
     coarse = _mostly(part, steps)
     spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
     depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
-    # Depth is counted from centre to centre, and certain tissue begins half a voxel before its centre.
+    # Depth is measured between voxel centres. Certain tissue begins half a voxel earlier.
     centres = depth_mm >= BALL_MM + min(spacing_mm) / 2
     numbers, count = label(centres, _TOUCH_26)
     if not count:
         return _Places(box, np.zeros(part.shape, np.int32), np.zeros(part.shape, np.float32), 0)
     away_mm, nearest = distance_transform_edt(~centres, sampling=spacing_mm, return_indices=True)
-    # A voxel more than the ball's radius, since the working voxels cut off the rim of what they cover in part.
+    # One voxel more than the radius, because downsampling removes partly covered voxels at the rim.
     numbers = np.where(away_mm <= BALL_MM + min(spacing_mm), numbers[tuple(nearest)], 0)
     return _Places(box, _refined(numbers, steps, part.shape) * part, _refined(depth_mm, steps, part.shape), count)
 
@@ -131,7 +130,7 @@ def _uncertain(probability: Array) -> Mask:
 
 
 def _box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
-    """A box that holds all spots, found on every second millimetre only: a spot is too thick to slip through."""
+    """Return a box around all components, found on subsampled voxels. Components are too thick to be missed."""
     sampled = bounding_box(_uncertain(probability[tuple(slice(None, None, step) for step in steps)]))
     x, y, z = (
         slice(max((side.start - 2) * step, 0), min((side.stop + 2) * step, size))
@@ -141,7 +140,7 @@ def _box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
 
 
 def _mostly(mask: Mask, steps: list[int]) -> Mask:
-    """Blocks of voxels of which at least half are set, with one certain block around them all."""
+    """Downsample by majority and pad with one block of zeros."""
     padded = np.pad(mask, [(step, step + -size % step) for size, step in zip(mask.shape, steps, strict=True)])
     i, j, k = steps
     count = np.zeros([size // step for size, step in zip(padded.shape, steps, strict=True)], np.uint16)
@@ -151,7 +150,7 @@ def _mostly(mask: Mask, steps: list[int]) -> Mask:
 
 
 def _refined(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[_Value]:
-    """Blocks as voxels again, without the certain block around them."""
+    """Invert `_mostly` by repetition, without the padding."""
     fine = coarse[1:-1, 1:-1, 1:-1]
     for axis, step in enumerate(steps):
         fine = fine.repeat(step, axis=axis)
@@ -166,11 +165,11 @@ def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> l
     order = np.lexsort((-entropy, -depth, numbers))
     spots = []
     for number in range(1, places.count + 1):
-        own = order[slice(*np.searchsorted(numbers[order], (number, number + 1)))]
-        if not own.size:
+        members = order[slice(*np.searchsorted(numbers[order], (number, number + 1)))]
+        if not members.size:
             continue
         start = [side.start for side in places.box]
-        deepest = np.unravel_index(inside[own[0]], places.numbers.shape)
+        deepest = np.unravel_index(inside[members[0]], places.numbers.shape)
         x, y, z = (int(index) + first for index, first in zip(deepest, start, strict=True))
         right, anterior, superior = (float(value) for value in (grid.affine @ (x, y, z, 1))[:3])
         spots.append(
@@ -178,16 +177,16 @@ def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> l
                 region=region,
                 voxel=(x, y, z),
                 position_mm_ras=(right, anterior, superior),
-                volume_ml=own.size * grid.voxel_ml,
-                mean_entropy_nats=float(entropy[own].mean()),
-                peak_entropy_nats=float(entropy[own].max()),
+                volume_ml=members.size * grid.voxel_ml,
+                mean_entropy_nats=float(entropy[members].mean()),
+                peak_entropy_nats=float(entropy[members].max()),
             )
         )
     return spots
 
 
 def _one_place(places: Mapping[Region, _Places], one: Spot, other: Spot) -> bool:
-    """Whether two spots are the same place in two regions: one of them holds the position of the other."""
+    """Check whether components of two regions overlap: one contains the position of the other."""
     if one.region is other.region:
         return False
     both = (places[one.region], places[other.region])

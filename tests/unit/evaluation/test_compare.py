@@ -69,9 +69,9 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.5})
     with pytest.raises(OptionError, match="no case in common"):
         compare(a, write_run(tmp_path / "b", {"y": 0.5}), None, QUICK)
-    with pytest.raises(OptionError, match=r"policy brats and .* by skip"):
+    with pytest.raises(OptionError, match=r"policy brats .* uses skip"):
         compare(a, write_run(tmp_path / "c", {"x": 0.5}, policy="skip"), None, QUICK)
-    with pytest.raises(OptionError, match="Give a folder that `brats-mm evaluate` wrote"):
+    with pytest.raises(OptionError, match="Use the folder of a finished `brats-mm evaluate`"):
         compare(a, tmp_path, None, QUICK)
 
 
