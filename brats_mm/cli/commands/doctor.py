@@ -1,9 +1,15 @@
 """`brats-mm doctor`: check this installation."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_FAULT, EXIT_OK, Commands, add_command, add_json_option
+from brats_mm.cli.options.service import add_data_option
 from brats_mm.cli.output import Console
+
+if TYPE_CHECKING:
+    from brats_mm.pipeline.doctor import Check
 
 
 def add(commands: Commands) -> None:
@@ -17,6 +23,7 @@ def add(commands: Commands) -> None:
         epilog="example:\n  brats-mm doctor --json",
     )
     parser.add_argument("--bundle", metavar="DIR", help="model bundle to check instead of the one installed")
+    add_data_option(parser, "the service's data folder, whose records are checked if there are any")
     add_json_option(parser)
 
 
@@ -24,10 +31,33 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command; exit code 1 where a check fails."""
     from brats_mm.pipeline.doctor import examine
 
-    checks = examine(options.bundle)
+    checks = (*examine(options.bundle), *_service_checks(options.data))
     failed = [check for check in checks if check.state == "failed"]
     for check in checks:
         console.result(f"{check.state:8}{check.name}: {check.found}")
     console.result("This installation cannot segment yet; see the failed lines." if failed else "OK: ready to segment.")
     console.document({"ok": not failed, "checks": [vars(check) for check in checks]})
     return EXIT_FAULT if failed else EXIT_OK
+
+
+def _service_checks(data: Path) -> "tuple[Check, ...]":
+    """What holds for `brats-mm serve`; nothing where the service's packages are not installed."""
+    from brats_mm.pipeline.doctor import Check
+
+    try:
+        from brats_mm_service.confinement import landlock_version
+        from brats_mm_service.database import check_records
+        from brats_mm_service.service import DATABASE
+    except ImportError:
+        return ()
+    version = landlock_version()
+    if version:
+        confined = Check("confinement", "ok", f"Landlock, version {version}")
+    else:
+        message = "The kernel has no Landlock, so jobs of the service are not confined. See docs/security.md."
+        confined = Check("confinement", "warning", message)
+    records = data / DATABASE
+    if not records.is_file():
+        return (confined,)
+    fault = check_records(records)
+    return (confined, Check("records", "failed" if fault else "ok", fault or str(records)))

@@ -162,6 +162,16 @@ def test_doctor_tells_what_is_wrong(capsys, tmp_path):
     assert {check["name"] for check in found["checks"] if check["state"] == "failed"} == {"weights", "model"}
 
 
+def test_doctor_checks_the_records_of_a_service(capsys, tiny_bundle, tmp_path):
+    records = tmp_path / "records.sqlite3"
+    records.write_bytes(b"no database" * 1000)
+    code, out, _ = run(capsys, "doctor", "--bundle", tiny_bundle, "--data", tmp_path, "--json")
+    found = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert (code, found["records"]["state"]) == (1, "failed")
+    assert f"The records {records} cannot be read" in found["records"]["found"]
+    assert "Landlock" in found["confinement"]["found"]
+
+
 def test_info_is_json_on_request(capsys):
     code, out, _ = run(capsys, "info", "--json")
     found = json.loads(out)

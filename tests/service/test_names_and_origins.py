@@ -1,0 +1,101 @@
+"""Small doors: names that mislead, reserved callers, origins, issuers, and tokens that end in the middle."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from brats_mm.errors import OptionError
+from brats_mm_service.auth import oidc
+from brats_mm_service.auth.tokens import Tokens
+from brats_mm_service.service import open_database
+from brats_mm_service.settings import OidcSettings, Settings, check_settings
+from brats_mm_service.uploads.intake import is_plain
+from brats_mm_service.viewer.intake import plain_name
+from brats_mm_service.workers.inference import _is_out_of_memory
+from tests.service.serving import serving, small_settings, two_files
+
+
+def test_names_that_turn_the_direction_of_writing_are_not_plain():
+    assert is_plain("głowa_t1ce.nii.gz")
+    assert not is_plain("t1ce\u202egz.iin")
+    assert plain_name("/home/x/t1ce\u202e\x07.nii.gz") == "t1ce.nii.gz"
+
+
+@pytest.mark.parametrize("name", ["local", "dicomweb"])
+def test_a_token_cannot_have_a_name_of_the_service(tmp_path, name):
+    database = open_database(tmp_path)
+    with pytest.raises(OptionError, match="the service's own"):
+        Tokens(database).create(name)
+    database.close()
+
+
+def test_any_origin_needs_tokens_and_a_port_is_a_port(tmp_path):
+    settings = Settings(data=tmp_path, allowed_origins=("*",))
+    with pytest.raises(OptionError, match="would let any web page that you open read every job"):
+        check_settings(settings, has_tokens=True)
+    check_settings(replace(settings, require_tokens=True), has_tokens=True)
+    with pytest.raises(OptionError, match="--port is 99999"):
+        check_settings(Settings(data=tmp_path, port=99999), has_tokens=True)
+
+
+def test_only_https_or_this_machine_is_asked_for_keys():
+    for address in ("http://127.0.0.1.evil/keys", "http://localhost.evil/keys", "ftp://127.0.0.1/keys", "http://a.b/"):
+        with pytest.raises(ValueError, match="not an https address"):
+            oidc._document(address)
+
+
+@pytest.mark.parametrize("answer", [[], ["x"], {"keys": ["x"]}, {"keys": 1}, {}])
+def test_keys_of_another_form_are_no_traceback(monkeypatch, answer):
+    monkeypatch.setattr(oidc, "_document", lambda _: answer)
+    issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
+    assert issuer._key("k") is None
+
+
+def test_an_unknown_key_does_not_stall_known_ones(monkeypatch):
+    issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
+    issuer._keys, issuer._fetched = {"known": "key"}, time.monotonic() - 60
+    asked, answer = threading.Event(), threading.Event()
+
+    def fetch():
+        asked.set()
+        answer.wait(20)
+        return {"known": "key"}
+
+    monkeypatch.setattr(issuer, "_fetch", fetch)
+    stalled = threading.Thread(target=issuer._key, args=("unknown",))
+    stalled.start()
+    assert asked.wait(10)
+    start = time.monotonic()
+    assert issuer._key("known") == "key"
+    assert time.monotonic() - start < 5
+    answer.set()
+    stalled.join()
+
+
+def test_running_out_of_memory_is_told_by_its_words():
+    assert _is_out_of_memory(MemoryError())
+    assert _is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert _is_out_of_memory(RuntimeError("Exception thrown: std::bad_alloc"))
+    assert not _is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_the_stream_of_a_revoked_token_ends_within_five_seconds(tmp_path, made_head):
+    database = open_database(tmp_path)
+    token, text = Tokens(database).create("ann")
+    settings = small_settings(tmp_path, require_tokens=True)
+    with serving(settings, behaviour={"steps": 400, "pause_s": 0.2}) as client:
+        client.headers["Authorization"] = f"Bearer {text}"
+        job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: job"
+            Tokens(database).revoke(token.id)
+            start = time.monotonic()
+            rest = list(lines)
+            seconds = time.monotonic() - start
+    database.close()
+    print(f"the stream ended {seconds:.1f} s after its token was revoked")  # noqa: T201
+    assert rest[-3:] == ["event: gone", "data: {}", ""] or "event: gone" in rest
+    assert seconds < 5
