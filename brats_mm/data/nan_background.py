@@ -9,13 +9,18 @@ _FACES: tuple[tuple[slice | int, ...], ...] = tuple(
     (slice(None),) * axis + (end,) for axis in range(3) for end in (0, -1)
 )
 
+_PINHOLE_VOXELS = 27
+_PINHOLES_SHARE = 1e-3
+
 
 def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     """Set NaN outside the head to 0; NaN inside is left as it is, for the caller to refuse.
 
+    NaN voxels are outside where they hang together with the border of the volume. Beside such a background, a mask may
+    have pinholes: a few voxels each, and together a thousandth of the image.
+
     Returns:
-        the voxels, and a note where some were set. NaN voxels are outside where all of them hang together with the
-        border of the volume.
+        the voxels, and a note where some were set.
     """
     if not np.isnan(data.min()) or np.isinf(data).any():
         return data, ()
@@ -23,8 +28,10 @@ def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     if missing.all():
         return data, ()
     parts, count = ndimage.label(missing, np.ones((3, 3, 3), np.uint8))
-    border = np.concatenate([np.unique(parts[at]) for at in _FACES])
-    if len(set(border.tolist()) - {0}) < count:
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    outside = np.unique(np.concatenate([np.unique(parts[face]) for face in _FACES]))
+    holes = np.delete(sizes, np.union1d(outside, [0]))
+    if outside.max() == 0 or (holes > _PINHOLE_VOXELS).any() or holes.sum() > sizes[0] * _PINHOLES_SHARE:
         return data, ()
-    note = f"{int(missing.sum()):,} voxels at the border of the volume are NaN; they are read as 0 (background)"
+    note = f"{int(missing.sum()):,} voxels around the head are NaN; they are read as 0 (background)"
     return np.where(missing, np.float32(0), data), (note,)

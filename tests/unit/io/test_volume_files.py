@@ -333,7 +333,26 @@ def test_nan_outside_the_head_is_background(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii.gz", data))
 
     np.testing.assert_array_equal(volume.data, np.nan_to_num(data))
-    assert volume.notes == (f"{count} voxels at the border of the volume are NaN; they are read as 0 (background)",)
+    assert volume.notes == (f"{count} voxels around the head are NaN; they are read as 0 (background)",)
+
+
+@pytest.mark.parametrize(("side", "good"), [(1, True), (3, True), (4, False)])
+def test_pinholes_of_a_mask_are_background_too(tmp_path, side, good):
+    """Zeros inside a real brain are a few voxels each; a larger hole is a fault."""
+    data = np.random.default_rng(2).normal(100, 20, (40, 40, 40)).astype(np.float32)
+    data[:4] = np.nan
+    data[20 : 20 + side, 20 : 20 + side, 20 : 20 + side] = np.nan
+    path = save(tmp_path / "a.nii.gz", data)
+    if good:
+        np.testing.assert_array_equal(read_volume(path).data, np.nan_to_num(data))
+    else:
+        assert_refused(path, "NaN or infinite")
+
+
+def test_a_pinhole_without_a_background_of_nan_is_refused(tmp_path):
+    data = np.random.default_rng(2).normal(100, 20, (40, 40, 40)).astype(np.float32)
+    data[20, 20, 20] = np.nan
+    assert_refused(save(tmp_path / "a.nii.gz", data), "1 of 64,000 voxels that are NaN or infinite")
 
 
 def test_nan_inside_the_head_is_refused(tmp_path):

@@ -1,0 +1,189 @@
+"""No command looks up a name or connects beyond this machine, and none writes to the home folder but its cache."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.bundles.conftest import write_case
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTRY = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()"]
+
+GUARD = '''
+"""Refuse and record each look-up of a name and each connection beyond this machine; child processes load it too."""
+import ipaddress, os, sys
+
+def _is_here(address):
+    if not isinstance(address, tuple):
+        return True  # a socket of this machine's file system
+    return _is_local(address[0])
+
+def _is_local(host):
+    host = host.decode() if isinstance(host, bytes) else host
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return found.is_loopback or found.is_unspecified or host in os.environ.get("OWN_ADDRESSES", "").split()
+
+def _judge(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex"):
+        good = _is_local(arguments[0])
+    elif event == "socket.gethostbyaddr":
+        good = True
+    elif event in ("socket.connect", "socket.sendto"):
+        good = _is_here(arguments[1])
+    else:
+        return
+    if not good:
+        with open(os.environ["NETWORK_LOG"], "a") as log:
+            log.write(f"{event} {arguments[:2]} in {sys.argv[:3]}\\n")
+        raise OSError(101, "Network is unreachable")
+
+sys.addaudithook(_judge)
+'''
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """An environment for child processes, and the file in which they record what they tried."""
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
+    (tmp_path / "home").mkdir()
+    log = tmp_path / "network.txt"
+    paths = [str(tmp_path / "guard"), str(ROOT), str(ROOT / "apps" / "service")]
+    dropped = {"XDG_CACHE_HOME", "RAY_USAGE_STATS_ENABLED", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"}
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "HOME": str(tmp_path / "home"),
+        "NETWORK_LOG": str(log),
+        "OMP_NUM_THREADS": "1",
+    }
+    return environment, log
+
+
+def run(environment, *words, command=ENTRY):
+    done = subprocess.run(
+        [*command, *map(str, words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
+
+
+def attempts(log):
+    return log.read_text() if log.exists() else ""
+
+
+def test_the_guard_sees_a_look_up_and_a_connection(guarded):
+    environment, log = guarded
+    program = (
+        "import socket\n"
+        "for step in (lambda: socket.getaddrinfo('example.org', 80), lambda: socket.create_connection(('192.0.2.1', 9)),"
+        " lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 9))):\n"
+        "    try: step()\n"
+        "    except OSError: pass\n"
+    )
+    run(environment, "-c", program, command=[sys.executable])
+
+    assert len(attempts(log).splitlines()) == 4  # `create_connection` looks up its host too
+
+
+@pytest.mark.parametrize("words", [["info"], ["doctor"]])
+def test_info_and_doctor(guarded, words):
+    environment, log = guarded
+    run(environment, *words)
+
+    assert attempts(log) == ""
+
+
+@pytest.mark.slow
+def test_segment(guarded, made_head, tmp_path):
+    """With the weights that ship and the backend that is the default here."""
+    environment, log = guarded
+    run(environment, "segment", made_head, "-o", tmp_path / "out", "--no-preview")
+    time.sleep(3)  # a report of use was sent by a child that outlived the run
+
+    assert attempts(log) == ""
+    written = {path.relative_to(tmp_path / "home").parts[:2] for path in (tmp_path / "home").rglob("*")}
+    assert written <= {(".cache",), (".cache", "brats-mm")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [(), ("--ray", "local")], ids=["local", "ray"])
+def test_cohort(guarded, made_head, tmp_path, engine):
+    if engine:
+        pytest.importorskip("ray")
+    environment, log = guarded
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "one").symlink_to(made_head)
+    run(environment, "cohort", tmp_path / "cases", "-o", tmp_path / "out", *engine)
+
+    assert attempts(log) == ""
+
+
+@pytest.mark.slow
+def test_serve(guarded, tmp_path):
+    environment, log = guarded
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["serve", "--port", str(port), "--data", str(tmp_path / "data"), "--min-free-gib", "0"]
+    server = subprocess.Popen([*ENTRY, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 300
+        while not _is_ready(port):
+            assert server.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.5)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+
+    assert attempts(log) == ""
+
+
+def _is_ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_train(guarded, tmp_path):
+    """An epoch, followed by MLflow."""
+    pytest.importorskip("mlflow")
+    environment, log = guarded
+    for name in ("one", "two"):
+        write_case(tmp_path / "cases", name)
+    (tmp_path / "cases" / "datalist.json").write_text('{"training": ["one"], "validation": ["two"]}')
+    from tests.bundles.conftest import TINY_EXPERT
+
+    tiny = tmp_path / "expert.json"
+    tiny.write_text(json.dumps({"network_def": TINY_EXPERT}))
+    config = ROOT / "bundles" / "brats_mm_segmentation" / "configs" / "pretrain_expert.json"
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(config), str(tiny)])]
+    words = ["--dataset_dir", tmp_path / "cases", "--output_dir", tmp_path / "models", "--logging_file", "False"]
+    words += ["--device", "cpu", "--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0", "--modality", "t1"]
+    words += ["--window", "[64,32,32]", "--validation_window", "[64,32,32]", "--mlflow", tmp_path / "tracked"]
+    run(environment, *words, command=command)
+
+    assert attempts(log) == ""
