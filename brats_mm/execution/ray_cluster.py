@@ -16,6 +16,9 @@ from typing import Any
 from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
 
+_LOCAL = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+"""A new cluster stays on this machine: told its address, Ray does not look for the one that others would use."""
+
 
 @dataclass(frozen=True)
 class ActorShare:
@@ -61,7 +64,7 @@ def joined(address: str) -> Iterator[None]:
         return
     try:
         _reach(address)
-        started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        started: dict[str, Any] = _LOCAL if address == "local" else {}
         with _own_sigterm():
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)

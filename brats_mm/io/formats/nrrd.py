@@ -94,10 +94,11 @@ def parse_nrrd(path: Path) -> Raster:
             f"{path.name} has its voxels encoded as {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
         )
         raise VolumeError(message)
-    data, offset = _place(fields, start, end, path)
+    data, begin = _place(fields, start, end, path)
     skip = _one_integer(fields, "byte skip", path)
-    if encoding is Encoding.RAW:
-        offset, skip = (None if skip == -1 else offset + skip), 0
+    offset: int | None = begin
+    if encoding is Encoding.RAW and skip == -1:
+        offset, skip = None, 0
     if skip < 0 or skip > LARGEST_OFFSET:
         raise bad_field(path, "byte skip", fields["byte skip"])
     dtype = _dtype(fields, encoding, path)

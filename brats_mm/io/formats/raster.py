@@ -332,7 +332,7 @@ def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
 def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
     """Read until the target is full or the stream ends; how many bytes there were."""
     done = 0
-    while done < len(target) and (count := stream.readinto(target[done : done + _CHUNK])):  # type: ignore[attr-defined]
+    while done < len(target) and (count := stream.readinto(target[done : done + _CHUNK])):
         done += count
     return done
 
