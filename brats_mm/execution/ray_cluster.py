@@ -16,8 +16,8 @@ from typing import Any
 from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
 
-_LOCAL = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-"""A new cluster stays on this machine: told its address, Ray does not look for the one that others would use."""
+_NO_CLOUD = ("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+"""Where Ray finds this variable, a new cluster does not ask which cloud it runs in, which it does over the network."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def joined(address: str) -> Iterator[None]:
         return
     try:
         _reach(address)
-        started: dict[str, Any] = _LOCAL if address == "local" else {}
-        with _own_sigterm():
+        started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        with _own_sigterm(), _set_for_now(*_NO_CLOUD):
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
         message = (
@@ -111,6 +111,19 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _set_for_now(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable inside the block, unless it is set."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _reach(address: str) -> None:

@@ -8,6 +8,7 @@ import sys
 
 _OFF = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",  # Ray also reports that its reports are disabled
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "FASTAPI_OTEL_AUTO_CONFIGURE": "false",
