@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,8 +16,8 @@ from typing import Any
 from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
 
-_NO_CLOUD = ("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-"""Where Ray finds this variable, a new cluster does not ask which cloud it runs in, which it does over the network."""
+_NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhost"}
+"""A new cluster asks over HTTP which cloud it runs in, also where its reports are disabled: at a proxy of nobody."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def joined(address: str) -> Iterator[None]:
     try:
         _reach(address)
         started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-        with _own_sigterm(), _set_for_now(*_NO_CLOUD):
+        with _own_sigterm(), _environment(_NO_CLOUD if started else {}):
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
         message = (
@@ -114,16 +114,18 @@ def _own_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _set_for_now(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable inside the block, unless it is set."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables inside the block, for the processes that are started there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _reach(address: str) -> None:

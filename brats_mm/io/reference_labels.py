@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from brats_mm.data.label_maps import whole_labels
 from brats_mm.domain.label_map import Mask, regions_from_labels
@@ -12,6 +10,7 @@ from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_va
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import CaseError, GridError, VolumeError
+from brats_mm.io.volume import read_stored
 
 SAME_GRID_MM = 0.1
 """How far corners of the label map and of the images may lie apart: headers round."""
@@ -55,13 +54,10 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine, of any format that images may have; damaged data are refused as of images."""
     try:
-        image = nib.load(path)
-        labels = np.squeeze(np.asanyarray(image.dataobj))
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
-        message = f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
+        volume = read_stored(path)
+    except VolumeError as error:
+        message = f"The label map cannot be read: {error}"
         raise VolumeError(message) from error
-    if labels.ndim != 3:
-        message = f"The label map {path.name} has {labels.ndim} axes; it must have 3."
-        raise VolumeError(message)
-    return labels, np.asarray(image.affine, np.float64)
+    return volume.data, volume.grid.affine
