@@ -15,8 +15,9 @@ from nibabel.filebasedimages import ImageFileError
 from brats_mm.data.datalist import Item, resolved_item, section_entries
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
-from brats_mm.data.transforms import AFFINE_TOLERANCE_MM
+from brats_mm.data.transforms import grid_of
 from brats_mm.domain.label_scheme import unknown_values
+from brats_mm.domain.lattice import match_lattice
 from brats_mm.errors import CaseError, InputError
 
 logger = logging.getLogger(__name__)
@@ -209,4 +210,6 @@ def _label_faults(item: Item) -> Iterator[str]:
 
 
 def _same_grid(image: Any, first: Any) -> bool:
-    return image.shape[:3] == first.shape[:3] and bool(np.abs(image.affine - first.affine).max() <= AFFINE_TOLERANCE_MM)
+    new = grid_of(first)
+    match = match_lattice(grid_of(image), new)
+    return match is not None and match.lies_in(new.shape)

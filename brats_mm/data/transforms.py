@@ -17,16 +17,15 @@ from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.background import without_background
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
+from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import resample, resample_signal, resampled_side
+from brats_mm.domain.volume import Grid
 from brats_mm.errors import CaseError, GridError, VolumeError
 
 CHANNELS = tuple(modality.value for modality in MODALITIES)
 """Names of an image's channels, in order."""
-
-AFFINE_TOLERANCE_MM = 1e-2
-"""How far the matrices of a case's files may differ, by entry, before they count as different grids."""
 
 CANDIDATES = 4000
 """Crop centres kept of each kind for a case: enough to look random, little enough to cache."""
@@ -69,16 +68,14 @@ class LoadSequencesd(Transform):
             )
             raise VolumeError(message)
         first = next(iter(found.values()))
+        found = {modality: _onto(volume, first) for modality, volume in found.items()}
         channels = [found.get(modality, torch.zeros_like(first)) for modality in self.modalities]
-        for volume in found.values():
-            _refuse_other_grid(volume, first)
         image = MetaTensor(torch.cat([torch.as_tensor(channel) for channel in channels]), affine=first.affine)
         available = torch.tensor([modality in found for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
             label = _one_of(self._volume(data["label"]), None, data["label"])
-            _refuse_other_grid(label, first)
-            loaded["label"] = MetaTensor(torch.as_tensor(label), affine=first.affine)
+            loaded["label"] = MetaTensor(torch.as_tensor(_onto(label, first)), affine=first.affine)
         return loaded
 
     def _volume(self, path: str) -> MetaTensor:
@@ -224,10 +221,23 @@ def spread_indices(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
     return indices[torch.linspace(0, len(indices) - 1, CANDIDATES).long()]
 
 
-def _refuse_other_grid(volume: MetaTensor, first: MetaTensor) -> None:
-    if volume.shape != first.shape or float((volume.affine - first.affine).abs().max()) > AFFINE_TOLERANCE_MM:
+def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
+    """The volume on the grid of another, where it has the same voxels in another order, or a part of them."""
+    new = grid_of(first)
+    match = match_lattice(grid_of(volume), new)
+    if match is None or not match.lies_in(new.shape):
         message = (
             f"{volume.meta['file']} and {first.meta['file']} do not lie on one grid (shapes {tuple(volume.shape[1:])} "
             f"and {tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
         )
         raise GridError(message)
+    if match.is_stored_alike and match.fills(new.shape):
+        return volume
+    placed = place_voxels(volume.numpy()[0], match, new.shape)
+    return MetaTensor(torch.from_numpy(np.ascontiguousarray(placed))[None], affine=first.affine)
+
+
+def grid_of(image: Any) -> Grid:
+    """The grid of a MetaTensor (1, h, w, d) or of a nibabel image."""
+    x, y, z = (int(side) for side in image.shape[-3:]) if isinstance(image, MetaTensor) else image.shape[:3]
+    return Grid((x, y, z), np.asarray(image.affine, np.float64))

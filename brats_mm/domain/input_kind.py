@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.availability import Availability, describe, ordered
+from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, match_lattice, unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
-SAME_GRID_MM = 0.1
-"""Corners of two volumes on one grid may lie this far apart: headers round."""
 STRIPPED_SHARE = 0.6
 """A volume in which more of the voxels than this differ from the background still has its skull, neck and air noise."""
 CROPPED_SHARE = 0.8
@@ -49,47 +48,48 @@ class Recognition:
     stripped: Availability
 
 
-def recognise_kind(volumes: Mapping[Modality, Volume], wanted: InputKind | None = None) -> Recognition:
-    """Whether sequences are prepared: on one grid, and skull-stripped, all of them.
+def recognise_kind(
+    volumes: Mapping[Modality, Volume], wanted: InputKind | None = None, *, tolerance: float = GRID_TOLERANCE
+) -> Recognition:
+    """Decide whether sequences are prepared: all of them on one grid and skull-stripped.
 
     Args:
         volumes: one volume a sequence.
-        wanted: what the user says it is, which then counts; the evidence is told all the same.
+        wanted: what the user says it is. It counts, and the evidence is recorded all the same.
+        tolerance: voxel centres closer than this share of a voxel count as one.
     """
-    grids = [volumes[modality].grid for modality in ordered(volumes)]
-    different = _different(grids)
-    evidence = [_grid_sentence(different, len(grids))]
+    together = unify_grids(volumes, tolerance)
+    evidence = [_grid_sentence(volumes, together, tolerance)]
     stripped = set()
     for modality in ordered(volumes):
         bare, why = looks_stripped(volumes[modality])
         evidence.append(f"{modality.label}: {why}.")
         if bare:
             stripped.add(modality)
-    kind = InputKind.PREPARED if different == 1 and len(stripped) == len(grids) else InputKind.RAW
+    kind = InputKind.PREPARED if together is not None and len(stripped) == len(volumes) else InputKind.RAW
     if wanted is not None and wanted is not kind:
         evidence.append(f"This looks {kind.value}, and is taken as {wanted.value} because that was asked for.")
     return Recognition(wanted or kind, tuple(evidence), frozenset(stripped))
 
 
-def on_one_grid(first: Grid, second: Grid) -> bool:
-    """Whether two grids are the same but for rounding."""
-    return first.shape == second.shape and first.distance_mm(second) <= SAME_GRID_MM
-
-
-def _different(grids: list[Grid]) -> int:
-    seen: list[Grid] = []
-    for grid in grids:
-        if not any(on_one_grid(grid, other) for other in seen):
-            seen.append(grid)
-    return len(seen)
-
-
-def _grid_sentence(different: int, sequences: int) -> str:
-    if sequences == 1:
+def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None, tolerance: float) -> str:
+    if len(volumes) == 1:
         return "There is one sequence, so nothing is to be brought onto another's grid."
-    if different == 1:
-        return f"The {sequences} sequences lie on one grid."
-    return f"The {sequences} sequences lie on {different} different grids."
+    if together is None:
+        seen: list[Grid] = []
+        for modality in ordered(volumes):
+            grid = volumes[modality].grid
+            if not any(match_lattice(grid, other, tolerance) for other in seen):
+                seen.append(grid)
+        if len(seen) == 1:
+            return f"The {len(volumes)} sequences share a lattice but do not show the same part of it."
+        return f"The {len(volumes)} sequences lie on {len(seen)} different grids."
+    if together.moved:
+        return (
+            f"The {len(volumes)} sequences lie on one grid; {describe(together.moved)} with another axis order, "
+            "direction or crop, which is undone exactly."
+        )
+    return f"The {len(volumes)} sequences lie on one grid."
 
 
 def looks_stripped(volume: Volume) -> tuple[bool, str]:

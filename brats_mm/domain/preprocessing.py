@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
 from brats_mm.domain.input_kind import InputKind, Recognition
+from brats_mm.domain.lattice import GRID_TOLERANCE
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import resampled_side
 from brats_mm.domain.volume import Grid
@@ -14,6 +17,9 @@ from brats_mm.errors import OptionError
 
 WORKING_MM = 1.0
 """Voxel size that raw scans are brought to, as BraTS data have it."""
+
+LARGEST_SHEAR_DEG = 0.05
+"""Axes further from right angles than this are sheared: 0.2 mm over a head. Less is rounding."""
 
 SLICE_TIE = 1.2
 """Slices up to this many times as thick as the thinnest count as equally thin."""
@@ -35,12 +41,16 @@ class PreprocessingOptions:
         reference: the sequence on whose grid results lie; chosen where that is not said.
         n4: correct uneven brightness (N4) before the brain is extracted.
         keep_intermediate: also write the registered volumes, the brain mask and the transforms.
+        grid_tolerance: voxel centres closer than this share of a voxel count as one.
+        brain_mask: a volume file whose voxels above 0.5 are the brain; the skull is removed with it.
     """
 
     kind: InputKind | None = None
     reference: Modality | None = None
     n4: bool = False
     keep_intermediate: bool = False
+    grid_tolerance: float = GRID_TOLERANCE
+    brain_mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,12 @@ def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = N
 
 
 def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
-    """The reference's field of view and directions, in voxels of about `spacing_mm`, as `domain.resample` cuts them."""
+    """Cut the reference's field of view into voxels of about `spacing_mm`, as `domain.resample` does.
+
+    The axes keep their directions. Those of a sheared reference are set upright, with room for all of its voxels.
+    """
+    if reference.shear_deg > LARGEST_SHEAR_DEG:
+        return _upright_grid(reference, spacing_mm)
     x, y, z = (
         resampled_side(size, mm, spacing_mm) for size, mm in zip(reference.shape, reference.spacing_mm, strict=True)
     )
@@ -127,4 +142,18 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
     affine = reference.affine.copy()
     affine[:3, :3] = reference.affine[:3, :3] * ratio
     affine[:3, 3] += reference.affine[:3, :3] @ ((ratio - 1) / 2)
+    return Grid((x, y, z), affine)
+
+
+def _upright_grid(sheared: Grid, spacing_mm: float) -> Grid:
+    """The grid with right angles that is turned most like a sheared one and holds all of it."""
+    left, _, right = np.linalg.svd(sheared.affine[:3, :3] / np.array(sheared.spacing_mm))
+    turn = left @ right
+    edges = np.array(list(product(*((-0.5, side - 0.5) for side in sheared.shape))))
+    along = (edges @ sheared.affine[:3, :3].T + sheared.affine[:3, 3]) @ turn
+    low, high = along.min(axis=0), along.max(axis=0)
+    x, y, z = (max(1, int(np.ceil(side - 1e-6))) for side in (high - low) / spacing_mm)
+    affine = np.eye(4)
+    affine[:3, :3] = turn * spacing_mm
+    affine[:3, 3] = turn @ (low + spacing_mm / 2)
     return Grid((x, y, z), affine)

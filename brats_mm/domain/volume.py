@@ -45,6 +45,13 @@ class Grid:
         along = max(permutations(range(3)), key=lambda order: sum(abs(turn[w, axis]) for axis, w in enumerate(order)))
         return tuple((world, 1 if turn[world, axis] > 0 else -1) for axis, world in enumerate(along))
 
+    @cached_property
+    def shear_deg(self) -> float:
+        """How far two axes are from a right angle, at most, in degrees."""
+        turn = self.affine[:3, :3] / np.array(self.spacing_mm)
+        cosines = np.abs((turn.T @ turn)[np.triu_indices(3, 1)])
+        return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
+
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres."""

@@ -83,7 +83,7 @@ def _windows(predictor: Predictor) -> dict[str, Any]:
         "voxels": list(settings.window),
         "overlap": settings.overlap,
         "multiple": settings.multiple,
-        "mirrors": [list(axes) for axes in settings.mirrors],
+        "tta_flips": [list(axes) for axes in settings.tta_flips],
         "backend": predictor.backend.name if predictor.backend else "torch",
     }
 

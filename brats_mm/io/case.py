@@ -9,8 +9,8 @@ import numpy as np
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
-from brats_mm.domain.input_kind import SAME_GRID_MM as SAME_GRID_MM  # noqa: PLC0414 (handed on to callers)
-from brats_mm.domain.input_kind import looks_stripped, on_one_grid
+from brats_mm.domain.input_kind import looks_stripped
+from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
@@ -19,28 +19,37 @@ from brats_mm.io.volume import header_warnings, read_volume
 
 __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
+LEANING_DEG = 1.0
+"""Shear that a prepared image may have without a warning."""
+
 EXACT_GRID_MM = 1e-3
 """Corners further apart than this deserve a word."""
 
 
-def read_case(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Case:
-    """Read all sequences of a case and check that they fit together.
+def read_case(
+    files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume, tolerance: float = GRID_TOLERANCE
+) -> Case:
+    """Read all sequences of a case and bring them to one grid.
 
-    The case's grid is that of its first sequence in channel order (T1, T1ce, T2, FLAIR).
+    The case's grid is that of the sequence with the most voxels, and among equals of the first in channel order (T1,
+    T1ce, T2, FLAIR). Sequences stored with another axis order, direction or crop are brought to it exactly.
 
     Args:
         files: which file is which sequence.
         read: how one file is read.
+        tolerance: voxel centres closer than this share of a voxel count as one.
 
     Raises:
         VolumeError, GridError, CaseError: all faults of the case in one message; the class is the gravest one's.
     """
     volumes, faults = _read_all(files, read)
-    faults += [
-        check for check in (_grid_fault(files.name, files, volumes), _twin_fault(files, volumes)) if check is not None
-    ]
-    _tell(faults)
-    return _case(files.name, volumes, files)
+    together = unify_grids(volumes, tolerance) if volumes else None
+    if volumes and together is None:
+        faults.append(_grid_fault(files.name, files, volumes))
+    twins = _twin_fault(files, volumes)
+    _tell(faults if twins is None else [*faults, twins])
+    assert together is not None
+    return _case(files.name, volumes, together, files)
 
 
 def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Scans:
@@ -60,22 +69,28 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
     return Scans(files.name, volumes, warnings, files)
 
 
-def case_of(scans: Scans) -> Case:
-    """Scans that lie on one grid as a case, as `read_case` has it.
+def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
+    """Bring scans that share a lattice to one grid, as `read_case` does.
 
     Raises:
-        GridError: they do not lie on one grid.
+        GridError: they do not share a lattice.
     """
-    fault = _grid_fault(scans.name, scans.files, scans.volumes)
-    if fault is not None:
-        raise fault
-    return _case(scans.name, scans.volumes, scans.files, scans.warnings)
+    together = unify_grids(scans.volumes, tolerance)
+    if together is None:
+        raise _grid_fault(scans.name, scans.files, scans.volumes)
+    return _case(scans.name, scans.volumes, together, scans.files, scans.warnings)
 
 
-def _case(name: str, volumes: Mapping[Modality, Volume], files: CaseFiles | None, said: tuple[str, ...] = ()) -> Case:
-    grid = volumes[ordered(volumes)[0]].grid
-    warnings = _warnings(volumes, grid)
-    return Case(name, volumes, grid, (*(one for one in said if one not in warnings), *warnings), files)
+def _case(
+    name: str,
+    volumes: Mapping[Modality, Volume],
+    together: OneGrid,
+    files: CaseFiles | None,
+    said: tuple[str, ...] = (),
+) -> Case:
+    warnings = _warnings(volumes, together)
+    kept = (*(one for one in said if one not in warnings), *warnings)
+    return Case(name, together.volumes, together.grid, kept, files)
 
 
 def _tell(faults: list[InputError]) -> None:
@@ -103,15 +118,11 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
     return volumes, faults
 
 
-def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError | None:
-    grids = [volumes[modality].grid for modality in ordered(volumes)]
-    if all(on_one_grid(grid, grids[0]) for grid in grids):
-        return None
+def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
     shown = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
     return GridError(
         f"The sequences of case {name} do not lie on one grid: {shown}. "
-        "Co-register them and resample them to one grid first, or have that done: raw scans are recognised unless "
-        "the input is said to be prepared (--prepared)."
+        "Co-register them and resample them to one grid first, or leave out --prepared and they are registered."
     )
 
 
@@ -149,15 +160,21 @@ def _same_voxels(a: Array, b: Array) -> bool:
     return np.array_equal(a[..., middle], b[..., middle]) and np.array_equal(a, b)
 
 
-def _warnings(volumes: Mapping[Modality, Volume], grid: Grid) -> tuple[str, ...]:
+def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[str, ...]:
     found: list[str] = []
     for modality in ordered(volumes):
         volume = volumes[modality]
         found += _header_warnings(modality, volumes)
-        apart_mm = volume.grid.distance_mm(grid)
+        apart_mm = together.apart_mm[modality]
         if apart_mm > EXACT_GRID_MM:
             found.append(
-                f"{modality.label} lies {apart_mm:.3f} mm off the case's grid; it is treated as if it lay on it."
+                f"{modality.label} lies {apart_mm:.3f} mm off the case's grid. Its voxels are taken for the nearest of "
+                "that grid; --grid-tolerance sets how far off they may lie."
+            )
+        if volume.grid.shear_deg > LEANING_DEG:
+            found.append(
+                f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees off right angles, so the model "
+                "sees a leaning head. Resample it to a grid with right angles, or use --raw."
             )
         stripped, evidence = looks_stripped(volume)
         if not stripped:

@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from brats_mm.data.label_maps import whole_labels
 from brats_mm.domain.label_map import Mask, regions_from_labels
 from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
+from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import CaseError, GridError, VolumeError
 from brats_mm.io.volume import read_stored
 
-SAME_GRID_MM = 0.1
-"""How far corners of the label map and of the images may lie apart: headers round."""
-
 
 def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) -> dict[Region, Mask]:
-    """Read a NIfTI label map that lies on a case's grid as region masks.
+    """Read a NIfTI label map as region masks on a case's grid.
+
+    A map stored with another axis order, direction or crop is brought to the grid exactly.
 
     Args:
         path: the label map.
@@ -31,12 +32,15 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
     """
     stored, affine = _read(path)
     own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
-    if own.shape != grid.shape or own.distance_mm(grid) > SAME_GRID_MM:
+    match = match_lattice(own, grid)
+    placed = None if match is None else place_voxels(stored, match, grid.shape)
+    if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
         message = (
-            f"The label map {path.name} does not lie on the grid of its images ({own.shape} voxels against "
-            f"{grid.shape}, or a different affine). Resample it to them first, with nearest-neighbour interpolation."
+            f"The label map {path.name} does not lie on the grid of its images: {_shown(own)} against {_shown(grid)}. "
+            "Resample it to them first, with nearest-neighbour interpolation."
         )
         raise GridError(message)
+    stored = placed
     labels = whole_labels(stored, path.name)
     values = frozenset(np.unique(labels).tolist()) - {0}
     try:
@@ -51,6 +55,13 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         )
         raise VolumeError(message)
     return regions_from_labels(labels, meant)
+
+
+def _shown(grid: Grid) -> str:
+    return (
+        f"{' x '.join(map(str, grid.shape))} voxels, orientation {''.join(nib.aff2axcodes(grid.affine))}, offset "
+        f"({', '.join(f'{value:.4g}' for value in grid.affine[:3, 3])}) mm"
+    )
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles, Scans
-from brats_mm.domain.input_kind import on_one_grid
+from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError
 from brats_mm.io.dicom.choice import Choice, choose, require_unambiguous
@@ -131,6 +131,5 @@ def grids_agree(choice: Choice) -> bool:
     """Whether the chosen series lie on one grid in one frame of reference, by their headers."""
     series = list(choice.chosen.values())
     grids = [one.grid for one in series if one.grid is not None]
-    return len({one.identity.frame_of_reference for one in series}) <= 1 and all(
-        on_one_grid(grid, grids[0]) for grid in grids
-    )
+    frames = {one.identity.frame_of_reference for one in series}
+    return len(frames) <= 1 and (not grids or share_lattice(grids))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.input_kind import on_one_grid
+from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import InputError
@@ -120,7 +120,7 @@ def _inspect_files(folder: Path) -> dict[str, Any]:
             grids[modality] = read_grid(Path(path))
         except InputError as error:  # noqa: PERF203 (all faults are told at once)
             problems.append(str(error))
-    agree = all(on_one_grid(grid, next(iter(grids.values()))) for grid in grids.values())
+    agree = not grids or share_lattice(list(grids.values()))
     return {
         "kind": "volume files",
         "files": {modality.value: Path(path).name for modality, path in files.found.items()},

@@ -9,13 +9,15 @@ from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, PreprocessingOptions
-from brats_mm.errors import OutputError
+from brats_mm.errors import GridError, OutputError
 from brats_mm.io.case import case_of, read_case, read_scans
 from brats_mm.io.recognise import FilesSource, recognise
+from brats_mm.io.volume import read_stored
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.intermediates import FOLDER, intermediate_names, write_intermediates
 from brats_mm.outputs.registered import registered_names, write_registered
 from brats_mm.pipeline.dicom_study import choose_series, is_dicom_folder, read_chosen
+from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
 from brats_mm.preprocessing.scans import OnStep, Prepared, back_on_reference, prepare_scans
 
 CaseSource = FilesSource | Case | Scans
@@ -81,16 +83,26 @@ def load(source: CaseSource, options: PreprocessingOptions | None = None, *, on_
         return Loaded(source)
     if isinstance(source, (str, Path)) and is_dicom_folder(Path(source)):
         source = read_chosen(choose_series(Path(source)))
-    if not isinstance(source, Scans) and wanted.kind is InputKind.PREPARED:
-        case = read_case(recognise(source))
-        recognition = recognise_kind(case.volumes, wanted.kind)
+    if not isinstance(source, Scans) and wanted.kind is InputKind.PREPARED and wanted.brain_mask is None:
+        case = read_case(recognise(source), tolerance=wanted.grid_tolerance)
+        recognition = recognise_kind(case.volumes, wanted.kind, tolerance=wanted.grid_tolerance)
         return Loaded(_told(case, Preparation(recognition)), seconds={"read": time.perf_counter() - begun})
     scans = source if isinstance(source, Scans) else read_scans(recognise(source))
-    recognition = recognise_kind(scans.volumes, wanted.kind)
+    mask = None if wanted.brain_mask is None else binary_mask(read_stored(wanted.brain_mask))
+    if mask is not None and wanted.kind is not InputKind.RAW:
+        stripped = strip_scans(scans, mask, wanted.grid_tolerance)
+        if stripped is None and wanted.kind is InputKind.PREPARED:
+            message = (
+                "The brain mask and the sequences do not lie on one grid. Resample the mask to their grid, or leave "
+                "out --prepared."
+            )
+            raise GridError(message)
+        scans, mask = (scans, mask) if stripped is None else (stripped, None)
+    recognition = recognise_kind(scans.volumes, wanted.kind, tolerance=wanted.grid_tolerance)
     seconds = {"read": time.perf_counter() - begun}
     if recognition.kind is InputKind.PREPARED:
-        return Loaded(_told(case_of(scans), Preparation(recognition)), seconds=seconds)
-    prepared = prepare_scans(scans, recognition, wanted, on_step=on_step)
+        return Loaded(_told(case_of(scans, tolerance=wanted.grid_tolerance), Preparation(recognition)), seconds=seconds)
+    prepared = prepare_scans(scans, recognition, wanted, brain_mask=mask, on_step=on_step)
     assert prepared.case.preparation is not None
     return Loaded(prepared.case, prepared, {**seconds, **prepared.case.preparation.seconds}, wanted.keep_intermediate)
 

@@ -12,6 +12,7 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.preprocessing.head import coarse, head_mask
+from brats_mm.preprocessing.itk_volume import upright
 
 FINE_MM = 2.0
 BINS = 32
@@ -68,7 +69,8 @@ class Side:
 
 
 def side_of(volume: Volume) -> Side:
-    """A volume made ready to be registered or measured."""
+    """Make a volume ready to be registered or measured."""
+    volume = upright(volume)
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = coarse(clipped)

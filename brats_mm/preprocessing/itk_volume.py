@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
 
+from brats_mm.domain.preprocessing import LARGEST_SHEAR_DEG, working_grid
 from brats_mm.domain.volume import Array, Grid, Volume
 
 _LPS = np.diag([-1.0, -1.0, 1.0])
@@ -25,23 +26,35 @@ def data_of(image: sitk.Image) -> Array:
 
 
 def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volume:
-    """A volume on another grid: linear between voxels, 0 beyond its field of view.
+    """Resample a volume onto another grid: linear between voxels, 0 beyond its field of view.
+
+    ITK's images have axes at right angles, so this works on voxel indices by the full affines: either grid may be
+    sheared.
 
     Args:
         volume: what is resampled.
         grid: where to.
-        transform: from points of `grid` to points of the volume, in millimetres of LPS, as registration gives it.
+        transform: affine, from points of `grid` to points of the volume, in millimetres of LPS, as registration gives
+            it.
     """
-    spacing, direction, origin = _geometry(grid)
+    there = np.linalg.inv(volume.grid.affine) @ matrix_of(transform) @ grid.affine
+    indices = sitk.AffineTransform(3)
+    indices.SetMatrix(there[:3, :3].ravel().tolist())
+    indices.SetTranslation(there[:3, 3].tolist())
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(side) for side in grid.shape])
-    resampler.SetOutputSpacing(spacing)
-    resampler.SetOutputDirection(direction)
-    resampler.SetOutputOrigin(origin)
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetDefaultPixelValue(0.0)
-    resampler.SetTransform(transform)
-    return Volume(data_of(resampler.Execute(to_itk(volume))), grid)
+    resampler.SetTransform(indices)
+    voxels = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T, np.float32))
+    return Volume(data_of(resampler.Execute(voxels)), grid)
+
+
+def upright(volume: Volume) -> Volume:
+    """A volume with axes at right angles: itself, or a sheared one resampled at its finest voxel size."""
+    if volume.grid.shear_deg <= LARGEST_SHEAR_DEG:
+        return volume
+    return resample_onto(volume, working_grid(volume.grid, min(volume.grid.spacing_mm)), sitk.AffineTransform(3))
 
 
 def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:

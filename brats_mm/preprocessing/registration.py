@@ -19,7 +19,10 @@ from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
 BINS = 32
 SEED = 20
 STILL_MM = 0.3
-"""Where the whole head moves less than this on one grid, it stays: interpolation would cost more than it gives."""
+"""On one grid, a head that would move less than this stays: interpolation would cost more than it gives."""
+
+STILL_STRIPPED_MM = 1.0
+"""Skull-stripped images that would move less than this stay: they were registered before, and better."""
 
 _SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.2, 0.06)
 _ITERATIONS = 120
@@ -42,13 +45,13 @@ class Registered:
     doubts: tuple[str, ...]
 
 
-def register(reference: Volume, moving: Volume, *, same_grid: bool = False) -> Registered:
+def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Registered:
     """Find how `moving` lies to `reference`.
 
     Args:
         reference: the image that stays.
         moving: the image that is to be brought to it, of any contrast.
-        same_grid: the two lie on one grid; then a movement too small to matter is no movement.
+        still_mm: where no point of the head moves further than this, `moving` stays where its header puts it.
 
     Returns:
         The best that was found; with doubts where it may be wrong.
@@ -60,9 +63,14 @@ def register(reference: Volume, moving: Volume, *, same_grid: bool = False) -> R
         if _rank(again) > _rank(found):
             found = again
     unmoved = _judged(fixed, other, np.eye(4), "header")
-    if _rank(unmoved) > _rank(found) or (same_grid and _movement_mm(found.matrix, fixed) < STILL_MM):
+    if _rank(unmoved) > _rank(found) or _movement_mm(found.matrix, fixed) < still_mm:
         return unmoved
     return found
+
+
+def keep_in_place(reference: Volume, moving: Volume) -> Registered:
+    """Leave `moving` where its header puts it, and measure how it lies to `reference`."""
+    return Registered(np.eye(4), measure(side_of(reference), side_of(moving), np.eye(4), start="header"), ())
 
 
 def _rank(found: Registered) -> tuple[int, float]:

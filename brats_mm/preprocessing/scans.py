@@ -10,14 +10,16 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.availability import Availability, describe, ordered
 from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, without_background
 from brats_mm.domain.case import Case, Scans
-from brats_mm.domain.input_kind import Recognition, on_one_grid
+from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
+from brats_mm.domain.lattice import match_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import (
+    LARGEST_SHEAR_DEG,
     Preparation,
     PreprocessingOptions,
     Quality,
@@ -26,12 +28,14 @@ from brats_mm.domain.preprocessing import (
     working_grid,
 )
 from brats_mm.domain.resample import HALF, resample, resample_signal
-from brats_mm.domain.volume import Grid, Volume
+from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
 from brats_mm.preprocessing.bias import even_out
 from brats_mm.preprocessing.brain import brain_doubts, extract_brain, volume_doubts
+from brats_mm.preprocessing.brain_mask import mask_on_grid
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
-from brats_mm.preprocessing.registration import Matrix, Registered, register
+from brats_mm.preprocessing.registration import STILL_MM, STILL_STRIPPED_MM, Matrix, Registered, keep_in_place, register
+from brats_mm.preprocessing.regridding import on_grid
 
 LEAST_HEAD_ML = 2000.0
 """Scans of a whole head with skull hold more tissue than this: 3.0 L in the real head, 3.9 L in made ones."""
@@ -65,7 +69,12 @@ class Prepared:
 
 
 def prepare_scans(
-    scans: Scans, recognition: Recognition, options: PreprocessingOptions, *, on_step: OnStep | None = None
+    scans: Scans,
+    recognition: Recognition,
+    options: PreprocessingOptions,
+    *,
+    brain_mask: Volume | None = None,
+    on_step: OnStep | None = None,
 ) -> Prepared:
     """Co-register, resample, even out if asked for, and extract the brain.
 
@@ -73,6 +82,7 @@ def prepare_scans(
         scans: the sequences, each on its own grid.
         recognition: what they were taken for; the sequences that are stripped already keep their own outline.
         options: what is wanted.
+        brain_mask: the brain (above 0.5) in the space of one sequence, to be used instead of the brain that is found.
         on_step: told of each step as it begins.
 
     Raises:
@@ -83,7 +93,7 @@ def prepare_scans(
     grids = {modality: volume.grid for modality, volume in volumes.items()}
     reference, reason = choose_reference(grids, options.reference)
     log = _Log(on_step or (lambda _: None))
-    found = _register_all(volumes, reference, log)
+    found = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
     left_out = {m for m, one in found.items() if one.alignment.covered < LEAST_USABLE}
     kept = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: one.matrix for m, one in found.items() if m not in left_out}
@@ -91,13 +101,18 @@ def prepare_scans(
     registered = _resampled(kept, working, matrices, log)
     if options.n4:
         registered = _evened(registered, log)
-    outlines = {
-        m: resample_onto(_outline(kept[m]), working, transform_of(matrices.get(m, np.eye(4)))).data >= HALF
-        for m in ordered(recognition.stripped - left_out)
-    }
-    tissue_ml = max(scans.volumes[m].foreground_ml for m in kept)
-    brain = _outlined_brain(outlines, working, log) if outlines else _found_brain(registered, tissue_ml, log)
+    if brain_mask is not None:
+        brain = _given_brain(brain_mask, kept, matrices, working, log)
+    elif stripped := recognition.stripped - left_out:
+        brain = _outlined_brain({m: kept[m] for m in ordered(stripped)}, matrices, working, log)
+    else:
+        brain = _found_brain(registered, max(scans.volumes[m].foreground_ml for m in kept), log)
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
+    if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
+        log.warn(
+            "All sequences are skull-stripped but do not lie on one grid, so they were resampled. If they should, "
+            "check their headers, or allow more with --grid-tolerance."
+        )
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
     case = Case(scans.name, images, working, (*scans.warnings, *preparation.warnings), scans.files, preparation)
     shown = registered if options.keep_intermediate else {}
@@ -110,16 +125,26 @@ def back_on_reference(prediction: Prediction, prepared: Prepared) -> Prediction:
     Linear where the reference is finer than the working grid, the average of what a voxel covers where it is coarser;
     labels and entropies follow from these probabilities there.
     """
-    shape = prepared.reference.shape
-    case = prediction.case
-    volumes = {m: Volume(resample_signal(v.data, shape), prepared.reference) for m, v in case.volumes.items()}
+    case, reference = prediction.case, prepared.reference
+
+    def back(data: Array) -> Array:
+        if reference.shear_deg > LARGEST_SHEAR_DEG:  # the working grid is upright, and has another field of view
+            return on_grid(data, case.grid, reference)
+        return resample(data, reference.shape)
+
+    def signal_back(data: Array) -> Array:
+        if reference.shear_deg > LARGEST_SHEAR_DEG:
+            return np.asarray(back(data) * (back((data != 0).astype(np.float32)) >= HALF), np.float32)
+        return resample_signal(data, reference.shape)
+
     maps = prediction.importance.maps
-    on_grid = {m: {r: resample(one, shape) for r, one in regions.items()} for m, regions in (maps or {}).items()}
+    gates = {m: {r: back(one) for r, one in regions.items()} for m, regions in (maps or {}).items()}
+    volumes = {m: Volume(signal_back(v.data), reference) for m, v in case.volumes.items()}
     return replace(
         prediction,
-        case=replace(case, volumes=volumes, grid=prepared.reference),
-        probabilities={r: np.clip(resample(one, shape), 0, 1) for r, one in prediction.probabilities.items()},
-        importance=replace(prediction.importance, maps=None if maps is None else on_grid),
+        case=replace(case, volumes=volumes, grid=reference),
+        probabilities={r: np.clip(back(one), 0, 1) for r, one in prediction.probabilities.items()},
+        importance=replace(prediction.importance, maps=None if maps is None else gates),
     )
 
 
@@ -156,23 +181,32 @@ def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private
     return volume if limited is volume.data else Volume(limited, volume.grid)
 
 
-def _outline(volume: Volume) -> Volume:
-    """A stripped sequence's brain, as a volume of 0 and 1."""
-    return Volume((volume.data != 0).astype(np.float32), volume.grid)
-
-
-def _register_all(volumes: Mapping[Modality, Volume], reference: Modality, log: _Log) -> dict[Modality, Registered]:
+def _register_all(
+    volumes: Mapping[Modality, Volume], reference: Modality, stripped: Availability, tolerance: float, log: _Log
+) -> dict[Modality, Registered]:
     found = {}
     for modality in ordered(set(volumes) - {reference}):
+        both_stripped = {modality, reference} <= stripped
         with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
-            same = on_one_grid(volumes[modality].grid, volumes[reference].grid)
-            one = found[modality] = register(volumes[reference], volumes[modality], same_grid=same)
+            together = match_lattice(volumes[modality].grid, volumes[reference].grid, tolerance) is not None
+            if both_stripped and together:
+                one = keep_in_place(volumes[reference], volumes[modality])
+            else:
+                still_mm = STILL_STRIPPED_MM if both_stripped else STILL_MM if together else 0.0
+                one = register(volumes[reference], volumes[modality], still_mm=still_mm)
+            found[modality] = one
             quality.update(_rounded(asdict(one.alignment)))
             quality["trusted"] = not one.doubts
         if one.alignment.covered < LEAST_USABLE:
             log.warn(f"{modality.label} shows nothing of the head that {reference.label} shows, and was left out.")
         elif one.doubts:
             log.warn(_doubted(modality, reference, one))
+        if both_stripped and not np.array_equal(one.matrix, np.eye(4)):
+            log.warn(
+                f"{modality.label} and {reference.label} are skull-stripped but lie on different grids, and "
+                f"{modality.label} was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were co-registered "
+                "already, resample them to one grid and use --prepared."
+            )
     return found
 
 
@@ -202,11 +236,34 @@ def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Vol
     return made
 
 
-def _outlined_brain(outlines: Mapping[Modality, Mask], grid: Grid, log: _Log) -> Mask:
+def _given_brain(
+    mask: Volume, volumes: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
+) -> Mask:
+    """The brain of a mask that was given, which moves with the sequence on whose voxels it was drawn."""
+    with log.step("brain", "applying the brain mask") as quality:
+        owner = next((m for m in ordered(volumes) if _on_same_voxels(mask.grid, volumes[m].grid)), None)
+        brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
+        quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
+        quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
+    return _checked_brain(brain, volume_doubts(brain, grid), log)
+
+
+def _on_same_voxels(mask: Grid, image: Grid) -> bool:
+    match = match_lattice(mask, image)
+    return match is not None and match.fills(image.shape)
+
+
+def _outlined_brain(
+    stripped: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
+) -> Mask:
     """The brain as the sequences that are skull-stripped already show it."""
     with log.step("brain", "extracting the brain") as quality:
-        quality["method"] = f"outline of {describe(outlines)}, skull-stripped already"
-        mask = np.logical_or.reduce(list(outlines.values()))
+        quality["method"] = f"outline of {describe(stripped)}, skull-stripped already"
+        outlines = [
+            mask_on_grid(Volume((volume.data != 0).astype(np.float32), volume.grid), grid, matrices.get(m, np.eye(4)))
+            for m, volume in stripped.items()
+        ]
+        mask = np.logical_or.reduce(outlines)
         quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
     return _checked_brain(mask, volume_doubts(mask, grid), log)
 

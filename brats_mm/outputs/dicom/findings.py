@@ -11,7 +11,7 @@ from brats_mm.domain.label_map import Labels, labels_from_regions, regions_from_
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nested
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.outputs.dicom.regridding import on_grid
+from brats_mm.preprocessing.regridding import on_grid
 
 CONVENTION = LabelConvention.BRATS2023
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from brats_mm import __version__
 from brats_mm.domain.availability import ordered
+from brats_mm.domain.lattice import ROUNDING, match_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import THRESHOLD, Prediction
 from brats_mm.domain.regions import Region
-from brats_mm.domain.volume import Volume
+from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
 from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.one_series import read_series
@@ -27,10 +28,10 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.findings import Findings, findings_on
 from brats_mm.outputs.dicom.objects import Provenance
-from brats_mm.outputs.dicom.regridding import on_grid, reordering
 from brats_mm.outputs.dicom.source import SourceSeries, source_of
 from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.preprocessing.regridding import on_grid
 
 FOLDER = "dicom/"
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
@@ -195,14 +196,14 @@ def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
         return wanted.inputs[preparation.reference]
     used = [modality for modality in ordered(prediction.case.available) if modality in wanted.inputs]
     grids = {modality: wanted.inputs[modality].grid for modality in used}
-    same = [modality for modality in used if reordering(prediction.case.grid, grids[modality]) is not None]
+    same = [modality for modality in used if _same_voxels(prediction.case.grid, grids[modality])]
     return wanted.inputs[(same or used)[0]]
 
 
 def _check_named(prediction: Prediction, named: NamedReference) -> None:
     """Raise GridError unless the series has the input's voxels, or shows the same image in the same place."""
     case, grid = prediction.case, named.source.grid
-    if reordering(case.grid, grid) is not None:
+    if _same_voxels(case.grid, grid):
         return
     likeness = max(_likeness(volume, named.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
@@ -222,6 +223,12 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
             "Name a series that covers all of it."
         )
         raise GridError(message)
+
+
+def _same_voxels(old: Grid, new: Grid) -> bool:
+    """Whether two grids have the same voxel centres, in whatever order."""
+    match = match_lattice(old, new, ROUNDING)
+    return match is not None and match.fills(new.shape)
 
 
 def _likeness(volume: Volume, reference: Volume) -> float:

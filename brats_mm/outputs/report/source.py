@@ -10,12 +10,12 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.label_scheme import LabelScheme
+from brats_mm.domain.lattice import match_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import GridError, OptionError
-from brats_mm.io.case import SAME_GRID_MM
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
 from brats_mm.outputs.report.document import REPORT_VERSION
@@ -98,7 +98,8 @@ def _telling(case: Case, used: list[str] | None = None) -> dict[Modality, Volume
 
 
 def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
-    if images.shape == result.shape and images.distance_mm(result) <= SAME_GRID_MM:
+    match = match_lattice(images, result)
+    if match is not None and match.is_stored_alike and match.fills(result.shape):
         return
     sides = [" x ".join(map(str, grid.shape)) for grid in (images, result)]
     message = (

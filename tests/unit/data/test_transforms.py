@@ -56,6 +56,15 @@ def test_files_on_different_grids_are_refused_by_name(tmp_path: Path, shape: tup
         LoadSequencesd()({"image": files})
 
 
+def test_a_label_map_stored_in_another_direction_is_brought_to_the_images(tmp_path: Path) -> None:
+    data = np.arange(1, 121, dtype=np.float32).reshape(4, 5, 6)
+    nib.Nifti1Image(data, LPS).to_filename(tmp_path / "t1.nii.gz")
+    turned = nib.as_closest_canonical(nib.Nifti1Image((data % 3).astype(np.uint8), LPS))
+    turned.to_filename(tmp_path / "seg.nii.gz")
+    item = {"image": {"t1": str(tmp_path / "t1.nii.gz")}, "label": str(tmp_path / "seg.nii.gz")}
+    assert np.array_equal(LoadSequencesd(["t1"])(item)["label"][0].numpy(), data % 3)
+
+
 def test_a_blurred_background_becomes_exactly_zero(tmp_path: Path) -> None:
     """What inference takes for background is background in training; the brain keeps its distance to it."""
     data = np.random.default_rng(0).normal(-7, 0.01, (12, 12, 12)).astype(np.float32)

@@ -81,7 +81,7 @@ def test_a_volume_cut_to_the_brain_s_box_is_still_stripped():
 
 
 def test_different_grids_mean_raw_though_every_sequence_is_stripped():
-    other = Grid((20, 20, 20), np.array([[8, 0, 0, 3], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]]))
+    other = Grid((20, 20, 20), np.array([[8, 0, 0, 4], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]]))
     found = recognise_kind({Modality.T1: brain(), Modality.T2: brain(other)})
     assert found.kind is InputKind.RAW
     assert found.evidence[0] == "The 2 sequences lie on 2 different grids."

@@ -47,17 +47,34 @@ def test_case_is_read_on_the_grid_of_its_first_sequence(tmp_path):
     assert (case.name, case.missing) == (tmp_path.name, {T1, T2})
 
 
-def test_small_shift_is_tolerated_and_told(tmp_path):
-    """Between a thousandth and a tenth of a millimetre."""
+@pytest.mark.parametrize("offset_mm", [0.05, 0.3, 0.45])
+def test_shift_below_half_a_voxel_is_tolerated_and_told(tmp_path, offset_mm):
+    """The voxels stay as they are."""
     save(tmp_path, "t1", brain(1))
-    save(tmp_path, "t2", brain(2), shifted(0.05))
+    save(tmp_path, "t2", brain(2), shifted(offset_mm))
 
-    (warning,) = read_case(find_case(tmp_path)).warnings
+    case = read_case(find_case(tmp_path))
 
-    assert warning.startswith("T2 lies 0.050 mm off the case's grid")
+    assert case.warnings[0].startswith(f"T2 lies {offset_mm:.3f} mm off the case's grid")
+    np.testing.assert_array_equal(case.volumes[T2].data, brain(2))
+    with pytest.raises(GridError):
+        read_case(find_case(tmp_path), tolerance=0.04)
 
 
-@pytest.mark.parametrize("affine", [shifted(0.2), np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1.05, 1])])
+def test_another_axis_order_direction_or_crop_is_undone_exactly(tmp_path):
+    """FLAIR is stored LPS and without its outer voxels."""
+    save(tmp_path, "t1", brain(1))
+    image = nib.Nifti1Image(brain(2), np.eye(4)).slicer[1:-1, 2:, :-1]
+    turned = image.as_reoriented(nib.orientations.axcodes2ornt(("L", "S", "P")) * [1, 1])
+    save(tmp_path, "flair", turned.get_fdata(dtype=np.float32), turned.affine)
+
+    case = read_case(find_case(tmp_path))
+
+    np.testing.assert_array_equal(case.volumes[FLAIR].data, brain(2))
+    assert case.warnings == ()
+
+
+@pytest.mark.parametrize("affine", [shifted(0.5), np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1.05, 1])])
 def test_different_grids(tmp_path, affine):
     """Each file's shape, spacing, orientation and offset, and what to do."""
     save(tmp_path, "t1", brain(1))
@@ -72,9 +89,9 @@ def test_different_grids(tmp_path, affine):
 
 
 def test_different_shapes(tmp_path):
-    """Said with both shapes."""
+    """Said with both shapes; T2 has other spacing."""
     save(tmp_path, "t1", brain(1))
-    save(tmp_path, "t2", brain(2)[:, :, :-1])
+    save(tmp_path, "t2", brain(2)[:, :, :-1], np.diag([1, 1, 12 / 11, 1]))
 
     with pytest.raises(GridError, match=r"12 x 12 x 12 voxels.*12 x 12 x 11 voxels"):
         read_case(find_case(tmp_path))
@@ -85,7 +102,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     save(tmp_path, "t1", brain(1) * 0)
     (tmp_path / "x_t1ce.nii.gz").write_bytes(b"nothing")
     save(tmp_path, "t2", brain(2))
-    save(tmp_path, "flair", brain(3), shifted(5))
+    save(tmp_path, "flair", brain(3), shifted(5.5))
 
     with pytest.raises(VolumeError, match=r"x_t1\.nii\.gz is 0 everywhere") as caught:
         read_case(find_case(tmp_path))

@@ -14,7 +14,7 @@ from brats_mm.domain.input_kind import InputKind
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.domain.regions import REGIONS
-from brats_mm.errors import GridError, OutputError
+from brats_mm.errors import CaseError, GridError, OutputError
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.io.case import find_case, read_scans
 from brats_mm.pipeline.batch import CaseJob, segment_many
@@ -143,3 +143,38 @@ def test_many_raw_cases_come_back_on_their_references(segmenter, thick, tmp_path
     assert outcome.report["grid"]["shape"] == [64, 72, 56]
     assert outcome.report["preparation"]["kind"] == "raw"
     assert tmp_path / "out" / "registered_flair.nii.gz" in outcome.files
+
+
+def test_a_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_folder, tmp_path):
+    """Noise stands for the head around the brain; with the mask the result is that of the stripped images."""
+    files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
+    straight = segmenter.predict(files)
+    mask = None
+    for name, path in list(files.items()):
+        image = nib.load(path)
+        data = np.asarray(image.dataobj).astype(np.float32)
+        mask = data != 0 if mask is None else mask | (data != 0)
+        with_head = np.where(data != 0, data, np.random.default_rng(0).uniform(1, 400, data.shape)).astype(np.float32)
+        files[name] = tmp_path / f"{name}.nii.gz"
+        nib.save(nib.Nifti1Image(with_head, image.affine), files[name])
+        affine = image.affine
+    turned = nib.as_closest_canonical(nib.Nifti1Image(mask.astype(np.uint8) * 255, affine))
+    nib.save(turned, tmp_path / "mask.nii.gz")
+    options = PreprocessingOptions(brain_mask=tmp_path / "mask.nii.gz")
+    made = segmenter.predict(files, preparation=options)
+    assert made.case.preparation.recognition.kind is InputKind.PREPARED
+    outside = ~np.asarray(mask)
+    assert all(not volume.data[outside].any() for volume in made.case.volumes.values())
+    for region in REGIONS:
+        np.testing.assert_allclose(made.probabilities[region], straight.probabilities[region], atol=0.05)
+
+
+def test_a_brain_mask_elsewhere_is_refused_for_prepared_input_and_an_empty_one_always(segmenter, head_folder, tmp_path):
+    files = {"t1ce": head_folder / T1CE}
+    nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.diag([1.3, 1.3, 1.3, 1])), tmp_path / "mask.nii.gz")
+    options = PreprocessingOptions(kind=InputKind.PREPARED, brain_mask=tmp_path / "mask.nii.gz")
+    with pytest.raises(GridError, match="Resample the mask to their grid"):
+        segmenter.predict(files, preparation=options)
+    nib.save(nib.Nifti1Image(np.zeros((20, 20, 20), np.uint8), np.eye(4)), tmp_path / "mask.nii.gz")
+    with pytest.raises(CaseError, match="The brain mask is empty"):
+        segmenter.predict(files, preparation=options)

@@ -1,9 +1,10 @@
 """Volumes to SimpleITK and back, and resampling between grids."""
 
 import numpy as np
+import pytest
 
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.itk_volume import data_of, matrix_of, resample_onto, to_itk, transform_of
+from brats_mm.preprocessing.itk_volume import data_of, matrix_of, resample_onto, to_itk, transform_of, upright
 
 OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.24, 5.2, 7.0], [0, 0, 0, 1.0]])
 
@@ -43,3 +44,60 @@ def test_resampling_takes_values_from_where_the_matrix_points_and_zero_beyond():
     np.testing.assert_allclose(made.data[..., :7], volume.data[..., :7] + 50, atol=1e-3)
     shift[2, 3] = 6
     assert (resample_onto(volume, volume.grid, transform_of(shift)).data[..., 2:] == 0).all()
+
+
+BALL_MM = np.array([10.0, 20.0, 25.0])
+SHEARED = np.array([[1, 0, 0, -30], [0, 1, 0.3, -30], [0, 0, 3, -20], [0, 0, 0, 1.0]])
+LEFT_HANDED = np.array([[-1, 0, 0, 45], [0, 1, 0.3, -30], [0, 0, 3, -20], [0, 0, 0, 1.0]])
+ANISOTROPIC = OBLIQUE @ np.diag([1, 1, 1, 1.0])
+GRIDS = {"sheared": SHEARED, "sheared, left-handed": LEFT_HANDED, "oblique, anisotropic and sheared": ANISOTROPIC}
+
+
+def ball(grid, sigma_mm=4.0):
+    """A smooth ball at a known place of the patient."""
+    index = np.indices(grid.shape).reshape(3, -1)
+    points = grid.affine[:3, :3] @ index + grid.affine[:3, 3:]
+    distance = ((points - BALL_MM[:, None]) ** 2).sum(axis=0)
+    return Volume(np.exp(-distance / (2 * sigma_mm**2)).reshape(grid.shape).astype(np.float32), grid)
+
+
+def centre_mm(volume):
+    weight = volume.data.ravel() / volume.data.sum()
+    index = np.indices(volume.data.shape).reshape(3, -1) @ weight
+    return volume.grid.affine[:3, :3] @ index + volume.grid.affine[:3, 3]
+
+
+def around_ball(affine, shape):
+    """The grid with its origin moved so that the ball lies in its middle."""
+    made = affine.copy()
+    made[:3, 3] = BALL_MM - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid(shape, made)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_ball_stays_where_it_is_in_the_patient_to_and_from_a_sheared_grid(name):
+    sheared, upright_grid = around_ball(GRIDS[name], (60, 64, 20)), around_ball(np.eye(4), (50, 50, 50))
+    still = transform_of(np.eye(4))
+    np.testing.assert_allclose(centre_mm(resample_onto(ball(sheared), upright_grid, still)), BALL_MM, atol=0.1)
+    np.testing.assert_allclose(centre_mm(resample_onto(ball(upright_grid), sheared, still)), BALL_MM, atol=0.1)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_sheared_volume_is_set_upright_without_moving_what_it_shows(name):
+    volume = ball(around_ball(GRIDS[name], (60, 64, 20)))
+    made = upright(volume)
+    assert volume.grid.shear_deg > 1
+    assert made.grid.shear_deg < 1e-6
+    np.testing.assert_allclose(centre_mm(made), BALL_MM, atol=0.1)
+    np.testing.assert_allclose(
+        made.data.sum() * made.grid.voxel_ml, volume.data.sum() * volume.grid.voxel_ml, rtol=0.02
+    )
+
+
+def test_axes_at_right_angles_stay_as_they_are_though_oblique():
+    turn, _ = np.linalg.qr(OBLIQUE[:3, :3])
+    affine = OBLIQUE.copy()
+    affine[:3, :3] = turn * [0.9, 0.9, 5.5]
+    volume = Volume(ramp(), Grid((6, 7, 8), affine))
+    assert volume.grid.shear_deg < 1e-6
+    assert upright(volume) is volume

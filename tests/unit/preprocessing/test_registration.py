@@ -10,7 +10,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.preprocessing.alignment_measures import measure, side_of
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
-from brats_mm.preprocessing.registration import register
+from brats_mm.preprocessing.registration import STILL_MM, register
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_an
 
 
 def test_images_that_lie_right_on_one_grid_are_not_moved(head):
-    found = register(head[Modality.T1CE], head[Modality.T2], same_grid=True)
+    found = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
     np.testing.assert_array_equal(found.matrix, np.eye(4))
     assert found.doubts == ()
 

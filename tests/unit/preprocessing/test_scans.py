@@ -11,6 +11,7 @@ from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.regridding import on_grid as regridded
 from brats_mm.preprocessing.scans import prepare_scans
 
 
@@ -84,3 +85,68 @@ def test_n4_is_a_step_a_sequence_when_asked_for(scans):
 def test_a_reference_that_is_not_there_is_an_error(scans):
     with pytest.raises(OptionError, match="T2 was asked for"):
         prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(reference=Modality.T2))
+
+
+def test_a_sheared_reference_gets_its_results_where_they_are_in_the_patient(scans):
+    """The brain's centre is the same on the upright working grid and, brought back, on the sheared reference."""
+    upright = scans.volumes[Modality.T1CE]
+    lean = np.eye(4)
+    lean[1, 2] = 0.15  # 8.5 degrees
+    grid = Grid(upright.grid.shape, upright.grid.affine @ lean)
+    sheared = resample_onto(upright, grid, transform_of(np.eye(4)))
+    alone = Scans("sheared", {Modality.T1CE: sheared})
+    made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions())
+    assert made.case.grid.shear_deg < 1e-6
+    back = regridded(made.brain.data, made.case.grid, grid)
+    for volume in (made.brain, Volume(back, grid)):
+        np.testing.assert_allclose(centre_mm(volume), centre_mm(binary(sheared)), atol=0.5)
+
+
+def test_a_sheared_sequence_is_registered_and_resampled_once_by_its_full_affine(scans):
+    """FLAIR lies right by its header and its brain comes to lie on T1ce's."""
+    upright = make_phantom(5, (48, 56, 48), spacing_mm=(2.0, 2.0, 2.0)).images
+    lean = np.eye(4)
+    lean[0, 2] = 0.15
+    grid = Grid((52, 56, 24), upright[Modality.FLAIR].grid.affine @ np.diag([1, 1, 2, 1.0]) @ lean)
+    flair = resample_onto(upright[Modality.FLAIR], grid, transform_of(np.eye(4)))
+    volumes = {Modality.T1CE: upright[Modality.T1CE], Modality.FLAIR: flair}
+    made = prepare_scans(Scans("x", volumes), recognise_kind(volumes), PreprocessingOptions())
+    assert made.reference is upright[Modality.T1CE].grid
+    centres = [centre_mm(binary(made.case.volumes[modality])) for modality in volumes]
+    np.testing.assert_allclose(centres[0], centres[1], atol=0.5)
+    np.testing.assert_array_equal(made.transforms[Modality.FLAIR], np.eye(4))
+    assert any("skull-stripped but do not lie on one grid" in warning for warning in made.case.warnings)
+
+
+def test_stripped_sequences_on_one_grid_are_never_registered(scans):
+    """Even a FLAIR that lies 4 mm off stays, because one grid says that the sequences were co-registered."""
+    upright = make_phantom(5, (48, 56, 48), spacing_mm=(2.0, 2.0, 2.0)).images
+    off = np.roll(upright[Modality.FLAIR].data, 2, axis=0)
+    volumes = {Modality.T1CE: upright[Modality.T1CE], Modality.FLAIR: Volume(off, upright[Modality.FLAIR].grid)}
+    made = prepare_scans(Scans("x", volumes), recognise_kind(volumes, InputKind.RAW), PreprocessingOptions())
+    np.testing.assert_array_equal(made.transforms[Modality.FLAIR], np.eye(4))
+
+
+def test_a_stripped_sequence_that_is_moved_is_told(prepared):
+    (warning,) = [warning for warning in prepared.case.warnings if "was moved by" in warning]
+    assert "FLAIR and T1ce are skull-stripped but lie on different grids" in warning
+
+
+def test_a_brain_mask_given_replaces_the_brain_that_would_be_found(scans):
+    """The mask is drawn on FLAIR and moves with it, 4 mm to the left onto T1ce."""
+    flair = scans.volumes[Modality.FLAIR]
+    mask = Volume((flair.data > 0).astype(np.float32), flair.grid)
+    with_mask = prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(), brain_mask=mask)
+    step = with_mask.case.preparation.steps[-1]
+    assert step.quality["method"] == "mask given, in the space of FLAIR"
+    reference = binary(scans.volumes[Modality.T1CE])
+    np.testing.assert_allclose(centre_mm(with_mask.brain), centre_mm(reference), atol=1.5)
+
+
+def binary(volume):
+    return Volume((volume.data > 0).astype(np.float32), volume.grid)
+
+
+def centre_mm(volume):
+    index = np.argwhere(volume.data >= 0.5).mean(axis=0)
+    return volume.grid.affine[:3, :3] @ index + volume.grid.affine[:3, 3]

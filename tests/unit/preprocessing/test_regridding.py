@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_mm.domain.volume import Grid
-from brats_mm.outputs.dicom.regridding import on_grid, reordering
+from brats_mm.preprocessing.regridding import on_grid
 
 OLD = Grid((4, 5, 6), np.array([[0, 0, 1.5, 3], [-1, 0, 0, 7], [0, 2, 0, -4], [0, 0, 0, 1.0]]))
 
@@ -36,11 +36,11 @@ def test_the_same_voxels_in_another_order_are_taken_as_they_are(order, flips):
     assert np.array_equal(on_grid(data, OLD, new), expected)
 
 
-def test_a_shift_of_a_tenth_of_a_voxel_is_another_grid():
+def test_a_shift_of_a_tenth_of_a_voxel_is_interpolated():
     affine = OLD.affine.copy()
-    affine[0, 3] += 0.15
-    assert reordering(OLD, Grid(OLD.shape, affine)) is None
-    assert reordering(OLD, Grid((4, 5, 7), OLD.affine)) is None
+    affine[0, 3] += 0.15  # along the third axis, of 1.5 mm
+    data = np.broadcast_to(np.arange(6, dtype=np.float32), OLD.shape)
+    assert 0.1 <= on_grid(data, OLD, Grid(OLD.shape, affine))[0, 0, 0] < 0.2
 
 
 def test_a_thick_slice_is_the_average_of_what_it_covers():

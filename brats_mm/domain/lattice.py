@@ -1,0 +1,167 @@
+"""Grids that share one lattice of voxel centres: the same voxels in another axis order, direction or crop.
+
+Such volumes are brought together exactly, by moving voxels and never by interpolation. Headers round, so centres may
+lie apart by a tolerance in voxels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Grid, Volume
+
+GRID_TOLERANCE = 0.5
+"""Voxel centres closer than this share of a voxel count as one. At half a voxel the nearest centre is ambiguous."""
+
+ROUNDING = 0.02
+"""Least tolerance: what headers round."""
+
+LOST_SHARE = 0.001
+"""Share of a sequence's foreground that may lie outside the case's grid."""
+
+_SUMS = 1e-6
+"""What rounding of sums may add to a distance in voxels."""
+
+_Voxel = TypeVar("_Voxel", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class LatticeMatch:
+    """How voxels of one grid become voxels of another.
+
+    Attributes:
+        order: for each axis of the new grid, the axis of the old one.
+        flipped: axes of the new grid along which the old one runs backwards.
+        start: index in the new grid of the first voxel after reordering; negative where the old grid begins earlier.
+        shape: voxels after reordering.
+        apart_mm: largest distance between the centres of corresponding voxels.
+    """
+
+    order: tuple[int, int, int]
+    flipped: tuple[int, ...]
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    apart_mm: float
+
+    def fills(self, shape: tuple[int, int, int]) -> bool:
+        """Whether the old grid has exactly the voxels of a new grid of that shape."""
+        return self.start == (0, 0, 0) and self.shape == shape
+
+    def lies_in(self, shape: tuple[int, int, int]) -> bool:
+        """Whether the old grid reaches nowhere beyond a new grid of that shape."""
+        ends = (at + side for at, side in zip(self.start, self.shape, strict=True))
+        return min(self.start) >= 0 and all(end <= side for end, side in zip(ends, shape, strict=True))
+
+    @property
+    def is_stored_alike(self) -> bool:
+        """Whether axis order and directions are the same."""
+        return self.order == (0, 1, 2) and not self.flipped
+
+
+def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> LatticeMatch | None:
+    """Find how voxels of `old` become voxels of `new`; None where the two do not share a lattice.
+
+    Args:
+        old: where the voxels lie.
+        new: where they are wanted.
+        tolerance: voxel centres must be closer than this share of a voxel, but at least `ROUNDING`.
+    """
+    there = np.linalg.inv(new.affine) @ old.affine  # from indices of old to indices of new
+    turn = np.rint(there[:3, :3])
+    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+        return None
+    corners = np.array(list(product(*((0, side - 1) for side in old.shape))), np.float64)
+    apart = corners @ (there[:3, :3] - turn).T + there[:3, 3]
+    shift = np.rint((apart.max(axis=0) + apart.min(axis=0)) / 2)
+    apart -= shift
+    if np.abs(apart).max() >= max(tolerance, ROUNDING) - _SUMS:
+        return None
+    x, y, z = (int(np.flatnonzero(turn[axis])[0]) for axis in range(3))
+    order = (x, y, z)
+    flipped = tuple(axis for axis in range(3) if turn[axis, order[axis]] < 0)
+    i, j, k = (int(shift[axis]) - (old.shape[order[axis]] - 1 if axis in flipped else 0) for axis in range(3))
+    shape = (old.shape[x], old.shape[y], old.shape[z])
+    apart_mm = float(np.linalg.norm(apart @ new.affine[:3, :3].T, axis=1).max())
+    return LatticeMatch(order, flipped, (i, j, k), shape, apart_mm)
+
+
+def place_voxels(
+    data: npt.NDArray[_Voxel], match: LatticeMatch, shape: tuple[int, int, int], fill: float = 0.0
+) -> npt.NDArray[_Voxel]:
+    """Move voxels to the grid that they were matched to.
+
+    Args:
+        data: on the old grid.
+        match: from `match_lattice`.
+        shape: of the new grid.
+        fill: value of voxels that the old grid does not have.
+
+    Returns:
+        An array with the first axis fastest in memory, as a NIfTI file is read.
+    """
+    turned = np.flip(data.transpose(match.order), match.flipped)
+    if match.fills(shape):
+        return np.asfortranarray(turned)
+    placed = np.full(shape, fill, data.dtype, order="F")
+    here = tuple(slice(max(0, at), max(0, at + n)) for at, n in zip(match.start, match.shape, strict=True))
+    there = tuple(
+        slice(max(0, -at), max(0, min(n, side - at)))
+        for at, n, side in zip(match.start, match.shape, shape, strict=True)
+    )
+    placed[here] = turned[there]
+    return placed
+
+
+def share_lattice(grids: Sequence[Grid], tolerance: float = GRID_TOLERANCE) -> bool:
+    """Whether all grids share the lattice of the largest."""
+    largest = max(grids, key=lambda grid: grid.voxels)
+    return all(match_lattice(grid, largest, tolerance) is not None for grid in grids)
+
+
+@dataclass(frozen=True, eq=False)
+class OneGrid:
+    """Sequences on one grid.
+
+    Attributes:
+        grid: that of the sequence with the most voxels; among equals the first.
+        volumes: one a sequence, all of `grid.shape`.
+        moved: the sequences that were stored in another order, direction or crop.
+        apart_mm: for each sequence, how far its voxel centres lie from the grid's by its header.
+    """
+
+    grid: Grid
+    volumes: Mapping[Modality, Volume]
+    moved: tuple[Modality, ...]
+    apart_mm: Mapping[Modality, float]
+
+
+def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLERANCE) -> OneGrid | None:
+    """Bring sequences that share a lattice to one grid; None where they do not or foreground would be cut off."""
+    names = ordered(volumes)
+    largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first of equals
+    grid = volumes[largest].grid
+    made: dict[Modality, Volume] = {}
+    moved, apart_mm = [], {}
+    for modality in names:
+        volume = volumes[modality]
+        match = match_lattice(volume.grid, grid, tolerance)
+        if match is None:
+            return None
+        apart_mm[modality] = match.apart_mm
+        if match.is_stored_alike and match.fills(grid.shape):
+            made[modality] = volume
+            continue
+        if not match.lies_in(grid.shape):
+            kept = int(np.count_nonzero(place_voxels(volume.foreground, match, grid.shape)))
+            if kept < (1 - LOST_SHARE) * np.count_nonzero(volume.foreground):
+                return None
+        moved.append(modality)
+        data = place_voxels(volume.data, match, grid.shape, volume.background.value)
+        made[modality] = Volume(data, grid, volume.notes)
+    return OneGrid(grid, made, tuple(moved), apart_mm)

@@ -1,0 +1,60 @@
+"""A brain mask that was given: bring it to a grid, and remove the skull with it."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.background import LEAST_TOLERANCE
+from brats_mm.domain.case import Scans
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.lattice import GRID_TOLERANCE, match_lattice, place_voxels, unify_grids
+from brats_mm.domain.resample import HALF
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import CaseError
+from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+
+
+def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | None = None) -> Mask:
+    """Resample a mask: a voxel is inside where at least half of it is.
+
+    Args:
+        mask: 1 inside, 0 outside, or anything between.
+        grid: where to.
+        matrix: (4, 4), from points of `grid` to points of the mask, in RAS+ millimetres.
+    """
+    there = transform_of(np.eye(4) if matrix is None else matrix)
+    return np.asarray(resample_onto(mask, grid, there).data >= HALF)
+
+
+def binary_mask(volume: Volume) -> Volume:
+    """A mask file's voxels as 0 and 1, whatever number it writes for the brain.
+
+    Raises:
+        CaseError: there is no brain in it.
+    """
+    inside = np.nan_to_num(volume.data) > 0.5
+    if not inside.any():
+        message = "The brain mask is empty: no voxel is above 0.5. Give a mask that is 1 inside the brain."
+        raise CaseError(message)
+    return Volume(inside.astype(np.float32), volume.grid)
+
+
+def strip_scans(scans: Scans, mask: Volume, tolerance: float = GRID_TOLERANCE) -> Scans | None:
+    """Remove the skull from scans that share a lattice with a mask; None where they or the mask do not.
+
+    Voxels keep their places and, inside the mask, their distance to the background.
+    """
+    together = unify_grids(scans.volumes, tolerance)
+    match = None if together is None else match_lattice(mask.grid, together.grid, tolerance)
+    if together is None or match is None:
+        return None
+    inside = place_voxels(mask.data, match, together.grid.shape) > 0.5
+    stripped = {m: Volume(_stripped(v, inside), v.grid, v.notes) for m, v in together.volumes.items()}
+    return replace(scans, volumes=stripped)
+
+
+def _stripped(volume: Volume, inside: Mask) -> npt.NDArray[np.float32]:
+    background = volume.background
+    offset = background.value if abs(background.value) > LEAST_TOLERANCE * background.scale else 0.0
+    return np.asfortranarray(np.where(inside, volume.data - np.float32(offset), np.float32(0)))

@@ -1,0 +1,42 @@
+"""Bring maps to another grid: reorder where both have the same voxels, interpolate and average where they do not."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import affine_transform
+
+from brats_mm.domain.lattice import ROUNDING, match_lattice, place_voxels
+from brats_mm.domain.volume import Array, Grid
+
+_FINEST = 8
+
+
+def on_grid(data: Array, old: Grid, new: Grid) -> Array:
+    """Bring a map to another grid, 0 beyond its own field of view.
+
+    Linear between voxels; where the new voxels are larger, the average over each of them, so that thick slices miss
+    nothing. Either grid may be sheared.
+    """
+    match = match_lattice(old, new, ROUNDING)
+    if match is not None and match.fills(new.shape):
+        return place_voxels(data, match, new.shape)
+    parts = _parts(old, new)
+    finer = _finer(new, parts)
+    there = np.linalg.inv(old.affine) @ finer.affine  # from indices of the finer grid to indices of old
+    fine = affine_transform(data, there[:3, :3], there[:3, 3], finer.shape, order=1, mode="grid-constant", cval=0.0)
+    split = fine.reshape([side for axis in range(3) for side in (new.shape[axis], parts[axis])])
+    return np.asarray(split.mean(axis=(1, 3, 5), dtype=np.float32))
+
+
+def _parts(old: Grid, new: Grid) -> tuple[int, int, int]:
+    """Into how many pieces each new voxel is cut along each axis, so that no old one is stepped over."""
+    x, y, z = (min(_FINEST, max(1, round(step / min(old.spacing_mm)))) for step in new.spacing_mm)
+    return x, y, z
+
+
+def _finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
+    cut = np.array(parts, np.float64)
+    affine: npt.NDArray[np.float64] = grid.affine.copy()
+    affine[:3, :3] = grid.affine[:3, :3] / cut
+    affine[:3, 3] -= grid.affine[:3, :3] @ ((cut - 1) / (2 * cut))
+    x, y, z = (side * part for side, part in zip(grid.shape, parts, strict=True))
+    return Grid((x, y, z), affine)
