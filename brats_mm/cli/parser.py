@@ -21,6 +21,7 @@ from brats_mm.cli.commands import (
     serve,
     study,
     token,
+    train,
 )
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 
@@ -30,6 +31,7 @@ COMMANDS = (
     inspect,
     demo,
     datalist,
+    train,
     evaluate,
     compare,
     pack,

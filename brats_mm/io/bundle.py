@@ -59,6 +59,17 @@ class Bundle:
         return None
 
 
+def training_configs(configs: Path, stage: str) -> tuple[Path, ...]:
+    """List the config files of a training stage, in the order in which MONAI merges them.
+
+    Args:
+        configs: the `configs` folder of a bundle.
+        stage: `train` for the mixture, or `pretrain_expert`, which changes `train.json` for a single expert.
+    """
+    own = configs / f"{stage}.json"
+    return (own,) if stage == "train" else (configs / "train.json", own)
+
+
 def default_bundle() -> Path:
     """The bundle that comes with the package: inside the installed package, or beside it in a checkout.
 

@@ -62,8 +62,8 @@ def pack(
         folder: for the bundle; must not hold one.
         template: whose `network_def` the weights belong to.
         version: of the new bundle.
-        configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`; the new
-            bundle's network and description are theirs.
+        configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`. They may
+            be left out where a record beside the checkpoint tells the network and the voxel size.
         calibrate_on: labelled cases on which a correction of the logits is chosen; none leaves them as they are. Take
             validation cases: those of the training are answered too well, and test cases would no longer test.
         fit: what is chosen: `calibration_choice.calibrate` a constant for each region, written into the weights;
@@ -80,7 +80,7 @@ def pack(
     if (folder / "configs").exists():
         message = f"{folder} holds a bundle already. Choose another folder."
         raise OutputError(message)
-    method = trained_as(template, configs)
+    method = trained_as(template, configs, checkpoints)
     metadata = {**template.metadata(), **method.described, "version": version}
     network, spacing_mm = network_of(template, method.inference)
     network.load_state_dict(mean_weights([_fitting(network, checkpoint) for checkpoint in checkpoints]))

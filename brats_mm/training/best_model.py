@@ -9,30 +9,45 @@ from typing import Any
 from ignite.engine import Events
 from torch import nn
 
+from brats_mm.errors import OptionError
 from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
+from brats_mm.training.record import TrainingRecord
+from brats_mm.training.validation_scores import LOSS, MEAN_DICE, NAMES
 from brats_mm.training.warm_start import bare
 
 logger = logging.getLogger(__name__)
 
 
 class BestModel:
-    """Attached to a validator: keeps the weights with the highest key metric so far in a file.
+    """Attached to a validator: keeps the weights with the best validation so far in a file.
 
     The weights are those that were validated, so with an average of weights (`WeightAverage`) they are the average.
 
     Args:
         network: whose weights are saved.
         path: the checkpoint, a plain state dict.
+        metric: by which a validation is judged: one of `validation_scores.NAMES`. Of the loss, lower is better.
+        record: written beside the checkpoint.
+
+    Raises:
+        OptionError: there is no such metric.
 
     Attributes:
-        score: the highest key metric so far; minus infinity before the first validation.
+        score: the best validation so far, a loss with its sign changed; minus infinity before the first one.
         epoch: when that was.
         waited: validations since then.
     """
 
-    def __init__(self, network: nn.Module, path: Path | str) -> None:
+    def __init__(
+        self, network: nn.Module, path: Path | str, *, metric: str = MEAN_DICE, record: TrainingRecord | None = None
+    ) -> None:
+        if metric not in NAMES:
+            message = f"The checkpoint metric is {metric!r}; it must be one of {', '.join(NAMES)}."
+            raise OptionError(message)
         self.network = bare(network)
         self.path = Path(path)
+        self.metric = metric
+        self.record = record
         self.score = -math.inf
         self.epoch = 0
         self.waited = 0
@@ -42,7 +57,8 @@ class BestModel:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        score = float(engine.state.metrics[engine.state.key_metric_name])
+        found = float(engine.state.metrics[self.metric])
+        score = -found if self.metric == LOSS else found
         if not score > self.score:  # also where the score is no number
             self.waited += 1
             return
@@ -50,8 +66,10 @@ class BestModel:
         refuse_nonfinite_weights(weights, self.path)
         if engine.state.rank == 0:
             save_whole(weights, self.path)
+            if self.record is not None:
+                self.record.write_beside(self.path)
         self.score, self.epoch, self.waited = score, int(engine.state.epoch), 0
-        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, engine.state.key_metric_name, score)
+        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, self.metric, found)
 
     def state_dict(self) -> dict[str, float]:
         """What a resumed run must know."""

@@ -35,7 +35,7 @@ class EveryExpert(BundleWorkflow):
     """Runs the config of stage 1 once a modality, one after the other, with the same settings.
 
     Args:
-        config_file: `pretrain_expert.json`, and whatever files override it.
+        config_file: `train.json`, `pretrain_expert.json`, and whatever files override these.
         modality: `all`, or several names.
         settings: further arguments of MONAI's `ConfigWorkflow`, overrides among them.
 

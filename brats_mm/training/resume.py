@@ -8,6 +8,7 @@ import torch
 from ignite.engine import Events
 from torch import nn
 from torch.amp import GradScaler
+from torch.optim.lr_scheduler import LambdaLR
 
 from brats_mm.errors import TrainingError, first_line
 from brats_mm.training.averaging import WeightAverage
@@ -38,7 +39,8 @@ class LastState:
         further: whatever else of this training has a state, by name.
 
     Raises:
-        TrainingError: (when the trainer starts) the checkpoint cannot be read, or is of another network.
+        TrainingError: (when the trainer starts) the checkpoint cannot be read, is of another network, or was trained
+            with other settings.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class LastState:
     ) -> None:
         self.path = best.path.with_name(best.path.stem + "_last.pt")
         self.resume = resume
+        self.record = best.record
+        self.learning_rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
         self.parts: dict[str, Any] = {
             "network": bare(network),
             "optimizer": optimizer,
@@ -78,6 +82,8 @@ class LastState:
         refuse_nonfinite_weights(content["network"], self.path)
         if engine.state.rank == 0:
             save_whole({"epoch": int(engine.state.epoch), **content}, self.path)
+            if self.record is not None:
+                self.record.write_beside(self.path)
 
     def restore(self, engine: Any) -> None:
         """Go on where an earlier run stopped."""
@@ -88,6 +94,8 @@ class LastState:
                 "There is no checkpoint %s to resume from; the training starts from the beginning.", self.path
             )
             return
+        if self.record is not None:
+            self.record.refuse_other_settings(self.path)
         try:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
             for name, part in self.parts.items():
@@ -101,6 +109,24 @@ class LastState:
                 "run that wrote it, or start anew with --resume false."
             )
             raise TrainingError(message) from error
+        self._apply_learning_rate()
         engine.state.epoch = epoch
         engine.state.iteration = epoch * engine.state.epoch_length
         logger.info("Resumed after epoch %d from %s.", epoch, self.path)
+
+    def _apply_learning_rate(self) -> None:
+        """Set the rate of the next epoch by this run's settings: its full rate and its number of epochs.
+
+        The saved rate follows the former schedule, which ends at 0.
+        """
+        schedule, optimizer = self.parts["lr_scheduler"], self.parts["optimizer"]
+        if not isinstance(schedule, LambdaLR):
+            return
+        former = [float(rate) for rate in schedule.base_lrs]
+        if former != self.learning_rates:
+            logger.info("The learning rate was %g and is %g from here.", former[0], self.learning_rates[0])
+        schedule.base_lrs = list(self.learning_rates)
+        for group, full, share in zip(optimizer.param_groups, self.learning_rates, schedule.lr_lambdas, strict=True):
+            group["initial_lr"] = full
+            group["lr"] = full * share(schedule.last_epoch)
+        schedule._last_lr = [group["lr"] for group in optimizer.param_groups]

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.encoder import Encoder
+from brats_mm.training.record import refuse_other_spacing
 from brats_mm.training.switches import named
 from brats_mm.training.wrapper import TrainingWrapper
 
@@ -33,7 +34,9 @@ def expert_file(modality: str) -> str:
     return f"expert_{modality}.pt"
 
 
-def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Module:
+def with_experts(
+    network: nn.Module, experts_dir: Path | str | None, *, spacing_mm: float | int | None = None
+) -> nn.Module:
     """A network whose experts start from checkpoints of their own, found by name (SimMLM, stage 2).
 
     Args:
@@ -42,18 +45,21 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
         experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt` and so on, one a modality, or the checkpoint of a whole
             mixture, whose experts are taken; None starts from fresh weights (the ablation "no expert pretraining"), and
             so does the word `none`: MONAI's command line drops an override by None.
+        spacing_mm: voxel size of this training, which that of the experts must equal; None compares nothing.
 
     Returns:
         The same network.
 
     Raises:
         BundleError: files are absent or do not fit; names them all, and the command that makes them.
+        TrainingError: the experts were trained at another voxel size.
     """
     source = named(experts_dir)
     if source is None:
         return network
     parts = _parts(network)
     if source.is_file():
+        refuse_other_spacing(source, spacing_mm)
         whole = _read(source, "mixture", _remedy(list(parts)))
         for name, part in parts.items():
             _fit(part, _expert_of(whole, name), source, f"{_label(name)} expert", _remedy([name]))
@@ -64,6 +70,7 @@ def with_experts(network: nn.Module, experts_dir: Path | str | None) -> nn.Modul
             message = f"{source} lacks {files}. {_remedy(absent)}"
             raise BundleError(message)
         for name, part in parts.items():
+            refuse_other_spacing(source / expert_file(name), spacing_mm)
             _load(part, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
     logger.info("The experts start from %s.", source)
     return network
@@ -78,25 +85,30 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
     return {name: dict(expert.named_children()).get("expert", expert) for name, expert in experts.named_children()}
 
 
-def with_weights(network: nn.Module, path: Path | str | None, modality: str | None = None) -> nn.Module:
+def with_weights(
+    network: nn.Module, path: Path | str | None, modality: str | None = None, *, spacing_mm: float | int | None = None
+) -> nn.Module:
     """A network that starts from a whole checkpoint of its own kind, to go on from it or to suit it to other data.
 
     Args:
         network: changed in place.
         path: a state dict, of any floating-point type; None leaves the network as it is.
         modality: whose expert the network is, if it is one; the checkpoint of a mixture that has it will do then too.
+        spacing_mm: voxel size of this training, which that of the checkpoint must equal; None compares nothing.
 
     Returns:
         The same network.
 
     Raises:
         BundleError: the file is absent or does not fit.
+        TrainingError: the checkpoint was trained at another voxel size.
     """
     file = named(path)
     if file is None:
         return network
     what = "network" if modality is None else f"{_label(modality)} expert"
     remedy = "Name another checkpoint, or leave out --initial_weights."
+    refuse_other_spacing(file, spacing_mm)
     state = _read(file, what, remedy)
     part = {} if modality is None else _expert_of(state, modality)
     _fit(network, part or state, file, what, remedy)
@@ -110,6 +122,7 @@ def warm_start(
     experts_dir: Path | str | None,
     initial_weights: Path | str | None = None,
     new_experts_dir: Path | str | None = None,
+    spacing_mm: float | int | None = None,
 ) -> nn.Module:
     """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts.
 
@@ -119,6 +132,7 @@ def warm_start(
         initial_weights: see `with_weights`.
         new_experts_dir: folder of experts, one at least, which take the places of those that the mixture had; None for
             none. So a sequence's expert can be trained further by itself and put back.
+        spacing_mm: voxel size of this training, which that of all weights must equal; None compares nothing.
 
     Returns:
         The same network.
@@ -127,16 +141,16 @@ def warm_start(
         BundleError: files are absent or do not fit.
     """
     if named(initial_weights) is None:
-        with_experts(network, experts_dir)
+        with_experts(network, experts_dir, spacing_mm=spacing_mm)
     else:
-        with_weights(network, initial_weights)
+        with_weights(network, initial_weights, spacing_mm=spacing_mm)
     folder = named(new_experts_dir)
     if folder is not None:
-        _renew_experts(_parts(network), folder)
+        _renew_experts(_parts(network), folder, spacing_mm)
     return network
 
 
-def _renew_experts(parts: Mapping[str, nn.Module], folder: Path) -> None:
+def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: float | int | None) -> None:
     there = [name for name in parts if (folder / expert_file(name)).is_file()]
     if not there:
         names = ", ".join(expert_file(name) for name in parts)
@@ -144,6 +158,7 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path) -> None:
         raise BundleError(message)
     remedy = "Name another folder, or leave out --new_experts_dir."
     for name in there:
+        refuse_other_spacing(folder / expert_file(name), spacing_mm)
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
     logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in there))
 
@@ -186,8 +201,8 @@ def _label(name: str) -> str:
 
 
 def _remedy(modalities: list[str]) -> str:
-    names = " and again with ".join(f"--modality {name}" for name in modalities)
+    names = f"--modality {' '.join(modalities)}"
     return (
-        f"Train with: python -m monai.bundle run --config_file configs/pretrain_expert.json {names}; "
-        f"or start without them: --experts_dir none."
+        f"Train them first with `brats-mm train CASES -o MODELS --stage experts {names}`, or start without them: "
+        f"--set experts_dir=none."
     )

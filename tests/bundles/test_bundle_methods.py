@@ -8,17 +8,20 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from brats_mm.experiments.comparison.methods import read_methods
+from brats_mm.experiments.comparison.training import merged
 from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.loss import AlignedLoss
 from brats_mm.experiments.mmp.network import MaskedProjectionNetwork
 from brats_mm.experiments.momke import MoMKE
-from brats_mm.io.bundle import default_bundle
+from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
 from tests.tiny_methods import EXPERT, NETWORKS
 
 CONFIGS = default_bundle() / "configs"
 METHODS = CONFIGS / "methods"
+METHOD = {method.name: method for method in read_methods(["papers"], open_bundle(None))}
 SMALL = {
     "device": "cpu",
     "epochs": 1,
@@ -34,7 +37,10 @@ SMALL = {
 def _workflow(name: str, cases: Path, models: Path, **override: Any) -> ConfigWorkflow:
     models.mkdir(exist_ok=True)
     (models / "tiny.json").write_text(json.dumps({"network_def": NETWORKS[name]}))
-    files = [str(CONFIGS / "train.json"), str(METHODS / f"{name}.json"), str(models / "tiny.json")]
+    method = METHOD[name]
+    (models / "method.json").write_text(json.dumps(method.settings))
+    files = [str(CONFIGS / "train.json"), *map(str, method.configs), str(models / "method.json")]
+    files.append(str(models / "tiny.json"))
     places = {"dataset_dir": str(cases), "output_dir": str(models), "experts_dir": "none"}
     workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
     workflow.initialize()
@@ -78,7 +84,7 @@ def test_ume_mma_starts_from_experts_and_averages_the_available_ones(cases: Path
 
 
 def _merged(name: str) -> ConfigParser:
-    return ConfigParser(ConfigParser.load_config_files([str(CONFIGS / "train.json"), str(METHODS / f"{name}.json")]))
+    return ConfigParser(merged((CONFIGS / "train.json", *METHOD[name].configs), METHOD[name].settings))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def _merged(name: str) -> ConfigParser:
 def test_the_shipped_network_and_sampling_of_each_method(name: str, kind: type, sampler: str) -> None:
     parser = _merged(name)
     assert isinstance(parser.get_parsed_content("network_def"), kind)
-    assert parser["train::preprocessing::transforms"][8]["sampler"] == "@subset_sampler"
+    assert parser["steps::subsets::sampler"] == "@subset_sampler"
     assert parser["subset_sampler"] == sampler
 
 
@@ -117,7 +123,7 @@ def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, pro
 
 def test_methods_say_their_name_and_what_they_are() -> None:
     for name in NETWORKS:
-        described = json.loads((METHODS / f"{name}.json").read_text())["method"]
+        described = _merged(name)["method"]
         assert described["name"]
         assert described["description"].endswith(".")
 

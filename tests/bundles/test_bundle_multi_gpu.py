@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 
 import brats_mm
 from brats_mm.errors import TrainingError
+from brats_mm.io.bundle import training_configs
 from brats_mm.training.distributed import join, untracked
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
@@ -32,7 +33,7 @@ def _train_with_two(stage: str, cases: Path, tiny: dict[str, Any], folder: Path,
         **override,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    files = [str(CONFIGS / f"{stage}.json"), tiny[stage], str(CONFIGS / "multi_gpu_train.json")]
+    files = [*map(str, training_configs(CONFIGS, stage)), tiny[stage], str(CONFIGS / "multi_gpu_train.json")]
     files.append(str(folder / "settings.json"))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += ["-m", "monai.bundle", "run", "--config_file", str(files)]

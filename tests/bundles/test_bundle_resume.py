@@ -9,6 +9,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from brats_mm.errors import CaseError, TrainingError
+from brats_mm.io.bundle import training_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
@@ -26,7 +27,7 @@ SMALL = {
 def _workflow(
     tiny: dict[str, Any], cases: Path, models: Path, stage: str = "pretrain_expert", **override: Any
 ) -> ConfigWorkflow:
-    files = [str(CONFIGS / f"{stage}.json"), tiny[stage]]
+    files = [*map(str, training_configs(CONFIGS, stage)), tiny[stage]]
     places = {"dataset_dir": str(cases), "output_dir": str(models)}
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
 

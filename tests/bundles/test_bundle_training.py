@@ -15,6 +15,7 @@ from monai.metrics import DiceMetric
 import brats_mm
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import BundleError
+from brats_mm.io.bundle import training_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
@@ -28,7 +29,7 @@ SMALL = {
 
 
 def _workflow(name: str, tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
-    files = [str(CONFIGS / f"{name}.json"), tiny[name]]
+    files = [*map(str, training_configs(CONFIGS, name)), tiny[name]]
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **override})
 
 
@@ -91,14 +92,18 @@ def test_a_mixture_without_its_experts_names_the_command_that_trains_them(
     while cause.__cause__ is not None:
         cause = cause.__cause__
     assert isinstance(cause, BundleError)
-    assert "pretrain_expert.json --modality t1" in str(cause)
+    assert "--stage experts --modality t1" in str(cause)
 
 
 def test_the_command_line_pretrains_an_expert_from_any_working_directory(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
-    command += [f"['{CONFIGS / 'pretrain_expert.json'}','{tiny['pretrain_expert']}']", "--modality", "t1ce"]
+    command += [
+        str([*map(str, training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]]),
+        "--modality",
+        "t1ce",
+    ]
     for name, value in {**SMALL, "dataset_dir": cases}.items():
         command += [f"--{name}", str(value)]
 

@@ -32,7 +32,7 @@ import brats_mm
 from brats_mm.domain.availability import NESTED_PAIRS, SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.io.bundle import default_bundle
+from brats_mm.io.bundle import default_bundle, training_configs
 from brats_mm.losses.mofe import hinge
 from brats_mm.losses.segmentation import task_terms
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
@@ -65,7 +65,7 @@ SETTINGS = {
     "spacing_mm": 1.0,
     "window": list(SHAPE),
     "validation_window": list(SHAPE),
-    "validate::preprocessing::transforms::8::k": 4,
+    "steps::divisible::k": 4,
     "augmentation": "paper",
 }
 
@@ -129,7 +129,7 @@ class Place:
 
     def start(self, stage: str, models: str, how: Sequence[str] = ("run",), **settings: object) -> Started:
         """Start a run by the bundle's command line; its output is read from the pipe."""
-        files = [str(CONFIGS / f"{stage}.json"), str(self.root / f"{stage}.json")]
+        files = [*map(str, training_configs(CONFIGS, stage)), str(self.root / f"{stage}.json")]
         command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", *how, "--config_file", str(files)]
         places = {"dataset_dir": "cases", "datalist": f"cases/{stage}.json", "output_dir": models}
         for name, value in {**{name: self.root / path for name, path in places.items()}, **settings}.items():

@@ -52,8 +52,8 @@ class BudgetSchedule:
         if (epochs > 0) == (minutes > 0):
             message = f"The budget is {epochs} epochs and {minutes} minutes; give one of them, above 0."
             raise OptionError(message)
-        self.groups = optimizer.param_groups
-        self.full = [float(group["lr"]) for group in self.groups]
+        self.optimizer = optimizer  # restoring its state replaces the groups
+        self.full = [float(group["lr"]) for group in optimizer.param_groups]
         self.decay = DECAYS[kind]
         self.epochs, self.minutes, self.clock = epochs, minutes, clock
         self.done, self.seconds = 0, 0.0
@@ -87,7 +87,7 @@ class BudgetSchedule:
 
     def _apply(self) -> None:
         share = self.decay(min(1.0, self.spent))
-        for group, full in zip(self.groups, self.full, strict=True):
+        for group, full in zip(self.optimizer.param_groups, self.full, strict=True):
             group["lr"] = full * share
 
 

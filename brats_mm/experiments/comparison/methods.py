@@ -1,8 +1,8 @@
 """Which methods a study compares: configs over the bundle's own, and files that list several of them.
 
 A config file is one method, named after the file. A study file lists methods under `methods`, by name: each is a config
-file beside it, or the entries of one, or another study file, whose methods all join under their own names. Its
-`settings` go to every training, its `expert_settings` to the experts alone.
+file beside it, entries of one (over a config file where their `config` names it), or another study file, whose methods
+all join under their own names. Its `settings` go to every training, its `expert_settings` to the experts alone.
 """
 
 import json
@@ -103,7 +103,9 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
     if isinstance(entry, str):
         return _methods_of((listed_in.parent / entry).resolve(), name, (*within, listed_in))
     if isinstance(entry, dict):
-        return [Method(name, settings=entry, own=tuple(entry))]
+        settings = {key: value for key, value in entry.items() if key != "config"}
+        configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()
+        return [Method(name, configs, settings, own=tuple(settings))]
     message = f"The method {name} is {entry!r}; it must be the name of a config or study file, or entries of a config."
     raise OptionError(message)
 

@@ -194,6 +194,7 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
     if experts:
         config["experts_dir"] = str((experts[0].folder.parent / "ready").resolve())
     described = config.get("method", {})
+    config["bundle_root"] = str(template.root.resolve())
     spending = budget.for_method(after_experts=needs)
     config = _laid_over(config, run_settings(place, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
@@ -215,14 +216,18 @@ def _starting_from(experts: Path | None, method: Method, given: Settings) -> Set
 def _experts(
     method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings
 ) -> tuple[Training, ...]:
-    own = template.root / "configs" / "pretrain_expert.json"
-    config = merged((own,), method.expert_settings, given)
+    configs = template.root / "configs"
+    config = merged((configs / "train.json", configs / "pretrain_expert.json"), method.expert_settings, given)
     key = hashlib.sha256(json.dumps([config, budget.for_expert()], sort_keys=True).encode()).hexdigest()[:8]
     trainings = []
     for modality in MODALITIES:
         place = folder / "experts" / key / f"seed_{seed}" / modality.value
         name = {"modality": modality.value, "checkpoint": f"expert_{modality.value}.pt"}
-        settings = {**name, **run_settings(place, seed, budget.for_expert(), folder / PREPARED)}
+        settings = {
+            **name,
+            "bundle_root": str(template.root.resolve()),
+            **run_settings(place, seed, budget.for_expert(), folder / PREPARED),
+        }
         trainings.append(Training(place, _laid_over(config, settings), f"training the expert of {modality.label}"))
     return tuple(trainings)
 
@@ -247,12 +252,14 @@ def make_ready(expert: Training, *, train: Train = train_here) -> None:
 
     from brats_mm.packaging.pack import weights_in
     from brats_mm.training.checkpoints import save_whole
+    from brats_mm.training.record import copy_record
 
     trained(expert, train)
     ready = expert.folder.parent / "ready" / str(expert.config["checkpoint"])
     if not ready.is_file():
         state = torch.load(expert.checkpoint, map_location="cpu", weights_only=True)
         save_whole(weights_in(state), ready)
+        copy_record(expert.checkpoint, ready)
 
 
 def with_reference_first(study: Study, name: str) -> Study:

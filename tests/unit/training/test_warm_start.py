@@ -52,9 +52,7 @@ def test_without_a_folder_the_weights_stay(folder: Path) -> None:
 def test_absent_experts_are_all_named_with_the_command_that_trains_them(folder: Path) -> None:
     (folder / "expert_t1.pt").unlink()
     (folder / "expert_t2.pt").unlink()
-    with pytest.raises(
-        BundleError, match=r"lacks expert_t1\.pt, expert_t2\.pt\. .*pretrain_expert\.json --modality t1"
-    ):
+    with pytest.raises(BundleError, match=r"lacks expert_t1\.pt, expert_t2\.pt\. .*--stage experts --modality t1"):
         with_experts(_mixture(), folder)
 
 

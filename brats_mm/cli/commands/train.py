@@ -1,0 +1,106 @@
+"""`brats-mm train`: train the experts and the mixture on labelled cases."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
+from brats_mm.cli.output import Console
+from brats_mm.errors import BratsMMError, OptionError
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm train`."""
+    parser = add_command(
+        commands,
+        "train",
+        run,
+        help="train the experts and the mixture on labelled cases",
+        description="Train the four experts, then the mixture that starts from them, by the bundle's configs. Prints "
+        "the settings before each training. A stopped training continues with --set resume=true.",
+        epilog="examples:\n  brats-mm train CASES -o models\n"
+        "  brats-mm train CASES -o models --config paper\n"
+        "  brats-mm train CASES -o models --stage experts --modality t1ce --set epochs=100 learning_rate=0.001\n"
+        "  brats-mm train CASES -o models --set resume=true",
+    )
+    parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of the cases, with datalist.json in it")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the checkpoints")
+    parser.add_argument("--datalist", type=Path, metavar="FILE", help="list of cases (default: CASES/datalist.json)")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="settings of the training; docs/training.md lists them",
+    )
+    parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="what to train")
+    parser.add_argument(
+        "--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="whose experts to train"
+    )
+    parser.add_argument(
+        "--config",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="configs over the bundle's own, such as paper, mmp or a file",
+    )
+    parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to train instead of the one installed")
+    parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_terminal_options(parser, "the settings of each training as one JSON document")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    import logging
+
+    from brats_mm.io.bundle import open_bundle
+    from brats_mm.training.two_stages import Plan, train
+
+    settings = dict(_setting(word) for word in options.settings)
+    if options.datalist is not None:
+        settings["datalist"] = str(options.datalist)
+    plan = Plan(
+        options.dataset, options.output, options.stage, tuple(options.modality), tuple(options.config), settings
+    )
+    trainings: dict[str, Any] = {}
+
+    def show(name: str, resolved: Any, changed: Any) -> None:
+        trainings[name] = dict(resolved)
+        console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
+        for key, value in resolved.items():
+            console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
+
+    if not options.quiet:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        logging.getLogger("brats_mm").setLevel(logging.INFO)
+    try:
+        train(open_bundle(options.bundle), plan, on_stage=show, only_check=options.dry_run)
+    except BratsMMError:
+        if options.debug:
+            logging.getLogger(__name__).exception("The training failed:")
+        raise
+    except KeyboardInterrupt:
+        console.error("Interrupted. Finished epochs are kept; the same command with --set resume=true continues.")
+        return EXIT_INTERRUPTED
+    if not options.dry_run:
+        console.say(f"The checkpoints are in {options.output}.")
+    console.document(trainings)
+    return 0
+
+
+def _setting(word: str) -> tuple[str, Any]:
+    """NAME=VALUE with the value as JSON, or as text where it is not JSON."""
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        message = f"A setting is NAME=VALUE, such as epochs=100; {word!r} is not."
+        raise OptionError(message)
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text

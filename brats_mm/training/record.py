@@ -1,0 +1,224 @@
+"""The record beside each checkpoint: with what settings, data and versions its weights were trained.
+
+A checkpoint `model.pt` has `model.pt.json`. `pack` takes the network and voxel size from there, a resumed training
+compares its settings with it, and weights to start from are checked against it.
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from brats_mm import __version__
+from brats_mm.errors import TrainingError
+from brats_mm.io.running_bundle import running_workflow
+
+RECORD_VERSION = 1
+
+FIXED = (
+    "spacing_mm",
+    "network_def",
+    "modality",
+    "window",
+    "augmentation",
+    "transplant_prob",
+    "label_scheme",
+    "pair_sampler",
+    "pairs",
+    "crops",
+    "loss",
+    "ranking_weight",
+    "supervised_levels",
+    "datalist_sha256",
+)
+"""Settings that a resumed training must share with the run that it continues."""
+
+NO_SETTINGS = frozenset({"imports", "bundle_root", "initialize", "run", "finalize", "train", "validate", "_desc_"})
+"""Entries of a config that are its machinery."""
+
+PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel")
+
+Record = Mapping[str, Any]
+
+
+class TrainingRecord:
+    """The record of the training whose config names it, captured once.
+
+    Args:
+        datalist: the list of cases; its hash is recorded.
+
+    Attributes:
+        settings: name -> value of every top-level entry of the config that is a plain value, resolved.
+        document: the content of a record file.
+    """
+
+    def __init__(self, datalist: Path | str | None = None) -> None:
+        config = _running_config()
+        self.settings: dict[str, Any] = _running_settings(config)
+        self.document: dict[str, Any] = {
+            "record_version": RECORD_VERSION,
+            "settings": {
+                **self.settings,
+                "network_def": config.get("network_def"),
+                "datalist_sha256": _hash_of(datalist),
+            },
+            "changed": _changed(config),
+            "config": config,
+            "versions": {"brats-mm": __version__, "python": platform.python_version(), **_versions()},
+            "revision": _revision(),
+        }
+
+    def write_beside(self, checkpoint: Path) -> None:
+        """Write the record of a checkpoint that was just saved."""
+        path = record_path(checkpoint)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+
+    def refuse_other_settings(self, checkpoint: Path) -> None:
+        """Compare this training with the one that left a checkpoint.
+
+        Raises:
+            TrainingError: settings in `FIXED` differ; names them with both values.
+        """
+        former = read_record(checkpoint)
+        if former is None:
+            return
+        differences = differing(former["settings"], self.document["settings"], FIXED)
+        if differences:
+            message = (
+                f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the former "
+                "settings, or train into another --output_dir."
+            )
+            raise TrainingError(message)
+
+
+def record_path(checkpoint: Path) -> Path:
+    """Where the record of a checkpoint is."""
+    return checkpoint.with_name(f"{checkpoint.name}.json")
+
+
+def read_record(checkpoint: Path) -> Record | None:
+    """Read the record of a checkpoint, or what its bundle says of packed weights; None where there is neither.
+
+    Raises:
+        TrainingError: the record cannot be read.
+    """
+    path, inference = record_path(checkpoint), checkpoint.parent.parent / "configs" / "inference.json"
+    try:
+        if path.is_file():
+            found: Record = json.loads(path.read_text(encoding="utf-8"))
+            return found
+        if checkpoint.parent.name == "models" and inference.is_file():
+            config = json.loads(inference.read_text(encoding="utf-8"))
+            return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
+    except (OSError, ValueError) as error:
+        message = f"The training record {path} cannot be read ({error}). Restore it, or delete it to go on without."
+        raise TrainingError(message) from error
+    return None
+
+
+def copy_record(source: Path, target: Path) -> None:
+    """Give a copy of a checkpoint its record too."""
+    if record_path(source).is_file():
+        record_path(target).write_bytes(record_path(source).read_bytes())
+
+
+def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
+    """Compare the voxel size of weights to start from with that of this training.
+
+    Args:
+        checkpoint: the weights; without a record their voxel size is not known, and they are taken.
+        spacing_mm: of this training; None compares nothing.
+
+    Raises:
+        TrainingError: they differ.
+    """
+    record = read_record(checkpoint) if spacing_mm is not None else None
+    former = None if record is None else record["settings"].get("spacing_mm")
+    if former is not None and abs(float(former) - float(spacing_mm or 0)) > 1e-6:
+        message = (
+            f"{checkpoint} was trained at voxels of {former} mm, and this training has {spacing_mm} mm. Give "
+            f"--spacing_mm {former}, or allow the change with --allow_other_spacing true."
+        )
+        raise TrainingError(message)
+
+
+def differing(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Settings that differ, in words with both values; what one side does not record is not compared."""
+    return [
+        f"{name} was {_shown(former[name])} and is {_shown(current[name])}"
+        for name in names
+        if former.get(name) is not None and name in current and former[name] != _plain(current[name])
+    ]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, Mapping | list) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _running_config() -> dict[str, Any]:
+    workflow = running_workflow()
+    if workflow is None:
+        return {}
+    return _plain({key: value for key, value in workflow.parser.get().items() if key != "_meta_"})
+
+
+def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    workflow = running_workflow()
+    if workflow is None:
+        return {}
+    names = [name for name, value in config.items() if name not in NO_SETTINGS and not isinstance(value, dict)]
+    found = {name: workflow.parser.get_parsed_content(name) for name in names}
+    loss = config.get("loss")
+    return dict(_plain({**found, "loss": loss.get("_target_") if isinstance(loss, dict) else None}))
+
+
+def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Top-level entries that are not those of the bundle's own `train.json`."""
+    workflow = running_workflow()
+    own = Path(workflow.config_root_path) / "train.json" if workflow is not None else Path()
+    if not own.is_file():
+        return {}
+    shipped = json.loads(own.read_text(encoding="utf-8"))
+    return {key: value for key, value in config.items() if key not in NO_SETTINGS and shipped.get(key) != value}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _hash_of(datalist: Path | str | None) -> str | None:
+    path = None if datalist is None else Path(datalist).expanduser()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
+
+
+def _versions() -> dict[str, str]:
+    installed = {package: _version(package) for package in PACKAGES}
+    return {package: number for package, number in installed.items() if number is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """The git revision of a checkout; None where the package is installed."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

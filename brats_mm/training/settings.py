@@ -1,0 +1,153 @@
+"""Check the settings of a training before it starts: unknown names, and values that cannot work."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.io.running_bundle import running_workflow
+
+logger = logging.getLogger(__name__)
+
+MULTIPLE = 16
+"""Sides of windows are multiples of this: the U-Net halves them four times."""
+
+GATE_SIDE = 32
+"""The gate halves a window five times and normalises what is left, which must be more than one voxel."""
+
+ENTRY_POINTS = frozenset(
+    {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root", "_meta_", "method", "tracking"}
+    | {"tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"}
+)
+"""Entries that MONAI reads by name, or that describe a method."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting may be: a test, and the same in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(low: int) -> Rule:
+    return Rule(lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low, f"{low} or more")
+
+
+def _between(low: float | int, high: float | int, words: str) -> Rule:
+    return Rule(lambda value: _number(value) and low <= value <= high, words)
+
+
+_SIDES = Rule(
+    lambda value: (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(side, int) and side > 0 and side % MULTIPLE == 0 for side in value)
+    ),
+    f"three multiples of {MULTIPLE}, such as [64, 64, 64]",
+)
+
+RULES: dict[str, Rule] = {
+    "epochs": _whole(1),
+    "val_interval": _whole(1),
+    "batch_size": _whole(1),
+    "pairs": _whole(1),
+    "num_workers": _whole(0),
+    "warmup_epochs": _whole(0),
+    "patience": _whole(0),
+    "supervised_levels": _whole(1),
+    "seed": Rule(lambda value: isinstance(value, int), "a whole number"),
+    "learning_rate": Rule(lambda value: _number(value) and value > 0, "above 0"),
+    "spacing_mm": _between(0.2, 10, "a voxel size of 0.2 to 10 mm"),
+    "ranking_weight": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
+    "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more; 0 does not clip"),
+    "weight_decay": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
+    "cache_rate": _between(0, 1, "a share of 0 to 1"),
+    "transplant_prob": Rule(lambda value: value is None or (_number(value) and 0 <= value <= 1), "a share of 0 to 1"),
+    "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1; 0 is off"),
+    "window": _SIDES,
+    "validation_window": _SIDES,
+}
+
+
+def check_settings(stage: str) -> None:
+    """Check the settings of the running config; its first step names this.
+
+    Args:
+        stage: `mixture` or `expert`.
+
+    Raises:
+        OptionError: an entry is unknown or has an impossible value.
+    """
+    workflow = running_workflow()
+    if workflow is None:
+        return
+    config = {key: value for key, value in workflow.parser.get().items() if key != "_meta_"}
+    refuse_unknown(config, _names_in(Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"))
+    values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
+    refuse_impossible(values, gated=stage == "mixture")
+
+
+def _names_in(configs: Path) -> frozenset[str]:
+    """The entries of a bundle's own configs: known, even where a stage or a method has no use for them."""
+    files = [*configs.glob("*.json"), *configs.glob("methods/*.json")]
+    return frozenset(name for path in files for name in json.loads(path.read_text(encoding="utf-8")))
+
+
+def refuse_unknown(config: Mapping[str, Any], own: Collection[str] = ()) -> None:
+    """Refuse top-level entries that nothing in the config refers to.
+
+    Args:
+        config: the merged config.
+        own: further names that are known.
+
+    Raises:
+        OptionError: there are such entries; each comes with the nearest known name.
+    """
+    text = json.dumps(dict(config), default=str)
+    known = [key for key in config if key in ENTRY_POINTS or key in own or re.search(rf"[@%]{re.escape(key)}\b", text)]
+    unknown = [key for key in config if key not in known and not key.startswith("_")]
+    if unknown:
+        said = []
+        for name in unknown:
+            near = get_close_matches(name, known, n=1)
+            said.append(f"{name} (did you mean {near[0]}?)" if near else name)
+        message = f"No setting is called {', '.join(said)}. docs/training.md lists the settings."
+        raise OptionError(message)
+
+
+def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None:
+    """Refuse values that cannot work.
+
+    Args:
+        values: settings by name; those without a rule are not looked at.
+        gated: the network has a gate, which needs larger windows.
+
+    Raises:
+        OptionError: a value breaks its rule; names all of them.
+    """
+    wrong = [
+        f"{name} is {values[name]!r}, but must be {rule.words}"
+        for name, rule in RULES.items()
+        if name in values and not rule.holds(values[name])
+    ]
+    window = values.get("window")
+    if not wrong and gated and window is not None and max(window) <= GATE_SIDE:
+        wrong.append(f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]")
+    if wrong:
+        message = f"{'; '.join(wrong)}. Correct the setting and start again."
+        raise OptionError(message)
+    if values.get("val_interval", 0) > values.get("epochs", float("inf")):
+        logger.warning(
+            "val_interval is %d and epochs is %d, so nothing is validated and only the last weights are kept.",
+            *(values["val_interval"], values["epochs"]),
+        )

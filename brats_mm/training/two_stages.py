@@ -1,0 +1,115 @@
+"""Both stages of a training in one call: the experts one after the other, then the mixture that starts from them."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.errors import BratsMMError, OptionError, TrainingError, first_line
+from brats_mm.io.bundle import Bundle, training_configs
+from brats_mm.training.every_expert import chosen
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("all", "experts", "mixture")
+
+OnStage = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
+"""Called before each training with its name, its resolved settings, and those that are not the bundle's defaults."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train.
+
+    Attributes:
+        dataset_dir: folder of the cases.
+        output_dir: for the checkpoints.
+        stage: `all`, `experts` or `mixture`.
+        modalities: whose experts are trained.
+        configs: files over the bundle's own, for both stages; a name such as `paper` is one of the bundle's.
+        settings: entries over these, such as `epochs`.
+    """
+
+    dataset_dir: Path
+    output_dir: Path
+    stage: str = "all"
+    modalities: tuple[str, ...] = tuple(modality.value for modality in MODALITIES)
+    configs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_check: bool = False) -> None:
+    """Train by the configs of a bundle.
+
+    Args:
+        bundle: its configs are trained.
+        plan: what to train.
+        on_stage: told before each training.
+        only_check: check settings, list and cases of each training, and start none.
+
+    Raises:
+        OptionError: a setting, stage, modality or config is unknown or impossible.
+        BratsMMError: a training failed; the message says why, in a sentence or two.
+    """
+    if plan.stage not in STAGES:
+        message = f"The stage is {plan.stage!r}; it must be one of {', '.join(STAGES)}."
+        raise OptionError(message)
+    for name, files, settings in _trainings(bundle, plan):
+        workflow = None
+        try:
+            workflow = _workflow(files, settings)
+            workflow.initialize()
+            if on_stage is not None:
+                record = workflow.parser.get_parsed_content("record")
+                on_stage(name, record.settings, record.document["changed"])
+            if not only_check:
+                workflow.run()
+            workflow.finalize()
+        except Exception as error:
+            raise _plain_error(error) from error
+        finally:
+            del workflow
+            gc.collect()
+
+
+def _trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    configs = bundle.root / "configs"
+    over = [_config_file(name, configs) for name in plan.configs]
+    places = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
+    settings = {**places, **plan.settings}
+    if plan.stage in ("all", "experts"):
+        for modality in chosen(plan.modalities):
+            files = [str(path) for path in (*training_configs(configs, "pretrain_expert"), *over)]
+            yield f"expert of {modality.label}", files, {**settings, "modality": modality.value}
+    if plan.stage in ("all", "mixture"):
+        yield "mixture", [str(path) for path in (*training_configs(configs, "train"), *over)], settings
+
+
+def _config_file(name: str, configs: Path) -> Path:
+    places = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        known = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
+        message = f"There is no config {name}. Give a file, paper, multi_gpu_train, or a method: {known}."
+        raise OptionError(message)
+    return found
+
+
+def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
+    from monai.bundle import ConfigParser, ConfigWorkflow
+
+    known = ConfigParser.load_config_files(list(files))
+    entries = {key: value for key, value in settings.items() if key != "modality" or "modality" in known}
+    return ConfigWorkflow(list(files), workflow_type="train", logging_file=False, **entries)
+
+
+def _plain_error(error: BaseException) -> BratsMMError:
+    """The library's own error below the runner's, or the first cause in one line."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    ours = next((one for one in chain if isinstance(one, BratsMMError)), None)
+    return ours or TrainingError(f"The training failed: {first_line(chain[-1])}. Rerun with --debug for the traceback.")

@@ -1,0 +1,80 @@
+"""`brats-mm train` goes through both stages, shows the settings, and says in one line what is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from brats_mm.cli.main import main
+
+QUICK = ["epochs=1", "val_interval=1", "window=[64,32,32]", "validation_window=[64,32,32]", "spacing_mm=4.0"]
+QUICK += ["augmentation=paper", "device=cpu"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> list[str]:
+    """A config that makes the networks of both stages small."""
+    size = "$[2, 2, 4]"
+    content = {
+        "widths": size,
+        "expert_def": {"_target_": "brats_mm.networks.expert.UNetExpert", "widths": [2, 2, 4]},
+        "network_def": "$@expert_def if @stage == 'expert' else @mixture_def",
+        "mixture_def": {
+            "_target_": "brats_mm.networks.dmome.DMoME",
+            "experts": {
+                name: {"_target_": "brats_mm.networks.expert.UNetExpert", "widths": "@widths"}
+                for name in ("t1", "t1ce", "t2", "flair")
+            },
+            "gate": {"_target_": "brats_mm.networks.gating.GatingNetwork", "modalities": 4, "outputs": 3},
+        },
+    }
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(content))
+    return ["--config", str(path)]
+
+
+def test_one_command_leaves_four_experts_and_the_mixture_that_starts_from_them(
+    cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    assert main(["train", str(cases), "-o", str(models), *small, "--set", *QUICK, "ranking_weight=0.2"]) == 0
+
+    names = {path.name for path in models.glob("*.pt")}
+    assert names >= {"model.pt", *(f"expert_{name}.pt" for name in ("t1", "t1ce", "t2", "flair"))}
+    said = capsys.readouterr().out
+    assert "Settings of the expert of T1ce" in said
+    assert "* ranking_weight = 0.2" in said
+    assert "  patience = 0" in said
+    assert "experts.t1.stem.conv1.weight" in torch.load(models / "model.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["leaning_rate=0.1"], "error: No setting is called leaning_rate (did you mean learning_rate?)"),
+        (["epochs=0"], "error: epochs is 0, but must be 1 or more"),
+        (["precision=float16"], "error: float16 trains on CUDA devices only"),
+        (["epochs"], "error: A setting is NAME=VALUE, such as epochs=100; 'epochs' is not."),
+    ],
+)
+def test_an_error_is_one_line(
+    cases: Path, small: list[str], tmp_path: Path, settings: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(cases), "-o", str(tmp_path), *small, "--stage", "experts", "--modality", "t1", "-q"]
+    assert main([*words, "--set", *QUICK, *settings]) in (1, 2)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert errors[0].startswith(said)
+
+
+def test_a_dry_run_checks_and_trains_nothing(
+    cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--dry-run", "--json", "-q"]
+    assert main([*words, "--set", *QUICK]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(found) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
+    assert found["mixture"]["spacing_mm"] == 4.0
+    assert not (tmp_path / "models").exists()
