@@ -45,12 +45,14 @@ class SetPredictor:
         predict: function from a case and subsets to one prediction per subset, in the same order. A prediction's
             `case.available` is its subset.
         windows: window settings. An interrupted evaluation resumes only with equal settings.
+        whole_volume: whether to compare masks everywhere, since the predictions may reach beyond the brain.
     """
 
     way: str
     model: ModelIdentity
     predict: Callable[[Case, Sequence[Availability]], Iterable[Prediction]]
     windows: Mapping[str, Any] = field(default_factory=dict)
+    whole_volume: bool = False
 
 
 def shared_passes(predictor: Predictor) -> SetPredictor:
@@ -107,7 +109,8 @@ def evaluate_case(
     """
     case = read_case(labelled.files)
     reference = read_reference(labelled.label, case.grid, labelled.scheme)
-    brain = brain_box(case)
+    shape = case.grid.shape
+    brain = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])) if predictor.whole_volume else brain_box(case)
     box = _around(brain, reference[Region.WT])
     # Same memory order as the predictions. Combining arrays of different order is slow.
     inside = {region: np.asfortranarray(reference[region][brain]) for region in REGIONS}

@@ -3,7 +3,9 @@
 They wrap `prepare`, `run_windows` and `restore`, so that MONAI's command line gives what the library gives.
 """
 
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,23 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
-from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, run_windows
+from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 from brats_mm.inference.single_backend import torch_backend
 
+KEPT_MAPS = 8
+"""Maps that wait for the postprocessing of their sample."""
+
 AVAILABLE = "available"
 """Key of the (m,) booleans beside an image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where an image on the model's grid comes from."""
+
+    case: Case
+    placement: Placement
 
 
 class ToModelGridd(MapTransform, InvertibleTransform):
@@ -53,8 +66,13 @@ class ToModelGridd(MapTransform, InvertibleTransform):
         model_input = prepare(case, self.spacing_mm)
         meta = {"filename_or_obj": f"{data.get('name', case.name)}.nii.gz", "original_affine": case.grid.affine}
         image = MetaTensor(model_input.image, affine=box_affine(model_input.placement), meta=meta)
-        self.push_transform(image, extra_info={"placement": model_input.placement})
+        self.push_transform(image, extra_info={"placement": model_input.placement, "case": case})
         return {**data, self.key: image, AVAILABLE: model_input.flags}
+
+    def origin_of(self, image: MetaTensor) -> "Origin":
+        """The case and the placement of an image that this step made, which may have come through a batch."""
+        told = self.pop_transform(image.clone())["extra_info"]
+        return Origin(told["case"], told["placement"])
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         maps = data[self.key]
@@ -70,11 +88,25 @@ class EngineInferer(Inferer):
     Args:
         window: voxels a side, multiples of 32 from 64 up.
         overlap: share of a window that its neighbour covers too, 0 to below 1.
+        weight_maps: keep each gate weight as a map.
     """
 
-    def __init__(self, window: tuple[int, int, int] | list[int], *, overlap: float = 0.5) -> None:
+    def __init__(
+        self, window: tuple[int, int, int] | list[int], *, overlap: float = 0.5, weight_maps: bool = False
+    ) -> None:
         height, width, depth = window
-        self.settings = WindowSettings(window=(height, width, depth), overlap=overlap)
+        self.settings = WindowSettings(window=(height, width, depth), overlap=overlap, keep_weight_maps=weight_maps)
+        self.device = torch.device("cpu")
+        self._maps: deque[LogitMap] = deque(maxlen=KEPT_MAPS)
+
+    def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
+        """The map whose logits these are, once; without one, a map of these logits alone."""
+        for place, found in enumerate(self._maps):
+            if found.logits.shape == logits.shape and torch.equal(found.logits.float().cpu(), logits):
+                del self._maps[place]
+                return found
+        window = self.settings.window
+        return LogitMap(logits, logits.new_zeros((0, len(logits))), None, window, 0)
 
     def __call__(
         self, inputs: Float[Tensor, "b m h w d"], network: nn.Module, available: Bool[Tensor, "b m"] | None = None
@@ -91,10 +123,13 @@ class EngineInferer(Inferer):
         backend = torch_backend(network, device)
         images = torch.as_tensor(inputs).detach().float().cpu()
         sets = available_of(images) if available is None else [_set_of(row) for row in available.cpu()]
-        logits = [
-            run_windows(_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand].logits
+        maps = [
+            run_windows(_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand]
             for image, at_hand in zip(images, sets, strict=True)
         ]
+        self.device = device
+        self._maps.extend(maps)
+        logits = [found.logits for found in maps]
         # Tensors made under inference mode refuse later changes in place; a clone is an ordinary tensor.
         return torch.stack(logits).clone().to(device)
 
@@ -115,18 +150,27 @@ class ToLabelMapd(MapTransform):
     def __init__(self, key: str, *, convention: str = LabelConvention.BRATS2023.value) -> None:
         super().__init__(key)
         self.key = key
-        try:
-            self.convention = LabelConvention(convention)
-        except ValueError as error:
-            names = ", ".join(known.value for known in LabelConvention)
-            message = f"The label convention is {convention!r}; it must be one of {names}."
-            raise OptionError(message) from error
+        self.convention = named_convention(convention)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         logits = data[self.key]
         wt, tc, et = (logits[region.channel].numpy() >= 0 for region in REGIONS)
         labels = torch.from_numpy(labels_from_regions(wt, tc, et, self.convention))[None]
         return {**data, self.key: MetaTensor(labels, meta=logits.meta)}
+
+
+def named_convention(name: str) -> LabelConvention:
+    """Return the label convention of that name.
+
+    Raises:
+        OptionError: there is no such convention.
+    """
+    try:
+        return LabelConvention(name)
+    except ValueError as error:
+        names = ", ".join(known.value for known in LabelConvention)
+        message = f"The label convention is {name!r}; it must be one of {names}."
+        raise OptionError(message) from error
 
 
 def box_affine(placement: Placement) -> npt.NDArray[np.float64]:

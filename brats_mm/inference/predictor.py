@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -86,10 +87,7 @@ class Predictor:
         predictions = {}
         for subset in subsets:
             with clock.stage("restore"):
-                corrections = self._corrections(subset)
-                logits = moved(maps[subset].logits, corrections)
-                probabilities = restore_probabilities(logits, model_input.placement, corrections)
-                importance = _importance(maps[subset], subset, model_input.placement)
+                restored = restore_map(maps[subset], subset, model_input.placement, self.model)
             run = Run(
                 str(backend.device),
                 backend.name,
@@ -98,23 +96,8 @@ class Predictor:
                 dict(clock.seconds),
                 backend.precision,
             )
-            predictions[subset] = Prediction(
-                case=_only(case, subset),
-                probabilities=probabilities,
-                importance=importance,
-                model=self.model,
-                run=run,
-                warnings=(*case.warnings, *_subset_warnings(subset), *_unweighed(importance), *notes),
-            )
+            predictions[subset] = _predicted(_only(case, subset), restored, self.model, run, notes)
         return predictions
-
-    def _corrections(self, subset: Availability) -> Mapping[Region, Correction]:
-        calibration = self.model.calibration
-        return (
-            IDENTITY_BY_REGION
-            if calibration is None
-            else {region: calibration.of(subset, region) for region in REGIONS}
-        )
 
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
@@ -143,6 +126,31 @@ class Predictor:
             "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
         )
         raise ResourceError(message)
+
+
+Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"
+"""Probabilities and importance on the input grid."""
+
+
+def prediction_from(case: Case, found: LogitMap, placement: Placement, model: ModelIdentity, run: Run) -> Prediction:
+    """Make the prediction of a case from what the network said over the model's box."""
+    return _predicted(case, restore_map(found, case.available, placement, model), model, run, ())
+
+
+def restore_map(found: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
+    """Apply the model's calibration, and bring probabilities and importance to the input grid."""
+    calibration = model.calibration
+    corrections = IDENTITY_BY_REGION
+    if calibration is not None:
+        corrections = {region: calibration.of(subset, region) for region in REGIONS}
+    logits = moved(found.logits, corrections)
+    return restore_probabilities(logits, placement, corrections), _importance(found, subset, placement)
+
+
+def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:
+    probabilities, importance = restored
+    warnings = (*case.warnings, *_subset_warnings(case.available), *_unweighed(importance), *notes)
+    return Prediction(case, probabilities, importance, model, run, warnings)
 
 
 def moved(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:

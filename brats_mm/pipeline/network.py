@@ -25,7 +25,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
     Raises:
         BundleError: a part of the bundle is absent, damaged, or does not fit the others.
     """
-    metadata, digest = bundle.metadata(), checked_hash(bundle)
+    digest = checked_hash(bundle)
     network, spacing_mm = network_of(bundle)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
@@ -35,8 +35,14 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         message = f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
         raise BundleError(message) from error
     ready_to_run(network)
+    return network, identity_of(bundle, network, digest, spacing_mm)
+
+
+def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: float) -> ModelIdentity:
+    """Describe a bundle's model: name, version, and what was fitted to exactly these weights."""
+    metadata = bundle.metadata()
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    identity = ModelIdentity(
+    return ModelIdentity(
         name=str(metadata.get("name", bundle.root.name)),
         version=str(metadata.get("version", "unknown")),
         weights_sha256=digest,
@@ -45,7 +51,6 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
         expected=read_expected_dice(bundle, digest),
         calibration=read_subset_calibration(bundle, digest),
     )
-    return network, identity
 
 
 def ready_to_run(network: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from brats_mm.errors import OptionError
 from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
 from brats_mm.training.record import TrainingRecord
-from brats_mm.training.validation_scores import LOSS, MEAN_DICE, NAMES
+from brats_mm.training.validation_scores import LOSS, NAMES
 from brats_mm.training.warm_start import bare
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,8 @@ class BestModel:
     Args:
         network: whose weights are saved.
         path: the checkpoint, a plain state dict.
-        metric: by which a validation is judged: one of `validation_scores.NAMES`. Of the loss, lower is better.
+        metric: by which a validation is judged: one of `validation_scores.NAMES`, or the validator's key metric where
+            it is None. Of the loss, lower is better.
         record: written beside the checkpoint.
 
     Raises:
@@ -39,9 +40,9 @@ class BestModel:
     """
 
     def __init__(
-        self, network: nn.Module, path: Path | str, *, metric: str = MEAN_DICE, record: TrainingRecord | None = None
+        self, network: nn.Module, path: Path | str, *, metric: str | None = None, record: TrainingRecord | None = None
     ) -> None:
-        if metric not in NAMES:
+        if metric is not None and metric not in NAMES:
             message = f"The checkpoint metric is {metric!r}; it must be one of {', '.join(NAMES)}."
             raise OptionError(message)
         self.network = bare(network)
@@ -57,8 +58,9 @@ class BestModel:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        found = float(engine.state.metrics[self.metric])
-        score = -found if self.metric == LOSS else found
+        metric = self.metric or engine.state.key_metric_name
+        found = float(engine.state.metrics[metric])
+        score = -found if metric == LOSS else found
         if not score > self.score:  # also where the score is no number
             self.waited += 1
             return
@@ -69,7 +71,7 @@ class BestModel:
             if self.record is not None:
                 self.record.write_beside(self.path)
         self.score, self.epoch, self.waited = score, int(engine.state.epoch), 0
-        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, self.metric, found)
+        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, metric, found)
 
     def state_dict(self) -> dict[str, float]:
         """What a resumed run must know."""

@@ -15,10 +15,17 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 import brats_mm
+from brats_mm.domain.availability import SUBSETS
 from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.pipeline.segment import load_case
+from brats_mm.io.bundle import open_bundle, sha256_of
+from brats_mm.outputs.results import OutputOptions
+from brats_mm.packaging.pack import pack
+from brats_mm.pipeline.segment import Segmenter, load_case, segment_to_folder
+from brats_mm.trust.calibration_file import subset_calibration_document
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
@@ -58,7 +65,7 @@ def test_label_maps_lie_on_the_input_grid_and_equal_those_of_the_library(
     )
     for name in ("whole", "t1ce_only"):
         expected = predictor.predict(load_case(two_cases / name)).labels()
-        saved = nib.load(tmp_path / "out" / f"{name}_seg.nii.gz")
+        saved = nib.load(tmp_path / "out" / name / "segmentation.nii.gz")
         source = nib.load(two_cases / name / f"{name}-t1ce.nii.gz")
         assert np.array_equal(saved.affine, source.affine)
         assert saved.get_data_dtype() == np.uint8
@@ -77,7 +84,12 @@ def test_the_command_line_segments_from_any_working_directory(
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["t1ce_only_seg.nii.gz", "whole_seg.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["t1ce_only", "whole"]
+    assert {path.name for path in (tmp_path / "eval" / "t1ce_only").iterdir()} == {
+        *("segmentation.nii.gz", "segmentation.seg.nrrd", "report.json", "importance.json", "entropy.nii.gz"),
+        *(f"entropy_{region}.nii.gz" for region in ("wt", "tc", "et")),
+        *(f"importance_t1ce_{region}.nii.gz" for region in ("wt", "tc", "et")),
+    }
 
 
 def test_a_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -89,9 +101,40 @@ def test_a_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tm
     workflow.initialize()
     workflow.run()
 
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["renamed_seg.nii.gz"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["renamed"]
 
 
 def test_the_window_is_a_multiple_of_what_the_metadata_promises() -> None:
     window = json.loads((CONFIGS / "inference.json").read_text())["window"]
     assert all(side % 64 == 0 for side in window)
+
+
+def test_results_are_those_of_the_library_with_calibration_applied(
+    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Segmentation, entropy and importance equal those that `brats-mm segment` writes with the same bundle."""
+    bundle = tmp_path / "packed"
+    pack([Path(tiny["weights"])], bundle, open_bundle(None), version="1", configs=[Path(tiny["train"])])
+    digest = sha256_of(bundle / "models" / "model.pt")
+    table = SubsetCalibration(3, {subset: dict.fromkeys(REGIONS, Correction(0.05, 2.0, 3.0)) for subset in SUBSETS})
+    (bundle / "models" / "calibration.json").write_text(json.dumps(subset_calibration_document(table, digest)))
+    config = str(bundle / "configs" / "inference.json")
+    settings = {"device": "cpu", "dataset_dir": str(two_cases), "output_dir": str(tmp_path / "out")}
+    workflow = ConfigWorkflow(config, workflow_type="infer", logging_file=False, **settings)
+    workflow.initialize()
+    workflow.run()
+
+    segmenter = Segmenter.from_bundle(
+        bundle, device="cpu", backend="torch", settings=WindowSettings(keep_weight_maps=True)
+    )
+    assert segmenter.predictor.model.calibration is not None
+    options = OutputOptions(importance_maps=True, preview=False)
+    for name in ("whole", "t1ce_only"):
+        segment_to_folder(two_cases / name, tmp_path / "mine" / name, segmenter, options)
+        for path in sorted((tmp_path / "mine" / name).glob("*.nii.gz")):
+            theirs = np.asarray(nib.load(tmp_path / "out" / name / path.name).dataobj)
+            assert np.array_equal(theirs, np.asarray(nib.load(path).dataobj)), path.name
+        mine, theirs = (
+            json.loads((tmp_path / side / name / "importance.json").read_text()) for side in ("mine", "out")
+        )
+        assert mine == theirs

@@ -26,8 +26,12 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
     """The cached part of the training chain gives the tensor that `prepare` gives."""
-    config = ConfigParser.load_config_file(CONFIGS / "train.json")["train"]["preprocessing"]["transforms"][:5]
-    chain = ConfigParser({"chain": {"_target_": "Compose", "transforms": config}}).get_parsed_content("chain")
+    steps = ConfigParser.load_config_file(CONFIGS / "train.json")["steps"]
+    names = ("load", "orient", "crop_brain", "normalise", "regions")
+    steps["load"] = {**steps["load"], "modalities": ["t1", "t1ce", "t2", "flair"]}
+    chain = ConfigParser(
+        {"chain": {"_target_": "Compose", "transforms": [steps[name] for name in names]}}
+    ).get_parsed_content("chain")
     item = find_item(cases / "two")
 
     trained_on = chain(item)

@@ -2,11 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
 from brats_mm.cli.options.model import add_model_options, load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
+
+if TYPE_CHECKING:
+    from brats_mm.evaluation.case import SetPredictor
 
 
 def add(commands: Commands) -> None:
@@ -41,6 +45,19 @@ def add(commands: Commands) -> None:
         "--overwrite", action="store_true", help="replace an evaluation in OUT; without --resume, a stopped one too"
     )
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FOLDER",
+        help="score label maps of another program instead of the model: FOLDER/CASE.nii.gz, or "
+        "FOLDER/t1ce+flair/CASE.nii.gz for a subset",
+    )
+    parser.add_argument(
+        "--prediction-labels",
+        default="brats2023",
+        metavar="SCHEME",
+        help=f"label scheme of these label maps; one of {SCHEMES}",
+    )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
     add_model_options(parser)
     add_terminal_options(parser)
@@ -60,8 +77,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(cases)} labelled cases.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
-    segmenter = load_segmenter(options, console)
-    from brats_mm.evaluation.case import shared_passes
+    predictor = _predictor(options, console)
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.evaluation.run import EvaluationSettings, evaluate
     from brats_mm.metrics.empty import EmptyPolicy
@@ -80,7 +96,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         made = evaluate(
             cases,
             options.output,
-            shared_passes(segmenter.predictor),
+            predictor,
             settings,
             on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
         )
@@ -94,3 +110,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say((options.output / "summary.md").read_text(encoding="utf-8"))
     console.document(dict(made.summary))
     return 0
+
+
+def _predictor(options: argparse.Namespace, console: Console) -> "SetPredictor":
+    """What is scored: the model, or label maps that are there."""
+    if options.predictions is not None:
+        from brats_mm.data.label_maps import named_scheme
+        from brats_mm.evaluation.foreign import label_maps
+
+        return label_maps(options.predictions, scheme=named_scheme(options.prediction_labels))
+    segmenter = load_segmenter(options, console)
+    from brats_mm.evaluation.case import shared_passes
+
+    return shared_passes(segmenter.predictor)

@@ -1,0 +1,62 @@
+"""Score label maps that another program predicted, as a model's own predictions are scored."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.availability import Availability, ordered, subset_name
+from brats_mm.domain.case import Case
+from brats_mm.domain.label_scheme import LabelScheme
+from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
+from brats_mm.errors import CaseError
+from brats_mm.evaluation.case import SetPredictor
+from brats_mm.io.reference_labels import read_reference
+
+SUFFIXES = (".nii.gz", ".nii")
+
+RUN = Run(device="unknown", backend="label maps", window=(0, 0, 0), windows=0, seconds={})
+
+
+def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, name: str | None = None) -> SetPredictor:
+    """Score the label maps of a folder.
+
+    `FOLDER/<case>.nii.gz` is the prediction from all sequences that the case has, and
+    `FOLDER/t1ce+flair/<case>.nii.gz` that from a subset. Label maps say nothing of probabilities, so calibration and
+    uncertainty in the tables are those of a prediction that is always sure.
+
+    Args:
+        folder: of the predictions; they lie on the grids of the cases.
+        scheme: what their label values mean.
+        name: of the method, for the tables; the folder's name unless given.
+
+    Raises:
+        CaseError: there is no such folder.
+    """
+    if not folder.is_dir():
+        message = f"There is no folder {folder}. Give --predictions a folder of label maps, one a case."
+        raise CaseError(message)
+    model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
+
+    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
+        found = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
+        if not found:
+            message = (
+                f"{folder} has no prediction of {case.name}: neither {case.name}.nii.gz nor one in a folder of a "
+                f"subset, such as {subset_name(case.available)}/{case.name}.nii.gz."
+            )
+            raise CaseError(message)
+        for subset, path in found:
+            masks = read_reference(path, case.grid, scheme)
+            volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
+            probabilities = {region: np.asfortranarray(mask, np.float32) for region, mask in masks.items()}
+            yield Prediction(replace(case, volumes=volumes), probabilities, NO_IMPORTANCE, model, RUN)
+
+    return SetPredictor(f"label maps of {model.name}, labels {scheme.value}", model, predict, whole_volume=True)
+
+
+def _map_of(folder: Path, case: Case, subset: Availability) -> Path | None:
+    places = [folder / subset_name(subset)] + ([folder] if subset == case.available else [])
+    files = (place / f"{case.name}{suffix}" for place in places for suffix in SUFFIXES)
+    return next((file for file in files if file.is_file()), None)

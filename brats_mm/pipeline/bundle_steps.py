@@ -1,0 +1,131 @@
+"""The last steps of the bundle's inference: from logits on the model's grid to the results that the library writes.
+
+With `inference.bundle_steps` before them, MONAI's runner gives what `brats-mm segment` gives, calibration included.
+"""
+
+import logging
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from brats_mm.domain.prediction import ModelIdentity, Prediction, Run
+from brats_mm.domain.regions import LabelConvention
+from brats_mm.errors import OptionError
+from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, named_convention
+from brats_mm.inference.predictor import prediction_from
+from brats_mm.io.bundle import Bundle, sha256_of
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.results import OutputOptions, refuse_to_replace, write_results
+from brats_mm.pipeline.network import identity_of
+
+logger = logging.getLogger(__name__)
+
+PRED, SEGMENTATION, PREDICTION = "pred", "segmentation", "prediction"
+"""Keys: the logits, later the label map; the label map for hosts that go by the metadata; the whole prediction."""
+
+
+def identity_of_weights(
+    bundle_root: str, weights: str, network: torch.nn.Module, spacing_mm: float | int
+) -> ModelIdentity:
+    """Describe the model that runs; the bundle's calibration and card count for the bundle's own weights only."""
+    bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
+    recorded = bundle.recorded_hash()
+    if recorded in (None, digest):
+        return identity_of(bundle, network, digest, float(spacing_mm))
+    logger.warning("%s are not the bundle's weights, so its calibration is not applied.", weights)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return ModelIdentity(Path(weights).stem, "unknown", digest, parameters, float(spacing_mm))
+
+
+class ToPredictiond(MapTransform):
+    """Turn logits into a prediction on the input grid, as `Predictor.predict` does.
+
+    Replaces `pred` by the label map (1, h, w, d), uint8, and adds the same as `segmentation` and the `Prediction` as
+    `prediction`.
+
+    Args:
+        grid: the step that brought the case to the model's grid.
+        inferer: the inferer that made the logits, which knows the gate's weights.
+        model: the identity of the model, with its calibration.
+        convention: label values: `brats2023` or `brats2021`.
+
+    Raises:
+        OptionError: there is no such convention.
+    """
+
+    def __init__(
+        self,
+        grid: Any,
+        inferer: EngineInferer,
+        model: ModelIdentity,
+        *,
+        convention: str = LabelConvention.BRATS2023.value,
+    ) -> None:
+        super().__init__(PRED, allow_missing_keys=True)
+        self.grid = _grid_step(grid)
+        self.inferer = inferer
+        self.model = model
+        self.convention = named_convention(convention)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        logits = data[PRED] if PRED in data else data[SEGMENTATION]
+        origin = self.grid.origin_of(data["image"])
+        found = self.inferer.taken(torch.as_tensor(logits).float().cpu())
+        run = Run(str(self.inferer.device), "torch", found.window, found.windows, {})
+        prediction = prediction_from(origin.case, found, origin.placement, self.model, run)
+        labels = torch.from_numpy(prediction.labels(self.convention))[None]
+        meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
+        label_map = MetaTensor(labels, affine=torch.as_tensor(origin.case.grid.affine), meta=meta)
+        return {**data, PRED: label_map, SEGMENTATION: label_map, PREDICTION: prediction}
+
+
+class WriteResults:
+    """Attached to an evaluator: writes the results of each case into a folder of its name.
+
+    Args:
+        output_dir: holds the folders.
+        convention: label values: `brats2023` or `brats2021`.
+        importance_maps: also write each gate weight as a map.
+        overwrite: replace results that are there.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        *,
+        convention: str = LabelConvention.BRATS2023.value,
+        importance_maps: bool = True,
+        overwrite: bool = True,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.options = OutputOptions(
+            named_convention(convention), importance_maps=importance_maps, preview=False, overwrite=overwrite
+        )
+
+    def attach(self, engine: Any) -> None:
+        """Write after each batch, when its postprocessing is done."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        for sample in engine.state.output:
+            prediction: Prediction = sample[PREDICTION]
+            name = Path(str(sample["image"].meta["filename_or_obj"])).name.removesuffix(".nii.gz")
+            folder = self.folder / name
+            refuse_to_replace(folder, self.options)
+            with OutputFolder(folder) as out:
+                write_results(prediction, out, self.options, seconds=prediction.run.seconds)
+
+
+def _grid_step(grid: Any) -> ToModelGridd:
+    """The step itself, or the one in a chain."""
+    steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
+    found = next((step for step in steps if isinstance(step, ToModelGridd)), None)
+    if found is None:
+        message = "The preprocessing has no ToModelGridd, whose way back the results need. Name that step as `grid`."
+        raise OptionError(message)
+    return found

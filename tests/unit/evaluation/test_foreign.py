@@ -1,0 +1,84 @@
+"""Label maps of other programs are scored by the same code as the model's own predictions."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.cli.main import main
+from brats_mm.domain.label_scheme import LabelScheme
+from brats_mm.errors import CaseError
+from brats_mm.evaluation.foreign import label_maps
+from brats_mm.evaluation.run import EvaluationSettings, evaluate
+from brats_mm.evaluation.tables import read_case_rows
+from brats_mm.io.labelled_cases import labelled_cases
+
+SIDE = 24
+AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+QUICK = EvaluationSettings(plots=False)
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """One case with two sequences; oedema, core and enhancing tumour of 64 voxels each."""
+    folder = tmp_path / "cases" / "one"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("t1ce", "flair"):
+        image = np.zeros((SIDE,) * 3, np.float32)
+        image[4:20, 4:20, 4:20] = rng.random((16, 16, 16)) + 1
+        nib.save(nib.Nifti1Image(image, AFFINE), folder / f"one-{name}.nii.gz")
+    nib.save(nib.Nifti1Image(_labels(1, 2, 3), AFFINE), folder / "one-seg.nii.gz")
+    return folder.parent
+
+
+def _labels(core: int, oedema: int, enhancing: int) -> np.ndarray:
+    labels = np.zeros((SIDE,) * 3, np.uint8)
+    labels[6:10, 6:10, 6:10], labels[6:10, 6:10, 10:14], labels[6:10, 6:10, 14:18] = oedema, core, enhancing
+    return labels
+
+
+def _predicted(folder: Path, labels: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(labels, AFFINE), folder / "one.nii.gz")
+
+
+def test_a_perfect_map_in_the_order_of_nnunet_scores_perfectly(cases: Path, tmp_path: Path) -> None:
+    _predicted(tmp_path / "nnunet", _labels(2, 1, 3))
+    evaluate(
+        labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "nnunet", scheme=LabelScheme.NNUNET_BRATS), QUICK
+    )
+    rows = read_case_rows(tmp_path / "out")
+    assert {(row.subset, row.region, row.dice) for row in rows if row.rule == "raw"} == {
+        ("t1ce+flair", region, 1.0) for region in ("wt", "tc", "et")
+    }
+
+
+def test_voxels_beyond_the_brain_count_as_wrong(cases: Path, tmp_path: Path) -> None:
+    """192 right voxels of the whole tumour and 64 in the corner: Dice 2 * 192 / (192 + 256)."""
+    labels = _labels(1, 2, 3)
+    labels[:4, :4, :4] = 2
+    _predicted(tmp_path / "other", labels)
+    evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    wt = next(row for row in read_case_rows(tmp_path / "out") if (row.region, row.rule) == ("wt", "raw"))
+    assert wt.dice == pytest.approx(2 * 192 / (192 + 256))
+
+
+def test_a_folder_of_a_subset_is_scored_as_that_subset(cases: Path, tmp_path: Path) -> None:
+    _predicted(tmp_path / "other" / "flair", _labels(1, 2, 3))
+    evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"flair"}
+
+
+def test_the_command_scores_them_and_says_what_is_missing(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    words = ["evaluate", str(cases), "-o", str(tmp_path / "out"), "--no-plots"]
+    assert main([*words, "--predictions", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "out" / "cases.csv").is_file()
+    assert main([*words, "--overwrite", "--predictions", str(cases)]) == 2
+    assert "has no prediction of one" in capsys.readouterr().err
+    with pytest.raises(CaseError, match="no folder"):
+        label_maps(tmp_path / "absent")
