@@ -24,6 +24,7 @@ CROWD = int(os.environ.get("BRATS_MM_IDLE_CONNECTIONS", "300"))
 CROWDING = Path(__file__).with_name("crowding.py")
 
 
+@pytest.mark.slow
 def test_an_honest_caller_is_answered_among_idle_and_trickling_connections(tmp_path):
     Tokens(open_database(tmp_path)).create("ann")
     with serving(small_settings(tmp_path, require_tokens=True)) as client:

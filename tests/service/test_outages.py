@@ -16,6 +16,8 @@ from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.service import open_database
 from tests.service.serving import ended, serving, small_settings, two_files, until
 
+pytestmark = pytest.mark.slow
+
 OUTAGE_S = float(os.environ.get("BRATS_MM_OUTAGE_S", "1"))
 RECORDS = ("start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting")
 WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", "remove", "incoming")
