@@ -1,4 +1,4 @@
-"""Results in a folder, all or none: written aside first, moved in at the end, removed if anything fails."""
+"""Write results into a folder atomically: all of them or none."""
 
 import errno
 import os
@@ -32,14 +32,14 @@ _REASONS = {
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """The sentence for a failed write: where, why, and what to do."""
+    """Describe a failed write: where, why and what to do."""
     why, remedy = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another folder."))
     return OutputError(f"Cannot write to {path}: {why}. {remedy}")
 
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors inside the block into an `OutputError` about `path`."""
+    """Raise an `OSError` from the block as an `OutputError` about `path`."""
     try:
         yield
     except OSError as error:
@@ -47,13 +47,13 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 class OutputFolder:
-    """A context in which results are written aside; they appear in `path` together, when the block ends well.
+    """Context manager that stages results and moves them to `path` together when the block succeeds.
 
-    Use `with OutputFolder(path) as folder:` and write each result to `folder.staged(name)`. Files of the same names are
-    replaced at the end only; other files in the folder are left alone. On any error, nothing is left behind.
+    Use `with OutputFolder(path) as folder:` and write each result to `folder.staged(name)`. Files of the same name are
+    replaced at the end. Other files in the folder are kept. On an error, nothing is left behind.
 
     Raises:
-        OutputError: the folder cannot be made or written to, also for OSErrors that come out of the block.
+        OutputError: the folder cannot be created or written, or the block raised an `OSError`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,9 +63,9 @@ class OutputFolder:
         self._lock: int | None = None
 
     def staged(self, name: str) -> Path:
-        """Where to write the result `name` (a relative path) now; it moves to `self.path / name` at the end."""
+        """Return the path to write `name` (a relative path) to. It moves to `self.path / name` at the end."""
         if self._aside is None:
-            message = "staged() works inside the `with` block only"
+            message = "Call staged() inside the `with` block."
             raise RuntimeError(message)
         place = self._aside / "new" / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class OutputFolder:
             self._discard()
 
     def _commit(self) -> None:
-        """Move all results in; where one fails, put back what was there."""
+        """Move all results into place. If one fails, restore the previous files."""
         assert self._aside is not None
         new, old = self._aside / "new", self._aside / "old"
         done: list[Path] = []
@@ -124,12 +124,12 @@ class OutputFolder:
             os.close(self._lock)
             self._lock = None
         for folder in self._made:
-            with suppress(OSError):  # not empty, or never made
+            with suppress(OSError):  # not empty, or never created
                 folder.rmdir()
 
 
 def sweep_abandoned(path: Path) -> None:
-    """Delete the hidden work folders that killed runs left in a folder; those of runs that go on are locked."""
+    """Delete hidden work folders of killed runs. Running ones hold a lock."""
     for folder in path.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             lock = _try_lock(folder)
@@ -139,20 +139,20 @@ def sweep_abandoned(path: Path) -> None:
 
 
 def _locked_folder(path: Path) -> tuple[Path, int | None]:
-    """A new work folder, locked as long as this process lives; without a lock where the system has none."""
+    """Create a work folder, locked for the lifetime of this process where the system supports it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path))
         lock = None
         with suppress(OSError):
             lock = _try_lock(folder)
-        if folder.exists():  # another run may have swept it before it was locked
+        if folder.exists():  # another run may have deleted it before it was locked
             return folder, lock
         if lock is not None:
             os.close(lock)
 
 
 def _try_lock(folder: Path) -> int | None:
-    """A lock on a folder, as an open descriptor; None where another process has it, or none can be had."""
+    """Lock a folder and return the open descriptor. None if another process holds it or locks are unsupported."""
     if fcntl is None:
         return None
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""Voxels as gzip: many times as fast as zlib at the same size, and without the time of day in the header."""
+"""Fast gzip compression of voxels with ISA-L, without a timestamp in the header."""
 
 from io import BufferedIOBase
 from typing import Any
@@ -8,21 +8,21 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 LEVEL = 2
-"""Of ISA-L's 0 to 3: as quick as 1 on entropy maps, and smaller than zlib's 3."""
+"""ISA-L level, 0 to 3. Level 2 is as fast as 1 on entropy maps, and smaller than zlib's 3."""
 
 _GZIP_WINDOW = 31
-"""zlib's way of asking for a gzip header (16) with the largest window (15)."""
+"""zlib's code for a gzip header (16) with the largest window (15)."""
 
 
 def first_axis_fastest(voxels: npt.NDArray[Any]) -> memoryview:
-    """The bytes of an array in the order of NIfTI and NRRD files; not copied where they lie so already."""
+    """Return an array's bytes with the first axis fastest, as in NIfTI and NRRD. Avoids a copy where possible."""
     return np.ascontiguousarray(voxels.T).data.cast("B")
 
 
 def write_gzip(raw: BufferedIOBase, *parts: bytes | memoryview) -> None:
-    """Write parts as one gzip member. The same parts give the same bytes.
+    """Write parts as one gzip member. Equal parts give equal bytes.
 
-    Compression runs outside Python's lock, so that several files can be written at once.
+    Compression releases the GIL, so files can be written in parallel.
     """
     stream = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
     for part in parts:

@@ -1,4 +1,4 @@
-"""Write label maps and maps of values as NIfTI, on exactly the grid of the input."""
+"""Write label maps and value maps as NIfTI on the input's grid."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
     Args:
         path: ends in .nii or .nii.gz.
         labels: uint8, `grid.shape`.
-        grid: the input's grid; its affine, codes and matrices are written back.
+        grid: the input's grid, written with its affine, codes and matrices.
 
     Raises:
         OutputError: the file cannot be written.
@@ -35,14 +35,14 @@ def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
 def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum: float) -> None:
     """Write a map of values from 0 to `maximum` on the input grid, as uint16 with a scale.
 
-    Readers get back the values to within `maximum / 131070`. Values outside the range are clipped.
+    Values are accurate to `maximum / 131070`. Values outside the range are clipped.
 
     Args:
         path: ends in .nii or .nii.gz.
         data: values, `grid.shape`.
-        grid: the input's grid; its affine, codes and matrices are written back.
-        description: what the values are, with their unit; the header holds 80 bytes of it.
-        maximum: the largest value that there can be; viewers are told to show 0 to this.
+        grid: the input's grid, written with its affine, codes and matrices.
+        description: meaning and unit of the values, cut to 80 bytes.
+        maximum: largest possible value, and upper end of the display window.
 
     Raises:
         OutputError: the file cannot be written.
@@ -52,7 +52,7 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
     header.set_slope_inter(maximum / steps, 0.0)
     header["cal_min"], header["cal_max"] = 0.0, maximum
     stored = np.empty(grid.shape, np.uint16, order="F")
-    for start in range(0, grid.shape[2], _SLAB):  # slice by slice, within the processor's cache
+    for start in range(0, grid.shape[2], _SLAB):  # in slabs that fit into the cache
         slab = data[..., start : start + _SLAB] * np.float32(steps / maximum)
         np.clip(slab, 0, steps, out=slab)
         stored[..., start : start + _SLAB] = np.rint(slab, out=slab)
@@ -77,7 +77,7 @@ def _header(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
 
 
 def _write(path: Path, header: Any, stored: npt.NDArray[Any]) -> None:
-    """Header, an empty extension flag, voxels. The same input gives the same bytes: the gzip header has no time."""
+    """Write header, empty extension flag and voxels. Equal input gives equal bytes."""
     start = header.binaryblock + b"\0\0\0\0"
     voxels = first_axis_fastest(stored.astype(header.get_data_dtype(), copy=False))
     with output_errors(path), path.open("wb") as raw:

@@ -1,7 +1,6 @@
-"""`prediction.view()`: a prediction in a notebook, to scroll through, with labels and uncertainty over the image.
+"""`prediction.view()`: a notebook viewer with labels and uncertainty over the image.
 
-The viewer is NiiVue, as the widget that ipyniivue makes of it; volumes travel inside the notebook, and nothing is
-fetched.
+The viewer is NiiVue through ipyniivue. Volumes are embedded in the notebook, without network access.
 """
 
 import tempfile
@@ -22,20 +21,20 @@ from brats_mm.outputs.nifti import write_labels, write_map
 
 _BACKGROUNDS = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 _UNSURE_NATS = 0.35
-"""From here on the entropy is shown: a quarter of what it can be."""
+"""Lower end of the displayed entropy, a quarter of the maximum."""
 _HEIGHT_PX = 480
 
 
 def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
-    """The prediction as a notebook widget: the image, the labels over it, and the entropy over both.
+    """Show a prediction as a notebook widget.
 
     Args:
-        prediction: what to show; it must still hold its images, which every prediction made here does.
-        height_px: of the widget.
+        prediction: a prediction that holds its images.
+        height_px: height of the widget.
 
     Returns:
-        An `ipyniivue.NiiVue`. Its `volumes` are the image, the labels and the entropy, in this order: set their
-        `opacity`, `cal_min` or `colormap` to change what is seen.
+        An `ipyniivue.NiiVue` whose `volumes` are the image, the labels and the entropy, in this order. Set their
+        `opacity`, `cal_min` or `colormap` to change the display.
 
     Raises:
         OptionError: ipyniivue is not installed.
@@ -44,8 +43,8 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
         from ipyniivue import NiiVue
     except ImportError as error:
         message = (
-            "The viewer needs ipyniivue, which is not installed here. Run pip install 'brats-mm[notebook]' (or pip "
-            "install ipyniivue), and restart the notebook's kernel."
+            "The viewer needs ipyniivue, which is not installed. Run pip install ipyniivue, and restart the notebook's "
+            "kernel."
         )
         raise OptionError(message) from error
     widget = NiiVue(height=height_px)
@@ -55,7 +54,7 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
 
 
 def layers(prediction: Prediction) -> list[dict[str, Any]]:
-    """The three volumes, bottom first, as keyword arguments of `ipyniivue.Volume`."""
+    """Return the three volumes, bottom first, as keyword arguments of `ipyniivue.Volume`."""
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality].data
@@ -87,7 +86,7 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def label_colours() -> Mapping[str, list[Any]]:
-    """The compartments' names and colours by label value, as NiiVue takes them; the background cannot be seen."""
+    """Return NiiVue's label colour table of the compartments, with a transparent background."""
     by_value = {LabelConvention.BRATS2023.value_of(part): style for part, style in SEGMENT_STYLES.items()}
     colours = [(0, 0, 0), *(by_value[value].colour for value in sorted(by_value))]
     return {
@@ -105,7 +104,7 @@ def _map_bytes(data: Array, grid: Grid, maximum: float) -> bytes:
 
 
 def _bytes(write: Callable[[Path], None]) -> bytes:
-    """What a writer puts into a compressed NIfTI file."""
+    """Return the bytes of the compressed NIfTI file that a writer produces."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.nii.gz"
         write(path)

@@ -1,6 +1,6 @@
-"""Label maps as `.seg.nrrd`, which 3D Slicer opens as a segmentation with names, colours and coded meanings.
+"""Write label maps as `.seg.nrrd`, a 3D Slicer segmentation with names, colours and terminology.
 
-Written by hand: an NRRD file is a short text header and gzip data, and Slicer's fields need their exact spelling.
+The writer needs no library: an NRRD file is a short text header and gzip data, with Slicer's exact field names.
 Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
 """
 
@@ -27,9 +27,9 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
 
     Args:
         path: ends in .seg.nrrd.
-        labels: uint8, `grid.shape`, numbered by `convention`.
+        labels: uint8, `grid.shape`, values of `convention`.
         grid: the input's grid.
-        convention: which value is which compartment.
+        convention: label values of the compartments.
 
     Raises:
         OutputError: the file cannot be written.
@@ -41,7 +41,7 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
 def stream_segmentation(
     raw: BufferedIOBase, labels: Labels, grid: Grid, convention: LabelConvention, *, surfaces: bool = False
 ) -> None:
-    """Write a `.seg.nrrd` into a stream; with `surfaces`, Slicer makes the segments' surfaces as it opens it."""
+    """Write a `.seg.nrrd` into a stream. With `surfaces`, Slicer creates surfaces when it opens the file."""
     contained = f"{_REPRESENTATION}|{_SURFACE}|" if surfaces else f"{_REPRESENTATION}|"
     lines = [*nrrd_geometry(grid, "unsigned char"), *_segmentation_fields(contained)]
     for number, (part, style) in enumerate(SEGMENT_STYLES.items()):

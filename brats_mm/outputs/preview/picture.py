@@ -1,6 +1,6 @@
-"""One picture of a prediction: the tumour in three planes, where the model is unsure, and what it looked at.
+"""Preview of a prediction: tumour and uncertainty in three planes, importance, volumes and model.
 
-The picture holds no case name, date or file name, so that it can be shown without telling whose head it is.
+The preview contains no case name, date or file name.
 """
 
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ _REGION_TINTS: dict[Region, Colour] = {
     Region.ET: (47, 111, 174),
 }
 _BACKGROUNDS = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
-"""Which sequence to draw on, the most telling first."""
+"""Background sequences in order of preference."""
 
 _PANEL_PX = (368, 377)
-"""Width and height that a slice is fitted into."""
+"""Width and height of a panel in pixels."""
 _COLUMNS_PX, _ROWS_PX = (19, 398, 777), (75, 497)
 
 _Voxels = npt.NDArray[np.generic]
@@ -40,7 +40,7 @@ _Voxels = npt.NDArray[np.generic]
 
 @dataclass(frozen=True, eq=False)
 class _Pictures:
-    """What the image panels show, all as right-anterior-superior arrays."""
+    """Content of the image panels, as right-anterior-superior arrays."""
 
     background: _Voxels
     background_name: str
@@ -51,10 +51,10 @@ class _Pictures:
 
 
 def write_preview(path: Path, prediction: Prediction) -> None:
-    """Write a PNG of 1600 x 1000 pixels, replacing the file if there is one.
+    """Write a PNG of 1600 x 1000 pixels, replacing an existing file.
 
-    Top row: the labels over the best sequence at hand; bottom row: combined entropy in nats over the same slices;
-    right: importance of the sequences, volumes, legend, model.
+    The top row shows labels over the preferred sequence, the bottom row the combined entropy in nats on the same
+    slices. The right column has importance, volumes, legend and model.
 
     Raises:
         OutputError: the file cannot be written.
@@ -100,7 +100,7 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
 
 
 def _grey(pictures: _Pictures, cut: Slice) -> Picture:
-    """The slice in grey, fitted into a panel."""
+    """Render the slice in grey, fitted into a panel."""
     return in_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
@@ -132,25 +132,25 @@ def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[
 
 
 def _draw_scale(canvas: Canvas) -> None:
-    """The colours of entropy, with what the ends mean."""
+    """Draw the colour bar of entropy."""
     left, top, width, height = 256, 897, 656, 14
     colours = inferno()[np.linspace(0, 255, width).astype(np.intp)]
     canvas.picture(left, top, np.repeat(colours[None], height, axis=0))
     canvas.outline(left, top, width, height, FAINT)
-    ticks = {0.0: "0 (sure)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (cannot decide)"}
-    for nats, said in ticks.items():
-        at = left + width * nats / MAX_COMPARTMENT_NATS
-        canvas.block(at - 0.5, top + height, 1, 5, FAINT)
-        canvas.text(at, top + height + 15, said, size=10, align="m")
+    ticks = {0.0: "0 (certain)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (undecided)"}
+    for nats, label in ticks.items():
+        x = left + width * nats / MAX_COMPARTMENT_NATS
+        canvas.block(x - 0.5, top + height, 1, 5, FAINT)
+        canvas.text(x, top + height + 15, label, size=10, align="m")
     canvas.text(left - 16, top + height / 2, "Entropy, nats", size=10, align="r")
 
 
 def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
-    """Grouped bars: one group a sequence, one bar a region."""
+    """Draw grouped bars: one group per sequence, one bar per region."""
     left, top, group, one = 1264, 80, 66.25, 271
     canvas.text(left, 32, "Importance of the sequences", size=14)
     if not prediction.importance.known:
-        canvas.text(left, 61, "not told: this model does not weigh its sequences", size=9)
+        canvas.text(left, 61, "not available: this model gives no sequence weights", size=9)
         return
     for place, region in enumerate(REGIONS):
         x = 1202 + (0, 119, 226)[place]
@@ -167,12 +167,12 @@ def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
             y = middle + group * 0.26 * (region.channel - 1)
             canvas.block(left, y - 7.5, share * one, 15, _REGION_TINTS[region])
             canvas.text(left + share * one + 5, y, f"{share:.2f}", size=9)
-    for share, said in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        canvas.text(left + share * one, 357, said, align="m")
+    for share, label in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+        canvas.text(left + share * one, 357, label, align="m")
 
 
 def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
-    """Each region's volume and how unsure the model is inside it."""
+    """Draw each region's volume and mean entropy."""
     canvas.text(1192, 436, "Volume and mean uncertainty inside", size=14)
     canvas.text(1445, 469, "mL", colour=FAINT, align="r")
     canvas.text(1576, 469, "nats, 0 to 0.69", colour=FAINT, align="r")
@@ -181,11 +181,11 @@ def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
         entropy = prediction.mean_entropy_inside(region)
         canvas.text(1192, y, region.label.capitalize())
         canvas.text(1445, y, f"{prediction.volume_ml(region):.1f}", align="r")
-        canvas.text(1576, y, "none found" if entropy is None else f"{entropy:.3f}", align="r")
+        canvas.text(1576, y, "none" if entropy is None else f"{entropy:.3f}", align="r")
 
 
 def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
-    """Legend, sequences, model and warnings, as lines of text."""
+    """Draw legend, sequences, model and warnings."""
     canvas.text(1192, 610, "Colours", size=14)
     for line, compartment in enumerate(Compartment):
         style, y = SEGMENT_STYLES[compartment], 641 + 28.6 * line
@@ -201,6 +201,6 @@ def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
     ]
     warnings = len(prediction.warnings)
     if warnings:
-        lines.append((f"Warnings: {warnings}; read them in the report.", ALERT))
-    for line, (said, colour) in enumerate(lines):
-        canvas.text(1192, 784 + 28.6 * line, said, colour=colour)
+        lines.append((f"Warnings: {warnings}, see the report.", ALERT))
+    for line, (text, colour) in enumerate(lines):
+        canvas.text(1192, 784 + 28.6 * line, text, colour=colour)

@@ -1,4 +1,4 @@
-"""Which slices a preview shows and how they lie on the page: axial, coronal, sagittal in radiological convention."""
+"""Selection and orientation of slices: axial, coronal and sagittal in radiological convention."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -17,7 +17,7 @@ _Voxel = TypeVar("_Voxel", bound=np.generic)
 
 
 class Plane(str, Enum):
-    """An anatomical plane; the members' order is the order on the page."""
+    """Anatomical plane, in display order."""
 
     AXIAL = "axial"
     CORONAL = "coronal"
@@ -25,23 +25,23 @@ class Plane(str, Enum):
 
     @property
     def through(self) -> int:
-        """Axis of a right-anterior-superior array that runs through the plane."""
+        """Axis of a right-anterior-superior array perpendicular to the plane."""
         return {"axial": 2, "coronal": 1, "sagittal": 0}[self.value]
 
     @property
     def across(self) -> int:
-        """Axis that runs from right to left on the page, highest first."""
+        """Horizontal axis, drawn from its highest index on the left."""
         return 1 if self is Plane.SAGITTAL else 0
 
     @property
     def down(self) -> int:
-        """Axis that runs from top to bottom on the page, highest first."""
+        """Vertical axis, drawn from its highest index at the top."""
         return 1 if self is Plane.AXIAL else 2
 
 
 @dataclass(frozen=True)
 class Letters:
-    """Which side of the patient each edge of a picture shows."""
+    """Patient direction at each edge of a slice."""
 
     left: str
     right: str
@@ -51,15 +51,15 @@ class Letters:
 
 @dataclass(frozen=True)
 class Slice:
-    """One picture of a preview.
+    """One displayed slice.
 
     Attributes:
-        plane: its plane.
-        index: position along the right-anterior-superior array's axis.
-        input_axis, input_index: the same slice on the input grid, both counted from 0 (the page shows axes from 1).
-        rows, columns: the part to show, on the right-anterior-superior array's axes.
-        letters: the sides of the patient at the picture's edges.
-        aspect: height of a pixel relative to its width.
+        plane: anatomical plane.
+        index: index along the right-anterior-superior array's axis.
+        input_axis, input_index: the same slice on the input grid, counted from 0.
+        rows, columns: displayed part, on the right-anterior-superior array's axes.
+        letters: patient directions at the edges.
+        aspect: pixel height relative to its width.
     """
 
     plane: Plane
@@ -72,25 +72,25 @@ class Slice:
     aspect: float
 
     def of(self, ras: npt.NDArray[_Voxel]) -> npt.NDArray[_Voxel]:
-        """The picture, (rows, columns) from top left, of a right-anterior-superior array."""
-        at: list[slice | int] = [slice(None)] * 3
-        at[self.plane.through] = self.index
-        picture = ras[tuple(at)][self.columns, self.rows]
+        """Extract the slice (rows, columns) from a right-anterior-superior array."""
+        indices: list[slice | int] = [slice(None)] * 3
+        indices[self.plane.through] = self.index
+        picture = ras[tuple(indices)][self.columns, self.rows]
         return np.asarray(picture.T[::-1, ::-1])
 
 
 def to_ras(data: npt.NDArray[_Voxel], affine: npt.NDArray[np.float64]) -> npt.NDArray[_Voxel]:
-    """Turn and flip an array's axes so that they run nearest to right, anterior and superior; no resampling."""
+    """Reorient an array to the nearest right-anterior-superior axes, without resampling."""
     return np.asarray(nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine)))
 
 
 def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> tuple[Slice, Slice, Slice]:
-    """The slices that show most of the tumour, or the brain's middle where there is none, cropped to the brain.
+    """Choose the slices with the largest tumour area, or the brain's middle without tumour, cropped to the brain.
 
     Args:
-        grid: the input grid; any orientation and spacing. Of an oblique grid the nearest axes are taken.
-        tumour: whole tumour on that grid.
-        brain: where there is something to show on that grid; all of it where empty.
+        grid: the input grid, any orientation and spacing. Oblique grids use the nearest axes.
+        tumour: whole tumour mask.
+        brain: mask to crop to. The whole grid if empty.
     """
     tumour, brain = to_ras(tumour, grid.affine), to_ras(brain, grid.affine)
     spacing_mm = [grid.spacing_mm[axis] for axis in _sources(grid)]
@@ -106,32 +106,32 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> tuple[Slice, Slice, 
 
 
 def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slice:
-    """The whole slice in which a voxel of the input grid lies."""
+    """Return the uncropped slice that contains a voxel of the input grid."""
     source = _sources(grid)[plane.through]
     return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _flipped(grid, source) else voxel[source])
 
 
 def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
-    """Row and column of a voxel of the input grid on the page of its whole slice, from the top left."""
+    """Return row and column of a voxel of the input grid on its uncropped slice, from the top left."""
     places = []
-    for axis in (plane.down, plane.across):  # the highest comes first on the page
+    for axis in (plane.down, plane.across):  # the highest index is drawn first
         source = _sources(grid)[axis]
         places.append(voxel[source] if _flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
     return places[0], places[1]
 
 
 def _sources(grid: Grid) -> list[int]:
-    """The input axis of each right-anterior-superior axis."""
+    """Return the input axis of each right-anterior-superior axis."""
     return [int(axis) for axis in np.argsort(nib.orientations.io_orientation(grid.affine)[:, 0])]
 
 
 def _flipped(grid: Grid, source: int) -> bool:
-    """Whether an input axis runs to the left, to the back or down."""
+    """Check whether an input axis points left, posterior or inferior."""
     return bool(nib.orientations.io_orientation(grid.affine)[source, 1] < 0)
 
 
 def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
-    """A whole slice by its position along the right-anterior-superior axis."""
+    """Return the uncropped slice at an index along the right-anterior-superior axis."""
     sources = _sources(grid)
     across, down, source = plane.across, plane.down, sources[plane.through]
     sides = [grid.shape[axis] for axis in sources]
@@ -149,17 +149,17 @@ def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
 
 
 def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
-    """From the first to the last voxel of a mask along an axis, with a margin."""
+    """Return a mask's extent along an axis, with a margin."""
     others = tuple(other for other in range(3) if other != axis)
-    found = np.flatnonzero(mask.any(axis=others))
-    if not found.size:
+    occupied = np.flatnonzero(mask.any(axis=others))
+    if not occupied.size:
         return slice(0, mask.shape[axis])
     margin = int(np.ceil(_MARGIN_MM / spacing_mm))
-    return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, mask.shape[axis]))
+    return slice(max(int(occupied[0]) - margin, 0), min(int(occupied[-1]) + 1 + margin, mask.shape[axis]))
 
 
 def _busiest(mask: Mask, axis: int, fallback: int) -> int:
-    """The slice with the most voxels of a mask; the first of several, and `fallback` where there are none."""
+    """Return the first slice with the largest mask area, or `fallback` for an empty mask."""
     others = tuple(other for other in range(3) if other != axis)
     area = np.asarray(mask.sum(axis=others))
     return int(area.argmax()) if area.any() else fallback

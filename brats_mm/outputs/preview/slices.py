@@ -1,4 +1,4 @@
-"""How a slice looks on a preview and in a report: the image in grey, and the colours of uncertainty over it."""
+"""Rendering of slices for preview and report: grey image and entropy overlay."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +9,18 @@ from brats_mm.domain.volume import Array
 from brats_mm.outputs.preview.canvas import Picture, enlarged, inferno, tinted
 
 _SURE_NATS = 0.05
-"""Below this entropy the overlay is invisible."""
+"""Entropy below which the overlay is transparent."""
 _DIMMED = 0.65
 """Brightness of the image under the entropy."""
 
 
 def in_grey(voxels: npt.NDArray[np.generic], window: Window, *, aspect: float, fit: tuple[int, int]) -> Picture:
-    """A slice, black 0 to white 255, enlarged to fit into a width and height with pixels as wide as they are high.
+    """Render a slice in grey, 0 to 255, resized to square pixels that fit a width and height.
 
     Args:
         voxels: (rows, columns) of the slice.
-        window: what is drawn black and white; values beyond it leave the range.
-        aspect: height of a voxel relative to its width.
+        window: values drawn black and white. Values outside exceed the range 0 to 255.
+        aspect: voxel height relative to its width.
         fit: width and height in pixels.
     """
     stored = np.asarray(voxels, np.float32)
@@ -31,16 +31,16 @@ def in_grey(voxels: npt.NDArray[np.generic], window: Window, *, aspect: float, f
 
 
 def in_colour(grey: Picture) -> Picture:
-    """Grey as (rows, columns, 3)."""
+    """Convert grey to (rows, columns, 3)."""
     return np.repeat(grey[..., None], 3, axis=2)
 
 
 def with_entropy(grey: Picture, entropy: Array) -> Picture:
-    """The dimmed image under the colours of entropy, which show the more the less the model is sure.
+    """Draw entropy over the dimmed image, with an opacity that grows with entropy.
 
     Args:
         grey: the image, 0 to 255.
-        entropy: of the compartment at each voxel of the slice, nats, 0 to ln 4.
+        entropy: entropy of the compartments in nats, 0 to ln 4.
     """
     nats = enlarged(entropy, *grey.shape)
     colours = inferno()[np.clip(np.rint(nats * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)]

@@ -1,7 +1,7 @@
-"""`report.json` and `importance.json`: what was found, what was said of it, how sure, by which model, how long it took.
+"""Content of `report.json` and `importance.json`.
 
-Both hold plain numbers with their units in the names. Neither holds file paths or header fields of the input, which
-can carry a patient's name.
+Both hold plain numbers with units in their names. Neither contains file paths or header fields of the input, which may
+contain a patient's name.
 """
 
 from dataclasses import asdict
@@ -22,30 +22,27 @@ REPORT_VERSION = 2
 DIGITS = 6
 
 VOLUME_RANGE_MEANING = (
-    "Volume of the voxels whose probability is at least 0.75, and at least 0.25; volume_ml is taken at 0.5. The spread "
-    "that the model's own uncertainty gives the volume, not a confidence interval: it knows of no error that the model "
-    "is sure of."
+    "Volumes at probability thresholds 0.75 and 0.25, while volume_ml uses 0.5. The range reflects the model's own "
+    "uncertainty. It is not a confidence interval, because it does not cover errors that the model is certain of."
 )
 CORRECTION_MEANING = (
-    "Fitted on labelled cases after the training: a logit less its offset, over its temperature, and where that is "
-    "above 0, inside the outline, over `inside` as well."
+    "Fitted on labelled cases after training: (logit - offset) / temperature, additionally divided by `inside` where "
+    "the result is above 0, which is inside the outline."
 )
 
 WEIGHTS_MEANING = (
-    "Share of each sequence in the mixed logits of a region, the mean over the brain; sums to 1 over the "
-    "sequences found, 0 for a missing one."
+    "Gate weight of each sequence for a region, averaged over the brain. Sums to 1 over the sequences found, 0 for a "
+    "missing one."
 )
 JOINT_MEANING = (
     "Gate weight of the expert that sees all sequences at once, where tumour is suspected. The weights of the single "
     "sequences are shares of the rest."
 )
-NO_WEIGHTS_MEANING = (
-    "This model does not weigh its sequences against each other: it does not say how much each of them counted."
-)
+NO_WEIGHTS_MEANING = "This model gives no weights to its sequences, so their importance is unknown."
 
 
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
-    """The content of `report.json`; `seconds` are of all stages, reading and writing included."""
+    """Return the content of `report.json`. `seconds` covers all stages including reading and writing."""
     case, run = prediction.case, prediction.run
     return {
         "report_version": REPORT_VERSION,
@@ -93,7 +90,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
 
 
 def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
-    """What was done to the logits with these sequences before they became probabilities; None where nothing was."""
+    """Describe the logit correction for these sequences. None without one."""
     if calibration is None:
         return None
     regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}
@@ -123,9 +120,9 @@ def _spot(spot: Spot) -> dict[str, Any]:
 
 
 def importance_of(prediction: Prediction) -> dict[str, Any]:
-    """The content of `importance.json`: gate weight of each modality for each region.
+    """Return the content of `importance.json`: the gate weight of each modality for each region.
 
-    `weights` is empty where the model does not weigh its sequences.
+    `weights` is empty for a model without a gate.
     """
     return {
         "statement": NOT_FOR_DIAGNOSIS,
@@ -141,7 +138,7 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
 
 
 def _joint(prediction: Prediction) -> dict[str, Any]:
-    """Gate weight of the cross-sequence expert for each region, for a model that has one."""
+    """Return the gate weight of the cross-sequence expert for each region, if the model has one."""
     joint = prediction.importance.joint
     if joint is None:
         return {}
@@ -150,16 +147,16 @@ def _joint(prediction: Prediction) -> dict[str, Any]:
 
 
 def _preparation(preparation: Preparation) -> dict[str, Any]:
-    """Kind and evidence; for raw scans the reference, and each step with its seconds, quality and warnings."""
-    found: dict[str, Any] = {
+    """Describe kind and evidence, and for raw scans the reference and each step."""
+    document: dict[str, Any] = {
         "kind": preparation.recognition.kind.value,
         "evidence": list(preparation.recognition.evidence),
     }
     if preparation.reference is not None:
-        found["reference"] = preparation.reference.value
-        found["reference_reason"] = preparation.reason
-        found["steps"] = [_step(step) for step in preparation.steps]
-    return found
+        document["reference"] = preparation.reference.value
+        document["reference_reason"] = preparation.reason
+        document["steps"] = [_step(step) for step in preparation.steps]
+    return document
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The page that a person reads: one self-contained HTML file of a segmented case, for the screen and for paper.
+"""Report page: one self-contained HTML file of a segmented case, for screen and print.
 
-No script, and nothing is fetched from anywhere. The page holds no name, date or header field of the input; a name of
-the case stands on it only where somebody gave one for that.
+The page has no scripts and loads nothing. It contains no name, date or header field of the input, except a case name
+that the caller passes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from brats_mm.outputs.report.source import ReportSource
 from brats_mm.outputs.report.steps import step_rows
 
 CLOSE_LOOKS = 6
-"""Uncertain places that are shown with pictures; further ones stand in a table."""
+"""Number of uncertain regions shown with images. A table lists the others."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _TEMPLATE = "report.html.jinja"
@@ -35,7 +35,7 @@ _USES = {
 
 @dataclass(frozen=True)
 class Heading:
-    """The way to one place in a viewer: millimetres with letters, and slices counted from 1."""
+    """Position for a viewer: millimetres with letters, and slices counted from 1."""
 
     millimetres: str
     slices: tuple[str, ...]
@@ -43,7 +43,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class UncertainPlace:
-    """An uncertain place as the page shows it."""
+    """An uncertain region as shown on the page."""
 
     spot: Mapping[str, Any]
     region: Region
@@ -53,12 +53,12 @@ class UncertainPlace:
 
 
 def render_page(source: ReportSource, *, name: str | None = None, made_on: date | None = None) -> str:
-    """The page as text.
+    """Render the page as HTML.
 
     Args:
         source: the segmented case.
-        name: what to call the case on the page; nothing is said where it is None.
-        made_on: the day to put on the page; none where it is None.
+        name: case name to print. None prints no name.
+        made_on: date to print. None prints no date.
     """
     drawing = Drawing(source)
     environment = Environment(
@@ -109,7 +109,7 @@ def _heading(source: ReportSource, drawing: Drawing, spot: Mapping[str, Any]) ->
 
 
 def in_letters(position_mm_ras: Sequence[float]) -> str:
-    """A position as 3D Slicer shows it: `R 12.0, P 3.5, S 40.2 mm`."""
+    """Format a position like 3D Slicer: `R 12.0, P 3.5, S 40.2 mm`."""
     letters = zip("RAS", "LPI", position_mm_ras, strict=True)
     return ", ".join(f"{above if mm >= 0 else below} {abs(mm):.1f}" for above, below, mm in letters) + " mm"
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: slices through the tumour, and a close look at each uncertain place."""
+"""Images of a report: slices through the tumour and close-ups of uncertain regions."""
 
 import base64
 import io
@@ -23,28 +23,28 @@ OUTLINES: dict[Region, Colour] = {
     Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
     Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
 }
-"""The outline of a region has the colour of the compartment that lies inside it first."""
+"""A region's outline has the colour of its outermost compartment."""
 
 _PANEL_PX = (460, 460)
 _CLOSE_PX = (300, 300)
 _CLOSE_MM = 70.0
-"""Side of the square that a close look shows."""
+"""Side of a close-up."""
 _QUALITY = 88
 _GROUND_NATS = 1e-4
-"""Where the images are not at hand, the ground is drawn where the model was asked: beyond the brain entropy is 0."""
+"""Without images, shade the brain region, where entropy exceeds this value. Outside the brain it is 0."""
 
 _Voxel = TypeVar("_Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture on the page.
+    """An image on the page.
 
     Attributes:
-        uri: the picture itself, as a data URI.
+        uri: the image as a data URI.
         width_px, height_px: its size.
-        letters: the sides of the patient at its edges.
-        said: what it shows, in words.
+        letters: patient directions at its edges.
+        said: alternative text.
     """
 
     uri: str
@@ -56,14 +56,14 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one kind, a column for each slice."""
+    """Images of one kind, one per slice."""
 
     title: str
     pictures: tuple[Drawn, ...]
 
 
 class Drawing:
-    """Draws the slices of one case."""
+    """Renders the slices of one case."""
 
     def __init__(self, source: ReportSource) -> None:
         self._source = source
@@ -75,31 +75,31 @@ class Drawing:
 
     @cached_property
     def slices(self) -> tuple[Slice, Slice, Slice]:
-        """The three slices that show most of the tumour."""
+        """The three slices with the largest tumour area."""
         source = self._source
         image = next(iter(source.images.values()), None)
         brain = source.entropy > _GROUND_NATS if image is None else image.foreground
         return choose_slices(source.grid, source.masks[Region.WT], brain)
 
     def rows(self) -> Iterator[Row]:
-        """The key slices: outlines on each image, then the model's uncertainty."""
+        """Render the key slices: outlines on each image, then uncertainty."""
         for name in self._names:
             title = f"Outlines on {name}" if name else "Outlines"
             yield Row(title, tuple(self._outlined(cut, name) for cut in self.slices))
         yield Row("Uncertainty", tuple(self._unsure(cut) for cut in self.slices))
 
     def close_look(self, voxel: tuple[int, int, int]) -> tuple[Drawn, ...]:
-        """Outlines and uncertainty around a voxel, which lies in the pictures' middle, in the sharpest plane."""
+        """Render outlines and uncertainty centred on a voxel, in the plane of highest resolution."""
         grid = self._source.grid
         plane = self.sharpest_plane
         cut = slice_through(grid, voxel, plane)
         at = place_on_slice(grid, voxel, plane)
-        names = self._names[-1:]  # contrast, where it is there
+        names = self._names[-1:]  # the contrast image if available
         return (*(self._outlined(cut, name, around=at) for name in names), self._unsure(cut, around=at))
 
     @cached_property
     def sharpest_plane(self) -> Plane:
-        """The plane that the slices were taken in; axial where voxels are cubes."""
+        """The acquisition plane. Axial for isotropic voxels."""
         grid = self._source.grid
         spacing_mm = to_ras_order(grid.spacing_mm, self.slices)
         return max(Plane, key=lambda plane: (round(spacing_mm[plane.through], 2), plane is Plane.AXIAL))
@@ -140,12 +140,12 @@ class Drawing:
 
 
 def to_ras_order(values: tuple[float, float, float], slices: Sequence[Slice]) -> dict[int, float]:
-    """Values of the input axes by right-anterior-superior axis."""
+    """Map values of the input axes to right-anterior-superior axes."""
     return {cut.plane.through: values[cut.input_axis] for cut in slices}
 
 
 def entropy_colours() -> str:
-    """The colours of entropy as the stops of a CSS gradient, from 0 to ln 4."""
+    """Return the entropy colours as stops of a CSS gradient, from 0 to ln 4."""
     table = inferno()[np.linspace(0, 255, 17).astype(np.intp)]
     return ", ".join("#{:02x}{:02x}{:02x}".format(*(round(float(value)) for value in colour)) for colour in table)
 

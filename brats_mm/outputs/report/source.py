@@ -1,4 +1,4 @@
-"""What a report page is made of: from a prediction at hand, or from the files of a result."""
+"""Data of a report page, from a prediction or from the files of a result."""
 
 import json
 from collections.abc import Mapping
@@ -26,15 +26,15 @@ _CONTRAST_SHOWS_ON = (Modality.T1CE, Modality.T1)
 
 @dataclass(frozen=True, eq=False)
 class ReportSource:
-    """A segmented case as a report shows it.
+    """Data of a report page.
 
     Attributes:
         report: content of `report.json`.
         importance: content of `importance.json`.
-        grid: the grid of all that follows.
-        masks: region -> its voxels.
-        entropy: of the compartment at each voxel, nats, 0 to ln 4.
-        images: sequences to draw on, the most telling first; none where the images are not at hand.
+        grid: grid of the masks, entropy and images.
+        masks: region -> mask.
+        entropy: entropy of the compartments in nats, 0 to ln 4.
+        images: background sequences in order of preference. Empty without images.
     """
 
     report: Mapping[str, Any]
@@ -46,7 +46,7 @@ class ReportSource:
 
 
 def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> ReportSource:
-    """From a prediction and what was said of it."""
+    """Build the page's data from a prediction and its documents."""
     return ReportSource(
         report=report,
         importance=importance,
@@ -58,22 +58,22 @@ def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Map
 
 
 def read_source(folder: Path, case: Case | None = None) -> ReportSource:
-    """From the files that `brats-mm segment` wrote, and from the case's images where they are at hand.
+    """Read the page's data from the files of `brats-mm segment`.
 
     Args:
-        folder: with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`.
-        case: the case that was segmented. It may have sequences that were not used; they are not shown.
+        folder: folder with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`.
+        case: the segmented case with its images. Unused sequences are not shown.
 
     Raises:
         OptionError: the folder holds no result, or one of another version.
-        VolumeError, GridError: a volume is damaged, or does not lie where the others do.
+        VolumeError, GridError: a volume is damaged or on another grid.
     """
     report, importance = _document(folder / "report.json"), _document(folder / "importance.json")
     version = report.get("report_version")
     if version != REPORT_VERSION:
         message = (
-            f"The result in {folder} was written by another version of brats-mm (report {version}, this one reads "
-            f"{REPORT_VERSION}). Segment the case again."
+            f"The result in {folder} has report version {version}, but this version of brats-mm reads version "
+            f"{REPORT_VERSION}. Segment the case again."
         )
         raise OptionError(message)
     entropy = read_volume(folder / "entropy.nii.gz")
@@ -83,17 +83,17 @@ def read_source(folder: Path, case: Case | None = None) -> ReportSource:
         _check_grid(case.grid, entropy.grid, folder)
         if not images:
             message = (
-                f"The images of case {case.name} are {_listed(case.available)}, of which the result in {folder} used "
-                f"none ({', '.join(report['sequences_found'])}). Give the folder of the case that was segmented."
+                f"Case {case.name} has {_listed(case.available)}, but the result in {folder} used "
+                f"{', '.join(report['sequences_found'])}. Pass the folder of the segmented case."
             )
             raise OptionError(message)
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
 
 def _telling(case: Case, used: list[str] | None = None) -> dict[Modality, Volume]:
-    """One image for the oedema and one for the contrast, of those that the model was given."""
-    there = [m for m in ordered(case.available) if used is None or m.value in used]
-    chosen = [next((m for m in wanted if m in there), None) for wanted in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)]
+    """Choose one image for oedema and one for contrast among the sequences used."""
+    usable = [m for m in ordered(case.available) if used is None or m.value in used]
+    chosen = [next((m for m in wanted if m in usable), None) for wanted in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)]
     return {modality: case.volumes[modality] for modality in chosen if modality is not None}
 
 
@@ -103,8 +103,8 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
         return
     sides = [" x ".join(map(str, grid.shape)) for grid in (images, result)]
     message = (
-        f"The images have {sides[0]} voxels and the result in {folder} has {sides[1]}, or they lie elsewhere. Give "
-        "with --case the folder of the case that was segmented."
+        f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. Pass "
+        "the folder of the segmented case with --case."
     )
     raise GridError(message)
 
@@ -115,8 +115,8 @@ def _listed(modalities: Any) -> str:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Give a folder that `brats-mm segment` wrote."
+        message = f"{path} cannot be read ({error}). Use a folder written by `brats-mm segment`."
         raise OptionError(message) from error
-    return found
+    return document

@@ -1,4 +1,4 @@
-"""The report page of a segmented case: as one more result, or later from a result's files."""
+"""Write the report page of a segmented case, during segmentation or later from the result's files."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -16,7 +16,7 @@ PAGE = "report.html"
 
 
 def page_of_prediction(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> str:
-    """The page of a prediction, given the contents of `report.json` and `importance.json`; it names no case."""
+    """Render the page of a prediction from the contents of `report.json` and `importance.json`, without a case name."""
     return render_page(source_of(prediction, report, importance), made_on=date.today())
 
 
@@ -31,22 +31,22 @@ def write_report(
     """Write the page of a result.
 
     Args:
-        result: folder that a segmentation was written to.
-        page: file to write; `report.html` in that folder when None.
-        case: folder of the images, to show the anatomy; without it the outlines lie on plain ground.
-        name: what to call the case on the page; nothing is taken from the files.
-        overwrite: replace a page that is there.
+        result: folder of a segmentation.
+        page: file to write. Default: `report.html` in that folder.
+        case: folder of the images, to show the anatomy. Without images, outlines are drawn on the shaded brain.
+        name: case name to print on the page. None prints no name.
+        overwrite: replace an existing page.
 
     Returns:
-        The page that was written.
+        The written page.
 
     Raises:
-        InputError: the result or the case cannot be used, or they do not belong together.
-        OutputError: there is a page already, or none can be written there.
+        InputError: the result or the case is unusable, or they do not match.
+        OutputError: the page exists or cannot be written.
     """
     target = result / PAGE if page is None else page
     if target.exists() and not overwrite:
-        message = f"There is a file {target} already. Name another one with -o, or replace it with --overwrite."
+        message = f"The file {target} already exists. Choose another one with -o, or replace it with --overwrite."
         raise OutputError(message)
     source = read_source(result, None if case is None else read_case(find_case(case)))
     text = render_page(source, name=name, made_on=date.today())

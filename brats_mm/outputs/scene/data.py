@@ -1,6 +1,6 @@
-"""The files inside a scene for 3D Slicer: images, the map's colours, the list of uncertain places.
+"""Data files of a 3D Slicer scene: images, colour table, list of uncertain regions.
 
-Headers hold geometry and nothing of the input's own header, which can carry a patient's name.
+Headers contain only geometry, because the input's header may contain a patient's name.
 """
 
 import json
@@ -24,7 +24,7 @@ _SCHEMA = (
 
 
 def stream_image(raw: BufferedIOBase, data: Array, grid: Grid) -> None:
-    """Write an image as NRRD, as 16-bit integers where its values are such, else as they are."""
+    """Write an image as NRRD, as 16-bit integers if lossless, otherwise as float32."""
     limits = np.iinfo(np.int16)
     whole = bool(data.min() >= limits.min and data.max() <= limits.max and (np.rint(data) == data).all())
     kind, stored = ("short", data.astype("<i2")) if whole else ("float", data.astype("<f4", copy=False))
@@ -32,7 +32,7 @@ def stream_image(raw: BufferedIOBase, data: Array, grid: Grid) -> None:
 
 
 def stream_entropy(raw: BufferedIOBase, entropy: Array, grid: Grid) -> None:
-    """Write entropy in nats as NRRD, to the nearest thousandth: a viewer shows no more, and the file is a third."""
+    """Write entropy in nats as NRRD, rounded to thousandths, which makes the file a third of the size."""
     _stream(raw, (np.rint(entropy * np.float32(1000)) / np.float32(1000)).astype("<f4"), nrrd_geometry(grid, "float"))
 
 
@@ -42,19 +42,19 @@ def _stream(raw: BufferedIOBase, stored: npt.NDArray[Any], geometry: list[str]) 
 
 
 def colour_table(name: str) -> bytes:
-    """A colour map of matplotlib as a colour table file of Slicer, in equal steps."""
+    """Convert a matplotlib colour map to a Slicer colour table."""
     colours = np.rint(matplotlib.colormaps[name](np.arange(COLOURS)) * 255).astype(int)
     rows = [f"{index} {index} {r} {g} {b} 255" for index, (r, g, b, _) in enumerate(colours)]
     return "\n".join(["# Color table file", f"# {COLOURS} values", *rows, ""]).encode("ascii")
 
 
 def spot_label(spot: Mapping[str, Any]) -> str:
-    """A spot of `report.json` in a few words: rank, region, size."""
+    """Label an uncertain region of `report.json` by rank, region and volume."""
     return f"{spot['rank']}: {spot['region'].upper()}, {spot['volume_ml']:.1f} mL"
 
 
 def places(spots: Sequence[Mapping[str, Any]]) -> bytes:
-    """The uncertain spots of `report.json` as a point list of Slicer's Markups."""
+    """Convert the uncertain regions of `report.json` to a Slicer Markups point list."""
     points = [
         {
             "id": str(spot["rank"]),

@@ -1,6 +1,6 @@
-"""The nodes of a 3D Slicer scene, as plain data, and the XML text (MRML) that holds them.
+"""Nodes of a 3D Slicer scene as plain data, and their serialisation to XML (MRML).
 
-Attributes are those that Slicer's own writer gives such nodes; what is left out has Slicer's default.
+Attributes are those that Slicer's own writer produces. Omitted attributes have Slicer's defaults.
 Format: https://slicer.readthedocs.io/en/latest/developer_guide/mrml_overview.html
 """
 
@@ -16,11 +16,11 @@ class Node:
     """A node of the scene.
 
     Attributes:
-        tag: its kind, as Slicer calls it in files (`Volume`).
-        id: by which other nodes refer to it.
-        name: what a person reads.
-        attributes: further attributes, in the order of the file.
-        references: role -> ids of nodes that it needs.
+        tag: XML tag, such as `Volume`.
+        id: id for references from other nodes.
+        name: display name.
+        attributes: further attributes, in file order.
+        references: role -> ids of referenced nodes.
     """
 
     tag: str
@@ -31,7 +31,7 @@ class Node:
 
 
 def mrml(nodes: Iterable[Node]) -> bytes:
-    """The scene as a file's content; the same nodes give the same bytes."""
+    """Serialise the scene. Equal nodes give equal bytes."""
     root = ElementTree.Element("MRML", {"version": "Slicer 5.2.0 0", "userTags": ""})
     for node in nodes:
         attributes = {"id": node.id, "name": node.name}

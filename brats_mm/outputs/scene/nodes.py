@@ -1,4 +1,4 @@
-"""Which nodes a scene for 3D Slicer has, and how each is set: images, uncertainty, segments, places, views, note."""
+"""Nodes of the 3D Slicer scene: images, uncertainty, segments, uncertain regions, views and note."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ _COLOURS = "vtkMRMLColorTableNode1"
 _SEGMENTATION = "vtkMRMLSegmentationNode1"
 _VIEW = "vtkMRMLViewNode1"
 _FOUR_VIEWS = 3
-"""Slicer's number of the layout with three slices and a 3D view."""
+"""Slicer's layout id of three slices and a 3D view."""
 _VIEW_PX = (600.0, 450.0)
-"""Any size will do: Slicer fits views to its window, and keeps what they show."""
+"""Arbitrary view size. Slicer adapts it to its window and keeps the field of view."""
 _ROOM = 1.08
-"""How much more than the head's box a view shows."""
+"""Field of view relative to the head's bounding box."""
 _DISTANCE = 1.1
-"""Of the 3D view's camera, as a part of the head's diagonal."""
+"""Camera distance of the 3D view relative to the head's diagonal."""
 
 _Vector = npt.NDArray[np.float64]
 
@@ -47,30 +47,30 @@ _PLANES: dict[str, tuple[str, tuple[_Vector, _Vector, _Vector]]] = {
     "Green": ("Coronal", (np.array([-1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 1.0, 0]))),
     "Yellow": ("Sagittal", (np.array([0, -1.0, 0]), np.array([0, 0, 1.0]), np.array([1.0, 0, 0]))),
 }
-"""View -> orientation, and the patient's direction of its right edge, its upper edge and the axis through it."""
+"""View -> orientation, and the patient directions of its right edge, upper edge and normal."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A sequence in the scene, with what is black and what is white."""
+    """A sequence in the scene with its grey window."""
 
     modality: Modality
     window: tuple[float, float]
 
     @property
     def file(self) -> str:
-        """Its file in the scene's folder."""
+        """File in the scene's folder."""
         return f"Data/{self.modality.label}.nrrd"
 
     @property
     def id(self) -> str:
-        """Its node's id."""
+        """Id of the node."""
         return f"vtkMRMLScalarVolumeNode{self.modality.channel + 1}"
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Where the views look: the point that the slices go through, and the box of the head; patient space, RAS, mm."""
+    """View position: the point where the slices cross, and the head's bounding box, in RAS millimetres."""
 
     at_mm: _Vector
     low_mm: _Vector
@@ -79,7 +79,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a scene shows."""
+    """Content of a scene."""
 
     grid: Grid
     images: tuple[Image, ...]
@@ -90,17 +90,17 @@ class Scene:
 
     @property
     def background_id(self) -> str:
-        """The id of the image that lies below."""
+        """Id of the background image."""
         return next(image.id for image in self.images if image.modality is self.background)
 
     @property
     def entropy_id(self) -> str:
-        """The id of the uncertainty; the number after those of all four sequences."""
+        """Id of the uncertainty volume, numbered after the four sequences."""
         return f"vtkMRMLScalarVolumeNode{len(Modality) + 1}"
 
 
 def nodes(scene: Scene) -> Iterator[Node]:
-    """The nodes, those that others need first."""
+    """Yield the nodes, each after the nodes that it references."""
     yield from _colours()
     for image in scene.images:
         yield from _image(image)
@@ -196,8 +196,8 @@ def _segmentation(background: str) -> Iterator[Node]:
 
 
 def _segment(part: Compartment) -> str:
-    """How one segment is shown, in Slicer's spelling; a colour of -1 is the segment's own."""
-    said = {
+    """Format a segment's display properties for Slicer. Colour -1 keeps the segment's own colour."""
+    properties = {
         "OverrideColorR": "-1",
         "OverrideColorG": "-1",
         "OverrideColorB": "-1",
@@ -210,7 +210,7 @@ def _segment(part: Compartment) -> str:
         "Opacity2DOutline": "1",
         "Pickable": "true",
     }
-    return " ".join([part.value, *(f"{name}:{value}" for name, value in said.items())]) + "|"
+    return " ".join([part.value, *(f"{name}:{value}" for name, value in properties.items())]) + "|"
 
 
 def _places() -> Iterator[Node]:
@@ -292,7 +292,7 @@ def _layers(colour: str, scene: Scene) -> Node:
 
 
 def _space(look: Look) -> Iterator[Node]:
-    """The 3D view: black, close to where the slices cross, from the front and a little from the right and above."""
+    """Yield the 3D view: black background, looking at the slices' crossing from the front, right and above."""
     attributes: dict[str, Value] = {
         "singletonTag": "1",
         "layoutName": "1",

@@ -1,7 +1,7 @@
-"""`scene.mrb`: all that a reader of one case needs in 3D Slicer, for one double-click.
+"""Write `scene.mrb`: images, segmentation and uncertainty of one case for 3D Slicer.
 
-An MRB file is a zip of one folder that holds a scene (.mrml) and its data. It is written by hand, so that no 3D Slicer
-is needed here. It holds no case name, date, file name or path, and nothing of the input's headers but their geometry.
+An MRB file is a zip of a scene (.mrml) and its data, written here without 3D Slicer. It contains no case name, date,
+file name or path, and only the geometry of the input's headers.
 """
 
 import zipfile
@@ -31,19 +31,19 @@ from brats_mm.outputs.seg_nrrd import stream_segmentation
 
 FOLDER = "BraTS-MM"
 _OLDEST = (1980, 1, 1, 0, 0, 0)
-"""Zip's first date: a scene made twice is the same."""
+"""Earliest date of the zip format, for reproducible files."""
 _READABLE = 0o644 << 16
 
 
 @dataclass(frozen=True)
 class _Archive:
-    """A zip that gets one file after the other."""
+    """A zip file under construction."""
 
     zip: zipfile.ZipFile
 
     @contextmanager
     def entry(self, name: str, *, compressed: bool = False) -> Iterator[BufferedIOBase]:
-        """A stream into the file `name` of the scene's folder; images are compressed already."""
+        """Open a stream into the file `name` of the scene's folder. Images are already compressed."""
         info = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=_OLDEST)
         info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
         info.create_system, info.external_attr = 3, _READABLE
@@ -51,7 +51,7 @@ class _Archive:
             yield raw  # type: ignore[misc]  # (typeshed calls it IO[bytes]; it is a BufferedIOBase)
 
     def put(self, name: str, content: bytes) -> None:
-        """A small file."""
+        """Add a small file."""
         with self.entry(name, compressed=True) as raw:
             raw.write(content)
 
@@ -59,13 +59,13 @@ class _Archive:
 def write_scene(
     path: Path, prediction: Prediction, convention: LabelConvention, spots: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write a scene: the images, segments as outlines, uncertainty over them, the places to look at twice.
+    """Write a scene with images, segment outlines, uncertainty overlay and uncertain regions.
 
     Args:
         path: ends in .mrb.
-        prediction: what to show.
+        prediction: the prediction.
         convention: label values of the segments.
-        spots: `uncertain_spots` of the report; slices go through the first of them.
+        spots: `uncertain_spots` of the report. Slices cross at the first of them.
 
     Raises:
         OutputError: the file cannot be written.
@@ -103,15 +103,15 @@ def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
 
 
 def note(prediction: Prediction) -> str:
-    """What a reader of the scene must know, in a few lines."""
+    """Return the text note of the scene."""
     case, model = prediction.case, prediction.model
     lines = [
         NOT_FOR_DIAGNOSIS,
         "",
         f"Sequences used: {describe(case.available)}. Missing: {describe(case.missing)}.",
         f"Model: {model.name} {model.version}, weights {model.weights_sha256[:12]}.",
-        "Outlines: the segments. Colours over the image: where the model is unsure which tissue it sees (entropy in "
-        f"nats, 0 sure, 1.39 cannot decide). Hidden below {UNCERTAINTY_SHOWN_FROM} nats.",
+        "Outlines: the segments. Colours: the model's uncertainty (entropy in nats, 0 certain, 1.39 undecided), hidden "
+        f"below {UNCERTAINTY_SHOWN_FROM} nats.",
     ]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
 
@@ -126,7 +126,7 @@ def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _where(prediction: Prediction, spots: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
-    """Where the slices go: the first uncertain place, else the middle of the tumour, else that of the brain."""
+    """Return where the slices cross: the first uncertain region, else the middle of the tumour, else of the brain."""
     if spots:
         return np.asarray(spots[0]["position_mm_ras"], np.float64)
     inside = np.argwhere(prediction.mask(Region.WT))

@@ -82,7 +82,7 @@ def test_view_is_a_widget_with_three_volumes(prediction):
 
 def test_without_ipyniivue_it_says_what_to_install(prediction, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
-    with pytest.raises(OptionError, match=r"pip install 'brats-mm\[notebook\]'"):
+    with pytest.raises(OptionError, match="pip install ipyniivue"):
         prediction.view()
 
 

@@ -66,7 +66,7 @@ def test_how_certainty_was_corrected_is_said_where_it_was(page):
     found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
     assert found["labelled_cases"] == 7
     assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "inside": 2.5}
-    assert "corrected for these sequences on 7 labelled cases" in page_of(corrected)
+    assert "fitted for these sequences on 7 labelled cases" in page_of(corrected)
     assert "labelled cases" not in page.split("About this result")[1]
     assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
 
@@ -166,7 +166,7 @@ def test_without_images_the_outlines_lie_on_plain_ground_and_the_page_says_so():
     report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
     source = replace(source_of(prediction, report, importance_of(prediction)), images={})
     page = render_page(source)
-    assert "images were not at hand" in words_of(page)
+    assert "images were not available" in words_of(page)
     assert page.count("<img") == 8  # two rows of three slices, and two pictures of the one spot
 
 
@@ -176,7 +176,7 @@ def test_a_case_without_tumour_spots_and_figures_has_a_page_too():
     said = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))
     assert "none found" in said
     assert "no figures for these weights" in said
-    assert "That is no proof that it is right." in said
+    assert "This does not prove that it is right." in said
 
 
 def test_positions_are_written_as_3d_slicer_shows_them():
@@ -220,7 +220,8 @@ def test_a_raw_case_shows_what_its_preparation_measured_and_what_is_doubted():
     words = words_of(page)
     assert "T1ce was asked for." in words
     assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
-    assert "edges correlate to 0.88; 98% of the head in view no doubt 7.4" in words
-    assert "T1ce evened out (N4) field spans a factor of 1.31" in words
-    assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) look at it" in words
-    assert "How the scans were made ready" not in words_of(page_of(made))
+    assert "edges correlate to 0.88; 98% of the head in view passed 7.4" in words
+    assert "T1ce bias-corrected (N4) field spans a factor of 1.31" in words
+    assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) review" in words
+    assert "Preprocessing" in words
+    assert "Preprocessing" not in words_of(page_of(made))
