@@ -152,3 +152,40 @@ def test_missing_file_given_by_option(tmp_path):
     """By its path."""
     with pytest.raises(VolumeError, match=r"none\.nii does not exist"):
         read_case(explicit_case({T1: tmp_path / "none.nii"}))
+
+
+def smooth(seed):
+    """A larger brain, so that enough voxels are compared."""
+    data = np.zeros((32, 32, 32), np.float32)
+    data[4:28, 4:28, 4:28] = np.random.default_rng(seed).uniform(50, 150, (24, 24, 24))
+    return data
+
+
+def test_a_scaled_copy_given_as_another_sequence_is_told(tmp_path):
+    save(tmp_path, "t1", smooth(1))
+    save(tmp_path, "t2", np.where(smooth(1) > 0, smooth(1) * 3.7 + 20, 0).astype(np.float32))
+    save(tmp_path, "flair", smooth(2))
+
+    (warning,) = read_case(find_case(tmp_path)).warnings
+
+    assert warning.startswith("T1 and T2 are the same image but for scale")
+
+
+def test_inverted_contrast_is_told(tmp_path):
+    """A negative slope: the background of 0 is the brightest."""
+    save(tmp_path, "t1", -smooth(1))
+
+    (warning,) = read_case(find_case(tmp_path)).warnings
+
+    assert warning.startswith("T1 is darker than its background almost everywhere")
+
+
+def test_a_soft_mask_given_as_a_sequence_is_told(tmp_path):
+    """1 inside, and less at the edge."""
+    mask = (smooth(1) > 0).astype(np.float32)
+    mask[4], mask[27] = mask[4] * 0.3, mask[27] * 0.7
+    save(tmp_path, "flair", mask)
+
+    (warning,) = read_case(find_case(tmp_path)).warnings
+
+    assert warning.startswith("FLAIR looks like a mask")
