@@ -16,7 +16,7 @@ from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.packaging.pack import pack
-from brats_mm.pipeline.segment import Segmenter
+from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.calibration import count_cases
 from brats_mm.trust.calibration_choice import compare_corrections
 

@@ -26,9 +26,9 @@ from brats_mm.cohort.content import content_of
 from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import Manifest, open_manifest
 from brats_mm.cohort.model import SegmentCases
-from brats_mm.cohort.records import CaseState, CaseTask, CohortModel, CohortOutput, TaskResult
+from brats_mm.cohort.records import CaseState, CaseTask, TaskResult
 from brats_mm.cohort.run import CohortSettings, CohortStatus, run_cohort
-from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.pipeline.request import make_request
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
             [f"{number:03d}-{case.name}", str(case.resolve())]
             for number, case in enumerate(islice(cycle(cases), count + workers))
         )
-    output = CohortOutput()
-    engine = LocalEngine(SegmentCases(CohortModel(device="cpu"), output, PreprocessingOptions()), workers)
+    engine = LocalEngine(SegmentCases(make_request(device="cpu")), workers)
     ends: list[float] = []
     memory: list[list[int]] = []
 
@@ -122,7 +121,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
         ends.append(time.perf_counter())
         memory.append([round(resident_mib(pid)) for pid in engine.pids])
 
-    status = run_cohort(open_manifest(table), folder / f"real-{workers}", engine, CohortSettings("real", output), look)
+    status = run_cohort(open_manifest(table), folder / f"real-{workers}", engine, CohortSettings("real"), look)
     assert status.failed == 0
     counted = ends[workers - 1 :]  # each worker's first case waited for the model
     return {

@@ -27,7 +27,7 @@ from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
-from brats_mm.pipeline.segment import Segmenter
+from brats_mm.pipeline.segmenter import Segmenter
 
 COLOURS = {Region.WT: "#4fc3f7", Region.TC: "#ffd54f", Region.ET: "#ff5252"}
 

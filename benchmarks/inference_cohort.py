@@ -19,8 +19,9 @@ import torch
 from brats_mm import Segmenter
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.outputs.nifti import write_map
-from brats_mm.pipeline.batch import CaseJob, Overlap, segment_many
-from brats_mm.pipeline.segment import segment_to_folder
+from brats_mm.pipeline.batch import Overlap, segment_many
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
 
 
 def made_cases(folder: Path, count: int = 2) -> list[Path]:
@@ -49,9 +50,9 @@ def measure(cases: list[Path], count: int, segmenter: Segmenter, overlap: Overla
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         for number, case in enumerate(wanted):
-            segment_to_folder(case, Path(out) / f"one_{number}", segmenter)
+            segment(make_request(case, Path(out) / f"one_{number}"), segmenter)
         one_by_one_s = time.perf_counter() - start
-        jobs = [CaseJob(case, Path(out) / f"many_{number}") for number, case in enumerate(wanted)]
+        jobs = [make_request(case, Path(out) / f"many_{number}") for number, case in enumerate(wanted)]
         memory = []
         start = time.perf_counter()
         for outcome in segment_many(jobs, segmenter, overlap=overlap):

@@ -34,7 +34,8 @@ from brats_mm.io.case import read_case
 from brats_mm.io.case_files import find_case
 from brats_mm.outputs.nifti import write_labels
 from brats_mm.pipeline.network import load_network
-from brats_mm.pipeline.segment import segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
 
 Way = Callable[[Path, Path], None]
 """From a case's folder to files in a folder."""
@@ -50,13 +51,13 @@ def missing_package(way: str) -> str | None:
 
 def ours(device: str) -> Way:
     segmenter = Segmenter.from_bundle(device=device)
-    return lambda case, folder: _discard(segment_to_folder(case, folder, segmenter))
+    return lambda case, folder: _discard(segment(make_request(case, folder), segmenter))
 
 
 def ours_1mm(device: str) -> Way:
     predictor = Segmenter.from_bundle(device=device).predictor
     segmenter = Segmenter(replace(predictor, model=replace(predictor.model, spacing_mm=1.0)))
-    return lambda case, folder: _discard(segment_to_folder(case, folder, segmenter))
+    return lambda case, folder: _discard(segment(make_request(case, folder), segmenter))
 
 
 def reference(device: str) -> Way:

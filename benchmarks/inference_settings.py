@@ -40,7 +40,8 @@ from brats_mm.inference.prepare import prepare
 from brats_mm.inference.windows import clip_window
 from brats_mm.io.bundle import open_bundle
 from brats_mm.pipeline.network import load_network
-from brats_mm.pipeline.segment import Segmenter, load_case
+from brats_mm.pipeline.segment import load_case
+from brats_mm.pipeline.segmenter import Segmenter
 
 PLAIN, UNCUT = "plain MONAI", "plain MONAI, 128^3 uncut"
 GROWING: tuple[Availability, ...] = tuple(
@@ -90,7 +91,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
 
 
 def our_way(predictor: Predictor) -> Way:
-    """The engine with one backend and one point between speed and care."""
+    """The engine with one backend and one preset between speed and care."""
 
     def run(case: Case) -> Answer:
         start = time.perf_counter()
@@ -110,8 +111,8 @@ def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> d
     cpu = torch.device("cpu")
     for name in backends:
         backend = choose_backend(name, network, cpu, weights_sha256=identity.weights_sha256)
-        for point, settings in PRESETS.items():
-            ways[f"{name} {point}"] = our_way(Predictor(network, identity, cpu, settings, backend))
+        for preset, settings in PRESETS.items():
+            ways[f"{name} {preset}"] = our_way(Predictor(network, identity, cpu, settings, backend))
     return ways
 
 
@@ -224,8 +225,8 @@ def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
     if name in (PLAIN, UNCUT):
         make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))
     else:
-        backend, point = name.split()
-        segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=PRESETS[point])
+        backend, preset = name.split()
+        segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=PRESETS[preset])
         segmenter.predict(Path(folder)).labels()
     print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": _peak_bytes() / 1e9}))
 

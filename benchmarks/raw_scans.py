@@ -23,7 +23,7 @@ from brats_mm.domain.alignment import doubts_about
 from brats_mm.domain.case import Scans
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.resample import axis_weights
 from brats_mm.domain.volume import Grid, Volume
@@ -198,7 +198,7 @@ def _hopeless(rng: np.random.Generator, head: RawHead, stranger: RawHead, other:
 
 def segmentation(options: argparse.Namespace) -> None:
     """Dice of the regions: the case as it is; T1ce of 1 mm with the rest moved in slices of 5 mm; all in 5 mm."""
-    from brats_mm.pipeline.segment import Segmenter
+    from brats_mm.pipeline.segmenter import Segmenter
 
     rng = np.random.default_rng(options.seed)
     segmenter = Segmenter.from_bundle()
@@ -218,8 +218,7 @@ def segmentation(options: argparse.Namespace) -> None:
                 thin = {Modality.T1CE} if way == "t1ce_1mm" else set()
                 scans = {m: scanned(v, moves[m], slice_mm=1 if m in thin else 5) for m, v in head.images.items()}
                 begun = time.perf_counter()
-                options_ = PreprocessingOptions(reference=Modality.T1CE)
-                prediction = segmenter.predict(Scans(name, scans), preparation=options_)
+                prediction = segmenter.predict(Scans(name, scans), reference=Modality.T1CE)
             row = {"case": name, "way": way, "s": round(time.perf_counter() - begun, 1)}
             row |= _dice(prediction, labels)
             if prediction.case.preparation and prediction.case.preparation.steps:
@@ -279,7 +278,7 @@ def picture(options: argparse.Namespace) -> None:
     from brats_mm.domain.input_kind import recognise_kind
     from brats_mm.io.case import read_scans
     from brats_mm.outputs.preview.planes import to_ras
-    from brats_mm.pipeline.segment import Segmenter
+    from brats_mm.pipeline.segmenter import Segmenter
     from brats_mm.preprocessing.scans import prepare_scans
 
     scans = read_scans(find_case(options.case))

@@ -33,13 +33,15 @@ PATHS = [str(ROOT), str(ROOT / "apps" / "service")]
 ENGINE = """
 import sys, time, tempfile, json
 from pathlib import Path
-from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
+from brats_mm.pipeline.segmenter import Segmenter
 bundle, case = sys.argv[1] or None, Path(sys.argv[2])
 segmenter = Segmenter.from_bundle(bundle, device="cpu")
 for _ in sys.stdin:
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        segment_to_folder(case, Path(out) / "out", segmenter, OutputOptions(scene=True, report=True))
+        segment(make_request(case, Path(out) / "out", scene=True, report=True), segmenter)
         print(json.dumps(time.perf_counter() - start), flush=True)
 """
 

@@ -6,7 +6,7 @@ Importing this package imports no torch; `Segmenter` does when it is first asked
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brats_mm.pipeline.segment import Segmenter
+    from brats_mm.pipeline.segmenter import Segmenter
 
 __version__ = "0.1.0"
 
@@ -15,7 +15,7 @@ __all__ = ["Segmenter", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Segmenter":
-        from brats_mm.pipeline.segment import Segmenter
+        from brats_mm.pipeline.segmenter import Segmenter
 
         return Segmenter
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -17,7 +17,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Keep the lines of the examples, and show defaults."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False):
+        if action.default in (None, False) or action.nargs == 0:
             return action.help
         return super()._get_help_string(action)
 
@@ -44,9 +44,10 @@ def add_command(
 
 
 def add_terminal_options(parser: argparse.ArgumentParser, document: str = "the report as one JSON document") -> None:
-    """Add `--quiet` and `--json`; `document` says what the JSON is."""
+    """Add `--quiet`, `--verbose` and `--json`; `document` says what the JSON is."""
     group = parser.add_argument_group("output on the terminal")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="also print the log of the library")
     group.add_argument("--json", action="store_true", help=f"print {document}")
 
 

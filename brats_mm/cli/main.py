@@ -1,5 +1,6 @@
 """The command `brats-mm`: parse the options, run the command, turn errors into messages and exit codes."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. No error of ours ends in a traceback."""
     options = make_parser().parse_args(arguments)
     console = Console(quiet=getattr(options, "quiet", False), as_json=options.json)
+    if getattr(options, "verbose", False):
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     run: Run = options.run
     switch_off()
     if console.quiet:

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from brats_mm.cohort.bids import bids_file, bids_folder, describe_dataset
-from brats_mm.cohort.records import CohortOutput, Layout
+from brats_mm.cohort.records import Layout
+from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OutputError
 from brats_mm.outputs.folder import output_errors
 
@@ -14,10 +15,17 @@ _WORK = ".work"
 _REPORT = "report.json"
 
 
-def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = None, *, version: str) -> None:
-    """Make the folder of a cohort, or take up one that was begun; never one that holds more than its manifest.
+def prepare_output(
+    folder: Path, layout: Layout, labels: LabelConvention, manifest: Path | None = None, *, version: str
+) -> None:
+    """Make the folder of a cohort, or continue one that was begun; never one that holds more than its manifest.
 
-    `version` is that of the software, which a BIDS dataset says of itself.
+    Args:
+        folder: for all results.
+        layout: of the results.
+        labels: convention of label values, which a BIDS dataset describes.
+        manifest: may lie in the folder.
+        version: of the software, which a BIDS dataset names.
 
     Raises:
         OutputError: it holds other files, or cannot be written to.
@@ -28,8 +36,8 @@ def prepare_output(folder: Path, output: CohortOutput, manifest: Path | None = N
         if not (folder / LEDGER).exists() and any(path.resolve() != own for path in folder.iterdir()):
             message = f"The folder {folder} holds files that are of no cohort. Choose another, or an empty one."
             raise OutputError(message)
-        if output.layout is Layout.BIDS:
-            describe_dataset(folder, output.convention, version)
+        if layout is Layout.BIDS:
+            describe_dataset(folder, labels, version)
 
 
 def work_folder(folder: Path, case: str, layout: Layout) -> Path:

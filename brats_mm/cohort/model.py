@@ -1,19 +1,23 @@
-"""How a cohort's worker comes by its model. The planner imports this, and so no torch before a worker calls it."""
+"""How a cohort's worker loads its model. The planner imports this, and so no torch before a worker calls it."""
 
 from dataclasses import dataclass, replace
 
 from brats_mm.cohort.engine import Runner
-from brats_mm.cohort.records import CohortModel, CohortOutput
-from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.cohort.records import Layout
+from brats_mm.pipeline.request import SegmentRequest
 
 
 @dataclass(frozen=True)
 class SegmentCases:
-    """Loads the model in a worker."""
+    """Loads the model in a worker.
 
-    model: CohortModel
-    output: CohortOutput
-    preparation: PreprocessingOptions
+    Attributes:
+        request: what is requested of every case, without input and output.
+        layout: of the results.
+    """
+
+    request: SegmentRequest
+    layout: Layout = Layout.PLAIN
 
     def __call__(self, slot: int) -> Runner:
         """The runner of a worker; with several GPUs, workers take turns on them.
@@ -24,18 +28,9 @@ class SegmentCases:
         import torch
 
         from brats_mm.cohort.segment import SegmentRunner
-        from brats_mm.inference.engine import PRESETS
-        from brats_mm.pipeline.segment import Segmenter
+        from brats_mm.pipeline.segmenter import Segmenter
 
-        model = self.model
-        device = model.device
-        if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
-            device = f"cuda:{slot % torch.cuda.device_count()}"
-        settings = replace(
-            PRESETS[model.point],
-            window=(model.window,) * 3,
-            overlap=model.overlap,
-            keep_weight_maps=self.output.importance_maps,
-        )
-        segmenter = Segmenter.from_bundle(model.bundle, device=device, backend=model.backend, settings=settings)
-        return SegmentRunner(segmenter, self.output, self.preparation)
+        model = self.request.model
+        if model.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+            model = replace(model, device=f"cuda:{slot % torch.cuda.device_count()}")
+        return SegmentRunner(Segmenter.from_options(model), self.request, self.layout)

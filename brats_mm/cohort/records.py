@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Any
 
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import LabelConvention
 
 LONGEST_NAME = 120
 """Bytes of a case's name: it becomes part of file names."""
@@ -80,45 +79,6 @@ class TaskResult:
     row: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class CohortOutput:
-    """What is written of each case.
-
-    Attributes:
-        layout: of the folders.
-        convention: label values.
-        probabilities, importance_maps, preview, report, scene: further files, as of a single case.
-    """
-
-    layout: Layout = Layout.PLAIN
-    convention: LabelConvention = LabelConvention.BRATS2023
-    probabilities: bool = False
-    importance_maps: bool = False
-    preview: bool = True
-    report: bool = False
-    scene: bool = False
-
-
-@dataclass(frozen=True)
-class CohortModel:
-    """Which model runs, and how.
-
-    Attributes:
-        bundle: its folder; None for the one that comes with the package.
-        device, backend: as of a single case.
-        point: operating point, `default`, `fast` or `best`.
-        window: side, voxels.
-        overlap: of windows, 0 to 0.9.
-    """
-
-    bundle: str | None = None
-    device: str = "auto"
-    backend: str = "auto"
-    point: str = "default"
-    window: int = 128
-    overlap: float = 0.5
 
 
 def name_fault(name: str) -> str | None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from brats_mm.cohort.engine import Engine, Finished
 from brats_mm.cohort.layout import LEDGER, clear_work, has_results, prepare_output
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
-from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, CohortModel, CohortOutput, TaskResult
+from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout, TaskResult
 from brats_mm.cohort.tables import TableFormat, require_table, write_failures, write_results_table
-from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.regions import LabelConvention
 from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
 
 _PATIENCE_S = 1.0
@@ -64,22 +65,25 @@ class CohortStatus:
 OnCase = Callable[[CohortStatus], None]
 
 
-def identity_of(model: CohortModel, output: CohortOutput, preparation: PreprocessingOptions) -> str:
-    """Hash of all that results depend on besides the case: software, weights, their correction, options.
+_NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "device", "backend", "overwrite")
+"""Fields of a request on which results do not depend, or which are those of a case."""
+
+
+def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
+    """Hash of all that results depend on besides the case: software, weights, their calibration, options.
 
     Raises:
         BundleError: there is no such bundle, or its weights are not those it records or was corrected for.
     """
-    bundle = open_bundle(model.bundle)
+    bundle = open_bundle(request.model.bundle)
     weights = checked_hash(bundle)
     correction = read_subset_calibration(bundle, weights)
     said: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
         "correction": None if correction is None else subset_calibration_document(correction, weights),
-        "model": {**asdict(model), "bundle": None, "device": None, "backend": None},
-        "output": asdict(output),
-        "preparation": asdict(preparation),
+        "layout": layout.value,
+        "request": {name: value for name, value in to_json(request).items() if name not in _NOT_IN_RESULTS},
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -90,12 +94,14 @@ class CohortSettings:
 
     Attributes:
         identity: hash of model and options; results of another identity are made anew.
-        output: what is written of each case.
+        layout: of the results.
+        labels: convention of label values.
         table: format of the table of results.
     """
 
     identity: str
-    output: CohortOutput = field(default_factory=CohortOutput)
+    layout: Layout = Layout.PLAIN
+    labels: LabelConvention = LabelConvention.BRATS2023
     table: TableFormat = TableFormat.PARQUET
 
 
@@ -120,7 +126,7 @@ def run_cohort(
         KeyboardInterrupt: as it came; what is done is kept.
     """
     require_table(settings.table)
-    prepare_output(folder, settings.output, manifest.path, version=__version__)
+    prepare_output(folder, settings.layout, settings.labels, manifest.path, version=__version__)
     with Ledger(folder / LEDGER) as ledger:
         plan = _Run(manifest, folder, ledger, settings, on_case)
         try:
@@ -173,7 +179,7 @@ class _Run:
         if (
             known is None
             or known.identity != self._settings.identity
-            or not has_results(self._folder, case.name, self._settings.output.layout)
+            or not has_results(self._folder, case.name, self._settings.layout)
         ):
             return CaseTask(case, str(self._folder)), stamp
         if stamp and known.stamp == stamp:

@@ -14,10 +14,8 @@ import numpy.typing as npt
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import GRID_TOLERANCE as GRID_TOLERANCE  # noqa: PLC0414 (handed on to callers)
 from brats_mm.domain.volume import Grid, Volume
-
-GRID_TOLERANCE = 0.5
-"""Voxel centres closer than this share of a voxel count as one. At half a voxel the nearest centre is ambiguous."""
 
 ROUNDING = 0.02
 """Least tolerance: what headers round."""

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
-from brats_mm.domain.input_kind import InputKind, Recognition
-from brats_mm.domain.lattice import GRID_TOLERANCE
+from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import resampled_side
 from brats_mm.domain.volume import Grid
@@ -30,27 +28,6 @@ LEAST_COVERAGE = 0.75
 _PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 
 Quality = Mapping[str, float | int | str | bool]
-
-
-@dataclass(frozen=True)
-class PreprocessingOptions:
-    """What the user wants of the preparation.
-
-    Attributes:
-        kind: what the input is to be taken for; recognised where that is not said.
-        reference: the sequence on whose grid results lie; chosen where that is not said.
-        n4: correct uneven brightness (N4) before the brain is extracted.
-        keep_intermediate: also write the registered volumes, the brain mask and the transforms.
-        grid_tolerance: voxel centres closer than this share of a voxel count as one.
-        brain_mask: a volume file whose voxels above 0.5 are the brain; the skull is removed with it.
-    """
-
-    kind: InputKind | None = None
-    reference: Modality | None = None
-    n4: bool = False
-    keep_intermediate: bool = False
-    grid_tolerance: float = GRID_TOLERANCE
-    brain_mask: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from brats_mm.domain.name_rules import NameReading
 from brats_mm.domain.name_rules import common_prefix as common_prefix  # noqa: PLC0414 (part of this interface)
 from brats_mm.domain.name_words import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414
 from brats_mm.domain.name_words import name_tokens as name_tokens  # noqa: PLC0414
+from brats_mm.errors import OptionError
 
 MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_words.DECATHLON))
 """Channel numbers `_0000` to `_0003` of the Medical Segmentation Decathlon's brain tumour task."""
@@ -81,6 +82,19 @@ def is_other_image_name(stem: str) -> bool:
 def names_of(modality: Modality) -> tuple[str, ...]:
     """Return the words that name a modality by themselves."""
     return tuple(sorted(word for word, name in name_words.WEIGHTING.items() if name == modality.value))
+
+
+def modality_named(name: str) -> Modality:
+    """The sequence that a user names: `t1`, `t1ce`, `t2`, `flair`, or an alias such as `t1n`, `t1c`, `t2w`, `t2f`.
+
+    Raises:
+        OptionError: there is no such sequence.
+    """
+    found = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
+    if found is None:
+        message = f"There is no sequence {name!r}; name them {', '.join(modality.value for modality in MODALITIES)}."
+        raise OptionError(message)
+    return Modality(found)
 
 
 def _reading(one: NameReading) -> Reading:

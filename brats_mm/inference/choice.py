@@ -6,13 +6,12 @@ import logging
 import torch
 from torch import nn
 
+from brats_mm.domain.options import BACKENDS
 from brats_mm.errors import OptionError
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 logger = logging.getLogger(__name__)
-
-BACKENDS = ("auto", "torch", "openvino")
 
 
 def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> AnyBackend:

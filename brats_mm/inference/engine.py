@@ -55,7 +55,7 @@ class WindowSettings:
 PRESETS: dict[str, WindowSettings] = {
     "default": WindowSettings(),
     "fast": WindowSettings(multiple=MULTIPLE // 2),
-    "best": WindowSettings(tta_flips=(NO_FLIP, LEFT_RIGHT)),
+    "tta": WindowSettings(tta_flips=(NO_FLIP, LEFT_RIGHT)),
 }
 """Points between speed and care; `benchmarks/inference_settings.py` measures them."""
 

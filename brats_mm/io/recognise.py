@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from brats_mm.domain.case import CaseFiles
-from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.errors import OptionError
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import modality_named
 from brats_mm.io.case_files import explicit_case, find_case, find_channels, is_four_dimensional
 
 FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
@@ -27,15 +27,6 @@ def recognise(source: FilesSource, *, channels: Sequence[Modality] | None = None
     if isinstance(source, CaseFiles):
         return source
     if isinstance(source, Mapping):
-        return explicit_case({_modality(name): Path(path) for name, path in source.items()})
+        return explicit_case({modality_named(name): Path(path) for name, path in source.items()})
     path = Path(source)
     return find_channels(path, channels) if is_four_dimensional(path) else find_case(path, channels=channels)
-
-
-def _modality(name: Modality | str) -> Modality:
-    try:
-        return Modality(name)
-    except ValueError as error:
-        names = ", ".join(modality.value for modality in MODALITIES)
-        message = f"There is no sequence {name!r}; name them {names}."
-        raise OptionError(message) from error

@@ -8,20 +8,19 @@ import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import INTERMEDIATE_FOLDER
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.outputs.nifti import write_labels
 from brats_mm.outputs.registered import write_image
 from brats_mm.preprocessing.itk_volume import transform_of
 from brats_mm.preprocessing.scans import Prepared
 
-FOLDER = "intermediate"
-
 
 def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
     """The files, relative to the folder of the results."""
-    volumes = [f"{FOLDER}/{modality.value}_registered.nii.gz" for modality in ordered(prepared.registered)]
-    transforms = [f"{FOLDER}/{_transform_name(modality)}" for modality in ordered(prepared.transforms)]
-    return (*volumes, f"{FOLDER}/brain_mask.nii.gz", *transforms)
+    volumes = [f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz" for modality in ordered(prepared.registered)]
+    transforms = [f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}" for modality in ordered(prepared.transforms)]
+    return (*volumes, f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz", *transforms)
 
 
 def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
@@ -35,11 +34,11 @@ def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
     """
     grid = prepared.case.grid
     for modality in ordered(prepared.registered):
-        place = out.staged(f"{FOLDER}/{modality.value}_registered.nii.gz")
+        place = out.staged(f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz")
         write_image(place, prepared.registered[modality], f"{modality.label} registered to the reference, 1 mm")
-    write_labels(out.staged(f"{FOLDER}/brain_mask.nii.gz"), prepared.brain.data.astype(np.uint8), grid)
+    write_labels(out.staged(f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz"), prepared.brain.data.astype(np.uint8), grid)
     for modality, matrix in prepared.transforms.items():
-        _write_transform(out.staged(f"{FOLDER}/{_transform_name(modality)}"), matrix)
+        _write_transform(out.staged(f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}"), matrix)
 
 
 def _transform_name(modality: Modality) -> str:

@@ -14,7 +14,9 @@ from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import write_labels, write_map
-from brats_mm.pipeline.segment import OutputOptions, Segmented, Segmenter, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import Segmented, segment
+from brats_mm.pipeline.segmenter import Segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,8 @@ def run_demo(
     """Make a head in `folder/head`, segment it without the dropped sequences, write everything to `folder/result`."""
     files, truth = write_head(folder / "head", seed=seed)
     kept = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
-    options = OutputOptions(probabilities=True, importance_maps=True, overwrite=True)
-    segmented = segment_to_folder(kept, folder / "result", segmenter, options, on_window=on_window)
+    request = make_request(kept, folder / "result", probabilities=True, importance_maps=True, overwrite=True)
+    segmented = segment(request, segmenter, on_window=on_window)
     dice = {
         region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
         for region in REGIONS

@@ -1,8 +1,6 @@
 """A DICOM study as a case: opened, its series told apart and chosen, read as scans on the grids that they came on."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,18 +8,14 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles, Scans
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import Modality
-from brats_mm.errors import CaseError
 from brats_mm.io.dicom.choice import Choice, choose, require_unambiguous
-from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.dicom.one_series import read_series
-from brats_mm.io.dicom.scan import Scan, Study, holds_dicom, one_study, scan
-from brats_mm.io.suffixes import image_suffix
-from brats_mm.io.zip import is_zip, unpack
+from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 
 
 @dataclass(frozen=True)
-class SeriesWishes:
-    """What the user says about the series of a study.
+class SeriesOverrides:
+    """Which series of a study the user chose.
 
     Attributes:
         series: sequence -> series, by its UID, an end or a beginning of it, a label, or `none`.
@@ -54,46 +48,14 @@ class ChosenStudy:
         return CaseFiles("study", found, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """The folder that a path stands for: itself, that of a DICOMDIR, or what is in a zip, as long as the block lasts.
-
-    Raises:
-        CaseError: there is nothing of that name, or it is a file of another kind.
-        ZipError: the zip is damaged, hostile or too large.
-    """
-    if path.is_dir():
-        yield path
-    elif not path.exists():
-        message = f"{path} does not exist. Give a folder, or a zip file, of one case."
-        raise CaseError(message)
-    elif is_zip(path):
-        with tempfile.TemporaryDirectory(prefix="brats-mm-") as place:
-            yield unpack(path, Path(place) / "unpacked").folder
-    elif path.name.upper() == "DICOMDIR":
-        yield path.parent
-    else:
-        what = "is one DICOM file" if is_dicom(path) else "is a file, and no zip archive"
-        message = f"{path} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
-        raise CaseError(message)
-
-
-def is_dicom_folder(folder: Path) -> bool:
-    """Whether a folder holds DICOM and no volume files, itself or one level below."""
-    if not folder.is_dir():
-        return False
-    near = [*folder.iterdir(), *(path for sub in folder.iterdir() if sub.is_dir() for path in sub.iterdir())]
-    return not any(image_suffix(path.name) for path in near if path.is_file()) and holds_dicom(folder)
-
-
-def choose_series(folder: Path, wishes: SeriesWishes | None = None) -> ChosenStudy:
+def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> ChosenStudy:
     """Find the series of a study, by their headers alone.
 
     Raises:
         CaseError: there is no DICOM image, several studies or patients, or series tie; the message says how to choose.
         OptionError: a series that was named is not there.
     """
-    said = wishes or SeriesWishes()
+    said = overrides or SeriesOverrides()
     found = scan(folder)
     study = one_study(found, said.study)
     return ChosenStudy(found, study, require_unambiguous(choose(study, said.series)))

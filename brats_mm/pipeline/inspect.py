@@ -14,12 +14,13 @@ from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_grid
-from brats_mm.pipeline.dicom_study import SeriesWishes, grids_agree, is_dicom_folder, opened, study_warnings
+from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
+from brats_mm.pipeline.load import is_dicom_folder, opened
 
 DIGITS = 3
 
 
-def inspect_input(path: Path, wishes: SeriesWishes | None = None) -> dict[str, Any]:
+def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[str, Any]:
     """Look at a folder or zip of DICOM or NIfTI.
 
     Returns:
@@ -34,15 +35,15 @@ def inspect_input(path: Path, wishes: SeriesWishes | None = None) -> dict[str, A
         return _inspect_files(path)
     with opened(path) as folder:
         if is_dicom_folder(folder):
-            return _inspect_dicom(scan(folder), wishes or SeriesWishes())
+            return _inspect_dicom(scan(folder), overrides or SeriesOverrides())
         return _inspect_files(folder)
 
 
-def _inspect_dicom(found: Scan, wishes: SeriesWishes) -> dict[str, Any]:
-    studies = [_study(study, wishes) for study in found.studies if _is_wanted(study, found, wishes)]
+def _inspect_dicom(found: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
+    studies = [_study(study, overrides) for study in found.studies if _is_wanted(study, found, overrides)]
     problems = []
     try:
-        one_study(found, wishes.study)
+        one_study(found, overrides.study)
     except InputError as error:
         problems.append(str(error))
     return {
@@ -54,17 +55,17 @@ def _inspect_dicom(found: Scan, wishes: SeriesWishes) -> dict[str, Any]:
     }
 
 
-def _is_wanted(study: Study, found: Scan, wishes: SeriesWishes) -> bool:
-    if wishes.study is None:
+def _is_wanted(study: Study, found: Scan, overrides: SeriesOverrides) -> bool:
+    if overrides.study is None:
         return True
     try:
-        return one_study(found, wishes.study) is study
+        return one_study(found, overrides.study) is study
     except InputError:
         return True
 
 
-def _study(study: Study, wishes: SeriesWishes) -> dict[str, Any]:
-    choice = choose(study, wishes.series)
+def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
+    choice = choose(study, overrides.series)
     ties = choice.ties or {}
     problems = [
         f"{modality.label} could be {' or '.join(one.title for one in equal)}: name one, for example "

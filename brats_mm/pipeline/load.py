@@ -1,124 +1,188 @@
-"""Whatever a case is given as, made ready for the model, and the prediction brought back to where it belongs."""
+"""Load a case. The only module that tells files, folders, zips, DICOM and images in memory apart."""
 
+import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from brats_mm.domain.case import Case, Scans
-from brats_mm.domain.input_kind import InputKind, recognise_kind
-from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.preprocessing import Preparation, PreprocessingOptions
-from brats_mm.errors import GridError, OutputError
-from brats_mm.io.case import case_of, read_case, read_scans
+from brats_mm.domain.case import Case, CaseFiles, Scans
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Volume
+from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.case import read_scans
+from brats_mm.io.case_files import is_four_dimensional
+from brats_mm.io.dicom.header import is_dicom
+from brats_mm.io.dicom.scan import holds_dicom
+from brats_mm.io.memory import volume_of
 from brats_mm.io.recognise import FilesSource, recognise
-from brats_mm.io.volume import read_stored
-from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.intermediates import FOLDER, intermediate_names, write_intermediates
-from brats_mm.outputs.registered import registered_names, write_registered
-from brats_mm.pipeline.dicom_study import choose_series, is_dicom_folder, read_chosen
-from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
-from brats_mm.preprocessing.scans import OnStep, Prepared, back_on_reference, prepare_scans
+from brats_mm.io.suffixes import image_suffix
+from brats_mm.io.volume import read_volume
+from brats_mm.io.zip import is_zip, unpack
+from brats_mm.pipeline.check import check_input
+from brats_mm.pipeline.dicom_study import ChosenStudy, SeriesOverrides, choose_series, read_chosen
+from brats_mm.pipeline.request import SegmentRequest
 
-CaseSource = FilesSource | Case | Scans
-"""A folder, a mapping from sequence to file, files already recognised, scans already read, or a case ready as it is."""
+if TYPE_CHECKING:
+    from brats_mm.outputs.dicom.results import DicomOutput
+    from brats_mm.outputs.dicom.source import SourceSeries
+
+CaseSource = FilesSource | Mapping[str, Any] | Mapping[Modality, Any] | Case | Scans
+"""A folder, zip or DICOM study; a mapping from sequence to file or image in memory; or a loaded case."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A case that the model can be given.
+    """A case as it was given.
 
     Attributes:
-        case: the sequences on one grid, skull-stripped.
-        prepared: how raw scans became that; None for input that was left alone.
-        seconds: seconds a stage so far.
-        keep: whether intermediate volumes and transforms are to be written.
+        case: sequences, each on its own grid; a `Case` where one was given, which is used as it is.
+        files: which sequence came from where, and what was ignored; None without files.
+        dicom: how results become DICOM objects; None where none were requested.
+        seconds: seconds per stage.
     """
 
-    case: Case
-    prepared: Prepared | None = None
+    case: Scans | Case
+    files: CaseFiles | None = None
+    dicom: "DicomOutput | None" = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    keep: bool = False
-
-    def back(self, prediction: Prediction) -> Prediction:
-        """The prediction on the grid where results lie; itself for input that was left alone."""
-        if self.prepared is None:
-            return prediction
-        begun = time.perf_counter()
-        found = back_on_reference(prediction, self.prepared)
-        seconds = {**found.run.seconds, "back": time.perf_counter() - begun}
-        return replace(found, run=replace(found.run, seconds=seconds))
-
-    @property
-    def extra_names(self) -> tuple[str, ...]:
-        """The files that `write` writes."""
-        if self.prepared is None:
-            return ()
-        return (*registered_names(self.prepared), *(intermediate_names(self.prepared) if self.keep else ()))
-
-    def write(self, out: OutputFolder) -> None:
-        """Write raw scans on the grid of the results, and the intermediate volumes and transforms if asked for.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        if self.prepared is None:
-            return
-        write_registered(self.prepared, out)
-        if self.keep:
-            write_intermediates(self.prepared, out)
 
 
-def load(source: CaseSource, options: PreprocessingOptions | None = None, *, on_step: OnStep | None = None) -> Loaded:
-    """Read a case and make it ready: what is prepared already is left alone, raw scans are prepared.
-
-    A `Case` is taken as it is.
+def load(request: SegmentRequest) -> Loaded:
+    """Read the sequences of a request's input.
 
     Raises:
-        InputError: the case cannot be used; the message says why and what to do.
+        InputError: the input cannot be used, or the options do not fit it.
     """
-    wanted = options or PreprocessingOptions()
     begun = time.perf_counter()
-    if isinstance(source, Case):
-        return Loaded(source)
-    if isinstance(source, (str, Path)) and is_dicom_folder(Path(source)):
-        source = read_chosen(choose_series(Path(source)))
-    if not isinstance(source, Scans) and wanted.kind is InputKind.PREPARED and wanted.brain_mask is None:
-        case = read_case(recognise(source), tolerance=wanted.grid_tolerance)
-        recognition = recognise_kind(case.volumes, wanted.kind, tolerance=wanted.grid_tolerance)
-        return Loaded(_told(case, Preparation(recognition)), seconds={"read": time.perf_counter() - begun})
-    scans = source if isinstance(source, Scans) else read_scans(recognise(source))
-    mask = None if wanted.brain_mask is None else binary_mask(read_stored(wanted.brain_mask))
-    if mask is not None and wanted.kind is not InputKind.RAW:
-        stripped = strip_scans(scans, mask, wanted.grid_tolerance)
-        if stripped is None and wanted.kind is InputKind.PREPARED:
-            message = (
-                "The brain mask and the sequences do not lie on one grid. Resample the mask to their grid, or leave "
-                "out --prepared."
-            )
-            raise GridError(message)
-        scans, mask = (scans, mask) if stripped is None else (stripped, None)
-    recognition = recognise_kind(scans.volumes, wanted.kind, tolerance=wanted.grid_tolerance)
-    seconds = {"read": time.perf_counter() - begun}
-    if recognition.kind is InputKind.PREPARED:
-        return Loaded(_told(case_of(scans, tolerance=wanted.grid_tolerance), Preparation(recognition)), seconds=seconds)
-    prepared = prepare_scans(scans, recognition, wanted, brain_mask=mask, on_step=on_step)
-    assert prepared.case.preparation is not None
-    return Loaded(prepared.case, prepared, {**seconds, **prepared.case.preparation.seconds}, wanted.keep_intermediate)
+    case, headers = _read(request)
+    dicom = _dicom_output(request, headers)
+    return Loaded(case, case.files, dicom, {"read": time.perf_counter() - begun})
 
 
-def _told(case: Case, preparation: Preparation) -> Case:
-    return replace(case, preparation=preparation)
+def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries]]":
+    """The case, and the headers of its DICOM series where results refer to them."""
+    source: Any = request.input
+    check_input(source)
+    if isinstance(source, str | Path):
+        return _read_path(Path(source), request)
+    _refuse_series(request)
+    if isinstance(source, Case | Scans):
+        return source, {}
+    if isinstance(source, CaseFiles):
+        return read_scans(source), _headers_in(source.found, request)
+    if isinstance(source, Mapping):
+        return _read_mapping(source, request)
+    message = (
+        f"The input is a {type(source).__name__}. Give a path, a mapping from sequence to file or image, or a case."
+    )
+    raise OptionError(message)
 
 
-def refuse_to_replace_intermediates(folder: Path, options: PreprocessingOptions | None, *, overwrite: bool) -> None:
-    """Intermediate files never take the place of files that are there, unless that was asked for.
+def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries]]":
+    if is_four_dimensional(path):
+        _refuse_series(request)
+        return read_scans(recognise(path)), {}
+    with opened(path) as folder:
+        if not is_dicom_folder(folder):
+            _refuse_series(request)
+            return read_scans(recognise(folder)), {}
+        chosen = choose_series(folder, SeriesOverrides(request.series, request.study))
+        return read_chosen(chosen), _headers_of(chosen, request)
+
+
+def _read_mapping(
+    source: Mapping[Any, Any], request: SegmentRequest
+) -> "tuple[Scans, Mapping[Modality, SourceSeries]]":
+    images = {name: one for name, one in source.items() if not isinstance(one, str | Path)}
+    places = {name: f"{getattr(name, 'value', name)} (in memory)" for name in images}
+    files = recognise({**source, **places})
+    by_place = {Path(places[name]): image for name, image in images.items()}
+
+    def read(path: Path) -> Volume:
+        return volume_of(by_place[path], path.name) if path in by_place else read_volume(path)
+
+    return read_scans(files, read=read), {} if images else _headers_in(files.found, request)
+
+
+def _refuse_series(request: SegmentRequest) -> None:
+    if request.series:
+        message = "A case and single files were both given, and the case is not DICOM. Give one or the other."
+        raise OptionError(message)
+    if request.study is not None:
+        message = "--study was given, but the input is not DICOM. Leave it out."
+        raise OptionError(message)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The folder that a path stands for: itself, that of a DICOMDIR, or the contents of a zip while the block lasts.
 
     Raises:
-        OutputError: there is such a folder already.
+        CaseError: there is no such path, or it is a file of another kind.
+        ZipError: the zip is damaged, hostile or too large.
     """
-    if options is not None and options.keep_intermediate and not overwrite and (folder / FOLDER).exists():
+    check_input(path)
+    if path.is_dir():
+        yield path
+    elif is_zip(path):
+        with tempfile.TemporaryDirectory(prefix="brats-mm-") as place:
+            yield unpack(path, Path(place) / "unpacked").folder
+    elif path.name.upper() == "DICOMDIR":
+        yield path.parent
+    else:
+        what = "is one DICOM file" if is_dicom(path) else "is a file, and no zip archive"
+        message = f"{path} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
+        raise CaseError(message)
+
+
+def is_dicom_folder(folder: Path) -> bool:
+    """Whether a folder holds DICOM and no volume files, itself or one level below."""
+    if not folder.is_dir():
+        return False
+    near = [*folder.iterdir(), *(path for sub in folder.iterdir() if sub.is_dir() for path in sub.iterdir())]
+    return not any(image_suffix(path.name) for path in near if path.is_file()) and holds_dicom(folder)
+
+
+def _headers_of(chosen: ChosenStudy, request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+    if not request.outputs.wants_dicom:
+        return {}
+    if request.outputs.dicom_reference is not None:
         message = (
-            f"The folder {folder} already holds {FOLDER}. Choose another folder, or replace its files with --overwrite."
+            "A DICOM reference was given, but the input is DICOM itself. Choose the sequence on whose series the "
+            "results lie with --reference, for example --reference t1ce."
         )
-        raise OutputError(message)
+        raise OptionError(message)
+    from brats_mm.outputs.dicom.results import headers_of
+
+    return headers_of(chosen.choice)
+
+
+def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+    """Headers of sequences that are folders with one series each; empty for volume files."""
+    folders = {modality: Path(place) for modality, place in places.items()}
+    if not request.outputs.dicom or not all(folder.is_dir() for folder in folders.values()):
+        return {}
+    from brats_mm.outputs.dicom.results import headers_in
+
+    return {modality: headers_in(folder) for modality, folder in folders.items()}
+
+
+def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSeries]") -> "DicomOutput | None":
+    wanted = request.outputs
+    if not wanted.wants_dicom:
+        return None
+    from brats_mm.outputs.dicom.results import DicomOutput, named_reference
+
+    if headers:
+        return DicomOutput(headers, deidentify=wanted.deidentify, folder=wanted.dicom_folder)
+    if wanted.dicom_reference is None:
+        message = (
+            "DICOM results need a DICOM series to refer to, and the input is no DICOM. Give the study itself as input, "
+            "or the folder of the series that the files were made from with --dicom-reference."
+        )
+        raise OptionError(message)
+    reference = named_reference(wanted.dicom_reference)
+    return DicomOutput(named=reference, deidentify=wanted.deidentify, folder=wanted.dicom_folder)

@@ -1,158 +1,245 @@
-"""Segment a case with the sequences it has: the one way that command line, service, Slicer and Python take."""
+"""Segment a case in five stages: load, preprocess, predict, restore, write.
+
+Heavy imports are inside functions, so that a request that cannot be met fails before torch is loaded.
+"""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from brats_mm.domain.case import Case, Scans
+from brats_mm.domain.input_kind import InputKind, recognise_kind
+from brats_mm.domain.options import OutputOptions, PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.preprocessing import PreprocessingOptions
-from brats_mm.errors import OptionError
-from brats_mm.inference.choice import choose_backend
-from brats_mm.inference.engine import Progress, WindowSettings
-from brats_mm.inference.predictor import Predictor
-from brats_mm.io.bundle import open_bundle
-from brats_mm.io.case import case_of, read_case
-from brats_mm.io.recognise import recognise
+from brats_mm.domain.preprocessing import Preparation
+from brats_mm.domain.volume import Volume
+from brats_mm.errors import GridError
+from brats_mm.io.case import case_of
+from brats_mm.io.volume import read_stored
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.notebook_view import show
-from brats_mm.outputs.results import OutputOptions as OutputOptions  # noqa: PLC0414 (handed on to callers)
-from brats_mm.outputs.results import refuse_to_replace, write_results, written_names
-from brats_mm.pipeline.load import CaseSource as CaseSource  # noqa: PLC0414 (handed on to callers)
-from brats_mm.pipeline.load import load, refuse_to_replace_intermediates
-from brats_mm.pipeline.network import load_network
-from brats_mm.preprocessing.scans import OnStep
+from brats_mm.pipeline.check import check
+from brats_mm.pipeline.load import CaseSource, Loaded, load
+from brats_mm.pipeline.request import SegmentRequest, make_request
 
-DEVICES = ("auto", "cpu", "cuda")
+if TYPE_CHECKING:
+    from brats_mm.inference.engine import Progress
+    from brats_mm.inference.prepare import ModelInput
+    from brats_mm.outputs.dicom.results import DicomOutput
+    from brats_mm.pipeline.segmenter import Segmenter
+    from brats_mm.preprocessing.scans import OnStep, Prepared
 
 
 @dataclass(frozen=True, eq=False)
-class Segmenter:
-    """A loaded model that segments cases.
+class Extras:
+    """What `write` adds to a prediction.
 
-    >>> Segmenter.from_bundle().predict({"t1ce": "a.nii.gz", "flair": "b.nii.gz"})  # doctest: +SKIP
+    Attributes:
+        registered: raw scans to write on the grid of the results; None for input that was used as it is.
+        intermediates: whether to write the registered volumes of the working grid, the brain and the transforms too.
+        dicom: how results become DICOM objects; None where none were requested.
     """
 
-    predictor: Predictor
-
-    @classmethod
-    def from_bundle(
-        cls,
-        bundle: Path | str | None = None,
-        *,
-        device: str = "auto",
-        backend: str = "auto",
-        settings: WindowSettings | None = None,
-    ) -> "Segmenter":
-        """Load a bundle; the one that comes with the package when none is named.
-
-        Args:
-            bundle: its folder.
-            device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            backend: `auto`, `torch` or `openvino`; see `inference.choice`.
-            settings: how the brain's box is walked.
-
-        Raises:
-            BundleError: the bundle is absent or damaged.
-            OptionError: there is no such device or backend here.
-        """
-        target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
-        network, identity = load_network(open_bundle(bundle))
-        chosen = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
-        return cls(Predictor(network, identity, target, settings or WindowSettings(), chosen))
-
-    def predict(
-        self,
-        source: CaseSource,
-        *,
-        preparation: PreprocessingOptions | None = None,
-        on_window: Progress | None = None,
-        on_step: OnStep | None = None,
-    ) -> Prediction:
-        """Segment a case; nothing is written.
-
-        Args:
-            source: the case. Raw scans are recognised and prepared; a `Case` is taken as it is.
-            preparation: what raw scans are prepared to, and whether they are recognised at all.
-            on_window: progress of the network.
-            on_step: told of each step of a preparation.
-
-        Returns:
-            The prediction on the input's grid; for raw scans, on the grid of the reference sequence.
-
-        Raises:
-            InputError: the case cannot be used; the message says why and what to do.
-        """
-        loaded = load(source, preparation, on_step=on_step)
-        return replace(loaded.back(self.predictor.predict(loaded.case, on_window=on_window)), viewer=show)
+    registered: "Prepared | None" = None
+    intermediates: bool = False
+    dicom: "DicomOutput | None" = None
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the GPU when there is one.
+@dataclass(frozen=True, eq=False)
+class Preprocessed:
+    """A case ready for the network.
 
-    Raises:
-        OptionError: the name is unknown, or PyTorch sees no GPU.
+    Attributes:
+        case: the sequences on one grid, skull-stripped.
+        model_input: the same on the model's grid.
+        prepared: how raw scans became that; None for input that was used as it is.
+        extras: what to write besides the prediction.
+        seconds: seconds per stage so far.
     """
-    kind = name.split(":", maxsplit=1)[0]
-    if kind not in DEVICES:
-        message = f"The device is {name!r}; it must be auto, cpu, cuda or cuda:N."
-        raise OptionError(message)
-    if kind == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "cuda" and not torch.cuda.is_available():
-        message = (
-            "The device cuda was asked for, but PyTorch sees no GPU here. Use --device cpu, or install a CUDA build."
-        )
-        raise OptionError(message)
-    return torch.device(name)
 
-
-def load_case(source: CaseSource) -> Case:
-    """Recognise and read a case whose sequences are prepared, unless it is one already."""
-    if isinstance(source, Case):
-        return source
-    return case_of(source) if isinstance(source, Scans) else read_case(recognise(source))
+    case: Case
+    model_input: "ModelInput"
+    prepared: "Prepared | None" = None
+    extras: Extras = field(default_factory=Extras)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Segmented:
-    """A prediction and the files it was written to."""
+    """A prediction, and the files it was written to."""
 
     prediction: Prediction
     files: tuple[Path, ...]
     report: dict[str, Any]
 
 
-def segment_to_folder(
-    source: CaseSource,
-    folder: Path,
-    segmenter: Segmenter,
-    options: OutputOptions | None = None,
+def segment(
+    request: SegmentRequest,
+    segmenter: "Segmenter | Callable[[], Segmenter] | None" = None,
     *,
-    preparation: PreprocessingOptions | None = None,
-    on_window: Progress | None = None,
-    on_step: OnStep | None = None,
+    on_load: Callable[[Loaded], None] | None = None,
+    on_step: "OnStep | None" = None,
+    on_window: "Progress | None" = None,
 ) -> Segmented:
-    """Segment a case and write every output into a folder, all or nothing; arguments as of `Segmenter.predict`.
+    """Segment a case and write every output into a folder, all or nothing.
 
-    The folder is claimed before anything is computed, so that a place that cannot be written to is said at once.
+    Args:
+        request: what to segment, where to write it, and how.
+        segmenter: the loaded model, or a function that loads it once the input has been read; by default the model that
+            the request names.
+        on_load: told what was read.
+        on_step: told of each step of preprocessing.
+        on_window: progress of the network; raising `Cancelled` from it stops the work.
 
     Raises:
-        InputError: the case or the folder cannot be used; nothing is left half-written.
+        InputError: the case or the folder cannot be used. Nothing is left half-written.
     """
-    chosen = options or OutputOptions()
-    refuse_to_replace(folder, chosen)
-    refuse_to_replace_intermediates(folder, preparation, overwrite=chosen.overwrite)
+    folder = check(request)
     with OutputFolder(folder) as out:
-        start = time.perf_counter()
-        loaded = load(source, preparation, on_step=on_step)
-        spent = {"read": time.perf_counter() - start, **loaded.seconds}
-        prediction = loaded.back(segmenter.predictor.predict(loaded.case, on_window=on_window))
-        loaded.write(out)
-        report = write_results(prediction, out, chosen, seconds={**spent, **prediction.run.seconds})
-    names = (*written_names(chosen, prediction, report), *loaded.extra_names)
-    files = tuple(folder / name for name in names)
+        loaded = load(request)
+        if on_load is not None:
+            on_load(loaded)
+        model = segmenter() if callable(segmenter) else segmenter or _load_model(request)
+        ready = preprocess(loaded, request.preprocessing, spacing_mm=model.spacing_mm, on_step=on_step)
+        prediction = predict(ready, model, request.outputs, on_window=on_window)
+        prediction = restore(prediction, ready)
+        report, files = write(prediction, out, request.outputs, ready.extras)
+    from brats_mm.outputs.notebook_view import show
+
     return Segmented(replace(prediction, viewer=show), files, report)
+
+
+def preprocess(
+    loaded: Loaded, options: PreprocessingOptions, *, spacing_mm: float = 1.0, on_step: "OnStep | None" = None
+) -> Preprocessed:
+    """Make a loaded case ready for the network.
+
+    Raw scans are registered, resampled to 1 mm and skull-stripped; prepared input and a `Case` are used as they are.
+
+    Args:
+        loaded: from `load`.
+        options: what is requested.
+        spacing_mm: voxel size at which the model works.
+        on_step: told of each step.
+
+    Raises:
+        InputError: the case cannot be used.
+    """
+    from brats_mm.inference.prepare import prepare
+
+    case, prepared = _on_one_grid(loaded, options, on_step)
+    steps = {} if prepared is None or prepared.case.preparation is None else prepared.case.preparation.seconds
+    begun = time.perf_counter()
+    model_input = prepare(case, spacing_mm)
+    seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - begun}
+    extras = Extras(prepared, options.keep_intermediate, loaded.dicom)
+    return Preprocessed(case, model_input, prepared, extras, seconds)
+
+
+def load_case(source: CaseSource) -> Case:
+    """Load a case that is prepared already; for configs of bundles, whose outputs lie on the grid of their input.
+
+    Raises:
+        InputError: the case cannot be used, or its sequences lie on different grids.
+    """
+    return _on_one_grid(load(make_request(source)), PreprocessingOptions(prepared=True), None)[0]
+
+
+def _on_one_grid(
+    loaded: Loaded, options: PreprocessingOptions, on_step: "OnStep | None"
+) -> "tuple[Case, Prepared | None]":
+    scans = loaded.case
+    if isinstance(scans, Case):
+        return scans, None
+    wanted = InputKind.RAW if options.raw else InputKind.PREPARED if options.prepared else None
+    mask = None
+    if options.brain_mask is not None:
+        scans, mask = _apply_mask(scans, options)
+    recognition = recognise_kind(scans.volumes, wanted, tolerance=options.grid_tolerance)
+    if recognition.kind is InputKind.PREPARED:
+        case = case_of(scans, tolerance=options.grid_tolerance)
+        return replace(case, preparation=Preparation(recognition)), None
+    from brats_mm.preprocessing.scans import prepare_scans
+
+    prepared = prepare_scans(scans, recognition, options, brain_mask=mask, on_step=on_step)
+    return prepared.case, prepared
+
+
+def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Volume | None]:
+    """Remove the skull with the mask where all lie on one grid; else the mask is for the registered scans."""
+    from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
+
+    assert options.brain_mask is not None
+    mask = binary_mask(read_stored(options.brain_mask))
+    stripped = None if options.raw else strip_scans(scans, mask, options.grid_tolerance)
+    if stripped is not None:
+        return stripped, None
+    if options.prepared:
+        message = (
+            "The brain mask and the sequences do not lie on one grid. Resample the mask to their grid, or leave out "
+            "--prepared."
+        )
+        raise GridError(message)
+    return scans, mask
+
+
+def predict(
+    ready: Preprocessed, segmenter: "Segmenter", options: OutputOptions, *, on_window: "Progress | None" = None
+) -> Prediction:
+    """Run the network on a preprocessed case; the result lies on the grid of `ready.case`.
+
+    Gate weights are kept as maps where `options` ask for them, or the segmenter was made to keep them.
+    """
+    predictor = segmenter.predictor
+    if options.importance_maps:
+        predictor = replace(predictor, settings=replace(predictor.settings, keep_weight_maps=True))
+    prediction = predictor.predict(ready.case, on_window=on_window, prepared=ready.model_input)
+    return _with_seconds(prediction, {**prediction.run.seconds, **ready.seconds})
+
+
+def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
+    """The prediction on the grid of the input: for raw scans, that of the reference sequence."""
+    if ready.prepared is None:
+        return prediction
+    from brats_mm.preprocessing.scans import to_native_grid
+
+    begun = time.perf_counter()
+    native = to_native_grid(prediction, ready.prepared)
+    return _with_seconds(native, {**native.run.seconds, "to_native_grid": time.perf_counter() - begun})
+
+
+def write(
+    prediction: Prediction, out: OutputFolder, options: OutputOptions, extras: Extras
+) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    """Write all files of a prediction to an open output folder.
+
+    Returns:
+        the content of `report.json`, and the files at the place where they appear when the folder closes.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    from brats_mm.outputs.intermediates import intermediate_names, write_intermediates
+    from brats_mm.outputs.registered import registered_names, write_registered
+    from brats_mm.outputs.results import write_results, written_names
+
+    more: tuple[str, ...] = ()
+    if extras.registered is not None:
+        write_registered(extras.registered, out)
+        more = registered_names(extras.registered)
+        if extras.intermediates:
+            write_intermediates(extras.registered, out)
+            more = (*more, *intermediate_names(extras.registered))
+    report = write_results(prediction, out, options, dicom=extras.dicom, seconds=prediction.run.seconds)
+    return report, tuple(out.path / name for name in (*written_names(options, prediction, report), *more))
+
+
+def _load_model(request: SegmentRequest) -> "Segmenter":
+    from brats_mm.pipeline.segmenter import Segmenter
+
+    return Segmenter.from_options(request.model)
+
+
+def _with_seconds(prediction: Prediction, seconds: Mapping[str, float]) -> Prediction:
+    return replace(prediction, run=replace(prediction.run, seconds=seconds))

@@ -17,11 +17,11 @@ from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.lattice import match_lattice
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import (
     LARGEST_SHEAR_DEG,
     Preparation,
-    PreprocessingOptions,
     Quality,
     Step,
     choose_reference,
@@ -119,7 +119,7 @@ def prepare_scans(
     return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices, kept)
 
 
-def back_on_reference(prediction: Prediction, prepared: Prepared) -> Prediction:
+def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
     """A prediction for `prepared.case` on the reference's grid: probabilities and gate weights are interpolated.
 
     Linear where the reference is finer than the working grid, the average of what a voxel covers where it is coarser;

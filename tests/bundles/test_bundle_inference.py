@@ -22,9 +22,10 @@ from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle, sha256_of
-from brats_mm.outputs.results import OutputOptions
 from brats_mm.packaging.pack import pack
-from brats_mm.pipeline.segment import Segmenter, load_case, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import load_case, segment
+from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.calibration_file import subset_calibration_document
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
@@ -128,9 +129,9 @@ def test_results_are_those_of_the_library_with_calibration_applied(
         bundle, device="cpu", backend="torch", settings=WindowSettings(keep_weight_maps=True)
     )
     assert segmenter.predictor.model.calibration is not None
-    options = OutputOptions(importance_maps=True, preview=False)
     for name in ("whole", "t1ce_only"):
-        segment_to_folder(two_cases / name, tmp_path / "mine" / name, segmenter, options)
+        mine_folder = tmp_path / "mine" / name
+        segment(make_request(two_cases / name, mine_folder, importance_maps=True, preview=False), segmenter)
         for path in sorted((tmp_path / "mine" / name).glob("*.nii.gz")):
             theirs = np.asarray(nib.load(tmp_path / "out" / name / path.name).dataobj)
             assert np.array_equal(theirs, np.asarray(nib.load(path).dataobj)), path.name

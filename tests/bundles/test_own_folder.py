@@ -19,7 +19,7 @@ from brats_mm.errors import BundleError
 from brats_mm.io.bundle import open_bundle, training_configs
 from brats_mm.io.running_bundle import bundle_folder
 from brats_mm.packaging.pack import pack
-from brats_mm.pipeline.segment import Segmenter
+from brats_mm.pipeline.segmenter import Segmenter
 
 
 @pytest.fixture

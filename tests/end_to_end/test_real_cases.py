@@ -10,12 +10,11 @@ import SimpleITK
 
 from brats_mm import Segmenter
 from brats_mm.domain.availability import SUBSETS, subset_name
-from brats_mm.domain.input_kind import InputKind
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.errors import GridError
 from brats_mm.io.recognise import recognise
-from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
 
 pytestmark = pytest.mark.real
 MOST_CASES = 3
@@ -46,7 +45,7 @@ def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmen
         files = recognise(case).found
         given = {modality: Path(files[modality]) for modality in subset}
         out = tmp_path / case.name
-        segment_to_folder(given, out, segmenter, OutputOptions(probabilities=True))
+        segment(make_request(given, out, probabilities=True), segmenter)
         source = nib.load(next(iter(given.values())))
         for path in out.glob("*.nii.gz"):
             image = nib.load(path)
@@ -68,8 +67,8 @@ def test_sequences_on_different_grids_are_registered_unless_they_are_said_to_be_
         files = recognise(case).found
         if len({nib.load(path).shape for path in files.values()}) > 1:
             with pytest.raises(GridError, match="grid"):
-                segmenter.predict(case, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
-            prediction = segmenter.predict(case, preparation=PreprocessingOptions(reference=Modality.T1CE))
+                segmenter.predict(case, prepared=True)
+            prediction = segmenter.predict(case, reference=Modality.T1CE)
             reference = nib.load(files[Modality.T1CE])
             assert prediction.labels().shape == reference.shape
             np.testing.assert_allclose(prediction.case.grid.affine, reference.affine, atol=1e-4)

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 
 from brats_mm.data.phantom.head import make_phantom
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import DicomwebSettings, WorkerSettings
 from tests.dicom_series import TYPICAL, make_slices
 from tests.service.orthanc import MISSING, REASON, free_port, orthanc
@@ -43,7 +44,7 @@ def send(archive, study):
 
 def settings_for(data, port, bundle, **changes):
     link = DicomwebSettings(f"http://127.0.0.1:{port}/dicom-web", retry_s=0.05, attempts=3, timeout_s=60)
-    worker = WorkerSettings(bundle=bundle, device="cpu", window=64, overlap=0.0)
+    worker = WorkerSettings(ModelOptions(bundle=bundle, device="cpu", window=64, overlap=0.0))
     return small_settings(data, dicomweb=replace(link, **changes), worker=worker)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.service.serving import serving, small_settings, until
 
@@ -16,7 +17,7 @@ BRATS_2023 = {"T1": "t1n", "T1ce": "t1c", "T2": "t2w", "FLAIR": "t2f"}
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory, tiny_bundle):
-    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0))
     with serving(small_settings(tmp_path_factory.mktemp("data"), worker=worker), behaviour="real") as http:
         until(lambda: http.get("/readyz").status_code == 200, 120)
         yield http

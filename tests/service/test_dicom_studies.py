@@ -11,6 +11,7 @@ import pydicom
 import pytest
 
 from brats_mm.data.phantom.head import make_phantom
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.dicom_series import TYPICAL, make_slices, with_number
 from tests.service.serving import ended, serving, small_settings, until
@@ -74,7 +75,7 @@ def test_there_must_be_dicom_results_to_take_an_identity_out_of(client):
     refused = client.post("/v1/jobs", files=files, data={"options": json.dumps({"deidentify": True})})
 
     assert refused.status_code == 422
-    assert "add dicom" in refused.json()["detail"]
+    assert "Add dicom" in refused.json()["detail"]
 
 
 def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
@@ -84,7 +85,7 @@ def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
         for modality, volume in head.images.items()
         if modality.value in ("t1ce", "flair")
     ]
-    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
+    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200, 240)
         options = {"options": json.dumps({"dicom": True, "deidentify": True})}

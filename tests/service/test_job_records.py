@@ -8,7 +8,7 @@ import pytest
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.fairness import fair_order
 from brats_mm_service.jobs.files import JobFiles
-from brats_mm_service.jobs.model import JobOptions, NewJob
+from brats_mm_service.jobs.model import DEFAULT_REQUEST, NewJob
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.records import JobRecords, QueueFull
 from brats_mm_service.jobs.states import TRANSITIONS, JobState, sources_of
@@ -31,7 +31,7 @@ def reopened(folder):
 def submitted(queue, job_id, owner="ann", **changes):
     incoming = queue.files.incoming()
     (incoming / "t1.nii.gz").write_bytes(b"x")
-    new = NewJob(job_id, owner, JobOptions(), {"t1": "t1.nii.gz"}, fingerprint="f")
+    new = NewJob(job_id, owner, DEFAULT_REQUEST, {"t1": "t1.nii.gz"}, fingerprint="f")
     return queue.submit(replace(new, **changes), incoming)
 
 

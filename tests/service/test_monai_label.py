@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.service.monai_label_client import real_client
 from tests.service.serving import serving, small_settings, until
@@ -46,7 +47,7 @@ def datastore(tmp_path_factory, made_head):
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory, datastore, tiny_bundle):
-    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0))
     settings = small_settings(tmp_path_factory.mktemp("data"), datastore=datastore, worker=worker)
     with serving(settings, behaviour="real") as http:
         until(lambda: http.get("/readyz").status_code == 200, 120)

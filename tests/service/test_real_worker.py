@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import nibabel as nib
 
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.service.serving import ended, serving, small_settings, two_files, until
 
 
 def test_two_sequences_give_every_result_and_the_model_stays_loaded(tiny_bundle, made_head, tmp_path):
-    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
+    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200, 240)
         options = {"options": json.dumps({"probabilities": True, "importance_maps": True})}

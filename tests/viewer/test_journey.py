@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.dicom_series import TYPICAL, write_series
 from tests.service.serving import serving, small_settings, two_files, until
@@ -207,7 +208,7 @@ def test_a_token_is_asked_for_and_stays_out_of_the_address(page_service, open_ta
 
 def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bundle, made_head, tmp_path):
     """What the library writes has every part that the page reads; the network is tiny and random."""
-    worker = WorkerSettings(bundle=tiny_bundle, device="cpu", window=64)
+    worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200, 240)
         tab = open_tab(client)

@@ -1,14 +1,16 @@
 """Bodies of requests and answers, as they stand in the OpenAPI document."""
 
 from datetime import datetime, timezone
-from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm_service.jobs.model import Job, JobOptions, Progress, ResultFile
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.options import OutputOptions, PreprocessingOptions, options_of
+from brats_mm.errors import OptionError
+from brats_mm.pipeline.request import SegmentRequest, from_json, to_json
+from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, Progress, ResultFile
 from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN, JobState
 
@@ -25,61 +27,57 @@ _TYPES = {
 }
 
 
+def sentence(text: str) -> str:
+    """A help text of the command line as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def content_type(name: str) -> str:
     """The media type of a result."""
     return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
 
 
-class Labels(str, Enum):
-    """Conventions of label values."""
+HTTP_OPTIONS = tuple(
+    one for kind in (OutputOptions, PreprocessingOptions, SegmentRequest) for one in options_of(kind) if one.offer.http
+)
+"""The options of a request that a caller may set."""
 
-    BRATS2023 = "brats2023"
-    BRATS2021 = "brats2021"
+_DEFAULTS = to_json(DEFAULT_REQUEST)
+_RequestOptions: Any = create_model(
+    "_RequestOptions",
+    **{
+        one.name: (one.kind, Field(_DEFAULTS[one.name], validate_default=True, description=sentence(one.offer.help)))
+        for one in HTTP_OPTIONS
+    },
+)
 
 
-class OptionsBody(BaseModel):
-    """What is wanted besides the segmentation, its entropy and the importance of each sequence."""
+class OptionsBody(_RequestOptions):  # type: ignore[misc]
+    """What is requested besides the segmentation, its entropy and the importance of each sequence."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
-    labels: Labels = Field(Labels.BRATS2023, description="Enhancing tumour is 3 (brats2023) or 4 (brats2021).")
-    probabilities: bool = Field(default=False, description="Also probability_{wt,tc,et}.nii.gz.")
-    importance_maps: bool = Field(default=False, description="Also each gate weight as a map.")
-    preview: bool = Field(default=True, description="Also preview.png.")
-    report: bool = Field(default=True, description="Also report.html, a page to read and to print.")
-    dicom: bool = Field(
-        default=False,
-        description="Of a DICOM study: also segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR).",
-    )
-    deidentify: bool = Field(
-        default=False,
-        description="With `dicom`: the patient's identity is taken out of these objects, and their UIDs are new.",
-    )
     keep_upload: bool = Field(
         default=False, description="Keep the uploaded files as long as the results, not only until they are used."
     )
 
-    series: dict[Modality, str] = Field(
-        default_factory=dict,
-        description="Of a DICOM study: sequence -> its series, by an ending of the UID; `none` leaves it out.",
-    )
-    study: str | None = Field(None, description="Which DICOM study, by an ending of its UID, where there are several.")
-
     @model_validator(mode="after")
-    def _has_something_to_deidentify(self) -> "OptionsBody":
-        if self.deidentify and not self.dicom:
-            message = "deidentify takes the identity out of DICOM results, and none were asked for: add dicom."
-            raise ValueError(message)
+    def _has_no_contradiction(self) -> "OptionsBody":
+        try:
+            self.request()
+        except OptionError as error:
+            raise ValueError(str(error)) from error
         return self
 
-    def options(self) -> JobOptions:
-        """As the service uses them."""
-        return JobOptions(**self.model_dump(mode="json"))
+    def request(self) -> SegmentRequest:
+        """The request of a job, without input and output."""
+        return from_json(self.model_dump(mode="json", exclude={"keep_upload"}), DEFAULT_REQUEST)
 
     @classmethod
-    def of(cls, options: JobOptions) -> "OptionsBody":
-        """As they are shown."""
-        return cls(**vars(options))
+    def of(cls, request: SegmentRequest, *, keep_upload: bool) -> "OptionsBody":
+        """The options of a job as its owner sees them."""
+        values = to_json(request)
+        return cls(**{one.name: values[one.name] for one in HTTP_OPTIONS}, keep_upload=keep_upload)
 
 
 class ProblemBody(BaseModel):
@@ -164,7 +162,7 @@ class JobBody(BaseModel):
             files=dict(job.names),
             ignored=dict(job.ignored),
             notes=list(job.notes),
-            options=OptionsBody.of(job.options),
+            options=OptionsBody.of(job.request, keep_upload=job.keep_upload),
             progress=ProgressBody.of(view.progress),
             queue_position=view.position,
             created=_time(job.created),
@@ -199,7 +197,7 @@ def _links(job: Job) -> dict[str, str]:
     if job.state is JobState.DONE:
         links["results"] = f"{path}/results"
         links["archive"] = f"{path}/results/{ARCHIVE}"
-        if job.options.keep_upload:
+        if job.keep_upload:
             links["inputs"] = f"{path}/inputs"
     return links
 
@@ -218,7 +216,7 @@ def example_job() -> dict[str, Any]:
         "files": {"t1ce": "case-7_t1ce.nii.gz", "flair": "case-7_flair.nii.gz"},
         "ignored": {},
         "notes": [],
-        "options": OptionsBody().model_dump(mode="json"),  # type: ignore[call-arg]
+        "options": OptionsBody().model_dump(mode="json"),
         "progress": {"stage": "segmenting", "windows_done": 3, "windows_total": 8},
         "queue_position": None,
         "created": "2026-01-31T09:00:00Z",

@@ -1,13 +1,15 @@
 """How the service is set up: where it listens, what it accepts, what it keeps and for how long."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError
 from brats_mm.execution.ray_cluster import ActorShare
+from brats_mm.pipeline.request import options_to_json
 
 MIB = 2**20
 GIB = 2**30
@@ -74,12 +76,7 @@ class WorkerSettings:
     """A worker: the process that holds the model.
 
     Attributes:
-        bundle: model bundle; None for the installed one.
-        device: auto, cpu, cuda or cuda:N.
-        window: voxels a side of a window.
-        overlap: of windows, 0 to 0.9.
-        backend: auto, torch or openvino.
-        point: default, fast or best.
+        model: which model runs, and how.
         memory_bytes: the process is stopped beyond this much resident memory.
         job_s: a job is stopped after this time.
         start_s: loading the model is given up after this time.
@@ -87,12 +84,7 @@ class WorkerSettings:
         cancel_s: time for a cancelled job to stop by itself before its process is stopped.
     """
 
-    bundle: Path | None = None
-    device: str = "auto"
-    window: int = 128
-    overlap: float = 0.5
-    backend: str = "auto"
-    point: str = "default"
+    model: ModelOptions = field(default_factory=ModelOptions)
     memory_bytes: int = 16 * GIB
     job_s: float = 3600.0
     start_s: float = 300.0
@@ -100,16 +92,10 @@ class WorkerSettings:
     cancel_s: float = 1.0
 
     def start_message(self) -> dict[str, Any]:
-        """What a worker is told first."""
-        return {
-            "bundle": None if self.bundle is None else str(self.bundle.absolute()),
-            "device": self.device,
-            "backend": self.backend,
-            "point": self.point,
-            "window": self.window,
-            "overlap": self.overlap,
-            "memory_bytes": self.memory_bytes,
-        }
+        """The first message to a worker: the options of the model, and how much memory it may take."""
+        bundle = self.model.bundle
+        model = replace(self.model, bundle=None if bundle is None else bundle.absolute())
+        return {**options_to_json(model), "memory_bytes": self.memory_bytes}
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
 from brats_mm.cli.options.bids import add_bids_options, bids_filter
-from brats_mm.cli.options.model import add_model_options, check_windows
-from brats_mm.cli.options.outputs import add_output_options
-from brats_mm.cli.options.preprocessing import add_raw_options, preprocessing_options
+from brats_mm.cli.options.request import add_request_options, request_options
 from brats_mm.cli.output import Console
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
+from brats_mm.pipeline.request import SECTIONS, SegmentRequest, make_request
 
 if TYPE_CHECKING:
     from brats_mm.cohort.engine import Engine, MakeRunner
-    from brats_mm.cohort.records import CohortModel, CohortOutput
     from brats_mm.cohort.run import CohortStatus
 
 EXIT_FAILURES = 2
+_OF_ONE_CASE = ("overwrite", "dicom_reference")
+"""Options of a request that make no sense for many cases."""
 
 
 def add(commands: Commands) -> None:
@@ -40,13 +39,13 @@ def add(commands: Commands) -> None:
         "  brats-mm cohort BIDS -o results --session pre --acquisition mprage\n"
         "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="table, BIDS dataset or folder of folders")
+    parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of folders")
+    parser.add_argument("-i", "--input", metavar="MANIFEST", help="the same, as an option")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     add_bids_options(parser)
     _add_engine(parser)
     _add_results(parser)
-    add_raw_options(parser)
-    add_model_options(parser)
+    add_request_options(parser, *SECTIONS.values(), without=_OF_ONE_CASE)
     add_terminal_options(parser)
 
 
@@ -73,22 +72,21 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         help="a folder a case, or a BIDS derivative dataset",
     )
     group.add_argument("--table", choices=("parquet", "csv"), default="parquet", help="format of the table of results")
-    add_output_options(group)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command; exit code 2 where a case failed."""
-    _check(options)
+    request = request_from(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases
     from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
     from brats_mm.cohort.tables import TableFormat
 
-    manifest = open_manifest(options.manifest, bids_filter(options))
-    console.say(f"{_cases(manifest.count)} in {options.manifest}.")
-    model, output, preparation = _model(options), _output(options), preprocessing_options(options)
-    settings = CohortSettings(identity_of(model, output, preparation), output, TableFormat(options.table))
-    engine = _engine(options, SegmentCases(model, output, preparation))
+    place, layout = Path(options.manifest or options.input), Layout(options.layout)
+    manifest = open_manifest(place, bids_filter(options))
+    console.say(f"{_cases(manifest.count)} in {place}.")
+    settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
+    engine = _engine(options, SegmentCases(request, layout))
     before = signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of Ctrl-C
     try:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _say(now, console))
@@ -107,14 +105,25 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return EXIT_FAILURES if status.failed else EXIT_OK
 
 
-def _check(options: argparse.Namespace) -> None:
-    check_windows(options)
+def request_from(options: argparse.Namespace) -> SegmentRequest:
+    """The request that the options describe, for every case of the cohort.
+
+    Raises:
+        OptionError: an option has no such value, or options contradict each other.
+    """
+    if (options.manifest is None) == (options.input is None):
+        message = "A cohort needs one manifest: a table, a BIDS dataset or a folder of case folders. Give one."
+        raise OptionError(message)
+    request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
         message = f"--workers is {options.workers}; it must be at least 1."
         raise OptionError(message)
-    if options.keep_intermediate and options.layout == "bids":
-        message = "--keep-intermediate writes folders that BIDS does not know. Leave it out, or use --layout plain."
-        raise OptionError(message)
+    if options.layout == Layout.BIDS.value:
+        extra = {"--keep-intermediate": options.keep_intermediate, "--dicom": options.dicom}
+        for flag in (flag for flag, is_set in extra.items() if is_set):
+            message = f"{flag} writes folders that BIDS does not know. Leave it out, or use --layout plain."
+            raise OptionError(message)
+    return request
 
 
 def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
@@ -125,33 +134,6 @@ def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
     from brats_mm.cohort.ray_engine import RayEngine
 
     return RayEngine(make_runner, options.ray, options.workers, cores=options.ray_cores, gpus=options.ray_gpus)
-
-
-def _model(options: argparse.Namespace) -> "CohortModel":
-    from brats_mm.cohort.records import CohortModel
-
-    return CohortModel(
-        bundle=options.bundle,
-        device=options.device,
-        backend=options.backend,
-        point=options.point,
-        window=options.window,
-        overlap=options.overlap,
-    )
-
-
-def _output(options: argparse.Namespace) -> "CohortOutput":
-    from brats_mm.cohort.records import CohortOutput
-
-    return CohortOutput(
-        layout=Layout(options.layout),
-        convention=LabelConvention(options.labels),
-        probabilities=options.probabilities,
-        importance_maps=options.importance_maps,
-        preview=not options.no_preview,
-        report=options.report,
-        scene=options.scene,
-    )
 
 
 def _say(status: "CohortStatus", console: Console) -> None:

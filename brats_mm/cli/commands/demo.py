@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.model import add_model_options, load_segmenter
+from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import say_result
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError
 
 
@@ -33,7 +34,7 @@ def add(commands: Commands) -> None:
         help="sequences to leave out: any of t1 t1ce t2 flair, but not all",
     )
     parser.add_argument("--seed", type=int, default=7, help="which head to make")
-    add_model_options(parser)
+    add_request_options(parser, ModelOptions)
     add_terminal_options(parser)
 
 
@@ -45,8 +46,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if dropped == ALL_AVAILABLE:
         message = "All four sequences were dropped; leave at least one to segment."
         raise OptionError(message)
+    model = model_options(options)
     console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
-    segmenter = load_segmenter(options, console)
+    segmenter = load_segmenter(model, console)
     from brats_mm.pipeline.demo import run_demo
 
     with console.progress("segmenting") as on_window:

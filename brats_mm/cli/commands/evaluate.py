@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.model import add_model_options, load_segmenter
+from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
+from brats_mm.domain.options import ModelOptions
 
 if TYPE_CHECKING:
     from brats_mm.evaluation.case import SetPredictor
@@ -59,7 +60,7 @@ def add(commands: Commands) -> None:
         help=f"label scheme of these label maps; one of {SCHEMES}",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
-    add_model_options(parser)
+    add_request_options(parser, ModelOptions)
     add_terminal_options(parser)
 
 
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.io.labelled_cases import labelled_cases
 
+    model = model_options(options)
     cases = labelled_cases(
         options.dataset,
         dataset_dir=options.dataset_dir,
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(cases)} labelled cases.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
-    predictor = _predictor(options, console)
+    predictor = _predictor(options, model, console)
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.evaluation.run import EvaluationSettings, evaluate
     from brats_mm.metrics.empty import EmptyPolicy
@@ -112,14 +114,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _predictor(options: argparse.Namespace, console: Console) -> "SetPredictor":
-    """What is scored: the model, or label maps that are there."""
+def _predictor(options: argparse.Namespace, model: ModelOptions, console: Console) -> "SetPredictor":
+    """Return what is scored: the model, or label maps of another program."""
     if options.predictions is not None:
         from brats_mm.data.label_maps import named_scheme
         from brats_mm.evaluation.foreign import label_maps
 
         return label_maps(options.predictions, scheme=named_scheme(options.prediction_labels))
-    segmenter = load_segmenter(options, console)
+    segmenter = load_segmenter(model, console)
     from brats_mm.evaluation.case import shared_passes
 
     return shared_passes(segmenter.predictor)

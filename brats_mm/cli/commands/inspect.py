@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import Commands, add_command, add_json_option
+from brats_mm.cli.options.request import add_request_options, add_sequence_options, sequence_options
 from brats_mm.cli.output import Console
-from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.modality import Modality
+from brats_mm.pipeline.request import SegmentRequest
 
 _LONGEST = 34
 
@@ -25,27 +27,18 @@ def add(commands: Commands) -> None:
         "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM, or of volume files")
-    for modality in MODALITIES:
-        parser.add_argument(
-            f"--{modality.value}", metavar="SERIES", help=f"DICOM series to take as {modality.label}, or none"
-        )
-    add_study_option(parser)
+    add_sequence_options(parser, "SERIES", "DICOM series to take as {sequence}, or none")
+    add_request_options(parser, SegmentRequest, without=("series",))
     add_json_option(parser)
-
-
-def add_study_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names one of several DICOM studies."""
-    parser.add_argument("--study", metavar="UID", help="DICOM study to take, by its UID or an ending of it")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command; exit code 2 where segment would refuse."""
-    from brats_mm.pipeline.dicom_study import SeriesWishes
+    from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 
-    wishes = {modality: getattr(options, modality.value) for modality in MODALITIES}
-    named = {modality: word for modality, word in wishes.items() if word is not None}
-    found = inspect_input(options.path, SeriesWishes(named, options.study))
+    series = {Modality(name): word for name, word in sequence_options(options).items()}
+    found = inspect_input(options.path, SeriesOverrides(series, options.study))
     if found["kind"] == "DICOM":
         for study in found["studies"]:
             _say_study(study, console)

@@ -46,9 +46,9 @@ def add(commands: Commands) -> None:
         help="with --calibrate: an offset and a temperature for each subset, kept beside the weights",
     )
     way.add_argument(
-        "--certainty",
+        "--calibrate-confidence",
         action="store_true",
-        help="with --calibrate: how sure to be inside the outlines, for each subset; the outlines stay",
+        help="with --calibrate: fit a foreground temperature per subset and region; the segmentation is unchanged",
     )
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
     parser.add_argument("--section", default="validation", help="section of the list")
@@ -61,8 +61,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.io.labelled_cases import labelled_cases
 
     listed = options.calibrate
-    if listed is None and (options.per_subset or options.certainty):
-        message = "--per-subset and --certainty are fitted on labelled cases: name their list with --calibrate."
+    if listed is None and (options.per_subset or options.calibrate_confidence):
+        message = (
+            "--per-subset and --calibrate-confidence are fitted on labelled cases: name their list with --calibrate."
+        )
         raise OptionError(message)
     template = open_bundle(options.bundle)
     cases = labelled_cases(listed, dataset_dir=options.dataset_dir, section=options.section) if listed else ()
@@ -77,7 +79,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         version=options.bundle_version,
         configs=options.config,
         calibrate_on=cases,
-        fit=calibrate_certainty if options.certainty else calibrate_subsets if options.per_subset else calibrate,
+        fit=calibrate_certainty
+        if options.calibrate_confidence
+        else calibrate_subsets
+        if options.per_subset
+        else calibrate,
         on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
     )
     if made.calibration is not None:
@@ -90,7 +96,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             saved = made.subsets.saved_nats[region]
             told = (
                 f"{saved:.3f} nats less a voxel of what is called it; outlines stay"
-                if options.certainty
+                if options.calibrate_confidence
                 else f"mean Dice {100 * gain:+.1f} points by offsets, "
                 f"{saved:.3f} nats less a voxel in doubt by temperatures"
             )

@@ -5,21 +5,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.commands.inspect import add_study_option
-from brats_mm.cli.options.bids import add_bids_options
-from brats_mm.cli.options.dicom import add_dicom_options, dicom_output
-from brats_mm.cli.options.model import add_model_options, load_segmenter
-from brats_mm.cli.options.outputs import add_output_options
-from brats_mm.cli.options.preprocessing import add_raw_options, preprocessing_options
-from brats_mm.cli.options.source import find_source
+from brats_mm.cli.options.bids import add_bids_options, bids_filter
+from brats_mm.cli.options.request import (
+    add_request_options,
+    add_sequence_options,
+    load_segmenter,
+    request_options,
+    say_loaded,
+    sequence_options,
+)
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import say_result
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.regions import LabelConvention
+from brats_mm.domain.options import DICOM_WRITTEN, OutputOptions
+from brats_mm.errors import OptionError
+from brats_mm.pipeline.check import check
+from brats_mm.pipeline.request import SECTIONS, SegmentRequest, make_request
 
 if TYPE_CHECKING:
-    from brats_mm.outputs.results import OutputOptions
+    from brats_mm.domain.case import CaseFiles
 
 
 def add(commands: Commands) -> None:
@@ -36,67 +40,73 @@ def add(commands: Commands) -> None:
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
     )
     parser.add_argument(
-        "case",
-        nargs="?",
-        type=Path,
-        metavar="CASE",
-        help="folder or zip of one case, DICOM study, BIDS dataset, 4-D file",
+        "case", nargs="?", metavar="CASE", help="folder or zip of one case, DICOM study, BIDS dataset, or 4-D file"
     )
-    for modality in MODALITIES:
-        parser.add_argument(
-            f"--{modality.value}", type=Path, metavar="FILE", help=f"{modality.label} volume, or series of the study"
-        )
-    add_study_option(parser)
-    add_bids_options(parser)
+    parser.add_argument("-i", "--input", metavar="CASE", help="the same, as an option")
+    add_sequence_options(parser, "FILE", "{sequence} volume, or series of the study")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--channels",
         metavar="ORDER",
         help="sequences of a 4-D file, as flair,t1,t1ce,t2, or decathlon (default: as its dataset.json says)",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    add_output_options(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are already in OUT")
-    add_raw_options(parser)
-    add_dicom_options(parser)
-    add_model_options(parser)
+    add_bids_options(parser)
+    add_request_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
     add_terminal_options(parser)
+
+
+def request_from(options: argparse.Namespace) -> SegmentRequest:
+    """The request that the options describe.
+
+    Raises:
+        OptionError: an option has no such value, or options contradict each other.
+    """
+    if options.case is not None and options.input is not None:
+        message = f"Two inputs were given, {options.case} and --input {options.input}. Give one of them."
+        raise OptionError(message)
+    given = request_options(options, SegmentRequest, *SECTIONS.values())
+    source = _chosen_files(options) or options.case or options.input
+    return make_request(source, options.output, **given, **sequence_options(options))
+
+
+def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
+    """The files that the options choose from a BIDS dataset or a four-dimensional file; None without such options."""
+    wanted, place = bids_filter(options), options.case or options.input
+    if wanted.is_empty and options.channels is None:
+        return None
+    if place is None:
+        message = "--channels and the options for BIDS datasets need an input to choose from. Give a file or a folder."
+        raise OptionError(message)
+    from brats_mm.io.case_files import find_bids_case
+    from brats_mm.io.channels import parse_order
+    from brats_mm.io.recognise import recognise
+
+    if not wanted.is_empty:
+        return find_bids_case(Path(place), wanted)
+    return recognise(place, channels=parse_order(options.channels))
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    given = find_source(options, console)
-    dicom = dicom_output(options, given.headers)
-    segmenter = load_segmenter(options, console)
-    from brats_mm.outputs.results import DICOM_WRITTEN
-    from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+    request = request_from(options)
+    check(request)  # before the imports below, which take seconds
+    from brats_mm.pipeline.segment import segment
 
-    wanted = OutputOptions(
-        convention=LabelConvention(options.labels),
-        probabilities=options.probabilities,
-        importance_maps=options.importance_maps,
-        preview=not options.no_preview,
-        scene=options.scene,
-        report=options.report,
-        dicom=dicom,
-        overwrite=options.overwrite,
-    )
     with console.progress("segmenting") as on_window:
-        segmented = segment_to_folder(
-            given.case,
-            options.output,
-            segmenter,
-            wanted,
-            preparation=preprocessing_options(options),
-            on_window=on_window,
+        segmented = segment(
+            request,
+            lambda: load_segmenter(request.model, console),
+            on_load=lambda loaded: say_loaded(loaded, console),
             on_step=console.say,
+            on_window=on_window,
         )
     say_result(segmented.report, console)
-    console.say(f"\n{len(segmented.files)} files in {options.output}{_to_see(wanted)}.")
+    console.say(f"\n{len(segmented.files)} files in {options.output}{_to_see(request.outputs)}.")
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 
 
-def _to_see(wanted: "OutputOptions") -> str:
-    shown = {"a picture in preview.png": wanted.preview, "a page in report.html": wanted.report}
-    there = " and ".join(said for said, is_there in shown.items() if is_there)
-    return f", with {there}" if there else ""
+def _to_see(outputs: OutputOptions) -> str:
+    shown = {"a picture in preview.png": outputs.preview, "a page in report.html": outputs.report}
+    written = " and ".join(text for text, is_written in shown.items() if is_written)
+    return f", with {written}" if written else ""

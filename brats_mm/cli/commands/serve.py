@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.model import add_model_options, check_windows
+from brats_mm.cli.options.request import add_request_options, model_options
 from brats_mm.cli.options.service import add_data_option, service_package
 from brats_mm.cli.output import Console
+from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError
 
 _GIB = 2**30
@@ -30,9 +31,9 @@ def add(commands: Commands) -> None:
     _add_callers(parser)
     _add_archive(parser)
     _add_limits(parser)
-    add_model_options(parser)
+    add_request_options(parser, ModelOptions)
     group = parser.add_argument_group("output on the terminal")
-    group.add_argument("--verbose", action="store_true", help="log the worker's own output too")
+    group.add_argument("-v", "--verbose", action="store_true", help="log the worker's own output too")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing before the logs")
     parser.set_defaults(json=False)
 
@@ -91,7 +92,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
         message = f"The port is {options.port}; it must be 0 to 65535."
         raise OptionError(message)
     service = service_package()
-    check_windows(options)
     settings = _settings(options)
     console.say(f"Serving on http://{options.host}:{options.port}; stop with Ctrl-C. Logs follow, one JSON a line.")
     service.serve(settings, verbose=options.verbose)
@@ -129,12 +129,7 @@ def _settings(options: argparse.Namespace) -> Any:
         ),
         queue=QueueLimits(queued=options.max_queued, queued_per_caller=options.max_queued_per_caller),
         worker=WorkerSettings(
-            bundle=options.bundle,
-            device=options.device,
-            window=options.window,
-            overlap=options.overlap,
-            backend=options.backend,
-            point=options.point,
+            model=model_options(options),
             memory_bytes=int(options.memory_gib * _GIB),
             job_s=options.job_minutes * 60.0,
         ),

@@ -21,7 +21,7 @@ from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.complexity import multiply_accumulates
 from brats_mm.packaging.pack import pack
 from brats_mm.pipeline.network import load_network
-from brats_mm.pipeline.segment import Segmenter
+from brats_mm.pipeline.segmenter import Segmenter
 
 BUNDLE, EVALUATION, RESULT = "bundle", "evaluation", "result.json"
 

@@ -17,6 +17,7 @@ from brats_mm import __version__
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.lattice import ROUNDING, match_lattice
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import DICOM_FOLDER
 from brats_mm.domain.prediction import THRESHOLD, Prediction
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid, Volume
@@ -33,7 +34,6 @@ from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.preprocessing.regridding import on_grid
 
-FOLDER = "dicom/"
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 LIKE_ENOUGH = 0.8
 """A series shows what an input shows where their values correlate at least this much, voxel by voxel."""
@@ -63,12 +63,7 @@ class DicomOutput:
     inputs: Mapping[Modality, SourceSeries] = field(default_factory=dict)
     named: NamedReference | None = None
     deidentify: bool = False
-    folder: str = FOLDER
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The files."""
-        return tuple(f"{self.folder}{name}" for name in (SEGMENTATION, ENTROPY, REPORT))
+    folder: str = DICOM_FOLDER
 
 
 def require_dicom_out() -> None:

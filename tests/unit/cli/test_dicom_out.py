@@ -54,8 +54,8 @@ def test_objects_are_written_and_names_are_in_them_alone(study, tiny_bundle, tmp
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--dicom"], "--dicom needs a DICOM series"),
-        (["--deidentify"], "add --dicom"),
+        (["--dicom"], "DICOM results need a DICOM series"),
+        (["--deidentify"], "Add dicom"),
     ],
 )
 def test_what_is_needed_is_said_before_anything_is_loaded(head_folder, tmp_path, capsys, words, said):

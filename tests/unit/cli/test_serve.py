@@ -43,7 +43,7 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch):
 
 def test_speed_and_backend_reach_the_worker():
     message = settings_of("--fast", "--backend", "torch", "--window", "96").worker.start_message()
-    assert (message["point"], message["backend"], message["window"]) == ("fast", "torch", 96)
+    assert (message["preset"], message["backend"], message["window"]) == ("fast", "torch", 96)
 
 
 def test_watching_an_archive_needs_one():

@@ -12,14 +12,14 @@ from brats_mm import Segmenter
 from brats_mm.cohort.bids import describe_dataset
 from brats_mm.cohort.engine import Finished
 from brats_mm.cohort.manifest import Manifest
-from brats_mm.cohort.records import CohortCase, CohortOutput, Layout
+from brats_mm.cohort.records import CohortCase, Layout
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.cohort.segment import SegmentRunner
-from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.inference.engine import WindowSettings
+from brats_mm.pipeline.request import make_request
 
-OUTPUT = CohortOutput(Layout.BIDS, probabilities=True, importance_maps=True, report=True, scene=True)
+REQUEST = make_request(probabilities=True, importance_maps=True, report=True, scene=True)
 NAMES = ("sub-01", "sub-02_ses-1", "a case 7")
 
 
@@ -53,9 +53,9 @@ def derivatives(tiny_bundle, made_head, tmp_path_factory):
     cases = [CohortCase(name, folder=str(made_head)) for name in (*NAMES, "bad")]
     cases[-1] = CohortCase("bad", folder=str(made_head / "nowhere"))
     folder = tmp_path_factory.mktemp("bids") / "derivatives"
-    engine = Here(SegmentRunner(segmenter, OUTPUT, PreprocessingOptions()))
+    engine = Here(SegmentRunner(segmenter, REQUEST, Layout.BIDS))
     status = run_cohort(
-        Manifest(made_head, len(cases), lambda: iter(cases)), folder, engine, CohortSettings("m", OUTPUT)
+        Manifest(made_head, len(cases), lambda: iter(cases)), folder, engine, CohortSettings("m", Layout.BIDS)
     )
     assert (status.done, status.failed) == (3, 1)
     return folder

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix
 from brats_mm.cohort.content import content_of, stamp_of
 from brats_mm.cohort.layout import has_results, prepare_output, publish, work_folder
-from brats_mm.cohort.records import CohortCase, CohortOutput, Layout, name_fault
+from brats_mm.cohort.records import CohortCase, Layout, name_fault
 from brats_mm.cohort.tables import COLUMNS, TableFormat, row_of, write_results_table
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import LabelConvention
@@ -76,7 +76,7 @@ def test_the_same_file_as_another_sequence_is_another_case(tmp_path):
 
 
 def test_bids_results_are_there_when_the_report_is(tmp_path):
-    prepare_output(tmp_path / "out", CohortOutput(Layout.BIDS, LabelConvention.BRATS2021), version="1.2")
+    prepare_output(tmp_path / "out", Layout.BIDS, LabelConvention.BRATS2021, version="1.2")
     work = work_folder(tmp_path / "out", "case-7", Layout.BIDS)
     work.mkdir(parents=True)
     for name in ("report.json", "segmentation.nii.gz"):

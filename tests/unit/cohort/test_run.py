@@ -12,14 +12,13 @@ import pytest
 from brats_mm.cohort.engine import Finished
 from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import open_manifest
-from brats_mm.cohort.records import CohortModel, CohortOutput
 from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
 from brats_mm.domain.availability import ALL_AVAILABLE
-from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError, OutputError, ResourceError
 from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.pipeline.request import make_request
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document
 from tests.cohort_fake import FakeCases, FakeRunner
 
@@ -134,7 +133,7 @@ def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
     bundle = open_bundle(tmp_path / "mine")
 
     def identity():
-        return identity_of(CohortModel(str(bundle.root)), CohortOutput(), PreprocessingOptions())
+        return identity_of(make_request(bundle=bundle.root))
 
     raw = identity()
     assert identity() == raw

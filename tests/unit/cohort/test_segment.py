@@ -6,12 +6,12 @@ import pytest
 
 from brats_mm import Segmenter
 from brats_mm.cohort.content import content_of
-from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, CohortOutput, Layout
+from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout
 from brats_mm.cohort.segment import SegmentRunner
 from brats_mm.cohort.tables import COLUMNS
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.inference.engine import WindowSettings
+from brats_mm.pipeline.request import make_request
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def segmenter(tiny_bundle):
 
 
 def runner(segmenter, layout):
-    return SegmentRunner(segmenter, CohortOutput(layout, preview=False), PreprocessingOptions())
+    return SegmentRunner(segmenter, make_request(preview=False), layout)
 
 
 def two_files(head):

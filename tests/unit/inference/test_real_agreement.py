@@ -15,7 +15,8 @@ from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_bra
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.inference.windows import clip_window
-from brats_mm.pipeline.segment import Segmenter, load_case
+from brats_mm.pipeline.segment import load_case
+from brats_mm.pipeline.segmenter import Segmenter
 
 pytestmark = pytest.mark.real
 

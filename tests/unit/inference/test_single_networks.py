@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import SUBSETS, Availability
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import OutputOptions
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.inference.backend import TorchBackend
@@ -19,7 +20,7 @@ from brats_mm.inference.predictor import WITHOUT_IMPORTANCE, Predictor
 from brats_mm.inference.single_backend import SingleBackend, predict_windows, torch_backend
 from brats_mm.networks.single import SingleNetwork
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.results import OutputOptions, possible, write_results
+from brats_mm.outputs.results import supported_outputs, write_results
 from tests.networks import tiny_mixture
 
 CPU = torch.device("cpu")
@@ -97,4 +98,6 @@ def test_results_say_that_importance_is_not_known(case: Case, tmp_path: Path) ->
     assert importance["weights"] == {}
     assert "does not weigh" in importance["meaning"]
     assert "does not weigh its sequences" in (tmp_path / "report.html").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == set(possible(options, prediction).names(case.available))
+    assert {path.name for path in tmp_path.iterdir()} == set(
+        supported_outputs(options, prediction).names(case.available)
+    )

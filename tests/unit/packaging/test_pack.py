@@ -205,7 +205,7 @@ def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: P
             torch.testing.assert_close(packed[name], (value.float() + 0.5).half())
 
 
-@pytest.mark.parametrize("way", ["--per-subset", "--certainty"])
+@pytest.mark.parametrize("way", ["--per-subset", "--calibrate-confidence"])
 def test_a_correction_without_cases_to_fit_it_on_is_refused(
     way: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +215,7 @@ def test_a_correction_without_cases_to_fit_it_on_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("way", "said"), [("--per-subset", "for each subset, mean Dice"), ("--certainty", "outlines stay")]
+    ("way", "said"), [("--per-subset", "for each subset, mean Dice"), ("--calibrate-confidence", "outlines stay")]
 )
 def test_the_command_fits_each_subset(
     way: str,

@@ -5,11 +5,11 @@ import pytest
 from brats_mm import Segmenter
 from brats_mm.errors import Cancelled, CaseError, OutputError
 from brats_mm.inference.engine import WindowSettings
-from brats_mm.outputs.results import OutputOptions
-from brats_mm.pipeline.batch import CaseJob, Overlap, segment_many
-from brats_mm.pipeline.segment import load_case, segment_to_folder
+from brats_mm.pipeline.batch import Overlap, segment_many
+from brats_mm.pipeline.request import OutputOptions, SegmentRequest
+from brats_mm.pipeline.segment import load_case, segment
 
-OPTIONS = OutputOptions(preview=False)
+OUTPUTS = OutputOptions(preview=False)
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,17 @@ def case(made_head):
 
 
 def jobs_of(case, folder, count):
-    return [CaseJob(case, folder / str(number)) for number in range(count)]
+    return [request(case, folder / str(number)) for number in range(count)]
+
+
+def request(case, folder):
+    return SegmentRequest(case, folder, outputs=OUTPUTS)
 
 
 def test_outcomes_come_in_the_order_of_the_jobs(segmenter, case, tmp_path):
     jobs = jobs_of(case, tmp_path, 4)
-    outcomes = list(segment_many(jobs, segmenter, OPTIONS, overlap=Overlap(ahead=2, writers=2)))
-    assert [outcome.job for outcome in outcomes] == jobs
+    outcomes = list(segment_many(jobs, segmenter, overlap=Overlap(ahead=2, writers=2)))
+    assert [outcome.request for outcome in outcomes] == jobs
     assert all(path.is_file() for outcome in outcomes for path in outcome.files)
     assert [set(outcome.report["run"]["seconds"]) for outcome in outcomes] == [
         {"read", "prepare", "network", "restore", "write"}
@@ -38,8 +42,8 @@ def test_outcomes_come_in_the_order_of_the_jobs(segmenter, case, tmp_path):
 
 
 def test_files_are_those_of_a_single_case(segmenter, made_head, tmp_path):
-    (outcome,) = segment_many([CaseJob(made_head, tmp_path / "many")], segmenter, OPTIONS)
-    alone = segment_to_folder(made_head, tmp_path / "one", segmenter, OPTIONS)
+    (outcome,) = segment_many([request(made_head, tmp_path / "many")], segmenter)
+    alone = segment(request(made_head, tmp_path / "one"), segmenter)
     assert [path.name for path in outcome.files] == [path.name for path in alone.files]
     for path in outcome.files:
         if path.suffix != ".json":
@@ -53,14 +57,14 @@ def test_a_bad_case_does_not_stop_the_rest(segmenter, case, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "report.json").write_text("kept")
     jobs = [
-        CaseJob(tmp_path / "empty", tmp_path / "a"),
-        CaseJob(case, tmp_path / "b"),
-        CaseJob(case, tmp_path / "file"),
-        CaseJob(case, tmp_path / "full"),
-        CaseJob(42, tmp_path / "c"),
-        CaseJob(case, tmp_path / "d"),
+        request(tmp_path / "empty", tmp_path / "a"),
+        request(case, tmp_path / "b"),
+        request(case, tmp_path / "file"),
+        request(case, tmp_path / "full"),
+        request(42, tmp_path / "c"),
+        request(case, tmp_path / "d"),
     ]
-    outcomes = list(segment_many(jobs, segmenter, OPTIONS))
+    outcomes = list(segment_many(jobs, segmenter))
     assert [type(outcome.error) for outcome in outcomes[:4]] == [CaseError, type(None), OutputError, OutputError]
     assert outcomes[4].error is not None
     assert outcomes[5].error is None
@@ -78,7 +82,7 @@ def test_no_more_cases_are_under_way_than_wanted(segmenter, case, tmp_path):
             taken += 1
             yield job
 
-    for done, _ in enumerate(segment_many(jobs(), segmenter, OPTIONS)):
+    for done, _ in enumerate(segment_many(jobs(), segmenter)):
         most = max(most, taken - done)
     assert taken == 8
     assert most <= 5
@@ -96,14 +100,14 @@ def test_stopping_leaves_whole_results_only(segmenter, case, tmp_path, stop):
         finished += done == of
 
     with pytest.raises(stop):
-        list(segment_many(jobs_of(case, tmp_path, 5), segmenter, OPTIONS, on_window=on_window))
+        list(segment_many(jobs_of(case, tmp_path, 5), segmenter, on_window=on_window))
     for folder in tmp_path.iterdir():
-        assert sorted(path.name for path in folder.iterdir()) == sorted(OPTIONS.names(case.available))
+        assert sorted(path.name for path in folder.iterdir()) == sorted(OUTPUTS.names(case.available))
     assert not (tmp_path / "1").exists()
 
 
 def test_a_caller_may_stop_early(segmenter, case, tmp_path):
-    outcomes = segment_many(jobs_of(case, tmp_path, 6), segmenter, OPTIONS)
+    outcomes = segment_many(jobs_of(case, tmp_path, 6), segmenter)
     assert next(outcomes).error is None
     outcomes.close()
     assert not (tmp_path / "5").exists()

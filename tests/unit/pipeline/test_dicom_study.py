@@ -13,8 +13,9 @@ from brats_mm.errors import CaseError, InputError, OptionError
 from brats_mm.io.dicom.choice import choose
 from brats_mm.io.dicom.scan import one_study, scan
 from brats_mm.io.zip import ZipError
-from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series, grids_agree, is_dicom_folder, opened, read_chosen
+from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series, grids_agree, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
+from brats_mm.pipeline.load import is_dicom_folder, opened
 from tests.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
 
 SHAPE = (8, 8, 10)
@@ -56,9 +57,9 @@ def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
     label = next(one.label for one in one_study(scan(tmp_path)).series if one.identity.series_number == 8)
     assert label in str(told.value)
     for word in (label, again.series_uid, f"…{label}"):
-        chosen = choose_series(tmp_path, SeriesWishes({Modality.T2: word}))
+        chosen = choose_series(tmp_path, SeriesOverrides({Modality.T2: word}))
         assert chosen.choice.chosen[Modality.T2].identity.series_uid == again.series_uid
-    without = choose_series(tmp_path, SeriesWishes({Modality.T2: "none"}))
+    without = choose_series(tmp_path, SeriesOverrides({Modality.T2: "none"}))
     assert Modality.T2 not in without.choice.chosen
 
 
@@ -104,7 +105,7 @@ def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
         choose_series(tmp_path)
     choice = choose(one_study(scan(tmp_path)))
     assert "Use it with --t1ce" in choice.notes[0]
-    named = choose_series(tmp_path, SeriesWishes({Modality.T1CE: facts.series_uid}))
+    named = choose_series(tmp_path, SeriesOverrides({Modality.T1CE: facts.series_uid}))
     assert set(named.choice.chosen) == {Modality.T1CE}
 
 
@@ -113,9 +114,9 @@ def test_overrides_that_fit_nothing_or_twice_are_told(tmp_path: Path) -> None:
     uid = TYPICAL["t1"].series_uid
 
     with pytest.raises(OptionError, match="--t1 names no series of the study"):
-        choose_series(tmp_path, SeriesWishes({Modality.T1: "nonsense"}))
+        choose_series(tmp_path, SeriesOverrides({Modality.T1: "nonsense"}))
     with pytest.raises(OptionError, match="was named as T1 and as T2"):
-        choose_series(tmp_path, SeriesWishes({Modality.T1: uid, Modality.T2: uid}))
+        choose_series(tmp_path, SeriesOverrides({Modality.T1: uid, Modality.T2: uid}))
 
 
 def test_a_localiser_alone_is_told(tmp_path: Path) -> None:

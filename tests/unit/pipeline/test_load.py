@@ -12,13 +12,13 @@ from brats_mm import Segmenter
 from brats_mm.domain.case import Scans
 from brats_mm.domain.input_kind import InputKind
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.preprocessing import PreprocessingOptions
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import CaseError, GridError, OutputError
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.io.case import find_case, read_scans
-from brats_mm.pipeline.batch import CaseJob, segment_many
-from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+from brats_mm.pipeline.batch import segment_many
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
 
 T1CE, FLAIR = "BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz"
 
@@ -44,9 +44,9 @@ def thick(head_folder):
 
 
 def test_different_grids_are_registered_and_results_lie_exactly_on_the_reference(segmenter, thick, tmp_path):
-    options, out = OutputOptions(probabilities=True, importance_maps=True), tmp_path / "out"
-    raw = PreprocessingOptions(reference=Modality.FLAIR, keep_intermediate=True)
-    made = segment_to_folder(thick, out, segmenter, options, preparation=raw)
+    out = tmp_path / "out"
+    wanted = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
+    made = segment(make_request(thick, out, **wanted), segmenter)
     given = nib.load(thick["flair"])
     for path in out.glob("*.nii.gz"):
         image = nib.load(path)
@@ -59,7 +59,7 @@ def test_different_grids_are_registered_and_results_lie_exactly_on_the_reference
     assert report["preparation"]["evidence"][0] == "The 2 sequences lie on 2 different grids."
     assert report["preparation"]["reference"] == "flair"
     assert [step["name"] for step in report["preparation"]["steps"]] == ["register_t1ce", "resample", "brain"]
-    assert {"read", "register_t1ce", "resample", "brain", "back", "write"} < set(report["run"]["seconds"])
+    assert {"read", "register_t1ce", "resample", "brain", "to_native_grid", "write"} < set(report["run"]["seconds"])
     transform = sitk.ReadTransform(str(out / "intermediate" / "t1ce_to_reference.tfm"))
     np.testing.assert_allclose(transform.TransformPoint((0.0, 0.0, 0.0)), (0, 0, 0), atol=3)
     assert (out / "intermediate" / "flair_registered.nii.gz").exists()
@@ -74,7 +74,7 @@ def test_registered_scans_are_results_on_the_grid_of_the_segmentation(segmenter,
     wrong = nib.Nifti1Image(np.asarray(moved.dataobj), shift @ moved.affine)
     nib.save(wrong, thick["flair"])
     drawn_by_wrong_header = resample_from_to(wrong, nib.load(thick["t1ce"]), order=1)
-    made = segment_to_folder(thick, tmp_path / "out", segmenter)
+    made = segment(make_request(thick, tmp_path / "out"), segmenter)
     assert {path.name for path in made.files if "registered" in path.name} == {"registered_flair.nii.gz"}
     labels, registered = (
         nib.load(tmp_path / "out" / name) for name in ("segmentation.nii.gz", "registered_flair.nii.gz")
@@ -89,12 +89,12 @@ def test_registered_scans_are_results_on_the_grid_of_the_segmentation(segmenter,
 
 def test_prepared_input_has_no_registered_scans(segmenter, head_folder, tmp_path):
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
-    made = segment_to_folder(files, tmp_path / "out", segmenter)
+    made = segment(make_request(files, tmp_path / "out"), segmenter)
     assert not [path.name for path in made.files if "registered" in path.name]
 
 
 def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_grid(segmenter, thick):
-    prediction = segmenter.predict(thick, preparation=PreprocessingOptions(reference=Modality.FLAIR))
+    prediction = segmenter.predict(thick, reference=Modality.FLAIR)
     assert prediction.labels().shape == prediction.combined_entropy().shape == (64, 72, 28)
     for region in REGIONS:
         assert prediction.probabilities[region].min() >= 0
@@ -107,7 +107,7 @@ def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_gri
 def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
     seen = segmenter.predict(files)
-    straight = segmenter.predict(files, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+    straight = segmenter.predict(files, prepared=True)
     for region in REGIONS:
         np.testing.assert_array_equal(seen.probabilities[region], straight.probabilities[region])
     assert seen.case.preparation.steps == ()
@@ -117,10 +117,10 @@ def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
 
 def test_different_grids_are_refused_when_the_input_is_said_to_be_prepared(segmenter, thick):
     with pytest.raises(GridError, match=r"do not lie on one grid.*--prepared"):
-        segmenter.predict(thick, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+        segmenter.predict(thick, prepared=True)
     scans = Scans("scans", dict(read_scans(find_case(thick["flair"].parent)).volumes))
     with pytest.raises(GridError, match="FLAIR has 64 x 72 x 28 voxels"):
-        segmenter.predict(scans, preparation=PreprocessingOptions(kind=InputKind.PREPARED))
+        segmenter.predict(scans, prepared=True)
 
 
 def test_scans_from_elsewhere_are_segmented_as_files_are(segmenter, thick):
@@ -134,11 +134,11 @@ def test_scans_from_elsewhere_are_segmented_as_files_are(segmenter, thick):
 def test_intermediates_never_replace_what_is_there(segmenter, thick, tmp_path):
     (tmp_path / "out" / "intermediate").mkdir(parents=True)
     with pytest.raises(OutputError, match="already holds intermediate"):
-        segment_to_folder(thick, tmp_path / "out", segmenter, preparation=PreprocessingOptions(keep_intermediate=True))
+        segment(make_request(thick, tmp_path / "out", keep_intermediate=True), segmenter)
 
 
 def test_many_raw_cases_come_back_on_their_references(segmenter, thick, tmp_path):
-    (outcome,) = segment_many([CaseJob(thick, tmp_path / "out")], segmenter, OutputOptions(preview=False))
+    (outcome,) = segment_many([make_request(thick, tmp_path / "out", preview=False)], segmenter)
     assert outcome.error is None
     assert outcome.report["grid"]["shape"] == [64, 72, 56]
     assert outcome.report["preparation"]["kind"] == "raw"
@@ -160,8 +160,7 @@ def test_a_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_fo
         affine = image.affine
     turned = nib.as_closest_canonical(nib.Nifti1Image(mask.astype(np.uint8) * 255, affine))
     nib.save(turned, tmp_path / "mask.nii.gz")
-    options = PreprocessingOptions(brain_mask=tmp_path / "mask.nii.gz")
-    made = segmenter.predict(files, preparation=options)
+    made = segmenter.predict(files, brain_mask=tmp_path / "mask.nii.gz")
     assert made.case.preparation.recognition.kind is InputKind.PREPARED
     outside = ~np.asarray(mask)
     assert all(not volume.data[outside].any() for volume in made.case.volumes.values())
@@ -172,9 +171,9 @@ def test_a_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_fo
 def test_a_brain_mask_elsewhere_is_refused_for_prepared_input_and_an_empty_one_always(segmenter, head_folder, tmp_path):
     files = {"t1ce": head_folder / T1CE}
     nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.diag([1.3, 1.3, 1.3, 1])), tmp_path / "mask.nii.gz")
-    options = PreprocessingOptions(kind=InputKind.PREPARED, brain_mask=tmp_path / "mask.nii.gz")
+    options = {"prepared": True, "brain_mask": tmp_path / "mask.nii.gz"}
     with pytest.raises(GridError, match="Resample the mask to their grid"):
-        segmenter.predict(files, preparation=options)
+        segmenter.predict(files, **options)
     nib.save(nib.Nifti1Image(np.zeros((20, 20, 20), np.uint8), np.eye(4)), tmp_path / "mask.nii.gz")
     with pytest.raises(CaseError, match="The brain mask is empty"):
-        segmenter.predict(files, preparation=options)
+        segmenter.predict(files, **options)

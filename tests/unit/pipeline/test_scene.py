@@ -5,8 +5,11 @@ import zipfile
 import pytest
 
 from brats_mm.cli.parser import make_parser
+from brats_mm.domain.options import OutputOptions
 from brats_mm.inference.engine import WindowSettings
-from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
+from brats_mm.pipeline.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def test_scene_is_written_where_it_was_asked_for(segmenter, head_folder, tmp_pat
         "t1ce": head_folder / "BraTS-GLI-00000-000-t1c.nii.gz",
         "flair": head_folder / "BraTS-GLI-00000-000-t2f.nii.gz",
     }
-    made = segment_to_folder(files, tmp_path / "out", segmenter, OutputOptions(scene=True, preview=False))
+    made = segment(make_request(files, tmp_path / "out", scene=True, preview=False), segmenter)
     assert tmp_path / "out" / "scene.mrb" in made.files
     with zipfile.ZipFile(tmp_path / "out" / "scene.mrb") as archive:
         assert archive.testzip() is None

@@ -11,7 +11,9 @@ from brats_mm import Segmenter
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.inference.engine import WindowSettings
-from brats_mm.pipeline.segment import OutputOptions, choose_device, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
+from brats_mm.pipeline.segmenter import choose_device
 
 ALWAYS = {
     "segmentation.nii.gz",
@@ -48,8 +50,8 @@ def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
 
 
 def test_every_output_is_written_and_lies_on_the_input_grid(segmenter, head_folder, tmp_path):
-    options = OutputOptions(probabilities=True, importance_maps=True)
-    made = segment_to_folder(two(head_folder), tmp_path / "out", segmenter, options)
+    request = make_request(two(head_folder), tmp_path / "out", probabilities=True, importance_maps=True)
+    made = segment(request, segmenter)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {path.name for path in made.files}
     assert names > ALWAYS
@@ -64,7 +66,7 @@ def test_every_output_is_written_and_lies_on_the_input_grid(segmenter, head_fold
 
 
 def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, head_folder, tmp_path):
-    made = segment_to_folder(two(head_folder), tmp_path / "out", segmenter, OutputOptions(probabilities=True))
+    made = segment(make_request(two(head_folder), tmp_path / "out", probabilities=True), segmenter)
     stored = nib.load(tmp_path / "out" / "entropy.nii.gz")
     np.testing.assert_allclose(stored.get_fdata(), made.prediction.combined_entropy(), atol=2e-5)
     assert b"nats" in stored.header["descrip"].item()
@@ -72,7 +74,7 @@ def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, 
 
 
 def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_path):
-    segment_to_folder(two(head_folder), tmp_path / "out", segmenter)
+    segment(make_request(two(head_folder), tmp_path / "out"), segmenter)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["sequences_found"] == ["t1ce", "flair"]
     assert report["sequences_missing"] == ["t1", "t2"]
@@ -85,16 +87,14 @@ def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_
 
 
 def test_importance_sums_to_one_over_the_sequences_found(segmenter, head_folder, tmp_path):
-    segment_to_folder(two(head_folder), tmp_path / "out", segmenter)
+    segment(make_request(two(head_folder), tmp_path / "out"), segmenter)
     importance = json.loads((tmp_path / "out" / "importance.json").read_text())["weights"]
     assert importance["t1"] == importance["t2"] == {"wt": 0, "tc": 0, "et": 0}
     assert importance["t1ce"]["et"] + importance["flair"]["et"] == pytest.approx(1, abs=1e-5)
 
 
 def test_labels_can_follow_the_older_convention(segmenter, head_folder, tmp_path):
-    made = segment_to_folder(
-        two(head_folder), tmp_path / "out", segmenter, OutputOptions(convention=LabelConvention.BRATS2021)
-    )
+    made = segment(make_request(two(head_folder), tmp_path / "out", labels="brats2021"), segmenter)
     stored = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
     newer = made.prediction.labels(LabelConvention.BRATS2023)
     assert np.array_equal(stored, np.where(newer == 3, 4, newer))
@@ -105,9 +105,9 @@ def test_results_never_replace_files_unless_asked(segmenter, head_folder, tmp_pa
     out.mkdir()
     (out / "segmentation.nii.gz").write_text("precious")
     with pytest.raises(OutputError, match=r"already holds segmentation\.nii\.gz.*--overwrite"):
-        segment_to_folder(two(head_folder), out, segmenter)
+        segment(make_request(two(head_folder), out), segmenter)
     assert (out / "segmentation.nii.gz").read_text() == "precious"
-    segment_to_folder(two(head_folder), out, segmenter, OutputOptions(overwrite=True, preview=False))
+    segment(make_request(two(head_folder), out, overwrite=True, preview=False), segmenter)
     assert nib.load(out / "segmentation.nii.gz").shape == (64, 72, 56)
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_stops_leaves_nothing(segmenter, head_folder, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment_to_folder(two(head_folder), tmp_path / "out", segmenter, on_window=stop)
+        segment(make_request(two(head_folder), tmp_path / "out"), segmenter, on_window=stop)
     assert not (tmp_path / "out").exists()
 
 
@@ -159,7 +159,7 @@ def test_an_incomplete_bundle_says_what_is_missing(tiny_bundle, tmp_path, spoil,
 def test_devices_that_are_not_there_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
-    with pytest.raises(OptionError, match="sees no GPU here"):
+    with pytest.raises(OptionError, match="sees no GPU"):
         choose_device("cuda")
     with pytest.raises(OptionError, match="must be auto, cpu, cuda"):
         choose_device("tpu")

@@ -7,7 +7,7 @@ from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.case import Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.preprocessing import PreprocessingOptions
+from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of

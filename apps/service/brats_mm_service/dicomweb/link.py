@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.results import ENTROPY, REPORT, SEGMENTATION
-from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesOverrides
+from brats_mm.pipeline.request import from_json
 from brats_mm_service.dicomweb.client import DicomwebClient, DicomwebRefused, DicomwebUnreachable, is_uid
 from brats_mm_service.dicomweb.transfers import Transfer, Transfers, TransferState
-from brats_mm_service.jobs.model import JobOptions
+from brats_mm_service.jobs.model import DEFAULT_REQUEST
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
@@ -127,9 +128,11 @@ class DicomwebLink:
         fetched, folder = files.incoming(), files.incoming()
         try:
             self._client.fetch(transfer.study, fetched, self._most_bytes)
-            study = self._checker.store_study(fetched, folder, SeriesWishes(study=transfer.study))
+            study = self._checker.store_study(fetched, folder, SeriesOverrides(study=transfer.study))
             found = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
-            job, _ = self._queue.submit(new_job(transfer.owner, JobOptions(dicom=True), found, key=key), folder)
+            job, _ = self._queue.submit(
+                new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), found, key=key), folder
+            )
         finally:
             files.discard(fetched)
             files.discard(folder)

@@ -5,33 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from brats_mm.pipeline.request import SegmentRequest, make_request
 from brats_mm_service.jobs.states import JobState
 
-
-@dataclass(frozen=True)
-class JobOptions:
-    """What the caller wants.
-
-    Attributes:
-        labels: convention of label values, brats2023 or brats2021.
-        probabilities, importance_maps, preview, report: further outputs.
-        dicom: DICOM objects too; the input must be a DICOM study.
-        deidentify: take the patient's identity out of these objects.
-        keep_upload: keep the uploaded files as long as the results.
-        series: sequence -> series of a DICOM study, where the caller says.
-        study: which DICOM study, where the archive holds several.
-    """
-
-    labels: str = "brats2023"
-    probabilities: bool = False
-    importance_maps: bool = False
-    preview: bool = True
-    report: bool = True
-    dicom: bool = False
-    deidentify: bool = False
-    keep_upload: bool = False
-    series: Mapping[str, str] = field(default_factory=dict)
-    study: str | None = None
+DEFAULT_REQUEST = make_request(report=True, scene=True, dicom_folder="")
+"""What a job computes unless its caller says otherwise. All results of a job lie in one folder."""
 
 
 def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[str, str]) -> str:
@@ -79,24 +57,26 @@ class NewJob:
     Attributes:
         id: unguessable.
         owner: the caller.
-        options: what is wanted.
+        request: what is requested, without input and output.
         sequences: sequence -> stored file name, in channel order.
         ignored: uploaded file -> why it is not used.
         notes: how the sequences were recognised, where that is not plain.
         names: sequence -> name of the file that the caller sent for it.
         key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to tell a repeated request from another one.
+        keep_upload: keep the uploaded files as long as the results.
     """
 
     id: str
     owner: str
-    options: JobOptions
+    request: SegmentRequest
     sequences: Mapping[str, str]
     ignored: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
     fingerprint: str = ""
+    keep_upload: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +93,7 @@ class Job:
     id: str
     owner: str
     state: JobState
-    options: JobOptions
+    request: SegmentRequest
     sequences: Mapping[str, str]
     ignored: Mapping[str, str]
     notes: tuple[str, ...]
@@ -125,6 +105,7 @@ class Job:
     results: tuple[ResultFile, ...]
     seconds: Mapping[str, float]
     fingerprint: str
+    keep_upload: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
 
     def in_callers_names(self, sentence: str) -> str:

@@ -183,7 +183,7 @@ class JobQueue:
     def _clear(self, job: Job) -> None:
         """Remove what an ended job needs no more."""
         self.files.clear_attempts(job.id)
-        if not job.options.keep_upload:
+        if not job.keep_upload:
             self.files.drop_upload(job.id)
 
     def verified(self, job: Job, name: str) -> Path:

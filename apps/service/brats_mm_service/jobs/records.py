@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from brats_mm.pipeline.request import from_json, to_json
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.fairness import fair_order
-from brats_mm_service.jobs.model import Job, JobOptions, NewJob, ResultFile
+from brats_mm_service.jobs.model import Job, NewJob, ResultFile
 from brats_mm_service.jobs.states import OPEN, JobState, sources_of
 from brats_mm_service.settings import QueueLimits
 
@@ -48,7 +49,7 @@ class JobRecords:
                     new.id,
                     new.owner,
                     JobState.QUEUED.value,
-                    json.dumps(asdict(new.options)),
+                    json.dumps({**to_json(new.request), "keep_upload": new.keep_upload}),
                     json.dumps(dict(new.sequences)),
                     json.dumps(dict(new.ignored)),
                     json.dumps(list(new.notes)),
@@ -212,11 +213,14 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
 
 
 def _job(row: sqlite3.Row) -> Job:
+    options = json.loads(row["options"])
+    keep_upload = options.pop("keep_upload")
     return Job(
         id=row["id"],
         owner=row["owner"],
         state=JobState(row["state"]),
-        options=JobOptions(**json.loads(row["options"])),
+        request=from_json(options),
+        keep_upload=keep_upload,
         sequences=json.loads(row["sequences"]),
         ignored=json.loads(row["ignored"]),
         notes=tuple(json.loads(row["notes"])),

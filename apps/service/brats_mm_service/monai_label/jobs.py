@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from brats_mm.io.bundle import sha256_of
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.jobs.model import Job, JobOptions
+from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.problems import Problem, not_found
@@ -21,7 +21,6 @@ from brats_mm_service.uploads.intake import SortedUpload, new_job
 
 _LOOK_S = 1.0
 _TRIES = 20
-_OPTIONS = JobOptions()
 
 
 class ViewerJobs:
@@ -66,7 +65,7 @@ class ViewerJobs:
             if earlier.state in OPEN or earlier.state is JobState.DONE:
                 return earlier
             key = None
-        new = new_job(caller.name, _OPTIONS, found, key=key)
+        new = new_job(caller.name, DEFAULT_REQUEST, found, key=key)
         try:
             return queue.submit(new, folder)[0]
         except QueueFull as full:

@@ -21,7 +21,7 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["service"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     watcher = Depends(service.auth.require_scope("metrics"))
-    bundle = service.settings.worker.bundle
+    bundle = service.settings.worker.model.bundle
     described = describe_installation(None if bundle is None else str(bundle))
     described["model"].pop("folder", None)  # where it lies is nobody's business
 

@@ -80,4 +80,4 @@ def router(service: Service) -> APIRouter:
 
 
 def _is_kept(service: Service, job: Job, name: str) -> bool:
-    return job.options.keep_upload and (service.queue.files.upload(job.id) / name).is_file()
+    return job.keep_upload and (service.queue.files.upload(job.id) / name).is_file()

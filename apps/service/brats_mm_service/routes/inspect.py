@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from brats_mm.domain.modality import Modality
-from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
@@ -87,6 +86,6 @@ def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any
     """
     if len(form.files) != 1:
         raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")
-    options = parse_options(form.texts.get("options"))
-    wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
-    return checker.inspect_zip(form.files[0].path, folder, wishes)
+    request = parse_options(form.texts.get("options")).request()
+    overrides = SeriesOverrides(request.series, request.study)
+    return checker.inspect_zip(form.files[0].path, folder, overrides)

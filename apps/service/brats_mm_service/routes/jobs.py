@@ -10,10 +10,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 
-from brats_mm.domain.modality import Modality
-from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.jobs.model import Job, JobOptions
+from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.problems import Problem, not_found
@@ -145,11 +144,12 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
 
 def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str | None) -> tuple[Job, bool]:
     options = parse_options(form.texts.get("options"))
-    wishes = SeriesWishes({Modality(name): series for name, series in options.series.items()}, options.study)
-    found = service.checker.sort_upload(form.files, folder, dicom=wishes)
-    if options.deidentify:
+    request = options.request()
+    overrides = SeriesOverrides(request.series, request.study)
+    found = service.checker.sort_upload(form.files, folder, dicom=overrides)
+    if request.outputs.deidentify:
         found = replace(found, notes=(*found.notes, _STILL_SHOWN))
-    new = new_job(caller.name, options, found, files=form.files, key=key)
+    new = new_job(caller.name, request, found, keep_upload=options.keep_upload, files=form.files, key=key)
     try:
         job, is_new = service.queue.submit(new, folder)
     except QueueFull as full:
@@ -160,16 +160,16 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
     return job, is_new
 
 
-def parse_options(text: str | None) -> JobOptions:
+def parse_options(text: str | None) -> OptionsBody:
     """The options of a submission; the usual ones where none were sent.
 
     Raises:
         Problem: they are no JSON object of known options.
     """
     if text is None or not text.strip():
-        return OptionsBody().options()  # type: ignore[call-arg]
+        return OptionsBody()
     try:
-        return OptionsBody.model_validate_json(text).options()
+        return OptionsBody.model_validate_json(text)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors()]
         known = ", ".join(OptionsBody.model_fields)

@@ -11,7 +11,7 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.series import Series
-from brats_mm.pipeline.dicom_study import SeriesWishes, choose_series
+from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series
 from brats_mm_service.problems import Problem, kind_of
 
 
@@ -30,14 +30,14 @@ class StoredStudy:
     notes: tuple[str, ...] = ()
 
 
-def store_study(unpacked: Path, folder: Path, wishes: SeriesWishes) -> StoredStudy:
+def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
     """Choose the series of an unpacked study and move their files to `folder`.
 
     Raises:
         Problem: there is no usable series, or it takes the caller to choose; the detail says how.
     """
     try:
-        chosen = choose_series(unpacked, wishes)
+        chosen = choose_series(unpacked, overrides)
     except InputError as error:
         raise Problem(kind_of(error), for_requests(str(error), unpacked)) from error
     stored: dict[str, str] = {}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import InputError
-from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm.pipeline.inspect import inspect_input
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
@@ -13,7 +13,7 @@ from brats_mm_service.uploads.intake import for_archives
 from brats_mm_service.uploads.zips import unpack
 
 
-def inspect_zip(path: Path, folder: Path, limits: UploadLimits, wishes: SeriesWishes) -> dict[str, Any]:
+def inspect_zip(path: Path, folder: Path, limits: UploadLimits, overrides: SeriesOverrides) -> dict[str, Any]:
     """Unpack a zip in `folder` and return the table of its series or files.
 
     Raises:
@@ -21,7 +21,7 @@ def inspect_zip(path: Path, folder: Path, limits: UploadLimits, wishes: SeriesWi
     """
     unpacked = unpack(path, folder / "unpacked", limits)
     try:
-        table = inspect_input(unpacked.folder, wishes)
+        table = inspect_input(unpacked.folder, overrides)
     except InputError as error:
         raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
     return {**table, "problems": [for_requests(one, unpacked.folder) for one in table["problems"]]}

@@ -6,15 +6,17 @@ import secrets
 import shutil
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.io.recognise import recognise
-from brats_mm.pipeline.dicom_study import SeriesWishes, is_dicom_folder
-from brats_mm_service.jobs.model import JobOptions, NewJob, in_callers_names
+from brats_mm.pipeline.dicom_study import SeriesOverrides
+from brats_mm.pipeline.load import is_dicom_folder
+from brats_mm.pipeline.request import SegmentRequest, to_json
+from brats_mm_service.jobs.model import NewJob, in_callers_names
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
@@ -44,7 +46,7 @@ class SortedUpload:
 
 
 def sort_upload(
-    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesWishes | None = None
+    files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesOverrides | None = None
 ) -> SortedUpload:
     """Sort received files, check them, and leave in `folder` the sequences and nothing else.
 
@@ -75,18 +77,20 @@ def sort_upload(
 
 def new_job(
     owner: str,
-    options: JobOptions,
+    request: SegmentRequest,
     found: SortedUpload,
     *,
+    keep_upload: bool = False,
     files: tuple[ReceivedFile, ...] = (),
     key: str | None = None,
 ) -> NewJob:
     """A job for a sorted upload, with an id that nobody can guess."""
-    said = json.dumps([asdict(options), sorted((file.field, file.sha256) for file in files)])
+    said = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
     return NewJob(
         id=secrets.token_urlsafe(18),
         owner=owner,
-        options=options,
+        request=request,
+        keep_upload=keep_upload,
         sequences=found.sequences,
         ignored=found.ignored,
         notes=found.notes,
@@ -124,7 +128,9 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     )
 
 
-def _sort_archive(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesWishes | None) -> SortedUpload:
+def _sort_archive(
+    file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None
+) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
         raise Problem("unsupported-content", "The part 'case' is not a zip archive. Send a case's folder as .zip.")
     unpacked = unpack(file.path, folder / "unpacked", limits)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from brats_mm.pipeline.dicom_study import SeriesWishes
+from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import MIB, UploadLimits
@@ -59,7 +59,7 @@ class UploadChecker:
         return None if process is None else process.pid
 
     def sort_upload(
-        self, files: Sequence[ReceivedFile], folder: Path, *, dicom: SeriesWishes | None = None
+        self, files: Sequence[ReceivedFile], folder: Path, *, dicom: SeriesOverrides | None = None
     ) -> SortedUpload:
         """See `uploads.intake.sort_upload`."""
         arguments = {"files": files, "folder": folder, "limits": self._limits, "dicom": dicom}
@@ -74,14 +74,14 @@ class UploadChecker:
         """See `viewer.intake.store_label`."""
         return self._call("store_label", str, [folder], {"file": file, "folder": folder})
 
-    def store_study(self, unpacked: Path, folder: Path, wishes: SeriesWishes) -> StoredStudy:
+    def store_study(self, unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
         """See `uploads.dicom.store_study`."""
-        arguments = {"unpacked": unpacked, "folder": folder, "wishes": wishes}
+        arguments = {"unpacked": unpacked, "folder": folder, "overrides": overrides}
         return self._call("store_study", StoredStudy, [unpacked, folder], arguments)
 
-    def inspect_zip(self, path: Path, folder: Path, wishes: SeriesWishes) -> dict[str, Any]:
+    def inspect_zip(self, path: Path, folder: Path, overrides: SeriesOverrides) -> dict[str, Any]:
         """See `uploads.inspection.inspect_zip`."""
-        arguments = {"path": path, "folder": folder, "limits": self._limits, "wishes": wishes}
+        arguments = {"path": path, "folder": folder, "limits": self._limits, "overrides": overrides}
         return self._call("inspect_zip", dict[str, Any], [folder], arguments)
 
     def _call(self, task: str, result: type[R], folders: Sequence[Path], arguments: dict[str, Any]) -> R:

@@ -25,9 +25,8 @@ from brats_mm_service.confinement import DEVICES, confine, landlock_version, lib
 from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
-    from brats_mm.domain.case import CaseFiles
-    from brats_mm.outputs.dicom.results import DicomOutput
-    from brats_mm.pipeline.segment import Segmented, Segmenter
+    from brats_mm.pipeline.segment import Segmented
+    from brats_mm.pipeline.segmenter import Segmenter
 
 ALIVE_S = 1.0
 
@@ -137,13 +136,10 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
-    from brats_mm.inference.engine import PRESETS
-    from brats_mm.pipeline.segment import Segmenter
+    from brats_mm.pipeline.request import ModelOptions, options_from_json
+    from brats_mm.pipeline.segmenter import Segmenter
 
-    side = start["window"]
-    settings = replace(PRESETS[start["point"]], window=(side, side, side), overlap=start["overlap"])
-    bundle, device, backend = start["bundle"], start["device"], start["backend"]
-    return Segmenter.from_bundle(bundle, device=device, backend=backend, settings=settings)
+    return Segmenter.from_options(options_from_json(ModelOptions, start))
 
 
 def _do(
@@ -175,11 +171,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Segmented":
     from brats_mm.domain.modality import Modality
-    from brats_mm.domain.regions import LabelConvention
     from brats_mm.io.case import explicit_case
-    from brats_mm.pipeline.segment import OutputOptions, Segmenter, segment_to_folder
+    from brats_mm.pipeline.request import from_json
+    from brats_mm.pipeline.segment import segment
 
-    name, upload, wanted = job["job"], Path(job["upload"]), job["options"]
+    name, upload = job["job"], Path(job["upload"])
 
     def on_window(done: int, total: int) -> None:
         commands.check()
@@ -192,29 +188,11 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     commands.check()
     channel.emit("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
-    chosen = segmenter
-    if wanted["importance_maps"]:
-        settings = replace(segmenter.predictor.settings, keep_weight_maps=True)
-        chosen = Segmenter(replace(segmenter.predictor, settings=settings))
-    options = OutputOptions(
-        convention=LabelConvention(wanted["labels"]),
-        probabilities=wanted["probabilities"],
-        importance_maps=wanted["importance_maps"],
-        preview=wanted["preview"],
-        scene=True,
-        report=wanted["report"],
-        dicom=_dicom_output(files, wanted) if wanted.get("dicom") else None,
-    )
-    made = segment_to_folder(files, Path(job["output"]), chosen, options, on_window=on_window, on_step=on_step)
+    # The series of a study were chosen when it was received.
+    request = replace(from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None)
+    made = segment(request, segmenter, on_window=on_window, on_step=on_step)
     commands.check()
     return made
-
-
-def _dicom_output(files: "CaseFiles", wanted: dict[str, Any]) -> "DicomOutput":
-    from brats_mm.outputs.dicom.results import DicomOutput, headers_in
-
-    inputs = {modality: headers_in(Path(place)) for modality, place in files.found.items()}
-    return DicomOutput(inputs=inputs, deidentify=bool(wanted.get("deidentify")), folder="")
 
 
 def _kind(error: BratsMMError) -> str:

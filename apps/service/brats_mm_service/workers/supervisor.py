@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from brats_mm.pipeline.request import to_json
 from brats_mm_service.jobs.model import Job, Progress
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.logs import log
@@ -176,7 +177,7 @@ class Supervisor:
                 "upload": str(files.upload(job.id).absolute()),
                 "output": str(files.attempt(job.id, job.attempts).absolute()),
                 "sequences": dict(job.sequences),
-                "options": vars(job.options),
+                "request": to_json(job.request),
             }
         )
         start = time.monotonic()

@@ -12,7 +12,8 @@ from brats_mm.cli.main import main
 from brats_mm.errors import GridError, OptionError, OutputError
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.outputs.report.write import write_report
-from brats_mm.pipeline.segment import OutputOptions, segment_to_folder
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import segment
 
 
 def two(folder):
@@ -28,7 +29,7 @@ def made(tiny_bundle, made_head, tmp_path_factory):
         tiny_bundle, device="cpu", backend="torch", settings=WindowSettings(window=(64, 64, 64))
     )
     folder = tmp_path_factory.mktemp("made") / "result"
-    return segment_to_folder(two(made_head), folder, segmenter, OutputOptions(report=True, preview=False))
+    return segment(make_request(two(made_head), folder, report=True, preview=False), segmenter)
 
 
 @pytest.fixture

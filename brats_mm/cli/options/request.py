@@ -1,0 +1,127 @@
+"""Options of a request on the command line, made from the table in `domain.options`. No heavy import."""
+
+import argparse
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from brats_mm.cli.output import Console
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.options import ModelOptions, Option, options_of
+from brats_mm.domain.sequence_names import modality_named
+
+if TYPE_CHECKING:
+    from brats_mm.pipeline.load import Loaded
+    from brats_mm.pipeline.segmenter import Segmenter
+
+_GROUPS = {
+    "raw scans": "Raw scans (different grids, thick slices, with skull) are recognised, registered, resampled to 1 mm "
+    "and skull-stripped; the results lie on the grid of one of them. Input prepared as BraTS data is used as it is.",
+    "DICOM results": "A DICOM Segmentation, a Parametric Map of the entropy and a Structured Report with the volumes, "
+    "on the slices of the series that the results lie on. Needs DICOM input, or --dicom-reference.",
+    "model": None,
+}
+_SEQUENCE_ALIASES = ("t1n", "t1c", "t2w", "t2f")
+
+
+def add_request_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[str, ...] = ()) -> None:
+    """Add the options of request classes to a parser, under the headings that they name.
+
+    Args:
+        parser: of a command.
+        kinds: such as `OutputOptions`.
+        without: names of options that the command does not offer.
+    """
+    places: dict[str, Any] = {"": parser}
+    for one in (one for kind in kinds for one in options_of(kind) if one.name not in without):
+        group = one.offer.group
+        if group not in places:
+            places[group] = parser.add_argument_group(group, _GROUPS[group])
+        place = places[group]
+        exclusive = one.offer.excludes
+        if exclusive and exclusive not in places:
+            places[exclusive] = place.add_mutually_exclusive_group()
+        _add(places[exclusive] if exclusive else place, one)
+
+
+def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
+    """Add an option for each sequence, with its alias; `help` says what its value is."""
+    for modality in MODALITIES:
+        aliases = [f"--{name}" for name in _SEQUENCE_ALIASES if modality_named(name) is modality]
+        parser.add_argument(f"--{modality.value}", *aliases, metavar=metavar, help=help.format(sequence=modality.label))
+
+
+def request_options(options: argparse.Namespace, *kinds: type) -> dict[str, Any]:
+    """The parsed options of request classes, by name, as `make_request` takes them."""
+    names = [one.name for kind in kinds for one in options_of(kind) if hasattr(options, one.name)]
+    return {name: getattr(options, name) for name in names}
+
+
+def sequence_options(options: argparse.Namespace) -> dict[str, str]:
+    """Sequence -> what the user gave for it."""
+    given = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def model_options(options: argparse.Namespace) -> ModelOptions:
+    """The model that the options describe.
+
+    Raises:
+        OptionError: an option has no such value.
+    """
+    from brats_mm.pipeline.request import make_request
+
+    return make_request(**request_options(options, ModelOptions)).model
+
+
+def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
+    """Load the model; torch is imported here."""
+    console.say("Loading the model.")
+    from brats_mm.pipeline.segmenter import Segmenter
+
+    segmenter = Segmenter.from_options(model)
+    backend = segmenter.predictor.backend
+    if backend is not None:
+        console.say(f"The network runs in {backend.name}, {backend.precision}, on {backend.device}.")
+    return segmenter
+
+
+def say_loaded(loaded: "Loaded", console: Console) -> None:
+    """Print which sequences were found, which are missing, and which files were ignored and why."""
+    from brats_mm.domain.availability import describe, ordered
+
+    files = loaded.files
+    if files is None:
+        return
+    for modality in ordered(files.found):
+        console.say(f"found    {modality.label}: {files.found[modality]}")
+    if files.missing:
+        console.say(f"missing  {describe(files.missing)}")
+    for name, reason in files.ignored.items():
+        console.say(f"ignored  {name}: {reason}")
+    for note in files.notes:
+        console.warn(note)
+
+
+def _add(place: Any, one: Option) -> None:
+    offer, flag = one.offer, f"--{one.name.replace('_', '-')}"
+    if offer.flags:
+        exclusive = place.add_mutually_exclusive_group()
+        for name, text in offer.flags.items():
+            exclusive.add_argument(
+                f"--{name}", dest=one.name, action="store_const", const=name, default=one.default, help=text
+            )
+    elif one.kind is bool and one.default:
+        place.add_argument(f"--no-{flag[2:]}", dest=one.name, action="store_false", help=f"do not {offer.help}")
+    elif one.kind is bool:
+        place.add_argument(flag, action="store_true", help=offer.help)
+    else:
+        is_enum = isinstance(one.default, Enum)
+        choices = [member.value for member in type(one.default)] if is_enum else offer.choices or None
+        place.add_argument(
+            flag,
+            type=one.kind if one.kind in (int, float) else str,
+            default=one.default.value if is_enum else one.default,
+            choices=choices,
+            metavar=offer.metavar,
+            help=offer.help,
+        )

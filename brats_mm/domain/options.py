@@ -1,0 +1,241 @@
+"""What a segmentation can be asked for. Command line, Python, cohort and HTTP all take their options from here.
+
+Each field says in its metadata how it is offered. No heavy import, since `brats-mm --help` reads this table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import REGIONS, LabelConvention
+from brats_mm.errors import OptionError
+
+BACKENDS = ("auto", "torch", "openvino")
+DEVICES = ("auto", "cpu", "cuda")
+PRESETS = ("default", "fast", "tta")
+DICOM_FOLDER = "dicom/"
+DICOM_WRITTEN = "dicom_results_written"
+"""Key of `report.json` where DICOM results were requested: false if the headers of the series do not allow them."""
+INTERMEDIATE_FOLDER = "intermediate"
+"""Registered volumes, brain mask and transforms, below the output folder."""
+
+GRID_TOLERANCE = 0.5
+"""Voxel centres closer than this share of a voxel count as one. At half a voxel the nearest centre is ambiguous."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """How an option is offered to users.
+
+    Attributes:
+        help: what it does.
+        group: heading under which the command line lists it; empty for the command's own options.
+        metavar: name of the value on the command line.
+        choices: values it may have; empty for any.
+        flags: flag -> help, for an option whose values have flags instead of one option with a value.
+        excludes: options that share this word cannot be combined.
+        http: whether a request to the service may set it.
+    """
+
+    help: str
+    group: str = ""
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    excludes: str = ""
+    http: bool = True
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of an options class: its name, type and default, and how it is offered."""
+
+    name: str
+    kind: Any
+    default: Any
+    offer: Offer
+
+
+def option(default: T, help: str, **how: Any) -> T:
+    """A dataclass field that is offered to users; `how` are attributes of `Offer`."""
+    return field(default=default, metadata={"offer": Offer(help, **how)})
+
+
+@cache
+def options_of(kind: type) -> tuple[Option, ...]:
+    """The options that a dataclass offers, in the order of its fields."""
+    return tuple(
+        Option(one.name, one.type, {} if one.default is MISSING else one.default, one.metadata["offer"])
+        for one in fields(kind)
+        if "offer" in one.metadata
+    )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which files to write.
+
+    Raises:
+        OptionError: the options contradict each other.
+    """
+
+    labels: LabelConvention = option(
+        LabelConvention.BRATS2023, "label values: enhancing tumour is 3 (brats2023) or 4 (brats2021)"
+    )
+    probabilities: bool = option(default=False, help="write probability_{wt,tc,et}.nii.gz")
+    importance_maps: bool = option(default=False, help="write each gate weight as a map")
+    preview: bool = option(default=True, help="write preview.png")
+    report: bool = option(default=False, help="write report.html, a page to read and to print")
+    scene: bool = option(default=False, help="write scene.mrb for 3D Slicer")
+    overwrite: bool = option(default=False, help="replace results in the output folder", http=False)
+    dicom: bool = option(
+        default=False,
+        help="write segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR); needs DICOM input",
+        group="DICOM results",
+    )
+    dicom_reference: Path | None = option(
+        None,
+        "folder of the series that NIfTI input was made from; makes DICOM results possible for it",
+        group="DICOM results",
+        metavar="DIR",
+        http=False,
+    )
+    deidentify: bool = option(
+        default=False, help="remove the patient's identity from DICOM results (new UIDs)", group="DICOM results"
+    )
+    dicom_folder: str = DICOM_FOLDER
+    """Where DICOM results go below the output folder; ends in a slash, or is empty."""
+
+    def __post_init__(self) -> None:
+        if self.deidentify and not self.wants_dicom:
+            message = (
+                "deidentify removes the identity from DICOM results, but none were requested. Add dicom. "
+                "Other results contain no patient identity."
+            )
+            raise OptionError(message)
+
+    @property
+    def wants_dicom(self) -> bool:
+        """Whether DICOM results are requested."""
+        return self.dicom or self.dicom_reference is not None
+
+    def names(self, available: Availability) -> tuple[str, ...]:
+        """The files of a case with these sequences, relative to its output folder."""
+        names = ["segmentation.nii.gz", "segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json"]
+        names += [f"entropy_{region.value}.nii.gz" for region in REGIONS]
+        if self.probabilities:
+            names += [f"probability_{region.value}.nii.gz" for region in REGIONS]
+        if self.importance_maps:
+            names += [f"importance_{m.value}_{region.value}.nii.gz" for m in ordered(available) for region in REGIONS]
+        extra = {"preview.png": self.preview, "report.html": self.report, "scene.mrb": self.scene}
+        names += [name for name, wanted in extra.items() if wanted]
+        if self.wants_dicom:
+            names += [f"{self.dicom_folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
+        return tuple(sorted(names))
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """How input is made ready for the model. Raw scans are recognised unless `raw` or `prepared` says what it is.
+
+    Raises:
+        OptionError: the options contradict each other.
+    """
+
+    raw: bool = option(
+        default=False, help="preprocess the input, whatever it looks like", group="raw scans", excludes="kind"
+    )
+    prepared: bool = option(
+        default=False,
+        help="use the input as it is; sequences on different grids are an error",
+        group="raw scans",
+        excludes="kind",
+    )
+    reference: Modality | None = option(
+        None,
+        "sequence that defines the output grid: t1, t1ce, t2 or flair (default: the one with the thinnest slices)",
+        group="raw scans",
+        metavar="SEQUENCE",
+        choices=tuple(modality.value for modality in MODALITIES),
+    )
+    grid_tolerance: float = option(
+        GRID_TOLERANCE,
+        "how far off another sequence's voxels may lie to count as the same, 0 to 0.5",
+        group="raw scans",
+        metavar="VOXELS",
+    )
+    brain_mask: Path | None = option(
+        None,
+        "brain mask to use instead of extracting the brain: a volume that is above 0.5 inside",
+        group="raw scans",
+        metavar="FILE",
+        http=False,
+    )
+    n4: bool = option(default=False, help="correct uneven brightness (N4)", group="raw scans")
+    keep_intermediate: bool = option(
+        default=False, help="write registered volumes, brain mask and transforms", group="raw scans", http=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.raw and self.prepared:
+            message = "raw and prepared were both given, but the input cannot be both. Give one of them."
+            raise OptionError(message)
+        if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
+            message = f"The grid tolerance is {self.grid_tolerance:g} voxels; it must be from 0 to {GRID_TOLERANCE:g}."
+            raise OptionError(message)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model runs, and how.
+
+    Raises:
+        OptionError: an option has no such value.
+    """
+
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", group="model", metavar="DEVICE", http=False)
+    bundle: Path | None = option(
+        None, "model bundle to use instead of the installed one", group="model", metavar="DIR", http=False
+    )
+    window: int = option(128, "window side: a multiple of 32, at least 64", group="model", metavar="VOXELS", http=False)
+    overlap: float = option(0.5, "overlap of windows, 0 to 0.9", group="model", metavar="SHARE", http=False)
+    backend: str = option(
+        "auto",
+        "what runs the network; auto is openvino on a CPU where it is installed",
+        group="model",
+        choices=BACKENDS,
+        http=False,
+    )
+    preset: str = option(
+        "default",
+        "trade-off between speed and care",
+        group="model",
+        choices=PRESETS,
+        flags={
+            "fast": "cut the margin around the brain closer: four fifths of the time, slightly different outlines",
+            "tta": "average over the mirrored brain (test-time augmentation): twice the time, and no better on ten "
+            "validation cases",
+        },
+        http=False,
+    )
+
+    def __post_init__(self) -> None:
+        if self.window < 64 or self.window % 32:
+            message = f"The window side is {self.window}; it must be a multiple of 32, and at least 64."
+            raise OptionError(message)
+        if not 0 <= self.overlap <= 0.9:
+            message = f"The overlap is {self.overlap}; it must be from 0 to 0.9."
+            raise OptionError(message)
+        if self.device.split(":", maxsplit=1)[0] not in DEVICES:
+            message = f"The device is {self.device!r}; it must be auto, cpu, cuda or cuda:N."
+            raise OptionError(message)
+        for name, known in (("backend", BACKENDS), ("preset", PRESETS)):
+            if getattr(self, name) not in known:
+                message = f"The {name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}."
+                raise OptionError(message)

@@ -1,0 +1,94 @@
+"""Volumes from images in memory: nibabel, SimpleITK, NumPy and torch arrays with an affine, MONAI's `MetaTensor`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+from nibabel.spatialimages import SpatialImage
+
+from brats_mm.data.nan_background import fill_nan_background
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.errors import VolumeError
+from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
+
+SCANNER = 1
+"""NIfTI code of scanner coordinates, which an affine given beside an array means."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage:
+    """An array with its geometry.
+
+    Attributes:
+        data: (h, w, d) NumPy array or torch tensor; a leading or trailing axis of length one is dropped.
+        affine: (4, 4) from voxel indices to millimetres in RAS+ patient space (the NIfTI convention).
+    """
+
+    data: Any
+    affine: Any
+
+
+def volume_of(image: Any, name: str) -> Volume:
+    """The volume of an image in memory, checked as one from a file is.
+
+    Args:
+        image: a `Volume`, a nibabel or SimpleITK image, an `ArrayImage`, a pair (array, affine) of NumPy or torch, or a
+            MONAI `MetaTensor`.
+        name: what errors call it.
+
+    Raises:
+        VolumeError: the image is of another kind, or its voxels or geometry cannot be used.
+    """
+    place = Path(name)
+    if isinstance(image, Volume):
+        return image
+    if isinstance(image, sitk.Image):
+        check_spacing(image.GetSpacing()[:3], place)
+        return _checked(sitk.GetArrayViewFromImage(image).T, _ras_affine(image), place, SCANNER)
+    if isinstance(image, SpatialImage):
+        header: Any = image.header
+        codes = [int(header[code]) if code in header else SCANNER for code in ("sform_code", "qform_code")]
+        return _checked(np.asanyarray(image.dataobj), image.affine, place, *codes)
+    if isinstance(image, ArrayImage):
+        image = (image.data, image.affine)
+    elif hasattr(image, "affine"):  # a MetaTensor
+        image = (image, image.affine)
+    if isinstance(image, tuple) and len(image) == 2:
+        return _checked(_array(image[0]), _array(image[1]), place, SCANNER)
+    message = (
+        f"{name} is a {type(image).__name__}, which has no known geometry. Give a file, a nibabel or SimpleITK image, "
+        "a MetaTensor, or a pair (array, affine)."
+    )
+    raise VolumeError(message)
+
+
+def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int) -> Volume:
+    if data.ndim > 3 and data.shape[0] == 1:  # MONAI's channel
+        data = data[0]
+    shape = spatial_shape(data.shape, place)
+    if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
+        message = f"{place} needs one grey value a voxel and a (4, 4) affine, but has {data.dtype} and {affine.shape}."
+        raise VolumeError(message)
+    matrix = np.array(affine, np.float64)
+    check_affine(matrix, place)
+    voxels, notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))
+    check_voxels(voxels, place)
+    return Volume(voxels, Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1]), tuple(notes))
+
+
+def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
+    """SimpleITK's LPS geometry as an affine to RAS+."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3] * image.GetSpacing()[:3]
+    affine[:3, 3] = image.GetOrigin()[:3]
+    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    """NumPy's view of an array or tensor."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)

@@ -1,0 +1,90 @@
+"""Check a request before anything is read or loaded. No heavy import, so that a mistake is answered at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.availability import ALL_AVAILABLE
+from brats_mm.domain.options import INTERMEDIATE_FOLDER
+from brats_mm.errors import CaseError, OptionError, OutputError, VolumeError
+from brats_mm.io.channels import split_channel
+from brats_mm.outputs.folder import output_errors
+from brats_mm.pipeline.request import SegmentRequest
+
+
+def check(request: SegmentRequest) -> Path:
+    """Check that input files exist and that no results would be replaced; returns the output folder.
+
+    Raises:
+        OptionError: there is no input, or no output folder.
+        CaseError, VolumeError: the input does not exist.
+        OutputError: the folder holds results, and they may not be replaced.
+    """
+    check_input(request.input)
+    check_brain_mask(request)
+    if request.output is None:
+        message = "No output folder was given. Give one, or use Segmenter.predict, which writes nothing."
+        raise OptionError(message)
+    check_no_overwrite(request.output, request)
+    return request.output
+
+
+def check_input(source: Any) -> None:
+    """Check that the files of an input exist.
+
+    Raises:
+        OptionError: there is no input.
+        CaseError, VolumeError: a file or folder does not exist; all missing files are named.
+    """
+    if source is None:
+        message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
+        raise OptionError(message)
+    if _is_missing(source):
+        message = f"{source} does not exist. Give a folder, or a zip file, of one case."
+        raise CaseError(message)
+    if isinstance(source, Mapping):
+        missing = [one for one in source.values() if _is_missing(one)]
+        if missing:
+            raise VolumeError(" ".join(f"{path} does not exist. Check the name." for path in missing))
+
+
+def check_brain_mask(request: SegmentRequest) -> None:
+    """Check that the brain mask exists, if one was named.
+
+    Raises:
+        VolumeError: it does not.
+    """
+    mask = request.preprocessing.brain_mask
+    if mask is not None and _is_missing(mask):
+        message = f"The brain mask {mask} does not exist. Check the name."
+        raise VolumeError(message)
+
+
+def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
+    """Check that a folder holds none of the results that the request writes, unless it may replace them.
+
+    Raises:
+        OutputError: results would be replaced.
+    """
+    names = request.outputs.names(ALL_AVAILABLE)
+    if request.preprocessing.keep_intermediate:
+        names = (*names, INTERMEDIATE_FOLDER)
+    with output_errors(folder):
+        present = [] if request.outputs.overwrite else [name for name in names if (folder / name).exists()]
+    if present:
+        message = (
+            f"The folder {folder} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
+            "Choose another folder, or replace them with --overwrite."
+        )
+        raise OutputError(message)
+
+
+def _is_missing(place: Any) -> bool:
+    """Whether a path leads nowhere. Broken links and what may not be looked at are left to the reader to explain."""
+    if not isinstance(place, str | Path):
+        return False
+    try:
+        path, _ = split_channel(Path(place))
+        return not path.exists() and not path.is_symlink()
+    except OSError:
+        return False

@@ -1,0 +1,225 @@
+"""A request for a segmentation, and its JSON form. Command line, Python, cohort and HTTP all build this class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.name_words import WEIGHTING
+from brats_mm.domain.options import ModelOptions, Offer, Option, OutputOptions, PreprocessingOptions, option, options_of
+from brats_mm.domain.sequence_names import modality_named
+from brats_mm.errors import OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.pipeline.load import CaseSource
+
+__all__ = [
+    "FIELDS",
+    "SECTIONS",
+    "ModelOptions",
+    "OutputOptions",
+    "PreprocessingOptions",
+    "SegmentRequest",
+    "from_json",
+    "make_request",
+    "to_json",
+]
+
+SECTIONS: Mapping[str, type] = {
+    "outputs": OutputOptions,
+    "preprocessing": PreprocessingOptions,
+    "model": ModelOptions,
+}
+"""Field of `SegmentRequest` -> the class of its options."""
+
+_Options = TypeVar("_Options")
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment, where to write it, and how.
+
+    Attributes:
+        input: folder, zip or DICOM study of one case; a mapping from sequence to file or image; or a loaded case.
+            None stands for a template that a batch completes.
+        output: folder for the results; None where nothing is written.
+        series: of a DICOM study: sequence -> series, by its UID, an end or a beginning of it, a label, or `none`.
+        study: which DICOM study, by its UID or an end of it, where there are several.
+        outputs: which files to write.
+        preprocessing: how input is made ready.
+        model: which model runs, and how.
+    """
+
+    input: "CaseSource | None" = None
+    output: Path | None = None
+    series: Mapping[Modality, str] = field(
+        default_factory=dict,
+        metadata={"offer": Offer("series of a DICOM study: sequence -> an end of its UID; `none` leaves it out")},
+    )
+    study: str | None = option(
+        None, "DICOM study to take, by its UID or an end of it, where there are several", metavar="UID"
+    )
+    outputs: OutputOptions = OutputOptions()
+    preprocessing: PreprocessingOptions = PreprocessingOptions()
+    model: ModelOptions = ModelOptions()
+
+
+FIELDS: Mapping[str, tuple[str, Option]] = {
+    one.name: (section, one) for section, kind in SECTIONS.items() for one in options_of(kind)
+}
+"""Name -> section and option, for every option of a request. The names are unique across sections."""
+
+
+def make_request(input: Any = None, output: Path | str | None = None, **options: Any) -> SegmentRequest:
+    """A request from plain arguments, as the command line takes them.
+
+    >>> make_request(t1c="a.nii.gz", flair="b.nii.gz", output="out", labels="brats2021", tta=True).model.preset
+    'tta'
+
+    Args:
+        input: folder, zip or DICOM study, mapping from sequence to file or image, or loaded case.
+        output: folder for the results.
+        options: names of `FIELDS`, `series`, `study`, the presets `fast` and `tta`, and sequences: `t1`, `t1ce`, `t2`,
+            `flair` or aliases such as `t1n`, `t1c`, `t2w`, `t2f`. A sequence is a file or image, or, where `input` is
+            a DICOM study, one of its series.
+
+    Raises:
+        OptionError: a name is unknown, or a value is of the wrong kind.
+    """
+    named = {modality_named(name): options.pop(name) for name in [*options] if name in WEIGHTING}
+    given = {modality: value for modality, value in named.items() if value is not None}
+    presets = [flag for flag in FIELDS["preset"][1].offer.flags if options.pop(flag, False)]
+    if len(presets) > 1:
+        message = f"{' and '.join(presets)} were both given. Give one of them."
+        raise OptionError(message)
+    if presets:
+        options["preset"] = presets[0]
+    if input is not None and given:
+        options["series"] = {**options.get("series", {}), **given}
+    source = (given or None) if input is None else input
+    return replace(from_json({"output": output, **options}), input=_with_paths(source))
+
+
+def to_json(request: SegmentRequest) -> dict[str, Any]:
+    """Plain JSON values, all options side by side; `from_json` reads them back.
+
+    Raises:
+        OptionError: the input is in memory, and so has no JSON form.
+    """
+    document: dict[str, Any] = {
+        "input": _input_to_json(request.input),
+        "output": None if request.output is None else str(request.output),
+        "series": {modality.value: word for modality, word in request.series.items()},
+        "study": request.study,
+    }
+    for section in SECTIONS:
+        document |= options_to_json(getattr(request, section))
+    return document
+
+
+def options_to_json(options: Any) -> dict[str, Any]:
+    """The fields of one of the options classes as plain JSON values."""
+    return {one.name: _plain(getattr(options, one.name)) for one in fields(options)}
+
+
+def from_json(document: Mapping[str, Any], template: SegmentRequest | None = None) -> SegmentRequest:
+    """A request from its JSON form.
+
+    Args:
+        document: any of the names that `to_json` writes.
+        template: supplies what the document leaves out.
+
+    Raises:
+        OptionError: a name is unknown, or a value is of the wrong kind.
+    """
+    known = {one.name for kind in SECTIONS.values() for one in fields(kind)}
+    unknown = sorted(set(document) - known - {"input", "output", "series", "study"})
+    if unknown:
+        message = f"There is no option {unknown[0]!r}. Use any of {', '.join(sorted(known))}."
+        raise OptionError(message)
+    made = template or SegmentRequest()
+    made = replace(
+        made,
+        **{section: options_from_json(kind, document, getattr(made, section)) for section, kind in SECTIONS.items()},
+    )
+    read = {"input": _input_from_json, "output": _path, "series": _series, "study": _text}
+    return replace(made, **{name: read[name](document[name]) for name in read if name in document})
+
+
+def options_from_json(kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None) -> _Options:
+    """One of the options classes from a document that may hold other options as well.
+
+    Raises:
+        OptionError: a value is of the wrong kind.
+    """
+    hints = {one.name: one.kind for one in options_of(kind)} | {"dicom_folder": str}
+    given = {one.name for one in fields(kind)} & set(document)  # type: ignore[arg-type]
+    values = {name: _value(name, hints[name], document[name]) for name in sorted(given)}
+    return replace(template or kind(), **values)  # type: ignore[type-var]
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    """A JSON value as the type of its field."""
+    kinds = get_args(kind) or (kind,)
+    if value is None and NoneType in kinds:
+        return None
+    wanted = next(one for one in kinds if one is not NoneType)
+    accepted = {float: (int, float), Path: (str, Path)}.get(wanted, str if issubclass(wanted, Enum) else wanted)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
+        message = f"The option {name} is {value!r}; it must be of type {wanted.__name__}."
+        raise OptionError(message)
+    try:
+        return wanted(value)
+    except ValueError as error:
+        message = f"The option {name} is {value!r}; it must be one of {', '.join(one.value for one in wanted)}."
+        raise OptionError(message) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def _with_paths(source: Any) -> Any:
+    """Text as paths, and names of sequences as `Modality`; images and cases as they are."""
+    if isinstance(source, Mapping):
+        return {modality_named(name): _with_paths(value) for name, value in source.items()}
+    return Path(source) if isinstance(source, str) else source
+
+
+def _input_to_json(source: Any) -> Any:
+    if source is None or isinstance(source, str | Path):
+        return None if source is None else str(source)
+    if isinstance(source, Mapping) and all(isinstance(path, str | Path) for path in source.values()):
+        return {_plain(name): str(path) for name, path in source.items()}
+    message = f"Input of type {type(source).__name__} is in memory and has no JSON form. Give paths instead."
+    raise OptionError(message)
+
+
+def _input_from_json(value: Any) -> Any:
+    if value is None or isinstance(value, str | Mapping):
+        return _with_paths(value)
+    message = f"The input is {value!r}; it must be a path, or an object from sequence to path."
+    raise OptionError(message)
+
+
+def _path(value: Any) -> Path | None:
+    return value if value is None or isinstance(value, Path) else Path(str(_text(value)))
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    message = f"{value!r} was given where a text is needed."
+    raise OptionError(message)
+
+
+def _series(value: Any) -> Mapping[Modality, str]:
+    if isinstance(value, Mapping) and all(isinstance(word, str) for word in value.values()):
+        return {modality_named(name): word for name, word in value.items()}
+    message = f"The option series is {value!r}; it must be an object from sequence to series."
+    raise OptionError(message)

@@ -1,0 +1,119 @@
+"""A loaded model that segments cases."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brats_mm.domain.options import ModelOptions
+from brats_mm.domain.prediction import Prediction
+from brats_mm.errors import OptionError
+from brats_mm.inference.choice import choose_backend
+from brats_mm.inference.engine import PRESETS, Progress, WindowSettings
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.bundle import open_bundle
+from brats_mm.outputs.notebook_view import show
+from brats_mm.pipeline.load import CaseSource, load
+from brats_mm.pipeline.network import load_network
+from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.segment import predict, preprocess, restore
+from brats_mm.preprocessing.scans import OnStep
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A loaded model that segments cases.
+
+    >>> Segmenter.from_bundle().predict({"t1ce": "a.nii.gz", "flair": "b.nii.gz"})  # doctest: +SKIP
+    """
+
+    predictor: Predictor
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Path | str | None = None,
+        *,
+        device: str = "auto",
+        backend: str = "auto",
+        settings: WindowSettings | None = None,
+    ) -> "Segmenter":
+        """Load a bundle; the installed one when none is named.
+
+        Args:
+            bundle: its folder.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            backend: `auto`, `torch` or `openvino`; see `inference.choice`.
+            settings: size and overlap of windows, and test-time augmentation.
+
+        Raises:
+            BundleError: the bundle is absent or damaged.
+            OptionError: there is no such device or backend here.
+        """
+        target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
+        network, identity = load_network(open_bundle(bundle))
+        chosen = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
+        return cls(Predictor(network, identity, target, settings or WindowSettings(), chosen))
+
+    @classmethod
+    def from_options(cls, options: ModelOptions) -> "Segmenter":
+        """Load the model that a request names.
+
+        Raises:
+            BundleError: the bundle is absent or damaged.
+            OptionError: there is no such device or backend here.
+        """
+        settings = replace(PRESETS[options.preset], window=(options.window,) * 3, overlap=options.overlap)
+        return cls.from_bundle(options.bundle, device=options.device, backend=options.backend, settings=settings)
+
+    @property
+    def spacing_mm(self) -> float:
+        """Voxel size at which the model works."""
+        return self.predictor.model.spacing_mm
+
+    def predict(
+        self,
+        source: CaseSource | None = None,
+        *,
+        on_step: OnStep | None = None,
+        on_window: Progress | None = None,
+        **options: Any,
+    ) -> Prediction:
+        """Segment a case; nothing is written.
+
+        >>> Segmenter.from_bundle().predict(t1c=nib.load("a.nii.gz"), flair=(array, affine))  # doctest: +SKIP
+
+        Args:
+            source: folder, zip or DICOM study; a mapping from sequence to file or image in memory (nibabel, SimpleITK,
+                MONAI's `MetaTensor`, or a pair (array, affine)); or a loaded case.
+            on_step: told of each step of preprocessing.
+            on_window: progress of the network.
+            options: sequences and options as `pipeline.request.make_request` takes them, such as `raw`, `reference`,
+                `n4`.
+
+        Returns:
+            The prediction on the input's grid; for raw scans, on the grid of the reference sequence.
+
+        Raises:
+            InputError: the case cannot be used; the message says why and what to do.
+        """
+        request = make_request(source, **options)
+        ready = preprocess(load(request), request.preprocessing, spacing_mm=self.spacing_mm, on_step=on_step)
+        prediction = predict(ready, self, request.outputs, on_window=on_window)
+        return replace(restore(prediction, ready), viewer=show)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the GPU when there is one.
+
+    Raises:
+        OptionError: the name is unknown, or PyTorch sees no GPU.
+    """
+    kind = ModelOptions(device=name).device.split(":", maxsplit=1)[0]
+    if kind == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda" and not torch.cuda.is_available():
+        message = "The device is cuda, but PyTorch sees no GPU. Use --device cpu, or install a CUDA build of PyTorch."
+        raise OptionError(message)
+    return torch.device(name)
