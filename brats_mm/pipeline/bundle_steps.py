@@ -20,8 +20,10 @@ from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, named_c
 from brats_mm.inference.predictor import prediction_from
 from brats_mm.io.bundle import Bundle, sha256_of
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.results import OutputOptions, refuse_to_replace, write_results
+from brats_mm.pipeline.check import check_no_overwrite
 from brats_mm.pipeline.network import identity_of
+from brats_mm.pipeline.request import OutputOptions, SegmentRequest
+from brats_mm.pipeline.segment import Extras, write
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +118,9 @@ class WriteResults:
             prediction: Prediction = sample[PREDICTION]
             name = Path(str(sample["image"].meta["filename_or_obj"])).name.removesuffix(".nii.gz")
             folder = self.folder / name
-            refuse_to_replace(folder, self.options)
+            check_no_overwrite(folder, SegmentRequest(outputs=self.options))
             with OutputFolder(folder) as out:
-                write_results(prediction, out, self.options, seconds=prediction.run.seconds)
+                write(prediction, out, self.options, Extras())
 
 
 def _grid_step(grid: Any) -> ToModelGridd:

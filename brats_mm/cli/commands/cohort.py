@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brats_mm.cohort.run import CohortStatus
 
 EXIT_FAILURES = 2
-_OF_ONE_CASE = ("overwrite", "dicom_reference")
+_OF_ONE_CASE = ("overwrite", "dicom_reference", "brain_mask")
 """Options of a request that make no sense for many cases."""
 
 
