@@ -1,8 +1,7 @@
-"""Early fusion: one U-Net that sees all modalities as the channels of its input, with zeros for what is missing.
+"""Early fusion: one U-Net with all modalities as input channels, zero if missing.
 
-No paper's method but the field's habit, and what a method for missing modalities has to beat: a network that can
-compare modalities voxel by voxel from its first layer on, and has learnt to live with empty channels because some were
-emptied at random in training ("modality dropout").
+The common baseline for missing modalities: the network compares modalities voxel by voxel from its first layer on, and
+is trained with randomly zeroed channels ("modality dropout").
 """
 
 import torch
@@ -13,10 +12,10 @@ from brats_mm.networks.single import SingleNetwork
 
 
 class EarlyFusionNetwork(SingleNetwork):
-    """A U-Net on all modalities at once.
+    """U-Net on all modalities.
 
     Args:
-        unet: with one input channel a modality.
+        unet: U-Net with one input channel per modality.
     """
 
     def __init__(self, unet: UNetExpert) -> None:
@@ -24,7 +23,7 @@ class EarlyFusionNetwork(SingleNetwork):
         self.unet = unet
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
-        # One by one: 15 views at once are a lot of memory.
+        # One view at a time, to limit memory.
         return torch.cat([self.unet(image.masked_fill(~view[:, :, None, None, None], 0.0)) for view in views])
 
     def logit_bias(self) -> torch.nn.Parameter:

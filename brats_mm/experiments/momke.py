@@ -1,15 +1,14 @@
-"""MoMKE: every expert looks at every available modality; a router for each modality mixes what they see.
+"""MoMKE: every expert runs on every available modality, and a router per modality mixes their features.
 
-Source: MoMKE (Xu et al.) as SimMLM's authors re-implemented it on their own experts, the comparator of their tables:
+Source: MoMKE (Xu et al.) as re-implemented by SimMLM's authors on their experts:
 
-    r_i = softmax over experts of router_i(x_i)             one router a modality, which sees that modality alone
+    r_i = softmax over experts of router_i(x_i)             one router per modality, on that modality alone
     z_i = sum_m r_i[m] features_m(x_i)                      all M experts run on each available modality i
-    logits = head([z_1, ..., z_M])                            z_i = 0 for a missing modality; a 1x1x1 convolution
+    logits = head([z_1, ..., z_M])                          z_i = 0 for a missing modality; a 1x1x1 convolution
 
-Cost: a case with n of M modalities takes n M expert passes, against n in the mixture of SimMLM: with all four
-sequences 16 passes against 4. The decoder features of n M passes are also what training must keep in memory. Since
-neither router nor experts look at another modality, z_i does not depend on what else is available, and several
-availability sets of one image share it.
+With n of M modalities this takes n M expert passes, against n in SimMLM: 16 against 4 with all four sequences. Training
+keeps the decoder features of all passes in memory. z_i does not depend on other modalities, so several availability
+sets of one image share it.
 """
 
 from collections.abc import Mapping
@@ -21,11 +20,11 @@ from brats_mm.networks.single import SingleNetwork
 
 
 class MoMKE(SingleNetwork):
-    """Experts, routers and a head that are passed in.
+    """MoMKE from experts, routers and a head.
 
     Args:
-        experts: modality name -> module from (b, 1, ...) to features (b, f, ...); the order is the channel order.
-        routers: modality name -> module from (b, 1, ...) to one value an expert, (b, 1, m), unbounded.
+        experts: modality name -> module from (b, 1, ...) to features (b, f, ...), in channel order.
+        routers: modality name -> module from (b, 1, ...) to one unbounded value per expert, (b, 1, m).
         head: module from (b, m f, ...) to logits (b, c, ...).
     """
 
@@ -48,7 +47,7 @@ class MoMKE(SingleNetwork):
         return self.head.get_parameter("bias")
 
     def mixed_features(self, name: str, image: Tensor) -> Tensor:
-        """Z of one modality: (b, 1, ...) voxels to (b, f, ...)."""
+        """Return z of one modality: (b, 1, ...) voxels to (b, f, ...) features."""
         shares = torch.softmax(self.routers[name](image).flatten(1).float(), dim=1)  # (b m)
         made = torch.zeros(0)
         for index, expert in enumerate(self.experts.values()):
@@ -58,7 +57,7 @@ class MoMKE(SingleNetwork):
         return made
 
     def _mixed(self, name: str, image: Tensor, channel: int, needed: Tensor) -> Tensor | None:
-        """The same for the samples that need it, zeros for the others; None where none does."""
+        """Return `mixed_features` of the samples that need it, zeros for the others. None if no sample does."""
         rows = torch.nonzero(needed[:, channel]).flatten()
         if rows.numel() == 0:
             return None

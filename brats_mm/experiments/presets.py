@@ -1,7 +1,4 @@
-"""The methods that SimMLM is measured against, at its own size: what their configs call.
-
-Widths are those of `presets`; whatever else has a size is chosen here.
-"""
+"""Networks of the compared methods, at SimMLM's size, for configs. Widths are those of `networks.presets`."""
 
 from torch import nn
 
@@ -19,10 +16,10 @@ from brats_mm.networks.levels import FeatureExpert
 from brats_mm.networks.presets import WIDTHS, expert
 
 DECODER_FACTOR = 2
-"""How many times as wide MMP's one decoder is as an expert's: at equal parameters, since it stands for four."""
+"""Width of MMP's decoder relative to an expert's. It replaces four decoders at about equal parameters."""
 
 FUSED_FACTOR = 2
-"""How many times as wide early fusion's U-Net is as an expert: the square is four, the number of experts."""
+"""Width of early fusion's U-Net relative to an expert. Its square is the number of experts it replaces."""
 
 
 def mmp(
@@ -66,12 +63,13 @@ def mmp(
 
 
 def momke(size: str = "light") -> MoMKE:
-    """MoMKE on the mixture's experts, as SimMLM's authors re-implemented it; 7.8 M parameters at size `light`.
+    """Build MoMKE on the mixture's experts, as re-implemented by SimMLM's authors.
 
-    Its 60.3 G multiply-accumulates on a window of 64 voxels a side are four times the mixture's.
+    At size `light` it has 7.8 M parameters. Its 60.3 G multiply-accumulates on a window of 64 voxels per side are four
+    times the mixture's.
 
     Raises:
-        OptionError: there is no such size.
+        OptionError: the size is unknown.
     """
     widths = _widths(size)
     count = len(MODALITIES)
@@ -83,13 +81,13 @@ def momke(size: str = "light") -> MoMKE:
 
 
 def early_fusion(size: str = "light") -> EarlyFusionNetwork:
-    """One U-Net on all sequences at once, twice as wide as an expert.
+    """Build one U-Net on all sequences, twice as wide as an expert.
 
-    At size `light` it has 7.8 M parameters and 15.3 G multiply-accumulates on a window of 64 voxels a side: those of
-    the mixture, whose four experts it stands for.
+    At size `light` it has 7.8 M parameters and 15.3 G multiply-accumulates on a window of 64 voxels per side, like the
+    mixture.
 
     Raises:
-        OptionError: there is no such size.
+        OptionError: the size is unknown.
     """
     widths = tuple(FUSED_FACTOR * width for width in _widths(size))
     return EarlyFusionNetwork(UNetExpert(widths, in_channels=len(MODALITIES), out_channels=len(REGIONS)))

@@ -1,4 +1,4 @@
-"""One availability set a view, for methods that train on sets of their own and not on nested pairs."""
+"""Random availability sets for methods that do not train on nested pairs."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from brats_mm.errors import OptionError
 
 
 def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: float) -> Availability:
-    """Drop each modality by itself with a chance; a draw that leaves none is drawn again."""
+    """Drop each modality with probability `drop_prob`. Repeat if none is left."""
     kept: Availability = frozenset()
     while not kept:
         kept = frozenset(modality for modality in ordered(available) if rng.rand() >= drop_prob)
@@ -21,7 +21,7 @@ def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: fl
 
 
 def draw_one_dropped(rng: np.random.RandomState, available: Availability) -> Availability:
-    """Drop nothing or one modality, with the same chance for each of these; the last one stays."""
+    """Drop nothing or one modality, all with equal probability. Never drop the last one."""
     choices = [available, *(available - {modality} for modality in ordered(available) if len(available) > 1)]
     return choices[int(rng.randint(len(choices)))]
 
@@ -32,22 +32,22 @@ SUBSET_SAMPLERS: dict[str, Callable[[np.random.RandomState, Availability, float]
     "one": lambda rng, available, drop_prob: draw_one_dropped(rng, available),
     "whole": lambda rng, available, drop_prob: available,
 }
-"""`uniform`: each non-empty subset with the same chance; `each`: every modality dropped by itself with `drop_prob`, at
-one half the same distribution; `one`: at most one modality dropped; `whole`: nothing dropped."""
+"""`uniform`: non-empty subsets with equal probability. `each`: each modality is dropped with `drop_prob`, which equals
+`uniform` at 0.5. `one`: at most one modality is dropped. `whole`: nothing is dropped."""
 
 
 class RandSubsetsd(RandomizableTransform):
-    """Draw the availability sets of views: makes `available` (views, m), and keeps what was there as `present` (m,).
+    """Draw availability sets: sets `available` (views, m), and stores the original availability as `present` (m,).
 
-    The image is left whole: a network takes what is shown from `available`, and MMP needs what is hidden as its target.
+    The image is unchanged. Networks mask it by `available`, and MMP needs the masked modalities as targets.
 
     Args:
         sampler: a key of `SUBSET_SAMPLERS`.
-        views: how many a crop.
-        drop_prob: chance of a modality to be dropped, for the sampler `each`; from 0 to below 1.
+        views: number of sets per crop.
+        drop_prob: dropping probability for the sampler `each`, from 0 to below 1.
 
     Raises:
-        OptionError: there is no such sampler, no view is asked for, or everything would always be dropped.
+        OptionError: an argument is unknown or out of range.
     """
 
     def __init__(self, sampler: str = "uniform", *, views: int = 1, drop_prob: float | int = 0.5) -> None:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from brats_mm.outputs.dicom.results import DicomOutput
 
 WRITERS = min(4, os.cpu_count() or 1)
-"""Threads that write a case's files; compression and arithmetic run outside Python's lock."""
+"""Threads that write a case's files. Compression and arithmetic release the GIL."""
 
 
 def supported_outputs(options: OutputOptions, prediction: Prediction) -> OutputOptions:
-    """The options without importance maps where the model does not weigh its sequences."""
+    """Disable importance maps for a model without a gate."""
     return options if prediction.importance.known else replace(options, importance_maps=False)
 
 

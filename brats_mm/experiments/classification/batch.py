@@ -1,4 +1,4 @@
-"""How batches of modalities with shapes of their own reach the network: one tensor a modality, by its key."""
+"""Batches of modalities with different shapes: one tensor per modality, by key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ Device = str | torch.device | None
 
 
 class OneInputBatch(PrepareBatch):
-    """Stage 1: an expert sees its modality.
+    """Stage 1: passes one modality to its expert.
 
     Args:
-        key: of the modality in the batch.
+        key: batch key of the modality.
     """
 
     def __init__(self, key: str) -> None:
@@ -33,12 +33,12 @@ class OneInputBatch(PrepareBatch):
 
 
 class InputsBatch(PrepareBatch):
-    """A mixture sees every modality and is told which are available, (b, v, m): in v views of each sample.
+    """Passes all modalities and their availability (b, v, m) in v views of each sample to a mixture.
 
     Args:
-        keys: of the modalities in the batch, in the order of the experts.
-        views: keys of the views' availability, each (b, v, m): `["available"]` where a mixture is validated, and
-            `["more", "fewer"]` in stage 2, where those with more modalities come first.
+        keys: batch keys of the modalities, in the order of the experts.
+        views: batch keys of the availability, each (b, v, m): `["available"]` for validation, `["more", "fewer"]` for
+            stage 2.
     """
 
     def __init__(self, keys: Sequence[str], views: Sequence[str] = ("available",)) -> None:

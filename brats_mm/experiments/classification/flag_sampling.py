@@ -1,4 +1,4 @@
-"""Availability sets of any number of modalities, as flags: those of training pairs, of validation, and made gaps."""
+"""Availability sets of any number of modalities as flags, for training pairs, validation and artificial gaps."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -12,19 +12,19 @@ from monai.transforms import RandomizableTransform, Transform
 from brats_mm.errors import OptionError
 
 Flags = tuple[bool, ...]
-"""Which modalities are there, in the order of the inputs."""
+"""Availability of each modality, in the order of the inputs."""
 
 
 @lru_cache
 def flag_subsets(available: Flags) -> tuple[Flags, ...]:
-    """The non-empty subsets of what is available, smaller ones first."""
+    """Return the non-empty subsets of the available modalities, smallest first."""
     choices = [(False, True) if there else (False,) for there in available]
     return tuple(sorted((flags for flags in product(*choices) if any(flags)), key=sum))
 
 
 @lru_cache
 def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
-    """All (more, fewer) of the subsets, each pair once; of two modalities, both against either one."""
+    """Return all nested pairs (more, fewer) of subsets."""
     subsets = flag_subsets(available)
     pairs = [(more, fewer) for more in subsets for fewer in subsets if more != fewer]
     return tuple(pair for pair in pairs if all(one >= two for one, two in zip(*pair, strict=True)))

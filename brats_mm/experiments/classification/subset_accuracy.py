@@ -1,10 +1,10 @@
-"""Accuracy of a classifier under each availability set, and how often a modality more makes it wrong."""
+"""Accuracy of a classifier for each availability set, and counter-intuitive rate."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 Flags = tuple[bool, ...]
-"""Which modalities are there, in the order of the inputs."""
+"""Availability of each modality, in the order of the inputs."""
 
 DEFINITION = (
     "Share of (sample, pair) over all pairs of nested availability sets in which the smaller set is right and the "
@@ -13,18 +13,17 @@ DEFINITION = (
 
 
 def accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
-    """The share of right answers under each set, in [0, 1]; sets without answers are left out."""
+    """Return the accuracy for each availability set in [0, 1]. Sets without samples are skipped."""
     return {flags: sum(answers) / len(answers) for flags, answers in right.items() if answers}
 
 
 def counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
-    """See `DEFINITION`; not a number where no sample has two nested sets.
+    """Return the rate of `DEFINITION`. NaN if no sample has nested sets.
 
-    SimMLM reports such a rate for segmentation without defining it; this is the one of `metrics.monotonicity` with
-    right and wrong in the place of Dice.
+    This is the rate of `metrics.monotonicity` with correctness instead of Dice.
 
     Args:
-        samples: for each sample, whether the answer was right under each set.
+        samples: for each sample, whether the prediction is correct under each set.
     """
     worse = pairs = 0
     for sample in samples:

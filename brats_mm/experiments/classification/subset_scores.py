@@ -1,4 +1,4 @@
-"""Accuracy under every availability set, as metrics of an evaluator, in its log and in a file."""
+"""Evaluator handler for the accuracy under every availability set."""
 
 import json
 import logging
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 class SubsetScores:
-    """Attached to an evaluator of a mixture of classifiers: `accuracy_<set>` and `counter_intuitive_rate`.
+    """Evaluator handler that computes `accuracy_<set>` and `counter_intuitive_rate`.
 
-    A set is named by its modalities, as in `accuracy_image+audio`.
+    Sets are named by their modalities, such as `accuracy_image+audio`.
 
     Args:
-        names: of the modalities, in the order of the inputs.
-        path: also write them there, as JSON; nowhere where it is not given.
+        names: names of the modalities, in the order of the inputs.
+        path: JSON file to write the scores to. None writes no file.
     """
 
     def __init__(self, names: Sequence[str], *, path: Path | str | None = None) -> None:
@@ -30,7 +30,7 @@ class SubsetScores:
         self._samples: list[dict[Flags, bool]] = []
 
     def attach(self, engine: Any) -> None:
-        """Look at every batch's answers."""
+        """Attach to an evaluator."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._score)

@@ -1,4 +1,4 @@
-"""A trained run of a study is judged: packed, evaluated over its sets, counted and timed."""
+"""Evaluate a trained run of a comparison: scores over the subsets, operations and time."""
 
 import json
 import time
@@ -26,20 +26,20 @@ from brats_mm.pipeline.segmenter import Segmenter
 BUNDLE, EVALUATION, RESULT = "bundle", "evaluation", "result.json"
 
 COUNTED_SIDE = 64
-"""Voxels a side of the window for which operations are counted: 1/8 of the papers' 128."""
+"""Side in voxels of the window for which operations are counted: an eighth of the volume of the papers' 128^3."""
 
 TIMED_CASES = 3
-"""How many cases are timed, each with all the sequences it has."""
+"""Number of timed cases, each with all its sequences."""
 
 
 @dataclass(frozen=True)
 class RunEvaluator:
-    """What all runs of a study are judged by.
+    """Evaluation shared by all runs of a comparison.
 
     Attributes:
-        cases: the labelled cases of the evaluation.
-        bundle: the template's folder; None is the bundle that comes with the package.
-        device: where to run.
+        cases: labelled cases.
+        bundle: folder of the template bundle. None is the installed one.
+        device: device to run on.
         counted_side: see `COUNTED_SIDE`.
     """
 
@@ -52,20 +52,20 @@ class RunEvaluator:
 def evaluate_run(
     folder: Path, checkpoint: Path, evaluator: RunEvaluator, *, on_case: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Any]:
-    """Pack and evaluate a run, going on where an earlier attempt stopped; returns what the tables need.
+    """Pack and evaluate a run, resuming an earlier attempt, and return its result for the tables.
 
     Args:
-        folder: of the run, with its `config.json`.
-        checkpoint: the state that its training left.
+        folder: the run's folder with its `config.json`.
+        checkpoint: the trained checkpoint.
         evaluator: cases, bundle and device.
-        on_case: told after each case.
+        on_case: callback after each case.
     """
     done = folder / RESULT
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
             pack([checkpoint], bundle, open_bundle(evaluator.bundle), version="study", configs=[folder / "config.json"])
-        # One backend for all: another one would be faster for some methods only.
+        # The same backend for all methods, because others support only some of them.
         predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch").predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
@@ -78,12 +78,12 @@ def evaluate_run(
                 "inference_seconds_a_case": _seconds_a_case(predictor, evaluator.cases[:TIMED_CASES]),
             },
         )
-    found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+    return result
 
 
 def _operations(bundle: Path, side: int) -> dict[str, int]:
-    """Of a window with all four sequences, and with T1ce alone."""
+    """Count the multiply-accumulates of a window with all four sequences and with T1ce alone."""
     network, _ = load_network(open_bundle(bundle))
     image = torch.zeros(1, len(ALL_AVAILABLE), side, side, side)
     sets = {"all_four": ALL_AVAILABLE, "one": frozenset({Modality.T1CE})}
@@ -91,7 +91,7 @@ def _operations(bundle: Path, side: int) -> dict[str, int]:
 
 
 def _seconds_a_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
-    """The least over the cases, reading left out: whatever else the machine does can only add to it."""
+    """Return the shortest time of the cases, without reading. Other load on the machine only adds time."""
     seconds = []
     for labelled in cases:
         case = read_case(labelled.files)

@@ -1,7 +1,6 @@
-"""A study on a Ray cluster: every expert is a task, then every run; machines share the study's folder and the cases.
+"""Run a comparison on a Ray cluster: one task per expert, then one per run, on a shared file system.
 
-Tasks are paths and settings, so next to nothing goes through Ray itself. A task whose machine is gone is started
-elsewhere, and continues from the checkpoint in the study's folder.
+Tasks only carry paths and settings. A task whose machine is lost restarts elsewhere and resumes from its checkpoint.
 """
 
 from collections.abc import Iterator
@@ -13,17 +12,17 @@ from brats_mm.experiments.comparison.run import Outcome, Study, make_ready, perf
 from brats_mm.experiments.comparison.training import Training
 
 RETRIES = 3
-"""Of a task whose worker died."""
+"""Retries of a task whose worker died."""
 
 
 def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float = 0) -> Iterator[Outcome]:
-    """Run after run, as they are in the study, while a cluster computes as many at a time as it has room for.
+    """Run a comparison on a cluster and yield the outcomes in order.
 
     Args:
-        study: what to run; its folder and its cases have the same paths on all machines.
-        address: of the cluster; `local` starts one on this machine, `auto` finds the one that runs here.
-        cores: that a training takes.
-        gpus: that it takes.
+        study: the comparison. Its folder and cases have the same paths on all machines.
+        address: address of the cluster. `local` starts one on this machine, `auto` finds a running one.
+        cores: cores per training.
+        gpus: GPUs per training.
 
     Raises:
         OptionError: Ray is not installed, or there is no such cluster.
@@ -45,12 +44,12 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
 
 
 def _experts(ray: Any, study: Study, options: dict[str, Any]) -> dict[str, str]:
-    """Train the experts of all runs, each once; folder -> why it failed."""
+    """Train each expert of all runs once. Return the error messages of failed ones by folder."""
     wanted = {str(expert.folder): expert for run in study.runs for expert in run.experts}
     task = ray.remote(**options)(_ready)
     under_way = {folder: task.remote(expert) for folder, expert in wanted.items()}
-    found = {folder: str(ray.get(reference)) for folder, reference in under_way.items()}
-    return {folder: reason for folder, reason in found.items() if reason}
+    reasons = {folder: str(ray.get(reference)) for folder, reference in under_way.items()}
+    return {folder: reason for folder, reason in reasons.items() if reason}
 
 
 def _ready(expert: Training) -> str:

@@ -1,7 +1,7 @@
-"""What a study found: every run's figures, means over seeds, and tests against the first method.
+"""Report of a comparison: scores of every run, means over seeds, and tests against the first method.
 
-The case is the unit of the tests: a case's Dice is averaged over its sets, then over the seeds that both methods have,
-and compared by Wilcoxon's signed-rank test; p values are corrected by Holm over all methods and regions of the study.
+The case is the unit of the tests. Its Dice is averaged over its subsets and over the seeds that both methods have, and
+compared by Wilcoxon's signed-rank test. P values are corrected by Holm's method over all methods and regions.
 """
 
 from collections import defaultdict
@@ -30,13 +30,13 @@ STUDY_VERSION = 1
 def write_comparison(
     study: Study, outcomes: Sequence[Outcome], folder: Path, *, parquet: bool = False
 ) -> dict[str, Any]:
-    """Write `study.json`, `study.md`, `runs.csv` and `sets.csv`; returns the document.
+    """Write `study.json`, `study.md`, `runs.csv` and `sets.csv`, and return the document.
 
     Args:
-        study: what was run.
-        outcomes: what came of it; failed runs are named in the document.
-        folder: where they go, in the place of those of an earlier call.
-        parquet: the tables as Parquet too.
+        study: the comparison.
+        outcomes: results of its runs. The document lists failed runs.
+        folder: output folder. Files of an earlier call are replaced.
+        parquet: also write the tables as Parquet.
     """
     done = [outcome for outcome in outcomes if outcome.evaluation is not None]
     runs = [row for outcome in done for row in _run_rows(outcome)]
@@ -131,7 +131,7 @@ def _set_rows(outcome: Outcome) -> list[SetRow]:
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> dict[str, dict[str, float | None]]:
-    """Mean and, from two seeds on, standard deviation of every figure."""
+    """Compute mean and standard deviation of every score over the seeds."""
     names = [name for name in vars(rows[0]) if name not in ("method", "seed", "region")] if rows else []
     return {name: _mean_and_std([float(getattr(row, name)) for row in rows]) for name in names}
 
@@ -155,7 +155,7 @@ def _sets_of(rows: Sequence[SetRow]) -> dict[str, dict[str, float | None]]:
 
 
 def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
-    """Every method against the first one."""
+    """Compare every method with the first one."""
     scores = {(outcome.run.method, outcome.run.seed): _case_dice(outcome) for outcome in outcomes}
     tests: dict[str, dict[str, Any]] = {}
     for other in methods[1:]:
@@ -175,7 +175,7 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
 
 
 def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
-    """(case, region) -> mean raw Dice over the case's sets."""
+    """Map (case, region) to the mean raw Dice over the case's subsets."""
     assert outcome.evaluation is not None
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in read_case_rows(outcome.evaluation):
@@ -187,7 +187,7 @@ def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
 def _over_common(
     scores: Mapping[tuple[str, int], Mapping[tuple[str, str], float]], method: str, seeds: Sequence[int], region: Region
 ) -> dict[str, float]:
-    """Case -> mean over the seeds, of the cases that all of them have."""
+    """Map each case that all seeds have to its mean over the seeds."""
     each = [{case: dice for (case, of), dice in scores[method, seed].items() if of == region.value} for seed in seeds]
     return {case: float(np.mean([one[case] for one in each])) for case in each[0] if all(case in one for one in each)}
 

@@ -1,4 +1,4 @@
-"""A study's tables: rows as CSV and Parquet, and the page that compares the methods."""
+"""Tables of a comparison as CSV and Parquet, and its Markdown page."""
 
 import csv
 import math
@@ -24,16 +24,16 @@ class RunRow:
     """A row of `runs.csv`: one method, seed and region.
 
     Attributes:
-        method, seed, region: which.
-        dice, dice_et500: mean over cases, then sets; 0 to 1; as predicted, and with the rule for small ET.
-        dice_all_four, dice_single: the same of the complete set, and over the four sets of one sequence.
-        ece: mean over cases, then sets; 0 to 1.
-        counterintuitive: share of nested pairs in which more sequences did worse.
-        parameters: of the network.
-        macs_all_four, macs_one: multiply-accumulates of a window with all sequences, and with one.
-        epochs: of the method's own training.
-        training_s: seconds of it and of the experts it starts from.
-        inference_s: seconds a case with all its sequences, reading and writing left out.
+        method, seed, region: identity of the row.
+        dice, dice_et500: mean over cases, then subsets, 0 to 1, raw and with the rule for small ET.
+        dice_all_four, dice_single: Dice with all sequences, and mean over the four single sequences.
+        ece: mean over cases, then subsets, 0 to 1.
+        counterintuitive: share of nested pairs in which more sequences scored worse.
+        parameters: number of parameters.
+        macs_all_four, macs_one: multiply-accumulates of a window with all sequences and with one.
+        epochs: epochs of the method's own training.
+        training_s: seconds of training including its experts.
+        inference_s: seconds per case with all its sequences, without reading and writing.
     """
 
     method: str
@@ -55,7 +55,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class SetRow:
-    """A row of `sets.csv`: the mean Dice over cases of one availability set, 0 to 1, as predicted."""
+    """A row of `sets.csv`: the mean raw Dice over cases of one subset, 0 to 1."""
 
     method: str
     seed: int
@@ -67,7 +67,7 @@ class SetRow:
 def write_table(
     path: Path, rows: Sequence[RunRow] | Sequence[SetRow], kind: type[RunRow] | type[SetRow], *, parquet: bool
 ) -> None:
-    """Write rows as CSV, empty cells for what does not exist; and beside it as Parquet, if wanted (needs pyarrow)."""
+    """Write rows as CSV with empty cells for missing values, and optionally as Parquet (needs pyarrow)."""
     columns = [field.name for field in fields(kind)]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns)
@@ -82,7 +82,7 @@ def write_table(
 
 
 def study_markdown(document: Mapping[str, Any]) -> str:
-    """The page of a study's document."""
+    """Render a comparison's document as Markdown."""
     methods = {name: one for name, one in document["methods"].items() if one["seeds"]}
     parts = [
         "# Comparison of methods",
@@ -90,8 +90,8 @@ def study_markdown(document: Mapping[str, Any]) -> str:
         _protocol(document),
         _failed(document),
         "## Dice, calibration and order",
-        "In percent; mean over the sets of the mean over cases, then over seeds (± standard deviation between seeds). "
-        "CR: counter-intuitive rate, the share of nested pairs of sets in which more sequences did worse.",
+        "In percent, averaged over cases, then subsets, then seeds (± standard deviation between seeds). "
+        "CR: counter-intuitive rate, the share of nested pairs of subsets in which more sequences scored worse.",
         _scores(methods),
         "## Cost",
         f"Multiply-accumulates of a window of {document['counted_window']} voxels a side, with all four sequences and "
@@ -123,7 +123,7 @@ def _protocol(document: Mapping[str, Any]) -> str:
 
 
 def _starts(document: Mapping[str, Any]) -> str:
-    """What the methods start from, those that start alike together."""
+    """Describe what the methods start from, grouped."""
     alike: dict[str, list[str]] = {}
     for one in document["methods"].values():
         alike.setdefault(one["starts_from"], []).append(one["title"])

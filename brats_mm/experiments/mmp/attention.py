@@ -1,4 +1,4 @@
-"""Scaled dot-product attention of a few tokens on a few others, written out."""
+"""Scaled dot-product attention between small sets of tokens."""
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +11,24 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None
         queries: (..., n, d).
         keys: (..., k, d).
         values: (..., k, e).
-        allowed: (..., k) booleans, at least one true; which of the k may be looked at.
+        allowed: (..., k) booleans, the keys to attend to, at least one true.
 
     Returns:
         (..., n, e).
     """
     scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5  # (... n k)
     if allowed is not None:
-        # The least number that the type knows, float16's too: its exponential is exactly zero beside any other score.
+        # The dtype's minimum, which softmax maps to exactly 0, also in float16.
         scores = scores.masked_fill(~allowed.unsqueeze(-2), torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) @ values
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention with projections of queries, keys and values, and of what comes out.
+    """Multi-head attention with projections of queries, keys, values and output.
 
     Args:
-        width: features a token, a multiple of `heads`.
-        heads: the width is split among so many.
+        width: features per token, a multiple of `heads`.
+        heads: number of heads.
 
     Shapes:
         queries (b, n, width), tokens (b, k, width), allowed (b, k); output (b, n, width).
@@ -43,14 +43,14 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, queries: Tensor, tokens: Tensor, allowed: Tensor) -> Tensor:
-        found = attend(
+        attended = attend(
             self._split(self.query(queries)),
             self._split(self.key(tokens)),
             self._split(self.value(tokens)),
             allowed.unsqueeze(1),
         )  # (b h n width/h)
-        made: Tensor = self.out(found.transpose(1, 2).flatten(2))
-        return made
+        output: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return output
 
     def _split(self, tokens: Tensor) -> Tensor:
         batch, count, width = tokens.shape

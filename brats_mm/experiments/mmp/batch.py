@@ -1,4 +1,4 @@
-"""Training on masked views: how what is shown, and what is there besides, reach a network."""
+"""Batches of masked views for training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from brats_mm.training.iteration import MixtureBatch, Prepared
 
 
 class MaskedBatch(PrepareBatch):
-    """Views of each sample: which modalities are shown, (b, v, m), and in training which are there to be foretold."""
+    """Passes the availability of each view, (b, v, m), and the modalities to reconstruct in training."""
 
     def __call__(
         self,

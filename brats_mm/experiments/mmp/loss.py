@@ -1,8 +1,8 @@
-"""MMP's alignment: projected features should be what the masked modality's own would have been.
+"""MMP's alignment loss: projected features should match the masked modality's own features.
 
-Source: Nezakati et al., arXiv 2410.03010: `L = L_task + lambda sum over masked i of SmoothL1(T'_i, T_i)`. Lambda was
-not found; 0.2 is that of the same group's later work (arXiv 2501.17823). Nor is it said whether the target is detached;
-it is here by default, since encoders could otherwise lower the loss by making their tokens easy to foretell, all alike.
+Source: Nezakati et al., arXiv 2410.03010: `L = L_task + lambda sum over masked i of SmoothL1(T'_i, T_i)`. Lambda is
+unknown. The default of 0.2 is from the same group's later work (arXiv 2501.17823). The paper does not state whether the
+target is detached. Here it is by default, because encoders could otherwise lower the loss by collapsing their tokens.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def smooth_l1(
 ) -> Float[Tensor, ""]:
     """Smooth L1 (beta 1) averaged over a modality's features, summed over masked modalities, averaged over samples.
 
-    `x^2 / 2` where |x| < 1, else `|x| - 1/2`, of x = projected - real. Samples in which nothing is masked count 0.
+    With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count 0.
     """
     each = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
     return (each * masked).sum(dim=1).mean()
@@ -32,8 +32,8 @@ class AlignedLoss(nn.Module):
     """Task loss plus the weighted alignment, averaged over the projected scales.
 
     Args:
-        weight: lambda; 0 is projection without alignment.
-        detach: hold the real features fixed, so that the projection goes to them and they do not come to it.
+        weight: lambda. 0 disables the alignment.
+        detach: detach the real features.
     """
 
     def __init__(self, weight: float | int = ALIGNMENT_WEIGHT, *, detach: bool = True) -> None:
@@ -47,11 +47,11 @@ class AlignedLoss(nn.Module):
         answer: tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor],
         target: Num[Tensor, "b c h w d"],
     ) -> Float[Tensor, ""]:
-        """The loss of one step.
+        """Compute the loss.
 
         Args:
-            answer: logits (b, c, h, w, d); projected and real features (b, m, ...) of each projected scale; which
-                modalities were masked though they were there, (b, m) booleans.
+            answer: logits (b, c, h, w, d), projected and real features (b, m, ...) of each projected scale, and the
+                masked but present modalities, (b, m) booleans.
             target: region masks.
         """
         logits, projected, real, masked = answer

@@ -1,20 +1,18 @@
-"""MMP: one encoder a modality, one decoder for all; a masked modality's features are projected from the others'.
+"""MMP: one encoder per modality and one shared decoder, with features of masked modalities projected from the others.
 
-Source: Nezakati et al., arXiv 2410.03010, which masks whole modalities in training and puts projected tokens in the
-place of the masked ones, leaving the rest of the network as it is. It was never tried on volumes; the host is ours:
+Source: Nezakati et al., arXiv 2410.03010. The paper masks whole modalities in training and replaces their tokens by
+projected ones. It does not cover volumes, so the host network is our choice:
 
-* Encoder (`networks.encoder`): the stages of the light expert (`networks.expert`), one encoder a modality, so that a
-  modality has tokens of its own (the paper's need) and the comparison with the mixture is one of methods, not of
-  encoders.
-* At each scale the modalities' features stand beside each other and a 1x1x1 convolution brings them to the decoder's
-  width: early enough that the decoder sees all modalities together. The decoder is twice as wide as an expert's, which
-  makes parameters and operations about those of the mixture of four.
-* Tokens are the voxels of the coarsest feature map. A missing modality's finer features (the skips) are zeros; with
-  `projected_scales` above 1 the next finer scales are projected too, each by a projection of its own.
-* The encoder of a missing modality is not run, at training as at test time, except to give the alignment its target.
+* Encoders (`networks.encoder`) are those of the light expert, one per modality. So the comparison with the mixture is
+  one of methods, not of encoders.
+* At each scale the modalities' features are concatenated, and a 1x1x1 convolution maps them to the decoder's width. The
+  decoder is twice as wide as an expert's, which roughly matches the mixture's parameters and operations.
+* Tokens are the voxels of the coarsest feature map. Finer features (skips) of a missing modality are zero. With
+  `projected_scales` above 1, finer scales are projected too, each with its own projection.
+* The encoder of a missing modality does not run, except as the alignment's target in training.
 
-`projected_scales=0` is the host alone, with zeros for what is missing: trained without masking it is the plain
-baseline, with masking the baseline of modality dropout.
+`projected_scales=0` is the host alone, with zeros for missing modalities: the plain baseline if trained without
+masking, and the modality dropout baseline if trained with masking.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +25,17 @@ from brats_mm.networks.mixing import split_views
 from brats_mm.networks.single import SingleNetwork
 
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
-"""Logits (v b, c, h, w, d); projected and real features (v b, m, f, x, y, z) of each projected scale, coarsest first;
-which modalities were masked though the sample has them, (v b, m) booleans."""
+"""Logits (v b, c, h, w, d), projected and real features (v b, m, f, x, y, z) of each projected scale, coarsest first,
+and the masked but present modalities, (v b, m) booleans."""
 
 
 class Decoder(nn.Module):
-    """Joins the modalities' features at each scale, and the way up to logits.
+    """Decoder on the concatenated features of all modalities.
 
     Args:
-        encoded: feature channels that come from all modalities together, by scale, finest first.
-        widths: of the decoder, by scale, finest first.
-        out_channels: of the logits.
+        encoded: input channels of all modalities together per scale, finest first.
+        widths: the decoder's channels per scale, finest first.
+        out_channels: number of regions.
     """
 
     def __init__(self, encoded: Sequence[int], widths: Sequence[int], *, out_channels: int) -> None:
@@ -57,13 +55,13 @@ class Decoder(nn.Module):
 
 
 class MaskedProjectionNetwork(SingleNetwork):
-    """Encoders, projections and the decoder.
+    """MMP network from encoders, projections and a decoder.
 
     Args:
-        encoders: modality name -> module from (b, 1, h, w, d) to features of every scale, finest first; the order is
-            the channel order of the input.
-        projections: of the coarsest scale and of as many finer ones as there are more; none puts zeros.
-        decoder: from features of every scale, (b, m f, x, y, z), to logits.
+        encoders: modality name -> module from (b, 1, h, w, d) to features of every scale, finest first, in the input's
+            channel order.
+        projections: one per projected scale, coarsest first. Scales without one use zeros.
+        decoder: module from features of every scale, (b, m f, x, y, z), to logits.
     """
 
     def __init__(self, encoders: Mapping[str, nn.Module], projections: Sequence[nn.Module], decoder: nn.Module) -> None:
@@ -74,19 +72,19 @@ class MaskedProjectionNetwork(SingleNetwork):
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         scales = self.encode(image, views.any(dim=0))
-        return torch.cat([self._view(scales, view)[0] for view in views])  # one by one: 15 views are a lot of memory
+        return torch.cat([self._view(scales, view)[0] for view in views])  # one view at a time, to limit memory
 
     def logit_bias(self) -> nn.Parameter:
         return self.decoder.get_parameter("head.bias")
 
     def answer(self, image: Tensor, available: Tensor, present: Tensor) -> Answer:
-        """Logits, and what the alignment compares.
+        """Return logits and the features that the alignment loss compares.
 
         Args:
-            image: (b, m, h, w, d); the channels of masked modalities hold their true voxels.
-            available: (v b, m) booleans, at least one true a row: what is not masked.
-            present: (v b, m) booleans: what the samples have; a modality that is present and not available is encoded
-                for the alignment, but not shown to the decoder.
+            image: (b, m, h, w, d), with the true voxels of masked modalities.
+            available: (v b, m) booleans, at least one true per row: the modalities that are not masked.
+            present: (v b, m) booleans: the modalities of the samples. Masked but present modalities are encoded for the
+                alignment but hidden from the decoder.
         """
         views = split_views(available, image.shape[0])
         scales = self.encode(image, split_views(available | present, image.shape[0]).any(dim=0))
@@ -97,7 +95,7 @@ class MaskedProjectionNetwork(SingleNetwork):
         return torch.cat([logits for logits, _ in made]), projected, real, present & ~available
 
     def _view(self, scales: Sequence[Tensor], available: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits of one view, and the projected features of each projected scale."""
+        """Return the logits of one view and the projected features of each projected scale."""
         shown = [hidden(scale, available) for scale in scales]
         projected: list[Tensor] = []
         for depth, projection in enumerate(self.projections, start=1):
@@ -107,31 +105,31 @@ class MaskedProjectionNetwork(SingleNetwork):
         return self.decoder([scale.flatten(1, 2) for scale in shown]), projected
 
     def encode(self, image: Tensor, needed: Tensor) -> list[Tensor]:
-        """Features (b, m, f, x, y, z) by scale: zeros where a sample does not need a modality, whose encoder rests."""
-        found = []
+        """Return features (b, m, f, x, y, z) per scale, zero for modalities that a sample does not need."""
+        encoded = []
         for channel, encoder in enumerate(self.encoders.values()):
             rows = torch.nonzero(needed[:, channel]).flatten()
-            found.append(None if rows.numel() == 0 else (rows, encoder(image[rows, channel : channel + 1])))
-        ran = next(scales for part in found if part is not None for scales in [part[1]])
+            encoded.append(None if rows.numel() == 0 else (rows, encoder(image[rows, channel : channel + 1])))
+        first = next(scales for part in encoded if part is not None for scales in [part[1]])
         return [
-            torch.stack([_whole(part, scale, len(image), like) for part in found], dim=1)
-            for scale, like in enumerate(ran)
+            torch.stack([_whole(part, scale, len(image), like) for part in encoded], dim=1)
+            for scale, like in enumerate(first)
         ]
 
 
 def _whole(part: tuple[Tensor, list[Tensor]] | None, scale: int, batch: int, like: Tensor) -> Tensor:
-    """One modality's features at a scale for the whole batch."""
+    """Expand one modality's features at a scale to the whole batch."""
     zeros = like.new_zeros((batch, *like.shape[1:]))
     return zeros if part is None else zeros.index_add(0, part[0], part[1][scale])
 
 
 def hidden(features: Tensor, available: Tensor) -> Tensor:
-    """Features (b, m, f, x, y, z) with zeros for what is not available."""
+    """Zero the features (b, m, f, x, y, z) of unavailable modalities."""
     return features.masked_fill(~available[:, :, None, None, None, None], 0.0)
 
 
 def projected_map(projection: nn.Module, features: Tensor, available: Tensor) -> Tensor:
-    """A projection of feature maps (b, m, f, x, y, z), whose voxels are its tokens."""
+    """Project feature maps (b, m, f, x, y, z), using voxels as tokens."""
     tokens = features.flatten(3).transpose(2, 3)  # (b m n f)
     made: Tensor = projection(tokens, available).to(features.dtype)
     return made.transpose(2, 3).reshape(features.shape)

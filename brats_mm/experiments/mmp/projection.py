@@ -1,17 +1,17 @@
-"""MMP's projection: the tokens of a masked modality, made from those of the available ones.
+"""MMP's projection: tokens of a masked modality from those of the available modalities.
 
-Source: Nezakati, Reza, Patil, Solh, Asif, "MMP", arXiv 2410.03010. The paper says that each modality has a small set of
-aggregated tokens, that cross-attention links those of the available modalities with those of the masked one, and that
-an MLP gives projected tokens of the masked modality's shape. How tokens are aggregated, how many they are, and how few
-of them become many again was not found. What is chosen here, for feature maps that lie on one grid:
+Source: Nezakati, Reza, Patil, Solh, Asif, "MMP", arXiv 2410.03010. In the paper, each modality has a small set of
+aggregated tokens, cross-attention relates those of the available modalities to those of the masked one, and an MLP
+returns projected tokens. It does not state how tokens are aggregated, how many there are, or how they are expanded
+again. Our choice for feature maps on one grid:
 
-    aggregate   A_j = softmax(Q_j T_j^T / sqrt d) T_j             Q_j (k, d) learnt: attention pooling, k tokens
-    relate      C_i = P_i + CrossAttention(P_i; all A_j at hand)    P_i (k, d) learnt: the masked modality's own
-    spread      s(n) = softmax(m(n) C_i^T / sqrt d) C_i            m(n): mean over the modalities at hand of T_j(n)
-    project     T'_i(n) = MLP_i([m(n), s(n)])                        two layers, GELU between
+    aggregate   A_j = softmax(Q_j T_j^T / sqrt d) T_j              Q_j (k, d) learned: attention pooling, k tokens
+    relate      C_i = P_i + CrossAttention(P_i; all available A_j)  P_i (k, d) learned, per masked modality
+    spread      s(n) = softmax(m(n) C_i^T / sqrt d) C_i             m(n): mean of T_j(n) over available modalities
+    project     T'_i(n) = MLP_i([m(n), s(n)])                       two layers with GELU
 
-The place enters through m(n), since MR sequences of a case are registered: without it, k tokens could not say where
-things are, and a window may have any size. The cost is linear in the number of tokens, n k d.
+m(n) provides the position, because the sequences of a case are registered. Windows may have any size. The cost n k d is
+linear in the number of tokens.
 """
 
 import torch
@@ -20,34 +20,33 @@ from torch import Tensor, nn
 from brats_mm.experiments.mmp.attention import CrossAttention, attend
 
 INITIAL_SPREAD = 0.02
-"""Standard deviation of learnt tokens at the start: the usual one of transformers."""
+"""Initial standard deviation of learned tokens, as usual in transformers."""
 
 
 def aggregate(queries: Tensor, tokens: Tensor) -> Tensor:
-    """Attention pooling: `softmax(Q T^T / sqrt d) T`, tokens (b, n, d) and queries (k, d) to (b, k, d)."""
+    """Pool tokens (b, n, d) by attention with queries (k, d) to (b, k, d): `softmax(Q T^T / sqrt d) T`."""
     return attend(queries.expand(tokens.shape[0], -1, -1), tokens, tokens)
 
 
 def mean_of_available(tokens: Tensor, available: Tensor) -> Tensor:
-    """The mean over the modalities at hand: (b, m, n, d) and (b, m) booleans to (b, n, d)."""
+    """Average tokens (b, m, n, d) over the available modalities, (b, m) booleans, to (b, n, d)."""
     share = available.to(tokens.dtype)[:, :, None, None]
     return (tokens * share).sum(dim=1) / share.sum(dim=1).clamp(min=1)
 
 
 class Projection(nn.Module):
-    """Projected tokens of every modality from those of the others that are at hand.
+    """Projects tokens of every modality from the available ones.
 
     Args:
-        modalities: m.
-        width: d, features a token; a multiple of `heads`.
-        aggregated: k, aggregated tokens a modality.
-        heads: of the cross-attention.
-        hidden: features between the layers of the MLP, as a multiple of the width.
+        modalities: m, number of modalities.
+        width: d, features per token, a multiple of `heads`.
+        aggregated: k, aggregated tokens per modality.
+        heads: heads of the cross-attention.
+        hidden: hidden features of the MLP, as a multiple of the width.
 
     Shapes:
-        tokens (b, m, n, d), of which those that are not available have no effect; available (b, m) booleans, at least
-        one true a row; output (b, m, n, d). The tokens projected for a modality that is available are made from it too,
-        and are of no use.
+        tokens (b, m, n, d), of which unavailable modalities are ignored. available (b, m) booleans, at least one true
+        per row. Output (b, m, n, d). Discard the tokens projected for available modalities.
     """
 
     def __init__(self, modalities: int, width: int, *, aggregated: int = 16, heads: int = 4, hidden: int = 2) -> None:

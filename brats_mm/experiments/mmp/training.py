@@ -1,4 +1,4 @@
-"""MMP in training: an answer with what its alignment compares."""
+"""Training wrapper of MMP that returns the features of the alignment loss."""
 
 from torch import Tensor
 

@@ -1,6 +1,6 @@
-"""The three ways in which MWAM's weights act on a training: on gradients, on updates, or on losses of the branches.
+"""MWAM's three forms: weights applied to gradients, to optimiser updates, or to losses of the branches.
 
-Each is attached to a trainer and asks for the weights of the running step; none of them touches the network.
+Each form is a trainer handler that reads the current weights. None modifies the network.
 """
 
 from abc import ABC, abstractmethod
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from brats_mm.networks.mixing import split_views
 
 Weights = Callable[[], Mapping[str, float]]
-"""K of each branch in the running step, by the branch's name."""
+"""Function that returns the current weight K of each branch by name."""
 
 Branches = Mapping[str, nn.Module]
-"""The part of the network that belongs to each modality."""
+"""The part of the network for each modality."""
 
 
 class Form(ABC):
-    """How the weights act.
+    """Base class of the forms.
 
     Args:
-        branches: what the weights act on; what lies outside of them (the gate) is left alone.
-        weights: of the running step.
+        branches: weighted parts of the network. Other parts, such as the gate, are unaffected.
+        weights: function that returns the current weights.
     """
 
     def __init__(self, branches: Branches, weights: Weights) -> None:
@@ -36,15 +36,14 @@ class Form(ABC):
 
     @abstractmethod
     def attach(self, engine: Any) -> None:
-        """Act in every step of a trainer."""
+        """Attach to a trainer."""
 
 
 class GradientForm(Form):
     """Multiplies the gradients of branch m by K_m, after the backward pass (MWAM, released code).
 
-    For plain SGD this is the update form. With Adam it does next to nothing while K is steady: Adam divides each
-    gradient by the root of its own running square, and a factor in both cancels. Take the update form there. Gradients
-    are clipped after this.
+    With plain SGD this equals the update form. With Adam it has almost no effect while K is steady, because Adam
+    normalises gradients by their running magnitude. Use the update form there. Gradient clipping happens after this.
     """
 
     def attach(self, engine: Any) -> None:
@@ -59,13 +58,11 @@ class GradientForm(Form):
 
 
 class UpdateForm(Form):
-    """Multiplies what the optimiser's step changes in branch m by K_m (MWAM, algorithm 1): a learning rate a branch.
+    """Multiplies the optimiser's update of branch m by K_m (MWAM, algorithm 1), like a learning rate per branch.
 
-    The step is taken as it is, and each parameter then set to `before + K (after - before)`. So it holds for every
-    optimiser. In Adam and AdamW the step is proportional to the learning rate, moments do not depend on it, and
-    decoupled weight decay is part of the step: the result is that of a learning rate K times as high, without
-    parameter groups, which schedules and checkpoints would have to know of. With K = 1 a parameter is what the
-    optimiser made it, to the bit. A float16 step that was skipped stays skipped.
+    After the step, each parameter is set to `before + K (after - before)`, which works for every optimiser. In Adam and
+    AdamW this equals a learning rate of K times the value, without parameter groups that schedules and checkpoints
+    would have to handle. With K = 1 the update is unchanged bit for bit. A skipped float16 step stays skipped.
     """
 
     def __init__(self, branches: Branches, weights: Weights) -> None:
@@ -91,17 +88,16 @@ class UpdateForm(Form):
 
 
 class LossForm(Form):
-    """Adds `sum_m K_m L(y, y_m)` to the loss, y_m being what branch m answers by itself (MWAM, loss form).
+    """Adds `sum_m K_m L(y, y_m)` to the loss, where y_m is the output of branch m (MWAM, loss form).
 
-    The experts of a mixture of logits answer by themselves, so they need no auxiliary heads: their outputs are picked
-    up in the forward pass. Only samples that have modality m, and in which a view asked for it, count for L(y, y_m); a
-    modality that no sample has adds nothing.
+    Experts of a mixture of logits need no auxiliary heads. Their outputs are recorded in the forward pass. L(y, y_m)
+    covers only samples with modality m in at least one view.
 
     Args:
-        branches: the experts of a mixture that mixes logits.
-        weights: of the running step.
+        branches: the experts of a mixture of logits.
+        weights: function that returns the current weights.
         network: the mixture, called with inputs and availability.
-        task_loss: from logits and targets (b, c, ...) to a number.
+        task_loss: loss from logits and targets (b, c, ...) to a scalar.
     """
 
     def __init__(self, branches: Branches, weights: Weights, *, network: nn.Module, task_loss: nn.Module) -> None:

@@ -1,21 +1,18 @@
-"""Frequency ratio of an image: how much of it is in low spatial frequencies, patch by patch (MWAM's metric).
+"""Frequency ratio of an image: low against high spatial frequencies per patch (MWAM's metric).
 
-Source: Lu et al., "Plug, Play, and Fortify", ICLR 2026, equations 2 to 6, and its released code. Each patch of 8x8
-pixels is taken apart by an orthonormal two-dimensional discrete cosine transform (DCT-II). The 2x2 lowest coefficients
-are divided by the 2x2 highest, the lowest by the highest, and the absolute ratios are added up. A modality with a high
-ratio is one that a network will come to prefer.
+Source: Lu et al., "Plug, Play, and Fortify", ICLR 2026, equations 2 to 6, and its released code. An orthonormal 2D
+discrete cosine transform (DCT-II) is applied to each patch of 8x8 pixels. The 2x2 lowest coefficients are divided by
+the 2x2 highest, and the absolute ratios are summed. Networks tend to prefer modalities with a high ratio.
 
-Departures and choices:
+Differences from the paper:
 
-* The paper adds up over all patches; here it is the mean over patches, so that windows with more or less brain compare.
-  Within one batch the relative scores are the same, since all modalities of a sample have the same patches.
-* The paper has pictures. A volume is taken slice by slice, along its last axis, or (`volumetric`) in cubes with a
-  three-dimensional transform.
-* Only patches that lie wholly inside count (`inside`, the brain): the edge of a skull-stripped head is nobody's
-  anatomy.
-* The released sigma of 1e-6 is added to a high coefficient as it is, so one that is nearly zero rules the sum, and
-  smooth, normalised MRI is full of them. `relative_sigma` adds that share of the patch's root mean square coefficient
-  to the high coefficient's absolute value instead, which bounds each ratio.
+* Ratios are averaged over patches instead of summed, so that windows with more or less brain are comparable. The
+  relative scores within a batch are the same.
+* Volumes are processed in slices along the last axis, or with `volumetric` in cubes by a 3D transform.
+* Only patches fully inside the brain (`inside`) count. The edge of a skull-stripped head is not anatomy.
+* The released code adds sigma = 1e-6 to each high coefficient, so coefficients near zero dominate the sum, and smooth
+  MRI has many. `relative_sigma` instead adds a share of the patch's root mean square coefficient to the absolute value
+  of the high coefficient, which bounds each ratio.
 """
 
 import math
@@ -31,15 +28,15 @@ from brats_mm.errors import OptionError
 
 @dataclass(frozen=True)
 class RatioSettings:
-    """How the ratio is taken.
+    """Settings of the frequency ratio.
 
     Attributes:
-        patch: pixels a side of a patch.
-        corner: coefficients a side of the low and of the high block; twice it is at most `patch`.
-        volumetric: cubes instead of squares in each slice; only for volumes.
-        sigma: added to a high coefficient (the released code).
-        relative_sigma: above 0, the share of the patch's root mean square coefficient that is added to the high
-            coefficient's absolute value, in the place of `sigma`.
+        patch: side of a patch in pixels.
+        corner: side of the low and the high block in coefficients, at most half of `patch`.
+        volumetric: use cubes instead of squares per slice. Volumes only.
+        sigma: value added to each high coefficient (released code).
+        relative_sigma: if above 0, replaces `sigma`: share of the patch's root mean square coefficient that is added to
+            the absolute value of each high coefficient.
     """
 
     patch: int = 8
@@ -58,7 +55,7 @@ class RatioSettings:
 
 
 def dct_matrix(side: int) -> Float[Tensor, "side side"]:
-    """The orthonormal DCT-II: row u is frequency u, `sqrt(2 / n) cos(pi (2 i + 1) u / (2 n))`, row 0 `1 / sqrt(n)`."""
+    """Return the orthonormal DCT-II: `sqrt(2 / n) cos(pi (2 i + 1) u / (2 n))` in row u, `1 / sqrt(n)` in row 0."""
     index = torch.arange(side, dtype=torch.float64)
     matrix = math.sqrt(2 / side) * torch.cos(math.pi * (2 * index[None] + 1) * index[:, None] / (2 * side))
     matrix[0] = 1 / math.sqrt(side)
@@ -68,10 +65,10 @@ def dct_matrix(side: int) -> Float[Tensor, "side side"]:
 def patch_ratios(
     image: Float[Tensor, "b m *space"], settings: RatioSettings = RatioSettings()
 ) -> Float[Tensor, "b m patches"]:
-    """The sum of low over high coefficients of every whole patch; what a side leaves over beyond whole patches is cut.
+    """Return the sum of low over high coefficients of every complete patch. Incomplete patches are cropped.
 
     Args:
-        image: (b, m, h, w) pictures or (b, m, h, w, d) volumes, whose slices lie along d.
+        image: (b, m, h, w) images or (b, m, h, w, d) volumes with slices along d.
     """
     patch, corner = settings.patch, settings.corner
     axes = 3 if settings.volumetric else 2
@@ -101,15 +98,15 @@ def frequency_ratio(
     inside: Bool[Tensor, "b ..."] | None = None,
     settings: RatioSettings = RatioSettings(),
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """Of each modality, the sum of the ratios of its patches in a batch, and how many patches these are.
+    """Return the sum of patch ratios and the number of patches of each modality in a batch.
 
-    Their quotient is the modality's ratio; they are given apart, so that processes can add theirs up. A modality that
-    no sample has, or without a patch inside, has no patches.
+    Their quotient is the modality's ratio. They are separate so that distributed processes can sum them. A modality
+    that no sample has, or without a patch inside, has no patches.
 
     Args:
-        image: whole inputs, before anything is dropped on purpose.
-        available: which samples have which modality.
-        inside: patches count that lie wholly in it; everywhere where it is not given.
+        image: complete inputs, before any modality is dropped.
+        available: availability of each sample's modalities.
+        inside: mask of valid patches, which must lie fully inside. Default: everywhere.
     """
     ratios = patch_ratios(image, settings)
     counted = available[:, :, None].expand(ratios.shape)
@@ -121,7 +118,7 @@ def frequency_ratio(
 
 
 def _tiles(image: Float[Tensor, "b m *space"], side: int, axes: int) -> Float[Tensor, "b m patches *sides"]:
-    """Whole patches over the first `axes` axes of space; what lies behind these axes counts as further patches."""
+    """Split the first `axes` spatial axes into complete patches. Further axes count as additional patches."""
     for axis in range(2, 2 + axes):
         image = image.narrow(axis, 0, image.shape[axis] // side * side)
     for axis in range(2, 2 + axes):  # each splits into (how many, side); the sides gather at the end

@@ -1,4 +1,4 @@
-"""MWAM's bank of frequency ratios and the weight of each modality that follows from it."""
+"""MWAM's running frequency ratios and the modality weights derived from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class WeightSettings:
 
 
 def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
-    """K of each modality by its relative score T; 1 where the score is not a number, since nothing is known."""
+    """Return the weight K of each modality for its relative score T. 1 if the score is NaN."""
     weights = settings.alpha - settings.beta * torch.sigmoid(settings.steepness * (scores - settings.centre))
     return torch.where(scores.isnan(), 1.0, weights)
 
@@ -61,7 +61,7 @@ class ModalityBank:
         self.weights = torch.ones(modalities)
 
     def update(self, ratios: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-        """Take in a batch's ratios, not a number where a modality has none; returns the weights."""
+        """Update with a batch's ratios, NaN for modalities without one, and return the weights."""
         momentum = self.settings.momentum
         known = momentum * self.ratios + (1 - momentum) * ratios
         self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, known))
@@ -70,9 +70,9 @@ class ModalityBank:
         return self.weights
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run must know."""
+        """Return the state for a checkpoint."""
         return {"ratios": self.ratios, "weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from an earlier run."""
+        """Restore the state from a checkpoint."""
         self.ratios, self.weights = state["ratios"].cpu().clone(), state["weights"].cpu().clone()

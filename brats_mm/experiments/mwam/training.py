@@ -1,9 +1,8 @@
-"""MWAM: branches of modalities with low frequencies learn slower, others faster (Lu et al., ICLR 2026).
+"""MWAM: slow down branches of modalities rich in low frequencies, speed up the others (Lu et al., ICLR 2026).
 
-A network prefers the modality whose images are rich in low frequencies, and neglects the others. MWAM measures that in
-each batch (`frequency_ratio`) and weighs the learning of each modality's branch by it (`modality_bank`, `forms`). Its
-authors found it to help more from scratch than from pretrained weights, which stage 2 starts from;
-they report whole-tumour Dice only.
+Networks prefer modalities rich in low frequencies and neglect the others. MWAM measures this in each batch
+(`frequency_ratio`) and weights the learning of each modality's branch (`modality_bank`, `forms`). Its authors report
+larger gains from scratch than from pretrained weights, and whole-tumour Dice only.
 """
 
 import logging
@@ -26,34 +25,33 @@ from brats_mm.training.warm_start import bare
 logger = logging.getLogger(__name__)
 
 FORMS = ("update", "gradient", "loss", "watch")
-"""`watch` measures and logs, and changes nothing."""
+"""`watch` only measures and logs."""
 
 REGIONS_OF_INTEREST = ("signal", "all")
-"""`signal`: where any sequence of a sample is not zero, which is the brain; `all`: pictures without a background."""
+"""`signal`: voxels where any sequence is nonzero, the brain. `all`: everywhere, for images without background."""
 
 
 class Mwam:
-    """Attached to a trainer: measures each batch, and lets the weights act in one or several forms.
+    """Trainer handler that measures each batch and applies the weights in one or several forms.
 
-    Ratios are those of the batch's whole inputs. Sequences that a training drops on purpose must still be in the batch
-    (stage 2 drops none: its views are flags), and `available` must be in it too, (b, m): add it to the keys that the
-    training's `SelectItemsd` keeps (`present`, where a training has it, goes before it). Each epoch, ratio and mean
-    weight of each modality are logged, and are metrics of the trainer, `frm_<modality>` and `mwam_<modality>`, for
-    TensorBoard and MLflow.
+    Ratios are computed on complete inputs, so sequences that are dropped for training must still be in the batch. Stage
+    2 uses flags for that. The batch must also contain `available`, (b, m), so add it to the keys of `SelectItemsd`.
+    `present` takes precedence if the batch has it. Each epoch logs the ratio and mean weight of each modality, as the
+    trainer's metrics `frm_<modality>` and `mwam_<modality>`.
 
     Args:
-        network: has a module with a branch for each modality by name, in the order of the inputs; left as it is.
-        form: one of `FORMS`, or several (the paper's hybrid is `["gradient", "loss"]`).
-        branches: name of that module: `experts` of a mixture, `encoders` of MMP's network.
-        keys: of the batch: one tensor with a channel a modality, or a tensor for each.
+        network: network with one named branch per modality, in the order of the inputs. It is not modified.
+        form: one or several of `FORMS`. The paper's hybrid is `["gradient", "loss"]`.
+        branches: name of the module with the branches: `experts` of a mixture, `encoders` of MMP.
+        keys: batch keys: one tensor with a channel per modality, or one tensor per modality.
         inside: one of `REGIONS_OF_INTEREST`.
-        task_loss: of the loss form; the segmentation's where none is given.
-        ratio: settings of the metric, by name (`RatioSettings`).
-        weights: settings of bank and weights, by name (`WeightSettings`).
+        task_loss: loss of the loss form. Default: the segmentation loss.
+        ratio: fields of `RatioSettings`.
+        weights: fields of `WeightSettings`.
 
     Raises:
-        OptionError: an argument is none of these.
-        TrainingError: (in training) the batch does not say what is available.
+        OptionError: an argument is unknown.
+        TrainingError: (in training) the batch has no `available`.
     """
 
     def __init__(
@@ -87,7 +85,7 @@ class Mwam:
         self.forms = tuple(made.values())
 
     def attach(self, engine: Any) -> None:
-        """Measure before every step, act in it, and tell after it."""
+        """Measure before every step, apply the weights in it, and log after each epoch."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_STARTED, self._measure)
         for form in self.forms:
@@ -96,15 +94,15 @@ class Mwam:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._tell)
 
     def current(self) -> Mapping[str, float]:
-        """K of each branch in the running step."""
+        """Return the weight of each branch in the current step."""
         return dict(zip(self.branches, self.bank.weights.tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run must know."""
+        """Return the state for a checkpoint."""
         return self.bank.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from an earlier run."""
+        """Restore the state from a checkpoint."""
         self.bank.load_state_dict(state)
 
     def _start_epoch(self, engine: Any) -> None:
