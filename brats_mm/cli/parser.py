@@ -22,6 +22,7 @@ from brats_mm.cli.commands import (
     study,
     token,
     train,
+    train_cross,
 )
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 
@@ -35,6 +36,7 @@ COMMANDS = (
     evaluate,
     compare,
     pack,
+    train_cross,
     study,
     archive,
     report,

@@ -200,15 +200,15 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         CaseError: the list cannot be read, or has no such section.
         OptionError: there is no such section name.
     """
-    if section not in SECTIONS:
-        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
-        raise OptionError(message)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file."
         raise CaseError(message) from error
-    for name in SECTIONS[section]:
+    if section not in SECTIONS and section not in content:
+        message = f"The section is {section!r}; it must be one of {', '.join({**SECTIONS, **content})}."
+        raise OptionError(message)
+    for name in SECTIONS.get(section, (section,)):
         if content.get(name):
             yield from (with_volumes(entry, content, path) for entry in content[name])
             return

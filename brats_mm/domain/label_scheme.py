@@ -69,7 +69,7 @@ SCHEMES = ", ".join(scheme.value for scheme in LabelScheme)
 """For messages."""
 
 _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(brats(17|18|19|20|2021)_|ucsf-pdgm-|upenn-gbm-)", re.IGNORECASE), "2018"),
+    (re.compile(r"(brats(17|18|19|20|2021)_|brats_201\d_|ucsf-pdgm-|upenn-gbm-)", re.IGNORECASE), "2018"),
     (re.compile(r"brats-ped-", re.IGNORECASE), "ped"),
     (re.compile(r"brats-(gli|met|men|ssa)-", re.IGNORECASE), "2023"),
 )
@@ -92,7 +92,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
     """
     families: dict[str, list[str]] = {}
     for name in values:
-        families.setdefault(_family(name), []).append(name)
+        families.setdefault(_family_of_case(name, values[name]), []).append(name)
     schemes: dict[str, LabelScheme] = {}
     for family, names in families.items():
         together = frozenset[int]().union(*(values[name] for name in names))
@@ -110,6 +110,15 @@ def scheme_with(parts: Mapping[int, Compartment]) -> LabelScheme | None:
 
 def _family(name: str) -> str:
     return next((family for pattern, family in _FAMILIES if pattern.match(name)), _OTHER)
+
+
+def _family_of_case(name: str, values: Values) -> str:
+    """The family of a case's name, corrected where its own values rule that family out.
+
+    Until 2021 no label was 3. A case of that time that holds 3 and not 4 was published again with the labels of 2023.
+    """
+    family = _family(name)
+    return "2023" if family == "2018" and 3 in values and 4 not in values else family
 
 
 def _scheme_of(family: str, values: Values) -> LabelScheme | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from brats_mm.losses.tumour import level_loss
+from brats_mm.training.checkpoints import save_whole
 from brats_mm.training.freed_memory import keep_freed_memory
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
@@ -239,9 +240,7 @@ def _save(
         "elapsed": elapsed,
     }
     for name, content in (("state.pt", state), ("weights.pt", average)):
-        aside = folder / f".{name}"
-        torch.save(content, aside)
-        aside.replace(folder / name)
+        save_whole(content, folder / name)
 
 
 def _resume(

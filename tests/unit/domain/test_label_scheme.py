@@ -81,3 +81,18 @@ def test_the_challenges_of_2018_to_2021_share_a_scheme() -> None:
     assert unknown_values([0, 1, 3], LabelScheme.BRATS2018) == [3]
     assert unknown_values([0, 1, 4], LabelScheme.BRATS2024_POST_TREATMENT) == []
     assert "cavity" in LabelScheme.BRATS2024_POST_TREATMENT.note
+
+
+def test_a_case_of_an_older_challenge_with_the_labels_of_2023_does_not_stop_the_others():
+    decided = decide_schemes(
+        {
+            "BraTS2021_00001": frozenset({1, 2, 4}),
+            "BraTS2021_01306": frozenset({1, 2, 3}),
+            "brats_2013_pat0001_1": frozenset({1, 4}),
+        }
+    )
+    assert decided == {
+        "BraTS2021_00001": LabelScheme.BRATS2018,
+        "brats_2013_pat0001_1": LabelScheme.BRATS2018,
+        "BraTS2021_01306": LabelScheme.BRATS2023,
+    }

@@ -1,0 +1,83 @@
+"""`brats-mm train-cross`: train a cross-sequence expert for a number of minutes."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.output import Console
+from brats_mm.errors import OptionError
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm train-cross`."""
+    parser = add_command(
+        commands,
+        "train-cross",
+        run,
+        help="train the cross-sequence expert for a number of minutes",
+        description="Pack the cases of a list into small arrays, train a cross-sequence expert at 1 mm for a given "
+        "number of minutes, on the GPU if there is one, and join it with the experts of a SimMLM checkpoint. Run the "
+        "same command again to resume.",
+        epilog="example:\n  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 -o OUT\n"
+        "  brats-mm pack OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
+    )
+    parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--sections", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
+    parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
+    parser.add_argument("--experts", type=Path, metavar="FILE", help="SimMLM checkpoint to join the new expert with")
+    parser.add_argument(
+        "--joint-shares",
+        nargs=3,
+        type=float,
+        default=(0.5, 0.6, 0.5),
+        metavar=("WT", "TC", "ET"),
+        help="weight of the new expert for each region, between 0 and 1",
+    )
+    parser.add_argument("--side", type=int, metavar="VOXELS", help="side of the crops (default: 80, later 96)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--seed", type=int, default=1, help="of the crops and the first weights")
+    add_terminal_options(parser, "one JSON document")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    _check(options)
+    from brats_mm.data.datalist import training_items
+
+    root = options.dataset_dir or options.datalist.parent
+    items = [item for name in options.sections for item in training_items(root, options.datalist, name)]
+    from brats_mm.training.timed.run import TimedTraining, train_cross
+
+    made = train_cross(
+        items,
+        options.output,
+        TimedTraining(
+            minutes=options.minutes,
+            side=options.side,
+            threads=options.threads,
+            seed=options.seed,
+            experts=options.experts,
+            joint_shares=tuple(options.joint_shares),
+        ),
+        on_case=lambda done, total: console.say(f"Packed {done} of {total} cases."),
+    )
+    console.say(f"Wrote {made}.")
+    console.document({"checkpoint": str(made), "cases": len(items)})
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.minutes <= 0:
+        message = f"--minutes is {options.minutes:g}. Give a positive number."
+        raise OptionError(message)
+    if not all(0 < share < 1 for share in options.joint_shares):
+        message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
+        raise OptionError(message)
+    if options.side is not None and (options.side < 48 or options.side % 16):
+        message = f"--side is {options.side}. Give a multiple of 16 from 48 up."
+        raise OptionError(message)
+    if options.experts is not None and not options.experts.is_file():
+        message = f"--experts names {options.experts}, which does not exist. Give a SimMLM checkpoint."
+        raise OptionError(message)

@@ -1,0 +1,79 @@
+"""Join a trained SimMLM mixture and a trained cross-sequence expert into one network."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.networks.case_gate import CaseGate
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.presets import WIDTHS, cross_sequence
+from brats_mm.networks.subvoxel import FACTOR, from_lattice_expert
+from brats_mm.training.timed.packing import PackedCase, unpack_image
+
+
+def assemble(
+    mixture: DMoME,
+    cross_state: Mapping[str, Tensor],
+    cases: Sequence[PackedCase],
+    joint_shares: Sequence[float],
+    *,
+    size: str = "light",
+) -> CrossSequenceMixture:
+    """A `CrossSequenceMixture` from a SimMLM mixture at 2 mm and a cross-sequence expert at 1 mm.
+
+    The modality experts become sub-voxel experts of the same function. The case gate takes over the mean behaviour of
+    the window gate on `cases`.
+
+    Args:
+        mixture: of U-Net experts, mixed at logit level.
+        cross_state: weights of the cross-sequence expert.
+        cases: packed cases at 1 mm on which the window gate is observed.
+        joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1).
+        size: of the modality experts.
+    """
+    network = cross_sequence(size)
+    for name, expert in mixture.experts.items():
+        network.experts[name] = from_lattice_expert(expert, WIDTHS[size])  # type: ignore[arg-type]
+    network.cross.load_state_dict(cross_state)
+    values = torch.stack([_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
+    assert isinstance(network.gate, CaseGate)
+    fit_case_gate(network.gate, values, torch.tensor(joint_shares))
+    return network.eval()
+
+
+@torch.no_grad()
+def _window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
+    """Raw gate values (s, m, c) of the mixture's gate for each of the 15 subsets of a case."""
+    image = unpack_image(torch.from_numpy(case.image), case.scale, case.offset)[None]
+    coarse = F.avg_pool3d(image, FACTOR)
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    return torch.cat([mixture.gate(coarse * view[None, :, None, None, None]) for view in views])
+
+
+@torch.no_grad()
+def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
+    """Set the gate's last layer so that it gives these values for each availability, whatever the case.
+
+    The layer is linear in availability, so the values are met in the least-squares sense over the 15 subsets.
+
+    Args:
+        gate: changed in place.
+        values: (s, m, c) gate values of the modality experts for each of the 15 subsets.
+        joint_shares: (c,) weight that the cross-sequence expert should have, each in (0, 1).
+    """
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    inputs = torch.cat([views.float(), torch.ones(len(views), 1)], dim=1)
+    modality = torch.linalg.lstsq(inputs, values.flatten(1)).solution.T.reshape(*values.shape[1:], -1)  # (m c m+1)
+    fitted = torch.einsum("mck,sk->smc", modality, inputs)
+    total = fitted.masked_fill(~views[:, :, None], float("-inf")).logsumexp(dim=1)  # (s c)
+    several = views.sum(dim=1) >= 2
+    wanted = torch.logit(joint_shares)[None] + total[several]
+    joint = torch.linalg.lstsq(inputs[several], wanted).solution.T[None]  # (1 c m+1)
+    layer = torch.cat([modality, joint]).flatten(0, 1)  # ((m + 1) c, m + 1)
+    gate.linear.weight.zero_()
+    gate.linear.weight[:, -views.shape[1] :] = layer[:, :-1]
+    gate.linear.bias.copy_(layer[:, -1])

@@ -1,0 +1,90 @@
+"""`brats-mm train-cross`: a dry run on made heads, resume, and the joined checkpoint."""
+
+import json
+
+import pytest
+import torch
+
+from brats_mm.cli.main import main
+from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.networks.case_gate import CaseGate
+from brats_mm.networks.mixing import modality_weights
+from brats_mm.networks.presets import cross_sequence, simmlm
+from brats_mm.training.timed.assembly import fit_case_gate
+
+
+def test_the_case_gate_takes_over_values_that_are_linear_in_availability():
+    gate = CaseGate()
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    values = torch.linspace(-1, 1, 12).reshape(1, 4, 3) + 0.3 * views.float()[:, :, None]
+    fit_case_gate(gate, values, torch.tensor([0.5, 0.6, 0.4]))
+    with torch.no_grad():
+        made = gate(torch.randn(15, 4, 16, 16, 16), views)
+    assert torch.allclose(modality_weights(made[:, :4], views), modality_weights(values, views), atol=1e-4)
+
+
+def test_the_joint_share_is_met_where_several_sequences_are_available():
+    gate = CaseGate()
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    fit_case_gate(gate, torch.zeros(15, 4, 3), torch.tensor([0.5, 0.6, 0.4]))
+    several = views[views.sum(dim=1) >= 2]
+    available = torch.cat([several, torch.ones(len(several), 1, dtype=torch.bool)], dim=1)
+    with torch.no_grad():
+        weights = modality_weights(gate(torch.zeros(len(several), 4, 16, 16, 16), several), available)
+    assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(several), 3), atol=0.03)
+
+
+def test_a_dry_run_on_the_cpu_packs_trains_resumes_and_joins(made_cases, tmp_path):
+    experts = tmp_path / "experts.pt"
+    torch.save(simmlm().state_dict(), experts)
+    out = tmp_path / "out"
+    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "48", "--threads", "1", "--quiet"]
+    command += ["--experts", str(experts)]
+    assert main([*command, "--minutes", "0.02"]) == 0
+    first = torch.load(out / "state.pt", weights_only=True)["done"]
+    assert first >= 1
+    assert main([*command, "--minutes", "0.04"]) == 0
+    assert torch.load(out / "state.pt", weights_only=True)["done"] > first
+    network = cross_sequence()
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    trained = torch.load(out / "weights.pt", weights_only=True)
+    assert torch.allclose(network.cross.stem.conv1.weight, trained["stem.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(("--minutes", "0"), "positive"), (("--side", "50"), "multiple of 16"), (("--experts", "no.pt"), "exist")],
+)
+def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_path, capsys):
+    assert main(["train-cross", str(tmp_path / "none.json"), "-o", str(tmp_path / "out"), *option]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def made_cases(tmp_path):
+    """A list of two small made heads."""
+    import nibabel as nib
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    entries = []
+    for name in ("one", "two"):
+        folder = tmp_path / "cases" / name
+        folder.mkdir(parents=True)
+        brain = np.zeros((48, 48, 48), bool)
+        brain[4:44, 4:44, 4:44] = True
+        image = {}
+        for modality in ("t1", "t1ce", "t2", "flair"):
+            image[modality] = f"{name}/{name}-{modality}.nii.gz"
+            data = (rng.uniform(50, 200, brain.shape) * brain).astype(np.float32)
+            nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "cases" / image[modality])
+        labels = np.zeros(brain.shape, np.uint8)
+        labels[15:30, 15:30, 15:30] = 2
+        labels[20:26, 20:26, 20:26] = 4
+        nib.save(nib.Nifti1Image(labels, np.eye(4)), folder / f"{name}-seg.nii.gz")
+        entries.append(
+            {"name": name, "image": image, "label": f"{name}/{name}-seg.nii.gz", "label_scheme": "brats2018"}
+        )
+    path = tmp_path / "cases" / "datalist.json"
+    path.write_text(json.dumps({"training": entries}))
+    return path
