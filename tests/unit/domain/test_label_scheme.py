@@ -68,7 +68,7 @@ def test_other_names_with_one_to_three_are_brats2023() -> None:
         ({"one": {1, 2, 4}, "two": {1, 2, 3}}, "3 and 4 mean different things"),
         ({"one": {1}, "two": {1}}, "hold 1, one label only, as a mask of the whole tumour does"),
         ({"BraTS-PED-00001-000": {1, 2, 3}}, "3 is enhancing tumour or the cystic component by scheme"),
-        ({"BraTS2021_00000": {1, 2, 3}}, "Name their label scheme"),
+        ({"BraTS2021_00000": {1, 2, 3, 4}}, "Name their label scheme"),
     ],
 )
 def test_what_names_and_values_leave_open_is_asked_for(values: dict[str, set[int]], doubt: str) -> None:
