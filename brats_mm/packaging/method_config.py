@@ -45,7 +45,8 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     """
     inference = inference_config(template)
     records = {path: record for path in checkpoints if (record := read_record(path)) is not None}
-    merged = merged_config(template, configs) if configs else dict[str, Any](inference)
+    trains = (template.root / "configs" / "train.json").is_file()
+    merged = merged_config(template, configs) if configs or trains else dict[str, Any](inference)
     told = next(({**record["config"], **_stated(record)} for record in records.values()), None)
     if told is not None and not configs:
         merged = told

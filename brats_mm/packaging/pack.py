@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import BundleError, OutputError, first_line
+from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
 from brats_mm.io.labelled_cases import LabelledCase
@@ -88,7 +89,8 @@ def pack(
     calibration, subsets = None, None
     if calibrate_on:
         identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
-        predictor = Predictor(network, identity, torch.device("cpu"))
+        device = torch.device("cpu")
+        predictor = Predictor(network, identity, device, backend=choose_backend("auto", network, device))
         fitted = fit(predictor, calibrate_on, on_case=on_case)
         if isinstance(fitted, FittedSubsets):
             subsets = fitted

@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
         "--joint-shares",
         nargs=3,
         type=float,
-        default=(0.5, 0.6, 0.5),
+        default=(0.8, 0.7, 0.8),
         metavar=("WT", "TC", "ET"),
         help="weight of the new expert for each region, between 0 and 1",
     )

@@ -36,7 +36,7 @@ class TimedTraining:
     threads: int | None = None
     seed: int = 1
     experts: Path | None = None
-    joint_shares: tuple[float, ...] = (0.5, 0.6, 0.5)
+    joint_shares: tuple[float, ...] = (0.8, 0.7, 0.8)
 
 
 def train_cross(

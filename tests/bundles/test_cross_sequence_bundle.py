@@ -1,0 +1,32 @@
+"""The shipped bundle: a cross-sequence mixture, its export, and its agreement with the method's config."""
+
+import json
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser
+
+from brats_mm.io.bundle import default_bundle
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.presets import cross_sequence
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
+
+
+def test_the_method_config_and_the_inference_config_name_the_same_network() -> None:
+    inference = json.loads((CONFIGS / "inference.json").read_text())
+    method = json.loads((CONFIGS / "methods" / "cross_sequence.json").read_text())
+    assert method["network_def"] == inference["network_def"]
+    assert method["spacing_mm"] == inference["spacing_mm"] == 1.0
+    assert isinstance(ConfigParser(inference).get_parsed_content("network_def"), CrossSequenceMixture)
+
+
+def test_the_shipped_weights_export_to_torchscript_that_answers_alike() -> None:
+    network = cross_sequence()
+    network.load_state_dict(torch.load(default_bundle() / "models" / "model.pt", weights_only=True))
+    network.eval()
+    image = torch.rand(1, 4, 128, 64, 64, generator=torch.Generator().manual_seed(1))
+    available = torch.tensor([[True, True, False, True]])
+    with torch.no_grad():
+        exported = torch.jit.script(network)(image, available)
+        assert torch.allclose(exported, network(image, available), atol=1e-4)
