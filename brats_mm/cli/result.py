@@ -12,6 +12,8 @@ def say_result(report: dict[str, Any], console: Console) -> None:
     for name, region in report["regions"].items():
         entropy = region["mean_entropy_inside_nats"]
         sure = "empty" if entropy is None else f"mean entropy {entropy:.3f} nats"
+        if region.get("estimated_dice") is not None:
+            sure += f", expected Dice {region['estimated_dice']:.2f} ({region['reliability']})"
         console.say(f"{name.upper()} {region['name']:<17}{region['volume_ml']:8.1f} mL, {sure}")
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report["run"]["seconds"].items())
     console.say(f"on {report['run']['device']}: {seconds}")

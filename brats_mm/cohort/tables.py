@@ -35,6 +35,8 @@ COLUMNS: Mapping[str, type] = {
     **{f"volume_{region.value}_low_ml": float for region in REGIONS},
     **{f"volume_{region.value}_high_ml": float for region in REGIONS},
     **{f"entropy_{region.value}_nats": float for region in REGIONS},
+    **{f"estimated_dice_{region.value}": float for region in REGIONS},
+    **{f"reliability_{region.value}": str for region in REGIONS},
     "uncertain_spots": int,
     **{f"importance_{modality.value}_{region.value}": float for modality in MODALITIES for region in REGIONS},
     **{f"seconds_{stage}": float for stage in STAGES},
@@ -63,6 +65,7 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
         high, low = sorted(region["volume_range_ml"], reverse=True)
         row |= {f"volume_{name}_ml": region["volume_ml"], f"volume_{name}_low_ml": low, f"volume_{name}_high_ml": high}
         row[f"entropy_{name}_nats"] = region["mean_entropy_inside_nats"]
+        row |= {f"{key}_{name}": region.get(key) for key in ("estimated_dice", "reliability")}
     for modality, weights in importance["weights"].items():
         row |= {f"importance_{modality}_{name}": weight for name, weight in weights.items()}
     seconds, model = report["run"]["seconds"], report["model"]

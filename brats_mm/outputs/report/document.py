@@ -14,6 +14,8 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
+from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
+from brats_mm.trust.case_dice import estimates_of, grade_of, reliability_warnings
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
 from brats_mm.trust.uncertain_regions import Spot, uncertain_regions
@@ -44,12 +46,14 @@ NO_WEIGHTS_MEANING = "This model gives no weights to its sequences, so their imp
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
     """Return the content of `report.json`. `seconds` covers all stages including reading and writing."""
     case, run = prediction.case, prediction.run
+    estimates = estimates_of(prediction)
     return {
         "report_version": REPORT_VERSION,
         "statement": NOT_FOR_DIAGNOSIS,
         "sequences_found": [modality.value for modality in ordered(case.available)],
         "sequences_missing": [modality.value for modality in ordered(case.missing)],
-        "regions": {region.value: _region(prediction, region) for region in REGIONS},
+        "regions": {region.value: _region(prediction, region, estimates[region]) for region in REGIONS},
+        "estimated_dice_meaning": ESTIMATE_MEANING,
         "volume_range_meaning": VOLUME_RANGE_MEANING,
         "uncertain_spots": [
             {"rank": rank, **_spot(spot)}
@@ -85,7 +89,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
         "preparation": None if case.preparation is None else _preparation(case.preparation),
-        "warnings": list(prediction.warnings),
+        "warnings": [*prediction.warnings, *reliability_warnings(estimates)],
     }
 
 
@@ -97,13 +101,15 @@ def _correction(calibration: SubsetCalibration | None, available: Availability) 
     return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
 
 
-def _region(prediction: Prediction, region: Region) -> dict[str, Any]:
+def _region(prediction: Prediction, region: Region, estimate: float | None) -> dict[str, Any]:
     entropy = prediction.mean_entropy_inside(region)
     return {
         "name": region.label,
         "volume_ml": round(prediction.volume_ml(region), 3),
         "volume_range_ml": [round(volume, 3) for volume in prediction.volume_range_ml(region)],
         "mean_entropy_inside_nats": None if entropy is None else round(entropy, DIGITS),
+        "estimated_dice": None if estimate is None else round(estimate, 4),
+        "reliability": None if estimate is None else grade_of(estimate).value,
     }
 
 

@@ -18,7 +18,13 @@ from brats_mm.domain.regions import LabelConvention
 REPORT = {
     "sequences_found": ["t1ce", "flair"],
     "regions": {
-        name: {"volume_ml": 2.0, "volume_range_ml": [3.0, 1.0], "mean_entropy_inside_nats": None}
+        name: {
+            "volume_ml": 2.0,
+            "volume_range_ml": [3.0, 1.0],
+            "mean_entropy_inside_nats": None,
+            "estimated_dice": 0.8,
+            "reliability": "reliable",
+        }
         for name in ("wt", "tc", "et")
     },
     "uncertain_spots": [{}, {}],
@@ -103,6 +109,7 @@ def test_a_row_has_what_the_report_says_and_columns_know_every_value(tmp_path):
     assert set(row) <= set(COLUMNS)
     assert row["sequences"] == "t1ce+flair"
     assert (row["volume_wt_low_ml"], row["volume_wt_ml"], row["volume_wt_high_ml"]) == (1.0, 2.0, 3.0)
+    assert (row["estimated_dice_wt"], row["reliability_wt"]) == (0.8, "reliable")
     assert (row["importance_t1ce_et"], row["seconds"], row["uncertain_spots"], row["raw"]) == (0.75, 1.75, 2, True)
     table = pq.read_table(write_results_table(tmp_path, iter([row]), TableFormat.PARQUET)).to_pylist()
     assert table == [{name: row.get(name) for name in COLUMNS}]

@@ -1,0 +1,73 @@
+"""Estimate the Dice of this case from its own calibrated probabilities, and grade it.
+
+If the probability of each voxel is the chance that it belongs to the region, a segmentation of n voxels overlaps the
+truth in `sum(p inside)` voxels on average, and the truth has `sum(p)` voxels. Hence the estimate
+`2 sum(p inside) / (n + sum(p))`, the ratio of the expected numerator and denominator of Dice.
+"""
+
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.volume import Array
+
+RELIABLE_FROM = 0.75
+REVIEW_FROM = 0.5
+"""Grades of the estimate; `docs/trust.md` says how often they hold on the validation cases."""
+
+NEGLIGIBLE = 1e-3
+"""Probabilities below this do not count: summed over a million background voxels they would."""
+
+MEANING = (
+    "Dice that the model expects of its own outline in this case, 0 to 1, from its calibrated probabilities: "
+    "2 sum(p inside) / (voxels inside + sum(p)). An error that the model is sure of does not lower it. Grades: "
+    f"reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else unreliable."
+)
+
+
+class Grade(str, Enum):
+    """How far to trust a region's outline in this case."""
+
+    RELIABLE = "reliable"
+    REVIEW = "review"
+    UNRELIABLE = "unreliable"
+
+
+def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | None:
+    """Estimate the Dice of a segmentation; None where it is empty.
+
+    Args:
+        probability: of the region, 0 to 1, any shape.
+        inside: the segmentation, of the same shape.
+    """
+    voxels = int(np.count_nonzero(inside))
+    if voxels == 0:
+        return None
+    overlap = float(probability[inside].sum(dtype=np.float64))
+    expected = float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
+    return 2 * overlap / (voxels + expected)
+
+
+def grade_of(estimate: float) -> Grade:
+    """The grade of an estimate."""
+    if estimate >= RELIABLE_FROM:
+        return Grade.RELIABLE
+    return Grade.REVIEW if estimate >= REVIEW_FROM else Grade.UNRELIABLE
+
+
+def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
+    """The estimate for each region of a prediction."""
+    return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
+
+
+def reliability_warnings(estimates: dict[Region, float | None]) -> tuple[str, ...]:
+    """One sentence for each region that is graded unreliable."""
+    return tuple(
+        f"The outline of the {region.label} is unreliable in this case: the model itself expects a Dice of "
+        f"{estimate:.2f}. Check it against the images before you use it."
+        for region, estimate in estimates.items()
+        if estimate is not None and grade_of(estimate) is Grade.UNRELIABLE
+    )

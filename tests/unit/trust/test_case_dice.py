@@ -1,0 +1,50 @@
+"""The Dice that a case's own probabilities let expect, and its grade."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.regions import Region
+from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, reliability_warnings
+
+
+def test_certain_probabilities_expect_a_perfect_outline():
+    probability = np.array([1, 1, 0, 0], np.float32)
+    assert estimate_dice(probability, probability >= 0.5) == 1
+
+
+def test_doubt_inside_and_outside_lowers_the_estimate():
+    probability = np.array([0.8, 0.6, 0.4, 0.2, 0.0], np.float32)
+    assert estimate_dice(probability, probability >= 0.5) == pytest.approx(2 * 1.4 / (2 + 2.0))
+
+
+def test_the_estimate_is_the_expected_dice_of_labels_drawn_from_the_probabilities():
+    rng = np.random.default_rng(0)
+    probability = rng.beta(0.3, 0.6, 20_000).astype(np.float32)
+    inside = probability >= 0.5
+    truth = rng.random(probability.size) < probability
+    true_dice = 2 * (truth & inside).sum() / (truth.sum() + inside.sum())
+    assert estimate_dice(probability, inside) == pytest.approx(true_dice, abs=0.01)
+
+
+def test_background_voxels_of_next_to_no_probability_do_not_count():
+    probability = np.concatenate([np.ones(10), np.full(1_000_000, 5e-4)]).astype(np.float32)
+    assert estimate_dice(probability, probability >= 0.5) == 1
+
+
+def test_an_empty_segmentation_has_no_estimate():
+    assert estimate_dice(np.full(5, 0.1, np.float32), np.zeros(5, bool)) is None
+
+
+@pytest.mark.parametrize(
+    ("estimate", "grade"),
+    [(0.9, Grade.RELIABLE), (0.75, Grade.RELIABLE), (0.7, Grade.REVIEW), (0.5, Grade.REVIEW), (0.49, Grade.UNRELIABLE)],
+)
+def test_grades(estimate, grade):
+    assert grade_of(estimate) is grade
+
+
+def test_only_unreliable_regions_are_warned_of():
+    said = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
+    assert len(said) == 1
+    assert "tumour core" in said[0]
+    assert "0.30" in said[0]
