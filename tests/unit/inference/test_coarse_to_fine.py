@@ -10,6 +10,7 @@ from brats_mm.inference.coarse_to_fine import (
     MARGIN,
     SMALLEST_SIDE,
     TorchCrossSequenceBackend,
+    fade,
     suspicious_box,
 )
 from brats_mm.inference.engine import WindowSettings, run_windows
@@ -157,3 +158,13 @@ def test_openvino_answers_as_pytorch_does():
         joint = [b.joint_contribution(window, available) for b in (backend, plain)]
     assert torch.allclose(*one, atol=1e-3)
     assert torch.allclose(*joint, atol=1e-3)
+
+
+def test_the_cross_sequence_expert_fades_towards_faces_inside_the_brain_box_only():
+    profile = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[:, 25, 40]
+    assert profile[0] == 1
+    assert profile[-1] == pytest.approx(1 / (MARGIN + 1))
+    assert bool((profile[: 40 - MARGIN] == 1).all())
+    across = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[0, :, 40]
+    assert across[0] == pytest.approx(1 / (MARGIN + 1))
+    assert across[-1] == 1
