@@ -50,7 +50,7 @@ def read_label_values(path: Path) -> Values:
         VolumeError: the file cannot be read, or holds no labels.
     """
     try:
-        stored = np.unique(np.asanyarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
+        stored = np.unique(np.asanyarray(nib.load(path).dataobj))
     except (OSError, EOFError, ValueError, ImageFileError) as error:
         message = f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
         raise VolumeError(message) from error

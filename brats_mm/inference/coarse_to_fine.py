@@ -5,6 +5,7 @@ box in which their mixture finds tumour probable. Elsewhere their mixture stands
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -21,11 +22,14 @@ from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
-SUSPICION = 0.05
+SUSPICION = 0.02
 """The cross-sequence expert runs where the probability of some region is above this."""
 
-MARGIN = 8
+MARGIN = 12
 """Voxels around the suspicious box that the cross-sequence expert also reads."""
+
+FADE = 4
+"""Voxels over which the cross-sequence expert fades towards the inner faces of its box."""
 
 SMALLEST_SIDE = 80
 """Voxels a side that the box has at least: the cross-sequence expert was trained on crops of this size and larger."""
@@ -132,7 +136,7 @@ def coarse_logits(
         channel = image[modality.channel : modality.channel + 1]
         for place in windows.places:
             patch = channel[(slice(None), *place)][None]
-            logits = _flipped(lambda x, m=modality: backend.contribution(m, x), patch, tta_flips)[0]
+            logits = _flipped(partial(backend.contribution, modality), patch, tta_flips)[0]
             count()
             if len(windows.places) == 1 and logits.shape[1:] == image.shape[1:]:
                 made[modality] = logits
@@ -215,15 +219,15 @@ def add_joint(
 
 
 def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
-    """How much the cross-sequence expert counts in its box: 1, falling over `MARGIN` voxels towards inner faces.
+    """How much the cross-sequence expert counts in its box: 1, falling over `FADE` voxels towards inner faces.
 
     A face on the border of the brain's box does not fade. Without this, the box would show in the entropy.
     """
     profiles = []
     for (first, last), size in zip(box, shape, strict=True):
         profile = torch.ones(last - first)
-        steps = min(MARGIN, last - first)
-        ramp = (torch.arange(steps) + 1) / (MARGIN + 1)
+        steps = min(FADE, last - first)
+        ramp = (torch.arange(steps) + 1) / (FADE + 1)
         if first > 0:
             profile[:steps] = ramp
         if last < size:

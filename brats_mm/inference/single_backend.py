@@ -64,6 +64,7 @@ def predict_windows(
     A whole network weighs no modality, so its weights have none: their third side is 0.
     """
     if not isinstance(backend, SingleBackend):
+        assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"
         return mix(backend, image, subsets, on_expert)
     logits = backend.logits(image, subsets)
     for _ in needed(subsets):

@@ -31,8 +31,8 @@ class CrossSequenceExpert(UNetExpert):
         super().__init__(widths, in_channels=modalities, out_channels=out_channels)
         self.conditions = nn.ModuleList(nn.Linear(modalities, 2 * width) for width in widths[1:])
         for condition in self.conditions:
-            nn.init.zeros_(condition.weight)
-            nn.init.zeros_(condition.bias)
+            nn.init.zeros_(condition.get_parameter("weight"))
+            nn.init.zeros_(condition.get_parameter("bias"))
 
     def decode_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Return the features of each decoder level, coarsest first."""
@@ -56,8 +56,8 @@ class CrossSequenceExpert(UNetExpert):
         """Return region logits. Without `available`, all-zero channels count as missing."""
         if available is None:
             available = available_by_content(image)
-        x = self.heads[-1](self.decode_available(image, available)[-1])
-        return x  # noqa: RET504 (a name gives the result its type)
+        logits: Tensor = self.heads[-1](self.decode_available(image, available)[-1])
+        return logits
 
     def forward_levels_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Return the logits of each decoder level, finest first, for deep supervision."""

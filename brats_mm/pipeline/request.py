@@ -155,7 +155,8 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
     Raises:
         OptionError: a value is of the wrong kind.
     """
-    hints = {one.name: one.kind for one in options_of(kind)} | {"dicom_folder": str}
+    plain: type = kind
+    hints = {one.name: one.kind for one in options_of(plain)} | {"dicom_folder": str}
     given = {one.name for one in fields(kind)} & set(document)  # type: ignore[arg-type]
     values = {name: _value(name, hints[name], document[name]) for name in sorted(given)}
     return replace(template or kind(), **values)  # type: ignore[type-var]

@@ -166,7 +166,8 @@ def _running_config() -> dict[str, Any]:
     workflow = running_workflow()
     if workflow is None:
         return {}
-    return _plain({key: value for key, value in workflow.parser.get().items() if key != "_meta_"})
+    config: dict[str, Any] = _plain({key: value for key, value in workflow.parser.get().items() if key != "_meta_"})
+    return config
 
 
 def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:

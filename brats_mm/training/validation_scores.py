@@ -55,7 +55,8 @@ class ValidationScores:
         available = engine.state.batch.get("available")
         if available is None or available.ndim != 3:  # a single expert has no subsets
             return torch.zeros(count, len(Modality), dtype=torch.bool, device=engine.state.device)
-        return available.transpose(0, 1).flatten(0, 1).to(engine.state.device)
+        views: Tensor = available.transpose(0, 1).flatten(0, 1).to(engine.state.device)
+        return views
 
     def _finish(self, engine: Any) -> None:
         dice, views, losses = self.found.get_buffer()

@@ -33,7 +33,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 def _workflow(tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
     files = [str(CONFIGS / "inference.json"), tiny["inference"]]
-    settings = {"device": "cpu", "window": [64, 64, 64], "weights": tiny["weights"]}
+    settings = {"device": "cpu", "spacing_mm": 2.0, "window": [64, 64, 64], "weights": tiny["weights"]}
     return ConfigWorkflow(files, workflow_type="infer", logging_file=False, **{**settings, **override})
 
 

@@ -43,7 +43,7 @@ HTTP_OPTIONS = tuple(
 """The options of a request that a caller may set."""
 
 _DEFAULTS = to_json(DEFAULT_REQUEST)
-_RequestOptions: Any = create_model(
+_RequestOptions: Any = create_model(  # type: ignore[call-overload]
     "_RequestOptions",
     **{
         one.name: (one.kind, Field(_DEFAULTS[one.name], validate_default=True, description=sentence(one.offer.help)))
@@ -52,7 +52,7 @@ _RequestOptions: Any = create_model(
 )
 
 
-class OptionsBody(_RequestOptions):  # type: ignore[misc]
+class OptionsBody(_RequestOptions):
     """What is requested besides the segmentation, its entropy and the importance of each sequence."""
 
     model_config = ConfigDict(extra="forbid", strict=False)

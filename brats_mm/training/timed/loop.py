@@ -106,7 +106,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         settings: LoopSettings,
         seed: int,
     ) -> None:
-        self.share = torch.zeros(1).share_memory_()
+        self.share = torch.zeros(1).share_memory_()  # type: ignore[no-untyped-call]
         """Share of the training time that has passed, shared with the process that draws."""
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         self._weights = np.asarray(weights, np.float64) / float(np.sum(weights))
@@ -190,7 +190,7 @@ def train(
             with torch.autocast(device.type, dtype=settings.precision, enabled=settings.precision is not None):
                 loss = step(network, image, target.to(device), available.to(device))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             if bool(torch.isfinite(norm)):
                 optimizer.step()

@@ -102,9 +102,9 @@ def unpack_image(levels: torch.Tensor, scale: npt.NDArray[np.float32], offset: n
 def save_packed(case: PackedCase, folder: Path) -> Path:
     """Write a packed case; returns its file."""
     path = folder / f"{case.name}.npz"
-    centres = {f"centres_{kind}": values for kind, values in enumerate(case.centres)}
-    arrays = {name: getattr(case, name) for name in ("image", "scale", "offset", "available", "labels")}
-    np.savez_compressed(path, name=np.array(case.name), **arrays, **centres)
+    centres: dict[str, Any] = {f"centres_{kind}": values for kind, values in enumerate(case.centres)}
+    arrays: dict[str, Any] = {name: getattr(case, name) for name in ("image", "scale", "offset", "available", "labels")}
+    np.savez_compressed(path, **arrays, **centres, name=np.array(case.name))
     return path
 
 

@@ -7,6 +7,7 @@ import torch
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.inference.coarse_to_fine import (
+    FADE,
     MARGIN,
     SMALLEST_SIDE,
     TorchCrossSequenceBackend,
@@ -109,7 +110,7 @@ def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
     logits = torch.full((3, *SHAPE), -9.0)
     logits[2, 10:110, 50, 50] = 1
     box = suspicious_box(logits, torch.ones(SHAPE, dtype=torch.bool))
-    assert box[0] == (10 - MARGIN, 110 + MARGIN)
+    assert box[0] == (max(0, 10 - MARGIN), 110 + MARGIN)
     assert [stop - start for start, stop in box[1:]] == [SMALLEST_SIDE, SMALLEST_SIDE]
     assert all(start >= 0 and stop <= size for (start, stop), size in zip(box, SHAPE, strict=True))
 
@@ -163,8 +164,8 @@ def test_openvino_answers_as_pytorch_does():
 def test_the_cross_sequence_expert_fades_towards_faces_inside_the_brain_box_only():
     profile = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[:, 25, 40]
     assert profile[0] == 1
-    assert profile[-1] == pytest.approx(1 / (MARGIN + 1))
-    assert bool((profile[: 40 - MARGIN] == 1).all())
+    assert profile[-1] == pytest.approx(1 / (FADE + 1))
+    assert bool((profile[: 40 - FADE] == 1).all())
     across = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[0, :, 40]
-    assert across[0] == pytest.approx(1 / (MARGIN + 1))
+    assert across[0] == pytest.approx(1 / (FADE + 1))
     assert across[-1] == 1

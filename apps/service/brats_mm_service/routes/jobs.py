@@ -169,12 +169,13 @@ def parse_options(text: str | None) -> OptionsBody:
     if text is None or not text.strip():
         return OptionsBody()
     try:
-        return OptionsBody.model_validate_json(text)
+        body: OptionsBody = OptionsBody.model_validate_json(text)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors()]
         known = ", ".join(OptionsBody.model_fields)
         message = f"The options cannot be used: {'; '.join(faults[:5])}. Send a JSON object with any of {known}."
         raise Problem("bad-option", message) from error
+    return body
 
 
 def check_room(service: Service, owner: str, key: str | None = None) -> None:
