@@ -6,12 +6,15 @@ A volume of such a file has a path of its own: `BRATS_001.nii.gz#2` is the third
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.sequence_names import MSD_CHANNELS, modalities_in_name
 from brats_mm.errors import CaseError, OptionError
 from brats_mm.io.suffixes import NIFTI_SUFFIXES, image_stem
+
+if TYPE_CHECKING:
+    from brats_mm.domain.case import CaseFiles
 
 DECATHLON = "decathlon"
 """Word for the channel order of the Medical Segmentation Decathlon's brain tumour task."""
@@ -49,7 +52,7 @@ def parse_order(text: str) -> tuple[Modality, ...]:
     return order
 
 
-def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> CaseFiles:
+def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> "CaseFiles":
     """Return the volumes of a four-dimensional file as the sequences of a case.
 
     Args:
@@ -68,6 +71,8 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
             "--channels flair,t1,t1ce,t2."
         )
         raise CaseError(message)
+    from brats_mm.domain.case import CaseFiles  # imports numpy, which checks of a request must not wait for
+
     found = {modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order}
     spelled = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
     return CaseFiles(image_stem(path.name), found, notes=(f"volumes of {path.name} are read {source}: {spelled}",))

@@ -82,7 +82,16 @@ def faults(folder, tmp_path):
         "not NIfTI": (["--t1ce", text("text.nii.gz", b"hello, I am no image")], "text.nii.gz"),
         "truncated gzip": (["--t1ce", text("cut.nii.gz", t1c.read_bytes()[:20000])], "cut.nii.gz"),
         "4-D": (["--t1ce", save("four.nii.gz", np.stack([data] * 4, axis=-1))], "four.nii.gz"),
-        "other shape": (["--prepared", "--t1ce", t1c, "--flair", save("crop.nii.gz", data[2:])], "grid"),
+        "other shape": (
+            [
+                "--prepared",
+                "--t1ce",
+                t1c,
+                "--flair",
+                save("half.nii.gz", data[::2], image.affine @ np.diag([2, 1, 1, 1])),
+            ],
+            "grid",
+        ),
         "other place": (["--prepared", "--t1ce", t1c, "--flair", save("moved.nii.gz", data + 1, moved)], "grid"),
         "same file": (["--t1ce", t1c, "--flair", t1c], "was given as T1ce and as FLAIR"),
         "NaN": (["--t1ce", save("nan.nii.gz", nan)], "NaN"),
