@@ -72,7 +72,7 @@ def test_each_component_that_a_config_names_exists(path: Path) -> None:
             assert callable(component.get_parsed_content("it")), node["_target_"]
 
 
-OVERLAYS = ("metadata", "multi_gpu_train", "pretrain_expert", "paper")
+OVERLAYS = ("metadata", "multi_gpu_train", "pretrain_expert", "paper", "evaluate")
 WHOLE = [path for path in JSON_FILES if path.stem not in OVERLAYS]
 
 
