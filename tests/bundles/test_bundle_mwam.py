@@ -51,7 +51,7 @@ def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_ban
 ) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     curves = tmp_path / "curves"
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="brats_mm"):
         trainer = _run(tiny, cases, tmp_path / "straight", MWAM, tensorboard_dir=str(curves), **FINER)
     _run(tiny, cases, tmp_path / "resumed", MWAM, until=1, **FINER)
     half = _last(tmp_path / "resumed")

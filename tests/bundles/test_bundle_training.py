@@ -42,7 +42,8 @@ def test_an_epoch_of_each_stage_leaves_checkpoints_that_the_next_stage_finds(
     assert stage.check_properties() == []
     stage.run()
     stage.finalize()
-    assert {path.name for path in models.iterdir()} == {"expert_flair.pt", "expert_flair_last.pt"}
+    written = {"expert_flair.pt", "expert_flair_last.pt"}
+    assert {path.name for path in models.iterdir()} == written | {f"{name}.json" for name in written}
 
     for modality in ("t1", "t1ce", "t2"):
         shutil.copy(models / "expert_flair.pt", models / f"expert_{modality}.pt")

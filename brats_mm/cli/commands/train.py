@@ -76,9 +76,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         for key, value in resolved.items():
             console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
 
+    logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
     if not options.quiet:
-        logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        logging.getLogger("brats_mm").setLevel(logging.INFO)
+        _show_log()
     try:
         train(open_bundle(options.bundle), plan, on_stage=show, only_check=options.dry_run)
     except BratsMMError:
@@ -92,6 +92,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.say(f"The checkpoints are in {options.output}.")
     console.document(trainings)
     return 0
+
+
+def _show_log() -> None:
+    """Print the lines of the training itself, and not those of the libraries."""
+    import logging
+
+    library = logging.getLogger("brats_mm")
+    library.setLevel(logging.INFO)
+    if not any(isinstance(handler, logging.StreamHandler) for handler in library.handlers):
+        library.addHandler(logging.StreamHandler())
 
 
 def _setting(word: str) -> tuple[str, Any]:
