@@ -1,5 +1,6 @@
 """Fixtures that many tests share: tiny networks, made cases, and the real cases where there are any."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,16 @@ def _freed_memory_is_given_back() -> Iterator[None]:
     from brats_mm.training.freed_memory import give_freed_memory_back
 
     give_freed_memory_back("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_are_restored() -> Iterator[None]:
+    """The command line sets log levels of the process; tests that read the log must not depend on their order."""
+    loggers = [logging.getLogger(), logging.getLogger("brats_mm")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,7 @@ def test_a_case_is_tried_with_the_sets_it_has(tmp_path):
 
 
 def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(cases, tmp_path):
-    wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE + 1), np.uint8), np.eye(4))
+    wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
     told = lambda done, every, name: heard.append((done, every, name))  # noqa: E731

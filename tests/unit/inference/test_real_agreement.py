@@ -8,13 +8,15 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch.nn import functional
 
-from brats_mm.domain.availability import flags
+from brats_mm.domain.availability import flags, ordered
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import GridError
+from brats_mm.inference.coarse_to_fine import COARSE_MULTIPLE, FINE_OVERLAP, FINE_WINDOW, LATTICE, fade, suspicious_box
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
-from brats_mm.inference.windows import clip_window
+from brats_mm.inference.windows import STRIDE, clip_window
+from brats_mm.networks.case_gate import thumbnail
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
 
@@ -49,20 +51,35 @@ def agreement(first, second):
 
 
 @torch.inference_mode()
+@torch.inference_mode()
 def plain(case, predictor):
-    """The network through MONAI's windows of 128^3, cut to the brain's box as ours are."""
+    """The mixture by PyTorch and MONAI alone: experts on the whole box, the cross-sequence expert in its own."""
     given = prepare(case, predictor.model.spacing_mm)
-    side = clip_window((128, 128, 128), given.brain.shape)
-    room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
-    image = functional.pad(given.image, [0, room[2], 0, room[1], 0, room[0]])[None]
+    network, shape = predictor.network, given.brain.shape
+    side = clip_window((256, 256, 256), shape, COARSE_MULTIPLE, LATTICE * STRIDE)
+    room = [wanted - have for wanted, have in zip(side, shape, strict=True)]
+    image = functional.pad(given.image, [0, room[2], 0, room[1], 0, room[0]])
     available = torch.tensor([flags(case.available)])
-    logits = sliding_window_inference(
-        image, side, 1, lambda window: predictor.network(window, available), overlap=0.5, mode="gaussian"
-    )[0]
-    x, y, z = given.brain.shape
-    return restore_probabilities(
-        logits[:, :x, :y, :z].masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT), given.placement
-    )
+    weights = network.weights_of(thumbnail(given.image[None]), available)[0]
+    logits = torch.zeros(3, *shape)
+    for modality in ordered(case.available):
+        channel = modality.channel
+        share = weights[channel] / weights[:4].sum(dim=0)
+        made = network.experts[modality.value](image[None, channel : channel + 1])[0]
+        logits += share[:, None, None, None] * made[:, : shape[0], : shape[1], : shape[2]]
+    box = suspicious_box(logits, given.brain)
+    if box is not None and len(case.available) > 1:
+        inside = (slice(None), *(slice(*sides) for sides in box))
+        part = given.image[inside]
+        side = clip_window(FINE_WINDOW, part.shape[1:])
+        room = [max(0, wanted - have) for wanted, have in zip(side, part.shape[1:], strict=True)]
+        padded = functional.pad(part, [0, room[2], 0, room[1], 0, room[0]])[None]
+        joint = sliding_window_inference(
+            padded, side, 1, lambda window: network.cross(window, available), overlap=FINE_OVERLAP, mode="gaussian"
+        )[0][:, : part.shape[1], : part.shape[2], : part.shape[3]]
+        share = weights[-1][:, None, None, None] * fade(box, shape)
+        logits[inside] = (1 - share) * logits[inside] + share * joint
+    return restore_probabilities(logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT), given.placement)
 
 
 def test_backends_agree(cases, in_torch, in_openvino):

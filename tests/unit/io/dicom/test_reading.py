@@ -374,7 +374,9 @@ def test_truncated_and_foreign_files_are_passed_over_and_said(tmp_path: Path) ->
 
 def test_a_deflated_header_is_not_inflated(tmp_path: Path) -> None:
     path = write_series(tmp_path, grey(), AXIAL)[0]
-    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99\0", 1))
+    image = pydicom.dcmread(path)
+    image.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    image.save_as(path)
 
     assert any("deflated" in reason for reason in scan(tmp_path).ignored)
 

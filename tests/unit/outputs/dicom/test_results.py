@@ -24,7 +24,8 @@ PRESETS = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "Institu
 def written(folder, prediction, wanted):
     with OutputFolder(folder) as out:
         write_dicom(prediction, out, wanted)
-    return {name: pydicom.dcmread(folder / name) for name in wanted.names}
+    names = [f"{wanted.folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
+    return {name: pydicom.dcmread(folder / name) for name in names}
 
 
 @pytest.fixture(scope="module")
