@@ -22,10 +22,10 @@ from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
-SUSPICION = 0.02
+SUSPICION = 0.05
 """The cross-sequence expert runs where the probability of some region is above this."""
 
-MARGIN = 12
+MARGIN = 8
 """Voxels around the suspicious box that the cross-sequence expert also reads."""
 
 FADE = 4
@@ -34,8 +34,8 @@ FADE = 4
 SMALLEST_SIDE = 80
 """Voxels a side that the box has at least: the cross-sequence expert was trained on crops of this size and larger."""
 
-FINE_WINDOW = (128, 128, 128)
-FINE_OVERLAP = 0.25
+FINE_WINDOW = (96, 96, 96)
+FINE_OVERLAP = 0.5
 LATTICE = 2
 """Voxels of the image that make a voxel of the modality experts' lattice, along a side."""
 
