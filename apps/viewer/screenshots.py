@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/viewer.md: the whole way of a case through a running service, in a real Chromium.
+"""Take the pictures of docs/viewer.md: a case from files to findings through a running service, in Chromium.
 
     brats-mm serve
     python apps/viewer/screenshots.py http://127.0.0.1:8000 docs/pictures t1ce.nii.gz flair.nii.gz
@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 LAPTOP = {"width": 1366, "height": 768}
 TABLET = {"width": 768, "height": 1024}
+PHONE = {"width": 390, "height": 844}
 LONGEST_MS = 600_000
 FINISHED = """() => {
     const gl = document.querySelector("canvas").getContext("webgl2");
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
-    """From an empty page to the result, in both themes and on a tablet."""
+    """From an empty page to the result."""
     page.goto(url)
     page.set_input_files("#choose-files", images)
     page.wait_for_selector("#run")
@@ -55,7 +56,7 @@ def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
 
 
 def result(page: Page, folder: Path) -> None:
-    """The result as it opens, dark and on a tablet, and a single plane of another sequence, filled."""
+    """The result as it opens and dark, one plane filled, two sequences, a comparison, a tablet and a phone."""
     settled(page)
     picture(page, folder / "viewer-light.png")
     page.emulate_media(color_scheme="dark")
@@ -68,13 +69,27 @@ def result(page: Page, folder: Path) -> None:
     page.fill("#entropy-opacity", "0")
     settled(page)
     picture(page, folder / "viewer-axial.png")
-    page.click("text=All")
     page.check("#outline")
     page.fill("#segmentation-opacity", "1")
     page.fill("#entropy-opacity", "0.6")
-    page.set_viewport_size(TABLET)
+    page.select_option("#background", "t1ce")
+    page.select_option("#beside", "flair")
+    page.wait_for_selector(".picture[data-state=ready] >> nth=1")
     settled(page)
-    picture(page, folder / "viewer-tablet.png")
+    picture(page, folder / "viewer-beside.png")
+    page.click("text=Without FLAIR")
+    page.wait_for_selector("#what-if-outcome table")
+    page.locator("#what-if").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('what-if').scrollIntoView()")
+    settled(page)
+    picture(page, folder / "viewer-what-if.png")
+    page.click("#end-comparison")
+    page.evaluate("document.querySelector('.side').scrollTo(0, 0)")
+    page.click("text=All >> nth=0")
+    for name, size in {"tablet": TABLET, "phone": PHONE}.items():
+        page.set_viewport_size(size)
+        settled(page)
+        picture(page, folder / f"viewer-{name}.png")
 
 
 def settled(page: Page) -> None:

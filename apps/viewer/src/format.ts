@@ -1,8 +1,13 @@
 /** Numbers as people read them. */
 
-/** Millilitres, with a digit after the point below 100. */
+/** Millilitres with one digit after the point, halves rounded up: 0.35 is 0.4, which binary fractions would make 0.3. */
+export function inMl(value: number): string {
+  return (Math.floor(Number((value * 10).toFixed(6)) + 0.5) / 10).toFixed(1);
+}
+
+/** Millilitres with their unit. */
 export function millilitres(value: number): string {
-  return `${value.toFixed(value < 100 ? 1 : 0)} mL`;
+  return `${inMl(value)} mL`;
 }
 
 /** A share as per cent. */

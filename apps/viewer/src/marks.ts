@@ -67,7 +67,9 @@ function outlinesOf(tile: Tile): SVGElement[] {
   const { paths, matrix, opacity } = tile.outlines;
   const { left, top, width, height } = tile;
   const frame = node("svg", { class: "outlines", x: left, y: top, width, height, viewBox: `${left} ${top} ${width} ${height}`, opacity });
-  frame.append(...paths.map(({ data, colour }) => node("path", { d: data, stroke: colour, transform: `matrix(${matrix.join(" ")})` })));
+  const transform = `matrix(${matrix.join(" ")})`;
+  // Each line on a dark one, so that it is seen on bright tissue and on every colour of the entropy.
+  frame.append(...paths.map(({ data }) => node("path", { class: "casing", d: data, transform })), ...paths.map(({ data, colour }) => node("path", { d: data, stroke: colour, transform })));
   return [frame];
 }
 

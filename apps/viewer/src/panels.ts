@@ -2,7 +2,7 @@
 import type { Expectation, Importance, Job, Report, ResultFile, UncertainSpot } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
-import { bytes, millilitres, percent, place, when } from "./format";
+import { bytes, inMl, millilitres, percent, place, when } from "./format";
 import { SEQUENCE_LABELS, SEQUENCES } from "./sequences";
 import type { Millimetres } from "./grid";
 import type { Label } from "./viewer";
@@ -28,8 +28,8 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
       "tr",
       {},
       h("th", { scope: "row" }, region.volume_ml ? h("button", { type: "button", class: "link", title: "Show it in the images", onclick: () => goTo(name) }, REGION_NAMES[name]) : REGION_NAMES[name]),
-      h("td", { class: "number strong" }, region.volume_ml.toFixed(1)),
-      ranged && h("td", { class: "number" }, range ? `${range[0].toFixed(1)} to ${range[1].toFixed(1)}` : "none"),
+      h("td", { class: "number strong" }, inMl(region.volume_ml)),
+      ranged && h("td", { class: "number" }, range ? `${inMl(range[0])} to ${inMl(range[1])}` : "none"),
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
     );
   });

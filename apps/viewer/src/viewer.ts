@@ -44,7 +44,8 @@ const SQUARE: Tile[] = [
 const NESTING = ["ed", "et", "ncr"];
 const WIDE_FROM = 1.15;
 const CROSSHAIR_MM = 0.4;
-export const ENTROPY_COLOURS = "mako";
+/** The colour map of entropy in every output of the library (`outputs/scene/style.py`). */
+export const ENTROPY_COLOURS = "inferno";
 /** Colours from zero on, nothing below the minimum. NiiVue 0.69 lists 1 for that in its types, but draws it for 2. */
 const HIDDEN_BELOW_MINIMUM = 2;
 const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed

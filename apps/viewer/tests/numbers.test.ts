@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../src/api";
 import { thresholdText } from "../src/controls";
-import { caseName, bytes, certaintyOf, millilitres, place } from "../src/format";
+import { bytes, caseName, certaintyOf, inMl, millilitres, place } from "../src/format";
 import { EventReader } from "../src/jobs";
 import { kindOf } from "../src/panels";
 import { clock, detailOf, shareOf, stageOf } from "../src/progress";
@@ -29,7 +29,8 @@ test("the chance that an entropy stands for", () => {
 test("places and sizes as people read them", () => {
   expect(place([-12.4, 30.2, -5])).toBe("L 12  A 30  I 5");
   expect([bytes(10), bytes(2048), bytes(3 * 2 ** 20)]).toEqual(["10 B", "2 KiB", "3.0 MiB"]);
-  expect([millilitres(3.14), millilitres(151.6)]).toEqual(["3.1 mL", "152 mL"]);
+  expect([millilitres(3.14), millilitres(151.6)]).toEqual(["3.1 mL", "151.6 mL"]);
+  expect([0.35, 0.25, 0.349, 0].map(inMl)).toEqual(["0.4", "0.3", "0.3", "0.0"]);
 });
 
 test("the middle of the labels is a labelled voxel, in millimetres", () => {
