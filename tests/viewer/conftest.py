@@ -129,10 +129,11 @@ def result_tab(built_page, browser, made_results, made_head, tmp_path_factory):
 
 @pytest.fixture
 def result(result_tab):
-    """That tab, as it was when the result was opened: large axial plane, outlines, no filter."""
+    """That tab, as it was when the result was opened: crosshair in the tumour, all planes, outlines."""
     result_tab.page.set_viewport_size(LAPTOP)
     result_tab.page.keyboard.press("c")
     result_tab.page.keyboard.press("Escape")
+    result_tab.page.click(".spot >> nth=1")  # the middle of the tumour
     result_tab.background("t1ce")
     result_tab.view("All")
     result_tab.outline(on=True)

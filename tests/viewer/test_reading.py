@@ -114,12 +114,12 @@ def test_each_label_can_be_hidden(result):
     for filled in (True, False):
         result.outline(on=not filled)
         every = result.picture()
-        assert min(count(every, colour) for colour in (RED, YELLOW, GREEN)) > 40
+        assert min(count(every, colour) for colour in (YELLOW, GREEN)) > 40
         with result.redrawn():
             page.uncheck("#label-3")
         rest = result.picture()
         assert count(rest, YELLOW) < count(every, YELLOW) / 10, f"filled: {filled}"
-        assert count(rest, GREEN) > 40
+        assert min(count(rest, colour) for colour in (RED, GREEN)) > 40, "the necrosis shares its outline with it"
         with result.redrawn():
             page.check("#label-3")
         assert changed(every, result.picture()) == 0

@@ -40,8 +40,8 @@ const SQUARE: Tile[] = [
   { sliceType: SAGITTAL, position: [0, 0.5, 0.5, 0.5] },
   { sliceType: RENDER, position: [0.5, 0.5, 0.5, 0.5] },
 ];
-/** Outlines of compartments from the outermost on: where two share a border, it has the inner one's colour. */
-const NESTING = ["ed", "et", "ncr"];
+/** The order in which outlines are drawn. Where two share a border, the later one's colour is seen. */
+const OUTLINE_ORDER = ["ed", "ncr", "et"];
 const WIDE_FROM = 1.15;
 const CROSSHAIR_MM = 0.4;
 /** The colour map of entropy in every output of the library (`outputs/scene/style.py`). */
@@ -398,7 +398,7 @@ export class Viewer {
     if (!origin || !right || !below) return null;
     const paths = this.pathsOf(plane, axis, at);
     const shown = this.labels.filter((label) => !look.hidden.has(label.value) && paths.get(label.value));
-    shown.sort((one, other) => NESTING.indexOf(one.part ?? "") - NESTING.indexOf(other.part ?? ""));
+    shown.sort((one, other) => OUTLINE_ORDER.indexOf(one.part ?? "") - OUTLINE_ORDER.indexOf(other.part ?? ""));
     return {
       paths: shown.map((label) => ({ data: paths.get(label.value) ?? "", colour: `rgb(${label.colour.join(" ")})` })),
       matrix: [right[0] - origin[0], right[1] - origin[1], below[0] - origin[0], below[1] - origin[1], ...origin],
