@@ -225,7 +225,7 @@ def test_the_command_goes_through_to_the_end(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing_such"], "one of the bundle.s methods: early_fusion, ladder, mmp"),
+        (["nothing_such"], "one of the bundle.s methods: cross_sequence, early_fusion, ladder, mmp"),
         (["mmp", "{own}"], "Different methods are called mmp"),
     ],
 )

@@ -192,8 +192,9 @@ def test_train(guarded, tmp_path):
 
     tiny = tmp_path / "expert.json"
     tiny.write_text(json.dumps({"network_def": TINY_EXPERT}))
-    config = ROOT / "bundles" / "brats_mm_segmentation" / "configs" / "pretrain_expert.json"
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(config), str(tiny)])]
+    configs = ROOT / "bundles" / "brats_mm_segmentation" / "configs"
+    files = [str(configs / "train.json"), str(configs / "pretrain_expert.json"), str(tiny)]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
     words = ["--dataset_dir", tmp_path / "cases", "--output_dir", tmp_path / "models", "--logging_file", "False"]
     words += ["--device", "cpu", "--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0", "--modality", "t1"]
     words += ["--window", "[64,32,32]", "--validation_window", "[64,32,32]", "--mlflow", tmp_path / "tracked"]
