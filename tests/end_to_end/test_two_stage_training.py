@@ -63,8 +63,8 @@ SETTINGS = {
     "seed": 2,
     "batch_size": 2,
     "spacing_mm": 1.0,
-    "window": list(SHAPE),
-    "validation_window": list(SHAPE),
+    "window": [48, 16, 16],
+    "validation_window": [48, 16, 16],
     "steps::divisible::k": 4,
     "augmentation": "paper",
 }

@@ -39,7 +39,9 @@ def serving(settings, *, behaviour=None, app=None):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    server = uvicorn.Server(server_config(app, settings, port=port, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

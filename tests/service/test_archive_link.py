@@ -17,6 +17,7 @@ from brats_mm_service.database import Database
 from brats_mm_service.dicomweb.client import DicomwebUnreachable
 from brats_mm_service.dicomweb.link import POLLER, DicomwebLink
 from brats_mm_service.dicomweb.transfers import Transfers, TransferState
+from brats_mm_service.jobs.states import JobState
 from brats_mm_service.settings import DicomwebSettings
 from tests.dicom_results import made_source, prediction_on
 from tests.service.orthanc import MISSING, REASON, free_port, orthanc
@@ -65,13 +66,17 @@ def made(tmp_path, result):
     transfers = Transfers(database, now=lambda: clock.now)
     transfer, _ = transfers.begin(STUDY, "someone")
     transfers.move(transfer, TransferState.STORING, job="job")
-    queue = SimpleNamespace(files=SimpleNamespace(result=lambda _: result))
+    job = SimpleNamespace(id="job", state=JobState.DONE)
+    records = SimpleNamespace(get=lambda _: job)
+    queue = SimpleNamespace(records=records, verified=lambda _job, name: result / name)
 
     def link(archive):
         settings = DicomwebSettings("http://127.0.0.1:9/dicom-web", attempts=4, retry_s=2.0)
         return DicomwebLink(transfers, queue, None, archive, settings, most_bytes=1)
 
-    yield SimpleNamespace(transfers=transfers, link=link, clock=clock, get=lambda: transfers.get(transfer.id))
+    yield SimpleNamespace(
+        transfers=transfers, queue=queue, link=link, clock=clock, get=lambda: transfers.get(transfer.id)
+    )
     database.close()
 
 
@@ -127,8 +132,8 @@ def test_an_archive_that_stays_silent_is_given_up_with_a_sentence(made):
     assert "could not be reached in 4 attempts" in failed.detail
 
 
-def test_results_without_objects_fail_and_are_not_tried_again(made, result, monkeypatch):
-    monkeypatch.setattr("brats_mm_service.dicomweb.link.SEGMENTATION", "not-there.dcm")
+def test_results_that_were_deleted_fail_and_are_not_tried_again(made):
+    made.queue.records.get = lambda _: None
     step(made.link(FakeArchive()), made)
     assert made.get().state is TransferState.FAILED
     assert "deleted before they could be stored" in made.get().detail

@@ -46,7 +46,7 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
     inputs = {Sequence.T1CE: tmp_path / "a.nrrd", Sequence.FLAIR: tmp_path / "b.nrrd"}
     words = command("brats-mm", inputs, tmp_path / "out", "cpu")
     options = make_parser().parse_args(words[1:])
-    assert (options.t1ce, options.flair, options.t1) == (tmp_path / "a.nrrd", tmp_path / "b.nrrd", None)
+    assert (options.t1ce, options.flair, options.t1) == (str(tmp_path / "a.nrrd"), str(tmp_path / "b.nrrd"), None)
     assert (options.output, options.device) == (tmp_path / "out", "cpu")
 
 
