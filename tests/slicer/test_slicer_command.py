@@ -47,7 +47,7 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
     words = command("brats-mm", inputs, tmp_path / "out", "cpu")
     options = make_parser().parse_args(words[1:])
     assert (options.t1ce, options.flair, options.t1) == (str(tmp_path / "a.nrrd"), str(tmp_path / "b.nrrd"), None)
-    assert (options.output, options.device) == (tmp_path / "out", "cpu")
+    assert (options.output, options.device) == (str(tmp_path / "out"), "cpu")
 
 
 def test_progress_is_told_as_the_program_says_it(tmp_path):
