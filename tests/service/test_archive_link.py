@@ -151,7 +151,7 @@ def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
             new = send(archive, "new")
             until(lambda: transfers.of_study(new, POLLER), 60)
             ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"], 60)
-            assert "deleted before they could be stored" in ended[0].detail  # the made worker makes no objects
+            assert "damaged or lost" in ended[0].detail  # the made worker makes no objects
             later = http.service.dicomweb._next_poll + 1.0
             until(lambda: http.service.dicomweb._next_poll > later, 60)
             assert len(transfers.of_study(new, POLLER)) == 1
