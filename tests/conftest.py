@@ -32,12 +32,15 @@ def _freed_memory_is_given_back() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _log_levels_are_restored() -> Iterator[None]:
-    """The command line sets log levels of the process; tests that read the log must not depend on their order."""
+    """Commands set log levels of the process, and MONAI's log config disables loggers: undo both after each test."""
     loggers = [logging.getLogger(), logging.getLogger("brats_mm")]
     levels = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+    for name, known in logging.root.manager.loggerDict.items():
+        if name.startswith("brats_mm") and isinstance(known, logging.Logger):
+            known.disabled, known.propagate = False, True
 
 
 @pytest.fixture(scope="session")

