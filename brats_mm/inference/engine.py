@@ -15,7 +15,7 @@ from torch import Tensor
 
 from brats_mm.domain.availability import Availability
 from brats_mm.inference.backend import needed
-from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, modality_shares, run_stages
+from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, PassCounter, modality_shares, run_stages
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
 from brats_mm.inference.windows import MULTIPLE, WindowGrid, plan_windows
@@ -167,7 +167,7 @@ def _blend(
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
     batches = list(_batches(windows, settings.batch))
-    count = _Counter(len(batches) * len(settings.tta_flips) * len(needed(subsets)), on_window)
+    count = PassCounter(len(batches) * len(settings.tta_flips) * len(needed(subsets)), on_window)
     blend: _Blend | None = None
     for batch in batches:
         patches = torch.stack([image[(slice(None), *place)] for place, _ in batch])
@@ -183,18 +183,6 @@ def _blend(
                 blend.weight_maps[(..., *place)] += weights[:, index][..., None, None, None] * share
     assert blend is not None, "a box around brain has a window with brain"
     return blend
-
-
-class _Counter:
-    """Expert passes done, told to whoever wants to know."""
-
-    def __init__(self, total: int, on_pass: Progress | None) -> None:
-        self._done, self._total, self._on_pass = 0, total, on_pass
-
-    def __call__(self) -> None:
-        self._done += 1
-        if self._on_pass is not None:
-            self._on_pass(self._done, self._total)
 
 
 def _predict_flipped(

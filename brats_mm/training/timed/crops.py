@@ -94,14 +94,20 @@ def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
 
 
 def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Grey levels (m, s, s, s) and labels (s, s, s) around a centre, zero beyond the case."""
+    """Grey levels (m, s, s, s) and labels (s, s, s) around a centre, moved inside the case where it fits."""
+    starts = [_start(middle, size, side) for middle, size in zip(centre, case.labels.shape, strict=True)]
+    return cut(case, starts, side)
+
+
+def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
+    """Grey levels (m, s, s, s) and labels (s, s, s) of a cube that begins at `starts`, zero beyond the case."""
     levels = np.zeros((len(case.image), side, side, side), np.uint8)
     labels = np.zeros((side, side, side), np.uint8)
     source, place = [], []
-    for middle, size in zip(centre, case.labels.shape, strict=True):
-        start = _start(middle, size, side)
-        source.append(slice(max(0, start), min(size, start + side)))
-        place.append(slice(max(0, -start), max(0, -start) + source[-1].stop - source[-1].start))
+    for start, size in zip(starts, case.labels.shape, strict=True):
+        first, last = max(0, start), max(0, start, min(size, start + side))
+        source.append(slice(first, last))
+        place.append(slice(first - start, last - start))
     levels[(slice(None), *place)] = case.image[(slice(None), *source)]
     labels[tuple(place)] = case.labels[tuple(source)]
     return torch.from_numpy(levels), torch.from_numpy(labels)
@@ -112,7 +118,8 @@ def warped_crop(
 ) -> tuple[Tensor, Tensor]:
     """As `plain_crop`, through an affine map; images are interpolated linearly, labels take the nearest voxel."""
     reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
-    levels, labels = plain_crop_exact(case, _clamped(centre, case.labels.shape, side), 2 * reach)
+    middles = _clamped(centre, case.labels.shape, side)
+    levels, labels = cut(case, [middle - reach for middle in middles], 2 * reach)
     axis = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (reach - 0.5)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1) @ torch.from_numpy(matrix).T
     grid = grid.flip(-1)[None]
@@ -123,21 +130,6 @@ def warped_crop(
     smooth = F.grid_sample(levels.float()[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
     smooth = (smooth * nearest[1]).round_()
     return smooth, nearest[0].to(torch.uint8)
-
-
-def plain_crop_exact(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """A crop whose middle is exactly the centre, with zeros beyond the case."""
-    levels = np.zeros((len(case.image), side, side, side), np.uint8)
-    labels = np.zeros((side, side, side), np.uint8)
-    source, place = [], []
-    for middle, size in zip(centre, case.labels.shape, strict=True):
-        start = middle - side // 2
-        first, last = max(0, start), max(0, start, min(size, start + side))
-        source.append(slice(first, last))
-        place.append(slice(first - start, last - start))
-    levels[(slice(None), *place)] = case.image[(slice(None), *source)]
-    labels[tuple(place)] = case.labels[tuple(source)]
-    return torch.from_numpy(levels), torch.from_numpy(labels)
 
 
 def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
