@@ -4,6 +4,7 @@ import csv
 import gc
 import json
 import math
+import os
 import pickle
 import signal
 import subprocess
@@ -13,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -463,10 +463,24 @@ def test_parquet_without_pyarrow_is_refused_before_any_work(cases, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
+ALONE = "BRATS_MM_MEMORY_ALONE"
+"""Set in the process that measures memory."""
+
+
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
     """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its peaks do
     not rise (they vary by when garbage is collected; a kept prediction a case would double them).
     """
+    if ALONE not in os.environ:  # caches that other tests filled would move the figures
+        name = f"{__file__}::test_memory_does_not_grow_with_the_number_of_cases"
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+        root = Path(__file__).parents[3]
+        done = subprocess.run(
+            command, check=False, cwd=root, env={**environment, ALONE: "1"}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+        return
     root = tmp_path / "cases"
     for number in range(12):
         write_case(root, f"case{number:02}")
@@ -480,11 +494,13 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
         tracemalloc.reset_peak()
 
     settings = replace(QUICK, subsets=SUBSETS[-2:])
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100)  # a late collection would raise the peak of the case that meets it
     tracemalloc.start()
     try:
         evaluate(labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)
     finally:
         tracemalloc.stop()
+        gc.set_threshold(*thresholds)
     assert rests[-1] - rests[2] < 20_000
-    # One case can meet a late collection of garbage. Memory that grows raises every later peak.
-    assert median(peaks[3:]) < 1.3 * max(peaks[:3])
+    assert max(peaks[3:]) < 1.3 * max(peaks[:3])
