@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,15 +33,21 @@ def _freed_memory_is_given_back() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _log_levels_are_restored() -> Iterator[None]:
-    """Commands set log levels of the process, and MONAI's log config disables loggers: undo both after each test."""
-    loggers = [logging.getLogger(), logging.getLogger("brats_mm")]
-    levels = [logger.level for logger in loggers]
+def _process_is_as_started() -> Iterator[None]:
+    """Undo what earlier tests left in the process: log levels, disabled loggers, Ray's handler of SIGTERM."""
+    _restore_logging()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+    _restore_logging()
+
+
+def _restore_logging() -> None:
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
     for name, known in logging.root.manager.loggerDict.items():
-        if name.startswith("brats_mm") and isinstance(known, logging.Logger):
+        if isinstance(known, logging.Logger) and (name == "brats_mm" or name.startswith("brats_mm.")):
+            known.setLevel(logging.NOTSET)
             known.disabled, known.propagate = False, True
 
 
@@ -76,14 +84,14 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from brats_mm.io.bundle import default_bundle, sha256_of
-    from tests.networks import tiny_mixture
+    from tests.networks import TINY_MIXTURE, tiny_mixture
 
     root = tmp_path_factory.mktemp("bundles") / "tiny_segmentation"
     (root / "configs").mkdir(parents=True)
     (root / "models").mkdir()
     metadata = (default_bundle() / "configs" / "metadata.json").read_text(encoding="utf-8")
     (root / "configs" / "metadata.json").write_text(metadata, encoding="utf-8")
-    config = {"network_def": {"_target_": "tests.networks.tiny_mixture"}}
+    config = {"network_def": TINY_MIXTURE}
     (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     weights = root / "models" / "model.pt"
     torch.save(tiny_mixture().state_dict(), weights)

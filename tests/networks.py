@@ -1,11 +1,23 @@
 """Networks small enough for tests."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import GatingNetwork
+
+TINY_MIXTURE: dict[str, Any] = {
+    "_target_": "brats_mm.networks.dmome.DMoME",
+    "experts": {
+        modality.value: {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}
+        for modality in MODALITIES
+    },
+    "gate": {"_target_": "brats_mm.networks.gating.GatingNetwork", "modalities": len(MODALITIES), "outputs": 3},
+}
+"""`tiny_mixture` as a bundle config. A confined worker can import only installed packages."""
 
 
 def tiny_mixture() -> DMoME:

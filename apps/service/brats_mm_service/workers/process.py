@@ -135,6 +135,8 @@ class WorkerProcess:
 
 
 def worker_environment() -> dict[str, str]:
-    """Little of the service's own: where to find modules, and how to compute."""
+    """Return the environment of a worker: where it finds modules and how it computes, without the service's secrets."""
     kept = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    python = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    # PyTorch's compiler looks up the user's name, and a confined worker cannot read /etc/passwd.
+    return {"USER": "brats-mm", **kept, **python}
