@@ -25,6 +25,7 @@ from .name_words import (
     WEIGHTING,
     Word,
     expanded,
+    may_be_time_point,
     without_entities,
     without_time_points,
     word_set,
@@ -175,15 +176,16 @@ def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
 
 @dataclass(frozen=True)
 class _Contrast:
-    """Words about contrast: those for it, those against it."""
+    """Words about contrast: those for it, those against it, and whether a weak one can mean a time point."""
 
     after: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     is_weak: bool = False
+    is_time_point: bool = False
 
     @property
     def is_vague(self) -> bool:
-        return bool(self.after and self.before)
+        return bool(self.after and (self.before or (self.is_weak and self.is_time_point)))
 
     @property
     def verdict(self) -> bool | None:
@@ -198,6 +200,7 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
     after: list[str] = []
     before: list[str] = []
     is_weak = True
+    is_time_point = False
     index = 0
     while index < len(words):
         word = words[index]
@@ -217,12 +220,14 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
             is_weak = False
         elif text in AFTER:
             after.append(text)
+            is_time_point |= may_be_time_point(words, index)
         elif text == "c":
             beside = index > 0 and WEIGHTING.get(words[index - 1].text) == "t1"
             after.append("c")
             before += [] if beside and not word.dashed else ["c"]
         index += 1
-    return _Contrast(tuple(after), tuple(before), is_weak and bool(after) and "c" not in after)
+    is_weak = is_weak and bool(after) and "c" not in after
+    return _Contrast(tuple(after), tuple(before), is_weak, is_time_point)
 
 
 def _negated(words: Sequence[Word], index: int) -> int:

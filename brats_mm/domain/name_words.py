@@ -42,6 +42,7 @@ LABELS, FAT_SATURATED, ANNOTATED = word_set("labels"), word_set("fat_saturated")
 CONTRAST, NATIVE = word_set("contrast"), word_set("native")
 
 AFTER, BEFORE, NEGATION = word_set("after"), word_set("before"), word_set("negation")
+_NOT_A_TIME = word_set("not_a_time")
 _TIME_WORDS, _TIME_UNITS = word_set("time_words"), word_set("time_units")
 _TIME_PREFIXES = AFTER | BEFORE | word_set("time_before")
 _SIGN_WORDS = word_set("sign_words")
@@ -113,7 +114,8 @@ class Word:
 def plain(text: str) -> str:
     """Return text in lower case, without accents."""
     folded = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
+    bare = "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
+    return unicodedata.normalize("NFC", bare)  # Korean syllables as written, not as letters
 
 
 def name_tokens(text: str) -> list[str]:
@@ -137,8 +139,8 @@ def _word(text: str, start: int, end: int) -> Word:
     ):
         sign = "+"
     elif word in _SIGN_WORDS and (
-        (before[-1:] == "-" and before[-2:-1] in ("", " ", "_", ".", "(", ","))
-        or (after[:1] == "-" and after[1:2] in ("", " ", "_", ".", ")", ","))
+        (before[-1:] == "-" and before[-2:-1] in ("", *" _.([{,"))
+        or (after[:1] == "-" and after[1:2] in ("", *" _.)]},"))
     ):
         sign = "-"
     return Word(word, sign, before[-1:] == "-")
@@ -197,6 +199,17 @@ def without_time_points(words: Sequence[Word]) -> list[Word]:
             kept.append(words[index])
         index += max(length, 1)
     return kept
+
+
+def may_be_time_point(words: Sequence[Word], index: int) -> bool:
+    """Return whether a word such as `post` may mean a time point: an unknown word follows it, or a span precedes it.
+
+    `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast; `T1_post_reg` is not a time point.
+    """
+    following = words[index + 1].text if index + 1 < len(words) else ""
+    is_unknown = len(following) > 2 and following.isalpha() and following not in _KNOWN | _NOT_A_TIME
+    before = re.fullmatch("[0-9]+([a-z]+)", words[index - 1].text) if index else None
+    return is_unknown or (before is not None and before.group(1) in _TIME_UNITS - {"d"})
 
 
 def _time_point(text: str, following: Sequence[str]) -> int:

@@ -52,6 +52,7 @@ const AFTER = setOf(vocabulary.after);
 const BEFORE = setOf(vocabulary.before);
 const NEGATION = setOf(vocabulary.negation);
 const TIME_WORDS = setOf(vocabulary.time_words);
+const NOT_A_TIME = setOf(vocabulary.not_a_time);
 const TIME_UNITS = setOf(vocabulary.time_units);
 const TIME_PREFIXES = new Set([...AFTER, ...BEFORE, ...listed(vocabulary.time_before)]);
 const SIGN_WORDS = setOf(vocabulary.sign_words);
@@ -79,8 +80,8 @@ const BIDS_DROPPED = setOf(vocabulary.bids.dropped);
 const BIDS_CONTRAST = setOf(vocabulary.bids.contrast);
 const BIDS_NO_CONTRAST = setOf(vocabulary.bids.no_contrast);
 const BIDS_KEPT = new Set(["acq", "rec", "desc"]);
-const OPENS = new Set(["", " ", "_", ".", "(", ","]);
-const CLOSES = new Set(["", " ", "_", ".", ")", ","]);
+const OPENS = new Set(["", " ", "_", ".", "(", "[", "{", ","]);
+const CLOSES = new Set(["", " ", "_", ".", ")", "]", "}", ","]);
 
 /** The suffix of a volume file, or null for any other file. */
 export function volumeSuffix(name: string): string | null {
@@ -124,7 +125,7 @@ function notASequence(one: NameReading): string | null {
 
 /** Lower case, without accents. */
 function plain(text: string): string {
-  return text.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/\p{M}/gu, "").replaceAll("ı", "i");
+  return text.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/\p{M}/gu, "").replaceAll("ı", "i").normalize("NFC");
 }
 
 function wordsOf(text: string): Word[] {
@@ -208,7 +209,7 @@ function read(words: Word[]): NameReading {
   const texts = timeless.map((word) => word.text);
   const named = weighting(texts);
   const contrast = contrastIn(timeless);
-  const isVague = contrast.after.length > 0 && contrast.before.length > 0;
+  const isVague = contrast.after.length > 0 && (contrast.before.length > 0 || (contrast.isWeak && contrast.isTimePoint));
   const isSaid = contrast.after.length > 0 || contrast.before.length > 0;
   if (named.has("t1") && contrast.after.length) {
     named.add("t1ce");
@@ -253,6 +254,14 @@ function withoutTimePoints(words: Word[]): Word[] {
   return kept;
 }
 
+/** Whether a word such as `post` may mean a time point: an unknown word follows it, or a span such as `6mo` precedes it. */
+function mayBeTimePoint(words: Word[], place: number): boolean {
+  const following = words[place + 1]?.text ?? "";
+  const isUnknown = /^[a-z]{3,}$/.test(following) && !KNOWN.has(following) && !NOT_A_TIME.has(following);
+  const unit = /^[0-9]+([a-z]+)$/.exec(words[place - 1]?.text ?? "")?.[1];
+  return isUnknown || (unit !== undefined && unit !== "d" && TIME_UNITS.has(unit));
+}
+
 /** How many words a time point that starts here takes; 0 if none starts. */
 function timePoint(text: string, [first, second]: string[]): number {
   if ([...TIME_PREFIXES].some((prefix) => text.startsWith(prefix) && TIME_WORDS.has(text.slice(prefix.length)))) return 1;
@@ -281,10 +290,11 @@ function weighting(texts: string[]): Set<Sequence> {
   return said;
 }
 
-function contrastIn(words: Word[]): { after: string[]; before: string[]; isWeak: boolean } {
+function contrastIn(words: Word[]): { after: string[]; before: string[]; isWeak: boolean; isTimePoint: boolean } {
   const after: string[] = [];
   const before: string[] = [];
   let isWeak = true;
+  let isTimePoint = false;
   for (let place = 0; place < words.length; place++) {
     const { text, sign, dashed } = words[place] ?? { text: "", sign: "", dashed: false };
     if (sign) {
@@ -298,14 +308,16 @@ function contrastIn(words: Word[]): { after: string[]; before: string[]; isWeak:
     else if (CONTRAST.has(text) || WEIGHTING.get(text) === "t1ce") {
       after.push(text);
       isWeak = false;
-    } else if (AFTER.has(text)) after.push(text);
-    else if (text === "c") {
+    } else if (AFTER.has(text)) {
+      after.push(text);
+      isTimePoint ||= mayBeTimePoint(words, place);
+    } else if (text === "c") {
       const beside = WEIGHTING.get(words[place - 1]?.text ?? "") === "t1";
       after.push(text);
       if (!beside || dashed) before.push(text);
     }
   }
-  return { after, before, isWeak: isWeak && after.length > 0 && !after.includes("c") };
+  return { after, before, isWeak: isWeak && after.length > 0 && !after.includes("c"), isTimePoint };
 }
 
 /** The place of the last word for contrast that a negation covers; 0 if there is none. */
