@@ -12,6 +12,16 @@ import numpy as np
 import pytest
 
 REAL_CASES = "BRATS_MM_REAL_CASES"
+SLOW_FIXTURES = frozenset({"browser", "built_page", "node_modules", "real_cases"})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives a browser, builds the page or reads real cases as slow, before `-m` selects."""
+    for item in items:
+        named = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if named or item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +94,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from brats_mm.io.bundle import default_bundle, sha256_of
-    from tests.networks import TINY_MIXTURE, tiny_mixture
+    from tests.fakes.networks import TINY_MIXTURE, tiny_mixture
 
     root = tmp_path_factory.mktemp("bundles") / "tiny_segmentation"
     (root / "configs").mkdir(parents=True)

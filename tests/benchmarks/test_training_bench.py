@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from training_plain import Plan, two_views
 from training_throughput import compare, rows_of, table, write_cases
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -15,6 +15,8 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.losses.mofe import PaperMoFeLoss, ReleasedMoFeLoss
 from brats_mm.networks.presets import expert, simmlm
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 

@@ -14,6 +14,8 @@ from monai.fl.utils.exchange_object import ExchangeObject
 
 from brats_mm.io.bundle import open_bundle
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "device": "cpu",
     "val_interval": 1,

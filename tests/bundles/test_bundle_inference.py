@@ -28,6 +28,8 @@ from brats_mm.pipeline.segment import load_case, segment
 from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.calibration_file import subset_calibration_document
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 

@@ -17,7 +17,7 @@ from brats_mm.experiments.momke import MoMKE
 from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
-from tests.tiny_methods import EXPERT, NETWORKS
+from tests.fakes.methods import EXPERT, NETWORKS
 
 CONFIGS = default_bundle() / "configs"
 METHODS = CONFIGS / "methods"
@@ -48,6 +48,7 @@ def _workflow(name: str, cases: Path, models: Path, **override: Any) -> ConfigWo
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.slow
 def test_a_step_of_each_method_moves_its_weights_and_is_validated(name: str, cases: Path, tmp_path: Path) -> None:
     training = _workflow(name, cases, tmp_path)
     assert training.check_properties() == []

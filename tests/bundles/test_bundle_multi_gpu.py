@@ -16,6 +16,8 @@ from brats_mm.errors import TrainingError
 from brats_mm.io.bundle import training_configs
 from brats_mm.training.distributed import join, untracked
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 

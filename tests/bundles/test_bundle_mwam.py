@@ -8,7 +8,9 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
-from tests.tiny_methods import NETWORKS
+from tests.fakes.methods import NETWORKS
+
+pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {

@@ -11,6 +11,8 @@ from monai.bundle import ConfigWorkflow
 from brats_mm.errors import CaseError, TrainingError
 from brats_mm.io.bundle import training_configs
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
     "device": "cpu",

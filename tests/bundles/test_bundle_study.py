@@ -17,7 +17,9 @@ from brats_mm.experiments.comparison.run import Data, Study, perform_all, plan, 
 from brats_mm.experiments.comparison.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.single import SingleNetwork
-from tests.tiny_methods import EXPERT, MODALITIES, NETWORKS, write_small_case
+from tests.fakes.methods import EXPERT, MODALITIES, NETWORKS, write_small_case
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = {
     "device": "cpu",

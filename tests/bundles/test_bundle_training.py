@@ -17,6 +17,8 @@ from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import training_configs
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
     "device": "cpu",

@@ -10,7 +10,9 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
 
 from brats_mm.experiments.avmnist.presets import SIDES as AVMNIST_SIDES
 from brats_mm.experiments.food101.presets import MODALITIES as FOOD101
-from tests.classification_data import write_avmnist_arrays, write_food101
+from tests.fakes.classification_data import write_avmnist_arrays, write_food101
+
+pytestmark = pytest.mark.slow
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 NAMES = ("avmnist_simmlm", "food101_simmlm")
@@ -18,12 +20,12 @@ CONFIGS = [path for name in NAMES for path in sorted((BUNDLES / name / "configs"
 
 TINY_FOOD = {
     "pretrain_expert": {
-        "network_def": {"_target_": "tests.classification_data.tiny_food_expert", "modality": "@modality"},
+        "network_def": {"_target_": "tests.fakes.classification_data.tiny_food_expert", "modality": "@modality"},
     },
-    "train": {"network_def": {"_target_": "tests.classification_data.tiny_food_mixture"}},
+    "train": {"network_def": {"_target_": "tests.fakes.classification_data.tiny_food_mixture"}},
 }
 TINY_FOOD["inference"] = TINY_FOOD["train"]
-LETTERS = {"tokens": {"_target_": "tests.classification_data.LetterTokens"}, "side": 32}
+LETTERS = {"tokens": {"_target_": "tests.fakes.classification_data.LetterTokens"}, "side": 32}
 
 
 def _run(bundle: str, config: str, *overlay: str, **settings: Any) -> ConfigWorkflow:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from monai.bundle import ConfigParser
 
@@ -21,6 +22,7 @@ def test_the_method_config_and_the_inference_config_name_the_same_network() -> N
     assert isinstance(ConfigParser(inference).get_parsed_content("network_def"), CrossSequenceMixture)
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_export_to_torchscript_that_answers_alike() -> None:
     network = cross_sequence()
     network.load_state_dict(torch.load(default_bundle() / "models" / "model.pt", weights_only=True))

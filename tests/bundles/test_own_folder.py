@@ -21,6 +21,8 @@ from brats_mm.io.running_bundle import bundle_folder
 from brats_mm.packaging.pack import pack
 from brats_mm.pipeline.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def packed(tiny: dict[str, Any], tmp_path: Path) -> Path:

@@ -9,6 +9,8 @@ import torch
 
 from brats_mm.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["epochs=1", "val_interval=1", "window=[64,32,32]", "validation_window=[64,32,32]", "spacing_mm=4.0"]
 QUICK += ["augmentation=paper", "device=cpu"]
 

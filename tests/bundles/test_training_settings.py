@@ -15,6 +15,8 @@ from brats_mm.packaging.pack import pack
 from brats_mm.pipeline.network import load_network
 from brats_mm.training.record import read_record
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 SMALL = {
     "device": "cpu",

@@ -14,6 +14,8 @@ import pytest
 
 from tests.bundles.conftest import write_case
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()"]
 
@@ -126,7 +128,6 @@ def test_info_and_doctor(guarded, words):
     assert attempts(log) == ""
 
 
-@pytest.mark.slow
 def test_segment(guarded, made_head, tmp_path):
     """With the weights that ship and the backend that is the default here."""
     environment, log = guarded
@@ -138,7 +139,6 @@ def test_segment(guarded, made_head, tmp_path):
     assert written <= {(".cache",), (".cache", "brats-mm")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", [(), ("--ray", "local")], ids=["local", "ray"])
 def test_cohort(guarded, made_head, tmp_path, engine):
     if engine:
@@ -151,7 +151,6 @@ def test_cohort(guarded, made_head, tmp_path, engine):
     assert attempts(log) == ""
 
 
-@pytest.mark.slow
 def test_serve(guarded, tmp_path):
     environment, log = guarded
     with socket.socket() as free:
@@ -180,7 +179,6 @@ def _is_ready(port):
         return False
 
 
-@pytest.mark.slow
 def test_train(guarded, tmp_path):
     """An epoch, followed by MLflow."""
     pytest.importorskip("mlflow")

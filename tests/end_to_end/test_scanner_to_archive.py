@@ -13,7 +13,7 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.domain.modality import Modality
 from brats_mm.io.recognise import recognise
-from tests.dicom_series import TYPICAL, make_slices
+from tests.fakes.dicom_series import TYPICAL, make_slices
 
 pytestmark = pytest.mark.real
 NAME = "Zwackelmann^Petronella"

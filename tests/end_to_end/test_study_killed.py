@@ -8,8 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import brats_mm
-from tests.tiny_methods import EXPERT, NETWORKS, write_small_case
+from tests.fakes.methods import EXPERT, NETWORKS, write_small_case
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = 12
 RUN = "from brats_mm.cli.main import entry; entry()"

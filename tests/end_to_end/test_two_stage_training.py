@@ -37,6 +37,8 @@ from brats_mm.losses.mofe import hinge
 from brats_mm.losses.segmentation import task_terms
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = default_bundle() / "configs"
 SHAPE = (36, 16, 16)
 TRAINING, HELD_OUT = 8, 12

@@ -25,6 +25,19 @@ def test_a_file_holds_one_idea():
         assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} does not say what it is"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_test_module_states_its_subject(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} needs a one-line docstring"
+
+
+def test_the_checks_of_a_merge_leave_no_test_out():
+    """Plain pytest deselects slow tests; `.ci/run` selects all, whatever the README's command is."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "-m '' -n 2 --dist loadfile" in script
+    assert "--deselect" not in script
+    assert "--ignore" not in script
+
+
 def test_no_python_inside_bundles():
     assert not list((ROOT / "bundles").rglob("*.py"))
 

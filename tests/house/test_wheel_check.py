@@ -13,9 +13,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("BRATS_MM_WHEEL_CHECK") != "1", reason="takes minutes and the network: BRATS_MM_WHEEL_CHECK=1"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.environ.get("BRATS_MM_WHEEL_CHECK") != "1", reason="takes minutes and the network: BRATS_MM_WHEEL_CHECK=1"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import pytest
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import DicomwebSettings, WorkerSettings
-from tests.dicom_series import TYPICAL, make_slices
-from tests.service.orthanc import MISSING, REASON, free_port, orthanc
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.dicom_series import TYPICAL, make_slices
+from tests.fakes.orthanc import MISSING, REASON, free_port, orthanc
+from tests.fakes.serving import serving, small_settings, until
 
 NAME = "Zwackelmann^Petronella"
 
@@ -65,6 +65,7 @@ def instances(archive, modality):
 
 
 @pytest.mark.skipif(MISSING, reason=REASON)
+@pytest.mark.slow
 def test_a_study_is_fetched_segmented_and_stored_once(tmp_path, tiny_bundle, caplog):
     port = free_port()
     with (
@@ -108,6 +109,7 @@ def test_a_study_is_fetched_segmented_and_stored_once(tmp_path, tiny_bundle, cap
 
 
 @pytest.mark.skipif(MISSING, reason=REASON)
+@pytest.mark.slow
 def test_the_pages_script_has_orthanc_ask_for_a_stable_study(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text("utf-8")
     script = re.search(r"```lua\n(.*?)```", page, re.DOTALL).group(1)

@@ -19,9 +19,9 @@ from brats_mm_service.dicomweb.link import POLLER, DicomwebLink
 from brats_mm_service.dicomweb.transfers import Transfers, TransferState
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.settings import DicomwebSettings
-from tests.dicom_results import made_source, prediction_on
-from tests.service.orthanc import MISSING, REASON, free_port, orthanc
-from tests.service.serving import serving, until
+from tests.fakes.dicom_results import made_source, prediction_on
+from tests.fakes.orthanc import MISSING, REASON, free_port, orthanc
+from tests.fakes.serving import serving, until
 from tests.service.test_archive import send, settings_for
 
 STUDY = "1.2.3"
@@ -140,6 +140,7 @@ def test_results_that_were_deleted_fail_and_are_not_tried_again(made):
 
 
 @pytest.mark.skipif(MISSING, reason=REASON)
+@pytest.mark.slow
 def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
     port = free_port()
     settings = settings_for(tmp_path / "data", port, None, poll_s=0.3)
@@ -175,6 +176,7 @@ def test_the_pages_configuration_for_ohif_is_complete():
 
 
 @pytest.mark.skipif(MISSING, reason=REASON)
+@pytest.mark.slow
 def test_orthanc_answers_at_the_addresses_of_ohif_s_configuration(tmp_path):
     about = ohif_source()["configuration"]
     with orthanc(tmp_path / "orthanc", free_port()) as archive:

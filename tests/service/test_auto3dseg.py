@@ -10,7 +10,9 @@ import SimpleITK
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.serving import serving, small_settings, until
+
+pytestmark = pytest.mark.slow
 
 BRATS_2023 = {"T1": "t1n", "T1ce": "t1c", "T2": "t2w", "FLAIR": "t2f"}
 

@@ -12,7 +12,7 @@ from brats_mm_service.auth.oidc import OidcIssuer
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import OidcSettings, Settings, check_settings
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 
 def bearer(text):

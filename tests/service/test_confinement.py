@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from brats_mm_service.confinement import landlock_version
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 pytestmark = pytest.mark.skipif(landlock_version() == 0, reason="the kernel has no Landlock")
 

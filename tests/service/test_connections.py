@@ -17,11 +17,11 @@ import pytest
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import ConnectionLimits
-from tests.service.crowding import OPENINGS, crowd
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.crowding import OPENINGS, crowd
+from tests.fakes.serving import serving, small_settings, until
 
 CROWD = int(os.environ.get("BRATS_MM_IDLE_CONNECTIONS", "300"))
-CROWDING = Path(__file__).with_name("crowding.py")
+CROWDING = Path(__file__).resolve().parents[1] / "fakes" / "crowding.py"
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ import pytest
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from tests.dicom_series import TYPICAL, make_slices, with_number
-from tests.service.serving import ended, serving, small_settings, until
+from tests.fakes.dicom_series import TYPICAL, make_slices, with_number
+from tests.fakes.serving import ended, serving, small_settings, until
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
 
@@ -78,6 +78,7 @@ def test_there_must_be_dicom_results_to_take_an_identity_out_of(client):
     assert "Add dicom" in refused.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     head = make_phantom(3, (64, 72, 56))
     series = [

@@ -5,7 +5,7 @@ import sqlite3
 
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.model import in_callers_names
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 
 def named_files(head):

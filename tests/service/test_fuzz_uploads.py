@@ -21,7 +21,9 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.intake import sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
-from tests.service.serving import serving, small_settings
+from tests.fakes.serving import serving, small_settings
+
+pytestmark = pytest.mark.slow
 
 MUTATIONS = int(os.environ.get("BRATS_MM_MUTATIONS", "150"))
 LIMITS = UploadLimits(unpacked_bytes=2**24, archive_entries=50)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from brats_mm_service.settings import UploadLimits
-from tests.service.serving import serving, small_settings
+from tests.fakes.serving import serving, small_settings
 
 MIB = 2**20
 

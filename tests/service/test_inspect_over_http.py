@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from tests.dicom_series import TYPICAL, with_number
-from tests.service.serving import serving, small_settings
+from tests.fakes.dicom_series import TYPICAL, with_number
+from tests.fakes.serving import serving, small_settings
 from tests.service.test_dicom_studies import AFFINE, grey, study
 from tests.service.test_hostile_uploads import zipped
 

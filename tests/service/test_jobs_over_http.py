@@ -9,7 +9,7 @@ import zipfile
 import httpx
 import pytest
 
-from tests.service.serving import ended, serving, small_settings, two_files, until
+from tests.fakes.serving import ended, serving, small_settings, two_files, until
 
 
 @pytest.fixture(scope="module")

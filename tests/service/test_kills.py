@@ -15,8 +15,11 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.service.serving import two_files, until
+from tests.fakes.serving import two_files, until
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("BRATS_MM_KILLS", "5"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +44,7 @@ class Killed:
 
     def start(self):
         behaviour = json.dumps({"steps": 4, "pause_s": 0.05})
-        command = [sys.executable, "-m", "tests.service.serve_fake", str(self.port), str(self.data), behaviour]
+        command = [sys.executable, "-m", "tests.fakes.service_process", str(self.port), str(self.data), behaviour]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "apps" / "service")])}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         until(self.answers, 60)

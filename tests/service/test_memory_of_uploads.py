@@ -14,7 +14,9 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from brats_mm_service.settings import UploadLimits
-from tests.service.serving import serving, small_settings
+from tests.fakes.serving import serving, small_settings
+
+pytestmark = pytest.mark.slow
 
 MIB = 2**20
 MOST = 256 * MIB
@@ -82,7 +84,6 @@ UPLOADS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", UPLOADS)
 def test_small_uploads_take_little_memory(tmp_path, kind):
     content = UPLOADS[kind]()

@@ -13,10 +13,11 @@ import SimpleITK
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from tests.service.monai_label_client import real_client
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.monai_label_client import real_client
+from tests.fakes.serving import serving, small_settings, until
 
 pytestmark = [
+    pytest.mark.slow,
     # The client leaves files and sockets open.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

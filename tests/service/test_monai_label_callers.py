@@ -11,8 +11,8 @@ from brats_mm_service.settings import Retention
 from brats_mm_service.viewer.cases import ServerCases
 from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
 from brats_mm_service.viewer.store import MOST_OF_A_KIND, Item, Kind, ViewerStore
-from tests.service.monai_label_client import real_client
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.monai_label_client import real_client
+from tests.fakes.serving import serving, small_settings, until
 
 
 def flair(made_head):

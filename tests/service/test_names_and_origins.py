@@ -14,7 +14,7 @@ from brats_mm_service.settings import OidcSettings, Settings, check_settings
 from brats_mm_service.uploads.intake import is_plain
 from brats_mm_service.viewer.intake import plain_name
 from brats_mm_service.workers.inference import _is_out_of_memory
-from tests.service.serving import serving, small_settings, two_files
+from tests.fakes.serving import serving, small_settings, two_files
 
 
 def test_names_that_turn_the_direction_of_writing_are_not_plain():

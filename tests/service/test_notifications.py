@@ -1,10 +1,11 @@
-"""Who waits for a job is told of its changes at once; nothing is polled."""
+"""Whoever waits for a job is notified of its changes at once, without polling."""
 
 import asyncio
 import threading
 import time
 
 from brats_mm_service.jobs.notifications import JobNotifications
+from tests.fakes.event_loop import run_coroutine
 
 
 def test_a_change_from_another_thread_ends_the_wait():
@@ -16,7 +17,7 @@ def test_a_change_from_another_thread_ends_the_wait():
             await mine.wait(30)
             return time.monotonic() - start
 
-    assert asyncio.run(waited()) < 10
+    assert run_coroutine(waited()) < 10
 
 
 def test_a_change_between_looking_and_waiting_is_not_missed():
@@ -29,7 +30,7 @@ def test_a_change_between_looking_and_waiting_is_not_missed():
             await mine.wait(30)
             return time.monotonic() - start
 
-    assert asyncio.run(waited()) < 10
+    assert run_coroutine(waited()) < 10
 
 
 def test_changes_of_other_jobs_and_old_ones_do_not_count():
@@ -44,7 +45,7 @@ def test_changes_of_other_jobs_and_old_ones_do_not_count():
             await mine.wait(0.05)
             return time.monotonic() - start
 
-    assert asyncio.run(waited()) >= 0.04
+    assert run_coroutine(waited()) >= 0.04
 
 
 def test_telling_nobody_or_one_whose_loop_is_closed_does_no_harm():
@@ -55,5 +56,17 @@ def test_telling_nobody_or_one_whose_loop_is_closed_does_no_harm():
         kept[0].__enter__()
 
     changes.notify("a")
-    asyncio.run(leave())
+    run_coroutine(leave())
     changes.notify("a")
+
+
+def test_a_coroutine_runs_where_the_thread_has_a_running_loop():
+    """As after the browser tests, whose Playwright keeps a loop running in this thread."""
+
+    async def inner():
+        return 7
+
+    async def outer():
+        return run_coroutine(inner())
+
+    assert run_coroutine(outer()) == 7

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from tests.service.serving import serving, small_settings
+from tests.fakes.serving import serving, small_settings
 
 EXAMPLES = int(os.environ.get("BRATS_MM_API_EXAMPLES", "15"))
 
@@ -29,6 +29,7 @@ def test_every_route_has_a_summary_and_an_example(client):
     assert form["examples"]
 
 
+@pytest.mark.slow
 def test_made_up_requests_never_meet_a_server_error(client):
     """Schemathesis, over every route; BRATS_MM_API_EXAMPLES says how many requests of each."""
     with warnings.catch_warnings():

@@ -14,7 +14,7 @@ import pytest
 from brats_mm_service.jobs.files import JobFiles
 from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.service import open_database
-from tests.service.serving import ended, serving, small_settings, two_files, until
+from tests.fakes.serving import ended, serving, small_settings, two_files, until
 
 pytestmark = pytest.mark.slow
 

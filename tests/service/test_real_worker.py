@@ -6,10 +6,13 @@ import signal
 from dataclasses import replace
 
 import nibabel as nib
+import pytest
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from tests.service.serving import ended, serving, small_settings, two_files, until
+from tests.fakes.serving import ended, serving, small_settings, two_files, until
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_sequences_give_every_result_and_the_model_stays_loaded(tiny_bundle, made_head, tmp_path):

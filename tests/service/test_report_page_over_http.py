@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 
 @pytest.fixture(scope="module")

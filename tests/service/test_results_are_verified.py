@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm_service.jobs.files import JobFiles
 from brats_mm_service.jobs.states import JobState
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 NAME = "segmentation.nii.gz"
 

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from brats_mm_service.settings import QueueLimits
-from tests.service.serving import ended, serving, small_settings
+from tests.fakes.serving import ended, serving, small_settings
 
 CANARY = "Quetzalcoatl-Smith"
 

@@ -12,13 +12,13 @@ from brats_mm.errors import OptionError
 from brats_mm.execution.ray_cluster import ActorShare, joined
 from brats_mm_service.app import create_app
 from brats_mm_service.settings import RaySettings
-from tests.service.fake_ray_work import FakeWork
-from tests.service.serving import ended, serving, small_settings, two_files, until
-from tests.small_cluster import second_node, small_cluster
+from tests.fakes.ray_cluster import second_node, small_cluster
+from tests.fakes.ray_work import FakeWork
+from tests.fakes.serving import ended, serving, small_settings, two_files, until
 
 ray = pytest.importorskip("ray")
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

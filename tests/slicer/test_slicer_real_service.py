@@ -6,7 +6,9 @@ from BratsMMLib.failures import Refused
 from BratsMMLib.running import Cancelled, Failed, Run, Stop
 from BratsMMLib.sequences import Sequence
 from BratsMMLib.service import Place, ServiceRunner
-from tests.service.serving import serving, small_settings, until
+from tests.fakes.serving import serving, small_settings, until
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("fastapi", reason="the service is not installed")
 

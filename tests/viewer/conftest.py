@@ -4,21 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import nibabel as nib
 import pytest
+from filelock import FileLock
 
 from brats_mm_service.app import create_app
 from brats_mm_service.workers.process import WorkerProcess
-from tests.service.serving import serving, small_settings
-from tests.viewer.made_results import make_results
-from tests.viewer.tab import Tab
+from tests.fakes.serving import serving, small_settings
+from tests.fakes.viewer_results import make_results
+from tests.fakes.viewer_tab import Tab
 
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
-WORKER = Path(__file__).with_name("results_worker.py")
+WORKER = Path(__file__).resolve().parents[1] / "fakes" / "viewer_worker.py"
 LAPTOP = {"width": 1366, "height": 768}
+# Where pytest runs in several processes, one installs and builds, and the others wait for it.
+BUILDING = FileLock(Path(tempfile.gettempdir()) / f"brats-mm-page-{sha256(str(VIEWER).encode()).hexdigest()[:16]}.lock")
 # Chromium draws in software where there is no graphics card.
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
@@ -28,8 +33,9 @@ def node_modules():
     """The page's packages, as its lock file names them."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed, so the web page cannot be built")
-    if not (VIEWER / "node_modules" / ".package-lock.json").is_file():
-        run_npm("ci", "--no-audit", "--no-fund")
+    with BUILDING:
+        if not (VIEWER / "node_modules" / ".package-lock.json").is_file():
+            run_npm("ci", "--no-audit", "--no-fund")
     return VIEWER / "node_modules"
 
 
@@ -39,8 +45,9 @@ def built_page(node_modules):
     index = VIEWER / "dist" / "index.html"
     sources = [VIEWER / "index.html", VIEWER / "vite.config.ts", VIEWER / "package-lock.json"]
     sources += [*(VIEWER / "src").iterdir(), *(VIEWER.parents[1] / "brats_mm" / "domain").glob("*.json")]
-    if not index.is_file() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
-        run_npm("run", "build")
+    with BUILDING:
+        if not index.is_file() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+            run_npm("run", "build")
     return VIEWER / "dist"
 
 

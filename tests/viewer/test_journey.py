@@ -7,9 +7,9 @@ import numpy as np
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from tests.dicom_series import TYPICAL, write_series
-from tests.service.serving import serving, small_settings, two_files, until
-from tests.viewer.tab import TWO, changed
+from tests.fakes.dicom_series import TYPICAL, write_series
+from tests.fakes.serving import serving, small_settings, two_files, until
+from tests.fakes.viewer_tab import TWO, changed
 
 STATEMENT = "Not a medical device; not for diagnosis"
 

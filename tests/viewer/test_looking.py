@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.viewer.tab import GREEN, RED, YELLOW, changed, count
+from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 
 SIZES = {"laptop": (1366, 768), "tablet": (1024, 768), "upright tablet": (768, 1024)}
 

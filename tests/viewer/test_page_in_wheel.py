@@ -49,6 +49,7 @@ def test_a_source_distribution_brings_the_page_so_that_its_wheel_needs_no_node(b
     assert "brats_mm_service/page/index.html" in wheel_names(tmp_path / "wheel", "require", source, PATH=no_npm)
 
 
+@pytest.mark.slow
 def test_the_wheel_is_built_without_the_page(tmp_path):
     names = wheel_names(tmp_path, "skip")
     assert "brats_mm_service/app.py" in names

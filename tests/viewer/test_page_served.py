@@ -7,7 +7,7 @@ import pytest
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes import page
 from brats_mm_service.routes.page import absent_page, built_page, page_file
-from tests.service.serving import ended, serving, small_settings, two_files
+from tests.fakes.serving import ended, serving, small_settings, two_files
 
 
 @pytest.fixture

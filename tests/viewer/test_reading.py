@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.viewer.made_results import CENTRE, ENHANCING_MM
-from tests.viewer.tab import GREEN, RED, YELLOW, changed, count
+from tests.fakes.viewer_results import CENTRE, ENHANCING_MM
+from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 
 
 def test_slices_are_numbered_from_1_as_in_the_file_and_reached_by_their_sliders(result):

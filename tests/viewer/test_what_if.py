@@ -3,8 +3,8 @@
 import nibabel as nib
 import pytest
 
-from tests.viewer.made_results import make_results, report
-from tests.viewer.tab import changed, count
+from tests.fakes.viewer_results import make_results, report
+from tests.fakes.viewer_tab import changed, count
 
 ONLY_WITH, ONLY_WITHOUT = (64, 156, 255), (232, 93, 224)
 
@@ -55,7 +55,7 @@ def test_a_case_is_run_without_a_sequence_and_both_results_are_compared(
 
 
 def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, open_tab, made_head):
-    from tests.service.serving import two_files
+    from tests.fakes.serving import two_files
 
     with page_service() as client:
         job = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"probabilities": true}'}).json()

@@ -10,7 +10,7 @@ import pytest
 
 from brats_mm.cli.main import main
 from brats_mm.data.phantom.head import make_phantom
-from tests.dicom_series import TYPICAL, with_number, write_series
+from tests.fakes.dicom_series import TYPICAL, with_number, write_series
 
 SHAPE = (64, 72, 56)
 

@@ -17,8 +17,8 @@ from brats_mm.io.dicom.header import read_header
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.results import DicomOutput, headers_in, write_dicom
 from brats_mm.outputs.folder import OutputFolder
-from tests.dicom_results import prediction_on
-from tests.dicom_series import TYPICAL, write_series
+from tests.fakes.dicom_results import prediction_on
+from tests.fakes.dicom_series import TYPICAL, write_series
 
 NAME = "Zwackelmann"
 # An element each: (tag, VR, bytes of its value), none of which its VR allows.

@@ -9,7 +9,7 @@ import pytest
 
 from brats_mm.cli.main import main
 from brats_mm.data.phantom.head import make_phantom
-from tests.dicom_series import TYPICAL, write_series
+from tests.fakes.dicom_series import TYPICAL, write_series
 
 NAMES = ("Zwackelmann", "Petronella", "PAT-4711")
 

@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, run_cohort
-from tests.cohort_fake import FakeCases
+from tests.fakes.cohort import FakeCases
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("BRATS_MM_KILLS", "3"))
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +29,7 @@ from pathlib import Path
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.cohort.local_engine import LocalEngine
-from tests.cohort_fake import FakeCases
+from tests.fakes.cohort import FakeCases
 engine = LocalEngine(FakeCases(pause_s=0.02), workers=2)
 say = lambda status: print(status.done, *engine.pids, flush=True)
 run_cohort(open_manifest(Path(sys.argv[1])), Path(sys.argv[2]), engine, CohortSettings("model-1"), say)
@@ -36,7 +39,7 @@ COMMAND = """
 import signal, sys
 import brats_mm.cohort.model as model
 from brats_mm.cli.main import main
-from tests.cohort_fake import FakeCases
+from tests.fakes.cohort import FakeCases
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 model.SegmentCases = lambda *_: FakeCases(pause_s=0.05)
 sys.exit(main(["cohort", *sys.argv[1:]]))

@@ -10,13 +10,13 @@ from brats_mm.cohort.ray_engine import CaseActor, RayEngine
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, TaskResult
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.errors import OptionError
-from tests.cohort_fake import FakeCases
-from tests.small_cluster import second_node, small_cluster
+from tests.fakes.cohort import FakeCases
+from tests.fakes.ray_cluster import second_node, small_cluster
 from tests.unit.cohort.test_run import manifest_of
 
 ray = pytest.importorskip("ray")
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

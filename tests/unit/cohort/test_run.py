@@ -20,7 +20,7 @@ from brats_mm.errors import BundleError, OutputError, ResourceError
 from brats_mm.io.bundle import checked_hash, open_bundle
 from brats_mm.pipeline.request import make_request
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document
-from tests.cohort_fake import FakeCases, FakeRunner
+from tests.fakes.cohort import FakeCases, FakeRunner
 
 SETTINGS = CohortSettings("model-1")
 

@@ -38,7 +38,7 @@ from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from tests.networks import tiny_mixture
+from tests.fakes.networks import tiny_mixture
 
 SIDE = 24
 MODEL = ModelIdentity("tiny", "0", "0" * 64, 1)
@@ -360,6 +360,7 @@ def killed_in_the_second_case(cases: str, out: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.slow
 def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
     run = f"import runpy; runpy.run_path({str(Path(__file__))!r})['killed_in_the_second_case']"
     command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
@@ -467,6 +468,7 @@ ALONE = "BRATS_MM_MEMORY_ALONE"
 """Set in the process that measures memory."""
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
     """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its peaks do
     not rise (they vary by when garbage is collected; a kept prediction a case would double them).

@@ -20,7 +20,7 @@ from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork
 from brats_mm.networks.gating_spatial import SpatialGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
-from tests.networks import tiny_mixture
+from tests.fakes.networks import tiny_mixture
 
 CPU = torch.device("cpu")
 FLAIR = frozenset({Modality.FLAIR})

@@ -140,6 +140,7 @@ def test_progress_counts_every_pass():
     assert told[-1] == (5, 5)
 
 
+@pytest.mark.slow
 def test_openvino_answers_as_pytorch_does():
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ from brats_mm.inference.single_backend import SingleBackend, predict_windows, to
 from brats_mm.networks.single import SingleNetwork
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.results import supported_outputs, write_results
-from tests.networks import tiny_mixture
+from tests.fakes.networks import tiny_mixture
 
 CPU = torch.device("cpu")
 MODEL = ModelIdentity("whole", "0", "", 0)

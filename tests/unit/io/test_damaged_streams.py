@@ -51,6 +51,7 @@ def without_checksum_of(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bits", [0x01, 0x10, 0xFF])
+@pytest.mark.slow
 def test_every_tenth_byte_flipped(tmp_path, kind, bits):
     suffix, make = KINDS[kind]
     content, start = make()

@@ -74,6 +74,7 @@ def test_an_archive_that_is_there_is_replaced_only_when_asked(small: Bundle, tmp
     assert archive_bundle(small, tmp_path, overwrite=True).files == 3
 
 
+@pytest.mark.slow
 def test_the_shipped_bundle_works_from_its_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["archive", "-o", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -16,7 +16,7 @@ from brats_mm.io.zip import ZipError
 from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series, grids_agree, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
 from brats_mm.pipeline.load import is_dicom_folder, opened
-from tests.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
+from tests.fakes.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
 
 SHAPE = (8, 8, 10)
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])

@@ -20,6 +20,8 @@ from brats_mm.pipeline.batch import segment_many
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
 
+pytestmark = pytest.mark.slow
+
 T1CE, FLAIR = "BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz"
 
 

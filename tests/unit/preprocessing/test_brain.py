@@ -11,6 +11,8 @@ from brats_mm.preprocessing.brain import _level, brain_doubts, extract_brain
 from brats_mm.preprocessing.brain_network import WEIGHTS, BrainNetwork
 from brats_mm.preprocessing.head import head_mask
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def head():

@@ -12,6 +12,8 @@ from brats_mm.preprocessing.alignment_measures import measure, side_of
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import STILL_MM, register
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def head():

@@ -7,7 +7,7 @@ import torch
 from brats_mm.errors import CaseError, InputError, OptionError
 from brats_mm.experiments.avmnist.data import LoadDigitsd, avmnist_items
 from brats_mm.experiments.avmnist.spoken_digits import mel_bands, mfcc, read_mfcc
-from tests.classification_data import write_avmnist_arrays, write_avmnist_files
+from tests.fakes.classification_data import write_avmnist_arrays, write_avmnist_files
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image
 from brats_mm.errors import BundleError, CaseError, OptionError, VolumeError
 from brats_mm.experiments.food101.bert_tokens import BertTokens
 from brats_mm.experiments.food101.data import LoadFoodd, RandMirrord, food101_items, read_picture
-from tests.classification_data import FOODS, LetterTokens, write_food101
+from tests.fakes.classification_data import FOODS, LetterTokens, write_food101
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from brats_mm.errors import BundleError, OptionError
 from brats_mm.experiments.avmnist import presets as avmnist
 from brats_mm.experiments.food101 import presets as food101
 from brats_mm.experiments.food101.pretrained import TextExpert, bert_expert, inception_expert
-from tests.classification_data import LetterEncoder
+from tests.fakes.classification_data import LetterEncoder
 
 
 def torchvision_or_skip():

@@ -31,7 +31,7 @@ from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.dicom.one_series import read_series, read_series_folder
 from brats_mm.io.dicom.scan import holds_dicom, one_study, scan
-from tests.dicom_series import SeriesFacts, make_enhanced, make_slices, with_number, write_enhanced, write_series
+from tests.fakes.dicom_series import SeriesFacts, make_enhanced, make_slices, with_number, write_enhanced, write_series
 
 SHAPE = (18, 14, 10)
 

@@ -22,8 +22,8 @@ from brats_mm.outputs.dicom.objects import Provenance, content_description, seri
 from brats_mm.outputs.dicom.parametric_map import make_entropy_map
 from brats_mm.outputs.dicom.segmentation_object import make_segmentation
 from brats_mm.outputs.dicom.structured_report import make_report
-from tests.dicom_results import made_source, prediction_on, turned
-from tests.dicom_series import TYPICAL
+from tests.fakes.dicom_results import made_source, prediction_on, turned
+from tests.fakes.dicom_series import TYPICAL
 
 AXIAL = turned((0, 1, 2), (-1, -1, 1))
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -222,7 +222,7 @@ def test_frames_of_one_echo_of_two_in_a_file_keep_their_places(tmp_path):
     """The other echo's frames are no part of the results."""
     from brats_mm.io.dicom.scan import one_study, scan
     from brats_mm.outputs.dicom.source import source_of
-    from tests.dicom_series import make_enhanced
+    from tests.fakes.dicom_series import make_enhanced
 
     data = np.random.default_rng(1).integers(1, 99, (8, 7, 8))
     image = make_enhanced(data, AXIAL, TYPICAL["t2"])

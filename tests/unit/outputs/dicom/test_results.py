@@ -14,8 +14,8 @@ from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import GridError, OptionError
 from brats_mm.outputs.dicom.results import DicomOutput, NamedReference, named_reference, write_dicom
 from brats_mm.outputs.folder import OutputFolder
-from tests.dicom_results import made_source, prediction_on, turned
-from tests.dicom_series import TYPICAL, with_number, write_series
+from tests.fakes.dicom_results import made_source, prediction_on, turned
+from tests.fakes.dicom_series import TYPICAL, with_number, write_series
 
 AXIAL = turned((0, 1, 2), (-1, -1, 1))
 PRESETS = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "InstitutionName": "St. Elsewhere"})

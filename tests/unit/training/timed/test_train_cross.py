@@ -12,6 +12,8 @@ from brats_mm.networks.mixing import modality_weights
 from brats_mm.networks.presets import cross_sequence, simmlm
 from brats_mm.training.timed.assembly import fit_case_gate
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_case_gate_takes_over_values_that_are_linear_in_availability():
     gate = CaseGate()

@@ -9,7 +9,7 @@ import uvicorn
 from brats_mm_service.app import create_app
 from brats_mm_service.connections import server_config
 from brats_mm_service.workers.process import WorkerProcess
-from tests.service.serving import FAKE, small_settings
+from tests.fakes.serving import FAKE, small_settings
 
 
 def main():

@@ -17,7 +17,7 @@ from brats_mm_service.connections import server_config
 from brats_mm_service.settings import Retention, Settings, UploadLimits
 from brats_mm_service.workers.process import WorkerProcess
 
-FAKE = Path(__file__).with_name("fake_worker.py")
+FAKE = Path(__file__).with_name("service_worker.py")
 
 
 def small_settings(data, **changes):

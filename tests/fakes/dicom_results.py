@@ -9,7 +9,7 @@ from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Volume
 from brats_mm.io.dicom.scan import one_study, scan
 from brats_mm.outputs.dicom.source import source_of
-from tests.dicom_series import TYPICAL, write_enhanced, write_series
+from tests.fakes.dicom_series import TYPICAL, write_enhanced, write_series
 
 MODEL = ModelIdentity("brats_mm_segmentation", "0.1.0", "ab" * 32, 1)
 RUN = Run("cpu", "torch", (64, 64, 64), 1, {})
