@@ -1,4 +1,4 @@
-"""`brats-mm train-cross`: train a cross-sequence expert for a number of minutes."""
+"""`brats-mm train-cross`: train a cross-sequence expert, and fine-tune the modality experts, for given times."""
 
 import argparse
 from pathlib import Path
@@ -16,8 +16,9 @@ def add(commands: Commands) -> None:
         run,
         help="train the cross-sequence expert for a number of minutes",
         description="Pack the cases of a list into small arrays, train a cross-sequence expert at 1 mm for a given "
-        "number of minutes, on the GPU if there is one, and join it with the experts of a SimMLM checkpoint. Run the "
-        "same command again to resume.",
+        "number of minutes, on the GPU if there is one, and join it with the experts of a SimMLM checkpoint, or of an "
+        "earlier result with --initial. With --expert-minutes, fine-tune those experts too. Run the same command again "
+        "to resume.",
         epilog="example:\n  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 -o OUT\n"
         "  brats-mm pack OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
     )
@@ -26,6 +27,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
     parser.add_argument("--sections", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
+    parser.add_argument(
+        "--expert-minutes", type=float, default=0.0, metavar="MINUTES", help="time to fine-tune the modality experts"
+    )
+    parser.add_argument("--initial", type=Path, metavar="FILE", help="model.pt of an earlier result to continue from")
     parser.add_argument("--experts", type=Path, metavar="FILE", help="SimMLM checkpoint to join the new expert with")
     parser.add_argument(
         "--joint-shares",
@@ -58,6 +63,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
             side=options.side,
             threads=options.threads,
             seed=options.seed,
+            expert_minutes=options.expert_minutes,
+            initial=options.initial,
             experts=options.experts,
             joint_shares=tuple(options.joint_shares),
         ),
@@ -72,12 +79,22 @@ def _check(options: argparse.Namespace) -> None:
     if options.minutes <= 0:
         message = f"--minutes is {options.minutes:g}. Give a positive number."
         raise OptionError(message)
+    if options.expert_minutes < 0:
+        message = f"--expert-minutes is {options.expert_minutes:g}. Give 0 or a positive number."
+        raise OptionError(message)
+    if options.expert_minutes > 0 and options.initial is None and options.experts is None:
+        message = "--expert-minutes needs experts to fine-tune. Give --initial or --experts."
+        raise OptionError(message)
+    if options.initial is not None and options.experts is not None:
+        message = "--initial and --experts exclude each other. Give one of them."
+        raise OptionError(message)
     if not all(0 < share < 1 for share in options.joint_shares):
         message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
         raise OptionError(message)
     if options.side is not None and (options.side < 48 or options.side % 16):
         message = f"--side is {options.side}. Give a multiple of 16 from 48 up."
         raise OptionError(message)
-    if options.experts is not None and not options.experts.is_file():
-        message = f"--experts names {options.experts}, which does not exist. Give a SimMLM checkpoint."
-        raise OptionError(message)
+    for name, path in (("--experts", options.experts), ("--initial", options.initial)):
+        if path is not None and not path.is_file():
+            message = f"{name} is {path}, which does not exist. Give a checkpoint."
+            raise OptionError(message)

@@ -1,48 +1,62 @@
-"""Join a trained SimMLM mixture and a trained cross-sequence expert into one network."""
+"""Join trained modality experts and a trained cross-sequence expert in one network."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.networks.case_gate import CaseGate
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import WIDTHS, cross_sequence
-from brats_mm.networks.subvoxel import FACTOR, from_lattice_expert
+from brats_mm.networks.subvoxel import FACTOR, SubvoxelExpert, from_lattice_expert
 from brats_mm.training.timed.packing import PackedCase, unpack_image
 
 
 def assemble(
-    mixture: DMoME,
+    experts: Mapping[str, nn.Module],
+    gate_values: Tensor,
     cross_state: Mapping[str, Tensor],
-    cases: Sequence[PackedCase],
     joint_shares: Sequence[float],
     *,
     size: str = "light",
 ) -> CrossSequenceMixture:
-    """A `CrossSequenceMixture` from a SimMLM mixture at 2 mm and a cross-sequence expert at 1 mm.
-
-    The modality experts become sub-voxel experts of the same function. The case gate takes over the mean behaviour of
-    the window gate on `cases`.
+    """Join modality experts and a cross-sequence expert in a `CrossSequenceMixture`.
 
     Args:
-        mixture: of U-Net experts, mixed at logit level.
+        experts: modality name -> sub-voxel expert.
+        gate_values: (s, m, c) gate values of the modality experts for each of the 15 subsets.
         cross_state: weights of the cross-sequence expert.
-        cases: packed cases at 1 mm on which the window gate is observed.
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1).
-        size: of the modality experts.
+        size: size of the modality experts.
     """
     network = cross_sequence(size)
-    for name, expert in mixture.experts.items():
-        network.experts[name] = from_lattice_expert(expert, WIDTHS[size])  # type: ignore[arg-type]
+    for name, expert in experts.items():
+        network.experts[name] = expert
     network.cross.load_state_dict(cross_state)
-    values = torch.stack([_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
     assert isinstance(network.gate, CaseGate)
-    fit_case_gate(network.gate, values, torch.tensor(joint_shares))
+    fit_case_gate(network.gate, gate_values, torch.tensor(joint_shares))
     return network.eval()
+
+
+def subvoxel_experts(mixture: DMoME, *, size: str = "light") -> dict[str, SubvoxelExpert]:
+    """Convert the experts of a SimMLM mixture at 2 mm to sub-voxel experts of the same function at 1 mm."""
+    return {
+        name: from_lattice_expert(expert, WIDTHS[size])  # type: ignore[arg-type]
+        for name, expert in mixture.experts.items()
+    }
+
+
+def window_gate_values(mixture: DMoME, cases: Sequence[PackedCase]) -> Tensor:
+    """Return the mean values (s, m, c) of a SimMLM mixture's gate for each of the 15 subsets.
+
+    Args:
+        mixture: mixture at 2 mm.
+        cases: packed cases at 1 mm on which the gate is observed.
+    """
+    return torch.stack([_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
 
 
 @torch.no_grad()

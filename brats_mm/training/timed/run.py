@@ -1,21 +1,34 @@
-"""Train a cross-sequence expert on a list of cases, from packing to a checkpoint that can be packed into a bundle."""
+"""Train a cross-sequence expert and fine-tune the modality experts on a list of cases, up to a checkpoint to pack."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
 
+from brats_mm.domain.availability import SUBSETS
 from brats_mm.errors import BundleError, first_line
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.presets import cross_sequence, simmlm
 from brats_mm.training.checkpoints import save_whole
-from brats_mm.training.timed.assembly import assemble
+from brats_mm.training.timed.assembly import assemble, subvoxel_experts, window_gate_values
+from brats_mm.training.timed.crops import CropSettings
+from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
 from brats_mm.training.timed.loop import LoopSettings, train
-from brats_mm.training.timed.packing import load_packed, pack_cases
+from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 
 GATE_CASES = 16
-"""Cases on which the window gate of the experts' mixture is observed."""
+"""Number of cases on which the window gate of a SimMLM mixture is observed."""
+
+EXPERT_SIDE = 144
+"""Side in voxels of the crops for the modality experts. They see half as many lattice voxels along each axis."""
+
+EXPERT_CROPS = CropSettings(kind_shares=(0.4, 0.2, 0.2, 0.2))
+"""The modality experts decide where tumour is suspected, so they see more normal brain than the cross expert."""
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -23,18 +36,24 @@ class TimedTraining:
     """Options of `train_cross`.
 
     Attributes:
-        minutes: of training time, over all runs.
-        side: voxels a side of the crops; None begins with 80 and goes on with 96.
-        threads: CPU threads; None takes all cores.
-        seed: of the crops and the first weights.
-        experts: SimMLM checkpoint to join the new expert with; None writes the expert alone.
-        joint_shares: weight of the new expert for WT, TC, ET, each in (0, 1).
+        minutes: minutes to train the cross-sequence expert, summed over all runs.
+        expert_minutes: minutes to fine-tune the modality experts, summed over all runs. 0 leaves them unchanged.
+        side: side of the crops in voxels. None starts with 80 and continues with 96.
+        threads: number of CPU threads. None takes all cores.
+        seed: seed of the crops and the initial weights.
+        initial: checkpoint of a cross-sequence mixture to continue from.
+        experts: checkpoint of a SimMLM mixture whose experts to convert. None, without `initial`, writes the
+            cross-sequence expert alone.
+        joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
+            `initial` is kept.
     """
 
     minutes: float
+    expert_minutes: float = 0.0
     side: int | None = None
     threads: int | None = None
     seed: int = 1
+    initial: Path | None = None
     experts: Path | None = None
     joint_shares: tuple[float, ...] = (0.8, 0.7, 0.8)
 
@@ -50,17 +69,19 @@ def train_cross(
 
     Args:
         items: labelled cases, from `data.datalist.training_items`.
-        folder: for packed cases, the state of the training and the checkpoint.
-        options: how long and how.
-        on_case: told of cases packed and in all.
+        folder: folder for packed cases, the state of the training and the checkpoint.
+        options: what to train, and for how long.
+        on_case: called with the number of packed cases and the total.
 
     Returns:
-        `weights.pt` of the expert, or `model.pt` of the whole mixture where `options.experts` is given.
+        `model.pt` of the whole mixture, or `weights.pt` of the cross-sequence expert if neither `options.initial` nor
+        `options.experts` is given.
 
     Raises:
-        BundleError: `options.experts` does not hold SimMLM weights.
+        BundleError: a checkpoint does not hold the expected weights.
     """
-    mixture = None if options.experts is None else _load_mixture(options.experts)
+    initial = None if options.initial is None else _load(cross_sequence(), options.initial, "a cross-sequence mixture")
+    mixture = None if options.experts is None else _load(simmlm(), options.experts, "a SimMLM mixture")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -69,26 +90,86 @@ def train_cross(
         paths += pack_cases([item], folder / "packed")
         on_case(number, len(items))
     cases = [load_packed(path) for path in paths]
-    settings = LoopSettings(options.minutes, seed=options.seed)
-    if options.side is not None:
-        settings = LoopSettings(options.minutes, seed=options.seed, sides=((0.0, options.side),))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    weights = train(cross_sequence().cross, cases, [1.0] * len(cases), folder, settings, device=device)
-    if mixture is None:
-        return weights
-    complete = [case for case in cases if case.available.all()][:GATE_CASES]
+    weights = _train_cross_expert(cases, folder, options, initial)
     state = torch.load(weights, map_location="cpu", weights_only=True)
-    joined = assemble(mixture, state, complete or cases[:1], options.joint_shares)
+    if initial is not None:
+        joined = _continue(initial, state, cases, folder, options)
+    elif mixture is not None:
+        modality_experts: Mapping[str, nn.Module] = subvoxel_experts(mixture)
+        complete = [case for case in cases if case.available.all()][:GATE_CASES]
+        values = window_gate_values(mixture, complete or cases[:1])
+        if options.expert_minutes > 0:
+            modality_experts, values = _fine_tune_experts(modality_experts, cases, folder, options)
+        joined = assemble(modality_experts, values, state, options.joint_shares)
+    else:
+        return weights
     save_whole(joined.state_dict(), folder / "model.pt")
     return folder / "model.pt"
 
 
-def _load_mixture(path: Path) -> Any:
-    mixture = simmlm()
+def _train_cross_expert(
+    cases: Sequence[PackedCase], folder: Path, options: TimedTraining, initial: CrossSequenceMixture | None
+) -> Path:
+    settings = LoopSettings(options.minutes, seed=options.seed)
+    if options.side is not None:
+        settings = LoopSettings(options.minutes, seed=options.seed, sides=((0.0, options.side),))
+    network = cross_sequence().cross if initial is None else initial.cross
+    return train(network, cases, [1.0] * len(cases), folder, settings, device=_device())
+
+
+def _fine_tune_experts(
+    experts: Mapping[str, nn.Module], cases: Sequence[PackedCase], folder: Path, options: TimedTraining
+) -> tuple[Mapping[str, nn.Module], Tensor]:
+    """Return the fine-tuned experts and their gate values (s, m, c)."""
+    network = ExpertEnsemble(experts)
+    settings = LoopSettings(
+        options.expert_minutes,
+        sides=((0.0, options.side or EXPERT_SIDE),),
+        batch=1,
+        learning_rate=6e-4,
+        full_share=1.0,
+        single_share=0.0,
+        seed=options.seed,
+    )
+    weights = train(
+        network,
+        cases,
+        [1.0] * len(cases),
+        folder / "experts",
+        settings,
+        crops=EXPERT_CROPS,
+        step=expert_step,
+        device=_device(),
+    )
+    network.cpu().load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    names = list(experts)
+    tuned = {name: network.experts[name] for name in names}
+    return tuned, network.gate.detach().expand(len(SUBSETS), -1, -1)
+
+
+def _continue(
+    initial: CrossSequenceMixture,
+    cross_state: Mapping[str, Tensor],
+    cases: Sequence[PackedCase],
+    folder: Path,
+    options: TimedTraining,
+) -> CrossSequenceMixture:
+    if options.expert_minutes <= 0:
+        initial.cpu().cross.load_state_dict(cross_state)
+        return initial.eval()
+    experts, values = _fine_tune_experts(dict(initial.experts.items()), cases, folder, options)
+    return assemble(experts, values, cross_state, options.joint_shares)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load(network: Network, path: Path, kind: str) -> Network:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        mixture.load_state_dict(state)
+        network.load_state_dict(state)
     except Exception as error:  # torch raises a dozen types for a damaged file
-        message = f"{path} does not hold weights of a SimMLM mixture ({first_line(error)}). Give model.pt of one."
+        message = f"{path} does not hold weights of {kind} ({first_line(error)}). Give model.pt of one."
         raise BundleError(message) from error
-    return mixture.eval()
+    return network.eval()

@@ -53,9 +53,35 @@ def test_a_dry_run_on_the_cpu_packs_trains_resumes_and_joins(made_cases, tmp_pat
     assert torch.allclose(network.cross.stem.conv1.weight, trained["stem.conv1.weight"])
 
 
+def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_cases, tmp_path):
+    initial, out = tmp_path / "initial.pt", tmp_path / "out"
+    torch.manual_seed(0)
+    before = cross_sequence()
+    torch.save(before.state_dict(), initial)
+    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "64", "--threads", "1", "--quiet"]
+    assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.02", "--initial", str(initial)]) == 0
+    network = cross_sequence()
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    tuned = torch.load(out / "experts" / "weights.pt", weights_only=True)
+    name = "experts.t1.unet.stem.conv1.weight"
+    assert torch.equal(network.state_dict()[name], tuned[name])
+    assert not torch.equal(network.state_dict()[name], before.state_dict()[name])
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    weights = network.weights_of(torch.zeros(15, 4, 16, 16, 16), views)
+    expected = modality_weights(tuned["gate"].expand(15, -1, -1), views)
+    single = views.sum(dim=1) == 1
+    assert torch.allclose(weights[single][:, :4], expected[single], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
-    [(("--minutes", "0"), "positive"), (("--side", "50"), "multiple of 16"), (("--experts", "no.pt"), "exist")],
+    [
+        (("--minutes", "0"), "positive"),
+        (("--side", "50"), "multiple of 16"),
+        (("--experts", "no.pt"), "exist"),
+        (("--initial", "no.pt"), "exist"),
+        (("--expert-minutes", "5"), "--initial or --experts"),
+    ],
 )
 def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_path, capsys):
     assert main(["train-cross", str(tmp_path / "none.json"), "-o", str(tmp_path / "out"), *option]) == 2
