@@ -72,8 +72,9 @@ def draw_nested_views(available: Tensor, rng: np.random.Generator) -> list[Tenso
 def expert_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
     """Return the loss of nested views of one crop.
 
-    The mean loss of the views, and the ranking loss of SimMLM (MoFe, section 3.2): a view with more modalities must not have a
-    larger loss than the next smaller one. Unlike the paper, the full view teaches the smaller ones by soft targets.
+    The loss is the mean over the views plus SimMLM's ranking loss (MoFe, section 3.2): a view with more modalities must
+    not have a larger loss than the next smaller one. Unlike the paper, the full view teaches the smaller ones by soft
+    targets.
 
     Args:
         network: an `ExpertEnsemble`.
