@@ -6,14 +6,14 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from tests.dicom_results import made_source, prediction_on, turned
-from tests.dicom_series import TYPICAL
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import VolumeError
 from brats_mm.outputs.dicom.results import DicomOutput, headers_in, write_dicom
 from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder
+from tests.fakes.dicom_results import made_source, prediction_on, turned
+from tests.fakes.dicom_series import TYPICAL
 
 AXIAL = turned((0, 1, 2), (-1, -1, 1), spacing=(1.0, 1.0, 3.0))
 
