@@ -5,6 +5,7 @@ subset. The results only differ if the sequences have different brain masks: sha
 sequences, separate passes that of the subset.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.subset_calibration import IDENTITY
 from brats_mm.evaluation.tables import CaseRow, WeightRow
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
@@ -27,6 +29,7 @@ from brats_mm.metrics.calibration import Reliability, reliability
 from brats_mm.metrics.case_scores import Reference, Rule, reference_of, score_regions
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.uncertainty import EntropyTable, entropy_table
+from brats_mm.trust.record import TrustRecord, probability_scores, without_correction
 
 MARGIN = 2
 """Margin in voxels around brain and reference for comparing masks. Predictions do not extend further."""
@@ -96,6 +99,7 @@ class CaseEvaluation:
 
     rows: tuple[CaseRow, ...]
     weights: tuple[WeightRow, ...]
+    trust: tuple[TrustRecord, ...]
     tables: Mapping[Availability, Mapping[Region, VoxelTables]]
 
 
@@ -121,12 +125,16 @@ def evaluate_case(
     voxel_tables: dict[Availability, Mapping[Region, VoxelTables]] = {}
     rows: list[CaseRow] = []
     weights: list[WeightRow] = []
+    trust: list[TrustRecord] = []
     for prediction in predictor.predict(case, subsets):
         tables = {region: _voxel_tables(prediction, inside[region], region, brain) for region in REGIONS}
         voxel_tables[prediction.case.available] = tables
-        rows += _case_rows(prediction, prepared, tables, box, policy)
+        scored = _case_rows(prediction, prepared, tables, box, policy)
+        rows += scored
+        uncalibrated = {region: _uncalibrated(prediction, inside[region], region, brain) for region in REGIONS}
+        trust += _trust_records(prediction, scored, uncalibrated, box)
         weights += _weight_rows(prediction)
-    return CaseEvaluation(tuple(rows), tuple(weights), voxel_tables)
+    return CaseEvaluation(tuple(rows), tuple(weights), tuple(trust), voxel_tables)
 
 
 def brain_box(case: Case) -> Box:
@@ -174,6 +182,40 @@ def _voxel_tables(prediction: Prediction, reference: Mask, region: Region, brain
     probability, truth = np.asfortranarray(prediction.probabilities[region][brain]).T, reference.T
     entropy = entropy_table(binary_entropy(probability), probability >= THRESHOLD, truth)
     return reliability(probability, truth), entropy
+
+
+def _uncalibrated(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> Reliability | None:
+    """Count voxels by probability before the bundle's temperatures. None if it has none for these sequences."""
+    calibration = prediction.model.calibration
+    correction = IDENTITY if calibration is None else calibration.of(prediction.case.available, region)
+    if correction == IDENTITY:
+        return None
+    probability = np.asfortranarray(prediction.probabilities[region][brain])
+    return reliability(without_correction(probability, correction).T, reference.T)
+
+
+def _trust_records(
+    prediction: Prediction, rows: Sequence[CaseRow], uncalibrated: Mapping[Region, Reliability | None], box: Box
+) -> list[TrustRecord]:
+    voxel_ml = prediction.case.grid.voxel_ml
+    records = []
+    for row in (row for row in rows if row.rule == Rule.RAW.value):
+        region = Region(row.region)
+        before, entropy = uncalibrated[region], prediction.mean_entropy_inside(region)
+        records.append(
+            TrustRecord(
+                case=row.case,
+                subset=row.subset,
+                region=row.region,
+                dice=row.dice,
+                reference_ml=row.reference_voxels * voxel_ml,
+                mean_entropy_nats=math.nan if entropy is None else entropy,
+                class_ece=row.class_ece,
+                class_ece_uncalibrated=row.class_ece if before is None else before.class_ece,
+                **probability_scores(prediction.probabilities[region][box], prediction.mask(region)[box], voxel_ml),
+            )
+        )
+    return records
 
 
 def _weight_rows(prediction: Prediction) -> list[WeightRow]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.tables import CaseRow, WeightRow, read_rows
+from brats_mm.evaluation.tables import AnyRow, read_rows
 
 GROUP_ROWS = 20_000
 CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
@@ -28,7 +28,7 @@ def require_parquet() -> None:
         raise OptionError(message)
 
 
-def write_parquet(table: Path, kind: type[CaseRow] | type[WeightRow], *, group_rows: int = GROUP_ROWS) -> Path:
+def write_parquet(table: Path, kind: type[AnyRow], *, group_rows: int = GROUP_ROWS) -> Path:
     """Convert a CSV table of an evaluation.
 
     Args:

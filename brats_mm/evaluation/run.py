@@ -19,10 +19,11 @@ from brats_mm.evaluation.checkpoint import EvaluationCheckpoint, EvaluationProgr
 from brats_mm.evaluation.markdown import markdown_of
 from brats_mm.evaluation.parquet import require_parquet, write_parquet
 from brats_mm.evaluation.summary import Summary
-from brats_mm.evaluation.tables import CASES, SUMMARY, WEIGHTS, CaseRow, RowWriter, WeightRow, write_document
+from brats_mm.evaluation.tables import CASES, SUMMARY, TRUST, WEIGHTS, CaseRow, RowWriter, WeightRow, write_document
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.trust.record import TrustRecord
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def evaluate(
 
     Args:
         cases: cases from `labelled_cases`.
-        folder: folder for `cases.csv`, `gate_weights.csv`, `summary.json`, `summary.md`, plots and Parquet tables.
+        folder: folder for `cases.csv`, `gate_weights.csv`, `trust.csv`, `summary.json`, `summary.md`, plots and Parquet
+            tables.
         predictor: `shared_passes(...)` or `separate_passes(...)` of a loaded model.
         settings: evaluation settings.
         on_case: callback after each case. An exception from it stops the evaluation.
@@ -118,6 +120,7 @@ def _evaluate_pending(
     with (
         RowWriter(checkpoint.folder / CASES, CaseRow, keep=kept.get(CASES)) as table,
         RowWriter(checkpoint.folder / WEIGHTS, WeightRow, keep=kept.get(WEIGHTS)) as weights,
+        RowWriter(checkpoint.folder / TRUST, TrustRecord, keep=kept.get(TRUST)) as trust,
     ):
         for done, labelled in enumerate(cases[before.done :], start=before.done + 1):
             try:
@@ -128,8 +131,9 @@ def _evaluate_pending(
             else:
                 table.write(result.rows)
                 weights.write(result.weights)
+                trust.write(result.trust)
                 summary.add_case(result.rows, result.weights, result.tables)
-            written = {CASES: table.bytes_written(), WEIGHTS: weights.bytes_written()}
+            written = {CASES: table.bytes_written(), WEIGHTS: weights.bytes_written(), TRUST: trust.bytes_written()}
             checkpoint.save(EvaluationProgress(done, failed, written, summary.saved()))
             if on_case is not None:
                 on_case(done, len(cases), labelled.files.name)
@@ -144,6 +148,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
         "way of predicting": predictor.way,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
+        "list of tables": [CASES, WEIGHTS, TRUST],
         "choice of availability sets": [subset_name(subset) for subset in settings.subsets],
         "list of cases": [_identity(case) for case in cases],
     }
@@ -184,7 +189,7 @@ def _publish(
 ) -> tuple[Path, ...]:
     """Write the summary, move all results into the folder atomically, and remove the checkpoint."""
     work = checkpoint.folder
-    names = [CASES, WEIGHTS, SUMMARY, MARKDOWN]
+    names = [CASES, WEIGHTS, TRUST, SUMMARY, MARKDOWN]
     write_document(work / SUMMARY, document)
     with output_errors(folder):
         (work / MARKDOWN).write_text(markdown_of(document), encoding="utf-8")

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from brats_mm.errors import OptionError
 from brats_mm.outputs.folder import output_errors
+from brats_mm.trust.record import TrustRecord
 
 CASES = "cases.csv"
 WEIGHTS = "gate_weights.csv"
+TRUST = "trust.csv"
 SUMMARY = "summary.json"
 
 
@@ -74,6 +76,10 @@ NUMBERS = (*SCORES, *UNCERTAINTY)
 """Averaged columns of `cases.csv`."""
 
 
+AnyRow: TypeAlias = CaseRow | WeightRow | TrustRecord
+"""A row of one of the tables."""
+
+
 class RowWriter:
     """Context manager that writes rows of a dataclass to a CSV file and flushes each batch.
 
@@ -83,7 +89,7 @@ class RowWriter:
         keep: number of bytes of an existing file to keep. None starts a new file.
     """
 
-    def __init__(self, path: Path, kind: type[CaseRow] | type[WeightRow], *, keep: int | None = None) -> None:
+    def __init__(self, path: Path, kind: type[AnyRow], *, keep: int | None = None) -> None:
         self._path = path
         self._columns = [field.name for field in fields(kind)]
         self._keep = keep
@@ -98,7 +104,7 @@ class RowWriter:
                 self._writer.writeheader()
         return self
 
-    def write(self, rows: Iterable[CaseRow] | Iterable[WeightRow]) -> None:
+    def write(self, rows: Iterable[AnyRow]) -> None:
         """Append rows and flush."""
         with output_errors(self._path):
             for row in rows:
@@ -119,7 +125,7 @@ class RowWriter:
             self._stream.close()
 
 
-Row = TypeVar("Row", bound=CaseRow | WeightRow)
+Row = TypeVar("Row", bound=AnyRow)
 
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
@@ -145,6 +151,15 @@ def read_case_rows(folder: Path) -> Iterator[CaseRow]:
         OptionError: the folder has no such table.
     """
     return read_rows(folder / CASES, CaseRow)
+
+
+def read_trust_records(folder: Path) -> tuple[TrustRecord, ...]:
+    """Read an evaluation's `trust.csv`.
+
+    Raises:
+        OptionError: the folder has no such table.
+    """
+    return tuple(read_rows(folder / TRUST, TrustRecord))
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

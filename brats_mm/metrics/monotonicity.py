@@ -16,6 +16,10 @@ DEFINITION = (
 )
 
 
+TOLERANCE = 0.01
+"""One point of Dice: what a reader would not notice."""
+
+
 @dataclass(frozen=True)
 class PairTally:
     """Count of nested pairs in which more sequences scored worse. Instances can be added.
@@ -24,19 +28,31 @@ class PairTally:
         worse: pairs with Dice(more) < Dice(fewer).
         pairs: pairs with both scores.
         lost_dice: total Dice lost in the `worse` pairs.
+        worse_by_a_point: pairs with Dice(more) < Dice(fewer) - TOLERANCE.
     """
 
     worse: int = 0
     pairs: int = 0
     lost_dice: float = 0.0
+    worse_by_a_point: int = 0
 
     def __add__(self, other: "PairTally") -> "PairTally":
-        return PairTally(self.worse + other.worse, self.pairs + other.pairs, self.lost_dice + other.lost_dice)
+        return PairTally(
+            self.worse + other.worse,
+            self.pairs + other.pairs,
+            self.lost_dice + other.lost_dice,
+            self.worse_by_a_point + other.worse_by_a_point,
+        )
 
     @property
     def rate(self) -> float:
         """Counter-intuitive rate in [0, 1]. NaN without pairs."""
         return self.worse / self.pairs if self.pairs else math.nan
+
+    @property
+    def rate_by_a_point(self) -> float:
+        """Rate of pairs that lose more than TOLERANCE, in [0, 1]. NaN without pairs."""
+        return self.worse_by_a_point / self.pairs if self.pairs else math.nan
 
     @property
     def mean_loss(self) -> float:
@@ -46,13 +62,14 @@ class PairTally:
 
 def tally_pairs(dice: Mapping[Availability, float]) -> PairTally:
     """Count the counter-intuitive pairs of one case and region. Skip subsets without a score."""
-    worse, pairs, lost = 0, 0, 0.0
+    worse, by_a_point, pairs, lost = 0, 0, 0, 0.0
     for more, fewer in NESTED_PAIRS:
         loss = dice.get(fewer, math.nan) - dice.get(more, math.nan)
         if math.isnan(loss):
             continue
         pairs += 1
+        by_a_point += loss > TOLERANCE
         if loss > 0:
             worse += 1
             lost += loss
-    return PairTally(worse, pairs, lost)
+    return PairTally(worse, pairs, lost, by_a_point)

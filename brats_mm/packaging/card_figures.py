@@ -20,12 +20,17 @@ _MEANS = {
     "without_t1ce": "mean of the 7 without T1ce",
 }
 _MEASURES = {
+    "class_ece": "class-wise expected calibration error, %",
     "ece": "expected calibration error, %",
     "sensitivity": "sensitivity, %",
     "precision": "precision, %",
     "lesion_dice": "lesion-wise Dice, %",
     "error_auroc": "AUROC of entropy for errors, %",
     "qu_brats": "QU-BraTS score, %",
+}
+_WORSE = {
+    "rate": "counter-intuitive rate over the 50 nested pairs, %",
+    "rate_tolerance_1_point": "the same, counting losses of more than 1 point, %",
 }
 
 
@@ -39,8 +44,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> str:
         _row(name, *(_percent(measures[region.value][key]) for region in _ORDER)) for key, name in _MEASURES.items()
     ]
     worse = evaluation["counterintuitive"]["raw"]
-    rates = [_percent(worse[region.value]["rate"]) for region in _ORDER]
-    rows.append(_row("counter-intuitive rate over the 50 nested pairs, %", *rates))
+    rows += [_row(name, *(_percent(worse[region.value].get(key)) for region in _ORDER)) for key, name in _WORSE.items()]
     second = "| measure (mean over the 15 subsets) | ET | TC | WT |\n|---|---:|---:|---:|"
     return "\n".join([head, *sets, *means]) + "\n\n" + "\n".join([second, *rows])
 

@@ -47,8 +47,12 @@ def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | 
     if voxels == 0:
         return None
     overlap = float(probability[inside].sum(dtype=np.float64))
-    expected = float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
-    return 2 * overlap / (voxels + expected)
+    return 2 * overlap / (voxels + expected_voxels(probability))
+
+
+def expected_voxels(probability: Array) -> float:
+    """Sum the probabilities that are not negligible: the number of voxels that the region is expected to have."""
+    return float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
 
 
 def grade_of(estimate: float) -> Grade:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from monai.metrics import CalibrationErrorMetric
 
 from brats_mm.metrics.calibration import BINS, no_reliability, reliability
 
@@ -73,3 +75,20 @@ def test_ece_equals_the_direct_computation_and_tables_add_up(seed):
     assert direct_ece(p.astype(np.float64), reference) == pytest.approx(whole.ece, abs=1e-5)
     assert whole.ece == pytest.approx(parts.ece)
     assert whole.sce == pytest.approx(parts.sce)
+
+
+def monai_ece(confidence: np.ndarray, right: np.ndarray) -> float:
+    metric = CalibrationErrorMetric(num_bins=BINS)
+    metric(y_pred=torch.from_numpy(confidence)[None, None], y=torch.from_numpy(right.astype(np.float32))[None, None])
+    return metric.aggregate().item()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_errors_agree_with_monai(seed):
+    rng = np.random.default_rng(seed)
+    p, reference = rng.beta(0.4, 0.8, 500).astype(np.float32), rng.random(500) < 0.3
+    found, foreground = table(p, reference), p >= 0.5
+    by_class = monai_ece(p[foreground], reference[foreground]), monai_ece(1 - p[~foreground], ~reference[~foreground])
+    assert found.class_ece == pytest.approx(np.mean(by_class), abs=1e-5)
+    assert found.sce == pytest.approx(monai_ece(p, reference), abs=1e-5)
+    assert found.ece == pytest.approx(monai_ece(np.maximum(p, 1 - p), reference == foreground), abs=1e-5)

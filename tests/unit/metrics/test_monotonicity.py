@@ -25,8 +25,13 @@ def test_ties_are_no_loss():
 
 def test_a_poor_full_set_loses_to_each_of_the_14_others():
     tally = tally_pairs({subset: 0.2 if subset == ALL_AVAILABLE else 0.5 for subset in SUBSETS})
-    assert (tally.worse, tally.pairs) == (14, 50)
+    assert (tally.worse, tally.worse_by_a_point, tally.pairs) == (14, 14, 50)
     assert pytest.approx(0.3) == tally.mean_loss
+
+
+def test_losses_of_less_than_a_point_count_only_without_tolerance():
+    tally = tally_pairs({subset: 0.5 - 0.003 * len(subset) for subset in SUBSETS})
+    assert (tally.rate, tally.rate_by_a_point) == (1, 0)
 
 
 def test_pairs_without_scores_are_left_out():
@@ -37,4 +42,4 @@ def test_pairs_without_scores_are_left_out():
 
 
 def test_tallies_add_up_over_cases():
-    assert PairTally(3, 60, 0.5) == PairTally(1, 10, 0.25) + PairTally(2, 50, 0.25)
+    assert PairTally(3, 60, 0.5, 1) == PairTally(1, 10, 0.25, 1) + PairTally(2, 50, 0.25)

@@ -28,7 +28,17 @@ def evaluation_of(digest: str) -> dict:
     def by_rule(subset):
         return {"wt": region(subset, 0.0), "tc": region(subset, 0.01), "et": region(subset, 0.02)}
 
-    measures = ("dice", "hd95_mm", "ece", "sensitivity", "precision", "lesion_dice", "error_auroc", "qu_brats")
+    measures = (
+        "dice",
+        "hd95_mm",
+        "class_ece",
+        "ece",
+        "sensitivity",
+        "precision",
+        "lesion_dice",
+        "error_auroc",
+        "qu_brats",
+    )
     means = {r: dict.fromkeys(measures, 0.5) for r in ("wt", "tc", "et")}
     keys = ("all_sets", "full_set", "single_sequences", "with_t1ce", "without_t1ce")
     return {
