@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brats_mm.domain.availability import SUBSETS, flags
-from brats_mm.networks.case_gate import CaseGate
+from brats_mm.networks.case_gate import THUMBNAIL, CaseGate
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import WIDTHS, cross_sequence
@@ -57,6 +57,15 @@ def window_gate_values(mixture: DMoME, cases: Sequence[PackedCase]) -> Tensor:
         cases: packed cases at 1 mm on which the gate is observed.
     """
     return torch.stack([_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
+
+
+@torch.no_grad()
+def observed_gate_values(network: CrossSequenceMixture) -> Tensor:
+    """Return a case gate's values (s, m, c) for the modality experts and each of the 15 subsets of an empty case."""
+    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    small = torch.zeros(len(views), views.shape[1], THUMBNAIL, THUMBNAIL, THUMBNAIL)
+    values: Tensor = network.gate(small, views)
+    return values[:, : views.shape[1]]
 
 
 @torch.no_grad()

@@ -23,13 +23,13 @@ class ExpertEnsemble(nn.Module):
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d), in channel order.
-        outputs: c, number of regions.
+        gate_values: initial gate values (m, c).
     """
 
-    def __init__(self, experts: Mapping[str, nn.Module], *, outputs: int = 3) -> None:
+    def __init__(self, experts: Mapping[str, nn.Module], gate_values: Tensor) -> None:
         super().__init__()
         self.experts = nn.ModuleDict(dict(experts))
-        self.gate = nn.Parameter(torch.zeros(len(self.experts), outputs))
+        self.gate = nn.Parameter(gate_values.detach().clone())
 
     def expert_logits(self, image: Tensor, available: Tensor) -> list[Tensor | None]:
         """Return each expert's logits, None where no sample of the batch has its modality."""

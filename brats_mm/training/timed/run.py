@@ -13,7 +13,7 @@ from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.presets import cross_sequence, simmlm
 from brats_mm.training.checkpoints import save_whole
-from brats_mm.training.timed.assembly import assemble, subvoxel_experts, window_gate_values
+from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
 from brats_mm.training.timed.loop import LoopSettings, train
@@ -99,7 +99,7 @@ def train_cross(
         complete = [case for case in cases if case.available.all()][:GATE_CASES]
         values = window_gate_values(mixture, complete or cases[:1])
         if options.expert_minutes > 0:
-            modality_experts, values = _fine_tune_experts(modality_experts, cases, folder, options)
+            modality_experts, values = _fine_tune_experts(modality_experts, values, cases, folder, options)
         joined = assemble(modality_experts, values, state, options.joint_shares)
     else:
         return weights
@@ -118,10 +118,14 @@ def _train_cross_expert(
 
 
 def _fine_tune_experts(
-    experts: Mapping[str, nn.Module], cases: Sequence[PackedCase], folder: Path, options: TimedTraining
+    experts: Mapping[str, nn.Module],
+    values: Tensor,
+    cases: Sequence[PackedCase],
+    folder: Path,
+    options: TimedTraining,
 ) -> tuple[Mapping[str, nn.Module], Tensor]:
-    """Return the fine-tuned experts and their gate values (s, m, c)."""
-    network = ExpertEnsemble(experts)
+    """Return the fine-tuned experts and their gate values (s, m, c). Start from the values of the full set."""
+    network = ExpertEnsemble(experts, values[-1])
     settings = LoopSettings(
         options.expert_minutes,
         sides=((0.0, options.side or EXPERT_SIDE),),
@@ -157,7 +161,8 @@ def _continue(
     if options.expert_minutes <= 0:
         initial.cpu().cross.load_state_dict(cross_state)
         return initial.eval()
-    experts, values = _fine_tune_experts(dict(initial.experts.items()), cases, folder, options)
+    values = observed_gate_values(initial)
+    experts, values = _fine_tune_experts(dict(initial.experts.items()), values, cases, folder, options)
     return assemble(experts, values, cross_state, options.joint_shares)
 
 

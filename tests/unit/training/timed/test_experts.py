@@ -22,7 +22,8 @@ class Constant(nn.Module):
 
 
 def ensemble() -> ExpertEnsemble:
-    return ExpertEnsemble({name: Constant(value) for name, value in zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True)})
+    experts = {name: Constant(value) for name, value in zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True)}
+    return ExpertEnsemble(experts, torch.zeros(4, 3))
 
 
 def test_equal_gate_values_give_the_mean_of_the_available_experts():
