@@ -2,11 +2,9 @@
 
 import numpy as np
 
+from brats_mm.domain.display import GREY_PERCENTILES
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Volume
-
-PERCENTILES = (0.5, 99.7)
-"""Of the foreground, so that single bright voxels do not darken the image."""
 
 Window = tuple[float, float]
 """The intensities drawn black and white."""
@@ -16,5 +14,5 @@ def grey_window(volume: Volume) -> Window:
     """Choose the window that shows nearly all of an image's foreground; large images are judged by a sample."""
     box = bounding_box(volume.foreground)
     coarse, inside = volume.data[box][::2, ::2, ::2], volume.foreground[box][::2, ::2, ::2]
-    low, high = np.percentile(coarse[inside] if inside.any() else coarse, PERCENTILES)
+    low, high = np.percentile(coarse[inside] if inside.any() else coarse, GREY_PERCENTILES)
     return float(low), float(max(high, low + 1e-6))

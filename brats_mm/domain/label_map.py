@@ -35,4 +35,13 @@ def regions_from_labels(
     }
 
 
+def central_voxel(mask: Mask) -> tuple[int, int, int] | None:
+    """Return the voxel of a mask nearest to its centre of gravity; None for an empty mask."""
+    inside = np.argwhere(mask)
+    if not inside.size:
+        return None
+    x, y, z = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
+    return int(x), int(y), int(z)
+
+
 _INSIDE = ({Compartment.NECROSIS, Compartment.ENHANCING}, {Compartment.ENHANCING}, set(Compartment))

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import subset_name
+from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.case import Case
+from brats_mm.domain.display import format_ml
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
 from brats_mm.domain.expected import ExpectedDice
 from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
@@ -102,7 +104,27 @@ class Run:
     precision: str = "float32"
 
 
-@dataclass(frozen=True, eq=False)
+@runtime_checkable
+class PredictionTools(Protocol):
+    """What `Prediction` needs of files and libraries: `outputs.prediction_tools` implements it."""
+
+    def view(self, prediction: "Prediction", **options: Any) -> Any:
+        """Return a notebook widget."""
+
+    def save(self, prediction: "Prediction", folder: Path | str, **options: Any) -> tuple[Path, ...]:
+        """Write the results into a folder."""
+
+    def to_nibabel(self, prediction: "Prediction", content: str, labels: LabelConvention) -> Any:
+        """Return a volume as a nibabel image."""
+
+    def to_sitk(self, prediction: "Prediction", content: str, labels: LabelConvention) -> Any:
+        """Return a volume as a SimpleITK image."""
+
+    def to_html(self, prediction: "Prediction") -> str:
+        """Return a summary with the preview."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Probabilities of the three regions on the input grid, and everything that follows from them.
 
@@ -113,7 +135,7 @@ class Prediction:
         model: which model spoke.
         run: how it was run.
         warnings: what a reader should know.
-        viewer: what `view` calls; whoever makes predictions for notebooks puts it in, since the domain draws nothing.
+        tools: what `view`, `save` and the conversions use.
     """
 
     case: Case
@@ -122,7 +144,19 @@ class Prediction:
     model: ModelIdentity
     run: Run
     warnings: tuple[str, ...] = field(default=())
-    viewer: Callable[..., Any] | None = field(default=None, repr=False)
+    tools: PredictionTools | None = None
+
+    def __repr__(self) -> str:
+        case, model = self.case, self.model
+        volumes = ", ".join(f"{region.value.upper()} {format_ml(self.volume_ml(region))} mL" for region in REGIONS)
+        shape = " x ".join(map(str, case.grid.shape))
+        return (
+            f"<Prediction: {volumes}; sequences {describe(case.available)}, missing {describe(case.missing)}; "
+            f"{shape} voxels; model {model.name} {model.version}>"
+        )
+
+    def _repr_html_(self) -> str | None:
+        return None if self.tools is None else self.tools.to_html(self)
 
     def view(self, **options: Any) -> Any:
         """Show the prediction in a notebook, as a widget to scroll through: image, labels and entropy.
@@ -131,49 +165,91 @@ class Prediction:
             options: as `brats_mm.outputs.notebook_view.show` takes them, such as `height_px`.
 
         Raises:
-            OptionError: ipyniivue is not installed, or this prediction was made without a viewer.
+            OptionError: ipyniivue is not installed, or this prediction has no tools.
         """
-        if self.viewer is None:
+        return self._need_tools().view(self, **options)
+
+    def save(self, folder: Path | str, **options: Any) -> tuple[Path, ...]:
+        """Write the results into a folder, as `brats-mm segment` does, all or none.
+
+        Raw scans are written by `brats-mm segment` only; a prediction no longer holds them.
+
+        Args:
+            folder: created if absent.
+            options: fields of `OutputOptions` such as `labels`, `probabilities`, `report`, `scene` and `overwrite`.
+
+        Returns:
+            The written files.
+
+        Raises:
+            OptionError: an option is unknown, or this prediction has no tools.
+            OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
+        """
+        return self._need_tools().save(self, folder, **options)
+
+    def to_nibabel(self, content: str = "labels", *, labels: LabelConvention | str = LabelConvention.BRATS2023) -> Any:
+        """Return a volume as a `nibabel.Nifti1Image` on the grid of the input.
+
+        Args:
+            content: `labels`, `entropy` (nats), or a region, `wt`, `tc` or `et`, for its probability.
+            labels: label values.
+
+        Raises:
+            OptionError: there is no such volume, or this prediction has no tools.
+        """
+        return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
+
+    def to_sitk(self, content: str = "labels", *, labels: LabelConvention | str = LabelConvention.BRATS2023) -> Any:
+        """Return a volume as a `SimpleITK.Image`; arguments and errors as of `to_nibabel`."""
+        return self._need_tools().to_sitk(self, content, LabelConvention.of(labels))
+
+    def _need_tools(self) -> PredictionTools:
+        if self.tools is None:
             message = (
-                "This prediction has no viewer. Make it with Segmenter.predict, or call "
-                "brats_mm.outputs.notebook_view.show(prediction)."
+                "This prediction can be neither shown nor saved. Make it with Segmenter.predict, or add "
+                "brats_mm.outputs.prediction_tools.TOOLS as its tools."
             )
             raise OptionError(message)
-        return self.viewer(self, **options)
+        return self.tools
 
-    def mask(self, region: Region) -> Mask:
+    def mask(self, region: Region | str) -> Mask:
         """Voxels of a region, as in the label map: probability of this region, or of one inside it, at least 0.5."""
-        return np.asarray(self._nested[region] >= THRESHOLD)
+        return np.asarray(self._nested[Region(region)] >= THRESHOLD)
 
-    def labels(self, convention: LabelConvention = LabelConvention.BRATS2023) -> Labels:
-        """The label map."""
+    def labels(self, convention: LabelConvention | str = LabelConvention.BRATS2023) -> Labels:
+        """The label map, uint8, with the values of a convention: `brats2023` or `brats2021`.
+
+        Raises:
+            OptionError: there is no such convention.
+        """
+        convention = LabelConvention.of(convention)
         wt, tc, et = (self.probabilities[region] >= THRESHOLD for region in REGIONS)
         return labels_from_regions(wt, tc, et, convention)
 
-    def entropy(self, region: Region) -> Array:
+    def entropy(self, region: Region | str) -> Array:
         """Entropy of the region's probability at each voxel, in nats, 0 to ln 2."""
-        return self._computed(binary_entropy, [self.probabilities[region]])
+        return self._computed(binary_entropy, [self.probabilities[Region(region)]])
 
     def combined_entropy(self) -> Array:
         """Entropy of the compartment at each voxel (none, oedema, necrosis, enhancing), in nats, 0 to ln 4."""
         return self._computed(compartment_entropy, [self._nested[region] for region in REGIONS])
 
-    def volume_ml(self, region: Region) -> float:
+    def volume_ml(self, region: Region | str) -> float:
         """Volume of a region in millilitres."""
         return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
 
-    def volume_range_ml(self, region: Region) -> tuple[float, float]:
+    def volume_range_ml(self, region: Region | str) -> tuple[float, float]:
         """The spread that uncertainty gives a volume: millilitres with a probability of at least 0.75, and 0.25.
 
         `volume_ml` lies between the two. A spread, not a confidence interval: it is as good as the probabilities are
         calibrated, and knows of no error that the model is sure of.
         """
-        low, high = (np.count_nonzero(self._nested[region] >= least) for least in RANGE_PROBABILITIES)
+        low, high = (np.count_nonzero(self._nested[Region(region)] >= least) for least in RANGE_PROBABILITIES)
         return low * self.case.grid.voxel_ml, high * self.case.grid.voxel_ml
 
-    def mean_entropy_inside(self, region: Region) -> float | None:
+    def mean_entropy_inside(self, region: Region | str) -> float | None:
         """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""
-        return self._mean_entropies[region]
+        return self._mean_entropies[Region(region)]
 
     @cached_property
     def _mean_entropies(self) -> dict[Region, float | None]:

@@ -7,6 +7,8 @@ whole tumour = necrosis + oedema + enhancing, core = necrosis + enhancing.
 from dataclasses import dataclass
 from enum import Enum
 
+from brats_mm.errors import OptionError
+
 
 class Region(str, Enum):
     """A nested tumour region. The order of the members is the channel order of logits and probabilities."""
@@ -42,6 +44,19 @@ class LabelConvention(str, Enum):
 
     BRATS2023 = "brats2023"
     BRATS2021 = "brats2021"
+
+    @classmethod
+    def of(cls, name: "LabelConvention | str") -> "LabelConvention":
+        """Return the convention of a name such as `brats2021`.
+
+        Raises:
+            OptionError: there is no such convention.
+        """
+        try:
+            return cls(name)
+        except ValueError as error:
+            message = f"The label convention is {name!r}; it must be one of {', '.join(one.value for one in cls)}."
+            raise OptionError(message) from error
 
     def value_of(self, compartment: Compartment) -> int:
         """The voxel value of a compartment."""

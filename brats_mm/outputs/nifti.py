@@ -27,7 +27,7 @@ def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    header = _header(grid, np.dtype("<u1"), "tumour labels")
+    header = header_of(grid, np.dtype("<u1"), "tumour labels")
     header["intent_code"] = _LABEL_INTENT
     _write(path, header, np.asarray(labels, np.uint8))
 
@@ -47,7 +47,7 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
     Raises:
         OutputError: the file cannot be written.
     """
-    header = _header(grid, np.dtype("<u2"), description)
+    header = header_of(grid, np.dtype("<u2"), description)
     steps = np.iinfo(np.uint16).max
     header.set_slope_inter(maximum / steps, 0.0)
     header["cal_min"], header["cal_max"] = 0.0, maximum
@@ -59,7 +59,8 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
     _write(path, header, stored)
 
 
-def _header(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
+def header_of(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
+    """Return a NIfTI header with the geometry of a grid, for voxels of a type; the description is cut to 80 bytes."""
     header = nib.Nifti1Header(endianness="<")
     header.set_data_dtype(kind)
     header.set_data_shape(grid.shape)

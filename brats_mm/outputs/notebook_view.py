@@ -12,9 +12,10 @@ import numpy as np
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.label_map import central_voxel
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
+from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import OptionError
 from brats_mm.outputs.nifti import write_labels, write_map
@@ -23,6 +24,8 @@ _BACKGROUNDS = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 _UNSURE_NATS = 0.35
 """Lower end of the displayed entropy, a quarter of the maximum."""
 _HEIGHT_PX = 480
+_ENTROPY_MAP = "electric_blue"
+"""NiiVue's own map that is nearest to `domain.display.entropy_colours`. NiiVue loses maps sent before it is shown."""
 
 
 def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
@@ -47,8 +50,10 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
             "kernel."
         )
         raise OptionError(message) from error
-    widget = NiiVue(height=height_px)
+    # Radiological convention, as in every other output: the patient's right is on the left.
+    widget = NiiVue(height=height_px, is_radiological_convention=True, sagittal_nose_left=True)
     widget.load_volumes(layers(prediction))
+    widget.scene.crosshair_pos = list(start_position(prediction))
     widget.volumes[1].set_colormap_label(label_colours())
     return widget
 
@@ -77,12 +82,29 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
         {
             "name": "entropy.nii.gz",
             "data": _map_bytes(prediction.combined_entropy(), case.grid, MAX_COMPARTMENT_NATS),
-            "colormap": "inferno",
+            "colormap": _ENTROPY_MAP,
             "opacity": 0.5,
             "cal_min": _UNSURE_NATS,
             "cal_max": MAX_COMPARTMENT_NATS,
         },
     ]
+
+
+def start_position(prediction: Prediction) -> tuple[float, float, float]:
+    """Return the centre of the tumour, or of the grid without tumour, as NiiVue counts.
+
+    Returns:
+        Shares of the volume, 0 to 1, from the left, posterior and inferior end.
+    """
+    grid = prediction.case.grid
+    voxel = central_voxel(prediction.mask(Region.WT))
+    if voxel is None:
+        return 0.5, 0.5, 0.5
+    shares = [0.0, 0.0, 0.0]
+    for axis, (world, sign) in enumerate(grid.ras_axes):
+        share = (voxel[axis] + 0.5) / grid.shape[axis]
+        shares[world] = share if sign > 0 else 1 - share
+    return shares[0], shares[1], shares[2]
 
 
 def label_colours() -> Mapping[str, list[Any]]:

@@ -105,9 +105,9 @@ def segment(
         prediction = predict(ready, model, request.outputs, on_window=on_window)
         prediction = restore(prediction, ready)
         report, files = write(prediction, out, request.outputs, ready.extras)
-    from brats_mm.outputs.notebook_view import show
+    from brats_mm.outputs.prediction_tools import TOOLS
 
-    return Segmented(replace(prediction, viewer=show), files, report)
+    return Segmented(replace(prediction, tools=TOOLS), files, report)
 
 
 def preprocess(

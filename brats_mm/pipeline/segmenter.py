@@ -13,7 +13,7 @@ from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.engine import PRESETS, Progress, WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle
-from brats_mm.outputs.notebook_view import show
+from brats_mm.outputs.prediction_tools import TOOLS
 from brats_mm.pipeline.load import CaseSource, load
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.request import make_request
@@ -101,7 +101,7 @@ class Segmenter:
         request = make_request(source, **options)
         ready = preprocess(load(request), request.preprocessing, spacing_mm=self.spacing_mm, on_step=on_step)
         prediction = predict(ready, self, request.outputs, on_window=on_window)
-        return replace(restore(prediction, ready), viewer=show)
+        return replace(restore(prediction, ready), tools=TOOLS)
 
 
 def choose_device(name: str) -> torch.device:

@@ -45,8 +45,10 @@ def test_the_table_is_large():
     assert set("|".join(NAMES.values()).split("|")) >= {"t1", "t1ce", "t2", "flair", "labels", "other", ""}
 
 
-@pytest.mark.parametrize("file", ["name_rules.py", "name_words.py", "sequence_words.json"])
-def test_the_slicer_module_carries_a_copy_of_rules_and_vocabulary(file):
+@pytest.mark.parametrize(
+    "file", ["display.json", "display.py", "name_rules.py", "name_words.py", "sequence_words.json"]
+)
+def test_the_slicer_module_carries_a_copy(file):
     """3D Slicer's Python has no `brats_mm`. After a change: cp brats_mm/domain/FILE apps/slicer/BratsMM/BratsMMLib/."""
     assert (SLICER / file).read_bytes() == (DOMAIN / file).read_bytes()
 

@@ -6,14 +6,12 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-import matplotlib
-import numpy as np
 import pytest
 
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS as THEIRS
 from brats_mm.outputs.scene import style as scene_style
 from BratsMMLib.failures import Refused
-from BratsMMLib.layout import BACKGROUNDS, Look, background_of, colours
+from BratsMMLib.layout import BACKGROUNDS, Look, background_of
 from BratsMMLib.painting import bar_blocks
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, Stepper, read_result
 from BratsMMLib.sequences import Sequence
@@ -120,12 +118,6 @@ def test_module_and_scene_file_look_the_same():
     assert [one.value for one in BACKGROUNDS] == [one.value for one in scene_style.BACKGROUNDS]
     assert look.overlay.shown_to > math.log(4)
     assert NOT_FOR_DIAGNOSIS == THEIRS
-
-
-def test_colours_are_those_of_the_scene_file():
-    """To within what an eye can tell."""
-    expected = matplotlib.colormaps[scene_style.COLOUR_MAP](np.arange(256))[:, :3]
-    np.testing.assert_allclose(colours(), expected, atol=0.025)
 
 
 def test_flair_lies_below_where_there_is_one():

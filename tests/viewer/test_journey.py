@@ -215,7 +215,7 @@ def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bund
         tab.page.set_default_timeout(240_000)
         tab.run(made_head)
         titles = tab.page.locator(".panel h2").all_inner_texts()
-        assert {"Volumes", "Look twice", "What each sequence counted", "Remarks", "Files"} <= set(titles)
-        assert "could be" in tab.page.locator(".side thead").first.inner_text()
+        assert {"Volumes", "Regions to review", "Importance of the sequences", "Remarks", "Files"} <= set(titles)
+        assert "interval" in tab.page.locator(".side thead").first.inner_text()
         tab.until(lambda: "Whole tumour" in tab.readout())
         assert (tab.picture().max(axis=-1) > 60).mean() > 0.03

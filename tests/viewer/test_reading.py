@@ -1,9 +1,12 @@
 """The tools to read a case: slices, letters, ruler, measuring, grey window, labels, keys."""
 
+import shutil
+
+import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.fakes.viewer_results import CENTRE, ENHANCING_MM
+from tests.fakes.viewer_results import CENTRE, ENHANCING_MM, make_results
 from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 
 
@@ -193,3 +196,19 @@ def test_two_sequences_stand_side_by_side_and_move_together(result):
     result.until(lambda: page.input_value("#slice-sagittal") != crosshair)
     page.select_option("#beside", "")
     assert page.locator(".picture").count() == 1
+
+
+@pytest.mark.parametrize(("shift_mm", "flair"), [(0, "FLAIR"), (25, "FLAIR, not registered")])
+def test_titles_say_which_image_was_registered(page_service, open_tab, made_head, tmp_path, shift_mm, flair):
+    """The registered T1ce lies on the grid of the results; the FLAIR as sent may not, and then its title says so."""
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine.copy()
+    affine[:3, 3] += shift_mm
+    results = make_results(tmp_path / "results", affine)
+    shutil.copy(results / "entropy.nii.gz", results / "registered_t1ce.nii.gz")
+    with page_service(results=str(results)) as client:
+        tab = open_tab(client)
+        tab.run(made_head)
+        assert tab.marks("title") == ["T1ce, registered"]
+        tab.background("flair")
+        assert tab.marks("title") == [flair]
+        assert tab.page.locator(".picture").get_attribute("data-aligned") == str(shift_mm == 0).lower()

@@ -1,10 +1,12 @@
 """Run a case again without one of its sequences, and compare the two results."""
 
+import zipfile
+
 import nibabel as nib
 import pytest
 
 from tests.fakes.viewer_results import make_results, report
-from tests.fakes.viewer_tab import changed, count
+from tests.fakes.viewer_tab import TWO, changed, count
 
 ONLY_WITH, ONLY_WITHOUT = (64, 156, 255), (232, 93, 224)
 
@@ -49,9 +51,34 @@ def test_a_case_is_run_without_a_sequence_and_both_results_are_compared(
         page.reload()
         page.wait_for_selector("#what-if-outcome table")
         assert page.locator(".picture[data-state=ready]").count() == 2
+        assert "Without FLAIR" in tab.readout()
         page.click("#end-comparison")
         assert page.locator(".picture").count() == 1
+        assert "Without FLAIR" not in tab.readout()
         assert "with=" not in page.url
+
+
+def test_a_zip_is_run_without_a_sequence_although_the_service_kept_no_image(
+    page_service, open_tab, made_head, smaller_results, tmp_path
+):
+    archive = tmp_path / "case.zip"
+    with zipfile.ZipFile(archive, "w") as content:
+        for name in TWO:
+            content.write(made_head / name, name)
+    with page_service(without={"flair": str(smaller_results)}) as client:
+        tab = open_tab(client)
+        tab.page.set_input_files("#choose-files", archive)
+        tab.page.wait_for_selector("#run")
+        if tab.page.is_checked("#keep"):
+            tab.page.uncheck("#keep")
+        tab.page.click("#run")
+        tab.shown()
+        tab.page.click("text=Without FLAIR")
+        tab.page.wait_for_selector("#what-if-outcome table")
+        second, first = client.get("/v1/jobs").json()["jobs"]
+        assert first["sequences_found"] == ["t1ce", "flair"]
+        assert second["sequences_found"] == ["t1ce"]
+        assert second["ignored"] == {TWO[1]: "left out by the option series"}
 
 
 def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, open_tab, made_head):

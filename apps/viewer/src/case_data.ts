@@ -1,7 +1,7 @@
 /** One finished job: its report, its results, and the images to show them on. */
 import { NVImage } from "@niivue/niivue";
 import { askBytes, askJson, type Importance, type Job, type Models, type Report } from "./api";
-import { filesOf } from "./jobs";
+import { archiveOf, filesOf } from "./jobs";
 import { SEQUENCES, type Sequence } from "./sequences";
 import { readVolume, type Label } from "./viewer";
 
@@ -66,6 +66,7 @@ export class CaseData {
   /** Whether every sequence of the job can be sent once more. */
   canBeSentAgain(): boolean {
     const files = filesOf(this.job.id);
+    if (archiveOf(this.job.id)) return true;
     return this.job.sequences_found.every((name) => files.has(name as Sequence) || this.kept.some((one) => one.sequence === name));
   }
 

@@ -20,6 +20,18 @@ export function filesOf(jobId: string): Map<Sequence, File> {
   return sentFiles.get(jobId) ?? new Map<Sequence, File>();
 }
 
+/** The zip of a submission and the choice of its series, kept in this tab, so that it can be sent again. */
+const sentArchives = new Map<string, SentArchive>();
+
+export interface SentArchive {
+  archive: File;
+  study: Submission["study"];
+}
+
+export function archiveOf(jobId: string): SentArchive | null {
+  return sentArchives.get(jobId) ?? null;
+}
+
 /** Keep one more image of a job, which its owner has given again. */
 export function addFile(jobId: string, sequence: Sequence, file: File): void {
   sentFiles.set(jobId, new Map([...filesOf(jobId), [sequence, file]]));
@@ -43,6 +55,7 @@ export async function submit(what: Submission, onSent: (share: number) => void, 
   for (const [sequence, file] of chosen) form.set(sequence, file);
   const job = await send<Job>("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);
   sentFiles.set(job.id, chosen);
+  if (what.archive) sentArchives.set(job.id, { archive: what.archive, study: what.study });
   return job;
 }
 

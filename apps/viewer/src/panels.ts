@@ -1,4 +1,4 @@
-/** What stands beside the images: volumes, places worth a second look, importance, remarks, files. */
+/** Panels beside the images: volumes, regions to review, importance, remarks, files. */
 import type { Expectation, Importance, Job, Report, ResultFile, UncertainSpot } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
@@ -33,13 +33,13 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
     );
   });
-  const head = ranged ? header("Region", "mL", "could be", "entropy") : header("Region", "mL", "entropy");
-  const hint = ranged ? "Could be: what uncertainty makes of the volume. " : "";
+  const head = ranged ? header("Region", "mL", "interval", "entropy") : header("Region", "mL", "entropy");
+  const hint = ranged ? "Interval: volumes at 75 % and 25 % probability, not a confidence interval. " : "";
   return panel(
     "Volumes",
     "volumes",
     h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
-    h("p", { class: "hint" }, `${hint}Entropy: its mean inside, in nats; 0 is sure, ${report.entropy_range_nats.region.toFixed(2)} is a coin toss.`),
+    h("p", { class: "hint" }, `${hint}Entropy: mean inside, in nats. 0 is certain, ${report.entropy_range_nats.region.toFixed(2)} is undecided.`),
   );
 }
 
@@ -59,15 +59,15 @@ export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millim
       ),
     ),
   );
-  const none = h("p", { class: "hint" }, "No larger place stands out as uncertain.");
-  return panel("Look twice", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
+  const none = h("p", { class: "hint" }, "The model is undecided only along thin outlines. This does not prove that it is right.");
+  return panel("Regions to review", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
 }
 
 /** How much each sequence counted for each region: a bar and its number; a sentence where the model does not tell. */
 export function importancePanel(importance: Importance): HTMLElement {
   if (Object.keys(importance.weights).length === 0) {
-    const untold = h("p", { class: "hint" }, "This model does not weigh its sequences, so it does not tell.");
-    return panel("What each sequence counted", "importance", untold);
+    const untold = h("p", { class: "hint" }, "This model gives no weights to its sequences, so their importance is unknown.");
+    return panel("Importance of the sequences", "importance", untold);
   }
   const rows = SEQUENCES.map((sequence) => {
     const weights = importance.weights[sequence] ?? {};
@@ -83,7 +83,7 @@ export function importancePanel(importance: Importance): HTMLElement {
   });
   const head = h("tr", {}, h("td"), ...["Whole", "Core", "Enhancing"].map((name) => h("th", { scope: "col" }, name)));
   return panel(
-    "What each sequence counted",
+    "Importance of the sequences",
     "importance",
     h("table", { class: "importance" }, h("thead", {}, head), h("tbody", {}, ...rows)),
   );
@@ -104,7 +104,7 @@ export function expectationPanel(expected: Expectation | null | undefined): HTML
   );
   const head = four ? header("Region", "These sequences", "All four") : header("Region", "These sequences");
   return panel(
-    "What to expect",
+    "Expected accuracy with these sequences",
     "expectation",
     h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
     h("p", { class: "hint" }, `Mean Dice on ${expected.cases} labelled cases that the model had not seen. Other scanners can be worse.`),

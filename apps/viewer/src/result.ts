@@ -285,7 +285,10 @@ class ResultScreen implements Screen {
     if (!compared || !this.pane.isOpen) return;
     this.differences = [];
     this.whatIf.compare(null, [], null);
-    if (this.readout) this.readout.other = null;
+    if (this.readout) {
+      this.readout.other = null;
+      this.readout.show(this.pane.viewer.crosshair(), "crosshair");
+    }
     this.pane.viewer.setDifference(null, this.pane.entropy);
     this.pane.viewer.look(this.look);
     history.replaceState(null, "", `#job=${encodeURIComponent(this.job.id)}`);

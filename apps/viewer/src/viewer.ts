@@ -1,5 +1,6 @@
 /** The images: NiiVue with one background, the segmentation and a map over it, and the tools to read them. */
 import { DRAG_MODE, Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
+import display from "../../../brats_mm/domain/display.json";
 import { outlinePath, sliceOf } from "./contours";
 import { listenForGestures, type Tool } from "./gestures";
 import { distanceMm, Grid, PLANES, type Millimetres, type Plane, type SliceNumber } from "./grid";
@@ -44,8 +45,8 @@ const SQUARE: Tile[] = [
 const OUTLINE_ORDER = ["ed", "ncr", "et"];
 const WIDE_FROM = 1.15;
 const CROSSHAIR_MM = 0.4;
-/** The colour map of entropy in every output of the library (`outputs/scene/style.py`). */
-export const ENTROPY_COLOURS = "inferno";
+/** NiiVue's name for the colours of entropy, which every output of the library shares (`domain/display.json`). */
+const ENTROPY_COLOURS = "entropy";
 /** Colours from zero on, nothing below the minimum. NiiVue 0.69 lists 1 for that in its types, but draws it for 2. */
 const HIDDEN_BELOW_MINIMUM = 2;
 const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed
@@ -81,6 +82,12 @@ interface Measurement {
 /** A volume that is read but not necessarily shown. */
 export async function readVolume(content: ArrayBuffer, name: string): Promise<NVImage> {
   return NVImage.loadFromUrl({ url: content, name });
+}
+
+/** The stops of the entropy colours as NiiVue takes a colour map. */
+export function entropyColourMap(stops: readonly string[]): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[] } {
+  const channel = (at: number): number[] => stops.map((stop) => Number.parseInt(stop.slice(at, at + 2), 16));
+  return { R: channel(1), G: channel(3), B: channel(5), A: stops.map(() => 255), I: stops.map((_, at) => Math.round((at / (stops.length - 1)) * 255)) };
 }
 
 /** A volume's value at a place in patient space; null beyond its borders. */
@@ -141,6 +148,7 @@ export class Viewer {
       logLevel: "error",
       show3Dcrosshair: true,
     });
+    niivue.addColormap(ENTROPY_COLOURS, entropyColourMap(display.entropy_colours));
     await niivue.attachToCanvas(canvas, true);
     niivue.setScale(1.35); // of the render
     const viewer = new Viewer(niivue, canvas);

@@ -4,7 +4,7 @@ import type { CaseData } from "./case_data";
 import { diceOf, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, REGION_NAMES, REGIONS, valuesOf } from "./difference";
 import { fill, h } from "./dom";
 import { millilitres } from "./format";
-import { follow, hasEnded, submit } from "./jobs";
+import { archiveOf, follow, hasEnded, submit } from "./jobs";
 import { legend } from "./panels";
 import { detailOf, shareOf } from "./progress";
 import { announce, problemBox } from "./screen";
@@ -135,7 +135,18 @@ export class WhatIfPanel {
     }
   }
 
+  /** Sequences that the first run did not use stay out of the next one. */
+  private leftOut(): Record<string, string> {
+    return Object.fromEntries(this.first.job.sequences_missing.map((name) => [name, "none"]));
+  }
+
   private async send(sequence: Sequence): Promise<Job> {
+    const options = { keepImages: this.first.job.links.inputs !== undefined, labels: this.first.job.options.labels };
+    const sent = archiveOf(this.first.job.id);
+    if (sent) {
+      const study = { ...sent.study, series: { ...sent.study?.series, ...this.leftOut(), [sequence]: "none" } };
+      return known(() => submit({ files: [], archive: sent.archive, study, ...options }, () => undefined, this.signal));
+    }
     const rest = (this.first.job.sequences_found as Sequence[]).filter((name) => name !== sequence);
     const files = await Promise.all(
       rest.map(async (name) => {
@@ -143,7 +154,6 @@ export class WhatIfPanel {
         return { file: new File([content], fileName), shown: fileName, sequence: name, note: "" };
       }),
     );
-    const options = { keepImages: this.first.job.links.inputs !== undefined, labels: this.first.job.options.labels };
     return known(() => submit({ files, archive: null, ...options }, () => undefined, this.signal));
   }
 }

@@ -1,5 +1,7 @@
 /** Grey windows: which intensities show as black and as white. Pure arithmetic. */
 
+import display from "../../../brats_mm/domain/display.json";
+
 export interface Window {
   low: number;
   high: number;
@@ -7,7 +9,7 @@ export interface Window {
 
 /** Named windows as percentiles of the head's voxels; null stands for the whole range. */
 export const PRESETS: Record<string, { name: string; percentiles: [number, number] | null }> = {
-  automatic: { name: "Automatic", percentiles: [2, 99] },
+  automatic: { name: "Automatic", percentiles: display.grey_percentiles as [number, number] },
   full: { name: "Full range", percentiles: null },
   contrast: { name: "High contrast", percentiles: [25, 97] },
   bright: { name: "Bright tissue", percentiles: [50, 99.9] },

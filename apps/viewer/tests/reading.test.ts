@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { outlinePath, sliceOf } from "../src/contours";
 import { diceOf, differenceMap, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, valuesOf } from "../src/difference";
 import { distanceMm, Grid, rulerMm } from "../src/grid";
+import display from "../../../brats_mm/domain/display.json";
+import { entropyColourMap } from "../src/viewer";
 import { draggedWindow, presetWindow, windowText } from "../src/window";
 
 // Voxels of 1 x 1 x 3 mm whose first two axes run to the left and to the back, as BraTS and many scanners store them.
@@ -90,4 +92,11 @@ test("a difference says which of two results has the tumour", () => {
   expect(valuesOf("tc", labels)).toEqual(new Set([1, 3]));
   expect(diceOf([1, 3, 2, 0], [1, 2, 2, 0], valuesOf("tc", labels))).toBeCloseTo(2 / 3);
   expect(diceOf([0], [0], valuesOf("et", labels))).toBeNull();
+});
+
+test("entropy has the colours of every other output, from index 0 to 255", () => {
+  const map = entropyColourMap(display.entropy_colours);
+  expect([map.R[0], map.G[0], map.B[0], map.I[0]]).toEqual([6, 5, 12, 0]);
+  expect([map.R.at(-1), map.G.at(-1), map.B.at(-1), map.I.at(-1)]).toEqual([134, 242, 254, 255]);
+  expect(map.I).toHaveLength(display.entropy_colours.length);
 });

@@ -22,8 +22,9 @@ Pixels = int | float
 Picture = npt.NDArray[np.float32]
 """(rows, columns), or (rows, columns, 3) with colours from 0 to 255."""
 
-_LINE_HALF_PX = 1.0
-"""Half the width of an outline in pixels."""
+_LINE_HALF_PX, _CASING_PX = 1.0, 1.0
+"""Half the width of an outline, and the width of its dark casing on each side, in pixels."""
+_CASING, _CASING_OPACITY = (0, 0, 0), 0.55
 _DIFFERENCE_TO_ROW_ABOVE, _RGB = 2, 2
 """Filter type and colour type of the PNG standard."""
 
@@ -34,13 +35,6 @@ def _font(size_pt: Pixels, style: str) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(
         str(folder / f"DejaVuSans{style}.ttf"), size_pt * 100 / 72, layout_engine=ImageFont.Layout.BASIC
     )
-
-
-@lru_cache(maxsize=1)
-def inferno() -> npt.NDArray[np.float32]:
-    """Return the (256, 3) colours of matplotlib's perceptually uniform map `inferno`, 0 to 255."""
-    table = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
-    return np.asarray(table * 255, np.float32)
 
 
 class Canvas:
@@ -80,15 +74,15 @@ class Canvas:
         stored = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
         self._image.paste(Image.fromarray(stored), (round(x), round(y)))
 
-    def save(self, path: Path) -> None:
-        """Write a PNG, ten times as fast as Pillow."""
+    def png(self) -> bytes:
+        """Encode as PNG, ten times as fast as Pillow."""
         rows = np.asarray(self._image)
         above = np.concatenate([np.zeros_like(rows[:1]), rows[:-1]])
         filtered = np.full((rows.shape[0], 1 + rows[0].size), _DIFFERENCE_TO_ROW_ABOVE, np.uint8)
         filtered[:, 1:] = (rows - above).reshape(rows.shape[0], -1)
         header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], 8, _RGB, 0, 0, 0)
         chunks = {b"IHDR": header, b"IDAT": isal_zlib.compress(filtered.tobytes(), LEVEL), b"IEND": b""}
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks.items()))
+        return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks.items())
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
@@ -108,7 +102,10 @@ def tinted(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Pict
 
 
 def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *, opacity: float) -> Picture:
-    """Draw a mask with a translucent fill and a smooth outline at its 0.5 level."""
+    """Draw a mask with a translucent fill and a smooth outline at its 0.5 level.
+
+    A dark casing keeps the outline visible on bright images and colours.
+    """
     rows, columns = picture.shape[:2]
     inside = enlarged(mask, rows, columns)
     across, along = np.gradient(inside)
@@ -116,4 +113,6 @@ def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *
     beyond_px = (inside - 0.5) / steepness
     fill = np.clip(beyond_px + 0.5, 0, 1) * opacity
     line = np.clip(_LINE_HALF_PX + 0.5 - np.abs(beyond_px), 0, 1)
-    return tinted(picture, colour, np.maximum(fill, line))
+    casing = np.clip(_LINE_HALF_PX + _CASING_PX + 0.5 - np.abs(beyond_px), 0, 1) * _CASING_OPACITY
+    cased = tinted(tinted(picture, colour, fill), _CASING, casing)
+    return tinted(cased, colour, line)

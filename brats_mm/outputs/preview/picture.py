@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.display import entropy_colours, format_ml
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
 from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction, nested
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
 from brats_mm.outputs.folder import output_errors
-from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, inferno, with_region
+from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, with_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
 from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
 
@@ -48,6 +49,7 @@ class _Pictures:
     labels: _Voxels
     probabilities: tuple[_Voxels, _Voxels, _Voxels]
     slices: tuple[Slice, Slice, Slice]
+    sides: tuple[int, int, int]
 
 
 def write_preview(path: Path, prediction: Prediction) -> None:
@@ -59,14 +61,20 @@ def write_preview(path: Path, prediction: Prediction) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    picture = preview_png(prediction)
+    with output_errors(path):
+        path.write_bytes(picture)
+
+
+def preview_png(prediction: Prediction) -> bytes:
+    """Return the preview as PNG; see `write_preview`."""
     canvas = Canvas(WIDTH_PX, HEIGHT_PX)
     _draw_images(canvas, _pictures(prediction))
     _draw_importance(canvas, prediction)
     _draw_volumes(canvas, prediction)
     _draw_facts(canvas, prediction)
     canvas.text(WIDTH_PX / 2, 977, NOT_FOR_DIAGNOSIS, colour=ALERT, size=12, align="m")
-    with output_errors(path):
-        canvas.save(path)
+    return canvas.png()
 
 
 def _pictures(prediction: Prediction) -> _Pictures:
@@ -82,12 +90,13 @@ def _pictures(prediction: Prediction) -> _Pictures:
         labels=to_ras(prediction.labels(), affine),
         probabilities=(wt, tc, et),
         slices=choose_slices(case.grid, prediction.mask(Region.WT), image.foreground),
+        sides=case.grid.shape,
     )
 
 
 def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
     for column, cut in zip(_COLUMNS_PX, pictures.slices, strict=True):
-        title = f"{cut.plane.value.capitalize()}, slice {cut.input_index} of input axis {cut.input_axis + 1}"
+        title = f"{cut.plane.value.capitalize()} {cut.input_index + 1} of {pictures.sides[cut.input_axis]}"
         canvas.text(column + _PANEL_PX[0] / 2, 62, title, colour=FAINT, size=10, align="m")
         grey = _grey(pictures, cut)
         for top, picture in zip(_ROWS_PX, (_labelled(grey, pictures, cut), _unsure(grey, pictures, cut)), strict=True):
@@ -134,7 +143,7 @@ def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[
 def _draw_scale(canvas: Canvas) -> None:
     """Draw the colour bar of entropy."""
     left, top, width, height = 256, 897, 656, 14
-    colours = inferno()[np.linspace(0, 255, width).astype(np.intp)]
+    colours = entropy_colours().astype(np.float32)[np.linspace(0, 255, width).astype(np.intp)]
     canvas.picture(left, top, np.repeat(colours[None], height, axis=0))
     canvas.outline(left, top, width, height, FAINT)
     ticks = {0.0: "0 (certain)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (undecided)"}
@@ -180,7 +189,7 @@ def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
         y = 498 + 28.6 * line
         entropy = prediction.mean_entropy_inside(region)
         canvas.text(1192, y, region.label.capitalize())
-        canvas.text(1445, y, f"{prediction.volume_ml(region):.1f}", align="r")
+        canvas.text(1445, y, format_ml(prediction.volume_ml(region)), align="r")
         canvas.text(1576, y, "none" if entropy is None else f"{entropy:.3f}", align="r")
 
 

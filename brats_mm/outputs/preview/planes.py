@@ -84,12 +84,16 @@ def to_ras(data: npt.NDArray[_Voxel], affine: npt.NDArray[np.float64]) -> npt.ND
     return np.asarray(nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine)))
 
 
-def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> tuple[Slice, Slice, Slice]:
+Cuts = tuple[Slice, Slice, Slice]
+"""An axial, a coronal and a sagittal slice."""
+
+
+def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
     """Choose the slices with the largest tumour area, or the brain's middle without tumour, cropped to the brain.
 
     Args:
         grid: the input grid, any orientation and spacing. Oblique grids use the nearest axes.
-        tumour: whole tumour mask.
+        tumour: mask of the tumour or of one of its regions.
         brain: mask to crop to. The whole grid if empty.
     """
     tumour, brain = to_ras(tumour, grid.affine), to_ras(brain, grid.affine)

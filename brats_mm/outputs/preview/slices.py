@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.display import entropy_colours
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.grey_window import Window
 from brats_mm.domain.volume import Array
-from brats_mm.outputs.preview.canvas import Picture, enlarged, inferno, tinted
+from brats_mm.outputs.preview.canvas import Picture, enlarged, tinted
 
 _SURE_NATS = 0.05
 """Entropy below which the overlay is transparent."""
@@ -43,6 +44,8 @@ def with_entropy(grey: Picture, entropy: Array) -> Picture:
         entropy: entropy of the compartments in nats, 0 to ln 4.
     """
     nats = enlarged(entropy, *grey.shape)
-    colours = inferno()[np.clip(np.rint(nats * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)]
+    colours = entropy_colours().astype(np.float32)[
+        np.clip(np.rint(nats * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)
+    ]
     opacity = np.clip((nats - _SURE_NATS) / 0.3, 0, 0.9)
     return tinted(in_colour(np.clip(grey * _DIMMED, 0, 255)), colours, opacity)

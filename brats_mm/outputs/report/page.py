@@ -12,10 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from brats_mm.domain.display import format_ml
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_colours
+from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_gradient
 from brats_mm.outputs.report.source import ReportSource
 from brats_mm.outputs.report.steps import step_rows
 
@@ -68,6 +69,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["ml"] = format_ml
     report = source.report
     return environment.get_template(_TEMPLATE).render(
         report=report,
@@ -77,8 +79,8 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         regions=REGIONS,
         outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in OUTLINES.items()},
         largest_ml=max([1e-3, *(report["regions"][region.value]["volume_range_ml"][1] for region in REGIONS)]),
-        columns=[_column(source, cut.plane.value, cut.input_axis, cut.input_index) for cut in drawing.slices],
-        rows=list(drawing.rows()),
+        rows=drawing.rows(),
+        absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),
         places=_places(source, drawing),
         close_looks=CLOSE_LOOKS,
@@ -86,7 +88,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         modalities=MODALITIES,
         found=[Modality(value) for value in report["sequences_found"]],
         missing=[Modality(value) for value in report["sequences_missing"]],
-        entropy_colours=entropy_colours(),
+        entropy_colours=entropy_gradient(),
         most_nats=MAX_COMPARTMENT_NATS,
         steps=step_rows(report.get("preparation")),
     )

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -11,10 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brats_mm.domain.display import entropy_colours
 from brats_mm.domain.grey_window import Window, grey_window
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
-from brats_mm.outputs.preview.canvas import Colour, Picture, inferno, with_region
-from brats_mm.outputs.preview.planes import Letters, Plane, Slice, choose_slices, place_on_slice, slice_through, to_ras
+from brats_mm.outputs.preview.canvas import Colour, Picture, with_region
+from brats_mm.outputs.preview.planes import (
+    Cuts,
+    Letters,
+    Plane,
+    Slice,
+    choose_slices,
+    place_on_slice,
+    slice_through,
+    to_ras,
+)
 from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
 from brats_mm.outputs.report.source import ReportSource
 
@@ -45,6 +55,7 @@ class Drawn:
         width_px, height_px: its size.
         letters: patient directions at its edges.
         said: alternative text.
+        caption: plane and slice, counted from 1 along the file's axis.
     """
 
     uri: str
@@ -52,6 +63,7 @@ class Drawn:
     height_px: int
     letters: Letters
     said: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -74,19 +86,33 @@ class Drawing:
         self._windows: Mapping[str, Window] = {m.label: grey_window(image) for m, image in source.images.items()}
 
     @cached_property
-    def slices(self) -> tuple[Slice, Slice, Slice]:
-        """The three slices with the largest tumour area."""
+    def slices(self) -> Cuts:
+        """The three slices with the largest area of the whole tumour."""
+        return self._largest(Region.WT)
+
+    def rows(self) -> list[Row]:
+        """Render each region where it is largest, then the uncertainty where the whole tumour is largest.
+
+        A region whose slices are those of the region before shares its row, so that no picture appears twice.
+        """
+        groups: list[tuple[list[Region], Cuts, str]] = []
+        for region in (one for one in REGIONS if one is Region.WT or self._masks[one].any()):
+            cuts, name = self._largest(region), self._names[0 if region is Region.WT else -1]
+            if groups and groups[-1][1:] == (cuts, name):
+                groups[-1][0].append(region)
+            else:
+                groups.append(([region], cuts, name))
+        rows = [
+            Row(_title(regions, name), tuple(self._outlined(cut, name) for cut in cuts))
+            for regions, cuts, name in groups
+        ]
+        return [*rows, Row("Uncertainty, on the slices of the whole tumour", tuple(map(self._unsure, self.slices)))]
+
+    def _largest(self, region: Region) -> Cuts:
         source = self._source
         image = next(iter(source.images.values()), None)
         brain = source.entropy > _GROUND_NATS if image is None else image.foreground
-        return choose_slices(source.grid, source.masks[Region.WT], brain)
-
-    def rows(self) -> Iterator[Row]:
-        """Render the key slices: outlines on each image, then uncertainty."""
-        for name in self._names:
-            title = f"Outlines on {name}" if name else "Outlines"
-            yield Row(title, tuple(self._outlined(cut, name) for cut in self.slices))
-        yield Row("Uncertainty", tuple(self._unsure(cut) for cut in self.slices))
+        return choose_slices(source.grid, source.masks[region], brain)
 
     def close_look(self, voxel: tuple[int, int, int]) -> tuple[Drawn, ...]:
         """Render outlines and uncertainty centred on a voxel, in the plane of highest resolution."""
@@ -116,18 +142,28 @@ class Drawing:
         return in_grey(ground, (0.0, 3.2), aspect=cut.aspect, fit=fit)
 
     def _outlined(self, cut: Slice, name: str, around: tuple[int, int] | None = None) -> Drawn:
-        picture = in_colour(np.clip(self._grey(cut, name, around), 0, 255))
-        for region in REGIONS:
-            mask = self._cut(cut, self._masks[region], around)
-            if mask.any():
-                picture = with_region(picture, mask, OUTLINES[region], opacity=0.0)
+        picture = self._with_outlines(in_colour(np.clip(self._grey(cut, name, around), 0, 255)), cut, around)
         shown = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
-        return _drawn(picture, cut, f"{cut.plane.value.capitalize()} slice with {shown}")
+        return self._drawn(picture, cut, f"slice with {shown}")
 
     def _unsure(self, cut: Slice, around: tuple[int, int] | None = None) -> Drawn:
         entropy = np.asarray(self._cut(cut, self._entropy, around), np.float32)
         picture = with_entropy(self._grey(cut, self._names[0], around), entropy)
-        return _drawn(picture, cut, f"{cut.plane.value.capitalize()} slice with the entropy of the prediction")
+        return self._drawn(
+            self._with_outlines(picture, cut, around), cut, "slice with the entropy of the prediction and outlines"
+        )
+
+    def _with_outlines(self, picture: Picture, cut: Slice, around: tuple[int, int] | None) -> Picture:
+        for region in REGIONS:
+            mask = self._cut(cut, self._masks[region], around)
+            if mask.any():
+                picture = with_region(picture, mask, OUTLINES[region], opacity=0.0)
+        return picture
+
+    def _drawn(self, picture: Picture, cut: Slice, said: str) -> Drawn:
+        plane = cut.plane.value.capitalize()
+        caption = f"{plane} {cut.input_index + 1} of {self._source.grid.shape[cut.input_axis]}"
+        return _encoded(picture, cut.letters, f"{plane} {said}", caption)
 
     def _cut(self, cut: Slice, ras: npt.NDArray[_Voxel], around: tuple[int, int] | None) -> npt.NDArray[_Voxel]:
         picture = cut.of(ras)
@@ -144,15 +180,20 @@ def to_ras_order(values: tuple[float, float, float], slices: Sequence[Slice]) ->
     return {cut.plane.through: values[cut.input_axis] for cut in slices}
 
 
-def entropy_colours() -> str:
+def entropy_gradient() -> str:
     """Return the entropy colours as stops of a CSS gradient, from 0 to ln 4."""
-    table = inferno()[np.linspace(0, 255, 17).astype(np.intp)]
+    table = entropy_colours()[np.linspace(0, 255, 17).astype(np.intp)]
     return ", ".join("#{:02x}{:02x}{:02x}".format(*(round(float(value)) for value in colour)) for colour in table)
 
 
-def _drawn(picture: Picture, cut: Slice, said: str) -> Drawn:
+def _title(regions: Sequence[Region], name: str) -> str:
+    largest = " and ".join(region.label for region in regions).capitalize() + " at the largest area"
+    return f"{largest}, on {name}" if name else largest
+
+
+def _encoded(picture: Picture, letters: Letters, said: str, caption: str) -> Drawn:
     stored = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(stored).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
     uri = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    return Drawn(uri, stored.shape[1], stored.shape[0], cut.letters, said)
+    return Drawn(uri, stored.shape[1], stored.shape[0], letters, said, caption)

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from io import BufferedIOBase
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.display import entropy_colours, format_ml
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.outputs.seg_nrrd import nrrd_geometry
 
-COLOURS = 256
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -41,16 +40,16 @@ def _stream(raw: BufferedIOBase, stored: npt.NDArray[Any], geometry: list[str]) 
     write_gzip(raw, first_axis_fastest(stored))
 
 
-def colour_table(name: str) -> bytes:
-    """Convert a matplotlib colour map to a Slicer colour table."""
-    colours = np.rint(matplotlib.colormaps[name](np.arange(COLOURS)) * 255).astype(int)
-    rows = [f"{index} {index} {r} {g} {b} 255" for index, (r, g, b, _) in enumerate(colours)]
-    return "\n".join(["# Color table file", f"# {COLOURS} values", *rows, ""]).encode("ascii")
+def colour_table() -> bytes:
+    """Return the colours of entropy as a Slicer colour table."""
+    colours = np.rint(entropy_colours()).astype(int)
+    rows = [f"{index} {index} {r} {g} {b} 255" for index, (r, g, b) in enumerate(colours)]
+    return "\n".join(["# Color table file", f"# {len(rows)} values", *rows, ""]).encode("ascii")
 
 
 def spot_label(spot: Mapping[str, Any]) -> str:
     """Label an uncertain region of `report.json` by rank, region and volume."""
-    return f"{spot['rank']}: {spot['region'].upper()}, {spot['volume_ml']:.1f} mL"
+    return f"{spot['rank']}: {spot['region'].upper()}, {format_ml(spot['volume_ml'])} mL"
 
 
 def places(spots: Sequence[Mapping[str, Any]]) -> bytes:

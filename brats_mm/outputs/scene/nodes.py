@@ -45,7 +45,7 @@ _Vector = npt.NDArray[np.float64]
 _PLANES: dict[str, tuple[str, tuple[_Vector, _Vector, _Vector]]] = {
     "Red": ("Axial", (np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))),
     "Green": ("Coronal", (np.array([-1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 1.0, 0]))),
-    "Yellow": ("Sagittal", (np.array([0, -1.0, 0]), np.array([0, 0, 1.0]), np.array([1.0, 0, 0]))),
+    "Yellow": ("Sagittal", (np.array([0, -1.0, 0]), np.array([0, 0, 1.0]), np.array([-1.0, 0, 0]))),
 }
 """View -> orientation, and the patient directions of its right edge, upper edge and normal."""
 
@@ -218,8 +218,8 @@ def _places() -> Iterator[Node]:
     yield Node("MarkupsJsonStorage", store, "Uncertain places storage", {"fileName": PLACES_FILE})
     attributes: dict[str, Value] = {
         "visibility": True,
-        "color": (0.35, 0.85, 1.0),
-        "selectedColor": (0.35, 0.85, 1.0),
+        "color": (1.0, 0.35, 0.9),
+        "selectedColor": (1.0, 0.35, 0.9),
         "pointLabelsVisibility": True,
         "propertiesLabelVisibility": False,
         "textScale": 2.6,

@@ -11,8 +11,6 @@ UNCERTAINTY_WINDOW = (0.0, MAX_COMPARTMENT_NATS)
 UNCERTAINTY_SHOWN_FROM = 0.2
 """Entropy in nats below which the overlay is hidden. One compartment has at least 95 % there."""
 UNCERTAINTY_OPACITY = 0.5
-COLOUR_MAP = "inferno"
-"""A perceptually uniform colour map of matplotlib."""
 LEGEND_SIZE, LEGEND_POSITION = (0.1, 0.26), (0.97, 0.9)
 """Size and position as shares of the view: the upper right corner, which Slicer leaves free."""
 

@@ -17,6 +17,7 @@ import numpy as np
 from brats_mm.domain.availability import describe, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.label_map import central_voxel
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
@@ -26,7 +27,7 @@ from brats_mm.outputs.scene import data as scene_data
 from brats_mm.outputs.scene import nodes as scene_nodes
 from brats_mm.outputs.scene.mrml import mrml
 from brats_mm.outputs.scene.nodes import Image, Look, Scene
-from brats_mm.outputs.scene.style import BACKGROUNDS, COLOUR_MAP, UNCERTAINTY_SHOWN_FROM
+from brats_mm.outputs.scene.style import BACKGROUNDS, UNCERTAINTY_SHOWN_FROM
 from brats_mm.outputs.seg_nrrd import stream_segmentation
 
 FOLDER = "BraTS-MM"
@@ -82,7 +83,7 @@ def write_scene(
             stream_segmentation(raw, prediction.labels(convention), grid, convention, surfaces=True)
         with archive.entry(scene_nodes.ENTROPY_FILE) as raw:
             scene_data.stream_entropy(raw, prediction.combined_entropy(), grid)
-        archive.put(scene_nodes.COLOURS_FILE, scene_data.colour_table(COLOUR_MAP))
+        archive.put(scene_nodes.COLOURS_FILE, scene_data.colour_table())
         if spots:
             archive.put(scene_nodes.PLACES_FILE, scene_data.places(spots))
 
@@ -129,8 +130,5 @@ def _where(prediction: Prediction, spots: Sequence[Mapping[str, Any]], middle: n
     """Return where the slices cross: the first uncertain region, else the middle of the tumour, else of the brain."""
     if spots:
         return np.asarray(spots[0]["position_mm_ras"], np.float64)
-    inside = np.argwhere(prediction.mask(Region.WT))
-    if not inside.size:
-        return middle
-    nearest = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
-    return np.asarray((prediction.case.grid.affine @ [*nearest, 1.0])[:3])
+    nearest = central_voxel(prediction.mask(Region.WT))
+    return middle if nearest is None else np.asarray((prediction.case.grid.affine @ [*nearest, 1.0])[:3])

@@ -14,7 +14,8 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
-from brats_mm.outputs.notebook_view import label_colours, layers, show
+from brats_mm.outputs.notebook_view import label_colours, layers, start_position
+from brats_mm.outputs.prediction_tools import TOOLS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def prediction():
         importance=Importance({m: dict.fromkeys(REGIONS, float(m is Modality.T1CE)) for m in Modality}),
         model=ModelIdentity("made", "0", "0" * 64, 1),
         run=Run("cpu", "torch", (64, 64, 64), 1, {}),
-        viewer=show,
+        tools=TOOLS,
     )
 
 
@@ -75,6 +76,8 @@ def test_view_is_a_widget_with_three_volumes(prediction):
     assert isinstance(widget, ipyniivue.NiiVue)
     assert [volume.name for volume in widget.volumes] == ["t1ce.nii.gz", "segmentation.nii.gz", "entropy.nii.gz"]
     assert widget.height == 300
+    assert widget.opts.is_radiological_convention
+    assert widget.scene.crosshair_pos == pytest.approx(start_position(prediction))
     assert widget.volumes[1].colormap_label is not None
     assert widget.volumes[2].colormap in widget.colormaps()
     assert "patient" not in repr([volume.get_state() for volume in widget.volumes])
@@ -87,10 +90,20 @@ def test_without_ipyniivue_it_says_what_to_install(prediction, monkeypatch):
 
 
 def test_a_prediction_without_a_viewer_says_where_there_is_one(prediction):
-    with pytest.raises(OptionError, match=r"no viewer. .*notebook_view"):
-        replace(prediction, viewer=None).view()
+    with pytest.raises(OptionError, match=r"neither shown nor saved. .*prediction_tools"):
+        replace(prediction, tools=None).view()
 
 
 def test_an_empty_prediction_can_be_viewed(prediction):
     nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
     assert len(layers(replace(prediction, probabilities=nothing))) == 3
+
+
+def test_the_view_starts_in_the_tumour(prediction):
+    """The middle voxel, (5, 5, 5) of 12 along L, P and S: from the left and posterior end it is the 7th."""
+    assert start_position(prediction) == pytest.approx((1 - 5.5 / 12, 1 - 5.5 / 12, 5.5 / 12))
+
+
+def test_without_tumour_the_view_starts_in_the_middle(prediction):
+    nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
+    assert start_position(replace(prediction, probabilities=nothing)) == (0.5, 0.5, 0.5)

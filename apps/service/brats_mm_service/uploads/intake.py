@@ -12,6 +12,7 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
+from brats_mm.io.dicom.choice import LEAVE_OUT
 from brats_mm.io.recognise import recognise
 from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm.pipeline.load import is_dicom_folder
@@ -148,14 +149,18 @@ def _sort_archive(
     except InputError as error:
         raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
     stored, names = {}, {}
-    for modality in ordered(case.found):
+    left_out = {m for m, word in (dicom.series if dicom else {}).items() if word == LEAVE_OUT} & set(case.found)
+    if left_out == set(case.found):
+        raise Problem("bad-case", "The option series leaves out every sequence of the archive. Keep at least one.")
+    for modality in ordered(set(case.found) - left_out):
         place = Path(case.found[modality])
         names[modality.value] = place.name
         name = modality.value + checked_content(place, place.name, place.name).value
         place.rename(folder / name)
         stored[modality.value] = name
+    ignored = {Path(case.found[modality]).name: "left out by the option series" for modality in ordered(left_out)}
     shutil.rmtree(unpacked.folder)
-    return SortedUpload(stored, {**unpacked.passed_over, **case.ignored}, case.notes, names)
+    return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
 
 def for_archives(sentence: str, folder: Path) -> str:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from BratsMMLib.sequences import Sequence
 
 BACKGROUNDS = (Sequence.FLAIR, Sequence.T1CE, Sequence.T2, Sequence.T1)
@@ -63,7 +60,7 @@ class PlacesLook:
     """The points to look at twice."""
 
     name: str = "Uncertain places"
-    colour: tuple[float, float, float] = (0.35, 0.85, 1.0)
+    colour: tuple[float, float, float] = (1.0, 0.35, 0.9)
     text_scale: float = 2.6
     glyph_scale: float = 2.0
 
@@ -80,21 +77,3 @@ class Look:
 def background_of(sequences: set[Sequence]) -> Sequence:
     """Which of the sequences at hand lies below."""
     return next(sequence for sequence in BACKGROUNDS if sequence in sequences)
-
-
-_STOPS = np.array(
-    [
-        (0, 0, 4), (10, 7, 34), (30, 12, 69), (56, 9, 98), (81, 14, 108), (105, 22, 110),
-        (128, 31, 108), (152, 39, 102), (176, 49, 91), (198, 61, 77), (217, 77, 61), (233, 97, 43),
-        (244, 121, 24), (250, 148, 7), (252, 176, 20), (248, 205, 55), (242, 234, 105), (252, 255, 164),
-    ],
-    np.float64,
-)  # fmt: skip
-"""Colours of the map inferno (matplotlib, CC0) in equal steps."""
-
-
-def colours() -> npt.NDArray[np.float64]:
-    """(256, 3) colours from 0 to 1, nearly black through red to pale yellow, equally far apart to the eye."""
-    at = np.linspace(0, len(_STOPS) - 1, 256)
-    channels = [np.interp(at, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=1) / 255

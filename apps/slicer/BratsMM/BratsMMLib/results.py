@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from BratsMMLib.display import format_ml
 from BratsMMLib.failures import Refused
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
@@ -28,9 +29,9 @@ class VolumeRow:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """As it is shown."""
-        spread = "" if self.range_ml is None else f"{self.range_ml[0]:.1f} to {self.range_ml[1]:.1f}"
+        spread = "" if self.range_ml is None else " to ".join(map(format_ml, self.range_ml))
         unsure = "none found" if self.entropy_nats is None else f"{self.entropy_nats:.2f}"
-        return REGION_NAMES[self.region], f"{self.volume_ml:.1f}", spread, unsure
+        return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure
 
 
 VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats")
@@ -58,13 +59,13 @@ class Spot:
     @property
     def label(self) -> str:
         """In a few words."""
-        return f"{self.rank}: {self.region.upper()}, {self.volume_ml:.1f} mL"
+        return f"{self.rank}: {self.region.upper()}, {format_ml(self.volume_ml)} mL"
 
     @property
     def sentence(self) -> str:
         """For the line under the buttons."""
         unsure = f"{self.mean_entropy_nats:.2f} nats of at most {math.log(2):.2f}"
-        return f"{REGION_NAMES[self.region]}: {self.volume_ml:.1f} mL are uncertain here, {unsure}."
+        return f"{REGION_NAMES[self.region]}: {format_ml(self.volume_ml)} mL are uncertain here, {unsure}."
 
 
 @dataclass(frozen=True)

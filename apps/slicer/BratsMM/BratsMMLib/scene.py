@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from BratsMMLib.display import entropy_colours
 from BratsMMLib.failures import Refused
-from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of, colours
+from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, Spot, registered_name
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
@@ -159,7 +160,7 @@ class SceneBuilder:
         if there is not None:
             return there
         node = self._add("vtkMRMLColorTableNode", _COLOURS)
-        table = colours()
+        table = entropy_colours() / 255
         node.SetType(_USER)
         node.SetNumberOfColors(len(table))
         for index, (red, green, blue) in enumerate(table):

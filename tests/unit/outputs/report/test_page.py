@@ -19,9 +19,11 @@ from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.volume import Grid, Volume
+from brats_mm.outputs.preview.canvas import with_region
 from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through, to_ras
 from brats_mm.outputs.report.document import importance_of, report_of
 from brats_mm.outputs.report.page import in_letters, render_page
+from brats_mm.outputs.report.pictures import OUTLINES
 from brats_mm.outputs.report.source import source_of
 
 PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
@@ -168,6 +170,38 @@ def test_without_images_the_outlines_lie_on_plain_ground_and_the_page_says_so():
     page = render_page(source)
     assert "images were not available" in words_of(page)
     assert page.count("<img") == 8  # two rows of three slices, and two pictures of the one spot
+
+
+def test_each_region_is_shown_on_the_slices_where_it_is_largest():
+    """The core is largest on axial slice 16, the whole tumour on 5: neither picture replaces the other."""
+    grid = prediction_of().case.grid
+    whole = np.full(grid.shape, 0.01, np.float32)
+    whole[4:20, 4:20, 4] = 0.97
+    whole[6:12, 6:12, 15] = 0.97
+    core = np.full(grid.shape, 0.01, np.float32)
+    core[6:12, 6:12, 15] = 0.97
+    prediction = prediction_of(probabilities={Region.WT: whole, Region.TC: core, Region.ET: core.copy()})
+    page = page_of(prediction)
+    said = words_of(page)
+    assert "Whole tumour at the largest area, on FLAIR" in said
+    assert "Tumour core and enhancing tumour at the largest area, on T1ce" in said
+    axial = re.findall(r"<figcaption>Axial (\d+) of 20</figcaption>", page)
+    assert axial == ["5", "16", "5"]
+
+
+def test_a_region_that_was_not_found_is_named_where_its_picture_would_be(page):
+    assert "No enhancing tumour was found." in words_of(page)
+
+
+def test_outlines_stay_visible_on_white_and_on_the_colour_of_the_outline():
+    """A dark casing lies beside the outline."""
+    mask = np.zeros((20, 20), bool)
+    mask[5:15, 5:15] = True
+    colour = OUTLINES[Region.ET]
+    for ground in ((255, 255, 255), colour):
+        picture = with_region(np.full((200, 200, 3), ground, np.float32), mask, colour, opacity=0.0)
+        across = picture[100, 30:70].mean(axis=1)
+        assert across.min() < np.mean(ground) / 2
 
 
 def test_a_case_without_tumour_spots_and_figures_has_a_page_too():

@@ -47,7 +47,7 @@ def pictures(page):
 def test_segmenting_writes_the_page_beside_the_others_when_asked(made):
     page = next(path for path in made.files if path.name == "report.html").read_text()
     assert "2 of 4 sequences were missing: T1, T2." in page
-    assert "Outlines on T1ce" in page
+    assert "the largest area, on T1ce" in page
     assert "BraTS-GLI" not in page
 
 
@@ -58,7 +58,7 @@ def test_a_prediction_from_files_can_be_viewed_in_a_notebook(made):
 
 def test_a_result_and_its_images_give_the_page_that_segmenting_gives(made, result, made_head):
     page = write_report(result, case=made_head).read_text()
-    assert "Outlines on FLAIR" in page
+    assert "the largest area, on FLAIR" in page
     assert "Outlines on T2" not in page  # it is in the folder, but was not used
     assert pictures(page) == pictures((made.files[0].parent / "report.html").read_text())
 

@@ -114,12 +114,12 @@ def test_each_reference_leads_to_a_node(tmp_path):
     assert set(referred) <= ids
 
 
-def test_colour_table_is_even_and_ends_pale():
-    """256 rows, from nearly black to pale yellow."""
-    rows = [line.split() for line in colour_table("inferno").decode().splitlines() if not line.startswith("#")]
+def test_colour_table_holds_the_colours_of_entropy():
+    """256 rows, from nearly black to pale cyan."""
+    rows = [line.split() for line in colour_table().decode().splitlines() if not line.startswith("#")]
     assert len(rows) == 256
-    assert rows[0][2:] == ["0", "0", "4", "255"]
-    assert rows[255][2:] == ["252", "255", "164", "255"]
+    assert rows[0][2:] == ["6", "5", "12", "255"]
+    assert rows[255][2:] == ["134", "242", "254", "255"]
 
 
 def test_missing_folder_is_an_output_error(tmp_path):
@@ -140,14 +140,15 @@ def loaded(path, cache):
     scene.SetCacheManager(remote.GetCacheManager())
     scene.SetDataIOManager(remote.GetDataIOManager())
     segments, markups = slicer.vtkSlicerSegmentationsModuleLogic(), slicer.vtkSlicerMarkupsLogic()
-    for logic in (colours, segments, markups):
+    terms = slicer.vtkSlicerTerminologiesModuleLogic()
+    for logic in (colours, terms, segments, markups):
         logic.SetMRMLScene(scene)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     messages = slicer.vtkMRMLMessageCollection()
     assert scene.ReadFromMRB(str(path), False, messages), messages.GetAllMessagesAsString()
-    assert "rror" not in messages.GetAllMessagesAsString()
-    scene.kept = (remote, colours, segments, markups)
+    assert messages.GetNumberOfMessages() == 0, messages.GetAllMessagesAsString()
+    scene.kept = (remote, colours, terms, segments, markups)
     return scene
 
 
@@ -240,7 +241,7 @@ def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
     scene = loaded(path, tmp_path)
     places = scene.GetFirstNodeByName("Uncertain places")
     assert places.GetNumberOfControlPoints() == 1
-    assert places.GetNthControlPointLabel(0) == "1: TC, 2.2 mL"
+    assert places.GetNthControlPointLabel(0) == "1: TC, 2.3 mL"
     np.testing.assert_allclose(places.GetNthControlPointPositionWorld(0), SPOT["position_mm_ras"])
     note = scene.GetFirstNodeByName("Read this first").GetText()
     assert "not for diagnosis" in note
@@ -249,6 +250,18 @@ def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
     for colour, axis in {"Red": 2, "Green": 1, "Yellow": 0}.items():
         node = scene.GetNodeByID(f"vtkMRMLSliceNode{colour}")
         assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(SPOT["position_mm_ras"][axis])
+
+
+def test_views_have_slicers_own_orientations(tmp_path):
+    """By name, and by the preset of that name; a view with a turned or mirrored plane would be "Reformat"."""
+    path, _ = written(tmp_path)
+    scene = loaded(path, tmp_path)
+    for colour, orientation in {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}.items():
+        node = scene.GetNodeByID(f"vtkMRMLSliceNode{colour}")
+        assert node.GetOrientation() == orientation
+        preset, own = node.GetSliceOrientationPreset(orientation), node.GetSliceToRAS()
+        elements = [(row, column) for row in range(3) for column in range(3)]
+        assert [own.GetElement(*at) for at in elements] == [preset.GetElement(*at) for at in elements]
 
 
 def test_slicer_opens_a_case_without_places_and_with_one_sequence(tmp_path):

@@ -1,0 +1,44 @@
+"""How every output shows entropy, grey values and volumes: command line, report, preview, notebook, Slicer, page.
+
+`display.json` holds the constants. The web page reads the same file, and the 3D Slicer module carries copies of both
+files, so this module imports nothing of the library.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+_CONSTANTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+
+COLOURS = 256
+
+GREY_PERCENTILES: tuple[float, float] = tuple(_CONSTANTS["grey_percentiles"])
+"""Percentiles of the foreground drawn black and white. Vessels with contrast agent must not darken the brain."""
+
+
+def entropy_colours() -> npt.NDArray[np.float64]:
+    """Return the (256, 3) colours of entropy, 0 to 255, from nearly black through blue to pale cyan.
+
+    The steps are even to the eye, and no hue is that of a segment, so that outlines stay visible on them.
+    """
+    stops = np.array([_rgb(colour) for colour in _CONSTANTS["entropy_colours"]], np.float64)
+    at = np.linspace(0, len(stops) - 1, COLOURS)
+    channels = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=1)
+
+
+def format_ml(volume_ml: float) -> str:
+    """Format millilitres with one decimal, rounding halves up: 0.35 gives 0.4.
+
+    Volumes are first rounded to thousandths as in `report.json`, so that all outputs agree on every value.
+    """
+    return f"{math.floor(round(round(volume_ml, 3) * 10, 6) + 0.5) / 10:.1f}"
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

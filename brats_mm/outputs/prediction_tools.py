@@ -1,0 +1,142 @@
+"""What a prediction can do in Python: be shown, saved, and converted to images of nibabel and SimpleITK.
+
+`Prediction` belongs to the domain, which knows no files and no libraries. Whoever makes a prediction gives it `TOOLS`.
+"""
+
+import base64
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.availability import describe
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.display import format_ml
+from brats_mm.domain.options import OutputOptions
+from brats_mm.domain.prediction import Prediction
+from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.errors import OptionError, OutputError
+from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.nifti import header_of
+from brats_mm.outputs.notebook_view import show
+from brats_mm.outputs.preview.picture import preview_png
+from brats_mm.outputs.results import write_results, written_names
+
+_Voxels = npt.NDArray[Any]
+
+_CONTENTS: dict[str, Callable[[Prediction, LabelConvention], _Voxels]] = {
+    "labels": lambda prediction, convention: prediction.labels(convention),
+    "entropy": lambda prediction, _: prediction.combined_entropy(),
+    "wt": lambda prediction, _: prediction.probabilities[Region.WT],
+    "tc": lambda prediction, _: prediction.probabilities[Region.TC],
+    "et": lambda prediction, _: prediction.probabilities[Region.ET],
+}
+"""What can be converted: the label map, the entropy, and the probability of each region."""
+
+
+class Tools:
+    """Implementation of `domain.prediction.PredictionTools`."""
+
+    def view(self, prediction: Prediction, **options: Any) -> Any:
+        """Show a prediction as a notebook widget; see `notebook_view.show`."""
+        return show(prediction, **options)
+
+    def save(self, prediction: Prediction, folder: Path | str, **options: Any) -> tuple[Path, ...]:
+        """Write the results into a folder, all or none.
+
+        Args:
+            prediction: what to write.
+            folder: created if absent.
+            options: fields of `OutputOptions` such as `labels`, `probabilities`, `report`, `scene` and `overwrite`.
+
+        Returns:
+            The written files.
+
+        Raises:
+            OptionError: an option is unknown, or DICOM results are requested.
+            OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
+        """
+        wanted = _output_options(options)
+        place = Path(folder)
+        present = [name for name in wanted.names(prediction.case.available) if (place / name).exists()]
+        if present and not wanted.overwrite:
+            message = (
+                f"The folder {place} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
+                "Choose another folder, or pass overwrite=True."
+            )
+            raise OutputError(message)
+        with OutputFolder(place) as out:
+            report = write_results(prediction, out, wanted, seconds=prediction.run.seconds)
+        return tuple(place / name for name in written_names(wanted, prediction, report))
+
+    def to_nibabel(self, prediction: Prediction, content: str, labels: LabelConvention) -> nib.Nifti1Image:
+        """Return a volume as a nibabel image on the grid of the input, with its sform and qform."""
+        data = _content(prediction, content, labels)
+        header = header_of(prediction.case.grid, data.dtype, content)
+        return nib.Nifti1Image(data, prediction.case.grid.affine, header)
+
+    def to_sitk(self, prediction: Prediction, content: str, labels: LabelConvention) -> Any:
+        """Return a volume as a SimpleITK image, which counts millimetres in LPS."""
+        import SimpleITK
+
+        grid = prediction.case.grid
+        lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
+        image = SimpleITK.GetImageFromArray(
+            np.ascontiguousarray(_content(prediction, content, labels).transpose(2, 1, 0))
+        )
+        image.SetSpacing(grid.spacing_mm)
+        image.SetOrigin(lps[:3, 3].tolist())
+        image.SetDirection((lps[:3, :3] / np.array(grid.spacing_mm)).ravel().tolist())
+        return image
+
+    def to_html(self, prediction: Prediction) -> str:
+        """Return the preview with volumes and sequences as HTML. It contains no name of the case or its files."""
+        case, model = prediction.case, prediction.model
+        picture = base64.b64encode(preview_png(prediction)).decode("ascii")
+        rows = "".join(_row(prediction, region) for region in REGIONS)
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in prediction.warnings)
+        parts = [
+            f'<img alt="Preview of the segmentation" style="max-width:100%" src="data:image/png;base64,{picture}">',
+            "<table><thead><tr><th>Region</th><th>mL</th><th>Interval, mL</th></tr></thead>",
+            f"<tbody>{rows}</tbody></table>",
+            f"<p>Sequences used: {describe(case.available)}. Missing: {describe(case.missing)}. ",
+            f"Model {escape(model.name)} {escape(model.version)}.</p>",
+            f"<ul>{warnings}</ul>" if warnings else "",
+            f"<p>{escape(NOT_FOR_DIAGNOSIS)}</p>",
+        ]
+        return f"<div>{''.join(parts)}</div>"
+
+
+TOOLS = Tools()
+
+
+def _row(prediction: Prediction, region: Region) -> str:
+    low, high = prediction.volume_range_ml(region)
+    cells = format_ml(prediction.volume_ml(region)), f"{format_ml(low)} to {format_ml(high)}"
+    name = region.label.capitalize()
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
+    if content not in _CONTENTS:
+        message = f"There is no volume {content!r}. Choose one of {', '.join(_CONTENTS)}."
+        raise OptionError(message)
+    return _CONTENTS[content](prediction, labels)
+
+
+def _output_options(options: dict[str, Any]) -> OutputOptions:
+    labels = LabelConvention.of(options.pop("labels", LabelConvention.BRATS2023))
+    try:
+        wanted = OutputOptions(labels=labels, **options)
+    except TypeError as error:
+        known = "labels, probabilities, importance_maps, preview, report, scene, overwrite"
+        message = f"save does not take {', '.join(sorted(options))} together. It takes {known}."
+        raise OptionError(message) from error
+    if wanted.wants_dicom:
+        message = "A prediction no longer holds its DICOM headers. Use brats-mm segment --dicom to write DICOM results."
+        raise OptionError(message)
+    return wanted

@@ -1,0 +1,38 @@
+"""How outputs show volumes and entropy: the same text and the same colours everywhere."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.display import entropy_colours, format_ml
+from brats_mm.domain.regions import SEGMENT_STYLES
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "text"),
+    [
+        (0.0, "0.0"),
+        (0.05, "0.1"),
+        (0.25, "0.3"),
+        (0.35, "0.4"),
+        (0.3496, "0.4"),
+        (0.349, "0.3"),
+        (12.25, "12.3"),
+        (1234.5, "1234.5"),
+    ],
+)
+def test_millilitres_round_halves_up_after_rounding_to_thousandths(volume_ml, text):
+    assert format_ml(volume_ml) == text
+
+
+def test_entropy_colours_grow_brighter_with_entropy():
+    colours = entropy_colours()
+    luminance = colours @ [0.2126, 0.7152, 0.0722]
+    assert colours.shape == (256, 3)
+    assert (np.diff(luminance) > 0).all()
+
+
+@pytest.mark.parametrize("style", SEGMENT_STYLES.values(), ids=lambda style: style.name)
+def test_no_entropy_colour_hides_an_outline(style):
+    """At least 100 of 442 (black to white) lie between an outline's colour and every colour of the map."""
+    away = np.linalg.norm(entropy_colours() - np.array(style.colour), axis=1)
+    assert away.min() > 100
