@@ -13,6 +13,7 @@ import SimpleITK
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
+from brats_mm_service.viewer.doubts import Doubts, doubt_of
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import serving, small_settings, until
 
@@ -85,7 +86,7 @@ def test_info_has_what_the_viewers_build_their_panels_from(client):
     assert info["labels"] == ["background", *LABELS]  # OHIF drops the first
     assert info["trainers"] == {}
     assert not info.get("config")
-    assert list(info["strategies"]) == ["first"]
+    assert list(info["strategies"]) == ["first", "random", "uncertain"]
     assert info["datastore"]["total"] >= 3
 
 
@@ -230,6 +231,15 @@ def test_a_corrected_label_is_saved_and_fetched_and_the_case_is_done(client, cli
     with pytest.raises(client_module.MONAILabelClientException) as missing:
         client.download_label("case-1", "original")
     assert missing.value.status_code == 404
+
+
+def test_a_result_of_a_case_on_the_server_leaves_its_doubt_for_the_strategy_uncertain(client, http, made_head):
+    _, params = client.infer("brats_mm", "case-2", dict(SLICER))
+    report = http.get(params["results"]["report.json"]).json()
+    doubts = Doubts(http.service.settings.data)
+    assert doubts.all()["case-2"] == pytest.approx(doubt_of(report), abs=1e-4)
+    client.infer("brats_mm", "", dict(SLICER), file=str(volume(made_head)))
+    assert set(doubts.all()) <= {"case-1", "case-2"}
 
 
 @pytest.mark.parametrize("image", ["nobody", "../case-1", "notes", "..", "case-1/../case-2"])

@@ -29,6 +29,16 @@ def test_every_route_has_a_summary_and_an_example(client):
     assert form["examples"]
 
 
+def test_a_token_is_described_and_required_only_where_the_service_needs_one(client, tmp_path):
+    document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert document["paths"]["/v1/jobs"]["post"]["security"] == [{}, {"token": []}]
+    assert "security" not in document["paths"]["/healthz"]["get"]
+    with serving(small_settings(tmp_path / "data", host="0.0.0.0")) as strict:
+        document = strict.get("/openapi.json").json()
+        assert document["paths"]["/v1/jobs"]["post"]["security"] == [{"token": []}]
+
+
 @pytest.mark.slow
 def test_made_up_requests_never_meet_a_server_error(client):
     """Schemathesis, over every route; BRATS_MM_API_EXAMPLES says how many requests of each."""

@@ -99,8 +99,8 @@ def page_service(built_page, made_results, tmp_path, tabs):
     """Starts such services; pages leave before theirs stops, so that none asks one that is gone."""
 
     @contextmanager
-    def start(settings=None, **behaviour):
-        with ready_service(made_results, settings or small_settings(tmp_path / "data"), **behaviour) as client:
+    def start(settings=None, folder=made_results, **behaviour):
+        with ready_service(folder, settings or small_settings(tmp_path / "data"), **behaviour) as client:
             yield client
             for tab in tabs:
                 tab.page.goto("about:blank")

@@ -205,7 +205,7 @@ def test_titles_say_which_image_was_registered(page_service, open_tab, made_head
     affine[:3, 3] += shift_mm
     results = make_results(tmp_path / "results", affine)
     shutil.copy(results / "entropy.nii.gz", results / "registered_t1ce.nii.gz")
-    with page_service(results=str(results)) as client:
+    with page_service(folder=results) as client:
         tab = open_tab(client)
         tab.run(made_head)
         assert tab.marks("title") == ["T1ce, registered"]

@@ -7,6 +7,7 @@ import errno
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -73,7 +74,7 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
         version=__version__,
         summary="Brain tumour segmentation on MRI when sequences are missing.",
         description=f"Submit the sequences you have; get segmentation, entropy and importance. {NOT_FOR_DIAGNOSIS}",
-        docs_url=None,  # these pages load scripts from the internet
+        docs_url=None,  # FastAPI's pages load scripts from the internet; `routes.page` serves its own
         redoc_url=None,
         lifespan=lifespan,
         responses={500: {"model": ProblemBody, "description": "The service is at fault"}},
@@ -82,6 +83,8 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router(service))
     _add_problems(app, service)
+    if not settings.needs_tokens:
+        _make_tokens_optional(app)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -92,6 +95,21 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
         )
     app.add_middleware(Guard, settings=settings, metrics=service.metrics, audit=AuditLog(settings.data))
     return app
+
+
+def _make_tokens_optional(app: FastAPI) -> None:
+    """Say in the OpenAPI document that a service for callers of this machine needs no token."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                if "security" in operation and {} not in operation["security"]:
+                    operation["security"].insert(0, {})
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _add_problems(app: FastAPI, service: Service) -> None:

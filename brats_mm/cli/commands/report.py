@@ -16,14 +16,17 @@ def add(commands: Commands) -> None:
         run,
         help="make a page to read, or to print, of a segmented case",
         description="Make one self-contained HTML page of a segmented case: sequences used and missing, key slices, "
-        "volumes with their spread, where to look twice, importance of the sequences, what to expect of them.\n"
+        "volumes with their intervals, regions to review, importance of the sequences, expected accuracy.\n"
         + NOT_FOR_DIAGNOSIS,
-        epilog="examples:\n  brats-mm report result --case CASE_FOLDER\n"
-        '  brats-mm report result --case CASE_FOLDER --name "Case 7" -o case7.html',
+        epilog="examples:\n  brats-mm report result --case CASE\n"
+        '  brats-mm report result --case CASE --name "Case 7" -o case7.html',
     )
     parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="folder that `brats-mm segment` wrote")
     parser.add_argument(
-        "--case", type=Path, metavar="CASE_FOLDER", help="folder of the images, to show them on the page"
+        "--case",
+        type=Path,
+        metavar="CASE",
+        help="the segmented case, prepared or raw, to show its images on the page",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the case to put on the page; none otherwise")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="page to write (RESULT_DIR/report.html)")
@@ -33,13 +36,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from brats_mm.outputs.report.write import write_report
+    from brats_mm.pipeline.report import write_report
 
     page = write_report(
         options.result, options.output, case=options.case, name=options.name, overwrite=options.overwrite
     )
     console.say(f"The page is {page}. Open it in a browser; print it there to have it as PDF.")
     if options.case is None:
-        console.say("It shows outlines on plain ground. With --case CASE_FOLDER it shows them on the images.")
+        console.say("Give the segmented case with --case to show the outlines on its images.")
     console.document({"page": str(page)})
     return 0

@@ -1,13 +1,13 @@
 """Data of a report page, from a prediction or from the files of a result."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.availability import ordered
-from brats_mm.domain.case import Case
+from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.lattice import match_lattice
@@ -16,8 +16,10 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import GridError, OptionError
+from brats_mm.io.case import case_of
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
+from brats_mm.outputs.registered import registered_name
 from brats_mm.outputs.report.document import REPORT_VERSION
 
 _OEDEMA_SHOWS_ON = (Modality.FLAIR, Modality.T2)
@@ -53,16 +55,18 @@ def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Map
         grid=prediction.case.grid,
         masks={region: prediction.mask(region) for region in REGIONS},
         entropy=prediction.combined_entropy(),
-        images=_telling(prediction.case),
+        images=_telling(prediction.case.volumes, report["sequences_found"]),
     )
 
 
-def read_source(folder: Path, case: Case | None = None) -> ReportSource:
+def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource:
     """Read the page's data from the files of `brats-mm segment`.
 
     Args:
-        folder: folder with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`.
-        case: the segmented case with its images. Unused sequences are not shown.
+        folder: folder with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`. Registered
+            scans in it are shown.
+        scans: the segmented sequences. Unused ones are not shown. Of raw scans, only the reference is taken from here,
+            because the others lie elsewhere.
 
     Raises:
         OptionError: the folder holds no result, or one of another version.
@@ -78,23 +82,41 @@ def read_source(folder: Path, case: Case | None = None) -> ReportSource:
         raise OptionError(message)
     entropy = read_volume(folder / "entropy.nii.gz")
     masks = read_reference(folder / "segmentation.nii.gz", entropy.grid, LabelScheme(report["label_convention"]))
-    images = _telling(case, used=report["sequences_found"]) if case is not None else {}
-    if case is not None:
-        _check_grid(case.grid, entropy.grid, folder)
-        if not images:
-            message = (
-                f"Case {case.name} has {_listed(case.available)}, but the result in {folder} used "
-                f"{', '.join(report['sequences_found'])}. Pass the folder of the segmented case."
-            )
-            raise OptionError(message)
+    registered = {
+        m: read_volume(folder / registered_name(m)) for m in Modality if (folder / registered_name(m)).is_file()
+    }
+    given = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
+    images = _telling({**given, **registered}, report["sequences_found"])
+    if scans is not None and not images:
+        message = (
+            f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
+            f"{', '.join(report['sequences_found'])}. Pass the folder of the segmented case."
+        )
+        raise OptionError(message)
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
 
-def _telling(case: Case, used: list[str] | None = None) -> dict[Modality, Volume]:
+def _on_result_grid(
+    scans: Scans | Case, report: Mapping[str, Any], grid: Grid, folder: Path
+) -> Mapping[Modality, Volume]:
+    """Return the images that lie on the grid of the result: all of a prepared case, the reference of raw scans."""
+    reference = (report.get("preparation") or {}).get("reference")
+    if reference is not None:
+        wanted = Modality(reference)
+        if wanted not in scans.volumes:
+            return {}
+        _check_grid(scans.volumes[wanted].grid, grid, folder)
+        return {wanted: scans.volumes[wanted]}
+    case = scans if isinstance(scans, Case) else case_of(scans)
+    _check_grid(case.grid, grid, folder)
+    return case.volumes
+
+
+def _telling(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
     """Choose one image for oedema and one for contrast among the sequences used."""
-    usable = [m for m in ordered(case.available) if used is None or m.value in used]
+    usable = [m for m in ordered(volumes) if m.value in used]
     chosen = [next((m for m in wanted if m in usable), None) for wanted in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)]
-    return {modality: case.volumes[modality] for modality in chosen if modality is not None}
+    return {modality: volumes[modality] for modality in chosen if modality is not None}
 
 
 def _check_grid(images: Grid, result: Grid, folder: Path) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Depends
+from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from brats_mm_service.auth.oidc import OidcIssuer
@@ -12,6 +15,14 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
 
 LOCAL = "local"
+
+BEARER = HTTPBearer(
+    scheme_name="token",
+    auto_error=False,
+    description="A token of `brats-mm token create`, or of the OpenID Connect issuer that the service trusts. "
+    "Callers on the service's own machine need none.",
+)
+"""For the OpenAPI document alone. `Authenticator` reads the header itself, and answers with a problem body."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
 
 
@@ -34,7 +45,7 @@ class Authenticator:
     def require_scope(self, scope: str) -> Callable[[Request], Awaitable[Caller]]:
         """A FastAPI dependency that returns the caller and requires a scope."""
 
-        async def caller(request: Request) -> Caller:
+        async def caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
             # Only an issuer's keys may have to be fetched; the rest takes less time than a change of threads.
             if self._issuer is None:
                 known = self.authenticate(request)

@@ -1,6 +1,7 @@
 """The images that a MONAI Label client can name: cases on the server, uploaded images, sessions."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
-from brats_mm_service.viewer.cases import ServerCases
+from brats_mm_service.viewer.cases import ServerCase, ServerCases
+from brats_mm_service.viewer.doubts import Doubts
 from brats_mm_service.viewer.intake import link_sequences, modality_of
 from brats_mm_service.viewer.store import Item, Kind
 
 FINAL = "final"
+
+STRATEGIES = {
+    "first": "First case without a corrected label",
+    "random": "Random case without a corrected label",
+    "uncertain": "Most doubtful result without a corrected label; cases without a result come last",
+}
+"""Name -> description of each way to choose the next case."""
 
 
 def no_image(image: str) -> Problem:
@@ -42,6 +51,7 @@ class ViewerImages:
         self.service = service
         self.cases = ServerCases(service.settings.datastore)
         self.store = service.viewer_store
+        self.doubts = Doubts(service.settings.data)
 
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
@@ -90,15 +100,42 @@ class ViewerImages:
                 found[image]["labels"][tag] = {"ext": _extension(label.main_file), "info": info}
         return found
 
-    def following(self, caller: Caller) -> dict[str, Any]:
-        """The first case on the server without the caller's final label; empty where there is none."""
-        for case in self.cases.all():
-            if self.store.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None:
-                file = case.main_file
-                # Viewers keep downloads by name, so the name must be the case's; by the checksum they notice a change.
-                name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
-                return {"id": case.id, "name": name, "checksum": f"SHA256:{sha256_of(file)}"}
-        return {}
+    def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
+        """Return the next case on the server without the caller's final label; empty if none is left.
+
+        Raises:
+            Problem: there is no such strategy.
+        """
+        if strategy not in STRATEGIES:
+            message = f"There is no strategy {strategy[:40]!r}. Choose one of {', '.join(STRATEGIES)}."
+            raise Problem("not-found", message)
+        waiting = [
+            case
+            for case in self.cases.all()
+            if self.store.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None
+        ]
+        if not waiting:
+            return {}
+        case = self._pick(waiting, strategy)
+        file = case.main_file
+        # Viewers keep downloads by name, so the name must be the case's. The checksum shows them a change.
+        name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
+        return {"id": case.id, "name": name, "checksum": f"SHA256:{sha256_of(file)}", "strategy": strategy}
+
+    def _pick(self, waiting: Sequence[ServerCase], strategy: str) -> ServerCase:
+        if strategy == "random":
+            return secrets.choice(waiting)
+        if strategy == "uncertain":
+            doubts = self.doubts.all()
+            return max(waiting, key=lambda case: doubts.get(case.id, -1.0))  # the first of equals
+        return waiting[0]
+
+    def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
+        """Return the id of the case on the server that a request segments; None for what the caller sent."""
+        sent = session_id or any(file.field == "file" for file in form.files)
+        if sent or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
+            return None
+        return image
 
     def file_of(self, caller: Caller, image: str, modality: object = None) -> Path:
         """The file of an image; of a case the one asked for, or its first sequence.

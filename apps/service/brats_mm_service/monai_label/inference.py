@@ -29,12 +29,13 @@ from brats_mm_service.monai_label.forms import (
     shown,
     small_form,
 )
-from brats_mm_service.monai_label.images import ViewerImages
+from brats_mm_service.monai_label.images import STRATEGIES, ViewerImages
 from brats_mm_service.monai_label.jobs import ViewerJobs, result_json
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
+from brats_mm_service.viewer.doubts import doubt_of
 from brats_mm_service.viewer.intake import AUTO
 from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
 
@@ -107,23 +108,26 @@ def router(service: Service) -> APIRouter:
             params = json_object(form.texts.get("params"), "params")
             wanted = _label_form(params)
             check_form(wanted)
+            case = images.server_case(caller, form, image=image, session_id=session_id)
             found = await run_in_threadpool(
                 images.gather, caller, form, folder, image=image, session_id=session_id, modality=params.get("modality")
             )
             job = await jobs.run(request, caller, found, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
+        if case is not None:
+            await run_in_threadpool(images.doubts.note, case, doubt_of(result_json(result, "report.json")))
         made = await run_in_threadpool(label_answer, result, view, wanted)
         return _answer(output, _said(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted))
 
     @routes.post(
         "/activelearning/{strategy}",
         summary="MONAI Label: the next case on the server that the caller has not corrected",
-        responses=VIEWER_PROBLEMS | shown({"id": "case-7", "name": "case-7_t1ce.nii.gz"}),
+        responses=VIEWER_PROBLEMS | shown({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
     )
     def following(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        """In the order of their names; an empty object where none is left."""
-        return images.following(caller)
+        """An empty object if none is left. The strategies are those of /info/."""
+        return images.following(caller, strategy)
 
     _add_auth(routes, service)
     return routes
@@ -180,11 +184,15 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
         "models": {model.value: _about(model) for model in ViewerModel},
         "trainers": {},
-        "strategies": {"first": {"description": "The first case without a corrected label"}} if has_cases else {},
+        "strategies": _strategies() if has_cases else {},
         "scoring": {},
         "train_stats": {},
         "datastore": images.stats(caller),
     }
+
+
+def _strategies() -> dict[str, Any]:
+    return {name: {"description": said} for name, said in STRATEGIES.items()}
 
 
 def _about(model: ViewerModel) -> dict[str, Any]:

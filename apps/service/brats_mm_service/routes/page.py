@@ -10,6 +10,7 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
 
 HOME = "/viewer/"
+API_DOCS = "/viewer/docs.html"
 _PACKAGE = Path(__file__).resolve().parents[1]
 PLACES = (_PACKAGE / "page", _PACKAGE.parents[1] / "viewer" / "dist")
 """Where a built page lies: in an installed wheel, in a checkout."""
@@ -50,7 +51,7 @@ def absent_page(checkout: Path = _CHECKOUT) -> str:
 <title>BraTS-MM</title>
 <h1>BraTS-MM</h1>
 <p>The service runs, but it has no web page.</p>
-{how}<p>Everything else works without it: <a href="/openapi.json">/openapi.json</a> lists the routes.</p>
+{how}<p>Everything else works without it: <a href="/openapi.json">/openapi.json</a> describes the API.</p>
 <p>{NOT_FOR_DIAGNOSIS}</p>
 </html>
 """
@@ -70,6 +71,11 @@ def router(_: Service) -> APIRouter:
     async def home() -> Response:
         """To the page."""
         return RedirectResponse(HOME)
+
+    @routes.get("/docs")
+    async def api_docs() -> Response:
+        """Redirect to the page about the API."""
+        return RedirectResponse(API_DOCS)
 
     @routes.get("/viewer/{name:path}")
     def file(name: str) -> Response:

@@ -11,7 +11,7 @@ from brats_mm import Segmenter
 from brats_mm.cli.main import main
 from brats_mm.errors import GridError, OptionError, OutputError
 from brats_mm.inference.engine import WindowSettings
-from brats_mm.outputs.report.write import write_report
+from brats_mm.pipeline.report import write_report
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
 
@@ -89,6 +89,27 @@ def test_images_that_were_not_used_are_refused(result, head_folder):
             path.unlink()
     with pytest.raises(OptionError, match=r"has T2, but the result .* used"):
         write_report(result, case=head_folder)
+
+
+def test_a_raw_case_is_shown_by_its_reference_and_the_registered_scans(result, made_head):
+    """FLAIR is the reference, and the raw T1ce lies 40 mm away; the result holds it registered."""
+    report = json.loads((result / "report.json").read_text())
+    report["preparation"] = {"kind": "raw", "evidence": [], "reference": "flair", "reference_reason": "", "steps": []}
+    (result / "report.json").write_text(json.dumps(report))
+    t1ce = made_head / "BraTS-GLI-00000-000-t1c.nii.gz"
+    shutil.copy(t1ce, result / "registered_t1ce.nii.gz")
+    raw = result.parent / "raw"
+    raw.mkdir()
+    shutil.copy(made_head / "BraTS-GLI-00000-000-t2f.nii.gz", raw / "flair.nii.gz")
+    affine = nib.load(t1ce).affine.copy()
+    affine[:3, 3] += 40
+    nib.save(nib.Nifti1Image(np.asarray(nib.load(t1ce).dataobj)[:-4], affine), raw / "t1ce.nii.gz")
+    page = write_report(result, case=raw).read_text()
+    assert "on FLAIR" in page
+    assert "on T1ce" in page
+    without = write_report(result, result / "again.html").read_text()
+    assert "on T1ce" in without
+    assert "on FLAIR" not in without
 
 
 def test_a_folder_without_a_result_is_refused(tmp_path):

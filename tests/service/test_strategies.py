@@ -1,0 +1,74 @@
+"""Which case on the server comes next: the first, a random one, or the one with the most doubtful result."""
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm_service.viewer.doubts import Doubts, doubt_of
+from tests.fakes.serving import serving, small_settings
+
+CASES = ("case-1", "case-2", "case-3")
+
+
+@pytest.fixture
+def settings(tmp_path, made_head):
+    for name in CASES:
+        (tmp_path / "cases" / name).mkdir(parents=True)
+        shutil.copy(made_head / "BraTS-GLI-00000-000-t1c.nii.gz", tmp_path / "cases" / name)
+    (tmp_path / "data").mkdir()
+    return small_settings(tmp_path / "data", datastore=tmp_path / "cases")
+
+
+def following(client, strategy):
+    answer = client.post(f"/activelearning/{strategy}", json={})
+    assert answer.json()["strategy"] == strategy
+    return answer.json()["id"]
+
+
+def correct(client, case, volume):
+    answer = client.put(
+        "/datastore/label", params={"image": case}, files={"label": ("label.nii.gz", volume.read_bytes())}
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_most_doubtful_case_without_a_corrected_label_comes_first(settings, tmp_path):
+    doubts = Doubts(settings.data)
+    for case, doubt in {"case-1": 0.1, "case-2": 0.2, "case-3": 0.6}.items():
+        doubts.note(case, doubt)
+    label = tmp_path / "label.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4)), label)
+    with serving(settings) as client:
+        assert following(client, "uncertain") == "case-3"
+        assert following(client, "first") == "case-1"
+        correct(client, "case-3", label)
+        assert following(client, "uncertain") == "case-2"
+        assert {following(client, "random") for _ in range(40)} == {"case-1", "case-2"}
+
+
+def test_cases_without_a_result_come_last(settings):
+    Doubts(settings.data).note("case-2", 0.0)
+    with serving(settings) as client:
+        assert following(client, "uncertain") == "case-2"
+
+
+def test_an_unknown_strategy_is_refused_with_the_names_of_those_there_are(settings):
+    with serving(settings) as client:
+        answer = client.post("/activelearning/epistemic", json={})
+        assert answer.status_code == 404
+        assert "first, random, uncertain" in answer.json()["detail"]
+
+
+def test_doubt_is_what_the_estimated_dice_lacks_of_1():
+    assert doubt_of({"regions": {"wt": {"estimated_dice": 0.9}}}) == pytest.approx(0.1)
+    assert doubt_of({"regions": {"wt": {"estimated_dice": None}}}) == 1.0
+
+
+def test_an_unreadable_file_counts_as_empty(tmp_path):
+    (tmp_path / "doubts.json").write_text("{")
+    doubts = Doubts(tmp_path)
+    assert doubts.all() == {}
+    doubts.note("case-1", 0.25)
+    assert Doubts(tmp_path).all() == {"case-1": 0.25}
