@@ -3,8 +3,6 @@
 import subprocess
 from pathlib import Path
 
-from brats_mm.outputs.scene.style import COLOUR_MAP
-
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
 
 
@@ -13,6 +11,7 @@ def test_types_lint_and_unit_tests_of_the_page_pass(node_modules):
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-def test_the_page_shows_entropy_in_the_colours_of_every_other_output():
-    source = (VIEWER / "src" / "viewer.ts").read_text(encoding="utf-8")
-    assert f'ENTROPY_COLOURS = "{COLOUR_MAP}"' in source
+def test_the_page_takes_colours_and_grey_window_from_the_library():
+    """The values themselves are tested by the page's unit tests."""
+    for name in ("viewer.ts", "window.ts"):
+        assert 'from "../../../brats_mm/domain/display.json"' in (VIEWER / "src" / name).read_text(encoding="utf-8")
