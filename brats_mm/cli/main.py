@@ -13,7 +13,7 @@ from brats_mm.cli.system import Terminated, check_address_space, ended_by_signal
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.execution.telemetry import switch_off
 
-_COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "study", "experiment", "serve"})
+_COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "experiment", "serve"})
 """Commands that load the model."""
 
 _OWN_SIGNALS = frozenset({"serve"})

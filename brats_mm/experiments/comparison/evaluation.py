@@ -64,7 +64,13 @@ def evaluate_run(
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
-            pack([checkpoint], bundle, open_bundle(evaluator.bundle), version="study", configs=[folder / "config.json"])
+            pack(
+                [checkpoint],
+                bundle,
+                open_bundle(evaluator.bundle),
+                version="experiment",
+                configs=[folder / "config.json"],
+            )
         # The same backend for all methods, because others support only some of them.
         predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch").predictor
         if not (folder / EVALUATION / SUMMARY).is_file():

@@ -1,7 +1,7 @@
-"""Which methods a study compares: configs over the bundle's own, and files that list several of them.
+"""Which methods an experiment compares: configs over the bundle's own, and files that list several of them.
 
-A config file is one method, named after the file. A study file lists methods under `methods`, by name: each is a config
-file beside it, entries of one (over a config file where their `config` names it), or another study file, whose methods
+A config file is one method, named after the file. An experiment file lists methods under `methods`, by name: each is a config
+file beside it, entries of one (over a config file where their `config` names it), or another experiment file, whose methods
 all join under their own names. Its `settings` go to every training, its `expert_settings` to the experts alone.
 """
 
@@ -28,7 +28,7 @@ class Method:
         configs: files over `train.json`, in this order.
         settings: entries over these.
         expert_settings: entries over `pretrain_expert.json`, where the method starts from experts.
-        own: names of the entries that the study file gives to this method alone.
+        own: names of the entries that the experiment file gives to this method alone.
     """
 
     name: str
@@ -42,7 +42,7 @@ def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
     """The methods that words of a command line stand for.
 
     Args:
-        given: paths of config or study files, or names of those that the bundle has in `configs/methods`.
+        given: paths of config or experiment files, or names of those that the bundle has in `configs/methods`.
         template: the bundle.
 
     Raises:
@@ -55,7 +55,9 @@ def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        message = f"Different methods are called {', '.join(twice)}. Give them names of their own in a study file."
+        message = (
+            f"Different methods are called {', '.join(twice)}. Give them names of their own in an experiment file."
+        )
         raise OptionError(message)
     return tuple(methods)
 
@@ -73,15 +75,15 @@ def _file_of(word: str, template: Bundle) -> Path:
 
 
 def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
-    """The methods of a study file, or the one of a config, under its `name` or else the file's.
+    """The methods of an experiment file, or the one of a config, under its `name` or else the file's.
 
-    `within` are the study files that name this one, outermost first.
+    `within` are the experiment files that name this one, outermost first.
     """
     content = _read(path)
     if "methods" not in content:
         return [Method(name or path.stem, (path,))]
     if path in within:
-        message = f"The study file {path} names itself, in the end. Mend the file."
+        message = f"The experiment file {path} names itself, in the end. Mend the file."
         raise OptionError(message)
     strange = sorted(content.keys() - {"methods", "settings", "expert_settings"})
     if strange or not isinstance(content["methods"], dict):
@@ -99,14 +101,16 @@ def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = 
 
 
 def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
-    """What one entry of a study file stands for, without what the file says of all."""
+    """What one entry of an experiment file stands for, without what the file says of all."""
     if isinstance(entry, str):
         return _methods_of((listed_in.parent / entry).resolve(), name, (*within, listed_in))
     if isinstance(entry, dict):
         settings = {key: value for key, value in entry.items() if key != "config"}
         configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()
         return [Method(name, configs, settings, own=tuple(settings))]
-    message = f"The method {name} is {entry!r}; it must be the name of a config or study file, or entries of a config."
+    message = (
+        f"The method {name} is {entry!r}; it must be the name of a config or experiment file, or entries of a config."
+    )
     raise OptionError(message)
 
 

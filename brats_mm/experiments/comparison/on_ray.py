@@ -8,18 +8,18 @@ from typing import Any
 
 from brats_mm.errors import BratsMMError
 from brats_mm.execution.ray_cluster import joined
-from brats_mm.experiments.comparison.run import Outcome, Study, make_ready, perform
+from brats_mm.experiments.comparison.run import Experiment, Outcome, make_ready, perform
 from brats_mm.experiments.comparison.training import Training
 
 RETRIES = 3
 """Retries of a task whose worker died."""
 
 
-def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float = 0) -> Iterator[Outcome]:
+def perform_on_ray(experiment: Experiment, address: str, *, cores: float = 2, gpus: float = 0) -> Iterator[Outcome]:
     """Run a comparison on a cluster and yield the outcomes in order.
 
     Args:
-        study: the comparison. Its folder and cases have the same paths on all machines.
+        experiment: the comparison. Its folder and cases have the same paths on all machines.
         address: address of the cluster. `local` starts one on this machine, `auto` finds a running one.
         cores: cores per training.
         gpus: GPUs per training.
@@ -31,11 +31,11 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
         import ray
 
         options: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": RETRIES}
-        failed = _experts(ray, study, options)
+        failed = _experts(ray, experiment, options)
         task = ray.remote(**options)(perform)
-        able = [run for run in study.runs if not any(str(expert.folder) in failed for expert in run.experts)]
-        under_way = {(run.method, run.seed): task.remote(run, study.evaluator) for run in able}
-        for run in study.runs:
+        able = [run for run in experiment.runs if not any(str(expert.folder) in failed for expert in run.experts)]
+        under_way = {(run.method, run.seed): task.remote(run, experiment.evaluator) for run in able}
+        for run in experiment.runs:
             if (run.method, run.seed) in under_way:
                 yield ray.get(under_way[run.method, run.seed])
             else:
@@ -43,9 +43,9 @@ def perform_on_ray(study: Study, address: str, *, cores: float = 2, gpus: float 
                 yield Outcome(run, failure=reasons[0])
 
 
-def _experts(ray: Any, study: Study, options: dict[str, Any]) -> dict[str, str]:
+def _experts(ray: Any, experiment: Experiment, options: dict[str, Any]) -> dict[str, str]:
     """Train each expert of all runs once. Return the error messages of failed ones by folder."""
-    wanted = {str(expert.folder): expert for run in study.runs for expert in run.experts}
+    wanted = {str(expert.folder): expert for run in experiment.runs for expert in run.experts}
     task = ray.remote(**options)(_ready)
     under_way = {folder: task.remote(expert) for folder, expert in wanted.items()}
     reasons = {folder: str(ray.get(reference)) for folder, reference in under_way.items()}

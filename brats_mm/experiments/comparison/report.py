@@ -17,23 +17,23 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.compare import ComparisonSettings, holm, paired
 from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
 from brats_mm.experiments.comparison.evaluation import TIMED_CASES
-from brats_mm.experiments.comparison.run import Outcome, Study
-from brats_mm.experiments.comparison.tables import RunRow, SetRow, study_markdown, write_table
+from brats_mm.experiments.comparison.run import Experiment, Outcome
+from brats_mm.experiments.comparison.tables import RunRow, SetRow, experiment_markdown, write_table
 from brats_mm.io.bundle import sha256_of
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.outputs.folder import output_errors
 
-DOCUMENT, MARKDOWN = "study.json", "study.md"
-STUDY_VERSION = 1
+DOCUMENT, MARKDOWN = "experiment.json", "experiment.md"
+EXPERIMENT_VERSION = 1
 
 
 def write_comparison(
-    study: Study, outcomes: Sequence[Outcome], folder: Path, *, parquet: bool = False
+    experiment: Experiment, outcomes: Sequence[Outcome], folder: Path, *, parquet: bool = False
 ) -> dict[str, Any]:
-    """Write `study.json`, `study.md`, `runs.csv` and `sets.csv`, and return the document.
+    """Write `experiment.json`, `experiment.md`, `runs.csv` and `sets.csv`, and return the document.
 
     Args:
-        study: the comparison.
+        experiment: the comparison.
         outcomes: results of its runs. The document lists failed runs.
         folder: output folder. Files of an earlier call are replaced.
         parquet: also write the tables as Parquet.
@@ -41,32 +41,32 @@ def write_comparison(
     done = [outcome for outcome in outcomes if outcome.evaluation is not None]
     runs = [row for outcome in done for row in _run_rows(outcome)]
     sets = [row for outcome in done for row in _set_rows(outcome)]
-    document = _document(study, outcomes, runs, sets)
+    document = _document(experiment, outcomes, runs, sets)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_table(folder / "runs.csv", runs, RunRow, parquet=parquet)
         write_table(folder / "sets.csv", sets, SetRow, parquet=parquet)
-        (folder / MARKDOWN).write_text(study_markdown(document), encoding="utf-8")
+        (folder / MARKDOWN).write_text(experiment_markdown(document), encoding="utf-8")
     write_document(folder / DOCUMENT, document)
     return document
 
 
 def _document(
-    study: Study, outcomes: Sequence[Outcome], runs: Sequence[RunRow], sets: Sequence[SetRow]
+    experiment: Experiment, outcomes: Sequence[Outcome], runs: Sequence[RunRow], sets: Sequence[SetRow]
 ) -> dict[str, Any]:
-    methods = list(dict.fromkeys(run.method for run in study.runs))
-    described = {run.method: run for run in study.runs}
+    methods = list(dict.fromkeys(run.method for run in experiment.runs))
+    described = {run.method: run for run in experiment.runs}
     return {
-        "study_version": STUDY_VERSION,
+        "experiment_version": EXPERIMENT_VERSION,
         "statement": NOT_FOR_DIAGNOSIS,
         "software_version": __version__,
-        "budget": vars(study.budget),
-        "datalist": {"name": study.data.datalist.name, "sha256": sha256_of(study.data.datalist)},
-        "section": study.data.section,
-        "cases": len(study.evaluator.cases),
-        "seeds": list(dict.fromkeys(run.seed for run in study.runs)),
-        "counted_window": study.evaluator.counted_side,
-        "timed_cases": min(TIMED_CASES, len(study.evaluator.cases)),
+        "budget": vars(experiment.budget),
+        "datalist": {"name": experiment.data.datalist.name, "sha256": sha256_of(experiment.data.datalist)},
+        "section": experiment.data.section,
+        "cases": len(experiment.evaluator.cases),
+        "seeds": list(dict.fromkeys(run.seed for run in experiment.runs)),
+        "counted_window": experiment.evaluator.counted_side,
+        "timed_cases": min(TIMED_CASES, len(experiment.evaluator.cases)),
         "failed": {f"{o.run.method}, seed {o.run.seed}": o.failure for o in outcomes if o.failure},
         "methods": {
             name: {

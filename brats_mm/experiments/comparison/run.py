@@ -1,11 +1,11 @@
-"""A study: every method with every seed, one budget, the same cases; resumable, and compared at the end.
+"""An experiment: every method with every seed, one budget, the same cases; resumable, and compared at the end.
 
     OUT/prepared/                  the training cases after preprocessing, for all trainings; may be deleted afterwards
     OUT/experts/KEY/seed_1/t1/     an expert's training; shared by the methods whose experts have the same settings
     OUT/runs/METHOD/seed_1/        a method's training, its bundle, its evaluation
-    OUT/study.json, study.md, runs.csv, sets.csv
+    OUT/experiment.json, experiment.md, runs.csv, sets.csv
 
-Whatever is done is not done again: a study that was killed goes on where it was, and further methods or seeds join one
+Whatever is done is not done again: an experiment that was killed goes on where it was, and further methods or seeds join one
 that is finished. A run that fails is named, and the others go on.
 """
 
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Data:
-    """Which cases a study trains on, and which it is judged by.
+    """Which cases an experiment trains on, and which it is judged by.
 
     Attributes:
         folder: where the list's paths start.
@@ -59,7 +59,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class StudyRun:
+class ExperimentRun:
     """One method with one seed.
 
     Attributes:
@@ -84,14 +84,14 @@ class StudyRun:
 class Outcome:
     """What came of a run: figures for the tables, or the sentence that says why there are none."""
 
-    run: StudyRun
+    run: ExperimentRun
     result: dict[str, Any] = field(default_factory=dict)
     evaluation: Path | None = None
     failure: str = ""
 
 
 @dataclass(frozen=True)
-class Study:
+class Experiment:
     """What is to be run.
 
     Attributes:
@@ -101,7 +101,7 @@ class Study:
         data: of all.
     """
 
-    runs: tuple[StudyRun, ...]
+    runs: tuple[ExperimentRun, ...]
     evaluator: RunEvaluator
     budget: Budget
     data: Data
@@ -117,25 +117,25 @@ def plan(
     budget: Budget,
     device: str = "auto",
     experts: Path | None = None,
-) -> Study:
-    """Look at everything that a study needs, before hours of work.
+) -> Experiment:
+    """Look at everything that an experiment needs, before hours of work.
 
     Args:
-        methods: see `study_methods.read_methods`.
+        methods: see `comparison.methods.read_methods`.
         data: of all.
         folder: for everything.
         template: bundle whose configs are taken.
         seeds: of the trainings.
         budget: of each method and seed.
         device: where to train.
-        experts: folder of experts, or a mixture's checkpoint, from which all methods start whose own entries in a study
+        experts: folder of experts, or a mixture's checkpoint, from which all methods start whose own entries in an experiment
             file do not name their `experts_dir`; then the whole budget is theirs. None trains experts.
 
     Raises:
         InputError: the cases or the configs are at fault.
     """
     if not methods or not seeds:
-        message = "A study needs at least one method and one seed."
+        message = "An experiment needs at least one method and one seed."
         raise OptionError(message)
     check_cases(data.folder, data.datalist, sections=("training", data.section))
     cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
@@ -154,10 +154,12 @@ def plan(
         for method in methods
         for seed in dict.fromkeys(seeds)
     )
-    return Study(runs, RunEvaluator(cases, template.root, device), budget, data)
+    return Experiment(runs, RunEvaluator(cases, template.root, device), budget, data)
 
 
-def perform(run: StudyRun, evaluator: RunEvaluator, *, train: Train = train_here, say: Say = logger.info) -> Outcome:
+def perform(
+    run: ExperimentRun, evaluator: RunEvaluator, *, train: Train = train_here, say: Say = logger.info
+) -> Outcome:
     """Train and evaluate one run, as far as that is not done; the outcome records a failure."""
     try:
         for expert in run.experts:
@@ -178,13 +180,13 @@ def perform(run: StudyRun, evaluator: RunEvaluator, *, train: Train = train_here
     return Outcome(run, result, run.training.folder / EVALUATION)
 
 
-def perform_all(study: Study, *, train: Train = train_here, say: Say = logger.info) -> Iterator[Outcome]:
+def perform_all(experiment: Experiment, *, train: Train = train_here, say: Say = logger.info) -> Iterator[Outcome]:
     """Run after run on this machine."""
-    for run in study.runs:
-        yield perform(run, study.evaluator, train=train, say=say)
+    for run in experiment.runs:
+        yield perform(run, experiment.evaluator, train=train, say=say)
 
 
-def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings) -> StudyRun:
+def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings) -> ExperimentRun:
     place = folder / "runs" / method.name / f"seed_{seed}"
     own = template.root / "configs" / "train.json"
     config = merged((own, *method.configs), method.settings, given)
@@ -198,11 +200,13 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
     spending = budget.for_method(after_experts=needs)
     config = _laid_over(config, run_settings(place, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
-    return StudyRun(method.name, seed, Training(place, config, "training"), experts, title, description, starts_from)
+    return ExperimentRun(
+        method.name, seed, Training(place, config, "training"), experts, title, description, starts_from
+    )
 
 
 def _given_start(config: Settings) -> str:
-    """What a method starts from that this study did not train, by file name: folders may name people."""
+    """What a method starts from that this experiment did not train, by file name: folders may name people."""
     given = named(config.get("experts_dir"))
     return FRESH if given is None else f"given experts ({given.name})"
 
@@ -262,15 +266,13 @@ def make_ready(expert: Training, *, train: Train = train_here) -> None:
         copy_record(expert.checkpoint, ready)
 
 
-def with_reference_first(study: Study, name: str) -> Study:
-    """The same study with a method in front, to which the others are compared.
+def with_reference_first(experiment: Experiment, name: str) -> Experiment:
+    """The same experiment with a method in front, to which the others are compared.
 
     Raises:
         OptionError: there is no such method.
     """
-    if all(run.method != name for run in study.runs):
-        message = (
-            f"There is no method {name} in the study; it has {', '.join(dict.fromkeys(r.method for r in study.runs))}."
-        )
+    if all(run.method != name for run in experiment.runs):
+        message = f"There is no method {name} in the experiment; it has {', '.join(dict.fromkeys(r.method for r in experiment.runs))}."
         raise OptionError(message)
-    return replace(study, runs=tuple(sorted(study.runs, key=lambda run: run.method != name)))
+    return replace(experiment, runs=tuple(sorted(experiment.runs, key=lambda run: run.method != name)))

@@ -16,7 +16,7 @@ ORDER = (Region.ET, Region.TC, Region.WT)
 
 NOTHING = "-"
 FRESH = "fresh weights"
-TRAINED_HERE = "experts trained in the study"
+TRAINED_HERE = "experts trained in the experiment"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def write_table(
         write_parquet(pa.table(table), path.with_suffix(".parquet"))
 
 
-def study_markdown(document: Mapping[str, Any]) -> str:
+def experiment_markdown(document: Mapping[str, Any]) -> str:
     """Render a comparison's document as Markdown."""
     methods = {name: one for name, one in document["methods"].items() if one["seeds"]}
     parts = [

@@ -1,4 +1,4 @@
-"""The trainings of a study: one config each, frozen in its folder, that a killed run continues from.
+"""The trainings of an experiment: one config each, frozen in its folder, that a killed run continues from.
 
 Every training is a run of the bundle's own configs, as MONAI's command line would take it, from a single file that
 holds them merged; so it can be repeated by hand. No training validates: the cases of the evaluation choose nothing, and
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG, MODELS, DONE, LOG = "config.json", "models", "trained.json", "train.log"
 PREPARED = "prepared"
-"""Folder of a study for its cases: preparing them anew for each training would take longer than a short training."""
+"""Folder of an experiment for its cases: preparing them anew for each training would take longer than a short training."""
 
 NEVER = 10**6
 """More epochs than any budget has."""
@@ -48,7 +48,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.epochs > 0) == (self.minutes > 0):
-            message = "A study needs a budget: give either --minutes or --epochs, above 0."
+            message = "An experiment needs a budget: give either --minutes or --epochs, above 0."
             raise OptionError(message)
         if not 0 < self.expert_share < 1:
             message = f"The experts' share of the budget is {self.expert_share}; it must be between 0 and 1."
@@ -92,13 +92,13 @@ class Training:
 
 
 def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
-    """What all trainings of a study are told of data and machine."""
+    """What all trainings of an experiment are told of data and machine."""
     chosen = {} if device is None else {"device": device}
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **chosen}
 
 
 def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
-    """What makes a config a training of a study: seed, budget, continuing, shared cases, and no validation."""
+    """What makes a config a training of an experiment: seed, budget, continuing, shared cases, and no validation."""
     return {
         "output_dir": str((folder / MODELS).resolve()),
         "seed": seed,
@@ -199,7 +199,7 @@ def _freeze(training: Training) -> None:
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != wanted:
             message = (
-                f"{training.folder} holds a training with other settings. Give the study another folder, or the "
+                f"{training.folder} holds a training with other settings. Give the experiment another folder, or the "
                 "settings that it had."
             )
             raise OptionError(message)

@@ -1,4 +1,4 @@
-"""A study's runs as tasks: experts first and once each, failures named, results in the study's order."""
+"""An experiment's runs as tasks: experts first and once each, failures named, results in the experiment's order."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import pytest
 from brats_mm.errors import OptionError
 from brats_mm.experiments.comparison import on_ray
 from brats_mm.experiments.comparison.evaluation import RunEvaluator
-from brats_mm.experiments.comparison.run import Data, Outcome, Study, StudyRun
+from brats_mm.experiments.comparison.run import Data, Experiment, ExperimentRun, Outcome
 from brats_mm.experiments.comparison.training import Budget, Training
 
 
@@ -64,20 +64,20 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 EXPERT = Training(Path("experts/x/seed_1/t1"), {}, "expert")
 
 
-def study() -> Study:
+def experiment() -> Experiment:
     """Two methods share an expert, the third needs none."""
     runs = tuple(
-        StudyRun(name, 1, Training(Path(name), {}, "training"), experts)
+        ExperimentRun(name, 1, Training(Path(name), {}, "training"), experts)
         for name, experts in (("a", (EXPERT,)), ("b", (EXPERT,)), ("c", ()))
     )
-    return Study(runs, RunEvaluator(()), Budget(epochs=1), Data(Path(), Path("list.json")))
+    return Experiment(runs, RunEvaluator(()), Budget(epochs=1), Data(Path(), Path("list.json")))
 
 
 def test_experts_are_trained_once_then_all_runs(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_ray, "_ready", lambda expert: ray.diary.append("expert") or "")
     monkeypatch.setattr(on_ray, "perform", lambda run, evaluator: ray.diary.append(run.method) or Outcome(run))
 
-    outcomes = list(on_ray.perform_on_ray(study(), "auto", cores=4, gpus=1))
+    outcomes = list(on_ray.perform_on_ray(experiment(), "auto", cores=4, gpus=1))
 
     assert [outcome.run.method for outcome in outcomes] == ["a", "b", "c"]
     tasks = "cores 4, GPUs 1"
@@ -88,7 +88,7 @@ def test_runs_whose_expert_failed_say_why_and_the_others_go_on(ray: FakeRay, mon
     monkeypatch.setattr(on_ray, "_ready", lambda expert: "No memory.")
     monkeypatch.setattr(on_ray, "perform", lambda run, evaluator: Outcome(run))
 
-    outcomes = list(on_ray.perform_on_ray(study(), "auto"))
+    outcomes = list(on_ray.perform_on_ray(experiment(), "auto"))
 
     assert [outcome.failure for outcome in outcomes] == ["No memory.", "No memory.", ""]
 
@@ -96,4 +96,4 @@ def test_runs_whose_expert_failed_say_why_and_the_others_go_on(ray: FakeRay, mon
 def test_no_cluster(ray: FakeRay) -> None:
     ray.fault = ConnectionError("nobody there")
     with pytest.raises(OptionError, match="no Ray cluster at 'far:6379'"):
-        list(on_ray.perform_on_ray(study(), "far:6379"))
+        list(on_ray.perform_on_ray(experiment(), "far:6379"))

@@ -1,4 +1,4 @@
-"""A study of two methods on made cases: trained, killed, resumed, judged, compared."""
+"""An experiment of two methods on made cases: trained, killed, resumed, judged, compared."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, TrainingError
-from brats_mm.experiments.comparison import training as study_training
+from brats_mm.experiments.comparison import training as experiment_training
 from brats_mm.experiments.comparison.methods import read_methods
 from brats_mm.experiments.comparison.report import write_comparison
-from brats_mm.experiments.comparison.run import Data, Study, perform_all, plan, with_reference_first
+from brats_mm.experiments.comparison.run import Data, Experiment, perform_all, plan, with_reference_first
 from brats_mm.experiments.comparison.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.single import SingleNetwork
@@ -41,7 +41,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study file of a mixture that needs experts, and of MMP as the bundle has it but small."""
+    """An experiment file of a mixture that needs experts, and of MMP as the bundle has it but small."""
     root = tmp_path_factory.mktemp("methods")
     config = json.loads((open_bundle(None).root / "configs" / "methods" / "mmp.json").read_text())
     config["network_def"] = NETWORKS["mmp"]
@@ -55,7 +55,7 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "two.json"
 
 
-def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: Path | None = None) -> Study:
+def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: Path | None = None) -> Experiment:
     template = open_bundle(None)
     data = Data(cases, cases / "datalist.json")
     methods_read = read_methods([str(methods)], template)
@@ -64,16 +64,16 @@ def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: 
 
 @pytest.fixture(scope="module")
 def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A study's folder, and what was trained, in order."""
-    folder = tmp_path_factory.mktemp("study") / "out"
+    """An experiment's folder, and what was trained, in order."""
+    folder = tmp_path_factory.mktemp("experiment") / "out"
     told: list[str] = []
 
     def train(config: Path) -> None:
         told.append(str(config.parent.relative_to(folder)))
         train_here(config)
 
-    study = planned(cases, methods, folder)
-    write_comparison(study, list(perform_all(study, train=train)), folder, parquet=True)
+    experiment = planned(cases, methods, folder)
+    write_comparison(experiment, list(perform_all(experiment, train=train)), folder, parquet=True)
     return folder, told
 
 
@@ -124,7 +124,7 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
         assert float(row["training_s"]) > 0
         assert float(row["inference_s"]) > 0
         assert int(row["macs_all_four"]) > int(row["macs_one"]) > 0
-    document = json.loads((folder / "study.json").read_text())
+    document = json.loads((folder / "experiment.json").read_text())
     assert document["failed"] == {}
     assert len(document["methods"]["mmp"]["sets"]) == 15
     assert 0 < document["tests"]["mmp"]["et"]["p_holm"] <= 1
@@ -132,9 +132,9 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
     wt = next(row for row in rows if (row["method"], row["region"]) == ("mmp", "wt"))
     assert float(wt["dice"]) == pytest.approx(summary["means"]["raw"]["all_sets"]["wt"]["dice"], abs=1e-5)
     assert float(wt["counterintuitive"]) == pytest.approx(summary["counterintuitive"]["raw"]["wt"]["rate"], abs=1e-5)
-    page = (folder / "study.md").read_text()
+    page = (folder / "experiment.md").read_text()
     assert "Budget: 3 epochs" in page
-    assert "From experts trained in the study, whose training is 62.5% of the budget: mixture." in page
+    assert "From experts trained in the experiment, whose training is 62.5% of the budget: mixture." in page
     assert "From fresh weights: MMP." in page
     assert "| MMP |" in page
 
@@ -154,22 +154,24 @@ def test_the_tables_come_as_parquet_too(done: tuple[Path, list[str]]) -> None:
 def test_a_second_call_trains_nothing_and_finds_the_same(
     done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path
 ) -> None:
-    study = planned(cases, methods, done[0])
-    before = json.loads((done[0] / "study.json").read_text())
+    experiment = planned(cases, methods, done[0])
+    before = json.loads((done[0] / "experiment.json").read_text())
 
     def refuse(config: Path) -> None:
         raise AssertionError(config)
 
-    outcomes = list(perform_all(study, train=refuse))
-    after = write_comparison(study, outcomes, tmp_path)
+    outcomes = list(perform_all(experiment, train=refuse))
+    after = write_comparison(experiment, outcomes, tmp_path)
     assert [outcome.failure for outcome in outcomes] == ["", ""]
-    assert json.loads((tmp_path / "study.json").read_text()) == before
+    assert json.loads((tmp_path / "experiment.json").read_text()) == before
     assert after["reference"] == "mixture"
 
 
-def test_other_settings_are_not_mixed_into_a_study(done: tuple[Path, list[str]], cases: Path, methods: Path) -> None:
-    study = planned(cases, methods, done[0], epochs=4)
-    outcome = list(perform_all(study))[1]
+def test_other_settings_are_not_mixed_into_a_experiment(
+    done: tuple[Path, list[str]], cases: Path, methods: Path
+) -> None:
+    experiment = planned(cases, methods, done[0], epochs=4)
+    outcome = list(perform_all(experiment))[1]
     assert "training with other settings" in outcome.failure
 
 
@@ -178,8 +180,8 @@ def test_a_killed_run_goes_on_and_a_failed_one_does_not_stop_the_others(
 ) -> None:
     """MMP is stopped after its first epoch; the mixture fails. The next call does only what is left."""
     folder = tmp_path / "out"
-    study = planned(cases, methods, folder)
-    mmp = with_reference_first(study, "mmp").runs[0]
+    experiment = planned(cases, methods, folder)
+    mmp = with_reference_first(experiment, "mmp").runs[0]
 
     def stopped(config: Path) -> None:
         if "mmp" not in str(config):
@@ -191,31 +193,31 @@ def test_a_killed_run_goes_on_and_a_failed_one_does_not_stop_the_others(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(perform_all(study, train=stopped))
+        list(perform_all(experiment, train=stopped))
 
     outcomes = list(
-        perform_all(study, train=lambda config: train_here(config) if "mmp" in str(config) else stopped(config))
+        perform_all(experiment, train=lambda config: train_here(config) if "mmp" in str(config) else stopped(config))
     )
 
     assert outcomes[0].failure == "No luck."
     assert outcomes[1].run == mmp
     assert outcomes[1].result["epochs"] == 3
     assert outcomes[1].result["seconds"]["training"] > 5.0
-    document = write_comparison(study, outcomes, folder)
+    document = write_comparison(experiment, outcomes, folder)
     assert document["failed"] == {"mixture, seed 1": "No luck."}
-    assert "Failed: mixture, seed 1" in (folder / "study.md").read_text()
+    assert "Failed: mixture, seed 1" in (folder / "experiment.md").read_text()
 
 
 def test_the_command_goes_through_to_the_end(
     done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a finished study it has nothing to train, and writes the tables anew."""
+    """On a finished experiment it has nothing to train, and writes the tables anew."""
     folder = Path(shutil.copytree(done[0], tmp_path / "copy"))
-    for name in ("study.md", "runs.csv"):
+    for name in ("experiment.md", "runs.csv"):
         (folder / name).unlink()
     for config in folder.rglob("config.json"):
         config.write_text(config.read_text().replace(str(done[0].resolve()), str(folder.resolve())))
-    words = ["study", str(methods), "--dataset-dir", str(cases), "--datalist", str(cases / "datalist.json")]
+    words = ["experiment", str(methods), "--dataset-dir", str(cases), "--datalist", str(cases / "datalist.json")]
 
     assert main([*words, "-o", str(folder), "--epochs", "3", "--reference", "mmp"]) == 0
 
@@ -252,7 +254,7 @@ def test_the_lists_that_come_with_the_bundle() -> None:
     assert both.count("simmlm") == 1
 
 
-def test_a_study_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
+def test_a_experiment_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
     """What a file says of all holds for those of files that it names, but these know better of their own."""
     inner = {"settings": {"window": [8]}, "methods": {"mine": {"experts_dir": "none", "seed": 1}, "same": "x.json"}}
     outer = {"settings": {"window": [4], "seed": 2}, "expert_settings": {"seed": 3}, "methods": {"list": "inner.json"}}
@@ -268,30 +270,30 @@ def test_a_study_file_may_name_others_whose_methods_all_join(methods: Path, tmp_
     assert same.settings == {"window": [8], "seed": 2}
 
 
-def test_a_study_file_that_names_itself_is_refused(tmp_path: Path) -> None:
+def test_a_experiment_file_that_names_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps({"methods": {"other": "two.json"}}))
     (tmp_path / "two.json").write_text(json.dumps({"methods": {"other": "one.json"}}))
     with pytest.raises(OptionError, match="names itself"):
         read_methods([str(tmp_path / "one.json")], open_bundle(None))
 
 
-def test_the_small_study_has_all_of_the_papers_and_of_the_ladder() -> None:
+def test_the_small_experiment_has_all_of_the_papers_and_of_the_ladder() -> None:
     template = open_bundle(None)
-    small = Path(__file__).resolve().parents[2] / "benchmarks" / "small_study.json"
+    small = Path(__file__).resolve().parents[2] / "benchmarks" / "small_experiment.json"
     names = [method.name for method in read_methods([str(small)], template)]
     both = [method.name for method in read_methods(["papers", "ladder"], template)]
     assert names == [*both, "no_transplants"]
 
 
-def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_study() -> None:
+def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_experiment() -> None:
     """Both files must say how, since each can be run: their runs compare only while they say the same."""
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
-    small, ladder = (json.loads((folder / f"{name}_study.json").read_text()) for name in ("small", "ladder"))
+    small, ladder = (json.loads((folder / f"{name}_experiment.json").read_text()) for name in ("small", "ladder"))
     assert {**small, "methods": None} == {**ladder, "methods": None}
 
 
 @pytest.mark.parametrize("budget", [{}, {"epochs": 3, "minutes": 2}, {"epochs": 3, "expert_share": 1.0}])
-def test_a_study_has_one_budget(budget: dict[str, float]) -> None:
+def test_a_experiment_has_one_budget(budget: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="budget"):
         Budget(**budget)
 
@@ -301,7 +303,10 @@ def test_minutes_are_shared_as_epochs_are() -> None:
     assert budget.for_expert() == {"minutes": 12.5}
     assert budget.for_method(after_experts=True) == {"minutes": 30.0}
     assert budget.for_method(after_experts=False) == {"minutes": 80}
-    assert study_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"] == study_training.NEVER
+    assert (
+        experiment_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"]
+        == experiment_training.NEVER
+    )
 
 
 def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods: Path, tmp_path: Path) -> None:

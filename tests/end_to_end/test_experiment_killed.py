@@ -1,4 +1,4 @@
-"""A study that is killed in the middle of a training goes on by the same command, and ends as one that was not."""
+"""An experiment that is killed in the middle of a training goes on by the same command, and ends as one that was not."""
 
 import json
 import os
@@ -20,7 +20,7 @@ RUN = "from brats_mm.cli.main import entry; entry()"
 
 
 def start(root: Path) -> "subprocess.Popen[str]":
-    words = ["study", "study.json", "--dataset-dir", "cases", "--datalist", "cases/list.json", "-o", "out"]
+    words = ["experiment", "experiment.json", "--dataset-dir", "cases", "--datalist", "cases/list.json", "-o", "out"]
     command = [sys.executable, "-W", "ignore", "-c", RUN, *words, "--epochs", str(EPOCHS)]
     environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -32,14 +32,14 @@ def epochs_in(log: Path) -> list[int]:
     return [int(epoch) for epoch in re.findall(r"Epoch (\d+) of", log.read_text())] if log.is_file() else []
 
 
-def test_a_killed_study_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_experiment_goes_on_where_it_was(tmp_path: Path) -> None:
     for seed, name in enumerate(("one", "two", "three")):
         write_small_case(tmp_path / "cases", name, seed)
     (tmp_path / "cases" / "list.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three"]}))
     small = {"device": "cpu", "window": [64, 32, 32], "augmentation": "paper", "batch_size": 2}
     method = {"network_def": NETWORKS["simmlm"], "experts_dir": "none"}
-    study = {"settings": small, "expert_settings": {"network_def": EXPERT}, "methods": {"mixture": method}}
-    (tmp_path / "study.json").write_text(json.dumps(study))
+    experiment = {"settings": small, "expert_settings": {"network_def": EXPERT}, "methods": {"mixture": method}}
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment))
     log = tmp_path / "out" / "runs" / "mixture" / "seed_1" / "train.log"
 
     first = start(tmp_path)
@@ -58,4 +58,4 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path: Path) -> None:
     assert after[0] in (before[-1], before[-1] + 1), "the epoch that was not saved, or the next one"
     assert after == list(range(after[0], EPOCHS + 1))
     assert json.loads((log.parent / "trained.json").read_text())["epochs"] == EPOCHS
-    assert "| mixture | 1 |" in (tmp_path / "out" / "study.md").read_text()
+    assert "| mixture | 1 |" in (tmp_path / "out" / "experiment.md").read_text()

@@ -1,4 +1,4 @@
-"""`brats-mm study`: train several methods at one budget and compare them."""
+"""`brats-mm experiment`: train several methods at one budget and compare them."""
 
 import argparse
 from pathlib import Path
@@ -8,20 +8,20 @@ from brats_mm.cli.output import Console
 
 
 def add(commands: Commands) -> None:
-    """Add `brats-mm study`."""
+    """Add `brats-mm experiment`."""
     parser = add_command(
         commands,
-        "study",
+        "experiment",
         run,
         help="train several methods at one budget and compare them",
         description="Train several methods with several seeds at one budget, evaluate each over the 15 subsets of "
         "sequences, and compare them: Dice, calibration, counter-intuitive rate, size, operations, time, paired tests. "
         "Methods are the bundle's own (simmlm, ume_mma, momke, mmp and its baselines, early_fusion; the lists papers "
-        "and ladder), config files over the bundle's train.json, or study files that list several. Whatever is done is "
-        "not done again, so the same command goes on with a study that was stopped.",
-        epilog="examples:\n  brats-mm study papers --dataset-dir CASES --datalist CASES/datalist.json -o study "
+        "and ladder), config files over the bundle's train.json, or experiment files that list several. Whatever is done is "
+        "not done again, so the same command goes on with an experiment that was stopped.",
+        epilog="examples:\n  brats-mm experiment papers --dataset-dir CASES --datalist CASES/datalist.json -o experiment "
         "--seeds 1 2 --minutes 60\n"
-        "  brats-mm study ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o study "
+        "  brats-mm experiment ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o experiment "
         "--epochs 40",
     )
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="name of one of the bundle's, or a file")
@@ -102,6 +102,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)
     for name, reason in document["failed"].items():
         console.warn(f"{name} failed: {reason}")
-    console.say((options.output / "study.md").read_text(encoding="utf-8"))
+    console.say((options.output / "experiment.md").read_text(encoding="utf-8"))
     console.document(document)
     return 1 if document["failed"] else 0
