@@ -3,8 +3,8 @@
     python benchmarks/calibration_choice.py CASES/datalist.json --checkpoint models/model.pt -o choice.json
 
 Constants, constants with a temperature, and both for each of the 15 subsets, each case left out in turn
-(`brats_mm.trust.calibration_choice`). The checkpoint is one whose logits are as trained: `brats-mm pack` writes the
-constants into its bundle's weights. `--config` names what the training had over `train.json`.
+(`brats_mm.trust.calibration_choice`). Give an uncalibrated checkpoint, because `brats-mm bundle create` writes the
+offsets into the weights of its bundle. `--config` names the configs that the training used on top of `train.json`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.labelled_cases import labelled_cases
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.calibration import count_cases
 from brats_mm.trust.calibration_choice import compare_corrections
@@ -32,7 +32,7 @@ def main() -> None:
     cases = labelled_cases(options.datalist, section=options.section)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        pack([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)
+        create_bundle([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)
         predictor = Segmenter.from_bundle(bundle, device="cpu").predictor
         counted = count_cases(predictor, cases, on_case=lambda *said: print(*said, flush=True))
     found = compare_corrections(counted)

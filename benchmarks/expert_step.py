@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from brats_mm.networks.normed_activation import NormedActivation
 from brats_mm.networks.presets import simmlm
-from brats_mm.training.freed_memory import keep_freed_memory
+from brats_mm.training.malloc_tuning import tune_malloc
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -64,8 +64,8 @@ def main() -> None:
     ways = [(precision, norm) for precision in PRECISIONS for norm in norms]
     seconds: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     exact = step(copy.deepcopy(norms["pytorch's"]).double(), windows.double(), torch.float32).float()
-    if options.keep_freed_memory:  # after float64, whose convolutions take gigabytes
-        keep_freed_memory("cpu")
+    if options.tune_malloc:  # after float64, whose convolutions take gigabytes
+        tune_malloc("cpu")
     off: dict[tuple[str, str], float] = {}
     for turn in range(options.repeat + 1):  # the first warms up
         for way in ways:

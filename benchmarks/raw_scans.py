@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from brats_mm.data.phantom.skull import Margin, RawHead, add_skull
-from brats_mm.domain.alignment import doubts_about
+from brats_mm.domain.alignment import registration_warnings
 from brats_mm.domain.case import Scans
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -161,7 +161,7 @@ def spoilt(options: argparse.Namespace) -> None:
 
 
 def _note(rows: dict[str, list[bool]], name: str, found) -> None:
-    rows.setdefault(name, []).append(bool(doubts_about(found)))
+    rows.setdefault(name, []).append(bool(registration_warnings(found)))
     print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(found).items()}, flush=True)
 
 

@@ -25,7 +25,7 @@ BRATS_MM_VIEWER=${BRATS_MM_VIEWER:-require} "$work/tools/bin/python" -m build --
 echo "== bundle archive"
 python3 -m venv "$work/installed"
 "$work/installed/bin/pip" install -q -c constraints.txt "$(echo "$out"/*.whl)[service,dicom,openvino,parquet]"
-(cd "$work" && installed/bin/brats-mm archive -o "$out")
+(cd "$work" && installed/bin/brats-mm bundle zip -o "$out")
 
 echo "== software bill of materials"
 "$work/tools/bin/cyclonedx-py" environment "$work/installed/bin/python" --output-format JSON --output-file "$out/sbom.cdx.json"

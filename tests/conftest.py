@@ -37,9 +37,9 @@ def real_cases() -> Path:
 def _freed_memory_is_given_back() -> Iterator[None]:
     """A training that is broken off leaves the process keeping what it frees; the tests after it need no gigabytes."""
     yield
-    from brats_mm.training.freed_memory import give_freed_memory_back
+    from brats_mm.training.malloc_tuning import restore_malloc
 
-    give_freed_memory_back("cpu")
+    restore_malloc("cpu")
 
 
 @pytest.fixture(autouse=True)

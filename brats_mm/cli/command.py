@@ -1,4 +1,4 @@
-"""What every command has: its entry in the parser, its exit codes, its options for the terminal."""
+"""What the commands share: registration with the parser, exit codes, terminal options."""
 
 import argparse
 from collections.abc import Callable
@@ -10,11 +10,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace, Console], int]
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-"""Done; this machine or installation is at fault; the input or an option is; stopped with Ctrl-C."""
+"""Success, fault of the machine or installation, invalid input or option, stopped with Ctrl-C."""
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keep the lines of the examples, and show defaults."""
+    """Keep the line breaks of examples and show default values."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False) or action.nargs == 0:
@@ -28,15 +28,15 @@ def add_command(
     """Add a command to the parser.
 
     Args:
-        commands: of the whole parser.
-        name: what a user types.
-        run: runs the command with its parsed options, and returns the exit code.
-        help: one line, for the list of commands.
-        description: what the command does, for its own help.
+        commands: subparsers to add to.
+        name: name of the command.
+        run: function that runs the command with its parsed options and returns the exit code.
+        help: one line for the list of commands.
+        description: description for the command's own help.
         epilog: examples.
 
     Returns:
-        The parser of the command, for its options.
+        The command's parser, to add its options to.
     """
     parser = commands.add_parser(name, help=help, description=description, epilog=epilog, formatter_class=HelpFormatter)
     parser.set_defaults(run=run)
@@ -44,13 +44,13 @@ def add_command(
 
 
 def add_terminal_options(parser: argparse.ArgumentParser, document: str = "the report as one JSON document") -> None:
-    """Add `--quiet`, `--verbose` and `--json`; `document` says what the JSON is."""
-    group = parser.add_argument_group("output on the terminal")
-    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
-    group.add_argument("-v", "--verbose", action="store_true", help="also print the log of the library")
+    """Add `--quiet`, `--verbose` and `--json`. `document` names what `--json` prints."""
+    group = parser.add_argument_group("terminal output")
+    group.add_argument("-q", "--quiet", action="store_true", help="print only warnings and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="also print the library's log")
     group.add_argument("--json", action="store_true", help=f"print {document}")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`, for a command that prints its results anyway."""
+    """Add `--json` to a command that always prints its results."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -1,4 +1,4 @@
-"""The command `brats-mm`: parse the options, run the command, turn errors into messages and exit codes."""
+"""Entry point of `brats-mm`: parse options, run the command, turn errors into messages and exit codes."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED, Run
 from brats_mm.cli.output import Console, finish_output
 from brats_mm.cli.parser import make_parser
-from brats_mm.cli.system import Terminated, check_address_space, ended_by_signals, explanation, silence_libraries
+from brats_mm.cli.system import Terminated, check_address_space, explanation, silence_libraries, terminate_on_signals
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.execution.telemetry import switch_off
 
@@ -17,13 +17,13 @@ _COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "experiment", "
 """Commands that load the model."""
 
 _OWN_SIGNALS = frozenset({"serve"})
-"""Commands that end on a signal in their own way."""
+"""Commands that handle signals themselves."""
 
 
 def entry() -> None:
     """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # letters that the terminal lacks are escaped, also in the help
+        if isinstance(stream, TextIOWrapper):  # escape characters that the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
@@ -33,7 +33,7 @@ def entry() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. No error of ours ends in a traceback."""
+    """Run one command and return its exit code. Known errors do not print a traceback."""
     options = make_parser().parse_args(arguments)
     console = Console(quiet=getattr(options, "quiet", False), as_json=options.json)
     if getattr(options, "verbose", False):
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command in _COMPUTING:
             check_address_space()
-        with nullcontext() if options.command in _OWN_SIGNALS else ended_by_signals():
+        with nullcontext() if options.command in _OWN_SIGNALS else terminate_on_signals():
             return run(options, console)
     except InputError as error:
         console.error(str(error))
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error(str(error))
         return EXIT_FAULT
     except Terminated as signal:
-        console.error("Ended by a signal; nothing was written.")
+        console.error("Terminated by a signal. Nothing was written.")
         return signal.exit_code
     except KeyboardInterrupt:
-        console.error("Interrupted; nothing was written.")
+        console.error("Interrupted. Nothing was written.")
         return EXIT_INTERRUPTED
     except Exception as error:
         told = explanation(error)

@@ -1,4 +1,4 @@
-"""The only place that prints: plain lines, a progress bar on a terminal, one JSON document on request."""
+"""The only module that prints: text, a progress bar on terminals, and one JSON document on request."""
 
 import errno
 import json
@@ -14,50 +14,50 @@ from brats_mm.errors import OutputError
 
 @dataclass(frozen=True)
 class Console:
-    """Where words go: results on standard output, errors, warnings and progress on standard error.
+    """Print results to standard output, and errors, warnings and progress to standard error.
 
     Attributes:
-        quiet: only results, warnings and errors.
-        as_json: standard output holds one JSON document and nothing else.
+        quiet: print only results, warnings and errors.
+        as_json: print one JSON document to standard output and nothing else.
     """
 
     quiet: bool = False
     as_json: bool = False
 
     def say(self, line: str = "") -> None:
-        """A line for a person; dropped when quiet or when JSON was asked for, or where it cannot be printed."""
+        """Print a line, unless quiet or in JSON mode. Output errors are ignored."""
         if not self.quiet and not self.as_json:
             print_line(line, sys.stdout)
 
     def result(self, line: str) -> None:
-        """A line that was asked for; dropped only when JSON was asked for.
+        """Print a requested line, unless in JSON mode.
 
         Raises:
-            OutputError: standard output is a file that cannot be written.
+            OutputError: standard output cannot be written.
         """
         if not self.as_json:
             _print_result(line)
 
     def warn(self, line: str) -> None:
         """Something that a reader of the results should know."""
-        print_line(f"warning: {line}", sys.stderr)
+        """Print a warning."""
 
     def error(self, line: str) -> None:
         """Print an error."""
         print_line(f"error: {line}", sys.stderr)
 
     def document(self, content: object) -> None:
-        """The JSON document; dropped when it was not asked for.
+        """Print the JSON document in JSON mode.
 
         Raises:
-            OutputError: standard output is a file that cannot be written.
+            OutputError: standard output cannot be written.
         """
         if self.as_json:
             _print_result(json.dumps(content, indent=2))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A callback for (done, total): a bar on a terminal, a few lines otherwise."""
+        """Return a callback for (done, total) that draws a bar on terminals and prints a few lines otherwise."""
         if self.quiet:
             yield lambda done, total: None
         elif sys.stderr.isatty():
@@ -68,12 +68,13 @@ class Console:
 
 
 def print_line(line: str, stream: TextIO | None) -> OSError | None:
-    """Print a line; letters that the terminal lacks are escaped.
+    """Print a line and escape characters that the terminal cannot show.
 
     Returns:
-        why it could not be printed, other than that nobody reads on. The stream is dropped then, and later lines too.
+        The error if the line cannot be printed for a reason other than a closed pipe. The stream then discards later
+        lines.
     """
-    if stream is None:  # pythonw has none
+    if stream is None:  # under pythonw
         return None
     try:
         _print_escaped(line, stream)
@@ -86,7 +87,7 @@ def print_line(line: str, stream: TextIO | None) -> OSError | None:
 
 
 def finish_output() -> None:
-    """Write what is still held back, before Python does so and complains where it cannot."""
+    """Flush the streams before Python does, which would report an error."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             _flush(stream)
@@ -117,7 +118,7 @@ def _print_result(line: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what the stream still holds to nowhere."""
+    """Redirect the stream and its buffered text to the null device."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

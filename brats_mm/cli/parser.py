@@ -1,12 +1,11 @@
-"""The command line's parser. No heavy import, so that `--help` is fast."""
+"""Argument parser of the command line. Imports nothing heavy, so that `--help` stays fast."""
 
 import argparse
 
 from brats_mm import __version__
 from brats_mm.cli.command import HelpFormatter
 from brats_mm.cli.commands import (
-    archive,
-    card,
+    bundle,
     cohort,
     compare,
     datalist,
@@ -16,7 +15,6 @@ from brats_mm.cli.commands import (
     experiment,
     info,
     inspect,
-    pack,
     report,
     segment,
     serve,
@@ -35,26 +33,23 @@ COMMANDS = (
     train,
     evaluate,
     compare,
-    pack,
     train_cross,
     experiment,
-    archive,
+    bundle,
     report,
-    card,
     doctor,
     info,
     serve,
     token,
 )
-"""The modules of the commands, in the order of the help."""
+"""Modules of the commands, in the order of the help."""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of `brats-mm`."""
+    """Return the parser of `brats-mm`."""
     parser = argparse.ArgumentParser(
         prog="brats-mm",
-        description="Segment brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is there.\n"
-        + NOT_FOR_DIAGNOSIS,
+        description="Segment brain tumours on MRI from any subset of T1, T1ce, T2 and FLAIR.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm demo -o demo\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result",
         formatter_class=HelpFormatter,

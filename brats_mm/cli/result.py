@@ -1,4 +1,4 @@
-"""What a person reads of a segmented case on the terminal."""
+"""Print the results of a segmented case."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the operating system does to a command: signals end it, paths are refused, memory and disks run out."""
+"""Handle signals, refused paths, and exhausted memory or disks."""
 
 import errno
 import logging
@@ -19,7 +19,7 @@ from brats_mm.errors import ResourceError
 _ENDING = ("SIGTERM", "SIGHUP")
 
 _LEAST_ADDRESS_SPACE = 5 << 29
-"""2.5 GiB of address space: with less, the libraries stop with errors of their own, or wait for ever."""
+"""2.5 GiB. With less address space, libraries fail with obscure errors or hang."""
 
 _MEMORY = re.compile(
     r"bad_alloc|(can't|cannot|unable to|could not|failed to) (allocate|map segment|create a? ?thread)|out of memory"
@@ -34,7 +34,7 @@ _REFUSED = (
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asks the command to end, as Ctrl-C does."""
+    """Raised when a signal asks the command to end, like KeyboardInterrupt on Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -42,16 +42,16 @@ class Terminated(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As a shell shows it: 143 after SIGTERM, 129 after SIGHUP."""
+        """Exit code as in shells: 143 after SIGTERM, 129 after SIGHUP."""
         return 128 + self.number
 
 
 def silence_libraries() -> None:
-    """Drop what libraries log, warn of or print; errors are kept, and what this package itself warns of."""
+    """Silence the logs, warnings and prints of libraries, but keep their errors and this package's warnings."""
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("brats_mm").setLevel(logging.WARNING)
-    if sys.stderr is not sys.__stderr__ or sys.stdout is not sys.__stdout__:  # not this process's own streams
+    if sys.stderr is not sys.__stderr__ or sys.stdout is not sys.__stdout__:  # streams of a host, such as pytest
         return
     with suppress(OSError, ValueError, AttributeError):
         for stream in (sys.stdout, sys.stderr):
@@ -59,7 +59,7 @@ def silence_libraries() -> None:
 
 
 def _move_to_own_descriptor(stream: Any) -> None:
-    """Leave the descriptor of a stream, to which libraries write past Python, to nobody."""
+    """Move a stream to a new descriptor, and its old one, which native libraries write to, to the null device."""
     old = stream.fileno()
     stream.flush()
     own = os.fdopen(os.dup(old), "w", encoding=stream.encoding, errors=stream.errors)
@@ -70,10 +70,10 @@ def _move_to_own_descriptor(stream: Any) -> None:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM and SIGHUP inside the block, so that work in progress is cleaned up.
+def terminate_on_signals() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM and SIGHUP inside the block, so that the command cleans up.
 
-    A signal that is ignored, as SIGHUP is under `nohup`, stays ignored. A second one does not stop the cleaning.
+    Ignored signals stay ignored, such as SIGHUP under `nohup`. A second signal does not interrupt the cleanup.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -97,27 +97,26 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def check_address_space() -> None:
-    """Raise ResourceError where this process may have too little memory even to load its libraries."""
+    """Raise ResourceError if the address space is too small to load the libraries."""
     try:
         import resource
-    except ImportError:  # Windows has no such limit
+    except ImportError:  # Windows
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
         return
     message = (
-        f"This process may use {limit / 2**30:.1f} GiB of address space, and segmentation needs at least "
-        f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit "
-        "(`ulimit -v`, or the memory asked of the batch system)."
+        f"This process is limited to {limit / 2**30:.1f} GiB of address space, but segmentation needs at least "
+        f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit (`ulimit -v`, or the memory limit of the batch job)."
     )
     raise ResourceError(message)
 
 
 def explanation(error: BaseException) -> tuple[str, int] | None:
-    """The sentence and the exit code for an error that the system caused; None for an error of the program."""
+    """Return a message and exit code for an error of the system, or None for a bug."""
     if _is_memory(error):
         message = (
-            "Memory ran out. Close other programs, raise the memory limit of this process, or use smaller windows "
+            "Out of memory. Close other programs, raise the memory limit of this process, or use smaller windows "
             "(--window 96)."
         )
         return message, EXIT_FAULT
@@ -125,14 +124,14 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
         return None
     place = f"{error.filename}" if error.filename else "A file"
     if error.errno in _FULL:
-        return f"{place} cannot be written or read: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
+        return f"{place} cannot be read or written: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
     if error.errno in _REFUSED:
         return f"{place} cannot be used: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
     return None
 
 
 def _is_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, by the error or by one that led to it."""
+    """Whether an error or one of its causes means that memory ran out."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

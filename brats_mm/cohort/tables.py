@@ -37,7 +37,7 @@ COLUMNS: Mapping[str, type] = {
     **{f"entropy_{region.value}_nats": float for region in REGIONS},
     **{f"estimated_dice_{region.value}": float for region in REGIONS},
     **{f"reliability_{region.value}": str for region in REGIONS},
-    "uncertain_spots": int,
+    "uncertain_regions": int,
     **{f"importance_{modality.value}_{region.value}": float for modality in MODALITIES for region in REGIONS},
     **{f"seconds_{stage}": float for stage in STAGES},
     "seconds": float,
@@ -72,7 +72,7 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
     row |= {f"seconds_{stage}": seconds[stage] for stage in STAGES if stage in seconds}
     return row | {
         "seconds": round(sum(seconds.values()), 3),
-        "uncertain_spots": len(report["uncertain_spots"]),
+        "uncertain_regions": len(report["uncertain_regions"]),
         "raw": (report["preparation"] or {}).get("kind") == "raw",
         "warnings": "; ".join(report["warnings"]),
         "model": model["name"],

@@ -47,7 +47,7 @@ class Alignment:
     edge_agreement: float
 
 
-def doubts_about(found: Alignment) -> tuple[str, ...]:
+def registration_warnings(found: Alignment) -> tuple[str, ...]:
     """Why a registration should be looked at; empty where nothing speaks against it."""
     doubts = []
     if found.covered < LEAST_COVERED:

@@ -1,4 +1,4 @@
-"""What is done to a model's logits with each subset of sequences, so that its probabilities mean what they say."""
+"""Corrections of a model's logits per subset of sequences, which calibrate its probabilities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,21 @@ from brats_mm.domain.regions import Region
 
 @dataclass(frozen=True)
 class Correction:
-    """A logit becomes `(logit - offset) / temperature`, and where that is above 0 it is divided by `inside` as well.
+    """Correction of a region's logits: `(logit - offset) / temperature`.
 
-    The offset moves the border, the temperature says how sure, and `inside` how sure of what is called the region: a
-    network trained with a Dice loss is too sure there, while its background is honest.
+    Positive results are also divided by `foreground_temperature`, because networks trained with a Dice loss are
+    overconfident in the foreground but not in the background.
 
     Attributes:
-        offset: taken off.
-        temperature: above 0; above 1 makes probabilities less sure.
-        inside: the same for logits above 0 alone; the outline and all outside of it stay as they are.
+        offset: subtracted from the logits. Moves the border of the region.
+        temperature: positive. Values above 1 lower the confidence of all voxels.
+        foreground_temperature: positive. Values above 1 lower the confidence of foreground voxels only, so the outline
+            is unchanged.
     """
 
     offset: float = 0.0
     temperature: float = 1.0
-    inside: float = 1.0
+    foreground_temperature: float = 1.0
 
 
 IDENTITY = Correction()
@@ -30,16 +31,16 @@ IDENTITY = Correction()
 
 @dataclass(frozen=True)
 class SubsetCalibration:
-    """Corrections that were fitted on labelled cases after the training.
+    """Corrections that were fitted to labelled cases after training.
 
     Attributes:
-        cases: how many labelled cases they were fitted on.
-        corrections: subset of sequences -> region -> correction; a subset that no case could show is absent.
+        cases: number of labelled cases.
+        corrections: corrections by subset of sequences and region. Subsets that no case has are absent.
     """
 
     cases: int
     corrections: Mapping[Availability, Mapping[Region, Correction]]
 
     def of(self, subset: Availability, region: Region) -> Correction:
-        """The correction for a region with these sequences; none where nothing was fitted."""
+        """Return the correction of a region for a subset, or the identity if none was fitted."""
         return self.corrections.get(subset, {}).get(region, IDENTITY)

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, OutputError
+from brats_mm.evaluation.tables import CASES
 from brats_mm.outputs.folder import output_errors
 
 FOLDER = "unfinished"
@@ -62,6 +63,31 @@ class EvaluationCheckpoint:
         self.folder = results / FOLDER
         self._results = results
         self._made: list[Path] = []
+
+    def check_no_overwrite(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse to replace existing results.
+
+        Args:
+            resume: whether an interrupted evaluation will be resumed.
+            overwrite: whether existing results may be replaced.
+
+        Raises:
+            OutputError: the folder holds a finished evaluation, or an interrupted one that will not be resumed.
+        """
+        if overwrite:
+            return
+        if (self._results / CASES).exists():
+            message = (
+                f"{self._results} already holds an evaluation. Choose another folder, or replace it (--overwrite)."
+            )
+            raise OutputError(message)
+        done = self.cases_done()
+        if done and not resume:
+            message = (
+                f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue it with "
+                "--resume, or restart it with --overwrite."
+            )
+            raise OutputError(message)
 
     def cases_done(self) -> int:
         """Number of cases that an interrupted evaluation has finished. 0 without a readable checkpoint."""

@@ -92,7 +92,7 @@ def evaluate(
     if chosen.parquet:
         require_parquet()
     checkpoint = EvaluationCheckpoint(folder)
-    _check_no_overwrite(folder, checkpoint, chosen)
+    checkpoint.check_no_overwrite(resume=chosen.resume, overwrite=chosen.overwrite)
     progress = checkpoint.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
     try:
         summary, failed = _evaluate_pending(cases, predictor, chosen, (checkpoint, progress), on_case)
@@ -163,21 +163,6 @@ def _identity(case: LabelledCase) -> dict[str, Any]:
         "labels": case.scheme.value if case.scheme else None,
         "bytes": [path.stat().st_size if path.is_file() else None for path in (*files, case.label)],
     }
-
-
-def _check_no_overwrite(folder: Path, checkpoint: EvaluationCheckpoint, settings: EvaluationSettings) -> None:
-    if settings.overwrite:
-        return
-    if (folder / CASES).exists():
-        message = f"{folder} already holds an evaluation. Choose another folder, or replace it with --overwrite."
-        raise OutputError(message)
-    done = checkpoint.cases_done()
-    if done and not settings.resume:
-        message = (
-            f"{folder} holds an evaluation that was interrupted after {done} cases. Continue it with --resume, or "
-            "restart it with --overwrite."
-        )
-        raise OutputError(message)
 
 
 def _none_usable(number: int, failed: Mapping[str, str]) -> str:

@@ -167,27 +167,32 @@ def moved(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
 def restore_probabilities(
     logits: Tensor, placement: Placement, corrections: Mapping[Region, Correction] = IDENTITY_BY_REGION
 ) -> dict[Region, Array]:
-    """Probabilities of each region on the input grid; logits are (c, h, w, d) over the model's box.
+    """Return the probabilities of each region on the input grid.
 
-    Logits are what is interpolated: a border that falls between two voxels of the model's grid stays sharp. How sure to
-    be of the inside is applied after that: a logit of 5 that counts as 1 would let its neighbour of -3 move the border.
+    Interpolates logits, not probabilities, so that a border between two voxels of the model's grid stays sharp. Applies
+    the foreground temperature last. Applied before interpolation, it would shift the border.
+
+    Args:
+        logits: (c, h, w, d) over the model's box.
+        placement: position of the box on the input grid.
+        corrections: corrections whose foreground temperature is applied.
     """
     return {
         region: restore_with(
             logits[region.channel],
             placement,
-            partial(_probability, inside=corrections[region].inside),
+            partial(_probability, foreground_temperature=corrections[region].foreground_temperature),
             outside=BACKGROUND_LOGIT,
         )
         for region in REGIONS
     }
 
 
-def _probability(logits: Array, inside: float) -> Array:
-    said = torch.from_numpy(logits)
-    if inside != 1:
-        said = torch.where(said > 0, said / inside, said)
-    return np.asarray(torch.sigmoid(said).numpy())
+def _probability(logits: Array, foreground_temperature: float) -> Array:
+    calibrated = torch.from_numpy(logits)
+    if foreground_temperature != 1:
+        calibrated = torch.where(calibrated > 0, calibrated / foreground_temperature, calibrated)
+    return np.asarray(torch.sigmoid(calibrated).numpy())
 
 
 def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class PartsGate(nn.Module):
     """Concatenated features of one branch per modality, then a linear layer or a small MLP.
 
-    SimMLM's gate for AV-MNIST has two `PictureFeatures` branches of 128 features and a linear layer from 256 to the 2x1
+    SimMLM's gate for AV-MNIST has two `ImageEncoder` branches of 128 features and a linear layer from 256 to the 2x1
     gate values (supplement). Its gate for Food-101 is "an MLP" of unknown widths. Use `hidden` for that.
 
     Args:
@@ -44,7 +44,7 @@ class PartsGate(nn.Module):
         return values.reshape(-1, self.modalities, self.outputs)
 
 
-class PictureFeatures(nn.Module):
+class ImageEncoder(nn.Module):
     """Image encoder: two strided 3x3 convolutions, pooled to 2x2, 128 features (SimMLM, supplement: AV-MNIST).
 
     The supplement states the layers and the 128 features. Strides, channels and pooling are our choice.
@@ -66,7 +66,7 @@ class PictureFeatures(nn.Module):
         return features
 
 
-class WordFeatures(nn.Module):
+class TextEncoder(nn.Module):
     """Text encoder: the mean of learned word vectors.
 
     Args:

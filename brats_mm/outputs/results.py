@@ -75,7 +75,7 @@ def write_results(
                 from brats_mm.outputs.scene.write import write_scene
 
                 scene = partial(write_scene, out.staged("scene.mrb"), prediction, options.labels)
-                written.append(pool.submit(scene, report["uncertain_spots"]))
+                written.append(pool.submit(scene, report["uncertain_regions"]))
             if dicom is not None:
                 faults = _try_dicom(prediction, out, dicom)
                 report[DICOM_WRITTEN] = not faults

@@ -1,4 +1,4 @@
-"""Bring a bundle's model card up to date with an evaluation of its weights: the tables, and the same for programs."""
+"""Update a bundle's model card and expected performance from an evaluation of its weights."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_doc
 
 @dataclass(frozen=True)
 class UpdatedCard:
-    """What was written: the two files, and how many cases and subsets of sequences their figures come from."""
+    """The two updated files, and the number of cases and sequence subsets behind their figures."""
 
     card: Path
     expected_dice: Path
@@ -25,12 +25,11 @@ class UpdatedCard:
 def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     """Write the figures of an evaluation into `docs/README.md` and `docs/expected_dice.json` of a bundle.
 
-    Only what stands between the card's marks is replaced. Reports of later segmentations quote the row of the
-    sequences that they had.
+    Only the part between the card's markers is replaced. Later reports quote the row of their sequences.
 
     Args:
-        evaluation: folder that `brats-mm evaluate` wrote.
-        bundle: whose weights were evaluated.
+        evaluation: folder written by `brats-mm evaluate`.
+        bundle: the bundle whose weights were evaluated.
 
     Raises:
         InputError: the folder holds no evaluation, or one of other weights.
@@ -41,8 +40,8 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     evaluated = str(summary["model"]["weights_sha256"])
     if evaluated != digest:
         message = (
-            f"The evaluation in {evaluation} is of other weights (SHA-256 {evaluated[:12]}...) than those of the "
-            f"bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle first: brats-mm evaluate --bundle."
+            f"{evaluation} evaluates other weights (SHA-256 {evaluated[:12]}...) than those of the bundle "
+            f"{bundle.root} ({digest[:12]}...). Evaluate this bundle first: brats-mm evaluate --bundle."
         )
         raise OptionError(message)
     document = expected_dice_document(summary)
@@ -50,7 +49,7 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     try:
         card = path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({error}). Restore it, or delete it to begin a new card."
+        message = f"{path} cannot be read ({error}). Restore it, or delete it to start a new card."
         raise BundleError(message) from error
     with OutputFolder(bundle.root) as out:
         out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The figures of a model card, as the tables between two marks in a bundle's `docs/README.md`."""
+"""Render the tables of a model card, between two markers in a bundle's `docs/README.md`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from brats_mm.domain.regions import Region
 from brats_mm.evaluation.published import PAPER_ORDER
 
 CARD = "docs/README.md"
-BEGIN = "<!-- figures: `brats-mm card` writes what stands between these marks -->"
+BEGIN = "<!-- figures: `brats-mm bundle card` writes the tables between these markers -->"
 END = "<!-- end of figures -->"
 
 _ORDER = (Region.ET, Region.TC, Region.WT)
@@ -35,7 +35,7 @@ _WORSE = {
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> str:
-    """The two tables, in Markdown, of the content of an evaluation's `summary.json`."""
+    """Render the content of an evaluation's `summary.json` as two Markdown tables."""
     head = "| available | ET | ET, 500-voxel rule | TC | WT | HD95 WT, mm |\n|---|---:|---:|---:|---:|---:|"
     sets = [_row(describe(subset), *_of_set(evaluation, subset)) for subset in PAPER_ORDER]
     means = [_row(f"**{name}**", *_of_mean(evaluation, key)) for key, name in _MEANS.items()]
@@ -50,7 +50,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> str:
 
 
 def with_figures(card: str, figures: str) -> str:
-    """The card with those figures between its marks; with a section for them at its end where it has no marks."""
+    """Replace the figures between the card's markers. Append a section if the card has no markers."""
     block = f"{BEGIN}\n{figures}\n{END}"
     before, begin, rest = card.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,4 +1,4 @@
-"""A method of training as config files over the bundle's own: what they make of the network."""
+"""Derive a bundle's inference config from the config files of its training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,11 @@ METHODS = "configs/methods"
 
 @dataclass(frozen=True)
 class TrainedAs:
-    """What a bundle must say of itself when it was trained with configs over the template's.
+    """Configuration of a bundle that was trained with further configs.
 
     Attributes:
-        inference: content of its `configs/inference.json`: the template's, with the network and the voxel size that the
-            training had.
-        described: `name` and `description` for its metadata, where a config has them under `method`.
+        inference: content of `configs/inference.json`, with the network and voxel size of the training.
+        described: `name` and `description` for the metadata, from the `method` entry of a config.
     """
 
     inference: dict[str, Any]
@@ -28,35 +27,36 @@ class TrainedAs:
 
 
 NAMES = ("network_def", "spacing_mm")
-"""What inference must know of a training."""
+"""Settings of a training that inference needs."""
 
 
 def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[Path] = ()) -> TrainedAs:
-    """What the template's `inference.json` becomes for weights that were trained with other settings.
+    """Adapt the template's `inference.json` to weights that were trained with other settings.
 
     Args:
         template: the bundle that was trained.
-        configs: what the training had over `train.json`; without them the records beside the checkpoints tell.
-        checkpoints: the weights; see `training.record`.
+        configs: configs that the training used on top of `train.json`. Without configs, the settings come from the
+            records beside the checkpoints.
+        checkpoints: the weights. See `training.record`.
 
     Raises:
         OptionError: a config cannot be read.
-        BundleError: the template's cannot, or records and configs contradict each other.
+        BundleError: the template's config cannot be read, or records and configs disagree.
     """
     inference = inference_config(template)
     records = {path: record for path in checkpoints if (record := read_record(path)) is not None}
     trains = (template.root / "configs" / "train.json").is_file()
     merged = merged_config(template, configs) if configs or trains else dict[str, Any](inference)
-    told = next(({**record["config"], **_stated(record)} for record in records.values()), None)
-    if told is not None and not configs:
-        merged = told
+    recorded = next(({**record["config"], **_recorded_settings(record)} for record in records.values()), None)
+    if recorded is not None and not configs:
+        merged = recorded
     merged = {**merged, **{name: _resolved(merged.get(name, inference.get(name)), merged) for name in NAMES}}
     for path, record in records.items():
-        differences = differing(_stated(record), merged, NAMES)
+        differences = differing(_recorded_settings(record), merged, NAMES)
         if differences:
             message = (
-                f"{path} was trained with other settings than those to pack: {'; '.join(differences)}. Leave out "
-                "--config, or pack checkpoints of one training only."
+                f"{path} was trained with other settings: {'; '.join(differences)}. Leave out --config, or use "
+                "checkpoints of one training only."
             )
             raise BundleError(message)
     for key in NAMES:
@@ -64,13 +64,13 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     return TrainedAs(inference, {key: str(value) for key, value in merged.get("method", {}).items()})
 
 
-def _stated(record: Record) -> dict[str, Any]:
+def _recorded_settings(record: Record) -> dict[str, Any]:
     settings = record["settings"]
     return {name: _resolved(settings[name], record["config"]) for name in NAMES if settings.get(name) is not None}
 
 
 def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
-    """A value with references to plain top-level entries (`@projected_scales`) replaced by these entries."""
+    """Replace references to plain top-level entries (`@projected_scales`) by the entries."""
     if isinstance(value, dict):
         return {key: _resolved(one, config) for key, one in value.items()}
     if isinstance(value, list):
@@ -79,7 +79,7 @@ def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
 
 
 def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
-    """`train.json` with the entries of further configs, as MONAI's command line merges them; nothing is resolved.
+    """Merge further configs into `train.json` as MONAI's command line does, without resolving references.
 
     Raises:
         OptionError: a config cannot be read.
@@ -89,14 +89,12 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
 
     own = template.root / "configs" / "train.json"
     if not own.is_file():
-        message = f"The bundle has no {own}, so no configs can be laid over it. Name a bundle that can be trained."
+        message = f"The bundle has no {own} to merge configs into. Name a bundle that can be trained."
         raise BundleError(message)
     try:
         merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (own, *configs)])
-    except Exception as error:  # (a config can be wrong in many ways)
+    except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(str(path) for path in configs)
-        message = (
-            f"The configs {names} cannot be laid over {own} ({first_line(error)}). Give JSON or YAML files of its keys."
-        )
+        message = f"Cannot merge {names} into {own} ({first_line(error)}). Give JSON or YAML files with its keys."
         raise OptionError(message) from error
     return merged

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
 
-from brats_mm.domain.alignment import Alignment, doubts_about
+from brats_mm.domain.alignment import Alignment, registration_warnings
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.preprocessing.alignment_measures import Side, measure, side_of
 from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
@@ -83,7 +83,7 @@ def _try(fixed: Side, moving: Side, start: Matrix, name: str) -> Registered:
 
 def _judged(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
     alignment = measure(fixed, moving, matrix, start=name)
-    return Registered(matrix, alignment, doubts_about(alignment))
+    return Registered(matrix, alignment, registration_warnings(alignment))
 
 
 def _centred(fixed: Side, moving: Side) -> Matrix:

@@ -1,18 +1,18 @@
-"""A handler that stands elsewhere in a config because other parts refer to it."""
+"""Attach a handler that a config defines elsewhere because other entries refer to it."""
 
 from typing import Any
 
 
 class Attached:
-    """Attach `handler`: MONAI's check of a bundle wants a component, not a reference, in each place of a handler list.
+    """Wrap a handler as a component. MONAI's bundle check rejects references in a list of handlers.
 
     Args:
-        handler: anything with `attach`.
+        handler: any handler with an `attach` method.
     """
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
 
     def attach(self, engine: Any) -> None:
-        """Attach the handler itself."""
+        """Attach the wrapped handler."""
         self.handler.attach(engine)

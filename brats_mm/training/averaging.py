@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Events
 from torch import Tensor, nn
 
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 
 class WeightAverage:
@@ -22,7 +22,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, *, decay: float | int = 0.0) -> None:
-        self.network = bare(network)
+        self.network = unwrap(network)
         self.decay = decay
         self.steps = 0
         self.values = {name: value.clone() for name, value in self._weights().items()}

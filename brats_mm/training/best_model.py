@@ -10,10 +10,10 @@ from ignite.engine import Events
 from torch import nn
 
 from brats_mm.errors import OptionError
-from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
+from brats_mm.training.checkpoints import atomic_save, check_finite
 from brats_mm.training.record import TrainingRecord
 from brats_mm.training.validation_scores import LOSS, NAMES
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class BestModel:
         if metric is not None and metric not in NAMES:
             message = f"The checkpoint metric is {metric!r}; it must be one of {', '.join(NAMES)}."
             raise OptionError(message)
-        self.network = bare(network)
+        self.network = unwrap(network)
         self.path = Path(path)
         self.metric = metric
         self.record = record
@@ -65,9 +65,9 @@ class BestModel:
             self.waited += 1
             return
         weights = self.network.state_dict()
-        refuse_nonfinite_weights(weights, self.path)
+        check_finite(weights, self.path)
         if engine.state.rank == 0:
-            save_whole(weights, self.path)
+            atomic_save(weights, self.path)
             if self.record is not None:
                 self.record.write_beside(self.path)
         self.score, self.epoch, self.waited = score, int(engine.state.epoch), 0

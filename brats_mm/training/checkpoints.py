@@ -1,4 +1,4 @@
-"""Checkpoints are written whole or not at all, and never with weights that are no numbers."""
+"""Write checkpoints atomically and only with finite weights."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,11 +10,11 @@ from torch import Tensor
 from brats_mm.errors import OutputError, TrainingError
 
 
-def save_whole(content: object, path: Path) -> None:
-    """Write a checkpoint beside its place, then move it there: a file of that name is always a complete one.
+def atomic_save(content: object, path: Path) -> None:
+    """Write a checkpoint to a temporary file, then rename it, so that the checkpoint is always complete.
 
     Raises:
-        OutputError: the disk is full or refuses; the former checkpoint is still there.
+        OutputError: the file cannot be written. An earlier checkpoint is kept.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -22,25 +22,25 @@ def save_whole(content: object, path: Path) -> None:
         with part.open("wb") as stream:
             torch.save(content, stream)
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError on top of the system's error
+    except (OSError, RuntimeError) as error:  # torch wraps the system's error in a RuntimeError
         with suppress(OSError):
             part.unlink()
         cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
-        kept = "The former checkpoint is still there." if path.exists() else "There is none yet."
+        kept = "The previous checkpoint is kept." if path.exists() else "There is no earlier one."
         message = (
-            f"The checkpoint {path} could not be written: {reason}. {kept} Make room or give another --output_dir, "
+            f"The checkpoint {path} cannot be written: {reason}. {kept} Free space or choose another --output_dir, "
             "then continue with --resume true."
         )
         raise OutputError(message) from error
 
 
-def refuse_nonfinite_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raise TrainingError rather than let weights that are no numbers replace a good checkpoint."""
+def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise TrainingError if a weight is not finite, so that it does not replace a good checkpoint."""
     bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
         message = (
-            f"{len(bad)} weights of the network are not finite ({bad[0]} first), so {path} was not written. Lower "
-            "--learning_rate, and continue from the last checkpoint with --resume true."
+            f"{len(bad)} parameters are not finite (first: {bad[0]}), so {path} was not written. Lower --learning_rate "
+            "and continue from the last checkpoint with --resume true."
         )
         raise TrainingError(message)

@@ -10,7 +10,7 @@ class DecoderLevels(TrainingWrapper):
     """An expert that answers in training with its finest decoder levels, and otherwise with its output alone.
 
     It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter
-    that takes part. Checkpoints hold the expert itself (`warm_start.bare`).
+    that takes part. Checkpoints hold the expert itself (`warm_start.unwrap`).
 
     Args:
         network: the expert.

@@ -1,4 +1,4 @@
-"""Training by several processes, one a device, started by `torchrun`; `configs/multi_gpu_train.json` names these."""
+"""Distributed training with one process per device, started by `torchrun`. Used by `configs/multi_gpu_train.json`."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from brats_mm.training.warm_start import on_device
 
 
 def local_device() -> torch.device:
-    """The process's own GPU; the CPU where there is none.
+    """Return the GPU of this process, or the CPU if there is no GPU.
 
     Raises:
         TrainingError: there are fewer GPUs than processes.
@@ -25,7 +25,7 @@ def local_device() -> torch.device:
     number = int(os.environ.get("LOCAL_RANK", "0"))
     if number >= torch.cuda.device_count():
         message = (
-            f"This machine has {torch.cuda.device_count()} GPUs, but more processes were started. Give torchrun "
+            f"More processes were started than the {torch.cuda.device_count()} GPUs of this machine. Run torchrun with "
             f"--nproc_per_node={torch.cuda.device_count()}."
         )
         raise TrainingError(message)
@@ -33,7 +33,7 @@ def local_device() -> torch.device:
 
 
 def join() -> None:
-    """Join the other processes; only the first one goes on telling what happens.
+    """Join the process group. Disables logging in all processes but the first.
 
     Raises:
         TrainingError: the process was not started by torchrun.
@@ -41,7 +41,7 @@ def join() -> None:
     if "RANK" not in os.environ:
         message = (
             "multi_gpu_train.json needs torchrun: torchrun --nproc_per_node=N -m monai.bundle run --config_file "
-            "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, leave it out."
+            "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, leave out that config."
         )
         raise TrainingError(message)
     device = local_device()
@@ -54,15 +54,15 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Leave the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def shared(network: nn.Module, device: str | torch.device) -> DistributedDataParallel:
-    """The network on this process's device, its gradients averaged over all processes.
+def wrap_ddp(network: nn.Module, device: str | torch.device) -> DistributedDataParallel:
+    """Wrap a network on this process's device for distributed training.
 
-    Parameters without a gradient are looked for in each step: experts of missing sequences are not run.
+    Searches for unused parameters in each step, because experts of missing sequences are skipped.
     """
     placed = on_device(network, device)
     device_ids = [device] if torch.device(device).type == "cuda" else None
@@ -70,10 +70,10 @@ def shared(network: nn.Module, device: str | torch.device) -> DistributedDataPar
 
 
 def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
-    """Which cases this process validates: its share of them, without repeats.
+    """Return a sampler of the cases that this process validates, without repeats.
 
-    Where there are fewer cases than processes, each process validates them all, since a process without any would have
-    no metric to bring; their mean is the same.
+    With fewer cases than processes, each process validates all cases, because a process without cases would have no
+    metric to contribute. The mean is the same.
     """
     cases: Any = dataset
     if len(cases) < distributed.get_world_size():
@@ -83,5 +83,5 @@ def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
 
 
 def untracked(folder: str | None) -> bool:
-    """Whether this process writes no curves: none were asked for, or another process writes them."""
+    """Whether this process writes no curves, because they are off or another process writes them."""
     return not folder or os.environ.get("RANK", "0") != "0"

@@ -9,7 +9,7 @@ from ignite.engine import Events
 from tqdm import tqdm
 
 from brats_mm.training.iteration import images_in
-from brats_mm.training.switches import yes
+from brats_mm.training.parsing import parse_bool
 
 
 def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
@@ -23,7 +23,7 @@ def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) 
         return False
     if str(wanted).lower() == "auto":
         return (stream or sys.stderr).isatty()
-    return yes(wanted)
+    return parse_bool(wanted)
 
 
 class EpochBar:

@@ -13,9 +13,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from brats_mm.errors import TrainingError, first_line
 from brats_mm.training.averaging import WeightAverage
 from brats_mm.training.best_model import BestModel
-from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
+from brats_mm.training.checkpoints import atomic_save, check_finite
 from brats_mm.training.seeding import EpochSeed
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class LastState:
         self.record = best.record
         self.learning_rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
         self.parts: dict[str, Any] = {
-            "network": bare(network),
+            "network": unwrap(network),
             "optimizer": optimizer,
             "lr_scheduler": lr_scheduler,
             "average": average,
@@ -79,9 +79,9 @@ class LastState:
     def save(self, engine: Any) -> None:
         """Write the state of an epoch that is done."""
         content = {name: part.state_dict() for name, part in self.parts.items()}
-        refuse_nonfinite_weights(content["network"], self.path)
+        check_finite(content["network"], self.path)
         if engine.state.rank == 0:
-            save_whole({"epoch": int(engine.state.epoch), **content}, self.path)
+            atomic_save({"epoch": int(engine.state.epoch), **content}, self.path)
             if self.record is not None:
                 self.record.write_beside(self.path)
 

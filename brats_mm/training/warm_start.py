@@ -11,8 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.encoder import Encoder
+from brats_mm.training.parsing import parse_path
 from brats_mm.training.record import refuse_other_spacing
-from brats_mm.training.switches import named
 from brats_mm.training.wrapper import TrainingWrapper
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
     return network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap(network: nn.Module) -> nn.Module:
     """The network itself, without the wrappers of distributed and other training."""
     inner: nn.Module = network.module if isinstance(network, DistributedDataParallel) else network
     return inner.network if isinstance(inner, TrainingWrapper) else inner
@@ -54,7 +54,7 @@ def with_experts(
         BundleError: files are absent or do not fit; names them all, and the command that makes them.
         TrainingError: the experts were trained at another voxel size.
     """
-    source = named(experts_dir)
+    source = parse_path(experts_dir)
     if source is None:
         return network
     parts = _parts(network)
@@ -103,7 +103,7 @@ def with_weights(
         BundleError: the file is absent or does not fit.
         TrainingError: the checkpoint was trained at another voxel size.
     """
-    file = named(path)
+    file = parse_path(path)
     if file is None:
         return network
     what = "network" if modality is None else f"{_label(modality)} expert"
@@ -140,11 +140,11 @@ def warm_start(
     Raises:
         BundleError: files are absent or do not fit.
     """
-    if named(initial_weights) is None:
+    if parse_path(initial_weights) is None:
         with_experts(network, experts_dir, spacing_mm=spacing_mm)
     else:
         with_weights(network, initial_weights, spacing_mm=spacing_mm)
-    folder = named(new_experts_dir)
+    folder = parse_path(new_experts_dir)
     if folder is not None:
         _renew_experts(_parts(network), folder, spacing_mm)
     return network

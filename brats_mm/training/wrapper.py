@@ -1,13 +1,13 @@
-"""A module around the network that a training steps, which gives more than the network itself does."""
+"""Base class of modules that wrap the network during training, for example to return more outputs."""
 
 from torch import nn
 
 
 class TrainingWrapper(nn.Module):
-    """Base of modules that wrap a network during training; checkpoints hold the network without them.
+    """Base class of modules that wrap a network during training. Checkpoints hold the network without its wrapper.
 
     Args:
-        network: the network that is trained.
+        network: the network to train.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -52,11 +52,11 @@ def calibrate_subsets(
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
 
-def calibrate_certainty(
+def calibrate_confidence(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> FittedSubsets:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
-    return fit_certainty(count_cases(predictor, cases, on_case=on_case))
+    return fit_confidence(count_cases(predictor, cases, on_case=on_case))
 
 
 def fit_constants(counted: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
@@ -84,12 +84,12 @@ def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
     return _for_each_subset(counted, fit)
 
 
-def fit_certainty(counted: Sequence[CaseCounts]) -> FittedSubsets:
+def fit_confidence(counted: Sequence[CaseCounts]) -> FittedSubsets:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         inside, nats = best_inside_temperature(counts)
-        return _Fitted(Correction(inside=inside), 0.0, nats)
+        return _Fitted(Correction(foreground_temperature=inside), 0.0, nats)
 
     return _for_each_subset(counted, fit)
 

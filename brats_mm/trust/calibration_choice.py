@@ -21,7 +21,7 @@ from brats_mm.trust.calibration import (
     CaseCounts,
     OnCase,
     count_cases,
-    fit_certainty,
+    fit_confidence,
     fit_constants,
     fit_subsets,
     fit_temperatures,
@@ -94,7 +94,7 @@ def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
 
 def certainty(counted: Sequence[CaseCounts]) -> Corrections:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
-    return fit_certainty(counted).calibration.corrections
+    return fit_confidence(counted).calibration.corrections
 
 
 WAYS: Mapping[str, Fit] = {
@@ -103,7 +103,7 @@ WAYS: Mapping[str, Fit] = {
     "constants": constants,
     "constants and temperatures": constants_and_temperatures,
     "by subset": by_subset,
-    "certainty": certainty,
+    "confidence": certainty,
 }
 
 

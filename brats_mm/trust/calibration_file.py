@@ -16,8 +16,8 @@ from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
 
 SUBSET_CALIBRATION = "models/calibration.json"
-FORMAT = 2
-"""Format 1 had no `inside`. It is read with a foreground temperature of 1."""
+FORMAT = 3
+"""Version of the format."""
 DIGITS = 4
 
 
@@ -39,7 +39,7 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
     if fitted_to != weights_sha256:
         message = (
             f"{path} was fitted to other weights: {fitted_to[:12]}... instead of the bundle's {weights_sha256[:12]}... "
-            "Pack these weights again with --calibrate, or delete the file to use raw logits."
+            "Create the bundle again with --calibrate, or delete the file to use raw logits."
         )
         raise BundleError(message)
     return calibration
@@ -51,7 +51,8 @@ def _calibration(document: dict[str, Any]) -> SubsetCalibration:
         for subset in SUBSETS
         if (row := document["subsets"].get(subset_name(subset))) is not None
     }
-    if any(one.temperature <= 0 or one.inside <= 0 for row in corrections.values() for one in row.values()):
+    fitted = [one for row in corrections.values() for one in row.values()]
+    if any(one.temperature <= 0 or one.foreground_temperature <= 0 for one in fitted):
         message = "temperatures must be positive"
         raise ValueError(message)
     return SubsetCalibration(int(document["cases"]), corrections)

@@ -1,7 +1,7 @@
 """`docs/expected_dice.json` of a bundle: the scores of its model card, machine-readable.
 
-The file records the hash of the scored weights. Scores of other weights are ignored. `brats-mm card` writes the file
-from an evaluation.
+The file records the hash of the scored weights. Scores of other weights are ignored. `brats-mm bundle card` writes the
+file from an evaluation.
 """
 
 import json
@@ -40,7 +40,7 @@ def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | No
             return None
         return _expected(document)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm card`, or delete it."
+        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle card`, or delete it."
         raise BundleError(message) from error
 
 

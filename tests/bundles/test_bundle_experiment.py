@@ -134,8 +134,8 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
     assert float(wt["counterintuitive"]) == pytest.approx(summary["counterintuitive"]["raw"]["wt"]["rate"], abs=1e-5)
     page = (folder / "experiment.md").read_text()
     assert "Budget: 3 epochs" in page
-    assert "From experts trained in the experiment, whose training is 62.5% of the budget: mixture." in page
-    assert "From fresh weights: MMP." in page
+    assert "Start from experts trained in the experiment, which take 62.5% of the budget: mixture." in page
+    assert "Start from fresh weights: MMP." in page
     assert "| MMP |" in page
 
 
@@ -167,7 +167,7 @@ def test_a_second_call_trains_nothing_and_finds_the_same(
     assert after["reference"] == "mixture"
 
 
-def test_other_settings_are_not_mixed_into_a_experiment(
+def test_other_settings_are_not_mixed_into_an_experiment(
     done: tuple[Path, list[str]], cases: Path, methods: Path
 ) -> None:
     experiment = planned(cases, methods, done[0], epochs=4)
@@ -175,10 +175,10 @@ def test_other_settings_are_not_mixed_into_a_experiment(
     assert "training with other settings" in outcome.failure
 
 
-def test_a_killed_run_goes_on_and_a_failed_one_does_not_stop_the_others(
+def test_a_killed_run_resumes_and_a_failed_run_does_not_stop_the_others(
     cases: Path, methods: Path, done: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
-    """MMP is stopped after its first epoch; the mixture fails. The next call does only what is left."""
+    """MMP stops after its first epoch, and the mixture fails. The next call only finishes MMP."""
     folder = tmp_path / "out"
     experiment = planned(cases, methods, folder)
     mmp = with_reference_first(experiment, "mmp").runs[0]
@@ -208,10 +208,9 @@ def test_a_killed_run_goes_on_and_a_failed_one_does_not_stop_the_others(
     assert "Failed: mixture, seed 1" in (folder / "experiment.md").read_text()
 
 
-def test_the_command_goes_through_to_the_end(
+def test_the_command_rewrites_the_tables_of_a_finished_experiment(
     done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a finished experiment it has nothing to train, and writes the tables anew."""
     folder = Path(shutil.copytree(done[0], tmp_path / "copy"))
     for name in ("experiment.md", "runs.csv"):
         (folder / name).unlink()
@@ -221,20 +220,19 @@ def test_the_command_goes_through_to_the_end(
 
     assert main([*words, "-o", str(folder), "--epochs", "3", "--reference", "mmp"]) == 0
 
-    said = capsys.readouterr().out
-    assert "Differences from MMP" in said
+    assert "Differences from MMP" in capsys.readouterr().out
     assert (folder / "runs.csv").is_file()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nothing_such"], "one of the bundle.s methods: cross_sequence, early_fusion, ladder, mmp"),
-        (["mmp", "{own}"], "Different methods are called mmp"),
+        (["mmp", "{own}"], "Several methods are named mmp"),
     ],
 )
-def test_methods_that_cannot_be(words: list[str], said: str, methods: Path) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_invalid_methods_are_refused(words: list[str], message: str, methods: Path) -> None:
+    with pytest.raises(OptionError, match=message):
         read_methods([word.format(own=methods) for word in words], open_bundle(None))
 
 
@@ -270,10 +268,10 @@ def test_a_experiment_file_may_name_others_whose_methods_all_join(methods: Path,
     assert same.settings == {"window": [8], "seed": 2}
 
 
-def test_a_experiment_file_that_names_itself_is_refused(tmp_path: Path) -> None:
+def test_an_experiment_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps({"methods": {"other": "two.json"}}))
     (tmp_path / "two.json").write_text(json.dumps({"methods": {"other": "one.json"}}))
-    with pytest.raises(OptionError, match="names itself"):
+    with pytest.raises(OptionError, match="includes itself"):
         read_methods([str(tmp_path / "one.json")], open_bundle(None))
 
 

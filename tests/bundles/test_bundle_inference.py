@@ -22,7 +22,7 @@ from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle, sha256_of
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import load_case, segment
 from brats_mm.pipeline.segmenter import Segmenter
@@ -117,7 +117,7 @@ def test_results_are_those_of_the_library_with_calibration_applied(
 ) -> None:
     """Segmentation, entropy and importance equal those that `brats-mm segment` writes with the same bundle."""
     bundle = tmp_path / "packed"
-    pack([Path(tiny["weights"])], bundle, open_bundle(None), version="1", configs=[Path(tiny["train"])])
+    create_bundle([Path(tiny["weights"])], bundle, open_bundle(None), version="1", configs=[Path(tiny["train"])])
     digest = sha256_of(bundle / "models" / "model.pt")
     table = SubsetCalibration(3, {subset: dict.fromkeys(REGIONS, Correction(0.05, 2.0, 3.0)) for subset in SUBSETS})
     (bundle / "models" / "calibration.json").write_text(json.dumps(subset_calibration_document(table, digest)))

@@ -18,7 +18,7 @@ import brats_mm
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import open_bundle, training_configs
 from brats_mm.io.running_bundle import bundle_folder
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.segmenter import Segmenter
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 def packed(tiny: dict[str, Any], tmp_path: Path) -> Path:
     """A bundle of the toy network, which a training with that config left."""
     folder = tmp_path / "packed"
-    pack([Path(tiny["weights"])], folder, open_bundle(None), version="9", configs=[Path(tiny["train"])])
+    create_bundle([Path(tiny["weights"])], folder, open_bundle(None), version="9", configs=[Path(tiny["train"])])
     return folder
 
 

@@ -11,7 +11,7 @@ from monai.bundle import ConfigWorkflow
 
 from brats_mm.errors import BundleError, OptionError, TrainingError
 from brats_mm.io.bundle import open_bundle, training_configs
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.training.record import read_record
 
@@ -72,7 +72,7 @@ def test_a_record_beside_each_checkpoint_says_how_it_was_trained(trained: Path, 
 
 
 def test_packing_takes_the_network_and_the_voxel_size_of_the_training(trained: Path, tmp_path: Path) -> None:
-    pack([trained / "model.pt"], tmp_path / "packed", open_bundle(None), version="1")
+    create_bundle([trained / "model.pt"], tmp_path / "packed", open_bundle(None), version="1")
     _, identity = load_network(open_bundle(tmp_path / "packed"))
     assert identity.spacing_mm == 4.0
 
@@ -80,7 +80,7 @@ def test_packing_takes_the_network_and_the_voxel_size_of_the_training(trained: P
 def test_packing_refuses_configs_of_another_training(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"spacing_mm": 3.0}))
     with pytest.raises(BundleError, match=r"spacing_mm was 4\.0 and is 3\.0"):
-        pack(
+        create_bundle(
             [trained / "model.pt"],
             tmp_path / "packed",
             open_bundle(None),

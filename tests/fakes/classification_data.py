@@ -11,7 +11,7 @@ from scipy.io import wavfile
 from torch import Tensor, nn
 
 from brats_mm.experiments.food101.pretrained import TextExpert
-from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
+from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
 
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
@@ -121,7 +121,7 @@ class LetterEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = WordFeatures(words=32, features=8)
+        self.words = TextEncoder(words=32, features=8)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
         return SimpleNamespace(pooler_output=self.words(torch.stack([input_ids, attention_mask], dim=1)))
@@ -131,11 +131,11 @@ def tiny_food_expert(modality: str) -> nn.Module:
     """A small CNN in the place of Inception, or letters in the place of BERT."""
     if modality == "text":
         return TextExpert(LetterEncoder(), width=8, classes=len(FOODS))
-    return nn.Sequential(PictureFeatures(channels=3), nn.Linear(128, len(FOODS)))
+    return nn.Sequential(ImageEncoder(channels=3), nn.Linear(128, len(FOODS)))
 
 
 def tiny_food_mixture() -> ModalityMixture:
     """Both of them, gated by an MLP."""
-    branches = {"image": PictureFeatures(channels=3), "text": WordFeatures(words=32, features=4)}
+    branches = {"image": ImageEncoder(channels=3), "text": TextEncoder(words=32, features=4)}
     gate = PartsGate(branches, features=132, hidden=8)
     return ModalityMixture({name: tiny_food_expert(name) for name in branches}, gate)

@@ -58,8 +58,8 @@ def report(affine):
         "model": {"name": "made", "version": "1"},
         "run": {"device": "cpu", "seconds": {}},
         "warnings": ["Segmented without T1, T2."],
-        "uncertain_spots": [spot(1, "wt", SPOT_VOXEL, affine), spot(2, "et", CENTRE, affine)],
-        "what_to_expect": {
+        "uncertain_regions": [spot(1, "wt", SPOT_VOXEL, affine), spot(2, "et", CENTRE, affine)],
+        "expected_performance": {
             "meaning": "Dice",
             "cases": 10,
             "dice": {"wt": {"mean": 0.78}, "tc": {"mean": 0.66}, "et": {"mean": 0.55}},

@@ -39,7 +39,7 @@ def result(tmp_path):
     report = {
         "sequences_found": ["t1ce", "flair"],
         "regions": dict.fromkeys(("wt", "tc", "et"), region),
-        "uncertain_spots": [SPOT],
+        "uncertain_regions": [SPOT],
         "warnings": ["Segmented without T1, T2."],
     }
     weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}

@@ -182,7 +182,7 @@ def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
     report = {
         "sequences_found": ["t1ce", "flair"],
         "regions": dict.fromkeys(("wt", "tc", "et"), region),
-        "uncertain_spots": [spot],
+        "uncertain_regions": [spot],
         "warnings": ["Segmented without T1, T2."],
     }
     weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}

@@ -75,7 +75,7 @@ def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
 
 def test_steps_go_round_both_ways(tmp_path):
     """The first place first; the last one before it."""
-    result = read_result(write_result(tmp_path, uncertain_spots=[SPOT, SPOT | {"rank": 2, "region": "et"}]))
+    result = read_result(write_result(tmp_path, uncertain_regions=[SPOT, SPOT | {"rank": 2, "region": "et"}]))
     steps = Stepper(result.spots)
     assert [steps.next().rank for _ in range(3)] == [1, 2, 1]
     assert steps.previous().rank == 2

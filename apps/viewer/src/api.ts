@@ -48,8 +48,8 @@ export interface Report {
   model: { name: string; version: string };
   run: { device: string; seconds: Record<string, number> };
   warnings: string[];
-  uncertain_spots?: UncertainSpot[];
-  what_to_expect?: Expectation | null;
+  uncertain_regions?: UncertainSpot[];
+  expected_performance?: Expectation | null;
 }
 
 /** Dice that the model reached on other cases with the same sequences, by region; and with all four. */

@@ -1,4 +1,4 @@
-"""`brats-mm cohort`: segment any number of cases."""
+"""`brats-mm cohort`: segment many cases."""
 
 import argparse
 import signal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILURES = 2
 _OF_ONE_CASE = ("overwrite", "dicom_reference", "brain_mask")
-"""Options of a request that make no sense for many cases."""
+"""Options of a request that apply to single cases only."""
 
 
 def add(commands: Commands) -> None:
@@ -30,16 +30,17 @@ def add(commands: Commands) -> None:
         commands,
         "cohort",
         run,
-        help="segment any number of cases, on this machine or a cluster",
-        description="Segment any number of cases. Give a CSV or Parquet table with a line a case, a BIDS dataset, or a "
-        "folder with a sub-folder a case. Run the same command again after a stop: what is done is not done again. A "
-        "case that fails stops no other.\n" + NOT_FOR_DIAGNOSIS,
+        help="segment many cases, on this machine or a cluster",
+        description="Segment many cases. Give a CSV or Parquet table with one row per case, a BIDS dataset, or a folder "
+        "with one sub-folder per case. Run the same command again to resume after a stop. A failed case does not "
+        "stop the "
+        "others.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm cohort CASES -o results\n"
         "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
         "  brats-mm cohort BIDS -o results --session pre --acquisition mprage\n"
         "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
     )
-    parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of folders")
+    parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of case folders")
     parser.add_argument("-i", "--input", metavar="MANIFEST", help="the same, as an option")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     add_bids_options(parser)
@@ -52,15 +53,15 @@ def add(commands: Commands) -> None:
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what computes")
     group.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes with the model loaded; they share cores and GPUs"
+        "--workers", type=int, default=1, metavar="N", help="number of processes, which share cores and GPUs"
     )
     group.add_argument(
-        "--ray", metavar="ADDRESS", help="workers on a Ray cluster: its address, or auto for the one this machine is in"
+        "--ray", metavar="ADDRESS", help="run on a Ray cluster: an address, or auto for the cluster of this machine"
     )
+    group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="CPU cores per worker on the cluster")
     group.add_argument(
-        "--ray-cores", type=float, default=2, metavar="N", help="cores that a worker of the cluster gets"
+        "--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker on the cluster, also fractions"
     )
-    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs, or the share of one, that it gets")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -69,13 +70,13 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=[layout.value for layout in Layout],
         default=Layout.PLAIN.value,
-        help="a folder a case, or a BIDS derivative dataset",
+        help="one folder per case, or a BIDS derivative dataset",
     )
-    group.add_argument("--table", choices=("parquet", "csv"), default="parquet", help="format of the table of results")
+    group.add_argument("--table", choices=("parquet", "csv"), default="parquet", help="format of the results table")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command; exit code 2 where a case failed."""
+    """Run the command. Exit code 2 if a case failed."""
     request = request_from(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases
@@ -87,16 +88,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{_cases(manifest.count)} in {place}.")
     settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
     engine = _engine(options, SegmentCases(request, layout))
-    before = signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of Ctrl-C
+    before = signal.signal(signal.SIGTERM, _interrupt)  # batch systems stop jobs with SIGTERM
     try:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _say(now, console))
     except KeyboardInterrupt:
-        console.error("Interrupted. What is done is kept; go on with the same command.")
+        console.error("Interrupted. Finished cases are kept. Run the same command to continue.")
         return EXIT_INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
     if status.failed:
-        console.warn(f"{_cases(status.failed)} failed; {options.output / 'failures.csv'} says why.")
+        console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     console.say(
         f"{_cases(status.done)} done, {status.skipped} done before, {status.failed} failed. "
         f"The table is {options.output / f'results.{options.table}'}."
@@ -106,13 +107,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def request_from(options: argparse.Namespace) -> SegmentRequest:
-    """The request that the options describe, for every case of the cohort.
+    """Return the request for every case of the cohort.
 
     Raises:
-        OptionError: an option has no such value, or options contradict each other.
+        OptionError: an option has an invalid value, or options contradict each other.
     """
     if (options.manifest is None) == (options.input is None):
-        message = "A cohort needs one manifest: a table, a BIDS dataset or a folder of case folders. Give one."
+        message = "No manifest was given, or two. Give one table, BIDS dataset or folder of case folders."
         raise OptionError(message)
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
@@ -121,7 +122,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     if options.layout == Layout.BIDS.value:
         extra = {"--keep-intermediate": options.keep_intermediate, "--dicom": options.dicom}
         for flag in (flag for flag, is_set in extra.items() if is_set):
-            message = f"{flag} writes folders that BIDS does not know. Leave it out, or use --layout plain."
+            message = f"{flag} writes folders that BIDS does not allow. Leave it out, or use --layout plain."
             raise OptionError(message)
     return request
 
@@ -137,7 +138,7 @@ def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
 
 
 def _say(status: "CohortStatus", console: Console) -> None:
-    """A line a case that was computed; of those that were done before, one in a thousand."""
+    """Print a line for each computed case, and for one in a thousand earlier cases."""
     if status.detail:
         console.warn(f"{status.name} failed: {status.detail}")
     if not status.was_skipped or status.skipped % 1000 == 0:
@@ -150,7 +151,7 @@ def _cases(count: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """For people: `3 min`, `2 h 05 min`, `4 d 11 h`."""
+    """Format a duration as `3 min`, `2 h 05 min` or `4 d 11 h`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

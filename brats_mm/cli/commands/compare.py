@@ -14,11 +14,11 @@ def add(commands: Commands) -> None:
         "compare",
         run,
         help="compare two evaluations of the same cases",
-        description="Compare evaluation B with evaluation A, paired by case: differences, bootstrap intervals, tests.",
+        description="Compare evaluation B with evaluation A, paired by case, with bootstrap intervals and tests.",
         epilog="example:\n  brats-mm compare evaluation_a evaluation_b -o comparison",
     )
     parser.add_argument("first", type=Path, metavar="A", help="folder of an evaluation")
-    parser.add_argument("second", type=Path, metavar="B", help="folder of another one")
+    parser.add_argument("second", type=Path, metavar="B", help="folder of another evaluation")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for the comparison")
     add_terminal_options(parser)
 

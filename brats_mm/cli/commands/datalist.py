@@ -1,4 +1,4 @@
-"""`brats-mm datalist`: list a folder's cases for training and validation."""
+"""`brats-mm datalist`: list the cases of a folder for training and validation."""
 
 import argparse
 from dataclasses import asdict
@@ -15,21 +15,23 @@ def add(commands: Commands) -> None:
         commands,
         "datalist",
         run,
-        help="list a folder's cases for training and validation",
-        description="List a folder's cases for training and validation, as JSON that training and evaluation read. The "
-        "folder holds a sub-folder a case, as BraTS has them, or has nnU-Net's raw layout. The scans of one patient "
-        "stay together.",
+        help="list the cases of a folder for training and validation",
+        description="List the cases of a folder for training and validation, as JSON for training and evaluation. The "
+        "folder has one sub-folder per case as in BraTS, or nnU-Net's raw layout. Scans of one patient stay in one "
+        "section.",
         epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
         "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt",
     )
-    parser.add_argument("dataset", type=Path, metavar="FOLDER", help="folder of cases; the list's paths start there")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the list to write, JSON")
+    parser.add_argument(
+        "dataset", type=Path, metavar="FOLDER", help="folder of cases, which the list's paths are relative to"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON list to write")
     parser.add_argument(
         "--validation",
         nargs="*",
         default=[],
         metavar="CASE",
-        help="cases for validation, or a share of the patients such as 0.2, which it is if nothing is said",
+        help="names of validation cases, or a share of the patients such as 0.2 (default: 0.2)",
     )
     parser.add_argument("--folds", type=int, default=0, metavar="K", help="write K lists for cross-validation")
     parser.add_argument(
@@ -38,13 +40,13 @@ def add(commands: Commands) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="text files of names: training, validation, testing",
+        help="text files with the names of training, validation and testing cases",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of a random share or of folds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of a random share or of folds")
     parser.add_argument(
-        "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect); one of {SCHEMES}"
+        "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing lists")
     add_terminal_options(parser)
 
 

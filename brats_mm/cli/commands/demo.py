@@ -1,4 +1,4 @@
-"""`brats-mm demo`: make a synthetic head, drop sequences, segment the rest."""
+"""`brats-mm demo`: generate a synthetic head, drop sequences, segment the rest."""
 
 import argparse
 from pathlib import Path
@@ -19,21 +19,21 @@ def add(commands: Commands) -> None:
         commands,
         "demo",
         run,
-        help="make a synthetic tumour head, drop sequences, segment the rest",
-        description="Make a synthetic tumour head on the spot, drop sequences from it, segment what is left, and write "
-        "every output and a picture.\n" + NOT_FOR_DIAGNOSIS,
+        help="generate a synthetic head with a tumour, drop sequences, segment the rest",
+        description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and write every output and "
+        "a picture.\n" + NOT_FOR_DIAGNOSIS,
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all of it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all results")
     parser.add_argument(
         "--drop",
         nargs="*",
         choices=[modality.value for modality in MODALITIES],
         default=["t1", "t2"],
         metavar="SEQUENCE",
-        help="sequences to leave out: any of t1 t1ce t2 flair, but not all",
+        help="sequences to drop: any of t1 t1ce t2 flair, but not all",
     )
-    parser.add_argument("--seed", type=int, default=7, help="which head to make")
+    parser.add_argument("--seed", type=int, default=7, help="random seed of the head")
     add_request_options(parser, ModelOptions)
     add_terminal_options(parser)
 
@@ -44,10 +44,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     dropped = frozenset(Modality(name) for name in options.drop)
     if dropped == ALL_AVAILABLE:
-        message = "All four sequences were dropped; leave at least one to segment."
+        message = "All four sequences were dropped. Keep at least one."
         raise OptionError(message)
     model = model_options(options)
-    console.say(f"Making a synthetic head (seed {options.seed}) without {describe(dropped)}.")
+    console.say(f"Generating a synthetic head (seed {options.seed}) without {describe(dropped)}.")
     segmenter = load_segmenter(model, console)
     from brats_mm.pipeline.demo import run_demo
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
     say_result(made.segmented.report, console)
     overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in made.dice.items())
-    console.say(f"\nDice against the head's true labels: {overlap} (synthetic: no measure of the model).")
-    console.say(f"The head is in {made.head}; results and preview.png are in {options.output / 'result'}.")
+    console.say(f"\nDice against the true labels: {overlap} (synthetic data, not a measure of the model).")
+    console.say(f"The head is in {made.head}. Results and preview.png are in {options.output / 'result'}.")
     console.document({**made.segmented.report, "dice": {region.value: value for region, value in made.dice.items()}})
     return EXIT_OK

@@ -19,29 +19,31 @@ def add(commands: Commands) -> None:
         "doctor",
         run,
         help="check this installation: versions, devices, weights, disk",
-        description="Check this installation, and say what to do about what is wrong. Exit code 1 where it fails.",
+        description="Check this installation and suggest how to fix problems. Exit code 1 if a check fails.",
         epilog="example:\n  brats-mm doctor --json",
     )
-    parser.add_argument("--bundle", metavar="DIR", help="model bundle to check instead of the one installed")
-    add_data_option(parser, "the service's data folder, whose records are checked if there are any")
+    parser.add_argument("--bundle", metavar="DIR", help="model bundle to check (default: the installed one)")
+    add_data_option(parser, "data folder of the service, whose records are checked if it exists")
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command; exit code 1 where a check fails."""
+    """Run the command. Exit code 1 if a check fails."""
     from brats_mm.pipeline.doctor import examine
 
     checks = (*examine(options.bundle), *_service_checks(options.data))
     failed = [check for check in checks if check.state == "failed"]
     for check in checks:
         console.result(f"{check.state:8}{check.name}: {check.found}")
-    console.result("This installation cannot segment yet; see the failed lines." if failed else "OK: ready to segment.")
+    console.result(
+        "This installation cannot segment yet. See the failed checks." if failed else "OK: ready to segment."
+    )
     console.document({"ok": not failed, "checks": [vars(check) for check in checks]})
     return EXIT_FAULT if failed else EXIT_OK
 
 
 def _service_checks(data: Path) -> "tuple[Check, ...]":
-    """What holds for `brats-mm serve`; nothing where the service's packages are not installed."""
+    """Return the checks for `brats-mm serve`. Empty if the service is not installed."""
     from brats_mm.pipeline.doctor import Check
 
     try:
@@ -54,7 +56,7 @@ def _service_checks(data: Path) -> "tuple[Check, ...]":
     if version:
         confined = Check("confinement", "ok", f"Landlock, version {version}")
     else:
-        message = "The kernel has no Landlock, so jobs of the service are not confined. See docs/security.md."
+        message = "The kernel does not support Landlock, so service jobs are not confined. See docs/security.md."
         confined = Check("confinement", "warning", message)
     records = data / DATABASE
     if not records.is_file():

@@ -66,9 +66,12 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.io.labelled_cases import labelled_cases
 
     model = model_options(options)
+    checkpoint = EvaluationCheckpoint(options.output)
+    checkpoint.check_no_overwrite(resume=options.resume, overwrite=options.overwrite)
     cases = labelled_cases(
         options.dataset,
         dataset_dir=options.dataset_dir,
@@ -80,7 +83,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
     predictor = _predictor(options, model, console)
-    from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.evaluation.run import EvaluationSettings, evaluate
     from brats_mm.metrics.empty import EmptyPolicy
 
@@ -91,9 +93,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         resume=options.resume,
         overwrite=options.overwrite,
     )
-    stopped = EvaluationCheckpoint(options.output)
-    if options.resume and (done := stopped.cases_done()):
-        console.say(f"Going on after {done} cases that are done.")
+    if options.resume and (done := checkpoint.cases_done()):
+        console.say(f"Resuming after {done} finished cases.")
     try:
         made = evaluate(
             cases,
@@ -103,9 +104,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
         )
     except KeyboardInterrupt:
-        if not (done := stopped.cases_done()):
+        if not (done := checkpoint.cases_done()):
             raise
-        console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Go on with --resume.")
+        console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Continue with --resume.")
         return EXIT_INTERRUPTED
     for name, reason in made.summary["failed"].items():
         console.warn(f"{name} was left out: {reason}")

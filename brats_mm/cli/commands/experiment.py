@@ -14,53 +14,69 @@ def add(commands: Commands) -> None:
         "experiment",
         run,
         help="train several methods at one budget and compare them",
-        description="Train several methods with several seeds at one budget, evaluate each over the 15 subsets of "
-        "sequences, and compare them: Dice, calibration, counter-intuitive rate, size, operations, time, paired tests. "
-        "Methods are the bundle's own (simmlm, ume_mma, momke, mmp and its baselines, early_fusion; the lists papers "
-        "and ladder), config files over the bundle's train.json, or experiment files that list several. Whatever is done is "
-        "not done again, so the same command goes on with an experiment that was stopped.",
-        epilog="examples:\n  brats-mm experiment papers --dataset-dir CASES --datalist CASES/datalist.json -o experiment "
-        "--seeds 1 2 --minutes 60\n"
+        description="Train methods with several seeds at one budget, evaluate each over the 15 subsets of sequences, "
+        "and compare Dice, calibration, counter-intuitive rate, size, operations and time with paired tests. "
+        "A method is one of the bundle's methods (simmlm, ume_mma, momke, mmp and its baselines, early_fusion, or the "
+        "lists papers and ladder), a config file to merge into the bundle's train.json, or an experiment file that "
+        "lists several methods. Run the same command again to resume a stopped experiment.",
+        epilog="examples:\n"
+        "  brats-mm experiment papers --dataset-dir CASES --datalist CASES/datalist.json -o experiment --minutes 60\n"
         "  brats-mm experiment ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o experiment "
-        "--epochs 40",
+        "--epochs 40 --seeds 1 2",
     )
-    parser.add_argument("methods", nargs="+", metavar="METHOD", help="name of one of the bundle's, or a file")
-    parser.add_argument("--dataset-dir", type=Path, required=True, metavar="DIR", help="where the list's paths start")
+    parser.add_argument("methods", nargs="+", metavar="METHOD", help="name of a method of the bundle, or a file")
     parser.add_argument(
-        "--datalist", type=Path, required=True, metavar="FILE", help="JSON list of cases, as `brats-mm datalist` writes"
+        "--dataset-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that the paths of the list are relative to",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all of it")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED", help="of the trainings")
+    parser.add_argument(
+        "--datalist",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSON list of cases, as written by `brats-mm datalist`",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1], metavar="SEED", help="random seeds of the trainings"
+    )
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
-        "--minutes", type=float, default=0.0, metavar="N", help="of training for each method and seed, with its experts"
+        "--minutes",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="training time per method and seed, including its experts",
     )
     budget.add_argument(
-        "--epochs", type=int, default=0, metavar="N", help="for each method and seed, with those of its experts"
+        "--epochs", type=int, default=0, metavar="N", help="epochs per method and seed, including its experts"
     )
     parser.add_argument(
         "--expert-share",
         type=float,
         default=0.625,
         metavar="SHARE",
-        help="of the budget, for the four experts together",
+        help="share of the budget for the four experts together",
     )
     parser.add_argument(
         "--experts",
         type=Path,
         metavar="PLACE",
-        help="folder of trained experts, or a mixture's model.pt, to start from; they cost no budget",
+        help="trained experts to start from without spending budget: their folder, or a mixture's model.pt",
     )
-    parser.add_argument("--section", default="validation", help="section of the list that judges")
-    parser.add_argument("--reference", metavar="METHOD", help="whom the others are compared with (the first)")
+    parser.add_argument("--section", default="validation", help="section of the list to evaluate on")
+    parser.add_argument("--reference", metavar="METHOD", help="method to compare the others with (default: the first)")
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
-    parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to take instead of the one installed")
+    parser.add_argument("--bundle", metavar="DIR", help="bundle to take the configs from (default: the installed one)")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--ray", metavar="ADDRESS", help="train on a Ray cluster: its address, auto, or local for this machine"
+        "--ray", metavar="ADDRESS", help="train on a Ray cluster: an address, auto, or local for this machine"
     )
-    parser.add_argument("--cores", type=float, default=2, metavar="N", help="that a training takes on a cluster")
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="that a training takes on a cluster")
+    parser.add_argument("--cores", type=float, default=2, metavar="N", help="CPU cores per training on a cluster")
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per training on a cluster")
     add_terminal_options(parser)
 
 
@@ -97,7 +113,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             outcomes.append(outcome)
             console.say(f"{outcome.run.method}, seed {outcome.run.seed}: {outcome.failure or 'done'}")
     except KeyboardInterrupt:
-        console.error(f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. The same command goes on.")
+        console.error(
+            f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. Run the command again to resume."
+        )
         return EXIT_INTERRUPTED
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)
     for name, reason in document["failed"].items():

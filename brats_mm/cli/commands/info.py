@@ -1,4 +1,4 @@
-"""`brats-mm info`: what this installation knows."""
+"""`brats-mm info`: show the model, sequences, regions and labels."""
 
 import argparse
 from typing import Any
@@ -13,11 +13,11 @@ def add(commands: Commands) -> None:
         commands,
         "info",
         run,
-        help="what this installation knows: model, sequences, regions, labels",
-        description="Show the model, the sequences and the names they go by, the regions, and the label values.",
+        help="show the model, sequences, regions and labels",
+        description="Show the model, the sequences with their file-name words, the regions, and the label values.",
         epilog="example:\n  brats-mm info --json",
     )
-    parser.add_argument("--bundle", metavar="DIR", help="model bundle to describe instead of the one installed")
+    parser.add_argument("--bundle", metavar="DIR", help="model bundle to describe (default: the installed one)")
     add_json_option(parser)
 
 

@@ -20,20 +20,20 @@ def add(commands: Commands) -> None:
         commands,
         "inspect",
         run,
-        help="what segment would find in a folder or zip; nothing is computed",
-        description="Show the series of a DICOM study, or the volume files of a case: which would be taken for T1, "
-        "T1ce, T2, FLAIR, why, and how sure that is. Only names and headers are read.",
+        help="show what segment would use of a folder or zip",
+        description="Show the series of a DICOM study or the volume files of a case: which would be used as T1, T1ce, T2 "
+        "and FLAIR, why, and how certain that is. Reads only names and headers.",
         epilog="examples:\n  brats-mm inspect STUDY_FOLDER\n  brats-mm inspect study.zip --json\n"
         "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM, or of volume files")
-    add_sequence_options(parser, "SERIES", "DICOM series to take as {sequence}, or none")
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM or volume files")
+    add_sequence_options(parser, "SERIES", "DICOM series to use as {sequence}, or none")
     add_request_options(parser, SegmentRequest, without=("series",))
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command; exit code 2 where segment would refuse."""
+    """Run the command. Exit code 2 if segment would refuse the input."""
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 

@@ -1,4 +1,4 @@
-"""`brats-mm report`: make a page of a segmented case."""
+"""`brats-mm report`: write an HTML page about a segmented case."""
 
 import argparse
 from pathlib import Path
@@ -21,16 +21,16 @@ def add(commands: Commands) -> None:
         epilog="examples:\n  brats-mm report result --case CASE\n"
         '  brats-mm report result --case CASE --name "Case 7" -o case7.html',
     )
-    parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="folder that `brats-mm segment` wrote")
+    parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="folder written by `brats-mm segment`")
+    parser.add_argument("--case", type=Path, metavar="CASE_FOLDER", help="folder of the images to show on the page")
+    parser.add_argument("--name", metavar="NAME", help="name of the case to show on the page (default: none)")
     parser.add_argument(
         "--case",
         type=Path,
         metavar="CASE",
         help="the segmented case, prepared or raw, to show its images on the page",
     )
-    parser.add_argument("--name", metavar="NAME", help="name of the case to put on the page; none otherwise")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="page to write (RESULT_DIR/report.html)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
     add_terminal_options(parser, "one JSON document")
 
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     page = write_report(
         options.result, options.output, case=options.case, name=options.name, overwrite=options.overwrite
     )
-    console.say(f"The page is {page}. Open it in a browser; print it there to have it as PDF.")
+    console.say(f"Wrote {page}. Open it in a browser, and print it from there for a PDF.")
     if options.case is None:
         console.say("Give the segmented case with --case to show the outlines on its images.")
     console.document({"page": str(page)})

@@ -1,4 +1,4 @@
-"""`brats-mm segment`: segment one case with the sequences it has."""
+"""`brats-mm segment`: segment one case from its available sequences."""
 
 import argparse
 from pathlib import Path
@@ -32,9 +32,9 @@ def add(commands: Commands) -> None:
         commands,
         "segment",
         run,
-        help="segment one case with the sequences it has",
-        description="Segment one case with the sequences it has. Give a folder or zip, whose sequences are found by "
-        "name or by DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
+        help="segment one case from its available sequences",
+        description="Segment one case from its available sequences. Give a folder or zip, whose sequences are recognised "
+        "by name or DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--channels",
         metavar="ORDER",
-        help="sequences of a 4-D file, as flair,t1,t1ce,t2, or decathlon (default: as its dataset.json says)",
+        help="sequences of a 4-D file, such as flair,t1,t1ce,t2, or decathlon (default: from its dataset.json)",
     )
     add_bids_options(parser)
     add_request_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
@@ -56,13 +56,13 @@ def add(commands: Commands) -> None:
 
 
 def request_from(options: argparse.Namespace) -> SegmentRequest:
-    """The request that the options describe.
+    """Return the request that the options describe.
 
     Raises:
-        OptionError: an option has no such value, or options contradict each other.
+        OptionError: an option has an invalid value, or options contradict each other.
     """
     if options.case is not None and options.input is not None:
-        message = f"Two inputs were given, {options.case} and --input {options.input}. Give one of them."
+        message = f"Two inputs were given, {options.case} and --input {options.input}. Give one."
         raise OptionError(message)
     given = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _chosen_files(options) or options.case or options.input
@@ -70,12 +70,12 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
 
 
 def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
-    """The files that the options choose from a BIDS dataset or a four-dimensional file; None without such options."""
+    """Return the files selected from a BIDS dataset or 4-D file. None without such options."""
     wanted, place = bids_filter(options), options.case or options.input
     if wanted.is_empty and options.channels is None:
         return None
     if place is None:
-        message = "--channels and the options for BIDS datasets need an input to choose from. Give a file or a folder."
+        message = "--channels and the BIDS options select from an input. Give a file or folder."
         raise OptionError(message)
     from brats_mm.io.case_files import find_bids_case
     from brats_mm.io.channels import parse_order
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_window=on_window,
         )
     say_result(segmented.report, console)
-    console.say(f"\n{len(segmented.files)} files in {options.output}{_to_see(request.outputs)}.")
+    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_to_see(request.outputs)}.")
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 

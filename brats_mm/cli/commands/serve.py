@@ -1,4 +1,4 @@
-"""`brats-mm serve`: segmentation over HTTP."""
+"""`brats-mm serve`: serve segmentation over HTTP."""
 
 import argparse
 from pathlib import Path
@@ -20,9 +20,9 @@ def add(commands: Commands) -> None:
         commands,
         "serve",
         run,
-        help="serve segmentation over HTTP, on this machine unless told otherwise",
-        description="Serve segmentation over HTTP: one process with the model, or workers on a Ray cluster; records "
-        "and files in one folder. Other machines can call only with tokens. docs/service.md has the whole of it.",
+        help="serve segmentation over HTTP, on this machine by default",
+        description="Serve segmentation over HTTP, with one process for the model or workers on a Ray cluster. Records and "
+        "files are in one folder. Other machines need tokens. docs/service.md describes the service.",
         epilog="examples:\n  brats-mm serve\n  brats-mm token create viewer\n  brats-mm serve --host 0.0.0.0"
         "\n  brats-mm serve --data /shared/brats-mm --ray auto --workers 8",
     )
@@ -32,68 +32,72 @@ def add(commands: Commands) -> None:
     _add_archive(parser)
     _add_limits(parser)
     add_request_options(parser, ModelOptions)
-    group = parser.add_argument_group("output on the terminal")
-    group.add_argument("-v", "--verbose", action="store_true", help="log the worker's own output too")
-    group.add_argument("-q", "--quiet", action="store_true", help="say nothing before the logs")
+    group = parser.add_argument_group("terminal output")
+    group.add_argument("-v", "--verbose", action="store_true", help="also log the output of the worker")
+    group.add_argument("-q", "--quiet", action="store_true", help="print nothing before the logs")
     parser.set_defaults(json=False)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     add_data_option(parser, "folder for records and files")
     parser.add_argument(
-        "--datastore", type=Path, metavar="DIR", help="folder of cases that viewers may name; read only"
+        "--datastore", type=Path, metavar="DIR", help="folder of cases that viewers may open (read-only)"
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on")
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what computes", "one process on this machine, unless a cluster is named")
-    group.add_argument("--ray", metavar="ADDRESS", help="workers on a Ray cluster: its address, auto, or local")
-    group.add_argument("--workers", type=int, default=1, metavar="N", help="how many, on the cluster")
-    group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="cores that each of them gets")
-    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs, or the share of one, that it gets")
+    group = parser.add_argument_group("workers", "One process on this machine, or workers on a cluster.")
+    group.add_argument("--ray", metavar="ADDRESS", help="run workers on a Ray cluster: an address, auto, or local")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="number of workers on the cluster")
+    group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="CPU cores per worker")
+    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker, also fractions")
 
 
 def _add_callers(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("who may call")
-    group.add_argument("--require-tokens", action="store_true", help="ask for tokens on this machine too")
+    group = parser.add_argument_group("access")
+    group.add_argument("--require-tokens", action="store_true", help="require tokens on this machine too")
     group.add_argument("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names of this service")
-    group.add_argument("--allow-origin", nargs="*", default=[], metavar="ORIGIN", help="web pages that may call (CORS)")
+    group.add_argument("--allow-origin", nargs="*", default=[], metavar="ORIGIN", help="allowed web origins (CORS)")
     group.add_argument("--oidc-issuer", metavar="URL", help="accept access tokens of this OpenID Connect issuer")
-    group.add_argument("--oidc-audience", metavar="NAME", help="what those tokens must be meant for")
+    group.add_argument("--oidc-audience", metavar="NAME", help="required audience of those tokens")
 
 
 def _add_archive(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("archive (PACS)", "studies are fetched from it and results stored there")
-    group.add_argument("--dicomweb-url", metavar="URL", help="DICOMweb root; nothing else is ever called")
+    group = parser.add_argument_group("PACS", "Fetch studies from a DICOMweb archive and store results in it.")
+    group.add_argument("--dicomweb-url", metavar="URL", help="DICOMweb root, the only address that is called")
     group.add_argument("--dicomweb-token-file", type=Path, metavar="FILE", help="bearer token, or header `Name: value`")
-    group.add_argument("--dicomweb-ca", type=Path, metavar="FILE", help="certificates to check the archive's against")
-    group.add_argument("--dicomweb-no-verify", action="store_true", help="do not check the archive's certificate")
-    group.add_argument("--dicomweb-poll", type=float, metavar="SECONDS", help="segment new studies: look this often")
+    group.add_argument("--dicomweb-ca", type=Path, metavar="FILE", help="CA certificates for the archive")
+    group.add_argument("--dicomweb-no-verify", action="store_true", help="do not verify the archive's certificate")
+    group.add_argument(
+        "--dicomweb-poll", type=float, metavar="SECONDS", help="segment new studies, polling at this interval"
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits")
-    group.add_argument("--keep-hours", type=float, default=24.0, metavar="H", help="results are deleted after this")
-    group.add_argument("--keep-records-days", type=float, default=7.0, metavar="D", help="then the job's record, after")
+    group.add_argument("--keep-hours", type=float, default=24.0, metavar="H", help="delete results after this time")
+    group.add_argument(
+        "--keep-records-days", type=float, default=7.0, metavar="D", help="delete job records after this time"
+    )
     group.add_argument("--max-file-gib", type=float, default=0.5, metavar="GIB", help="largest uploaded file")
     group.add_argument("--max-upload-gib", type=float, default=2.0, metavar="GIB", help="largest request")
-    group.add_argument("--min-free-gib", type=float, default=1.0, metavar="GIB", help="disk space to leave free")
-    group.add_argument("--max-queued", type=int, default=100, metavar="N", help="jobs that may wait")
-    group.add_argument("--max-queued-per-caller", type=int, default=50, metavar="N", help="jobs of one caller")
-    group.add_argument("--memory-gib", type=float, default=16.0, metavar="GIB", help="most memory of the worker")
-    group.add_argument("--job-minutes", type=float, default=60.0, metavar="MIN", help="longest time of a job")
+    group.add_argument("--min-free-gib", type=float, default=1.0, metavar="GIB", help="disk space to keep free")
+    group.add_argument("--max-queued", type=int, default=100, metavar="N", help="maximum number of waiting jobs")
+    group.add_argument("--max-queued-per-caller", type=int, default=50, metavar="N", help="maximum per caller")
+    group.add_argument("--memory-gib", type=float, default=16.0, metavar="GIB", help="memory limit of the worker")
+    group.add_argument("--job-minutes", type=float, default=60.0, metavar="MIN", help="time limit of a job")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     if not 0 <= options.port < 2**16:
-        message = f"The port is {options.port}; it must be 0 to 65535."
+        message = f"--port is {options.port}. It must be 0 to 65535."
         raise OptionError(message)
     service = service_package()
     settings = _settings(options)
-    console.say(f"Serving on http://{options.host}:{options.port}; stop with Ctrl-C. Logs follow, one JSON a line.")
+    console.say(f"Serving on http://{options.host}:{options.port}. Press Ctrl-C to stop. JSON logs follow.")
     service.serve(settings, verbose=options.verbose)
     return 0
 
@@ -109,7 +113,7 @@ def _settings(options: argparse.Namespace) -> Any:
     )
 
     if options.oidc_issuer and not options.oidc_audience:
-        message = "An OpenID Connect issuer was named without --oidc-audience. Name what its tokens are meant for."
+        message = "--oidc-issuer needs --oidc-audience. Name the audience of its tokens."
         raise OptionError(message)
     return Settings(
         dicomweb=_dicomweb(options),
@@ -149,13 +153,13 @@ def _dicomweb(options: argparse.Namespace) -> Any:
             poll_s=options.dicomweb_poll,
         )
     if options.dicomweb_poll is not None:
-        message = "--dicomweb-poll was given without an archive. Name it with --dicomweb-url."
+        message = "--dicomweb-poll needs an archive. Name it with --dicomweb-url."
         raise OptionError(message)
     return None
 
 
 def _ray(options: argparse.Namespace) -> Any:
-    """The cluster, if the workers are to live on one."""
+    """Return the cluster, if the workers run on one."""
     from brats_mm.execution.ray_cluster import ActorShare, require_ray
     from brats_mm_service.settings import RaySettings
 
@@ -166,6 +170,6 @@ def _ray(options: argparse.Namespace) -> Any:
         require_ray()
         return RaySettings(options.ray, options.workers, ActorShare(options.ray_cores, options.ray_gpus))
     if options.workers > 1:
-        message = "On this machine one worker uses all cores. Leave out --workers, or name a cluster with --ray."
+        message = "One worker on this machine uses all cores. Leave out --workers, or name a cluster with --ray."
         raise OptionError(message)
     return None

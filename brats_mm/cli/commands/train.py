@@ -19,14 +19,14 @@ def add(commands: Commands) -> None:
         "train",
         run,
         help="train the experts and the mixture on labelled cases",
-        description="Train the four experts, then the mixture that starts from them, by the bundle's configs. Prints "
-        "the settings before each training. A stopped training continues with --set resume=true.",
+        description="Train the four experts, then the mixture that starts from them, with the bundle's configs. Prints the "
+        "settings before each training. Add --set resume=true to continue a stopped training.",
         epilog="examples:\n  brats-mm train CASES -o models\n"
         "  brats-mm train CASES -o models --config paper\n"
         "  brats-mm train CASES -o models --stage experts --modality t1ce --set epochs=100 learning_rate=0.001\n"
         "  brats-mm train CASES -o models --set resume=true",
     )
-    parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of the cases, with datalist.json in it")
+    parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of the cases, with a datalist.json")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the checkpoints")
     parser.add_argument("--datalist", type=Path, metavar="FILE", help="list of cases (default: CASES/datalist.json)")
     parser.add_argument(
@@ -36,20 +36,18 @@ def add(commands: Commands) -> None:
         default=[],
         dest="settings",
         metavar="NAME=VALUE",
-        help="settings of the training; docs/training.md lists them",
+        help="settings of the training, listed in docs/training.md",
     )
     parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="what to train")
-    parser.add_argument(
-        "--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="whose experts to train"
-    )
+    parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="experts to train")
     parser.add_argument(
         "--config",
         nargs="*",
         default=[],
         metavar="NAME",
-        help="configs over the bundle's own, such as paper, mmp or a file",
+        help="configs to merge into the bundle's, such as paper, mmp or a file",
     )
-    parser.add_argument("--bundle", metavar="DIR", help="bundle whose configs to train instead of the one installed")
+    parser.add_argument("--bundle", metavar="DIR", help="bundle to take the configs from (default: the installed one)")
     parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_terminal_options(parser, "the settings of each training as one JSON document")
@@ -86,7 +84,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             logging.getLogger(__name__).exception("The training failed:")
         raise
     except KeyboardInterrupt:
-        console.error("Interrupted. Finished epochs are kept; the same command with --set resume=true continues.")
+        console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
         return EXIT_INTERRUPTED
     if not options.dry_run:
         console.say(f"The checkpoints are in {options.output}.")
@@ -95,7 +93,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _show_log() -> None:
-    """Print the lines of the training itself, and not those of the libraries."""
+    """Print the log of the training without those of other libraries."""
     import logging
 
     library = logging.getLogger("brats_mm")
@@ -105,10 +103,10 @@ def _show_log() -> None:
 
 
 def _setting(word: str) -> tuple[str, Any]:
-    """NAME=VALUE with the value as JSON, or as text where it is not JSON."""
+    """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
     name, equals, text = word.partition("=")
     if not equals or not name:
-        message = f"A setting is NAME=VALUE, such as epochs=100; {word!r} is not."
+        message = f"Expected NAME=VALUE, such as epochs=100, got {word!r}."
         raise OptionError(message)
     try:
         return name, json.loads(text)

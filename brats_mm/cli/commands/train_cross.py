@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         "earlier result with --initial. With --expert-minutes, fine-tune those experts too. Run the same command again "
         "to resume.",
         epilog="example:\n  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 -o OUT\n"
-        "  brats-mm pack OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
+        "  brats-mm bundle create OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")

@@ -1,4 +1,4 @@
-"""The options that choose from a BIDS dataset. No heavy import."""
+"""Options that select from a BIDS dataset. Imports nothing heavy."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
 
 
 def add_bids_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose participants, sessions and images of a BIDS dataset."""
-    group = parser.add_argument_group("BIDS dataset", "Choose from a BIDS dataset, by labels with or without entity.")
-    group.add_argument("--participant", nargs="+", default=(), metavar="LABEL", help="participants, as 01 or sub-01")
-    group.add_argument("--session", nargs="+", default=(), metavar="LABEL", help="sessions, as pre or ses-pre")
+    """Add the options that select participants, sessions and images of a BIDS dataset."""
+    group = parser.add_argument_group("BIDS dataset", "Select by labels, with or without their entity.")
     group.add_argument(
-        "--run", dest="bids_run", metavar="LABEL", help="of images with a run- entity, those with this one"
+        "--participant", nargs="+", default=(), metavar="LABEL", help="participants, such as 01 or sub-01"
     )
-    group.add_argument("--acquisition", metavar="LABEL", help="of images with an acq- entity, those with this one")
+    group.add_argument("--session", nargs="+", default=(), metavar="LABEL", help="sessions, such as pre or ses-pre")
+    group.add_argument("--run", dest="bids_run", metavar="LABEL", help="run to take where images have a run- entity")
+    group.add_argument("--acquisition", metavar="LABEL", help="acquisition to take where images have an acq- entity")
 
 
 def bids_filter(options: argparse.Namespace) -> "BidsFilter":
-    """Return what the options ask for."""
+    """Return the filter that the options describe."""
     from brats_mm.io.bids import BidsFilter
 
     return BidsFilter(tuple(options.participant), tuple(options.session), options.bids_run, options.acquisition)

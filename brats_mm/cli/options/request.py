@@ -1,4 +1,4 @@
-"""Options of a request on the command line, made from the table in `domain.options`. No heavy import."""
+"""Command-line options of a request, generated from `domain.options`. Imports nothing heavy."""
 
 import argparse
 from enum import Enum
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from brats_mm.pipeline.segmenter import Segmenter
 
 _GROUPS = {
-    "raw scans": "Raw scans (different grids, thick slices, with skull) are recognised, registered, resampled to 1 mm "
-    "and skull-stripped; the results lie on the grid of one of them. Input prepared as BraTS data is used as it is.",
-    "DICOM results": "A DICOM Segmentation, a Parametric Map of the entropy and a Structured Report with the volumes, "
-    "on the slices of the series that the results lie on. Needs DICOM input, or --dicom-reference.",
+    "raw scans": "Raw scans (different grids, thick slices, with skull) are detected, registered, resampled to 1 mm "
+    "and "
+    "skull-stripped. Results are on the grid of one of them. Input prepared like BraTS data is used unchanged.",
+    "DICOM results": "Write a DICOM Segmentation, a Parametric Map of the entropy and a Structured Report of the "
+    "volumes, on the slices of the reference series. Needs DICOM input or --dicom-reference.",
     "model": None,
 }
 _SEQUENCE_ALIASES = ("t1n", "t1c", "t2w", "t2f")
 
 
 def add_request_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[str, ...] = ()) -> None:
-    """Add the options of request classes to a parser, under the headings that they name.
+    """Add the options of request classes to a parser, in the groups that they name.
 
     Args:
-        parser: of a command.
-        kinds: such as `OutputOptions`.
-        without: names of options that the command does not offer.
+        parser: parser of a command.
+        kinds: request classes such as `OutputOptions`.
+        without: options that the command does not offer.
     """
     places: dict[str, Any] = {"": parser}
     for one in (one for kind in kinds for one in options_of(kind) if one.name not in without):
@@ -44,29 +45,29 @@ def add_request_options(parser: argparse.ArgumentParser, *kinds: type, without: 
 
 
 def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
-    """Add an option for each sequence, with its alias; `help` says what its value is."""
+    """Add an option with its alias for each sequence. `help` describes its value."""
     for modality in MODALITIES:
         aliases = [f"--{name}" for name in _SEQUENCE_ALIASES if modality_named(name) is modality]
         parser.add_argument(f"--{modality.value}", *aliases, metavar=metavar, help=help.format(sequence=modality.label))
 
 
 def request_options(options: argparse.Namespace, *kinds: type) -> dict[str, Any]:
-    """The parsed options of request classes, by name, as `make_request` takes them."""
+    """Return the parsed options of request classes by name, for `make_request`."""
     names = [one.name for kind in kinds for one in options_of(kind) if hasattr(options, one.name)]
     return {name: getattr(options, name) for name in names}
 
 
 def sequence_options(options: argparse.Namespace) -> dict[str, str]:
-    """Sequence -> what the user gave for it."""
+    """Return the user's value of each sequence option."""
     given = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
-    """The model that the options describe.
+    """Return the model options.
 
     Raises:
-        OptionError: an option has no such value.
+        OptionError: an option has an invalid value.
     """
     from brats_mm.pipeline.request import make_request
 
@@ -74,14 +75,14 @@ def model_options(options: argparse.Namespace) -> ModelOptions:
 
 
 def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
-    """Load the model; torch is imported here."""
+    """Import torch and load the model."""
     console.say("Loading the model.")
     from brats_mm.pipeline.segmenter import Segmenter
 
     segmenter = Segmenter.from_options(model)
     backend = segmenter.predictor.backend
     if backend is not None:
-        console.say(f"The network runs in {backend.name}, {backend.precision}, on {backend.device}.")
+        console.say(f"Running the network with {backend.name}, {backend.precision}, on {backend.device}.")
     return segmenter
 
 

@@ -1,8 +1,7 @@
-"""A training that ends when its budget of epochs or of minutes is spent, its learning rate falling over that budget.
+"""End a training when its budget of epochs or minutes is spent, and decay its learning rate over that budget.
 
-Comparing methods at one budget needs a schedule that knows the budget: with minutes, nobody knows beforehand how many
-epochs there will be. Time is that of the trainer's epochs, of all its runs: what came before a stop counts, what a kill
-has undone does not, and nor does loading the cases.
+With a budget in minutes, the number of epochs is unknown in advance, so the schedule must follow the budget itself. Only
+the time of completed epochs counts, over all runs of a resumed training. Loading the cases does not count.
 """
 
 import logging
@@ -20,21 +19,21 @@ logger = logging.getLogger(__name__)
 
 
 class BudgetSchedule:
-    """A learning rate that follows the spent share of a budget; stepped after every epoch.
+    """Learning-rate schedule over the spent share of a budget. Step it after every epoch.
 
     Args:
-        optimizer: has the full learning rate.
+        optimizer: optimizer with the initial learning rate.
         kind: a key of `schedule.DECAYS`.
-        epochs: the budget, or 0.
-        minutes: the budget, or 0.
-        clock: seconds.
+        epochs: budget in epochs, or 0.
+        minutes: budget in minutes, or 0.
+        clock: function that returns seconds.
 
     Attributes:
-        done: epochs so far.
-        seconds: that they took.
+        done: completed epochs.
+        seconds: time of the completed epochs.
 
     Raises:
-        OptionError: there is no such kind, or not exactly one of the budgets.
+        OptionError: the kind is unknown, or not exactly one budget is given.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class BudgetSchedule:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if kind not in DECAYS:
-            message = f"The schedule is {kind!r}; it must be one of {', '.join(DECAYS)}."
+            message = f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}."
             raise OptionError(message)
         if (epochs > 0) == (minutes > 0):
-            message = f"The budget is {epochs} epochs and {minutes} minutes; give one of them, above 0."
+            message = f"The budget is {epochs} epochs and {minutes} minutes. Exactly one must be above 0."
             raise OptionError(message)
         self.optimizer = optimizer  # restoring its state replaces the groups
         self.full = [float(group["lr"]) for group in optimizer.param_groups]
@@ -61,15 +60,15 @@ class BudgetSchedule:
 
     @property
     def spent(self) -> float:
-        """Share of the budget that is spent, from 0; above 1 where the last epoch went beyond it."""
+        """Spent share of the budget. Above 1 if the last epoch exceeded the budget."""
         return self.done / self.epochs if self.epochs else self.seconds / (60 * self.minutes)
 
     def start(self) -> None:
-        """Time counts from here."""
+        """Start the clock."""
         self.since = self.clock()
 
     def step(self) -> None:
-        """An epoch is done."""
+        """Record a completed epoch and update the learning rate."""
         now = self.clock()
         self.done += 1
         self.seconds += now - self.since
@@ -77,11 +76,11 @@ class BudgetSchedule:
         self._apply()
 
     def state_dict(self) -> dict[str, float | int]:
-        """What a resumed run must know."""
+        """Return the state for a resumed run."""
         return {"done": self.done, "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, float | int]) -> None:
-        """Go on from an earlier run."""
+        """Restore the state of an earlier run."""
         self.done, self.seconds = int(state["done"]), float(state["seconds"])
         self._apply()
 
@@ -92,25 +91,27 @@ class BudgetSchedule:
 
 
 class StopWhenSpent:
-    """Attached to a trainer, after whatever restores its state: ends the run with the epoch that spends the budget.
+    """Handler that ends a training after the epoch that spends the budget.
+
+    Attach it after the handler that restores the state.
 
     Args:
-        schedule: knows the budget.
+        schedule: schedule with the budget.
     """
 
     def __init__(self, schedule: BudgetSchedule) -> None:
         self.schedule = schedule
 
     def attach(self, engine: Any) -> None:
-        """Start the clock, and look after every epoch."""
+        """Start the clock with the run, and check the budget after every epoch."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._check)
 
     def _start(self, engine: Any) -> None:
         self.schedule.start()
-        self._look(engine)
+        self._check(engine)
 
-    def _look(self, engine: Any) -> None:
+    def _check(self, engine: Any) -> None:
         if self.schedule.spent >= 1:
             minutes = self.schedule.seconds / 60
             logger.info("The budget is spent: %d epochs in %.1f minutes.", self.schedule.done, minutes)

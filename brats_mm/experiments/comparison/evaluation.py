@@ -19,7 +19,7 @@ from brats_mm.io.bundle import open_bundle
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.complexity import multiply_accumulates
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter
 
@@ -64,7 +64,7 @@ def evaluate_run(
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
-            pack(
+            create_bundle(
                 [checkpoint],
                 bundle,
                 open_bundle(evaluator.bundle),

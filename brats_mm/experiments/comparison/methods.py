@@ -1,8 +1,8 @@
-"""Which methods an experiment compares: configs over the bundle's own, and files that list several of them.
+"""Read the methods of an experiment from config and experiment files.
 
-A config file is one method, named after the file. An experiment file lists methods under `methods`, by name: each is a config
-file beside it, entries of one (over a config file where their `config` names it), or another experiment file, whose methods
-all join under their own names. Its `settings` go to every training, its `expert_settings` to the experts alone.
+A config file defines one method, named after the file. An experiment file lists methods by name under `methods`. Each is
+a config file beside it, entries of a config (merged into the file that their `config` names), or another experiment
+file, whose methods keep their names. Its `settings` apply to every training, its `expert_settings` to experts only.
 """
 
 import json
@@ -16,19 +16,19 @@ from brats_mm.io.bundle import Bundle
 from brats_mm.packaging.method_config import METHODS
 
 Settings = dict[str, Any]
-"""Entries of a config, as they stand in a file."""
+"""Unresolved entries of a config."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train.
+    """A method to train.
 
     Attributes:
-        name: of its folders and in its tables.
-        configs: files over `train.json`, in this order.
-        settings: entries over these.
-        expert_settings: entries over `pretrain_expert.json`, where the method starts from experts.
-        own: names of the entries that the experiment file gives to this method alone.
+        name: name for folders and tables.
+        configs: files merged into `train.json`, in this order.
+        settings: entries merged after the files.
+        expert_settings: entries merged into `pretrain_expert.json`, for methods that start from experts.
+        own: names of the entries that the experiment file gives to this method only.
     """
 
     name: str
@@ -39,25 +39,26 @@ class Method:
 
 
 def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
-    """The methods that words of a command line stand for.
+    """Read methods by name or path.
 
     Args:
-        given: paths of config or experiment files, or names of those that the bundle has in `configs/methods`.
+        given: paths of config or experiment files, or names of files in the bundle's `configs/methods`.
         template: the bundle.
 
+    Returns:
+        The methods in order, without duplicates.
+
     Raises:
-        OptionError: a file is absent or is none of these, or two different methods have one name.
+        OptionError: a file is missing or invalid, or two different methods have the same name.
     """
     methods: list[Method] = []
     for method in (method for word in given for method in _methods_of(_file_of(word, template))):
-        if method not in methods:  # two lists can hold the same one
+        if method not in methods:  # two lists can share a method
             methods.append(method)
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        message = (
-            f"Different methods are called {', '.join(twice)}. Give them names of their own in an experiment file."
-        )
+        message = f"Several methods are named {', '.join(twice)}. Give them different names in an experiment file."
         raise OptionError(message)
     return tuple(methods)
 
@@ -70,24 +71,30 @@ def _file_of(word: str, template: Bundle) -> Path:
     if Path(word).is_file():
         return Path(word).resolve()
     known = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    message = f"There is no config {word}. Give a file, or one of the bundle's methods: {known}."
+    message = f"No config {word} exists. Give a file, or one of the bundle's methods: {known}."
     raise OptionError(message)
 
 
 def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
-    """The methods of an experiment file, or the one of a config, under its `name` or else the file's.
+    """Return the methods of an experiment file, or the single method of a config.
 
-    `within` are the experiment files that name this one, outermost first.
+    Args:
+        path: the file.
+        name: name of a config's method. Defaults to the name of the file.
+        within: experiment files that include this one, outermost first.
     """
     content = _read(path)
     if "methods" not in content:
         return [Method(name or path.stem, (path,))]
     if path in within:
-        message = f"The experiment file {path} names itself, in the end. Mend the file."
+        message = f"The experiment file {path} includes itself. Remove the circular reference."
         raise OptionError(message)
-    strange = sorted(content.keys() - {"methods", "settings", "expert_settings"})
-    if strange or not isinstance(content["methods"], dict):
-        message = f"{path} lists methods, but has {', '.join(strange) or 'no names for them'} as well. Mend the file."
+    if not isinstance(content["methods"], dict):
+        message = f"`methods` in {path} must be a JSON object of methods by name."
+        raise OptionError(message)
+    unknown = sorted(content.keys() - {"methods", "settings", "expert_settings"})
+    if unknown:
+        message = f"Unknown keys in {path}: {', '.join(unknown)}. Use `methods`, `settings` and `expert_settings`."
         raise OptionError(message)
     shared = content.get("settings", {})
     of_experts = {**shared, **content.get("expert_settings", {})}
@@ -101,7 +108,7 @@ def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = 
 
 
 def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
-    """What one entry of an experiment file stands for, without what the file says of all."""
+    """Return the methods of one entry of an experiment file, without the settings that apply to all methods."""
     if isinstance(entry, str):
         return _methods_of((listed_in.parent / entry).resolve(), name, (*within, listed_in))
     if isinstance(entry, dict):
@@ -109,7 +116,7 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
         configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()
         return [Method(name, configs, settings, own=tuple(settings))]
     message = (
-        f"The method {name} is {entry!r}; it must be the name of a config or experiment file, or entries of a config."
+        f"The method {name} is {entry!r}. It must be the name of a config or experiment file, or entries of a config."
     )
     raise OptionError(message)
 
@@ -121,6 +128,6 @@ def _read(path: Path) -> Settings:
         message = f"The config {path} cannot be read ({error}). Give a JSON file."
         raise OptionError(message) from error
     if not isinstance(found, dict):
-        message = f"The config {path} holds no entries by name. Give a JSON object."
+        message = f"The config {path} must be a JSON object."
         raise OptionError(message)
     return found

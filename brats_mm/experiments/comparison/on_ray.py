@@ -8,7 +8,7 @@ from typing import Any
 
 from brats_mm.errors import BratsMMError
 from brats_mm.execution.ray_cluster import joined
-from brats_mm.experiments.comparison.run import Experiment, Outcome, make_ready, perform
+from brats_mm.experiments.comparison.run import Experiment, Outcome, perform, prepare_expert
 from brats_mm.experiments.comparison.training import Training
 
 RETRIES = 3
@@ -54,7 +54,7 @@ def _experts(ray: Any, experiment: Experiment, options: dict[str, Any]) -> dict[
 
 def _ready(expert: Training) -> str:
     try:
-        make_ready(expert)
+        prepare_expert(expert)
     except BratsMMError as error:
         return str(error)
     return ""

@@ -94,10 +94,10 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
         "CR: counter-intuitive rate, the share of nested pairs of subsets in which more sequences scored worse.",
         _scores(methods),
         "## Cost",
-        f"Multiply-accumulates of a window of {document['counted_window']} voxels a side, with all four sequences and "
-        "with one. Training: minutes, with those of experts trained here; epochs: of the method itself, after them. "
-        f"Inference: seconds a case with all its sequences, the least of {document['timed_cases']} cases, without "
-        "reading and writing.",
+        f"Multiply-accumulates are counted for a window of {document['counted_window']} voxels per side, with all four "
+        "sequences and with one. Training time is in minutes and includes experts trained in the experiment. Epochs are "
+        "those of the method after its experts. Inference time is in seconds per case with all its sequences, the "
+        f"minimum over {document['timed_cases']} cases, without reading and writing.",
         _costs(methods),
         f"## Differences from {_title(document, document['reference'])}",
         f"Mean Dice over sets, percent points; 95 % bootstrap interval over cases. {document['test']}.",
@@ -115,25 +115,25 @@ def _protocol(document: Mapping[str, Any]) -> str:
     spent = f"{budget['epochs']} epochs" if budget["epochs"] else f"{budget['minutes']:g} minutes"
     seeds = ", ".join(map(str, document["seeds"]))
     return (
-        f"Budget: {spent} for each method and seed. {_starts(document)} "
-        f"Seeds: {seeds}. Judged on the {document['cases']} cases of the section "
+        f"Budget: {spent} per method and seed. {_starts(document)} "
+        f"Seeds: {seeds}. Evaluated on the {document['cases']} cases of the section "
         f"`{document['section']}` of {document['datalist']['name']} (SHA-256 {document['datalist']['sha256'][:12]}), "
-        "by the last weights: the cases chose nothing. Logits as trained, no calibration."
+        "with the last weights and without calibration, so the evaluation cases selected nothing."
     )
 
 
 def _starts(document: Mapping[str, Any]) -> str:
-    """Describe what the methods start from, grouped."""
-    alike: dict[str, list[str]] = {}
+    """Describe the initial weights of the methods, grouped."""
+    grouped: dict[str, list[str]] = {}
     for one in document["methods"].values():
-        alike.setdefault(one["starts_from"], []).append(one["title"])
+        grouped.setdefault(one["starts_from"], []).append(one["title"])
     remarks = {
         FRESH: "",
-        TRAINED_HERE: f", whose training is {document['budget']['expert_share']:.1%} of the budget",
+        TRAINED_HERE: f", which take {document['budget']['expert_share']:.1%} of the budget",
     }
-    elsewhere = ", whose training is in no figure here"
+    elsewhere = ", whose training is not included in the cost"
     return " ".join(
-        f"From {start}{remarks.get(start, elsewhere)}: {'; '.join(titles)}." for start, titles in alike.items()
+        f"Start from {start}{remarks.get(start, elsewhere)}: {', '.join(titles)}." for start, titles in grouped.items()
     )
 
 

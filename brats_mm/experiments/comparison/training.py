@@ -1,8 +1,8 @@
-"""The trainings of an experiment: one config each, frozen in its folder, that a killed run continues from.
+"""Run the trainings of an experiment, each from a config frozen in its folder, with resume.
 
-Every training is a run of the bundle's own configs, as MONAI's command line would take it, from a single file that
-holds them merged; so it can be repeated by hand. No training validates: the cases of the evaluation choose nothing, and
-the weights that are judged are the last ones, after a learning rate that has fallen over the whole budget.
+A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each training can be
+repeated by hand. Trainings do not validate, so the evaluation cases select nothing. The last weights are evaluated, after
+the learning rate has decayed over the whole budget.
 """
 
 import gc
@@ -22,24 +22,24 @@ logger = logging.getLogger(__name__)
 
 CONFIG, MODELS, DONE, LOG = "config.json", "models", "trained.json", "train.log"
 PREPARED = "prepared"
-"""Folder of an experiment for its cases: preparing them anew for each training would take longer than a short training."""
+"""Folder of an experiment's prepared cases, shared because preparation can take longer than a short training."""
 
 NEVER = 10**6
-"""More epochs than any budget has."""
+"""A number of epochs beyond any budget."""
 
 Train = Callable[[Path], None]
-"""Runs the training of a config file to its end, or goes on with it."""
+"""Runs or resumes the training of a config file."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What each method may spend with each seed, the training of its experts included.
+    """Training budget per method and seed, including the training of its experts.
 
     Attributes:
-        epochs: in all, or 0. An epoch of all four experts costs about what one of the mixture does.
-        minutes: in all, or 0. A training ends with the epoch in which its minutes are over.
-        expert_share: of it that the four experts get together where a method starts from experts; 500 of 800 epochs
-            in SimMLM.
+        epochs: total epochs, or 0. One epoch of all four experts costs about as much as one epoch of the mixture.
+        minutes: total minutes, or 0. A training ends after the epoch that spends its minutes.
+        expert_share: share of the four experts together, for methods that start from experts. SimMLM uses 500 of 800
+            epochs.
     """
 
     epochs: int = 0
@@ -48,20 +48,20 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.epochs > 0) == (self.minutes > 0):
-            message = "An experiment needs a budget: give either --minutes or --epochs, above 0."
+            message = "An experiment needs a budget above 0. Give either --minutes or --epochs."
             raise OptionError(message)
         if not 0 < self.expert_share < 1:
-            message = f"The experts' share of the budget is {self.expert_share}; it must be between 0 and 1."
+            message = f"The experts' share of the budget is {self.expert_share}. It must be between 0 and 1."
             raise OptionError(message)
 
     def for_expert(self) -> Settings:
-        """What one of four experts gets, for a `BudgetSchedule`."""
+        """Return the `BudgetSchedule` arguments of one of the four experts."""
         if self.epochs:
             return {"epochs": self._expert_epochs()}
         return {"minutes": self.minutes * self.expert_share / 4}
 
     def for_method(self, *, after_experts: bool) -> Settings:
-        """What a method gets, for a `BudgetSchedule`."""
+        """Return the `BudgetSchedule` arguments of a method."""
         if self.epochs:
             return {"epochs": max(1, self.epochs - self._expert_epochs()) if after_experts else self.epochs}
         return {"minutes": self.minutes * (1 - self.expert_share) if after_experts else self.minutes}
@@ -72,33 +72,33 @@ class Budget:
 
 @dataclass(frozen=True)
 class Training:
-    """One training: its folder, and what it runs.
+    """One training.
 
     Attributes:
-        folder: for the config, the models and the note that it is done.
-        config: content of the one file that it runs.
-        said: in words, for the log.
+        folder: folder for the config, the models and the record of completion.
+        config: content of the config file to run.
+        label: description for the log.
     """
 
     folder: Path
     config: Settings
-    said: str
+    label: str
 
     @property
     def checkpoint(self) -> Path:
-        """The state after the last epoch."""
+        """Path of the state after the last epoch."""
         name = str(self.config["checkpoint"])
         return self.folder / MODELS / f"{Path(name).stem}_last.pt"
 
 
 def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
-    """What all trainings of an experiment are told of data and machine."""
+    """Return the settings for data and device that all trainings share."""
     chosen = {} if device is None else {"device": device}
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **chosen}
 
 
 def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
-    """What makes a config a training of an experiment: seed, budget, continuing, shared cases, and no validation."""
+    """Return the settings of a training: seed, budget, resume, shared cases and no validation."""
     return {
         "output_dir": str((folder / MODELS).resolve()),
         "seed": seed,
@@ -121,11 +121,11 @@ def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> S
     }
 
 
-def merged(files: Sequence[Path], *settings: Settings) -> Settings:
-    """The entries of config files, later ones over earlier ones, with further entries laid over them.
+def merge_configs(files: Sequence[Path], *settings: Settings) -> Settings:
+    """Merge config files and further entries. Later ones take precedence.
 
     Raises:
-        OptionError: they cannot be laid over each other.
+        OptionError: the configs cannot be merged.
     """
     from monai.bundle import ConfigParser
     from monai.bundle.utils import merge_kv
@@ -135,34 +135,34 @@ def merged(files: Sequence[Path], *settings: Settings) -> Settings:
         for entries in settings:
             for key, value in entries.items():
                 merge_kv(parser, key, value)
-    except Exception as error:  # (a config can be wrong in many ways)
+    except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(path.name for path in files)
-        message = f"The configs {names} cannot be laid over each other ({error}). Mend them."
+        message = f"Cannot merge the configs {names}: {error}. Correct them."
         raise OptionError(message) from error
-    found: Settings = parser.get()
-    return found
+    combined: Settings = parser.get()
+    return combined
 
 
-def trained(training: Training, train: Train) -> dict[str, Any]:
-    """Train, go on, or do nothing where it is done; returns epochs and seconds.
+def ensure_trained(training: Training, train: Train) -> dict[str, Any]:
+    """Train or resume unless the training is complete, and return its epochs and seconds.
 
     Raises:
-        OptionError: the folder holds a training of another config.
-        TrainingError: it failed.
+        OptionError: the folder holds a training with another config.
+        TrainingError: the training failed.
     """
     done = training.folder / DONE
     _freeze(training)
     if not done.is_file():
-        with _log_in(training.folder / LOG):
+        with _log_to(training.folder / LOG):
             train(training.folder / CONFIG)
         _write(done, _spent(training))
-    found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-    return found
+    spent: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+    return spent
 
 
 @contextmanager
-def _log_in(path: Path) -> Iterator[None]:
-    """What the trainer says inside the block is added to a file."""
+def _log_to(path: Path) -> Iterator[None]:
+    """Append the library's log to a file inside the block."""
     library = logging.getLogger("brats_mm")
     level = library.level
     with output_errors(path):
@@ -179,7 +179,7 @@ def _log_in(path: Path) -> Iterator[None]:
 
 
 def train_here(config: Path) -> None:
-    """Run a config as MONAI's command line does, in this process, so that whatever ends it ends the training too."""
+    """Run a config as MONAI's command line does, but in this process, so that ending the process ends the training."""
     from monai.bundle import ConfigWorkflow
 
     workflow = ConfigWorkflow(str(config), workflow_type="train", logging_file=False)
@@ -193,14 +193,14 @@ def train_here(config: Path) -> None:
 
 
 def _freeze(training: Training) -> None:
-    """Write the config, or make sure that it is the one that is there."""
+    """Write the config, or check that it equals the existing one."""
     path = training.folder / CONFIG
     wanted = json.loads(json.dumps(training.config))
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != wanted:
             message = (
-                f"{training.folder} holds a training with other settings. Give the experiment another folder, or the "
-                "settings that it had."
+                f"{training.folder} holds a training with other settings. Choose another output folder, or use the "
+                "earlier settings."
             )
             raise OptionError(message)
         return
@@ -213,14 +213,14 @@ def _spent(training: Training) -> dict[str, Any]:
     import torch
 
     if not training.checkpoint.is_file():
-        message = f"The training in {training.folder} left no {training.checkpoint.name}. Look at its {LOG}."
+        message = f"The training in {training.folder} wrote no {training.checkpoint.name}. See its {LOG}."
         raise TrainingError(message)
     state = torch.load(training.checkpoint, map_location="cpu", weights_only=True)["lr_scheduler"]
     return {"epochs": int(state["done"]), "seconds": float(state["seconds"])}
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or not at all, so that a note that is there can be believed."""
+    """Write JSON atomically."""
     part = path.with_suffix(".part")
     with output_errors(path):
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ from torch import nn
 
 from brats_mm.experiments.classification.modalities import known_modality
 from brats_mm.experiments.food101.pretrained import bert_expert, inception_expert
-from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
+from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
 
 MODALITIES = ("image", "text")
@@ -53,8 +53,8 @@ def simmlm(
         for modality in MODALITIES
     }
     branches = {
-        "image": PictureFeatures(channels=3),
-        "text": WordFeatures(words=vocabulary, features=WORD_FEATURES),
+        "image": ImageEncoder(channels=3),
+        "text": TextEncoder(words=vocabulary, features=WORD_FEATURES),
     }
     gate = PartsGate(branches, features=128 + WORD_FEATURES, hidden=GATE_HIDDEN)
     return ModalityMixture(experts, gate)

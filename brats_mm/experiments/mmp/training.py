@@ -10,7 +10,7 @@ class AlignedTraining(TrainingWrapper):
     """A projecting network that answers in training with what its alignment compares, and otherwise with logits alone.
 
     It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter that
-    takes part. Checkpoints hold the network itself (`warm_start.bare`).
+    takes part. Checkpoints hold the network itself (`warm_start.unwrap`).
 
     Args:
         network: what is trained.

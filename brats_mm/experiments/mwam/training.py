@@ -20,7 +20,7 @@ from brats_mm.experiments.mwam.forms import Form, GradientForm, LossForm, Update
 from brats_mm.experiments.mwam.frequency_ratio import RatioSettings, frequency_ratio
 from brats_mm.experiments.mwam.modality_bank import ModalityBank, WeightSettings
 from brats_mm.losses.segmentation import TaskLoss
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Mwam:
         _choose("inside", (inside,), REGIONS_OF_INTEREST)
         self.keys, self.inside = ensure_tuple(keys), inside
         self.ratio = RatioSettings(**(ratio or {}))
-        mixture = bare(network)
+        mixture = unwrap(network)
         self.branches = _branches(mixture, branches)
         self.bank = ModalityBank(len(self.branches), WeightSettings(**(weights or {})))
         self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))

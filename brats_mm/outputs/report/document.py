@@ -55,12 +55,12 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "regions": {region.value: _region(prediction, region, estimates[region]) for region in REGIONS},
         "estimated_dice_meaning": ESTIMATE_MEANING,
         "volume_range_meaning": VOLUME_RANGE_MEANING,
-        "uncertain_spots": [
+        "uncertain_regions": [
             {"rank": rank, **_spot(spot)}
             for rank, spot in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
         ],
         "uncertain_spots_meaning": SPOTS_MEANING,
-        "what_to_expect": expected_performance(prediction.model, case.available),
+        "expected_performance": expected_performance(prediction.model, case.available),
         "labels": {part.value: convention.value_of(part) for part in Compartment},
         "label_convention": convention.value,
         "entropy_range_nats": {

@@ -96,7 +96,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
 
 def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
     places = []
-    for spot in source.report["uncertain_spots"]:
+    for spot in source.report["uncertain_regions"]:
         i, j, k = spot["voxel"]
         shown = drawing.close_look((i, j, k)) if spot["rank"] <= CLOSE_LOOKS else ()
         also = tuple(Region(value) for value in spot["also_uncertain"])

@@ -66,7 +66,7 @@ def write_scene(
         path: ends in .mrb.
         prediction: the prediction.
         convention: label values of the segments.
-        spots: `uncertain_spots` of the report. Slices cross at the first of them.
+        spots: `uncertain_regions` of the report. Slices cross at the first of them.
 
     Raises:
         OutputError: the file cannot be written.

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from brats_mm.losses.tumour import level_loss
-from brats_mm.training.checkpoints import save_whole
-from brats_mm.training.freed_memory import keep_freed_memory
+from brats_mm.training.checkpoints import atomic_save
+from brats_mm.training.malloc_tuning import tune_malloc
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
 
@@ -167,7 +167,7 @@ def train(
     """
     device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory(device)
+    tune_malloc(device)
     network = network.to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
@@ -240,7 +240,7 @@ def _save(
         "elapsed": elapsed,
     }
     for name, content in (("state.pt", state), ("weights.pt", average)):
-        save_whole(content, folder / name)
+        atomic_save(content, folder / name)
 
 
 def _resume(

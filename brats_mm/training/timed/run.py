@@ -12,7 +12,7 @@ from brats_mm.domain.availability import SUBSETS
 from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.presets import cross_sequence, simmlm
-from brats_mm.training.checkpoints import save_whole
+from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
@@ -103,7 +103,7 @@ def train_cross(
         joined = assemble(modality_experts, values, state, options.joint_shares)
     else:
         return weights
-    save_whole(joined.state_dict(), folder / "model.pt")
+    atomic_save(joined.state_dict(), folder / "model.pt")
     return folder / "model.pt"
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from brats_mm.cli.main import main
-from brats_mm.cli.system import Terminated, ended_by_signals, explanation
+from brats_mm.cli.system import Terminated, explanation, terminate_on_signals
 from brats_mm.outputs.folder import OutputFolder
 
 INFO = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()", "info"]
@@ -137,7 +137,7 @@ def test_an_error_of_the_program_is_not_explained_away():
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
 def test_signals_leave_nothing_in_the_folder(tmp_path, name, code):
     def work():
-        with ended_by_signals(), OutputFolder(tmp_path / "out") as out:
+        with terminate_on_signals(), OutputFolder(tmp_path / "out") as out:
             out.staged("a.txt").write_text("a")
             os.kill(os.getpid(), getattr(signal, name))
             time.sleep(5)
@@ -154,7 +154,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ended_by_signals():
+        with terminate_on_signals():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)

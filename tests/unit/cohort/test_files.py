@@ -27,7 +27,7 @@ REPORT = {
         }
         for name in ("wt", "tc", "et")
     },
-    "uncertain_spots": [{}, {}],
+    "uncertain_regions": [{}, {}],
     "preparation": {"kind": "raw"},
     "warnings": ["left is right", "up is down"],
     "model": {"name": "m", "version": "1", "weights_sha256": "ab"},
@@ -110,7 +110,7 @@ def test_a_row_has_what_the_report_says_and_columns_know_every_value(tmp_path):
     assert row["sequences"] == "t1ce+flair"
     assert (row["volume_wt_low_ml"], row["volume_wt_ml"], row["volume_wt_high_ml"]) == (1.0, 2.0, 3.0)
     assert (row["estimated_dice_wt"], row["reliability_wt"]) == (0.8, "reliable")
-    assert (row["importance_t1ce_et"], row["seconds"], row["uncertain_spots"], row["raw"]) == (0.75, 1.75, 2, True)
+    assert (row["importance_t1ce_et"], row["seconds"], row["uncertain_regions"], row["raw"]) == (0.75, 1.75, 2, True)
     table = pq.read_table(write_results_table(tmp_path, iter([row]), TableFormat.PARQUET)).to_pylist()
     assert table == [{name: row.get(name) for name in COLUMNS}]
     with write_results_table(tmp_path, iter([row]), TableFormat.CSV).open() as stream:

@@ -137,7 +137,7 @@ def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
 
     raw = identity()
     assert identity() == raw
-    half = SubsetCalibration(1, {ALL_AVAILABLE: dict.fromkeys(REGIONS, Correction(inside=2.0))})
+    half = SubsetCalibration(1, {ALL_AVAILABLE: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.0))})
     document = subset_calibration_document(half, checked_hash(bundle))
     (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document), encoding="utf-8")
     assert identity() != raw

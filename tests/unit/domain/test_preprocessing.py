@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brats_mm.domain.alignment import Alignment, doubts_about
+from brats_mm.domain.alignment import Alignment, registration_warnings
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.preprocessing import choose_reference, working_grid
 from brats_mm.domain.volume import Grid
@@ -62,7 +62,7 @@ def test_the_working_grid_covers_what_the_reference_covers_in_voxels_of_1_mm():
 
 
 def test_a_good_registration_is_not_doubted():
-    assert doubts_about(GOOD) == ()
+    assert registration_warnings(GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_good_registration_is_not_doubted():
     ],
 )
 def test_each_measure_can_doubt_a_registration(fault, said):
-    assert said in " ".join(doubts_about(replace(GOOD, **fault)))
+    assert said in " ".join(registration_warnings(replace(GOOD, **fault)))
 
 
 def test_axes_of_an_oblique_grid_are_told_apart():

@@ -74,7 +74,9 @@ def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
 def test_how_sure_to_be_inside_moves_no_outline_on_another_grid(predictor, case):
     """The model works at 1 mm, the case has 2 mm: what is divided is the logit that the input's voxel has."""
     plain = predictor.predict(case)
-    unsure = SubsetCalibration(1, {case.available: {region: Correction(inside=7.0) for region in REGIONS}})
+    unsure = SubsetCalibration(
+        1, {case.available: {region: Correction(foreground_temperature=7.0) for region in REGIONS}}
+    )
     made = replace(predictor, model=replace(MODEL, calibration=unsure)).predict(case)
 
     np.testing.assert_array_equal(made.labels(), plain.labels())

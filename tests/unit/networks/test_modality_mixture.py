@@ -8,7 +8,7 @@ from torch import nn
 
 from brats_mm.experiments.avmnist.lenet import LeNet5
 from brats_mm.networks.dmome import DMoME
-from brats_mm.networks.gating_parts import PartsGate, PictureFeatures, WordFeatures
+from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
 
 BOTH, FIRST, SECOND = [True, True], [True, False], [False, True]
@@ -42,7 +42,7 @@ def inputs():
 def avmnist():
     """SimMLM's network of avMNIST: two LeNets, a gate of two CNNs."""
     torch.manual_seed(0)
-    gate = PartsGate({"image": PictureFeatures(), "audio": PictureFeatures()}, features=256)
+    gate = PartsGate({"image": ImageEncoder(), "audio": ImageEncoder()}, features=256)
     return ModalityMixture({"image": LeNet5(28), "audio": LeNet5(20)}, gate).eval()
 
 
@@ -115,13 +115,13 @@ def test_stacked_channels_of_any_rank_and_any_number_of_modalities(shape):
 
 
 def test_texts_are_the_mean_of_their_words_and_padding_does_not_count():
-    branch = WordFeatures(words=3, features=1)
+    branch = TextEncoder(words=3, features=1)
     branch.vectors.weight.data = torch.tensor([[9.0], [1.0], [3.0]])
     text = torch.tensor([[[1, 2, 0], [1, 1, 0]], [[0, 0, 0], [0, 0, 0]]])
     torch.testing.assert_close(branch(text), torch.tensor([[2.0], [0.0]]))
 
 
 def test_an_mlp_gate_has_a_hidden_layer():
-    gate = PartsGate({"text": WordFeatures(words=5, features=4)}, features=4, hidden=7)
+    gate = PartsGate({"text": TextEncoder(words=5, features=4)}, features=4, hidden=7)
     assert gate([torch.ones(2, 2, 3, dtype=torch.long)]).shape == (2, 1, 1)
     assert gate.values[0].out_features == 7

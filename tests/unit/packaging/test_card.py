@@ -67,7 +67,7 @@ def evaluation(bundle, tmp_path):
 def test_the_shipped_card_and_its_file_for_programs_agree_and_are_of_the_shipped_weights():
     bundle = Bundle(default_bundle())
     expected = read_expected_dice(bundle, checked_hash(bundle))
-    assert expected is not None, "figures of other weights: run `brats-mm evaluate` and `brats-mm card`"
+    assert expected is not None, "figures of other weights: run `brats-mm evaluate` and `brats-mm bundle card`"
     card = (bundle.root / "docs" / "README.md").read_text(encoding="utf-8")
     for subset in SUBSETS:
         row = next(line for line in card.splitlines() if line.startswith(f"| {describe(subset)} |"))
@@ -119,7 +119,7 @@ def test_a_bundle_without_figures_promises_nothing(bundle):
 def test_damaged_figures_are_said_with_what_to_do(bundle):
     (bundle.root / "docs").mkdir()
     (bundle.root / EXPECTED_DICE).write_text('{"weights_sha256": "f", "dice": {}}')
-    with pytest.raises(BundleError, match=r"expected_dice\.json cannot be read .*brats-mm card"):
+    with pytest.raises(BundleError, match=r"expected_dice\.json cannot be read .*brats-mm bundle card"):
         read_expected_dice(bundle, "f")
 
 

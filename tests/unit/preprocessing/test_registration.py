@@ -5,7 +5,7 @@ import pytest
 
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.data.phantom.skull import Margin, add_skull
-from brats_mm.domain.alignment import doubts_about
+from brats_mm.domain.alignment import registration_warnings
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.preprocessing.alignment_measures import measure, side_of
@@ -78,12 +78,12 @@ def test_noise_cannot_be_registered_and_that_is_said(head):
 @pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
 def test_a_registration_spoilt_on_purpose_is_doubted(head, degrees, mm):
     fixed, moving = side_of(head[Modality.T1CE]), side_of(head[Modality.T2])
-    assert doubts_about(measure(fixed, moving, np.eye(4), start="given")) == ()
-    assert doubts_about(measure(fixed, moving, movement(degrees, mm), start="given"))
+    assert registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
+    assert registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))
 
 
 def test_an_empty_overlap_is_measured_without_fault(head):
     fixed = side_of(head[Modality.T1CE])
     found = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
     assert (found.covered, found.information_nats, found.edge_agreement) == (0.0, 0.0, 0.0)
-    assert "shows only 0% of the head" in doubts_about(found)[0]
+    assert "shows only 0% of the head" in registration_warnings(found)[0]

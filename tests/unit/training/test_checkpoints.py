@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from brats_mm.errors import OutputError, TrainingError
-from brats_mm.training.checkpoints import refuse_nonfinite_weights, save_whole
+from brats_mm.training.checkpoints import atomic_save, check_finite
 
 resource = pytest.importorskip("resource")  # Windows has no limits on the size of files
 
@@ -25,7 +25,7 @@ def _full_after(bytes_left: int) -> Iterator[None]:
 
 
 def test_a_checkpoint_reads_back_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    save_whole({"a": torch.ones(2)}, tmp_path / "new" / "model.pt")
+    atomic_save({"a": torch.ones(2)}, tmp_path / "new" / "model.pt")
 
     assert torch.equal(torch.load(tmp_path / "new" / "model.pt", weights_only=True)["a"], torch.ones(2))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.pt"]
@@ -33,16 +33,16 @@ def test_a_checkpoint_reads_back_and_leaves_nothing_beside_it(tmp_path: Path) ->
 
 def test_a_full_disk_is_said_in_a_sentence_and_the_former_checkpoint_stays(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
-    save_whole({"a": torch.ones(2)}, path)
+    atomic_save({"a": torch.ones(2)}, path)
     before = path.read_bytes()
 
     with (
         _full_after(20_000),
         pytest.raises(
-            OutputError, match=r"model\.pt could not be written: File too large\. The former .* is still there"
+            OutputError, match=r"model\.pt cannot be written: File too large\. The previous checkpoint is kept"
         ),
     ):
-        save_whole({"a": torch.ones(100_000)}, path)
+        atomic_save({"a": torch.ones(100_000)}, path)
 
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
@@ -50,11 +50,11 @@ def test_a_full_disk_is_said_in_a_sentence_and_the_former_checkpoint_stays(tmp_p
 
 def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"could not be written: .*There is none yet"):
-        save_whole({}, tmp_path / "file" / "model.pt")
+    with pytest.raises(OutputError, match=r"cannot be written: .*There is no earlier one"):
+        atomic_save({}, tmp_path / "file" / "model.pt")
 
 
 def test_weights_that_are_no_numbers_are_refused() -> None:
-    refuse_nonfinite_weights({"a": torch.ones(2)}, Path("model.pt"))
+    check_finite({"a": torch.ones(2)}, Path("model.pt"))
     with pytest.raises(TrainingError, match=r"1 weights .* \(b first\), so model\.pt was not written"):
-        refuse_nonfinite_weights({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, Path("model.pt"))
+        check_finite({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, Path("model.pt"))

@@ -4,7 +4,7 @@ import torch
 
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.training.decoder_levels import DecoderLevels
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 
 def test_levels_come_finest_first_in_training() -> None:
@@ -26,4 +26,4 @@ def test_validation_and_checkpoints_know_the_expert_alone() -> None:
     wrapped = DecoderLevels(network, levels=2).eval()
 
     assert torch.equal(wrapped(image), network(image))
-    assert bare(wrapped) is network
+    assert unwrap(wrapped) is network

@@ -65,8 +65,8 @@ def test_how_sure_to_be_inside_moves_no_outline_and_is_more_honest() -> None:
     found = compare_corrections(cases)
 
     for region in REGIONS:
-        assert found["certainty"].dice[region] == found["as trained"].dice[region]
-        assert found["certainty"].inside[region] < found["as trained"].inside[region]
+        assert found["confidence"].dice[region] == found["as trained"].dice[region]
+        assert found["confidence"].inside[region] < found["as trained"].inside[region]
 
 
 def test_one_case_cannot_be_left_out() -> None:

@@ -130,7 +130,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             for region in REGIONS
             if importance["weights"]  # none of a model that does not weigh its sequences
         ),
-        spots=tuple(_spot(one) for one in report.get("uncertain_spots") or ()),
+        spots=tuple(_spot(one) for one in report.get("uncertain_regions") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
     )

@@ -91,13 +91,13 @@ def test_a_run_whose_budget_is_spent_does_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "said"),
+    ("budget", "message"),
     [
-        ({}, "give one of them"),
-        ({"epochs": 1, "minutes": 1}, "give one of them"),
+        ({}, "Exactly one"),
+        ({"epochs": 1, "minutes": 1}, "Exactly one"),
         ({"epochs": 1, "kind": "x"}, "constant"),
     ],
 )
-def test_budgets_that_cannot_be(budget: dict[str, Any], said: str) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_invalid_budgets_are_refused(budget: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         schedule(**budget)

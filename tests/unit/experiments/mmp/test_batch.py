@@ -7,7 +7,7 @@ from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.mmp.training import AlignedTraining
 from brats_mm.networks.encoder import Encoder
-from brats_mm.training.warm_start import bare
+from brats_mm.training.warm_start import unwrap
 
 
 def network() -> MaskedProjectionNetwork:
@@ -42,4 +42,4 @@ def test_only_training_sees_what_the_alignment_compares():
 
 def test_checkpoints_hold_the_network_itself():
     inner = network()
-    assert bare(AlignedTraining(inner)) is inner
+    assert unwrap(AlignedTraining(inner)) is inner

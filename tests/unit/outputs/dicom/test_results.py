@@ -41,7 +41,9 @@ def test_the_same_result_has_the_same_uids_and_another_has_others(source, tmp_pa
     prediction, wanted = prediction_of(source), DicomOutput({Modality.T1CE: source})
     first = written(tmp_path / "a", prediction, wanted)
     second = written(tmp_path / "b", prediction, wanted)
-    corrected = SubsetCalibration(1, {prediction.case.available: dict.fromkeys(REGIONS, Correction(inside=2.0))})
+    corrected = SubsetCalibration(
+        1, {prediction.case.available: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.0))}
+    )
     others = [
         written(tmp_path / name, replace(prediction, model=replace(prediction.model, **change)), wanted)
         for name, change in (("c", {"weights_sha256": "cd" * 32}), ("d", {"calibration": corrected}))

@@ -59,7 +59,7 @@ def test_a_volume_has_the_spread_that_uncertainty_gives_it(report):
 
 
 def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
-    (spot,) = report["uncertain_spots"]
+    (spot,) = report["uncertain_regions"]
     assert (spot["rank"], spot["region"], spot["also_uncertain"]) == (1, "wt", [])
     assert spot["position_mm_ras"] == [2.0 * index for index in spot["voxel"]]
     assert 12 <= spot["voxel"][2] < 22
@@ -68,7 +68,7 @@ def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
 
 
 def test_the_row_of_the_model_card_for_the_sequences_at_hand_is_quoted(report):
-    expect = report["what_to_expect"]
+    expect = report["expected_performance"]
     assert (expect["sequences"], expect["cases"]) == ("t1ce+flair", 10)
     assert expect["dice"]["et"] == {"mean": 0.56, "std": 0.1}
     assert expect["dice_of_all_four"]["et"]["mean"] == 0.57
@@ -76,9 +76,9 @@ def test_the_row_of_the_model_card_for_the_sequences_at_hand_is_quoted(report):
 
 def test_nothing_is_promised_where_the_bundle_has_no_figures():
     prediction = prediction_of(expected=None)
-    assert report_of(prediction, LabelConvention.BRATS2023, seconds={})["what_to_expect"] is None
+    assert report_of(prediction, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
     other = prediction_of(available=frozenset({Modality.T1}))
-    assert report_of(other, LabelConvention.BRATS2023, seconds={})["what_to_expect"] is None
+    assert report_of(other, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
 
 
 def test_the_report_is_json(report):

@@ -62,7 +62,7 @@ def page():
 
 
 def test_how_certainty_was_corrected_is_said_where_it_was(page):
-    fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(inside=2.5))})
+    fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.5))})
     corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
 
     found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
@@ -112,7 +112,7 @@ def test_volumes_stand_with_their_spread(page):
 
 def test_where_to_look_twice_is_told_in_millimetres_and_in_slices_counted_from_1(page):
     prediction = prediction_of()
-    (spot,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_spots"]
+    (spot,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
     i, j, k = spot["voxel"]
     said = words_of(page)
     assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in said

@@ -1,4 +1,4 @@
-"""A bundle becomes one archive: the same bytes each time, with hashes that `sha256sum -c` accepts, and it works unzipped."""
+"""Zipping a bundle gives the same bytes each time and hashes for `sha256sum -c`. The unzipped bundle works."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.errors import BundleError, OutputError
 from brats_mm.io.bundle import Bundle, default_bundle, open_bundle
-from brats_mm.packaging.archive import archive_bundle
+from brats_mm.packaging.zip import zip_bundle
 from brats_mm.pipeline.network import load_network
 
 
@@ -29,20 +29,20 @@ def small(tmp_path: Path) -> Bundle:
     return Bundle(root)
 
 
-def test_the_same_bundle_gives_the_same_bytes_wherever_and_whenever(small: Bundle, tmp_path: Path) -> None:
-    first = archive_bundle(small, tmp_path / "a")
+def test_equal_bundles_give_equal_zips(small: Bundle, tmp_path: Path) -> None:
+    first = zip_bundle(small, tmp_path / "a")
     (small.root / "configs" / "__pycache__").mkdir()
     (small.root / "configs" / "__pycache__" / "x.pyc").write_text("")
     (small.root / ".DS_Store").write_text("")
     copy = tmp_path / "elsewhere"
     shutil.copytree(small.root, copy)
-    again = archive_bundle(Bundle(copy), tmp_path / "b")
+    again = zip_bundle(Bundle(copy), tmp_path / "b")
     assert first.path.read_bytes() == again.path.read_bytes()
     assert first.files == again.files == 3
 
 
 def test_every_hash_inside_and_beside_is_right(small: Bundle, tmp_path: Path) -> None:
-    made = archive_bundle(small, tmp_path)
+    made = zip_bundle(small, tmp_path)
     assert made.path.name == "small_v1.0.0.zip"
     beside = (tmp_path / "small_v1.0.0.zip.sha256").read_text().split()
     assert beside == [hashlib.sha256(made.path.read_bytes()).hexdigest(), made.path.name]
@@ -54,29 +54,29 @@ def test_every_hash_inside_and_beside_is_right(small: Bundle, tmp_path: Path) ->
             assert hashlib.sha256(archive.read(f"small/{name}")).hexdigest() == digest
 
 
-def test_weights_that_are_not_the_recorded_ones_are_not_published(small: Bundle, tmp_path: Path) -> None:
+def test_weights_with_another_hash_are_refused(small: Bundle, tmp_path: Path) -> None:
     small.weights.write_text("other")
     with pytest.raises(BundleError, match="not those that the bundle records"):
-        archive_bundle(small, tmp_path / "a")
+        zip_bundle(small, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
 def test_a_bundle_without_a_version_is_refused(small: Bundle, tmp_path: Path) -> None:
     (small.root / "configs" / "metadata.json").write_text('{"name": "small"}')
     with pytest.raises(BundleError, match="`name` and `version`"):
-        archive_bundle(small, tmp_path)
+        zip_bundle(small, tmp_path)
 
 
-def test_an_archive_that_is_there_is_replaced_only_when_asked(small: Bundle, tmp_path: Path) -> None:
-    archive_bundle(small, tmp_path)
-    with pytest.raises(OutputError, match=r"small_v1\.0\.0\.zip is there already"):
-        archive_bundle(small, tmp_path)
-    assert archive_bundle(small, tmp_path, overwrite=True).files == 3
+def test_an_existing_zip_is_replaced_only_with_overwrite(small: Bundle, tmp_path: Path) -> None:
+    zip_bundle(small, tmp_path)
+    with pytest.raises(OutputError, match=r"small_v1\.0\.0\.zip already exists"):
+        zip_bundle(small, tmp_path)
+    assert zip_bundle(small, tmp_path, overwrite=True).files == 3
 
 
 @pytest.mark.slow
-def test_the_shipped_bundle_works_from_its_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["archive", "-o", str(tmp_path), "--json"]) == 0
+def test_the_shipped_bundle_works_when_unzipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "zip", "-o", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     with zipfile.ZipFile(told["path"]) as archive:
         archive.extractall(tmp_path / "unzipped")

@@ -1,4 +1,4 @@
-"""A bundle as one zip to publish: the same bytes for the same bundle, with the hash of every file and its own."""
+"""Zip a bundle reproducibly, with the hash of every file and of the zip."""
 
 import hashlib
 import os
@@ -12,22 +12,22 @@ from brats_mm.io.bundle import Bundle, checked_hash, sha256_of
 from brats_mm.outputs.folder import OutputFolder
 
 CONTENTS = "SHA256SUMS"
-"""The hashes of all files of the archive, at the bundle's root, in the format that `sha256sum -c` reads."""
+"""File at the bundle's root with the hashes of all files, in the format of `sha256sum -c`."""
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The first date that a zip can hold: every file has it, so that equal bundles are equal archives."""
+"""Earliest date that a zip can hold. All entries use it, so that equal bundles give equal zips."""
 
 _MODE = 0o100644 << 16
 
 
 @dataclass(frozen=True)
-class BundleArchive:
-    """The archive that was written.
+class ZippedBundle:
+    """A zipped bundle.
 
     Attributes:
-        path: the zip, NAME_vVERSION.zip, as MONAI's model zoo names its own.
-        sha256: of the zip; the same stands beside it in PATH.sha256.
-        files: how many files of the bundle are in it.
+        path: path of the zip, NAME_vVERSION.zip as in MONAI's model zoo.
+        sha256: hash of the zip, also written to PATH.sha256.
+        files: number of bundle files in the zip.
     """
 
     path: Path
@@ -35,35 +35,40 @@ class BundleArchive:
     files: int
 
 
-def archive_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> BundleArchive:
-    """Write a bundle's archive and its hash into a folder.
+def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> ZippedBundle:
+    """Zip a bundle into a folder and write the hash of the zip beside it.
 
-    Hidden files and Python's caches are left out. `brats-mm segment --bundle` takes the folder that unzipping gives.
+    Hidden files and Python caches are skipped. `brats-mm segment --bundle` accepts the unzipped folder.
+
+    Args:
+        bundle: the bundle to zip.
+        folder: folder for the zip. Created if needed.
+        overwrite: whether to replace an existing zip.
 
     Raises:
-        BundleError: the bundle is incomplete, or its weights are not the recorded ones.
-        OutputError: the archive is there already, or cannot be written.
+        BundleError: the bundle is incomplete, or its weights do not match their recorded hash.
+        OutputError: the zip already exists or cannot be written.
     """
     checked_hash(bundle)
     metadata = bundle.metadata()
     name, version = (str(metadata.get(key) or "") for key in ("name", "version"))
     if not name or not version:
-        message = f"{bundle.root}/configs/metadata.json must say the bundle's `name` and `version`. Write them there."
+        message = f"{bundle.root}/configs/metadata.json needs the bundle's `name` and `version`. Add them."
         raise BundleError(message)
     path = folder / f"{name}_v{version}.zip"
     if path.exists() and not overwrite:
-        message = f"{path} is there already. Raise the bundle's version, choose another folder, or say --overwrite."
+        message = f"{path} already exists. Increase the bundle's version, choose another folder, or add --overwrite."
         raise OutputError(message)
     files = tuple(_files(bundle.root))
     with OutputFolder(folder) as output:
         _write(output.staged(path.name), bundle.root, files, name)
         digest = sha256_of(output.staged(path.name))
         output.staged(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n", encoding="utf-8")
-    return BundleArchive(path, digest, len(files))
+    return ZippedBundle(path, digest, len(files))
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """The bundle's files relative to its root, in one order on every machine."""
+    """Yield the bundle's files relative to its root, in the same order on every machine."""
     found = (Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
     for path in sorted(found, key=lambda path: path.as_posix()):
         hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)

@@ -5,22 +5,22 @@ import sys
 
 import pytest
 
-from brats_mm.training.freed_memory import give_freed_memory_back, keep_freed_memory
+from brats_mm.training.malloc_tuning import restore_malloc, tune_malloc
 
 RESIDENT = """
 import ctypes, sys, torch
-from brats_mm.training.freed_memory import give_freed_memory_back, keep_freed_memory
+from brats_mm.training.malloc_tuning import restore_malloc, tune_malloc
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
-kept = sys.argv[1] == "kept" and keep_freed_memory("cpu")
+kept = sys.argv[1] == "kept" and tune_malloc("cpu")
 def left():
     before = resident()
     block = torch.ones(2**24)  # 64 MiB
     del block
     return resident() - before > 2**25
 first = left()
-print(kept, first, kept and give_freed_memory_back("cpu") and left())
+print(kept, first, kept and restore_malloc("cpu") and left())
 """
 
 
@@ -39,5 +39,5 @@ def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
 
 
 def test_other_devices_are_left_alone():
-    assert not keep_freed_memory("meta")
-    assert not give_freed_memory_back("meta")
+    assert not tune_malloc("meta")
+    assert not restore_malloc("meta")

@@ -18,9 +18,9 @@ from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.networks.presets import simmlm
-from brats_mm.packaging.pack import pack
+from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
-from brats_mm.trust.calibration import calibrate_certainty, calibrate_subsets
+from brats_mm.trust.calibration import calibrate_confidence, calibrate_subsets
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
 
 
 def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
-    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
+    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
     assert (identity.version, identity.weights_sha256) == ("1.2.3", made.weights_sha256)
@@ -63,7 +63,7 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
     values = {name: value + 1 for name, value in state.items()}
     torch.save({"network": state, "average": {"steps": 3, "values": values}, "epoch": 1}, tmp_path / "model_last.pt")
 
-    pack([tmp_path / "model_last.pt"], tmp_path / "mine", open_bundle(None), version="1")
+    create_bundle([tmp_path / "model_last.pt"], tmp_path / "mine", open_bundle(None), version="1")
 
     stored = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(stored[name], values[name].half()) for name in stored)
@@ -72,7 +72,7 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
 def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
+    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
 
     assert made.calibration is not None
     assert min(made.calibration.gains.values()) >= 0
@@ -87,29 +87,34 @@ def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
 
 
 def test_one_case_leaves_none_out(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
-    made = pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
+    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
 
     assert made.calibration is not None
     assert made.calibration.left_out_gains == {}
 
 
 def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
-    pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1")
+    create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1")
 
-    with pytest.raises(OutputError, match="holds a bundle already"):
-        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="2")
+    with pytest.raises(OutputError, match="already holds a bundle"):
+        create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="2")
 
 
 def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
 
-    with pytest.raises(BundleError, match=r"other\.pt does not hold weights of the template's network .* model\.pt"):
-        pack([tmp_path / "other.pt"], tmp_path / "mine", open_bundle(None), version="1")
+    with pytest.raises(BundleError, match=r"other\.pt does not fit the template's network .* model\.pt"):
+        create_bundle([tmp_path / "other.pt"], tmp_path / "mine", open_bundle(None), version="1")
     assert not (tmp_path / "mine").exists()
 
 
 def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Path) -> None:
-    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]) == 0
+    assert (
+        main(
+            ["bundle", "create", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]
+        )
+        == 0
+    )
     assert main(["doctor", "--bundle", str(tmp_path / "mine")]) == 0
 
 
@@ -120,7 +125,7 @@ def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_tr
     torch.save(momke().state_dict(), tmp_path / "model.pt")
     config = default_bundle() / "configs" / "methods" / "momke.json"
 
-    words = ["pack", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
+    words = ["bundle", "create", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
     assert main([*words, "--quiet"]) == 0
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
@@ -132,16 +137,18 @@ def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_tr
 
 def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text("[")
-    with pytest.raises(OptionError, match="cannot be laid over"):
-        pack([checkpoint], tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"])
+    with pytest.raises(OptionError, match="Cannot merge"):
+        create_bundle(
+            [checkpoint], tmp_path / "mine", open_bundle(None), version="1", configs=[tmp_path / "wrong.json"]
+        )
 
 
 def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     """The only subset of the case gets an offset and a temperature; the weights stay, and predictions change by both."""
-    plain = pack([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
-    made = pack(
+    plain = create_bundle([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
+    made = create_bundle(
         [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_subsets
     )
 
@@ -167,8 +174,8 @@ def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied
 def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    made = pack(
-        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_certainty
+    made = create_bundle(
+        [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_confidence
     )
 
     assert made.subsets is not None
@@ -187,7 +194,7 @@ def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
         found = identity.calibration.of(flair, region)
         assert found.offset == 0
         assert found.temperature == 1
-        assert found.inside != 1
+        assert found.foreground_temperature != 1
         before, after = raw.probabilities[region], fitted.probabilities[region]
         np.testing.assert_array_equal(after[before < 0.4], before[before < 0.4])
 
@@ -196,7 +203,7 @@ def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: P
     state = torch.load(checkpoint, weights_only=True)
     torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "other.pt")
 
-    words = ["pack", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
+    words = ["bundle", "create", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
     assert main(words) == 0
 
     packed = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
@@ -209,7 +216,7 @@ def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: P
 def test_a_correction_without_cases_to_fit_it_on_is_refused(
     way: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pack", str(checkpoint), "-o", str(tmp_path / "mine"), way]) != 0
+    assert main(["bundle", "create", str(checkpoint), "-o", str(tmp_path / "mine"), way]) != 0
     assert "--calibrate" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()
 
@@ -225,7 +232,16 @@ def test_the_command_fits_each_subset(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["pack", str(checkpoint), "-o", str(tmp_path / "mine"), "--calibrate", str(tmp_path / "cases"), way]
+    words = [
+        "bundle",
+        "create",
+        str(checkpoint),
+        "-o",
+        str(tmp_path / "mine"),
+        "--calibrate",
+        str(tmp_path / "cases"),
+        way,
+    ]
     assert main(words) == 0
     assert said in capsys.readouterr().out
     assert (tmp_path / "mine" / "models" / "calibration.json").is_file()

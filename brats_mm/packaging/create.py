@@ -1,4 +1,4 @@
-"""From a trained checkpoint to a bundle that can be used and passed on: half precision, calibrated, with its hash."""
+"""Create a bundle from a trained checkpoint: half precision, calibrated, with the hash of the weights."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibrati
 
 
 class Fitting(Protocol):
-    """Chooses a correction of the logits on labelled cases."""
+    """Fits a correction of the logits to labelled cases."""
 
     def __call__(
         self, predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
@@ -35,8 +35,8 @@ class Fitting(Protocol):
 
 
 @dataclass(frozen=True)
-class Packed:
-    """The bundle that was written; `calibration` or `subsets` say what was fitted, if anything was."""
+class CreatedBundle:
+    """A bundle on disk. `calibration` or `subsets` is set if a correction was fitted."""
 
     folder: Path
     weights_sha256: str
@@ -44,7 +44,7 @@ class Packed:
     subsets: FittedSubsets | None = None
 
 
-def pack(
+def create_bundle(
     checkpoints: Sequence[Path],
     folder: Path,
     template: Bundle,
@@ -54,37 +54,40 @@ def pack(
     calibrate_on: Sequence[LabelledCase] = (),
     fit: Fitting = calibrate,
     on_case: OnCase | None = None,
-) -> Packed:
-    """Write a bundle with the configs of `template` and the weights of a checkpoint, or the mean of several.
+) -> CreatedBundle:
+    """Write a bundle with the configs of `template` and the weights of one or more checkpoints.
 
     Args:
-        checkpoints: one at least: `model.pt` that a training left, or its `model_last.pt`; of several, which must be of
-            one lineage, `networks.mean_weights` is taken.
-        folder: for the bundle; must not hold one.
-        template: whose `network_def` the weights belong to.
-        version: of the new bundle.
-        configs: what the training had over the template's `train.json`, such as `configs/methods/mmp.json`. They may
-            be left out where a record beside the checkpoint tells the network and the voxel size.
-        calibrate_on: labelled cases on which a correction of the logits is chosen; none leaves them as they are. Take
-            validation cases: those of the training are answered too well, and test cases would no longer test.
-        fit: what is chosen: `calibration_choice.calibrate` a constant for each region, written into the weights;
-            `calibration.calibrate_subsets` a constant and a temperature for each subset;
-            `calibration.calibrate_certainty` how sure to be inside the outlines, for each subset. The last two travel
-            beside the weights (`models/calibration.json`), since no bias can hold them.
-        on_case: told after each case.
+        checkpoints: at least one `model.pt` or `model_last.pt` of a training. Several checkpoints must be of one
+            lineage. Their weights are averaged with `networks.mean_weights`.
+        folder: folder for the bundle. It must not hold one yet.
+        template: bundle whose `network_def` the weights belong to.
+        version: version of the new bundle.
+        configs: configs that the training used on top of the template's `train.json`, such as
+            `configs/methods/mmp.json`. Optional if a record beside the checkpoint names the network and voxel size.
+        calibrate_on: labelled cases to fit the correction to. Without cases, the logits stay as trained. Use
+            validation cases: the model fits its training cases too well, and test cases must stay unseen.
+        fit: the correction to fit. `calibration_choice.calibrate` fits an offset per region, written into the weights.
+            `calibration.calibrate_subsets` fits an offset and a temperature per subset, and
+            `calibration.calibrate_confidence` a foreground temperature per subset. No bias can hold these two, so they
+            are written to `models/calibration.json`.
+        on_case: called after each case.
+
+    Returns:
+        The folder, the hash of the weights, and the fitted correction.
 
     Raises:
-        BundleError: a checkpoint does not fit, or the template is damaged.
-        OutputError: the folder holds a bundle already, or cannot be written to.
-        InputError: a case or a config cannot be used.
+        BundleError: a checkpoint does not fit the network, or the template is damaged.
+        OutputError: the folder already holds a bundle or cannot be written to.
+        InputError: a case or config cannot be used.
     """
     if (folder / "configs").exists():
-        message = f"{folder} holds a bundle already. Choose another folder."
+        message = f"{folder} already holds a bundle. Choose another folder."
         raise OutputError(message)
     method = trained_as(template, configs, checkpoints)
     metadata = {**template.metadata(), **method.described, "version": version}
     network, spacing_mm = network_of(template, method.inference)
-    network.load_state_dict(mean_weights([_fitting(network, checkpoint) for checkpoint in checkpoints]))
+    network.load_state_dict(mean_weights([_load_weights(network, checkpoint) for checkpoint in checkpoints]))
     ready_to_run(network)
     calibration, subsets = None, None
     if calibrate_on:
@@ -111,31 +114,31 @@ def pack(
         digest = sha256_of(weights)
         out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
         out.staged("docs/README.md").write_text(
-            _card(metadata, _correction_told(calibration, subsets), digest), encoding="utf-8"
+            _card(metadata, _describe_correction(calibration, subsets), digest), encoding="utf-8"
         )
         if subsets is not None:
             table = subset_calibration_document(subsets.calibration, digest)
             out.staged(SUBSET_CALIBRATION).write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")
-    return Packed(folder, digest, calibration, subsets)
+    return CreatedBundle(folder, digest, calibration, subsets)
 
 
-def _fitting(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint, once the network has taken them."""
+def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint after loading them into the network as a check."""
     try:
         weights = weights_in(torch.load(checkpoint, map_location="cpu", weights_only=True))
         network.load_state_dict(weights)
     except Exception as error:  # torch raises a dozen types for a damaged file
         reason = first_line(error)
         message = (
-            f"{checkpoint} does not hold weights of the template's network ({reason}). Give the model.pt that the "
-            "training left, and with --bundle the bundle whose configs it was trained with."
+            f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and "
+            "name the bundle whose configs it was trained with (--bundle)."
         )
         raise BundleError(message) from error
     return weights
 
 
 def weights_in(state: Any) -> dict[str, Tensor]:
-    """The weights in a checkpoint: the average where a training's last state has one, else the network's own."""
+    """Return the weights of a checkpoint, averaged ones if the training kept an average."""
     if "network" not in state:
         weights: dict[str, Tensor] = state
         return weights
@@ -157,29 +160,29 @@ def _document(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _correction_told(calibration: Calibration | None, subsets: FittedSubsets | None) -> str:
+def _describe_correction(calibration: Calibration | None, subsets: FittedSubsets | None) -> str:
     if calibration is not None:
-        told = "Constants taken off the logits, " + ", ".join(
+        correction = "Constant offsets subtracted from the logits, " + ", ".join(
             f"{region.value.upper()} {value:.2f}" for region, value in calibration.offsets.items()
         )
         cases = calibration.cases
     elif subsets is not None:
-        told = f"Corrections of the logits for each subset ({SUBSET_CALIBRATION})"
+        correction = f"Corrections of the logits for each subset ({SUBSET_CALIBRATION})"
         cases = subsets.calibration.cases
     else:
         return "The logits are as trained."
-    return f"{told}, fitted on {cases} labelled cases. Figures on the same cases are a little flattered."
+    return f"{correction}, fitted on {cases} labelled cases. Scores on the same cases are slightly optimistic."
 
 
 def _card(metadata: dict[str, Any], correction: str, digest: str) -> str:
-    """A model card to be completed: what is known here, and what only the person who trained can say."""
+    """Return a model card with placeholders for what only the author of the training knows."""
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"
         f"{metadata.get('description', '')}\n\n"
         f"{metadata.get('intended_use', '')}\n\n"
         f"Weights: half precision, SHA-256 {digest}. {correction}\n\n"
-        "## To be filled in\n\n"
-        "- Training data, by source and number of cases, with their terms.\n"
-        "- Figures: `brats-mm evaluate` scores the 15 subsets, `brats-mm card` writes their tables here.\n"
-        "- Where the model fails.\n"
+        "## To complete\n\n"
+        "- Training data: sources, number of cases, terms of use.\n"
+        "- Metrics: run `brats-mm evaluate`, then `brats-mm bundle card` to write the tables here.\n"
+        "- Known failure cases.\n"
     )

@@ -1,0 +1,17 @@
+"""`brats-mm bundle`: create, zip and describe a bundle."""
+
+from brats_mm.cli.command import Commands, HelpFormatter
+from brats_mm.cli.commands.bundle import card, create, zip
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm bundle` with its subcommands."""
+    parser = commands.add_parser(
+        "bundle",
+        help="create, zip or describe a bundle",
+        description="Create a bundle from trained weights, zip it for publishing, or update its model card.",
+        formatter_class=HelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action in (create, zip, card):
+        action.add(actions)
