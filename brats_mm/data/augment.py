@@ -184,7 +184,7 @@ def random_windows(
         OptionError: there is no such preset, or the probability is none.
     """
     if preset not in PRESETS:
-        message = f"The augmentation is {preset!r}; it must be one of {', '.join(PRESETS)}."
+        message = f"The augmentation is {preset!r}. Choose one of {', '.join(PRESETS)}."
         raise OptionError(message)
     share = TRANSPLANT_PROBS[preset] if transplant_prob is None else float(transplant_prob)
     if not 0 <= share <= 1:

@@ -206,7 +206,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         message = f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file."
         raise CaseError(message) from error
     if section not in SECTIONS and section not in content:
-        message = f"The section is {section!r}; it must be one of {', '.join({**SECTIONS, **content})}."
+        message = f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}."
         raise OptionError(message)
     for name in SECTIONS.get(section, (section,)):
         if content.get(name):

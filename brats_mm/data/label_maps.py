@@ -93,7 +93,7 @@ def named_scheme(name: str) -> LabelScheme:
     try:
         return LabelScheme(name)
     except ValueError as error:
-        message = f"There is no label scheme {name!r}; it must be one of {SCHEMES}."
+        message = f"There is no label scheme {name!r}. Choose one of {SCHEMES}."
         raise OptionError(message) from error
 
 

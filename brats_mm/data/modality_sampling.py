@@ -104,10 +104,10 @@ class RandPairOfSubsetsd(RandomizableTransform):
     def __init__(self, sampler: str = "released", *, pairs: int = 1) -> None:
         super().__init__()
         if sampler not in PAIR_SAMPLERS:
-            message = f"The pair sampler is {sampler!r}; it must be one of {', '.join(PAIR_SAMPLERS)}."
+            message = f"The pair sampler is {sampler!r}. Choose one of {', '.join(PAIR_SAMPLERS)}."
             raise OptionError(message)
         if pairs < 1:
-            message = f"The number of pairs a crop is {pairs}; it must be 1 or more."
+            message = f"The number of pairs a crop is {pairs}. It must be 1 or more."
             raise OptionError(message)
         self.sampler = sampler
         self.pairs = pairs

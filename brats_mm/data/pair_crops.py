@@ -51,7 +51,7 @@ def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Tr
         OptionError: there are no such crops, or several pairs are to have independent ones.
     """
     if crops not in CROPS:
-        message = f"The crops are {crops!r}; they must be one of {', '.join(CROPS)}."
+        message = f"The crops are {crops!r}. Choose from {', '.join(CROPS)}."
         raise OptionError(message)
     if crops == "independent" and pairs > 1:
         message = f"Independent crops are for one pair a sample, not {pairs}: give --pairs 1, or --crops same."

@@ -45,7 +45,7 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
         OptionError: there is no such number of folds, or there are fewer patients than folds.
     """
     if folds < 2:
-        message = f"The number of folds is {folds}; it must be at least 2."
+        message = f"The number of folds is {folds}. It must be at least 2."
         raise OptionError(message)
     patients = _shuffled_patients(names, seed, at_least=folds)
     return tuple(_cases_of(patients[fold::folds], names) for fold in range(folds))

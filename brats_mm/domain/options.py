@@ -187,7 +187,7 @@ class PreprocessingOptions:
             message = "raw and prepared were both given, but the input cannot be both. Give one of them."
             raise OptionError(message)
         if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
-            message = f"The grid tolerance is {self.grid_tolerance:g} voxels; it must be from 0 to {GRID_TOLERANCE:g}."
+            message = f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."
             raise OptionError(message)
 
 
@@ -227,15 +227,15 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if self.window < 64 or self.window % 32:
-            message = f"The window side is {self.window}; it must be a multiple of 32, and at least 64."
+            message = f"The window side is {self.window}. It must be a multiple of 32, and at least 64."
             raise OptionError(message)
         if not 0 <= self.overlap <= 0.9:
-            message = f"The overlap is {self.overlap}; it must be from 0 to 0.9."
+            message = f"The overlap is {self.overlap}. It must be from 0 to 0.9."
             raise OptionError(message)
         if self.device.split(":", maxsplit=1)[0] not in DEVICES:
-            message = f"The device is {self.device!r}; it must be auto, cpu, cuda or cuda:N."
+            message = f"The device is {self.device!r}. It must be auto, cpu, cuda or cuda:N."
             raise OptionError(message)
         for name, known in (("backend", BACKENDS), ("preset", PRESETS)):
             if getattr(self, name) not in known:
-                message = f"The {name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}."
+                message = f"The {name} is {getattr(self, name)!r}. Choose one of {', '.join(known)}."
                 raise OptionError(message)

@@ -95,6 +95,6 @@ def early_fusion(size: str = "light") -> EarlyFusionNetwork:
 
 def _widths(size: str) -> tuple[int, ...]:
     if size not in WIDTHS:
-        message = f"size is {size!r}; it must be one of {', '.join(WIDTHS)}."
+        message = f"size is {size!r}. Choose one of {', '.join(WIDTHS)}."
         raise OptionError(message)
     return WIDTHS[size]

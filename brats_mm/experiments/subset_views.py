@@ -53,13 +53,13 @@ class RandSubsetsd(RandomizableTransform):
     def __init__(self, sampler: str = "uniform", *, views: int = 1, drop_prob: float | int = 0.5) -> None:
         super().__init__()
         if sampler not in SUBSET_SAMPLERS:
-            message = f"The subset sampler is {sampler!r}; it must be one of {', '.join(SUBSET_SAMPLERS)}."
+            message = f"The subset sampler is {sampler!r}. Choose one of {', '.join(SUBSET_SAMPLERS)}."
             raise OptionError(message)
         if views < 1:
-            message = f"The number of views a crop is {views}; it must be 1 or more."
+            message = f"The number of views a crop is {views}. It must be 1 or more."
             raise OptionError(message)
         if not 0 <= drop_prob < 1:
-            message = f"drop_prob is {drop_prob}; it must be from 0 to below 1."
+            message = f"drop_prob is {drop_prob}. It must be from 0 to below 1."
             raise OptionError(message)
         self.drop_prob = float(drop_prob)
         self.draw = SUBSET_SAMPLERS[sampler]

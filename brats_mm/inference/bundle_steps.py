@@ -169,7 +169,7 @@ def named_convention(name: str) -> LabelConvention:
         return LabelConvention(name)
     except ValueError as error:
         names = ", ".join(known.value for known in LabelConvention)
-        message = f"The label convention is {name!r}; it must be one of {names}."
+        message = f"The label convention is {name!r}. Choose one of {names}."
         raise OptionError(message) from error
 
 

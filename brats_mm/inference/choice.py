@@ -27,7 +27,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
         OptionError: the name is unknown, or that backend cannot run this network there.
     """
     if name not in BACKENDS:
-        message = f"The backend is {name!r}; it must be one of {', '.join(BACKENDS)}."
+        message = f"The backend is {name!r}. Choose one of {', '.join(BACKENDS)}."
         raise OptionError(message)
     backend = _openvino(name, network, device, weights_sha256) or torch_backend(network, device)
     logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)

@@ -170,12 +170,12 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     wanted = next(one for one in kinds if one is not NoneType)
     accepted = {float: (int, float), Path: (str, Path)}.get(wanted, str if issubclass(wanted, Enum) else wanted)
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-        message = f"The option {name} is {value!r}; it must be of type {wanted.__name__}."
+        message = f"The option {name} is {value!r}. It must be of type {wanted.__name__}."
         raise OptionError(message)
     try:
         return wanted(value)
     except ValueError as error:
-        message = f"The option {name} is {value!r}; it must be one of {', '.join(one.value for one in wanted)}."
+        message = f"The option {name} is {value!r}. Choose one of {', '.join(one.value for one in wanted)}."
         raise OptionError(message) from error
 
 
@@ -204,7 +204,7 @@ def _input_to_json(source: Any) -> Any:
 def _input_from_json(value: Any) -> Any:
     if value is None or isinstance(value, str | Mapping):
         return _with_paths(value)
-    message = f"The input is {value!r}; it must be a path, or an object from sequence to path."
+    message = f"The input is {value!r}. It must be a path, or an object from sequence to path."
     raise OptionError(message)
 
 
@@ -222,5 +222,5 @@ def _text(value: Any) -> str | None:
 def _series(value: Any) -> Mapping[Modality, str]:
     if isinstance(value, Mapping) and all(isinstance(word, str) for word in value.values()):
         return {modality_named(name): word for name, word in value.items()}
-    message = f"The option series is {value!r}; it must be an object from sequence to series."
+    message = f"The option series is {value!r}. It must be an object from sequence to series."
     raise OptionError(message)

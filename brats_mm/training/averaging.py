@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, validated and saved in the weights' place."""
+"""Exponential moving average of the weights, which is validated and saved instead of the weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +11,13 @@ from brats_mm.training.warm_start import unwrap
 
 
 class WeightAverage:
-    """Attached to a trainer: after every step, `average = d * average + (1 - d) * weights`.
+    """Handler that updates `average = d * average + (1 - d) * weights` after every training step.
 
-    In the beginning d is smaller, `min(decay, (1 + n) / (10 + n))` after n steps, so that the random start is soon
-    forgotten.
+    Early steps use a smaller `d`, `min(decay, (1 + n) / (10 + n))` after n steps, to forget the random start quickly.
 
     Args:
-        network: whose floating-point weights and buffers are averaged; already on its device.
-        decay: 0 to below 1; 0 is off: no average is kept, and the weights themselves are validated.
+        network: network on its device. Its floating-point weights and buffers are averaged.
+        decay: decay `d`, from 0 to below 1. 0 keeps no average, so the weights themselves are validated.
     """
 
     def __init__(self, network: nn.Module, *, decay: float | int = 0.0) -> None:
@@ -28,7 +27,7 @@ class WeightAverage:
         self.values = {name: value.clone() for name, value in self._weights().items()}
 
     def attach(self, engine: Any) -> None:
-        """Follow every step."""
+        """Update the average after every step."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -38,18 +37,18 @@ class WeightAverage:
             self.values[name].lerp_(value, 1 - decay)
 
     def swap(self) -> None:
-        """Exchange weights and average, in place; a second call undoes the first, to the bit."""
+        """Exchange weights and average in place. A second call restores both exactly."""
         for name, value in self._weights().items():
             held = value.clone()
             value.copy_(self.values[name])
             self.values[name].copy_(held)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
+        """Return the state for a resumed run."""
         return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from an earlier run; an average that it did not keep starts from the weights."""
+        """Restore the state of an earlier run. Without a saved average, start from the weights."""
         self.steps = int(state["steps"])
         self.values = {name: state["values"].get(name, value).clone() for name, value in self._weights().items()}
 
@@ -61,17 +60,17 @@ class WeightAverage:
 
 
 class ValidateAverage:
-    """Attached to a validator: while it runs, the network has the averaged weights.
+    """Handler that gives the network its averaged weights during validation.
 
     Args:
-        average: of the network that is validated.
+        average: average of the validated network.
     """
 
     def __init__(self, average: WeightAverage) -> None:
         self.average = average
 
     def attach(self, engine: Any) -> None:
-        """Swap before and after every validation."""
+        """Swap weights before and after every validation."""
         engine.add_event_handler(Events.STARTED, self)
         engine.add_event_handler(Events.COMPLETED, self)
 

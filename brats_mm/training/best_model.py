@@ -1,4 +1,4 @@
-"""The best model of a run, by validation, and when to stop because nothing better comes."""
+"""Save the best model of a run by its validation score, and stop early without improvement."""
 
 import logging
 import math
@@ -19,31 +19,31 @@ logger = logging.getLogger(__name__)
 
 
 class BestModel:
-    """Attached to a validator: keeps the weights with the best validation so far in a file.
+    """Handler that saves the weights with the best validation score so far.
 
-    The weights are those that were validated, so with an average of weights (`WeightAverage`) they are the average.
+    With a `WeightAverage`, these are the averaged weights, because they are the ones that are validated.
 
     Args:
-        network: whose weights are saved.
-        path: the checkpoint, a plain state dict.
-        metric: by which a validation is judged: one of `validation_scores.NAMES`, or the validator's key metric where
-            it is None. Of the loss, lower is better.
-        record: written beside the checkpoint.
+        network: network to save.
+        path: path of the checkpoint, a plain state dict.
+        metric: metric to select by, one of `validation_scores.NAMES`. None uses the validator's key metric. A lower
+            loss is better.
+        record: record to write beside the checkpoint.
 
     Raises:
-        OptionError: there is no such metric.
+        OptionError: the metric is unknown.
 
     Attributes:
-        score: the best validation so far, a loss with its sign changed; minus infinity before the first one.
-        epoch: when that was.
-        waited: validations since then.
+        score: best score so far, a negated loss for the loss. Minus infinity before the first validation.
+        epoch: epoch of the best score.
+        waited: number of validations since then.
     """
 
     def __init__(
         self, network: nn.Module, path: Path | str, *, metric: str | None = None, record: TrainingRecord | None = None
     ) -> None:
         if metric is not None and metric not in NAMES:
-            message = f"The checkpoint metric is {metric!r}; it must be one of {', '.join(NAMES)}."
+            message = f"Unknown checkpoint metric {metric!r}. Choose one of {', '.join(NAMES)}."
             raise OptionError(message)
         self.network = unwrap(network)
         self.path = Path(path)
@@ -54,14 +54,14 @@ class BestModel:
         self.waited = 0
 
     def attach(self, engine: Any) -> None:
-        """Look at every validation's result."""
+        """Check the score after every validation."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
         metric = self.metric or engine.state.key_metric_name
         found = float(engine.state.metrics[metric])
         score = -found if metric == LOSS else found
-        if not score > self.score:  # also where the score is no number
+        if not score > self.score:  # also true for NaN
             self.waited += 1
             return
         weights = self.network.state_dict()
@@ -74,20 +74,20 @@ class BestModel:
         logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, metric, found)
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed run must know."""
+        """Return the state for a resumed run."""
         return {"score": self.score, "epoch": self.epoch, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on from an earlier run."""
+        """Restore the state of an earlier run."""
         self.score, self.epoch, self.waited = float(state["score"]), int(state["epoch"]), int(state["waited"])
 
 
 class EarlyStop:
-    """Attached to a trainer, after its validation: ends the run when validations have long brought nothing better.
+    """Handler that ends a run after a number of validations without improvement. Attach it after the validation.
 
     Args:
-        best: knows for how long.
-        patience: so many validations in a row without a better one end the run; 0 never does.
+        best: handler that tracks the best score.
+        patience: number of consecutive validations without improvement that ends the run. 0 never ends it.
     """
 
     def __init__(self, best: BestModel, *, patience: int = 0) -> None:
@@ -95,10 +95,10 @@ class EarlyStop:
         self.patience = patience
 
     def attach(self, engine: Any) -> None:
-        """Look after every epoch."""
+        """Check after every epoch."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
         if 0 < self.patience <= self.best.waited:
-            logger.info("No better validation since epoch %d: the training stops early.", self.best.epoch)
+            logger.info("No better validation since epoch %d. Stopping early.", self.best.epoch)
             engine.terminate()

@@ -1,4 +1,4 @@
-"""Deep supervision: in training a network answers with the logits of several decoder levels."""
+"""Deep supervision: return the logits of several decoder levels in training."""
 
 from torch import Tensor
 
@@ -7,18 +7,19 @@ from brats_mm.training.wrapper import TrainingWrapper
 
 
 class DecoderLevels(TrainingWrapper):
-    """An expert that answers in training with its finest decoder levels, and otherwise with its output alone.
+    """Expert that returns its finest decoder levels in training, and only its output otherwise.
 
-    It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter
-    that takes part. Checkpoints hold the expert itself (`warm_start.unwrap`).
+    This is a module and not a function, so that the wrapper for distributed training sees every parameter that takes
+    part.
+    Checkpoints hold the expert itself (`warm_start.unwrap`).
 
     Args:
         network: the expert.
-        levels: how many; 1 is the network's output alone (no deep supervision), as in SimMLM.
+        levels: number of levels. 1 returns only the output (no deep supervision), as in SimMLM.
 
     Shapes:
-        input (b, 1, h, w, d); in training a list of (b, c, h / 2^k, w / 2^k, d / 2^k), finest first, for
-        `losses.deep_supervision.LevelsLoss`; otherwise (b, c, h, w, d).
+        input (b, 1, h, w, d). Output in training: a list of (b, c, h / 2^k, w / 2^k, d / 2^k), finest first, for
+        `losses.deep_supervision.LevelsLoss`. Otherwise: (b, c, h, w, d).
     """
 
     def __init__(self, network: UNetExpert, *, levels: int = 1) -> None:

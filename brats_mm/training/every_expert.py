@@ -1,4 +1,4 @@
-"""Stage 1 for all modalities in one command, by MONAI's `run_workflow`."""
+"""Train the experts of all modalities (stage 1) in one run of MONAI's `run_workflow`."""
 
 import gc
 import logging
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
-    """The modalities that `all`, one name or several names stand for.
+    """Parse `all`, one name or several names into modalities.
 
     Raises:
-        OptionError: a name is none of a modality.
+        OptionError: a modality is unknown.
     """
     if modality == "all":
         return MODALITIES
@@ -26,21 +26,21 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     known = {one.value: one for one in MODALITIES}
     strange = [str(name) for name in names if name not in known]
     if strange:
-        message = f"There is no modality {', '.join(strange)}; give all, or one or several of {', '.join(known)}."
+        message = f"Unknown modality {', '.join(strange)}. Give all, or one or several of {', '.join(known)}."
         raise OptionError(message)
     return tuple(known[name] for name in names)
 
 
 class EveryExpert(BundleWorkflow):
-    """Runs the config of stage 1 once a modality, one after the other, with the same settings.
+    """Workflow that runs the config of stage 1 for each modality in turn, with the same settings.
 
     Args:
-        config_file: `train.json`, `pretrain_expert.json`, and whatever files override these.
+        config_file: `train.json`, `pretrain_expert.json`, and files that override them.
         modality: `all`, or several names.
-        settings: further arguments of MONAI's `ConfigWorkflow`, overrides among them.
+        settings: further arguments and overrides for MONAI's `ConfigWorkflow`.
 
     Raises:
-        OptionError: a name is none of a modality.
+        OptionError: a modality is unknown.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class EveryExpert(BundleWorkflow):
         self.settings = settings
 
     def initialize(self) -> None:
-        """Nothing to do: each modality's training does so itself."""
+        """Do nothing. Each modality's workflow initialises itself."""
 
     def run(self) -> None:
-        """Train one expert after the other; the data of one are let go before those of the next are loaded."""
+        """Train the experts in turn. Release the data of one before loading the data of the next."""
         for position, modality in enumerate(self.modalities, start=1):
             logger.info("Expert %d of %d: %s.", position, len(self.modalities), modality.label)
             training = ConfigWorkflow(self.config_file, **self.settings, modality=modality.value)
@@ -66,7 +66,7 @@ class EveryExpert(BundleWorkflow):
             gc.collect()
 
     def finalize(self) -> None:
-        """Nothing to do: each modality's training does so itself."""
+        """Do nothing. Each modality's workflow finalises itself."""
 
     def _get_property(self, name: str, property: dict[str, Any]) -> Any:
         raise OptionError(_no_property(name))
@@ -76,4 +76,4 @@ class EveryExpert(BundleWorkflow):
 
 
 def _no_property(name: str) -> str:
-    return f"Four trainings have no common {name}; ask the workflow of a single modality for it."
+    return f"Four trainings do not share one {name}. Ask the workflow of a single modality for it."

@@ -1,6 +1,6 @@
-"""What the bundle's trainers and evaluators name: how a batch reaches the network, and one optimisation step.
+"""Batch preparation and the optimisation step of the bundle's trainers and evaluators.
 
-Tensors are laid out channels-last, which about halves the time of 3D convolutions on a CPU.
+Tensors are channels-last, which about halves the time of 3D convolutions on a CPU.
 """
 
 import logging
@@ -18,21 +18,21 @@ from brats_mm.training.precision import Precision
 logger = logging.getLogger(__name__)
 
 Prepared = tuple[Tensor | list[Tensor], Tensor, tuple[Tensor, ...], dict[str, Any]]
-"""Network input, target, further arguments of the network, keyword arguments: what MONAI's engines expect."""
+"""Network input, target, positional and keyword arguments of the network, as MONAI's engines expect them."""
 
 FLOAT32 = Precision()
 
 SKIPPED_IN_A_ROW = 20
-"""So many float16 steps may overflow one after the other; each halves the scale, a millionfold in all."""
+"""Consecutive float16 steps that may overflow. Each halves the scale, a millionfold in total."""
 
 
 def images_in(batch: Mapping[str, Any]) -> int:
-    """How many windows a batch holds; with independent crops, the views of a pair have one each."""
+    """Return the number of windows in a batch. With independent crops, each view of a pair has its own window."""
     return len(batch["image"]) + len(batch.get("image_fewer", ()))
 
 
 class ExpertBatch(PrepareBatch):
-    """Stage 1: an expert sees one channel, and nothing is missing."""
+    """Batch of stage 1: one channel, which is always available."""
 
     def __call__(
         self,
@@ -46,7 +46,7 @@ class ExpertBatch(PrepareBatch):
 
 
 class MixtureBatch(PrepareBatch):
-    """A mixture sees all channels and is told which are available, (b, v, m): in v views of each sample."""
+    """Batch of a mixture: all channels, and the availability (b, v, m) of v views of each sample."""
 
     def __call__(
         self,
@@ -59,13 +59,14 @@ class MixtureBatch(PrepareBatch):
 
 
 class PairBatch(PrepareBatch):
-    """Stage 2: views of each sample, first those with more sequences, then those with fewer (SimMLM, section 3.2).
+    """Batch of stage 2: views with more sequences, then views with fewer (SimMLM, section 3.2).
 
-    All views are of the same crop, so the network gets it once together with the availability of every view, and runs
-    each expert once; the losses of `losses.mofe` take the two halves of its answer apart again. With several pairs a
-    sample, a half holds all samples of the first pair, then of the second, and so on.
+    All views share one crop, so the network takes it once with the availability of every view and runs each expert
+    once.
+    The losses of `losses.mofe` split the output into its two halves. With several pairs per sample, each half holds all
+    samples of the first pair, then of the second, and so on.
 
-    Where the views were cropped independently (`data.pair_crops`), their windows make a plain batch of 2b samples.
+    If the views were cropped independently (`data.pair_crops`), their windows make a plain batch of 2b samples.
     """
 
     def __call__(
@@ -84,16 +85,18 @@ class PairBatch(PrepareBatch):
 
 
 class TrainingStep:
-    """One optimisation step of a `SupervisedTrainer`, as its `iteration_update`; the same for both stages.
+    """Optimisation step for the `iteration_update` of a `SupervisedTrainer`, used in both stages.
 
-    MONAI's own step knows mixed precision on CUDA only; this one runs it on the CPU too (bfloat16). It also clips
-    gradients, and stops before weights are spoilt: a call raises TrainingError, naming the step's cases, when the loss
-    or the gradients are not finite. In float16, gradients overflow now and then: such a step is skipped and the scale
-    halved, and only `SKIPPED_IN_A_ROW` of them are an error.
+    Unlike MONAI's own step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates
+    that would
+    corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not finite. In
+    float16,
+    occasional overflows are normal: the step is skipped and the scale halved. Only `SKIPPED_IN_A_ROW` of them are an
+        error.
 
     Args:
-        precision: of the forward pass (`precision.mixed_precision`).
-        clip_norm: largest norm of all gradients together, in true size; 0 does not clip.
+        precision: precision of the forward pass (`precision.mixed_precision`).
+        clip_norm: largest total norm of the unscaled gradients. 0 disables clipping.
     """
 
     def __init__(self, *, precision: Precision = FLOAT32, clip_norm: float | int = 5.0) -> None:
@@ -116,10 +119,10 @@ class TrainingStep:
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         scaler.scale(output[CommonKeys.LOSS]).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
-        scaler.unscale_(engine.optimizer)  # before clipping, which is of the true size
+        scaler.unscale_(engine.optimizer)  # clipping needs the true size
         norm = nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm or float("inf"))
         self._note_overflow(norm, engine, batchdata)
-        scaler.step(engine.optimizer)  # skips where gradients overflowed
+        scaler.step(engine.optimizer)  # skips the update if gradients overflowed
         scaler.update()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return _samples(output)
@@ -132,15 +135,15 @@ class TrainingStep:
         if not self.precision.scaler.is_enabled() or self.skipped > SKIPPED_IN_A_ROW:
             _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
         step = engine.state.iteration
-        logger.info("Step %d is skipped: gradients overflowed in float16; their scale is halved.", step)
+        logger.info("Skipped step %d: gradients overflowed in float16. Halved their scale.", step)
 
 
 def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A dictionary a sample, as MONAI's decollation leaves them: trackers and metrics read from these."""
+    """Return one dictionary per sample, as MONAI's decollation does, for handlers and metrics."""
     pred = output[CommonKeys.PRED]
-    finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision has a list of levels
+    finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision returns a list of levels
     inputs, labels, loss = output[CommonKeys.IMAGE], output[CommonKeys.LABEL], output[CommonKeys.LOSS].detach()
-    images = inputs if isinstance(inputs, Tensor) else inputs[0]  # of modalities with shapes of their own, the first
+    images = inputs if isinstance(inputs, Tensor) else inputs[0]  # the first of several modalities of different shapes
     return [
         {
             CommonKeys.IMAGE: images[view % len(images)],  # the views of a sample share its image
@@ -157,10 +160,9 @@ def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[
         return
     names = ", ".join(batchdata.get("name", ())) or "unnamed cases"
     message = (
-        f"The {what} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. The "
-        "weights were not changed by this step, and the checkpoints are those of before. Look at these cases; if they "
-        "are sound, lower --learning_rate or --clip_norm, or leave float16 for another --precision, and continue with "
-        "--resume true."
+        f"The {what} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
+        "Weights and checkpoints are unchanged. Check these cases. If they are valid, lower --learning_rate or "
+        "--clip_norm or choose another --precision, then continue with --resume true."
     )
     raise TrainingError(message)
 
@@ -168,14 +170,14 @@ def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[
 def _in_views(
     batchdata: Mapping[str, Tensor], available: Tensor, device: str | torch.device | None, *, non_blocking: bool
 ) -> Prepared:
-    """Image (b, m, h, w, d), and target (v b, c, h, w, d) and availability (v b, m) of its views (b, v, m)."""
+    """Return image (b, m, h, w, d), target (v b, c, h, w, d) and availability (v b, m) of all views (b, v, m)."""
     image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
     views = available.shape[1]
     return image, label.repeat(views, 1, 1, 1, 1), (available.transpose(0, 1).flatten(0, 1).to(device),), {}
 
 
 def _placed(batch: Tensor, device: str | torch.device | None, *, non_blocking: bool) -> Tensor:
-    """A plain float tensor on the device, channels last: MetaTensors would carry their history through every layer."""
+    """Return a plain float tensor, channels-last. A MetaTensor would carry its history through every layer."""
     plain = batch.as_tensor() if hasattr(batch, "as_tensor") else batch
     return plain.to(device=device, dtype=torch.float32, non_blocking=non_blocking).contiguous(
         memory_format=torch.channels_last_3d

@@ -1,4 +1,4 @@
-"""The floating-point type of the forward pass, and the scaling of gradients that float16 needs."""
+"""Floating-point type of the forward pass, and gradient scaling for float16."""
 
 from dataclasses import dataclass, field
 
@@ -16,11 +16,11 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 
 @dataclass(frozen=True)
 class Precision:
-    """What a step computes with.
+    """Precision of a training step.
 
     Attributes:
-        dtype: of the forward pass under autocast; None is float32 throughout. Losses are computed in float32 anyway.
-        scaler: multiplies the loss, so that small gradients do not vanish in float16; switched off at other types.
+        dtype: type of the forward pass under autocast. None is float32 throughout. Losses are always in float32.
+        scaler: scales the loss so that small gradients do not vanish in float16. Disabled for other types.
     """
 
     dtype: torch.dtype | None = None
@@ -28,23 +28,24 @@ class Precision:
 
 
 def mixed_precision(name: str = "float32", *, device: str | torch.device = "cpu") -> Precision:
-    """The precision of that name on a device.
+    """Return a precision by name.
 
     Args:
-        name: `float32`, `bfloat16` (any device; it has the range of float32 and needs no scaling), or `float16` (CUDA).
-        device: on which the network is trained.
+        name: `float32`, `bfloat16` (same range as float32, no scaling, on any device), or `float16` (CUDA only).
+        device: device of the network.
 
     Raises:
-        OptionError: there is no such precision, or the device is too slow and too narrow for it.
+        OptionError: the precision is unknown or not supported on the device.
     """
     if name not in PRECISIONS:
-        message = f"The precision is {name!r}; it must be one of {', '.join(PRECISIONS)}."
+        message = f"Unknown precision {name!r}. Choose one of {', '.join(PRECISIONS)}."
         raise OptionError(message)
     kind = torch.device(device).type
     if name == "float16" and kind != "cuda":
         message = (
-            f"float16 trains on CUDA devices only, and this training is on {kind}. Give --precision bfloat16, or "
-            "float32 where the processor has no bfloat16."
+            f"float16 needs a CUDA device, but this training runs on {kind}. Use --precision bfloat16, or float32 if "
+            "the "
+            "processor does not support bfloat16."
         )
         raise OptionError(message)
     return Precision(PRECISIONS[name], GradScaler(kind, enabled=name == "float16"))

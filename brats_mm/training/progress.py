@@ -1,4 +1,4 @@
-"""One line an epoch: the loss, how fast it goes, and how much of the time is spent waiting for data."""
+"""Log one line per epoch: loss, speed, and share of time spent waiting for data."""
 
 import logging
 import time
@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Attached to a trainer, as its first handler: a line an epoch, and metrics for whatever tracks the run.
+    """Handler that logs a line per epoch and sets metrics. Attach it to a trainer as its first handler.
 
-    `mean_loss`; `images_per_second`, of training without validation; `data_wait_share`, 0 to 1 (far above 0, more
-    `num_workers` or a larger `cache_rate` help); `learning_rate`.
+    Metrics: `mean_loss`, `images_per_second` (training without validation), `data_wait_share` (0 to 1, if high, raise
+    `num_workers` or `cache_rate`) and `learning_rate`.
 
     Args:
-        clock: seconds.
+        clock: function that returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -29,7 +29,7 @@ class Progress:
         self.waited_s = self.losses = 0.0
 
     def attach(self, engine: Any) -> None:
-        """Follow run, epochs, batches and steps."""
+        """Attach to run, epochs, batches and steps."""
         engine.add_event_handler(Events.STARTED, self._start_run)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._ask)
@@ -42,7 +42,7 @@ class Progress:
         self.first_epoch = 0
 
     def _start_epoch(self, engine: Any) -> None:
-        self.first_epoch = self.first_epoch or int(engine.state.epoch)  # not 1 in a resumed run
+        self.first_epoch = self.first_epoch or int(engine.state.epoch)  # above 1 in a resumed run
         self.epoch_start = self.clock()
         self.images = self.steps = 0
         self.waited_s = self.losses = 0.0

@@ -1,4 +1,4 @@
-"""A bar that shows, while an epoch runs, how far it is, its loss and its images per second."""
+"""Progress bar of an epoch, with loss and images per second."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ from brats_mm.training.parsing import parse_bool
 
 
 def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
-    """Whether this process shows a bar: in `auto` on a terminal only, and never in another than the first process.
+    """Whether this process shows a progress bar. Only the first process does, and in `auto` only on a terminal.
 
     Args:
-        wanted: `auto`, or yes or no.
-        stream: where the bar would appear; standard error by default.
+        wanted: `auto`, true or false.
+        stream: stream of the bar. Defaults to standard error.
     """
     if os.environ.get("RANK", "0") != "0":
         return False
@@ -27,12 +27,12 @@ def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) 
 
 
 class EpochBar:
-    """Attached to a trainer: a bar an epoch, which gives way to the epoch's line (`Progress`).
+    """Handler that shows a bar per epoch, which the line of `Progress` replaces.
 
     Args:
-        shown: whether there is one at all.
-        stream: where it appears; standard error by default.
-        refresh_s: it is drawn anew no sooner than this.
+        shown: whether to show the bar.
+        stream: stream of the bar. Defaults to standard error.
+        refresh_s: shortest time between updates, in seconds.
     """
 
     def __init__(self, *, shown: bool, stream: TextIOBase | None = None, refresh_s: float = 0.1) -> None:
@@ -43,7 +43,7 @@ class EpochBar:
         self.bar: Any = tqdm(disable=True)
 
     def attach(self, engine: Any) -> None:
-        """Follow epochs and steps."""
+        """Attach to epochs and steps."""
         if self.shown:
             engine.add_event_handler(Events.EPOCH_STARTED, self._start)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)

@@ -1,7 +1,8 @@
-"""The record beside each checkpoint: with what settings, data and versions its weights were trained.
+"""Record beside each checkpoint with the settings, data and versions of its training.
 
-A checkpoint `model.pt` has `model.pt.json`. `pack` takes the network and voxel size from there, a resumed training
-compares its settings with it, and weights to start from are checked against it.
+A checkpoint `model.pt` has a record `model.pt.json`. `brats-mm bundle create` reads the network and voxel size from it.
+Resumed trainings and
+warm starts compare their settings with it.
 """
 
 import hashlib
@@ -35,10 +36,10 @@ FIXED = (
     "supervised_levels",
     "datalist_sha256",
 )
-"""Settings that a resumed training must share with the run that it continues."""
+"""Settings that must not change when a training is resumed."""
 
 NO_SETTINGS = frozenset({"imports", "bundle_root", "initialize", "run", "finalize", "train", "validate", "_desc_"})
-"""Entries of a config that are its machinery."""
+"""Entries of a config that MONAI's workflow uses internally."""
 
 PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel")
 
@@ -46,14 +47,14 @@ Record = Mapping[str, Any]
 
 
 class TrainingRecord:
-    """The record of the training whose config names it, captured once.
+    """Record of the running training, captured once.
 
     Args:
-        datalist: the list of cases; its hash is recorded.
+        datalist: list of cases. The record holds its hash.
 
     Attributes:
-        settings: name -> value of every top-level entry of the config that is a plain value, resolved.
-        document: the content of a record file.
+        settings: resolved value of every top-level entry of the config that is a plain value, by name.
+        document: content of the record file.
     """
 
     def __init__(self, datalist: Path | str | None = None) -> None:
@@ -73,17 +74,17 @@ class TrainingRecord:
         }
 
     def write_beside(self, checkpoint: Path) -> None:
-        """Write the record of a checkpoint that was just saved."""
+        """Write the record beside a saved checkpoint."""
         path = record_path(checkpoint)
         part = path.with_name(f".{path.name}.part")
         part.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
         part.replace(path)
 
     def refuse_other_settings(self, checkpoint: Path) -> None:
-        """Compare this training with the one that left a checkpoint.
+        """Compare this training with the one that wrote a checkpoint.
 
         Raises:
-            TrainingError: settings in `FIXED` differ; names them with both values.
+            TrainingError: settings in `FIXED` differ. The message names both values.
         """
         former = read_record(checkpoint)
         if former is None:
@@ -91,19 +92,19 @@ class TrainingRecord:
         differences = differing(former["settings"], self.document["settings"], FIXED)
         if differences:
             message = (
-                f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the former "
+                f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the earlier "
                 "settings, or train into another --output_dir."
             )
             raise TrainingError(message)
 
 
 def record_path(checkpoint: Path) -> Path:
-    """Where the record of a checkpoint is."""
+    """Return the path of a checkpoint's record."""
     return checkpoint.with_name(f"{checkpoint.name}.json")
 
 
 def read_record(checkpoint: Path) -> Record | None:
-    """Read the record of a checkpoint, or what its bundle says of packed weights; None where there is neither.
+    """Read the record of a checkpoint, or that of the bundle that contains it. None if neither exists.
 
     Raises:
         TrainingError: the record cannot be read.
@@ -117,39 +118,41 @@ def read_record(checkpoint: Path) -> Record | None:
             config = json.loads(inference.read_text(encoding="utf-8"))
             return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
     except (OSError, ValueError) as error:
-        message = f"The training record {path} cannot be read ({error}). Restore it, or delete it to go on without."
+        message = (
+            f"The training record {path} cannot be read ({error}). Restore it, or delete it to continue without it."
+        )
         raise TrainingError(message) from error
     return None
 
 
 def copy_record(source: Path, target: Path) -> None:
-    """Give a copy of a checkpoint its record too."""
+    """Copy the record of a checkpoint to its copy."""
     if record_path(source).is_file():
         record_path(target).write_bytes(record_path(source).read_bytes())
 
 
 def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
-    """Compare the voxel size of weights to start from with that of this training.
+    """Compare the voxel size of initial weights with that of this training.
 
     Args:
-        checkpoint: the weights; without a record their voxel size is not known, and they are taken.
-        spacing_mm: of this training; None compares nothing.
+        checkpoint: initial weights. Weights without a record are accepted.
+        spacing_mm: voxel size of this training. None skips the comparison.
 
     Raises:
-        TrainingError: they differ.
+        TrainingError: the voxel sizes differ.
     """
     record = read_record(checkpoint) if spacing_mm is not None else None
     former = None if record is None else record["settings"].get("spacing_mm")
     if former is not None and abs(float(former) - float(spacing_mm or 0)) > 1e-6:
         message = (
-            f"{checkpoint} was trained at voxels of {former} mm, and this training has {spacing_mm} mm. Give "
+            f"{checkpoint} was trained with voxels of {former} mm, but this training uses {spacing_mm} mm. Set "
             f"--spacing_mm {former}, or allow the change with --allow_other_spacing true."
         )
         raise TrainingError(message)
 
 
 def differing(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Settings that differ, in words with both values; what one side does not record is not compared."""
+    """Describe the settings that differ, with both values. Settings that only one side records are skipped."""
     return [
         f"{name} was {_shown(former[name])} and is {_shown(current[name])}"
         for name in names
@@ -181,7 +184,7 @@ def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Top-level entries that are not those of the bundle's own `train.json`."""
+    """Return the top-level entries that differ from the bundle's `train.json`."""
     workflow = running_workflow()
     own = Path(workflow.config_root_path) / "train.json" if workflow is not None else Path()
     if not own.is_file():
@@ -212,7 +215,7 @@ def _version(package: str) -> str | None:
 
 
 def _revision() -> str | None:
-    """The git revision of a checkout; None where the package is installed."""
+    """Return the git revision of a checkout. None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

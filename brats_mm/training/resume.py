@@ -1,4 +1,4 @@
-"""The state of a run, written after every epoch, from which a later run continues."""
+"""Save the state of a run after every epoch, and resume from it."""
 
 import logging
 from collections.abc import Mapping
@@ -21,26 +21,26 @@ logger = logging.getLogger(__name__)
 
 
 class LastState:
-    """Attached to a trainer, as its last handler: after every epoch, writes all that a later run needs to go on.
+    """Handler that saves the full training state after every epoch. Attach it to a trainer as its last handler.
 
-    It stands beside the best model, as `<name>_last.pt`, and holds tensors and plain containers only. A run that
-    continues has the same curve as one that was never interrupted: random numbers follow from seed and epoch
-    (`EpochSeed`).
+    The state is written beside the best model as `<name>_last.pt` and holds only tensors and plain containers. A
+    resumed run has the
+    same curve as an uninterrupted one, because random numbers depend only on seed and epoch (`EpochSeed`).
 
     Args:
-        network: with `optimizer` and `lr_scheduler`, what is trained.
-        optimizer: see `network`.
-        lr_scheduler: see `network`.
-        average: of the weights.
-        best: of the run so far.
-        seed: of each epoch.
-        scaler: of float16 gradients; one that is switched off has no state.
-        resume: go on from the checkpoint, if there is one.
-        further: whatever else of this training has a state, by name.
+        network: network to train.
+        optimizer: its optimizer.
+        lr_scheduler: its learning-rate schedule.
+        average: average of the weights.
+        best: best score of the run.
+        seed: seed of each epoch.
+        scaler: scaler of float16 gradients. A disabled scaler has no state.
+        resume: whether to resume from the checkpoint if it exists.
+        further: further objects with a state, by name.
 
     Raises:
-        TrainingError: (when the trainer starts) the checkpoint cannot be read, is of another network, or was trained
-            with other settings.
+        TrainingError: when the trainer starts, if the checkpoint cannot be read or belongs to another network or other
+            settings.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class LastState:
         }
 
     def attach(self, engine: Any) -> None:
-        """Restore when the trainer starts, save after every epoch."""
+        """Restore the state when the trainer starts, and save it after every epoch."""
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def save(self, engine: Any) -> None:
-        """Write the state of an epoch that is done."""
+        """Save the state of a completed epoch."""
         content = {name: part.state_dict() for name, part in self.parts.items()}
         check_finite(content["network"], self.path)
         if engine.state.rank == 0:
@@ -86,27 +86,26 @@ class LastState:
                 self.record.write_beside(self.path)
 
     def restore(self, engine: Any) -> None:
-        """Go on where an earlier run stopped."""
+        """Restore the state of an earlier run."""
         if not self.resume:
             return
         if not self.path.is_file():
-            logger.warning(
-                "There is no checkpoint %s to resume from; the training starts from the beginning.", self.path
-            )
+            logger.warning("No checkpoint %s to resume from. Training starts from scratch.", self.path)
             return
         if self.record is not None:
             self.record.refuse_other_settings(self.path)
         try:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
             for name, part in self.parts.items():
-                if name != "scaler" or content.get(name):  # none where the run was at another precision
+                if name != "scaler" or content.get(name):  # empty if the earlier run used another precision
                     part.load_state_dict(content[name])
             epoch = int(content["epoch"])
-        except Exception as error:  # torch raises a dozen types for a damaged file
+        except Exception as error:  # torch raises many types for a damaged file
             reason = first_line(error)
             message = (
                 f"The checkpoint {self.path} does not fit this training ({reason}). Resume with the settings of the "
-                "run that wrote it, or start anew with --resume false."
+                "run "
+                "that wrote it, or start from scratch with --resume false."
             )
             raise TrainingError(message) from error
         self._apply_learning_rate()
@@ -115,16 +114,16 @@ class LastState:
         logger.info("Resumed after epoch %d from %s.", epoch, self.path)
 
     def _apply_learning_rate(self) -> None:
-        """Set the rate of the next epoch by this run's settings: its full rate and its number of epochs.
+        """Set the learning rate of the next epoch from this run's settings.
 
-        The saved rate follows the former schedule, which ends at 0.
+        The saved rate follows the earlier schedule, which ends at 0.
         """
         schedule, optimizer = self.parts["lr_scheduler"], self.parts["optimizer"]
         if not isinstance(schedule, LambdaLR):
             return
         former = [float(rate) for rate in schedule.base_lrs]
         if former != self.learning_rates:
-            logger.info("The learning rate was %g and is %g from here.", former[0], self.learning_rates[0])
+            logger.info("The learning rate changes from %g to %g.", former[0], self.learning_rates[0])
         schedule.base_lrs = list(self.learning_rates)
         for group, full, share in zip(optimizer.param_groups, self.learning_rates, schedule.lr_lambdas, strict=True):
             group["initial_lr"] = full

@@ -1,4 +1,4 @@
-"""Random numbers that follow from the seed and the epoch, so that a resumed run draws what it would have drawn."""
+"""Derive random numbers from seed and epoch, so that a resumed run draws the same numbers."""
 
 import random
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ _LARGEST = 2**31 - 1
 
 
 class EpochSeed:
-    """Attached to a trainer: seeds shuffling, transforms and worker processes anew at the start of every epoch.
+    """Handler that seeds shuffling, transforms and worker processes at the start of every epoch.
 
     Args:
-        transform: the training chain, whose random transforms keep states of their own.
-        seed: of the run. Each process of a distributed run draws numbers of its own.
+        transform: training transforms, whose random transforms have states of their own.
+        seed: seed of the run. Each process of a distributed run draws different numbers.
     """
 
     def __init__(self, transform: Any, *, seed: int = 0) -> None:
@@ -25,7 +25,7 @@ class EpochSeed:
         self.seed = seed
 
     def attach(self, engine: Any) -> None:
-        """Seed before the epoch's first batch is asked for."""
+        """Seed before the first batch of an epoch is requested."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -37,9 +37,9 @@ class EpochSeed:
         set_rnd(self.transform, seed)
 
     def state_dict(self) -> dict[str, int]:
-        """What a resumed run must know."""
+        """Return the state for a resumed run."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on with an earlier run's numbers."""
+        """Restore the state of an earlier run."""
         self.seed = int(state["seed"])

@@ -1,4 +1,4 @@
-"""Check the settings of a training before it starts: unknown names, and values that cannot work."""
+"""Check the settings of a training for unknown names and invalid values before it starts."""
 
 import json
 import logging
@@ -15,10 +15,10 @@ from brats_mm.io.running_bundle import running_workflow
 logger = logging.getLogger(__name__)
 
 MULTIPLE = 16
-"""Sides of windows are multiples of this: the U-Net halves them four times."""
+"""Sides of windows are multiples of this, because the U-Net halves them four times."""
 
 GATE_SIDE = 32
-"""The gate halves a window five times and normalises what is left, which must be more than one voxel."""
+"""The gate halves a window five times and normalises the result, which must exceed one voxel."""
 
 ENTRY_POINTS = frozenset(
     {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root", "_meta_", "method", "tracking"}
@@ -29,7 +29,7 @@ ENTRY_POINTS = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """What a setting may be: a test, and the same in words."""
+    """Valid values of a setting: a test and its description."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -65,28 +65,28 @@ RULES: dict[str, Rule] = {
     "warmup_epochs": _whole(0),
     "patience": _whole(0),
     "supervised_levels": _whole(1),
-    "seed": Rule(lambda value: isinstance(value, int), "a whole number"),
+    "seed": Rule(lambda value: isinstance(value, int), "an integer"),
     "learning_rate": Rule(lambda value: _number(value) and value > 0, "above 0"),
     "spacing_mm": _between(0.2, 10, "a voxel size of 0.2 to 10 mm"),
     "ranking_weight": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
-    "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more; 0 does not clip"),
+    "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more (0 disables clipping)"),
     "weight_decay": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
     "cache_rate": _between(0, 1, "a share of 0 to 1"),
     "transplant_prob": Rule(lambda value: value is None or (_number(value) and 0 <= value <= 1), "a share of 0 to 1"),
-    "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1; 0 is off"),
+    "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,
 }
 
 
 def check_settings(stage: str) -> None:
-    """Check the settings of the running config; its first step names this.
+    """Check the settings of the running config. Called by its first step.
 
     Args:
         stage: `mixture` or `expert`.
 
     Raises:
-        OptionError: an entry is unknown or has an impossible value.
+        OptionError: an entry is unknown or has an invalid value.
     """
     workflow = running_workflow()
     if workflow is None:
@@ -98,7 +98,7 @@ def check_settings(stage: str) -> None:
 
 
 def _names_in(configs: Path) -> frozenset[str]:
-    """The entries of a bundle's own configs: known, even where a stage or a method has no use for them."""
+    """Return the entries of all configs of a bundle, which are valid even if a stage or method ignores them."""
     files = [*configs.glob("*.json"), *configs.glob("methods/*.json")]
     return frozenset(name for path in files for name in json.loads(path.read_text(encoding="utf-8")))
 
@@ -108,10 +108,10 @@ def refuse_unknown(config: Mapping[str, Any], own: Collection[str] = ()) -> None
 
     Args:
         config: the merged config.
-        own: further names that are known.
+        own: further valid names.
 
     Raises:
-        OptionError: there are such entries; each comes with the nearest known name.
+        OptionError: there are such entries. The message suggests the nearest known names.
     """
     text = json.dumps(dict(config), default=str)
     known = [key for key in config if key in ENTRY_POINTS or key in own or re.search(rf"[@%]{re.escape(key)}\b", text)]
@@ -121,22 +121,22 @@ def refuse_unknown(config: Mapping[str, Any], own: Collection[str] = ()) -> None
         for name in unknown:
             near = get_close_matches(name, known, n=1)
             said.append(f"{name} (did you mean {near[0]}?)" if near else name)
-        message = f"No setting is called {', '.join(said)}. docs/training.md lists the settings."
+        message = f"Unknown settings: {', '.join(said)}. docs/training.md lists the settings."
         raise OptionError(message)
 
 
 def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None:
-    """Refuse values that cannot work.
+    """Refuse invalid values.
 
     Args:
-        values: settings by name; those without a rule are not looked at.
-        gated: the network has a gate, which needs larger windows.
+        values: settings by name. Settings without a rule are skipped.
+        gated: whether the network has a gate, which needs larger windows.
 
     Raises:
-        OptionError: a value breaks its rule; names all of them.
+        OptionError: values break their rules. The message names all of them.
     """
     wrong = [
-        f"{name} is {values[name]!r}, but must be {rule.words}"
+        f"{name} is {values[name]!r} but must be {rule.words}"
         for name, rule in RULES.items()
         if name in values and not rule.holds(values[name])
     ]
@@ -144,10 +144,10 @@ def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None
     if not wrong and gated and window is not None and max(window) <= GATE_SIDE:
         wrong.append(f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]")
     if wrong:
-        message = f"{'; '.join(wrong)}. Correct the setting and start again."
+        message = f"{'; '.join(wrong)}. Correct the settings and start again."
         raise OptionError(message)
     if values.get("val_interval", 0) > values.get("epochs", float("inf")):
         logger.warning(
-            "val_interval is %d and epochs is %d, so nothing is validated and only the last weights are kept.",
+            "val_interval is %d but epochs is %d, so nothing is validated and only the last weights are kept.",
             *(values["val_interval"], values["epochs"]),
         )

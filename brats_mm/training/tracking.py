@@ -1,4 +1,4 @@
-"""A run's settings and curves in MLflow: in a local folder, or on a server."""
+"""Log the settings and metrics of a run to MLflow, in a local folder or on a server."""
 
 import time
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ EXPERIMENT = "brats_mm"
 
 
 class MLflowRun:
-    """Attached to a trainer, after `Progress`: settings as parameters at the start, metrics after every epoch.
+    """Handler that logs settings at the start and metrics after every epoch. Attach it to a trainer after `Progress`.
 
-    A training that is resumed goes on in its former run.
+    A resumed training continues its earlier MLflow run.
 
     Args:
-        store: a folder (for `mlflow.db`, made if need be), or the address of a server or data base.
-        name: of the run.
+        store: a folder for `mlflow.db`, created if needed, or the address of a server or database.
+        name: name of the run.
         settings: parameters by name.
-        resume: go on in the last run of that name, if there is one.
+        resume: whether to continue the last run of that name, if there is one.
 
     Raises:
         TrainingError: MLflow is not installed.
@@ -33,7 +33,7 @@ class MLflowRun:
         try:
             from mlflow import MlflowClient
         except ImportError as error:
-            message = "MLflow is not installed: pip install mlflow, or leave out --mlflow."
+            message = "MLflow is not installed. Run `pip install mlflow`, or leave out --mlflow."
             raise TrainingError(message) from error
         self.client = MlflowClient(tracking_uri=_address(store))
         self.artifacts = None if "://" in store else (Path(store).absolute() / "artifacts").as_uri()
@@ -43,14 +43,14 @@ class MLflowRun:
         self.run_id = ""
 
     def attach(self, engine: Any) -> None:
-        """Follow the run, its epochs and its end."""
+        """Attach to the run, its epochs and its end."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.log)
         engine.add_event_handler(Events.COMPLETED, self._end)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def log(self, engine: Any) -> None:
-        """The metrics of an engine at its epoch."""
+        """Log the metrics of an engine at its epoch."""
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
@@ -67,7 +67,8 @@ class MLflowRun:
         else:
             self.run_id, known = former.info.run_id, former.data.params
             self.client.update_run(self.run_id, status="RUNNING")
-        new = {key: value for key, value in self.settings.items() if key not in known}  # MLflow's are final
+        # MLflow does not allow changing a parameter.
+        new = {key: value for key, value in self.settings.items() if key not in known}
         self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in new.items()])
 
     def _experiment(self) -> str:
@@ -90,21 +91,21 @@ class MLflowRun:
     def _fail(self, engine: Any, error: BaseException) -> None:
         if self.run_id:
             self.client.set_terminated(self.run_id, "FAILED")
-        raise error  # an engine takes an exception for handled otherwise
+        raise error  # ignite treats an exception as handled otherwise
 
 
 class MLflowValidation:
-    """Attached to a validator: its metrics go into the trainer's run.
+    """Handler that logs a validator's metrics to the trainer's run.
 
     Args:
-        run: of the trainer.
+        run: handler of the trainer.
     """
 
     def __init__(self, run: MLflowRun) -> None:
         self.run = run
 
     def attach(self, engine: Any) -> None:
-        """Look at every validation's result."""
+        """Log after every validation."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.run.log)
 
 

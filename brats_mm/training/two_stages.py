@@ -1,4 +1,4 @@
-"""Both stages of a training in one call: the experts one after the other, then the mixture that starts from them."""
+"""Run both stages of a training: the experts one after the other, then the mixture that starts from them."""
 
 import gc
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 STAGES = ("all", "experts", "mixture")
 
 OnStage = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
-"""Called before each training with its name, its resolved settings, and those that are not the bundle's defaults."""
+"""Called before each training with its name, its resolved settings, and the settings that differ from the defaults."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,12 @@ class Plan:
 
     Attributes:
         dataset_dir: folder of the cases.
-        output_dir: for the checkpoints.
+        output_dir: folder for the checkpoints.
         stage: `all`, `experts` or `mixture`.
-        modalities: whose experts are trained.
-        configs: files over the bundle's own, for both stages; a name such as `paper` is one of the bundle's.
-        settings: entries over these, such as `epochs`.
+        modalities: modalities whose experts to train.
+        configs: files merged into the bundle's configs in both stages. A name such as `paper` is a config of the
+            bundle.
+        settings: entries merged last, such as `epochs`.
     """
 
     dataset_dir: Path
@@ -42,20 +43,20 @@ class Plan:
 
 
 def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_check: bool = False) -> None:
-    """Train by the configs of a bundle.
+    """Train with the configs of a bundle.
 
     Args:
-        bundle: its configs are trained.
+        bundle: bundle whose configs to use.
         plan: what to train.
-        on_stage: told before each training.
-        only_check: check settings, list and cases of each training, and start none.
+        on_stage: called before each training.
+        only_check: check settings, list and cases without training.
 
     Raises:
-        OptionError: a setting, stage, modality or config is unknown or impossible.
-        BratsMMError: a training failed; the message says why, in a sentence or two.
+        OptionError: a setting, stage, modality or config is unknown or invalid.
+        BratsMMError: a training failed.
     """
     if plan.stage not in STAGES:
-        message = f"The stage is {plan.stage!r}; it must be one of {', '.join(STAGES)}."
+        message = f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}."
         raise OptionError(message)
     for name, files, settings in _trainings(bundle, plan):
         workflow = None
@@ -93,7 +94,7 @@ def _config_file(name: str, configs: Path) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         known = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
-        message = f"There is no config {name}. Give a file, paper, multi_gpu_train, or a method: {known}."
+        message = f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {known}."
         raise OptionError(message)
     return found
 
@@ -107,9 +108,10 @@ def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
 
 
 def _plain_error(error: BaseException) -> BratsMMError:
-    """The library's own error below the runner's, or the first cause in one line."""
+    """Return the library's own error in the chain of causes, or the first cause in one line."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
     ours = next((one for one in chain if isinstance(one, BratsMMError)), None)
-    return ours or TrainingError(f"The training failed: {first_line(chain[-1])}. Rerun with --debug for the traceback.")
+    message = f"The training failed: {first_line(chain[-1])}. Run again with --debug for the traceback."
+    return ours or TrainingError(message)

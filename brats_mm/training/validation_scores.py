@@ -1,4 +1,4 @@
-"""Validation by region and by group of subsets, and by the task loss: what a checkpoint can be chosen by."""
+"""Validation scores by region, by group of subsets and by task loss, to select checkpoints by."""
 
 from typing import Any
 
@@ -21,14 +21,15 @@ NAMES = (
     *(f"val_dice_{region.value}" for region in REGIONS),
     *(f"val_dice_{group}" for group in ("full", "single", "with_t1ce", "without_t1ce")),
 )
-"""Metrics of a validation; groups are those of `brats-mm evaluate`."""
+"""Metrics of a validation. The groups are those of `brats-mm evaluate`."""
 
 
 class ValidationScores:
-    """Attached to a validator, before whatever reads its metrics: adds the metrics in `NAMES`.
+    """Handler that adds the metrics in `NAMES` to a validator. Attach it before handlers that read its metrics.
 
-    Dice of an empty region is 1 where nothing is predicted, and 0 otherwise. The loss is SimMLM's task loss, on the
-    logits, of each view. Several processes bring their cases together.
+    The Dice of an empty region is 1 if nothing is predicted and 0 otherwise. The loss is SimMLM's task loss on the
+    logits
+    of each view. In distributed training, the cases of all processes are pooled.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class ValidationScores:
         self.logits: Tensor | None = None
 
     def attach(self, engine: Any) -> None:
-        """Follow a validation."""
+        """Attach to a validator."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._keep_logits)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
@@ -46,7 +47,7 @@ class ValidationScores:
         self.found.reset()
 
     def _keep_logits(self, engine: Any) -> None:
-        """Before the predictions become masks."""
+        """Keep the logits before post-processing turns them into masks."""
         logits, target = (torch.as_tensor(engine.state.output[key]).float() for key in ("pred", "label"))
         losses = torch.stack([self.loss(one[None], truth[None]) for one, truth in zip(logits, target, strict=True)])
         self.found.extend(dice_of(logits >= 0, target > 0.5), self._views(engine, len(logits)), losses[:, None])
@@ -64,7 +65,7 @@ class ValidationScores:
 
 
 def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) -> Float[Tensor, "v c"]:
-    """Dice of each view and region."""
+    """Compute the Dice of each view and region."""
     both = (pred & target).flatten(2).sum(2).double()
     size = pred.flatten(2).sum(2).double() + target.flatten(2).sum(2).double()
     return torch.where(size > 0, 2 * both / size.clamp(min=1), torch.ones_like(size)).float()
@@ -73,7 +74,7 @@ def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) 
 def summarised(
     dice: Float[Tensor, "v c"], views: Bool[Tensor, "v m"], losses: Float[Tensor, "v 1"]
 ) -> dict[str, float]:
-    """The metrics of all views of a validation; groups without a view are left out."""
+    """Compute the metrics over all views of a validation. Groups without views are left out."""
     sizes, has_t1ce = views.sum(1), views[:, Modality.T1CE.channel]
     groups = {
         "full": sizes == len(Modality),

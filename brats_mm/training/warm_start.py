@@ -1,4 +1,4 @@
-"""Where a network starts from: the experts of stage 1, placed on a device in the layout that is fast there."""
+"""Initialise a network from the experts of stage 1 or from an earlier checkpoint."""
 
 import logging
 from collections.abc import Mapping
@@ -19,40 +19,38 @@ logger = logging.getLogger(__name__)
 
 
 def on_device(network: nn.Module, device: str | torch.device) -> nn.Module:
-    """The network on a device, its 3D kernels channels-last (twice as fast on a CPU)."""
+    """Move a network to a device with channels-last 3D kernels, which are twice as fast on a CPU."""
     return network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
 def unwrap(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers of distributed and other training."""
+    """Return the network inside the wrappers of distributed and other training."""
     inner: nn.Module = network.module if isinstance(network, DistributedDataParallel) else network
     return inner.network if isinstance(inner, TrainingWrapper) else inner
 
 
 def expert_file(modality: str) -> str:
-    """The file name under which stage 1 leaves a modality's expert."""
+    """Return the file name of a modality's expert from stage 1."""
     return f"expert_{modality}.pt"
 
 
 def with_experts(
     network: nn.Module, experts_dir: Path | str | None, *, spacing_mm: float | int | None = None
 ) -> nn.Module:
-    """A network whose experts start from checkpoints of their own, found by name (SimMLM, stage 2).
+    """Initialise the experts of a network from their own checkpoints (SimMLM, stage 2).
 
     Args:
-        network: has `experts`, a module for each modality by name, or `encoders`, the ways down of such; changed in
-            place.
-        experts_dir: folder of `expert_t1.pt`, `expert_t1ce.pt` and so on, one a modality, or the checkpoint of a whole
-            mixture, whose experts are taken; None starts from fresh weights (the ablation "no expert pretraining"), and
-            so does the word `none`: MONAI's command line drops an override by None.
-        spacing_mm: voxel size of this training, which that of the experts must equal; None compares nothing.
+        network: network with `experts` or `encoders`, modules by modality name. Changed in place.
+        experts_dir: folder with `expert_t1.pt`, `expert_t1ce.pt` and so on, or the checkpoint of a whole mixture. None
+            or the word `none` starts from fresh weights (MONAI's command line drops an override by None).
+        spacing_mm: voxel size of this training, which must equal that of the experts. None skips the comparison.
 
     Returns:
         The same network.
 
     Raises:
-        BundleError: files are absent or do not fit; names them all, and the command that makes them.
-        TrainingError: the experts were trained at another voxel size.
+        BundleError: files are missing or do not fit. The message names all of them and the command that creates them.
+        TrainingError: the experts were trained with another voxel size.
     """
     source = parse_path(experts_dir)
     if source is None:
@@ -77,31 +75,31 @@ def with_experts(
 
 
 def _parts(network: nn.Module) -> dict[str, nn.Module]:
-    """What an expert of stage 1 fits into, by modality: an expert, or its way down where one decoder serves all."""
+    """Return the modules to initialise by modality: experts, or encoders if all share one decoder."""
     if "encoders" in dict(network.named_children()):
         return dict(network.get_submodule("encoders").named_children())
     experts = network.get_submodule("experts")
-    # At other levels than logits the expert stands inside a wrapper (networks.levels).
+    # At levels other than logits, the expert is inside a wrapper (networks.levels).
     return {name: dict(expert.named_children()).get("expert", expert) for name, expert in experts.named_children()}
 
 
 def with_weights(
     network: nn.Module, path: Path | str | None, modality: str | None = None, *, spacing_mm: float | int | None = None
 ) -> nn.Module:
-    """A network that starts from a whole checkpoint of its own kind, to go on from it or to suit it to other data.
+    """Initialise a network from a checkpoint of the same architecture, to continue its training or fine-tune it.
 
     Args:
-        network: changed in place.
-        path: a state dict, of any floating-point type; None leaves the network as it is.
-        modality: whose expert the network is, if it is one; the checkpoint of a mixture that has it will do then too.
-        spacing_mm: voxel size of this training, which that of the checkpoint must equal; None compares nothing.
+        network: network to initialise. Changed in place.
+        path: state dict of any floating-point type. None keeps the network's weights.
+        modality: modality of the network if it is an expert. A mixture's checkpoint with that expert is accepted too.
+        spacing_mm: voxel size of this training, which must equal that of the checkpoint. None skips the comparison.
 
     Returns:
         The same network.
 
     Raises:
-        BundleError: the file is absent or does not fit.
-        TrainingError: the checkpoint was trained at another voxel size.
+        BundleError: the file is missing or does not fit.
+        TrainingError: the checkpoint was trained with another voxel size.
     """
     file = parse_path(path)
     if file is None:
@@ -124,21 +122,21 @@ def warm_start(
     new_experts_dir: Path | str | None = None,
     spacing_mm: float | int | None = None,
 ) -> nn.Module:
-    """A mixture's start: from a checkpoint of a whole mixture where one is named, else from four experts.
+    """Initialise a mixture from a checkpoint of a whole mixture if given, else from its experts.
 
     Args:
-        network: changed in place.
-        experts_dir: see `with_experts`; not looked at where there are `initial_weights`.
+        network: network to initialise. Changed in place.
+        experts_dir: see `with_experts`. Ignored if `initial_weights` is given.
         initial_weights: see `with_weights`.
-        new_experts_dir: folder of experts, one at least, which take the places of those that the mixture had; None for
-            none. So a sequence's expert can be trained further by itself and put back.
-        spacing_mm: voxel size of this training, which that of all weights must equal; None compares nothing.
+        new_experts_dir: folder with at least one expert that replaces the mixture's own, to train a sequence's expert
+            further by itself. None replaces none.
+        spacing_mm: voxel size of this training, which must equal that of all weights. None skips the comparison.
 
     Returns:
         The same network.
 
     Raises:
-        BundleError: files are absent or do not fit.
+        BundleError: files are missing or do not fit.
     """
     if parse_path(initial_weights) is None:
         with_experts(network, experts_dir, spacing_mm=spacing_mm)
@@ -164,7 +162,7 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
 
 
 def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
-    """The weights of one expert in those of a mixture; none where it has no such expert."""
+    """Return the weights of one expert of a mixture. Empty if the mixture has no such expert."""
     begin = f"experts.{modality}."
     return {name.removeprefix(begin): value for name, value in mixture.items() if name.startswith(begin)}
 
@@ -176,18 +174,18 @@ def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
 def _read(path: Path, what: str, remedy: str) -> Mapping[str, Tensor]:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for a damaged file
+    except Exception as error:  # torch raises many types for a damaged file
         raise _unfit(path, what, remedy, error) from error
     return state
 
 
 def _fit(network: nn.Module, state: Mapping[str, Tensor], path: Path, what: str, remedy: str) -> None:
-    """Take over the weights; those of a decoder that the network does not have are left."""
+    """Load the weights, without those of a decoder that the network does not have."""
     try:
         if isinstance(network, Encoder):
             state = {name: value for name, value in state.items() if name.startswith(("stem.", "down."))}
         network.load_state_dict(state)
-    except Exception as error:  # what the file holds can be of any kind
+    except Exception as error:  # the file can hold any type
         raise _unfit(path, what, remedy, error) from error
 
 
@@ -196,13 +194,13 @@ def _unfit(path: Path, what: str, remedy: str, error: Exception) -> BundleError:
 
 
 def _label(name: str) -> str:
-    """What people call a modality: MRI sequences by their label, others by their name."""
+    """Return the label of an MRI sequence, or the name of any other modality."""
     return next((modality.label for modality in MODALITIES if modality.value == name), name)
 
 
 def _remedy(modalities: list[str]) -> str:
     names = f"--modality {' '.join(modalities)}"
     return (
-        f"Train them first with `brats-mm train CASES -o MODELS --stage experts {names}`, or start without them: "
-        f"--set experts_dir=none."
+        f"Train them first with `brats-mm train CASES -o MODELS --stage experts {names}`, or start from fresh "
+        f"weights with --set experts_dir=none."
     )

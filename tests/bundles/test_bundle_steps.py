@@ -119,5 +119,5 @@ def test_probabilities_merge_into_labels_of_the_convention(convention: str, enha
 
 
 def test_an_unknown_convention_is_named_with_its_rivals() -> None:
-    with pytest.raises(OptionError, match="'brats2020'; it must be one of brats2023, brats2021"):
+    with pytest.raises(OptionError, match=r"'brats2020'\. Choose one of brats2023, brats2021"):
         ToLabelMapd("pred", convention="brats2020")

@@ -117,7 +117,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         raise OptionError(message)
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
-        message = f"--workers is {options.workers}; it must be at least 1."
+        message = f"--workers is {options.workers}. It must be at least 1."
         raise OptionError(message)
     if options.layout == Layout.BIDS.value:
         extra = {"--keep-intermediate": options.keep_intermediate, "--dicom": options.dicom}

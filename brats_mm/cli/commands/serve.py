@@ -164,7 +164,7 @@ def _ray(options: argparse.Namespace) -> Any:
     from brats_mm_service.settings import RaySettings
 
     if options.workers < 1:
-        message = f"--workers is {options.workers}; it must be at least 1."
+        message = f"--workers is {options.workers}. It must be at least 1."
         raise OptionError(message)
     if options.ray is not None:
         require_ray()

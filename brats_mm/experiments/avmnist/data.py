@@ -43,7 +43,7 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         CaseError: the folder has neither layout, or parts that do not go together.
     """
     if section not in SECTIONS:
-        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
+        message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."
         raise OptionError(message)
     root, split = Path(dataset_dir), SECTIONS[section]
     if (root / "image" / f"{split}_data.npy").is_file():

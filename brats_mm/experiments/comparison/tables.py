@@ -95,8 +95,8 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
         _scores(methods),
         "## Cost",
         f"Multiply-accumulates are counted for a window of {document['counted_window']} voxels per side, with all four "
-        "sequences and with one. Training time is in minutes and includes experts trained in the experiment. Epochs are "
-        "those of the method after its experts. Inference time is in seconds per case with all its sequences, the "
+        "sequences and with one. Training time is in minutes and includes experts trained in the experiment. Epochs "
+        "are those of the method after its experts. Inference time is in seconds per case with all its sequences, the "
         f"minimum over {document['timed_cases']} cases, without reading and writing.",
         _costs(methods),
         f"## Differences from {_title(document, document['reference'])}",

@@ -1,8 +1,8 @@
 """Run the trainings of an experiment, each from a config frozen in its folder, with resume.
 
 A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each training can be
-repeated by hand. Trainings do not validate, so the evaluation cases select nothing. The last weights are evaluated, after
-the learning rate has decayed over the whole budget.
+repeated by hand. Trainings do not validate, so the evaluation cases select nothing. The last weights are evaluated,
+after the learning rate has decayed over the whole budget.
 """
 
 import gc

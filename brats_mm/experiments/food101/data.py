@@ -45,7 +45,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
         CaseError: the lists are absent or are none, or hold a class that the training has not.
     """
     if section not in SECTIONS:
-        message = f"The section is {section!r}; it must be one of {', '.join(SECTIONS)}."
+        message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."
         raise OptionError(message)
     root, split = Path(dataset_dir), SECTIONS[section]
     classes = {name: number for number, name in enumerate(food101_classes(root))}

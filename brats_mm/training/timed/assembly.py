@@ -70,7 +70,7 @@ def observed_gate_values(network: CrossSequenceMixture) -> Tensor:
 
 @torch.no_grad()
 def _window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
-    """Raw gate values (s, m, c) of the mixture's gate for each of the 15 subsets of a case."""
+    """Compute the raw output (s, m, c) of the mixture's gate for each of the 15 subsets of a case."""
     image = unpack_image(torch.from_numpy(case.image), case.scale, case.offset)[None]
     coarse = F.avg_pool3d(image, FACTOR)
     views = torch.tensor([flags(subset) for subset in SUBSETS])
@@ -79,14 +79,14 @@ def _window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
 
 @torch.no_grad()
 def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
-    """Set the gate's last layer so that it gives these values for each availability, whatever the case.
+    """Fit the gate's last layer to given outputs per availability, for any case.
 
-    The layer is linear in availability, so the values are met in the least-squares sense over the 15 subsets.
+    The layer is linear in availability, so the fit is in the least-squares sense over the 15 subsets.
 
     Args:
-        gate: changed in place.
+        gate: gate to change in place.
         values: (s, m, c) gate values of the modality experts for each of the 15 subsets.
-        joint_shares: (c,) weight that the cross-sequence expert should have, each in (0, 1).
+        joint_shares: (c,) weight of the cross-sequence expert, each in (0, 1).
     """
     views = torch.tensor([flags(subset) for subset in SUBSETS])
     inputs = torch.cat([views.float(), torch.ones(len(views), 1)], dim=1)

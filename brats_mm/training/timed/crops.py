@@ -18,15 +18,15 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How crops are drawn and augmented. Probabilities are per crop for shape and per channel for intensity.
+    """Crop and augmentation settings. Probabilities are per crop for shape and per channel for intensity.
 
     Attributes:
-        side: voxels a side.
-        kind_shares: how often a crop is centred on brain, oedema, non-enhancing core and enhancing tumour.
-        affine_prob: how often a crop is rotated and zoomed.
-        rotation_rad: largest angle about each axis.
+        side: side of the crop in voxels.
+        kind_shares: probabilities of centring a crop on brain, oedema, non-enhancing core and enhancing tumour.
+        affine_prob: probability of rotating and scaling a crop.
+        rotation_rad: largest rotation about each axis in radians.
         zoom: largest relative change of size along each axis.
-        slice_scaling_prob: how often T1ce is rescaled slice by slice.
+        slice_scaling_prob: probability of rescaling T1ce slice by slice.
     """
 
     side: int = 96
@@ -50,7 +50,7 @@ class Crop:
     Attributes:
         image: (m, s, s, s) z-scores, zero outside the brain.
         target: (3, s, s, s) float masks of WT, TC, ET.
-        available: (m,) booleans: the sequences that the case has.
+        available: (m,) booleans, true for the sequences of the case.
     """
 
     image: Tensor
@@ -78,7 +78,7 @@ def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
 
 
 def draw_centre(case: PackedCase, shares: Sequence[float], rng: Rng) -> tuple[int, int, int]:
-    """The centre of a crop: a voxel of a kind of tissue that the case has, drawn by the kinds' shares."""
+    """Draw the centre of a crop from one kind of tissue that the case has, by the shares of the kinds."""
     present = np.array([share if len(centres) else 0.0 for share, centres in zip(shares, case.centres, strict=True)])
     kind = int(rng.choice(len(present), p=present / present.sum()))
     index = int(rng.choice(case.centres[kind]))
@@ -87,20 +87,20 @@ def draw_centre(case: PackedCase, shares: Sequence[float], rng: Rng) -> tuple[in
 
 
 def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
-    """A random rotation with an anisotropic zoom, (3, 3), from offsets in the crop to offsets in the case."""
+    """Draw a rotation with anisotropic scaling, (3, 3), from offsets in the crop to offsets in the case."""
     angles = rng.uniform(-settings.rotation_rad, settings.rotation_rad, 3)
     zoom = rng.uniform(1 - settings.zoom, 1 + settings.zoom, 3)
     return np.asarray(rotation(*angles) * zoom, np.float32)
 
 
 def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Grey levels (m, s, s, s) and labels (s, s, s) around a centre, moved inside the case where it fits."""
+    """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted into the case if it fits."""
     starts = [_start(middle, size, side) for middle, size in zip(centre, case.labels.shape, strict=True)]
     return cut(case, starts, side)
 
 
 def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Grey levels (m, s, s, s) and labels (s, s, s) of a cube that begins at `starts`, zero beyond the case."""
+    """Return grey levels (m, s, s, s) and labels (s, s, s) of a cube with corner `starts`, zero outside the case."""
     levels = np.zeros((len(case.image), side, side, side), np.uint8)
     labels = np.zeros((side, side, side), np.uint8)
     source, place = [], []
@@ -116,7 +116,7 @@ def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Ten
 def warped_crop(
     case: PackedCase, centre: Sequence[int], side: int, matrix: npt.NDArray[np.float32]
 ) -> tuple[Tensor, Tensor]:
-    """As `plain_crop`, through an affine map; images are interpolated linearly, labels take the nearest voxel."""
+    """Like `plain_crop`, through an affine map. Interpolates images linearly and takes the nearest label."""
     reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
     middles = _clamped(centre, case.labels.shape, side)
     levels, labels = cut(case, [middle - reach for middle in middles], 2 * reach)
@@ -133,7 +133,7 @@ def warped_crop(
 
 
 def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
-    """Change one channel's grey values as other scanners and protocols would; the caller restores the background."""
+    """Change a channel's intensities as other scanners and protocols would. The caller restores the background."""
     if rng.random() < settings.gamma_prob:
         low, high = volume.amin(), volume.amax()
         span = (high - low).clamp(min=1e-6)
@@ -155,7 +155,7 @@ def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: 
 
 
 def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
-    """Resample to fewer voxels and back: along all axes, or along one, as thick slices are."""
+    """Downsample and upsample again, along all axes or along one as in thick slices."""
     factors = np.ones(3)
     if rng.random() < 0.5:
         factors[int(rng.integers(3))] = rng.uniform(0.2, 0.6)
@@ -181,13 +181,13 @@ def blur(volume: Tensor, sigma: float) -> Tensor:
 
 
 def smooth_field(shape: Sequence[int], strength: float, rng: Rng) -> Tensor:
-    """A smooth positive field around 1: the exponential of a few random control points, interpolated."""
+    """Draw a smooth positive field around 1: the exponential of interpolated random control points."""
     points = torch.from_numpy(rng.normal(0.0, strength, (1, 1, 4, 4, 4)).astype(np.float32))
     return torch.exp(F.interpolate(points, size=list(shape), mode="trilinear", align_corners=True)[0, 0])
 
 
 def scale_slices(volume: Tensor, rng: Rng) -> Tensor:
-    """Scale each slice of a random axis by its own factor, as images normalised slice by slice are."""
+    """Scale each slice along a random axis by its own factor, as in images normalised slice by slice."""
     axis = int(rng.integers(3))
     factors = np.exp(rng.normal(0.0, 0.15, volume.shape[axis])).astype(np.float32)
     shape = [1, 1, 1]
@@ -196,7 +196,7 @@ def scale_slices(volume: Tensor, rng: Rng) -> Tensor:
 
 
 def _start(middle: int, size: int, side: int) -> int:
-    """Where a crop begins: inside the case where it fits, centred on it where it is larger."""
+    """Return the start of a crop, inside the case if it fits and centred on the case otherwise."""
     return -((side - size) // 2) if size < side else min(max(0, middle - side // 2), size - side)
 
 

@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how to train.
+    """Settings of a timed training.
 
     Attributes:
-        minutes: of training time, over all sessions of a run.
-        sides: (share of the time at which it begins, voxels a side) of each crop size.
-        batch: crops a step.
-        learning_rate: at its peak; it falls to zero along a half cosine over the time.
+        minutes: training time in minutes, over all runs.
+        sides: crop sizes as pairs of a share of the time and the side in voxels from then on.
+        batch: crops per step.
+        learning_rate: peak learning rate, which falls to zero along a half cosine.
         warmup: share of the time over which the learning rate rises.
-        ema_decay: of the moving average of the weights, which is what is kept.
-        save_minutes: between checkpoints.
-        full_share: how often a complete case is seen with all its sequences.
-        single_share: how often it is seen with one.
+        ema_decay: decay of the moving average of the weights, which is the result.
+        save_minutes: minutes between checkpoints.
+        full_share: probability of showing a complete case with all its sequences.
+        single_share: probability of showing it with one sequence.
     """
 
     minutes: float
@@ -57,21 +57,21 @@ class LoopSettings:
 
 
 def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
-    """Voxels a side after a share of the time."""
+    """Return the side of the crops in voxels after a share of the time."""
     return [side for begin, side in sides if begin <= share][-1]
 
 
 def learning_rate_at(share: float, settings: LoopSettings) -> float:
-    """The learning rate after a share of the time: linear warm-up, then half a cosine to zero."""
+    """Return the learning rate after a share of the time: linear warm-up, then half a cosine to zero."""
     if share < settings.warmup:
         return settings.learning_rate * max(share, 1e-4) / settings.warmup
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Generator) -> Tensor:
-    """Which of a case's sequences a crop is seen with.
+    """Draw the subset of a case's sequences that a crop shows.
 
-    All of them with `full_share`; one with `single_share`; otherwise one of the subsets in between, uniformly.
+    All sequences with probability `full_share`, one with `single_share`, otherwise any other subset uniformly.
     """
     present = np.flatnonzero(available.numpy())
     draw = rng.random()
@@ -88,14 +88,14 @@ def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Genera
 
 
 class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batches of crops without end: images (b, m, ...), targets (b, c, ...) and availability (b, m).
+    """Endless batches of crops: images (b, m, ...), targets (b, c, ...) and availability (b, m).
 
     Args:
         cases: packed cases.
-        weights: how often each is drawn, relative to the others.
-        crops: how crops are drawn.
-        settings: of the training.
-        seed: of the first batch.
+        weights: relative frequency of each case.
+        crops: crop and augmentation settings.
+        settings: training settings.
+        seed: random seed.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
     ) -> None:
         self.share = torch.zeros(1).share_memory_()  # type: ignore[no-untyped-call]
-        """Share of the training time that has passed, shared with the process that draws."""
+        """Elapsed share of the training time, shared with the process that draws crops."""
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         self._weights = np.asarray(weights, np.float64) / float(np.sum(weights))
 
@@ -133,11 +133,11 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
-"""The loss of a network on images (b, m, ...), targets (b, c, ...) and availability (b, m)."""
+"""Returns the loss of a network for images (b, m, ...), targets (b, c, ...) and availability (b, m)."""
 
 
 def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-    """Deeply supervised loss of a cross-sequence expert."""
+    """Return the deeply supervised loss of a cross-sequence expert."""
     levels = network.forward_levels_available(image, available)  # type: ignore[operator]
     return level_loss(levels, target)
 
@@ -153,17 +153,17 @@ def train(
     step: Step = cross_sequence_step,
     device: torch.device | str = "cpu",
 ) -> Path:
-    """Train, or go on with the training in `folder`; returns the file of the averaged weights.
+    """Train or resume, and return the file of the averaged weights.
 
     Args:
-        network: trained in place.
+        network: network to train in place.
         cases: packed cases.
-        weights: how often each case is drawn, relative to the others.
-        folder: of `state.pt` (all that a resume needs), `weights.pt` (the averaged weights) and `log.jsonl`.
-        settings: how long and how.
-        crops: how crops are drawn.
-        step: the loss of a batch.
-        device: where to train.
+        weights: relative frequency of each case.
+        folder: folder for `state.pt` (the full state), `weights.pt` (the averaged weights) and `log.jsonl`.
+        settings: training settings.
+        crops: crop and augmentation settings.
+        step: function that computes the loss of a batch.
+        device: device to train on.
     """
     device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pack labelled cases into small arrays that stay in memory: 8-bit images, one label value a voxel."""
+"""Pack labelled cases into small in-memory arrays: 8-bit images and one label value per voxel."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class PackedCase:
     """A labelled case in RAS orientation, cropped to the brain.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         image: (m, h, w, d) uint8 grey levels, 0 outside the brain and in missing channels.
         scale: (m,) z-score per grey level.
         offset: (m,) z-score of level 1.
@@ -46,7 +46,7 @@ class PackedCase:
 
 
 def preprocessing(spacing_mm: float) -> Compose:
-    """The fixed part of a training chain: RAS, brain box, z-score inside the brain, region masks, voxel size."""
+    """Return the deterministic transforms: RAS, brain box, z-score inside the brain, region masks, voxel size."""
     both = ["image", "label"]
     return Compose(
         [
@@ -64,8 +64,8 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
     """Pack one case of a case list.
 
     Args:
-        item: `name`, `image` (modality name to file) and `label`; see `data.datalist`.
-        chain: from `preprocessing`.
+        item: dictionary with `name`, `image` (files by modality) and `label`. See `data.datalist`.
+        chain: transforms from `preprocessing`.
     """
     data = chain(item)
     image = data["image"].as_tensor().numpy()
@@ -93,14 +93,14 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
 
 
 def unpack_image(levels: torch.Tensor, scale: npt.NDArray[np.float32], offset: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Z-scores (m, ...) of grey levels; background stays exactly zero."""
+    """Return the z-scores (m, ...) of grey levels. Background is exactly zero."""
     shape = (-1, *(1 for _ in levels.shape[1:]))
     values = (levels.float() - 1) * torch.from_numpy(scale).reshape(shape) + torch.from_numpy(offset).reshape(shape)
     return values.masked_fill_(levels == 0, 0.0)
 
 
 def save_packed(case: PackedCase, folder: Path) -> Path:
-    """Write a packed case; returns its file."""
+    """Write a packed case and return its file."""
     path = folder / f"{case.name}.npz"
     centres: dict[str, Any] = {f"centres_{kind}": values for kind, values in enumerate(case.centres)}
     arrays: dict[str, Any] = {name: getattr(case, name) for name in ("image", "scale", "offset", "available", "labels")}
@@ -117,7 +117,7 @@ def load_packed(path: Path) -> PackedCase:
 
 
 def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:
-    """Pack cases into a folder; those that are there already are kept."""
+    """Pack cases into a folder and keep existing ones."""
     folder.mkdir(parents=True, exist_ok=True)
     chain = preprocessing(spacing_mm)
     paths = []

@@ -33,7 +33,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class TimedTraining:
-    """Options of `train_cross`.
+    """Options of a timed training.
 
     Attributes:
         minutes: minutes to train the cross-sequence expert, summed over all runs.

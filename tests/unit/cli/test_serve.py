@@ -29,7 +29,7 @@ def test_workers_of_a_cluster_and_what_each_gets():
 def test_several_workers_need_a_cluster():
     with pytest.raises(OptionError, match=r"one worker uses all cores\. Leave out --workers, or name a cluster"):
         settings_of("--workers", "2")
-    with pytest.raises(OptionError, match="--workers is 0; it must be at least 1"):
+    with pytest.raises(OptionError, match=r"--workers is 0\. It must be at least 1"):
         settings_of("--workers", "0", "--ray", "auto")
 
 

@@ -91,5 +91,5 @@ def test_each_sequence_is_changed_by_itself() -> None:
 
 
 def test_an_unknown_preset_is_named_with_its_rivals() -> None:
-    with pytest.raises(OptionError, match="'heavy'; it must be one of paper, small_data"):
+    with pytest.raises(OptionError, match=r"'heavy'\. Choose one of paper, small_data"):
         random_windows((24, 24, 24), preset="heavy")

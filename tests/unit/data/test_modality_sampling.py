@@ -101,5 +101,5 @@ def test_pairs_are_added_and_repeat_with_the_seed() -> None:
 
 
 def test_an_unknown_sampler_is_named_with_its_rivals() -> None:
-    with pytest.raises(OptionError, match="'pairs'; it must be one of released, uniform"):
+    with pytest.raises(OptionError, match=r"'pairs'\. Choose one of released, uniform"):
         RandPairOfSubsetsd("pairs")

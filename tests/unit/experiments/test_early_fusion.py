@@ -16,5 +16,5 @@ def test_the_preset_is_of_the_mixtures_size():
 
 
 def test_there_is_no_such_size():
-    with pytest.raises(OptionError, match="must be one of light, full"):
+    with pytest.raises(OptionError, match="Choose one of light, full"):
         early_fusion("huge")

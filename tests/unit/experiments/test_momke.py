@@ -97,7 +97,7 @@ def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
 
 
 def test_a_size_that_is_not_there():
-    with pytest.raises(OptionError, match="must be one of light, full"):
+    with pytest.raises(OptionError, match="Choose one of light, full"):
         momke("huge")
 
 

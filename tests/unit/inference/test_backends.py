@@ -183,7 +183,7 @@ def test_auto_is_openvino_where_it_is_installed_and_knows_the_network(network, m
 
 
 def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
-    with pytest.raises(OptionError, match="it must be one of auto, torch, openvino"):
+    with pytest.raises(OptionError, match="Choose one of auto, torch, openvino"):
         choose_backend("onnx", network, CPU)
     with pytest.raises(OptionError, match="runs on the CPU"):
         choose_backend("openvino", network, torch.device("cuda"))

@@ -203,7 +203,7 @@ def test_probability_level_mixes_probabilities(image):
 
 
 def test_an_unknown_preset_option_names_the_choices():
-    with pytest.raises(OptionError, match="level is 'logits'; it must be one of logit, probability, feature"):
+    with pytest.raises(OptionError, match=r"level is 'logits'\. Choose one of logit, probability, feature"):
         simmlm(level="logits")
 
 

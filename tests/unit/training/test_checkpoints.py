@@ -56,5 +56,5 @@ def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
 
 def test_weights_that_are_no_numbers_are_refused() -> None:
     check_finite({"a": torch.ones(2)}, Path("model.pt"))
-    with pytest.raises(TrainingError, match=r"1 weights .* \(b first\), so model\.pt was not written"):
+    with pytest.raises(TrainingError, match=r"1 parameters .* \(first: b\), so model\.pt was not written"):
         check_finite({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, Path("model.pt"))

@@ -16,7 +16,7 @@ def test_words_and_values_mean_what_they_say(value: bool | int | str, meant: boo
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(OptionError, match="was given 'maybe'; give true or false"):
+    with pytest.raises(OptionError, match="Expected true or false, got 'maybe'"):
         parse_bool("maybe")
 
 

@@ -33,7 +33,7 @@ def test_rates_follow_the_formula(settings: dict[str, object], expected: list[fl
 
 
 def test_an_unknown_kind_is_named_with_its_rivals() -> None:
-    with pytest.raises(OptionError, match="'step'; it must be one of constant, cosine, poly"):
+    with pytest.raises(OptionError, match=r"'step'\. Choose one of constant, cosine, poly"):
         _rates(4, kind="step")
 
 

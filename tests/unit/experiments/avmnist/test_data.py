@@ -73,7 +73,7 @@ def test_pictures_without_sounds_are_said(tmp_path):
 
 
 def test_an_unknown_section_names_the_choices(arrays):
-    with pytest.raises(OptionError, match="'test'; it must be one of training, validation, testing"):
+    with pytest.raises(OptionError, match=r"'test'\. Choose one of training, validation, testing"):
         avmnist_items(arrays, "test")
 
 

@@ -92,7 +92,7 @@ def test_a_broken_picture_is_named(tmp_path):
 
 
 def test_an_unknown_section_names_the_choices(food):
-    with pytest.raises(OptionError, match="it must be one of training, validation, testing"):
+    with pytest.raises(OptionError, match="Choose one of training, validation, testing"):
         food101_items(food, "train")
 
 

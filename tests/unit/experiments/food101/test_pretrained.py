@@ -77,5 +77,5 @@ def test_inception_takes_over_all_but_the_heads_of_trained_weights(tmp_path):
 def test_presets_of_avmnist():
     network = avmnist.simmlm()
     assert list(network.experts) == ["image", "audio"]
-    with pytest.raises(OptionError, match="it must be one of image, audio"):
+    with pytest.raises(OptionError, match="Choose one of image, audio"):
         avmnist.expert("text")
