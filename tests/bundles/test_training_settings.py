@@ -131,10 +131,10 @@ def test_a_resumed_training_takes_the_new_learning_rate_and_wastes_no_epoch(
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ({"leaning_rate": 0.1}, r"No setting is called leaning_rate \(did you mean learning_rate\?\)"),
+        ({"leaning_rate": 0.1}, r"Unknown settings: leaning_rate \(did you mean learning_rate\?\)"),
         ({"epoch": 3}, r"epoch \(did you mean epochs\?\)"),
-        ({"epochs": 0}, "epochs is 0, but must be 1 or more"),
-        ({"learning_rate": -1}, "learning_rate is -1, but must be above 0"),
+        ({"epochs": 0}, "epochs is 0 but must be 1 or more"),
+        ({"learning_rate": -1}, "learning_rate is -1 but must be above 0"),
         ({"window": [30, 32, 32]}, "window is .* but must be three multiples of 16"),
         ({"window": [32, 32, 32]}, "the gate needs a side above 32"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),

@@ -177,5 +177,5 @@ def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
 def _choose(name: str, given: Sequence[str], choices: tuple[str, ...]) -> None:
     strange = [value for value in given if value not in choices]
     if strange or not given:
-        message = f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. It must be of {', '.join(choices)}."
+        message = f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. Choose from {', '.join(choices)}."
         raise OptionError(message)

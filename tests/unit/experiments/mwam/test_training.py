@@ -231,5 +231,5 @@ def test_branches_that_a_network_has_not_are_refused_with_those_that_it_has() ->
 
 
 def test_unknown_forms_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"form is 'updates'\. It must be of update, gradient, loss, watch"):
+    with pytest.raises(OptionError, match=r"form is 'updates'\. Choose from update, gradient, loss, watch"):
         Mwam(_network(), form="updates")
