@@ -34,8 +34,8 @@ def real_cases() -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _freed_memory_is_given_back() -> Iterator[None]:
-    """A training that is broken off leaves the process keeping what it frees; the tests after it need no gigabytes."""
+def _restore_malloc() -> Iterator[None]:
+    """Undo the malloc tuning that an interrupted training leaves behind, so that later tests stay small."""
     yield
     from brats_mm.training.malloc_tuning import restore_malloc
 

@@ -59,7 +59,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             {"rank": rank, **_spot(spot)}
             for rank, spot in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
         ],
-        "uncertain_spots_meaning": SPOTS_MEANING,
+        "uncertain_regions_meaning": SPOTS_MEANING,
         "expected_performance": expected_performance(prediction.model, case.available),
         "labels": {part.value: convention.value_of(part) for part in Compartment},
         "label_convention": convention.value,

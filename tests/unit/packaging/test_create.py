@@ -222,11 +222,11 @@ def test_a_correction_without_cases_to_fit_it_on_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("way", "said"), [("--per-subset", "for each subset, mean Dice"), ("--calibrate-confidence", "outlines stay")]
+    ("option", "message"), [("--per-subset", "per subset: mean Dice"), ("--calibrate-confidence", "outline unchanged")]
 )
-def test_the_command_fits_each_subset(
-    way: str,
-    said: str,
+def test_the_command_calibrates_each_subset(
+    option: str,
+    message: str,
     checkpoint: Path,
     cases: tuple[LabelledCase, ...],
     tmp_path: Path,
@@ -240,8 +240,8 @@ def test_the_command_fits_each_subset(
         str(tmp_path / "mine"),
         "--calibrate",
         str(tmp_path / "cases"),
-        way,
+        option,
     ]
     assert main(words) == 0
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     assert (tmp_path / "mine" / "models" / "calibration.json").is_file()

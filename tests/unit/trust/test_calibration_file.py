@@ -34,11 +34,11 @@ def test_a_subset_that_was_not_fitted_is_left_as_it_is():
     assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
 
 
-def test_a_table_from_before_insides_leaves_them_alone(bundle):
+def test_a_table_without_foreground_temperatures_uses_1(bundle):
     document = subset_calibration_document(FITTED, "abc")
     for row in document["subsets"].values():
         for numbers in row.values():
-            del numbers["inside"]
+            del numbers["foreground_temperature"]
     write(bundle, document)
     assert read_subset_calibration(bundle, "abc").of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
 
@@ -53,7 +53,7 @@ def test_a_table_for_other_weights_is_refused(bundle):
         read_subset_calibration(bundle, "def")
 
 
-@pytest.mark.parametrize("damage", ["subsets", "temperature", "inside"])
+@pytest.mark.parametrize("damage", ["subsets", "temperature", "foreground_temperature"])
 def test_a_damaged_table_is_refused(bundle, damage):
     document = subset_calibration_document(FITTED, "abc")
     if damage == "subsets":

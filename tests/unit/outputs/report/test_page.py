@@ -61,13 +61,13 @@ def page():
     return page_of(prediction_of(), made_on=date(2026, 11, 21))
 
 
-def test_how_certainty_was_corrected_is_said_where_it_was(page):
+def test_the_page_describes_a_fitted_correction(page):
     fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.5))})
     corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
 
     found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
     assert found["labelled_cases"] == 7
-    assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "inside": 2.5}
+    assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "foreground_temperature": 2.5}
     assert "fitted for these sequences on 7 labelled cases" in page_of(corrected)
     assert "labelled cases" not in page.split("About this result")[1]
     assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
