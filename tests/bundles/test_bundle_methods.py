@@ -9,7 +9,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from brats_mm.experiments.comparison.methods import read_methods
-from brats_mm.experiments.comparison.training import merged
+from brats_mm.experiments.comparison.training import merge_configs
 from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.loss import AlignedLoss
 from brats_mm.experiments.mmp.network import MaskedProjectionNetwork
@@ -85,7 +85,7 @@ def test_ume_mma_starts_from_experts_and_averages_the_available_ones(cases: Path
 
 
 def _merged(name: str) -> ConfigParser:
-    return ConfigParser(merged((CONFIGS / "train.json", *METHOD[name].configs), METHOD[name].settings))
+    return ConfigParser(merge_configs((CONFIGS / "train.json", *METHOD[name].configs), METHOD[name].settings))
 
 
 @pytest.mark.parametrize(
