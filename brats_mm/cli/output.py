@@ -39,8 +39,8 @@ class Console:
             _print_result(line)
 
     def warn(self, line: str) -> None:
-        """Something that a reader of the results should know."""
         """Print a warning."""
+        print_line(f"warning: {line}", sys.stderr)
 
     def error(self, line: str) -> None:
         """Print an error."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, Availability, ordered, subset_name
-from brats_mm.errors import CaseError, InputError, OutputError
+from brats_mm.errors import CaseError, InputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint, EvaluationProgress
 from brats_mm.evaluation.markdown import markdown_of

@@ -68,13 +68,13 @@ def without_correction(probability: Array, correction: Correction) -> Array:
         correction: the correction that was applied.
     """
     moved = (correction.offset, correction.temperature) != (0, 1)
-    if not moved and correction.inside == 1:
+    if not moved and correction.foreground_temperature == 1:
         return probability
     changed = probability > (BACKGROUND_PROBABILITY if moved else 0.5)
     result = probability.copy()
     corrected = probability[changed].astype(np.float64)
     with np.errstate(divide="ignore"):
         logits = np.log(corrected) - np.log1p(-corrected)
-    logits = np.where(logits > 0, logits * correction.inside, logits)
+    logits = np.where(logits > 0, logits * correction.foreground_temperature, logits)
     result[changed] = 1 / (1 + np.exp(-(logits * correction.temperature + correction.offset)))
     return result

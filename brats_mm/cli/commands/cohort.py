@@ -31,10 +31,9 @@ def add(commands: Commands) -> None:
         "cohort",
         run,
         help="segment many cases, on this machine or a cluster",
-        description="Segment many cases. Give a CSV or Parquet table with one row per case, a BIDS dataset, or a folder "
-        "with one sub-folder per case. Run the same command again to resume after a stop. A failed case does not "
-        "stop the "
-        "others.\n" + NOT_FOR_DIAGNOSIS,
+        description="Segment many cases. Give a CSV or Parquet table with one row per case, a BIDS dataset, or a "
+        "folder with one sub-folder per case. Run the same command again to resume after a stop. A failed case does "
+        "not stop the others.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm cohort CASES -o results\n"
         "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
         "  brats-mm cohort BIDS -o results --session pre --acquisition mprage\n"

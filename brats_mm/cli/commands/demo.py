@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
         "demo",
         run,
         help="generate a synthetic head with a tumour, drop sequences, segment the rest",
-        description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and write every output and "
-        "a picture.\n" + NOT_FOR_DIAGNOSIS,
+        description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and write all outputs "
+        "and a picture.\n" + NOT_FOR_DIAGNOSIS,
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all results")

@@ -22,42 +22,40 @@ def add(commands: Commands) -> None:
         run,
         help="score labelled cases over the 15 subsets of sequences",
         description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
-        "rate, uncertainty against error, gate weights; as CSV, JSON, Markdown and plots. A stopped evaluation keeps "
-        "what it has done, and --resume goes on from there.",
+        "rate, uncertainty against error, and gate weights, as CSV, JSON, Markdown and plots. Add --resume to continue a "
+        "stopped evaluation.",
         epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
         "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation\n"
         "  brats-mm evaluate CASES -o evaluation --resume",
     )
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--names", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument(
-        "--labels", metavar="SCHEME", help=f"label scheme of the reference (default: detect); one of {SCHEMES}"
+        "--labels", metavar="SCHEME", help=f"label scheme of the reference (default: detect), one of {SCHEMES}"
     )
     parser.add_argument(
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation in OUT, if there is one")
     parser.add_argument(
-        "--resume", action="store_true", help="go on where a stopped evaluation in OUT was; start where there is none"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an evaluation in OUT; without --resume, a stopped one too"
+        "--overwrite", action="store_true", help="replace an evaluation in OUT, and without --resume also a stopped one"
     )
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
     parser.add_argument(
         "--predictions",
         type=Path,
         metavar="FOLDER",
-        help="score label maps of another program instead of the model: FOLDER/CASE.nii.gz, or "
+        help="score label maps of another program instead: FOLDER/CASE.nii.gz, or "
         "FOLDER/t1ce+flair/CASE.nii.gz for a subset",
     )
     parser.add_argument(
         "--prediction-labels",
         default="brats2023",
         metavar="SCHEME",
-        help=f"label scheme of these label maps; one of {SCHEMES}",
+        help=f"label scheme of these label maps, one of {SCHEMES}",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
     add_request_options(parser, ModelOptions)

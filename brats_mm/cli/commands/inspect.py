@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
         "inspect",
         run,
         help="show what segment would use of a folder or zip",
-        description="Show the series of a DICOM study or the volume files of a case: which would be used as T1, T1ce, T2 "
-        "and FLAIR, why, and how certain that is. Reads only names and headers.",
+        description="Show the series of a DICOM study or the volume files of a case: which would be used as T1, T1ce, "
+        "T2 and FLAIR, why, and how certain that is. Reads only names and headers.",
         epilog="examples:\n  brats-mm inspect STUDY_FOLDER\n  brats-mm inspect study.zip --json\n"
         "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
     )

@@ -14,9 +14,15 @@ def add(commands: Commands) -> None:
         commands,
         "report",
         run,
-        help="make a page to read, or to print, of a segmented case",
-        description="Make one self-contained HTML page of a segmented case: sequences used and missing, key slices, "
+<<<<<<< HEAD
+        help="write an HTML page about a segmented case",
+        description="Write one self-contained HTML page about a segmented case: sequences used and missing, key slices, "
         "volumes with their intervals, regions to review, importance of the sequences, expected accuracy.\n"
+=======
+        help="write an HTML page about a segmented case",
+        description="Write one self-contained HTML page about a segmented case: sequences used and missing, key "
+        "slices, volumes with intervals, uncertain regions, importance of the sequences, expected performance.\n"
+>>>>>>> 8dcfffb (Write the command line in plain English; check evaluate's output first)
         + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm report result --case CASE\n"
         '  brats-mm report result --case CASE --name "Case 7" -o case7.html',

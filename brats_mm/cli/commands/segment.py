@@ -33,8 +33,8 @@ def add(commands: Commands) -> None:
         "segment",
         run,
         help="segment one case from its available sequences",
-        description="Segment one case from its available sequences. Give a folder or zip, whose sequences are recognised "
-        "by name or DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
+        description="Segment one case from its available sequences. Give a folder or zip, whose sequences are "
+        "recognised by name or DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",

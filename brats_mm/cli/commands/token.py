@@ -1,4 +1,4 @@
-"""`brats-mm token`: make, list and revoke tokens of callers of the service."""
+"""`brats-mm token`: create, list and revoke tokens for the service."""
 
 import argparse
 from datetime import datetime, timezone
@@ -15,16 +15,16 @@ def add(commands: Commands) -> None:
         commands,
         "token",
         run,
-        help="make, list and revoke tokens of callers of the service",
-        description="Make, list and revoke tokens of callers of the service. A token is shown once and kept as a hash.",
+        help="create, list and revoke tokens for the service",
+        description="Create, list and revoke tokens for the service. A token is shown once and stored as a hash.",
         epilog="examples:\n  brats-mm token create viewer --days 90\n  brats-mm token list\n  brats-mm token revoke ID",
     )
-    parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do")
-    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the caller, or the token's id to revoke")
+    parser.add_argument("action", choices=("create", "list", "revoke"), help="action")
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="caller, or ID of the token to revoke")
     parser.add_argument("--scopes", nargs="*", default=[], metavar="SCOPE", help="any of jobs:read jobs:write metrics")
-    parser.add_argument("--days", type=float, metavar="D", help="the token ends after this")
-    add_data_option(parser, "the service's data folder")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the token alone")
+    parser.add_argument("--days", type=float, metavar="D", help="days until the token expires")
+    add_data_option(parser, "data folder of the service")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the token")
     add_json_option(parser)
 
 
@@ -40,11 +40,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if options.action == "create":
             made, text = tokens.create(options.name, options.scopes or SCOPES, options.days)
             console.result(text)
-            console.say(f"Token {made.id} of {made.caller}. It is shown this once; send it as `Authorization: Bearer`.")
+            console.say(f"Token {made.id} of {made.caller}. It is not shown again. Send it as `Authorization: Bearer`.")
             console.document({**_shown(made), "token": text})
         elif options.action == "revoke":
             ended = tokens.revoke(options.name)
-            console.say(f"Token {ended.id} of {ended.caller} is revoked.")
+            console.say(f"Revoked token {ended.id} of {ended.caller}.")
             console.document(_shown(ended))
         else:
             for one in tokens.all():

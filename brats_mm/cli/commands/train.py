@@ -19,8 +19,8 @@ def add(commands: Commands) -> None:
         "train",
         run,
         help="train the experts and the mixture on labelled cases",
-        description="Train the four experts, then the mixture that starts from them, with the bundle's configs. Prints the "
-        "settings before each training. Add --set resume=true to continue a stopped training.",
+        description="Train the four experts, then the mixture that starts from them, with the bundle's configs. Prints "
+        "the settings before each training. Add --set resume=true to continue a stopped training.",
         epilog="examples:\n  brats-mm train CASES -o models\n"
         "  brats-mm train CASES -o models --config paper\n"
         "  brats-mm train CASES -o models --stage experts --modality t1ce --set epochs=100 learning_rate=0.001\n"

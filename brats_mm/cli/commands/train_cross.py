@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="where the list's paths start (its own folder)")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
     parser.add_argument("--sections", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--side", type=int, metavar="VOXELS", help="side of the crops (default: 80, later 96)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.add_argument("--seed", type=int, default=1, help="of the crops and the first weights")
+    parser.add_argument("--seed", type=int, default=1, help="random seed")
     add_terminal_options(parser, "one JSON document")
 
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _GROUPS = {
     "raw scans": "Raw scans (different grids, thick slices, with skull) are detected, registered, resampled to 1 mm "
-    "and "
-    "skull-stripped. Results are on the grid of one of them. Input prepared like BraTS data is used unchanged.",
+    "and skull-stripped. Results are on the grid of one of them. Input prepared like BraTS data is used unchanged.",
     "DICOM results": "Write a DICOM Segmentation, a Parametric Map of the entropy and a Structured Report of the "
     "volumes, on the slices of the reference series. Needs DICOM input or --dicom-reference.",
     "model": None,

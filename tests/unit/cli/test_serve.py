@@ -27,7 +27,9 @@ def test_workers_of_a_cluster_and_what_each_gets():
 
 
 def test_several_workers_need_a_cluster():
-    with pytest.raises(OptionError, match=r"one worker uses all cores\. Leave out --workers, or name a cluster"):
+    with pytest.raises(
+        OptionError, match=r"One worker on this machine uses all cores\. Leave out --workers, or name a cluster"
+    ):
         settings_of("--workers", "2")
     with pytest.raises(OptionError, match=r"--workers is 0\. It must be at least 1"):
         settings_of("--workers", "0", "--ray", "auto")
@@ -47,5 +49,5 @@ def test_speed_and_backend_reach_the_worker():
 
 
 def test_watching_an_archive_needs_one():
-    with pytest.raises(OptionError, match="--dicomweb-poll was given without an archive"):
+    with pytest.raises(OptionError, match="--dicomweb-poll needs an archive"):
         settings_of("--dicomweb-poll", "5")

@@ -106,7 +106,7 @@ def failed(kind, *arguments):
 def test_memory_that_ran_out_is_recognised(error):
     sentence, code = explanation(error)
 
-    assert sentence.startswith("Memory ran out.")
+    assert sentence.startswith("Out of memory.")
     assert code == 1
 
 
@@ -200,5 +200,5 @@ def test_too_little_address_space_is_said_at_once(tmp_path, gib):
     )
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: This process may use {gib}.0 GiB of address space")
+    assert done.stderr.startswith(f"error: This process is limited to {gib}.0 GiB of address space")
     assert "Traceback" not in done.stderr

@@ -179,7 +179,9 @@ def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases
 
     told = read_summary(tmp_path / "out")["model"]
     assert told == found.summary["model"]
-    assert told["calibration"] == {"t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "inside": 3.0}}}
+    assert told["calibration"] == {
+        "t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "foreground_temperature": 3.0}}
+    }
     assert "expected" not in told
 
 

@@ -9,7 +9,7 @@ from brats_mm.trust.record import probability_scores, without_correction
 
 def corrected(logits: np.ndarray, correction: Correction) -> np.ndarray:
     moved = (logits - correction.offset) / correction.temperature
-    moved = np.where(moved > 0, moved / correction.inside, moved)
+    moved = np.where(moved > 0, moved / correction.foreground_temperature, moved)
     return (1 / (1 + np.exp(-moved))).astype(np.float32)
 
 
