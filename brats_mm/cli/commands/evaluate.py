@@ -22,8 +22,8 @@ def add(commands: Commands) -> None:
         run,
         help="score labelled cases over the 15 subsets of sequences",
         description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
-        "rate, uncertainty against error, and gate weights, as CSV, JSON, Markdown and plots. Add --resume to continue a "
-        "stopped evaluation.",
+        "rate, uncertainty against error, and gate weights, as CSV, JSON, Markdown and plots. Add --resume to continue "
+        "a stopped evaluation.",
         epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
         "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation\n"
         "  brats-mm evaluate CASES -o evaluation --resume",
