@@ -13,7 +13,9 @@ def corrected(logits: np.ndarray, correction: Correction) -> np.ndarray:
     return (1 / (1 + np.exp(-moved))).astype(np.float32)
 
 
-@pytest.mark.parametrize("correction", [Correction(inside=3.0), Correction(0.5, 2.0, 3.0), Correction(-1.0, 0.5)])
+@pytest.mark.parametrize(
+    "correction", [Correction(foreground_temperature=3.0), Correction(0.5, 2.0, 3.0), Correction(-1.0, 0.5)]
+)
 def test_probabilities_before_a_correction_are_recovered(correction):
     logits = np.linspace(-4, 4, 33)
     raw = 1 / (1 + np.exp(-logits))
@@ -27,7 +29,7 @@ def test_no_correction_changes_nothing_and_background_stays():
 
 
 def test_a_certain_voxel_stays_certain():
-    assert without_correction(np.ones(1, np.float32), Correction(inside=5.0)) == 1
+    assert without_correction(np.ones(1, np.float32), Correction(foreground_temperature=5.0)) == 1
 
 
 def test_volumes_and_estimate_of_a_segmentation():
