@@ -14,27 +14,23 @@ def add(commands: Commands) -> None:
         commands,
         "report",
         run,
-<<<<<<< HEAD
-        help="write an HTML page about a segmented case",
-        description="Write one self-contained HTML page about a segmented case: sequences used and missing, key slices, "
-        "volumes with their intervals, regions to review, importance of the sequences, expected accuracy.\n"
-=======
         help="write an HTML page about a segmented case",
         description="Write one self-contained HTML page about a segmented case: sequences used and missing, key "
-        "slices, volumes with intervals, uncertain regions, importance of the sequences, expected performance.\n"
->>>>>>> 8dcfffb (Write the command line in plain English; check evaluate's output first)
+        "slices, volumes with their intervals, regions to review, importance of the sequences, expected accuracy.\n"
         + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm report result --case CASE\n"
         '  brats-mm report result --case CASE --name "Case 7" -o case7.html',
     )
     parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="folder written by `brats-mm segment`")
-    parser.add_argument("--case", type=Path, metavar="CASE_FOLDER", help="folder of the images to show on the page")
-    parser.add_argument("--name", metavar="NAME", help="name of the case to show on the page (default: none)")
     parser.add_argument(
         "--case",
         type=Path,
         metavar="CASE",
         help="the segmented case, prepared or raw, to show its images on the page",
+    )
+    parser.add_argument("--name", metavar="NAME", help="name of the case to show on the page (default: none)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="page to write (default: RESULT_DIR/report.html)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
     add_terminal_options(parser, "one JSON document")
