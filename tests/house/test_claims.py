@@ -1,0 +1,65 @@
+"""docs/claims.md is in step with its sources, its commands exist, and no figure is of other weights."""
+
+import datetime
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from brats_mm.cli.parser import make_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_writer():
+    spec = importlib.util.spec_from_file_location("write_claims", ROOT / "docs" / "tools" / "write_claims.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WRITER = load_writer()
+CLAIMS = [claim for topic in WRITER.topics() for claim in topic["claims"]]
+
+
+def test_the_page_is_in_step_with_its_sources():
+    written = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert written == WRITER.render(), "run python docs/tools/write_claims.py"
+
+
+def test_the_accuracy_is_that_of_the_shipped_card():
+    """The README states the same figures, rounded."""
+    figures = WRITER.card_figures()
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    whole, core, enhancing = (round(float(figures["all"][region])) for region in ("wt", "tc", "et"))
+    assert f"{whole} % for whole tumour, {core} % for tumour core and {enhancing} % for enhancing tumour" in readme
+    whole, core, enhancing = (round(float(figures["mean"][region])) for region in ("wt", "tc", "et"))
+    assert f"{whole}, {core} and {enhancing} %" in readme
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["claim"][:40])
+def test_a_claim_has_a_command_that_exists_and_a_date(claim):
+    words = [word for word in shlex.split(claim["command"]) if not re.match(r"BRATS_MM_\w+=", word)]
+    if words[0] == "brats-mm":
+        assert make_parser().parse_args(words[1:]).command
+    for word in words:
+        if word.startswith(("tests/", "benchmarks/", "docker/")):
+            assert (ROOT / word).is_file(), word
+    assert claim["date"] <= datetime.datetime.now(tz=datetime.timezone.utc).date()
+    assert claim["figure"]
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in CLAIMS if "weights" in claim], ids=lambda claim: claim["claim"][:40]
+)
+def test_a_figure_of_weights_is_of_the_shipped_ones_or_names_its_own(claim):
+    assert claim["weights"] == WRITER.shipped_version() or claim.get("dated"), "measure it again"
+
+
+def test_a_missed_aim_is_shown_beside_the_figure():
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        if "aim" in claim:
+            assert f"| {claim['aim']} |" in page
