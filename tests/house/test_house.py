@@ -50,9 +50,12 @@ def test_only_output_prints():
 
 
 def test_versions_agree():
+    """The package has its version from `brats_mm.__version__`; the citation and the changelog follow."""
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{brats_mm.__version__}"' in pyproject
+    assert 'dynamic = ["version"]' in pyproject
+    assert '[tool.hatch.version]\npath = "brats_mm/__init__.py"' in pyproject
     assert f"\nversion: {brats_mm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {brats_mm.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_every_error_stands_in_the_drawn_tree():
