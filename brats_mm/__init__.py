@@ -1,6 +1,6 @@
 """Brain tumour segmentation on MRI when sequences are missing.
 
-Importing this package imports no torch; `Segmenter` does when it is first asked for.
+Importing this package does not import torch. Accessing `Segmenter` does.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,18 +1,18 @@
-"""What can go wrong, in sentences: what was given, what is needed, what to do next.
+"""Exceptions of the package. Messages state what was given, what is needed and what to do next.
 
     BratsMMError
-    |-- InputError            what the user gave cannot be used (exit code 2, HTTP 4xx)
-    |   |-- CaseError         no sequences, or names that do not tell them apart
+    |-- InputError            the user's input cannot be used (exit code 2, HTTP 4xx)
+    |   |-- CaseError         no sequences, or ambiguous names
     |   |-- VolumeError       one file: missing, damaged, wrong kind, unusable voxels or geometry
-    |   |-- GridError         two files of a case do not lie on one grid
-    |   |-- OptionError       an option has no such value
-    |   `-- OutputError       results cannot be written where they were wanted
-    |-- BundleError           a model bundle is absent, incomplete, or its weights are not the recorded ones
-    |-- TrainingError         a training cannot go on: its loss is no number, or its checkpoint does not fit
-    |-- ResourceError         this machine's memory is too small for the settings
+    |   |-- GridError         two files of a case have different grids
+    |   |-- OptionError       an option has an invalid value
+    |   `-- OutputError       results cannot be written
+    |-- BundleError           a model bundle is missing or incomplete, or its weights do not match their hash
+    |-- TrainingError         a training cannot continue: non-finite loss, or a checkpoint that does not fit
+    |-- ResourceError         this machine has too little memory for the settings
     `-- Cancelled             the caller asked to stop
 
-Catch `InputError` to tell a user what to mend; catch `BratsMMError` at a border (command line, service).
+Catch `InputError` for faults that the user can fix. Catch `BratsMMError` at the boundary (command line, service).
 """
 
 
@@ -25,7 +25,7 @@ class InputError(BratsMMError):
 
 
 class CaseError(InputError):
-    """A case has no usable sequence, or its files cannot be told apart."""
+    """A case has no usable sequence, or its files are ambiguous."""
 
 
 class VolumeError(InputError):
@@ -33,7 +33,7 @@ class VolumeError(InputError):
 
 
 class GridError(InputError):
-    """Volumes of one case do not lie on one grid."""
+    """Volumes of one case have different grids."""
 
 
 class OptionError(InputError):
@@ -41,7 +41,7 @@ class OptionError(InputError):
 
 
 class OutputError(InputError):
-    """Results cannot be written where they were wanted."""
+    """Results cannot be written."""
 
 
 class BundleError(BratsMMError):
@@ -49,7 +49,7 @@ class BundleError(BratsMMError):
 
 
 class TrainingError(BratsMMError):
-    """A training cannot start, continue or go on."""
+    """A training cannot start or continue."""
 
 
 class ResourceError(BratsMMError):
@@ -61,5 +61,5 @@ class Cancelled(BratsMMError):  # noqa: N818 (a request that was granted, not a 
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of somebody else's says, in one line; its type where it says nothing."""
+    """Return the first line of an exception's message, or its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

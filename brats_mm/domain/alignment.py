@@ -1,7 +1,7 @@
-"""Whether a rigid registration can be trusted: what is measured of it, and what is doubted and why.
+"""Measures of a rigid registration, and the warnings derived from them.
 
-No measure proves a registration right. Each of these failed on registrations that were spoilt on purpose, and the
-thresholds lie between those and the good ones; `docs/raw_scans.md` has the figures.
+No single measure proves a registration right. Each threshold lies between deliberately spoilt registrations and good
+ones. `docs/raw_scans.md` has the figures.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,18 @@ LEAST_PEAK = 0.3
 
 @dataclass(frozen=True)
 class Alignment:
-    """What was measured of a registration.
+    """Measures of a registration.
 
     Attributes:
-        start: where the search began: the header's geometry, or the heads' centres.
-        rotation_deg: angle of the rotation found.
-        shift_mm: how far the middle of the head moves.
+        start: initialisation of the search: the header's geometry or the centres of the heads.
+        rotation_deg: angle of the found rotation.
+        shift_mm: shift of the centre of the head.
         covered: share of the reference's head inside the other's field of view.
-        information_before_nats, information_nats: mutual information of the two inside the head, by the header's
-            geometry and by the transform found.
-        peak: how much of the mutual information is lost, at least, by moving the transform found by 10 mm or 10
-            degrees: 0 or less where that makes no difference or is better.
-        head_overlap: Dice of the two heads' masks.
-        edge_agreement: correlation of the two images' gradient magnitudes inside the head, -1 to 1.
+        information_before_nats, information_nats: mutual information inside the head, before and after registration.
+        peak: smallest loss of mutual information when the found transform is moved by 10 mm or 10 degrees. 0 or less if
+            moving it makes no difference or helps.
+        head_overlap: Dice of the two head masks.
+        edge_agreement: correlation of the gradient magnitudes inside the head, -1 to 1.
     """
 
     start: str
@@ -48,7 +47,7 @@ class Alignment:
 
 
 def registration_warnings(found: Alignment) -> tuple[str, ...]:
-    """Why a registration should be looked at; empty where nothing speaks against it."""
+    """Return the reasons to check a registration. Empty if there are none."""
     doubts = []
     if found.covered < LEAST_COVERED:
         doubts.append(f"it shows only {found.covered:.0%} of the head")

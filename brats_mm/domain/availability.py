@@ -6,7 +6,7 @@ from itertools import combinations
 from brats_mm.domain.modality import MODALITIES, Modality
 
 Availability = frozenset[Modality]
-"""The modalities at hand. Decided once a case, and passed on explicitly everywhere."""
+"""The available modalities of a case. Determined once and passed explicitly."""
 
 ALL_AVAILABLE: Availability = frozenset(MODALITIES)
 

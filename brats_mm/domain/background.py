@@ -41,7 +41,7 @@ INVERTED_SHARE = 0.95
 """Share of foreground darker than the background from which the contrast counts as inverted."""
 
 ZERO_SHARE = 0.01
-"""Share of exact zeros from which 0 is the background where the corners disagree."""
+"""Share of exact zeros from which 0 counts as background if the corners disagree."""
 
 _SAMPLED_SIDE = 64
 
@@ -51,11 +51,11 @@ class Background:
     """The background of one image.
 
     Attributes:
-        value: its intensity.
-        tolerance: voxels within this distance of `value` are background; 0 for an exact background.
-        scale: the intensity range: 99th percentile of the distance to `value`.
-        noise: standard deviation of a blurred background as a share of `scale`; 0 for an exact background.
-        below: share of foreground that is darker than `value`.
+        value: intensity of the background.
+        tolerance: voxels within this distance of `value` are background. 0 for an exact background.
+        scale: intensity range: 99th percentile of the distance to `value`.
+        noise: standard deviation of a noisy background as a share of `scale`. 0 for an exact background.
+        below: share of the foreground that is darker than `value`.
     """
 
     value: float
@@ -81,9 +81,9 @@ class Background:
 
 
 def find_background(data: Array) -> Background:
-    """Find the background of an image; voxels that are not finite are ignored.
+    """Find the background of an image. Non-finite voxels are ignored.
 
-    Large images are judged by every second voxel along each axis.
+    Large images are subsampled by two along each axis.
     """
     sample = data[tuple(slice(None, None, 2 if side >= _SAMPLED_SIDE else 1) for side in data.shape)]
     known = sample[np.isfinite(sample)] if not _all_finite(sample) else sample.ravel()
@@ -127,10 +127,10 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
 
 
 def without_background(data: Array, background: Background | None = None) -> Array:
-    """The image with a background of exactly 0 and without outliers; other voxels keep their distance to it.
+    """Return the image with a background of exactly 0 and without outliers. Other voxels keep their distance to it.
 
     Returns:
-        `data` itself where its background is exactly 0 already.
+        `data` itself if its background is already exactly 0.
     """
     found = background or find_background(data)
     clean = data
@@ -140,14 +140,14 @@ def without_background(data: Array, background: Background | None = None) -> Arr
 
 
 def limit_outliers(data: Array, limit: float) -> Array:
-    """Clip to -limit and limit; the array itself where nothing lies beyond."""
+    """Clip to [-limit, limit]. Returns the same array if nothing exceeds the limits."""
     if limit <= 0 or (float(data.max(initial=0.0)) <= limit and float(data.min(initial=0.0)) >= -limit):
         return data
     return np.clip(data, np.float32(-limit), np.float32(limit))
 
 
 def _value(data: Array, known: Array) -> float:
-    """That of the corner voxels when they agree, else 0 where the image has zeros, else the corners' median."""
+    """Return the value of the corners if they agree, else 0 if the image has zeros, else the median of the corners."""
     corners = _corners(data)
     corners = corners[np.isfinite(corners)]
     if corners.size and (corners == corners.flat[0]).all():
@@ -167,5 +167,5 @@ def _corners(data: Array) -> Array:
 
 
 def _all_finite(data: Array) -> bool:
-    """Whether no voxel is NaN or infinite; a NaN passes through minimum and maximum."""
+    """Whether all voxels are finite. NaN propagates through minimum and maximum."""
     return bool(np.isfinite(data.min(initial=0.0)) and np.isfinite(data.max(initial=0.0)))

@@ -1,4 +1,4 @@
-"""A case: the sequences of one patient at one time that are at hand."""
+"""A case: the available sequences of one patient at one time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from brats_mm.domain.volume import Grid, Volume
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Which file is which sequence, before any voxel is read.
+    """Files of the sequences, before any voxel is read.
 
     Attributes:
-        name: the case's name, for outputs.
-        found: path of each sequence that is there.
-        ignored: file name -> why it is not used.
-        notes: what a reader should know about how the sequences were recognised.
+        name: name of the case for outputs.
+        found: path of each available sequence.
+        ignored: reason by name of each file that is not used.
+        notes: remarks on how the sequences were recognised.
     """
 
     name: str
@@ -33,13 +33,13 @@ class CaseFiles:
 
 @dataclass(frozen=True, eq=False)
 class Scans:
-    """The sequences that are there as they came, each on a grid of its own, with or without the skull.
+    """Sequences as acquired, each on its own grid, with or without skull.
 
     Attributes:
-        name: the case's name, for outputs.
-        volumes: one volume a sequence.
-        warnings: what a reader of the results should know about the input.
-        files: where the sequences came from, if from files.
+        name: name of the case for outputs.
+        volumes: one volume per sequence.
+        warnings: warnings about the input for readers of the results.
+        files: source files, if any.
     """
 
     name: str
@@ -50,15 +50,15 @@ class Scans:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The sequences that are there, on one grid.
+    """Available sequences on one grid.
 
     Attributes:
-        name: the case's name, for outputs.
-        volumes: one volume a sequence, all of `grid.shape`.
-        grid: the input grid, on which every output lies.
-        warnings: what a reader of the results should know about the input.
-        files: where the sequences came from, if from files.
-        preparation: what the input was taken for and what was done to it, where that was looked at.
+        name: name of the case for outputs.
+        volumes: one volume per sequence, all of `grid.shape`.
+        grid: grid of the input and of all outputs.
+        warnings: warnings about the input for readers of the results.
+        files: source files, if any.
+        preparation: how the input was recognised and preprocessed, if it was checked.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Case:
 
     @property
     def available(self) -> Availability:
-        """The sequences that are there."""
+        """The available sequences."""
         return frozenset(self.volumes)
 
     @property

@@ -1,3 +1,3 @@
-"""What every output and every host says of itself; a file of its own, so that `--help` loads nothing for it."""
+"""The disclaimer of all outputs. In its own module, so that `--help` loads nothing else."""
 
 NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."

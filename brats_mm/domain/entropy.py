@@ -1,6 +1,6 @@
-"""Entropy of predicted probabilities, in nats: 0 where the model is sure, largest where it cannot decide.
+"""Entropy of predicted probabilities in nats: 0 if certain, largest if undecided.
 
-SimMLM's supplement shows entropy maps without a formula; these are the natural ones.
+SimMLM's supplement shows entropy maps without a formula. These are the usual definitions.
 """
 
 import math
@@ -25,7 +25,7 @@ def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def binary_entropy(p: Array) -> Array:
-    """`H = -p ln p - (1 - p) ln(1 - p)`, 0 to ln 2; same shape as `p`."""
+    """`H = -p ln p - (1 - p) ln(1 - p)`, from 0 to ln 2, with the shape of `p`."""
     return _surprise(p) + _surprise(1 - p)
 
 

@@ -17,11 +17,11 @@ class DiceOverCases:
 
 @dataclass(frozen=True)
 class ExpectedDice:
-    """A model card's rows.
+    """Dice scores of a model card.
 
     Attributes:
-        cases: how many labelled cases were scored; they took no part in the training.
-        dice: subset of sequences -> region -> Dice over those cases; a subset that was not scored is absent.
+        cases: number of scored cases, none of them used in training.
+        dice: Dice by subset of sequences and region. Subsets that were not scored are absent.
     """
 
     cases: int

@@ -11,7 +11,7 @@ Window = tuple[float, float]
 
 
 def grey_window(volume: Volume) -> Window:
-    """Choose the window that shows nearly all of an image's foreground; large images are judged by a sample."""
+    """Choose a window that covers nearly all of an image's foreground. Large images are sampled."""
     box = bounding_box(volume.foreground)
     coarse, inside = volume.data[box][::2, ::2, ::2], volume.foreground[box][::2, ::2, ::2]
     low, high = np.percentile(coarse[inside] if inside.any() else coarse, GREY_PERCENTILES)

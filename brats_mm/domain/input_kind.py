@@ -18,11 +18,11 @@ STRIPPED_SHARE = 0.6
 CROPPED_SHARE = 0.8
 """As much may differ in a volume that was cut to the brain's box, provided that it is no more than a brain."""
 LARGEST_BRAIN_ML = 2400.0
-"""No brain is larger; a head with its air set to zero is."""
+"""Larger than any brain, but smaller than a head with its air set to zero."""
 LARGEST_SECTION_CM2 = 225.0
-"""No brain has a larger axial section; adult heads do.
+"""Larger than the axial section of any brain, but smaller than that of an adult head.
 
-Of 124 BraTS brains the largest has 219, and a head with skull has 249. A slab of a head can be smaller than a brain.
+The largest of 124 BraTS brains has 219, and a head with skull has 249. A slab of a head can be smaller than a brain.
 """
 
 
@@ -35,12 +35,12 @@ class InputKind(str, Enum):
 
 @dataclass(frozen=True)
 class Recognition:
-    """What an input is taken for, and why.
+    """Recognised kind of an input, with the evidence.
 
     Attributes:
-        kind: prepared as BraTS data are, or raw.
-        evidence: a sentence for each thing that was looked at.
-        stripped: the sequences whose skull has been taken away.
+        kind: prepared like BraTS data, or raw.
+        evidence: one sentence per check.
+        stripped: sequences without skull.
     """
 
     kind: InputKind
@@ -51,12 +51,12 @@ class Recognition:
 def recognise_kind(
     volumes: Mapping[Modality, Volume], wanted: InputKind | None = None, *, tolerance: float = GRID_TOLERANCE
 ) -> Recognition:
-    """Decide whether sequences are prepared: all of them on one grid and skull-stripped.
+    """Decide whether sequences are prepared, that is on one grid and skull-stripped.
 
     Args:
-        volumes: one volume a sequence.
-        wanted: what the user says it is. It counts, and the evidence is recorded all the same.
-        tolerance: voxel centres closer than this share of a voxel count as one.
+        volumes: one volume per sequence.
+        wanted: kind given by the user. It takes precedence, and the evidence is recorded anyway.
+        tolerance: largest distance of corresponding voxel centres, as a share of a voxel.
     """
     together = unify_grids(volumes, tolerance)
     evidence = [_grid_sentence(volumes, together, tolerance)]
@@ -74,7 +74,7 @@ def recognise_kind(
 
 def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None, tolerance: float) -> str:
     if len(volumes) == 1:
-        return "There is one sequence, so nothing is to be brought onto another's grid."
+        return "There is only one sequence, so no registration is needed."
     if together is None:
         seen: list[Grid] = []
         for modality in ordered(volumes):
@@ -83,13 +83,14 @@ def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None,
                 seen.append(grid)
         if len(seen) == 1:
             return f"The {len(volumes)} sequences share a lattice but do not show the same part of it."
-        return f"The {len(volumes)} sequences lie on {len(seen)} different grids."
+        return f"The {len(volumes)} sequences have {len(seen)} different grids."
     if together.moved:
         return (
-            f"The {len(volumes)} sequences lie on one grid; {describe(together.moved)} with another axis order, "
-            "direction or crop, which is undone exactly."
+            f"The {len(volumes)} sequences share a grid. {describe(together.moved)} had another axis order, direction "
+            "or "
+            "crop, which is undone exactly."
         )
-    return f"The {len(volumes)} sequences lie on one grid."
+    return f"The {len(volumes)} sequences share a grid."
 
 
 def looks_stripped(volume: Volume) -> tuple[bool, str]:

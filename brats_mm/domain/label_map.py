@@ -36,7 +36,7 @@ def regions_from_labels(
 
 
 def central_voxel(mask: Mask) -> tuple[int, int, int] | None:
-    """Return the voxel of a mask nearest to its centre of gravity; None for an empty mask."""
+    """Return the voxel of a mask nearest to its centre of gravity. None for an empty mask."""
     inside = np.argwhere(mask)
     if not inside.size:
         return None

@@ -1,8 +1,8 @@
-"""Label schemes: what the values of reference label maps mean, and which scheme a data set follows.
+"""Label schemes: meanings of the values in reference label maps, and the scheme of a dataset.
 
-The same value means different things: 4 is enhancing tumour up to BraTS 2021, the resection cavity in BraTS 2024
-post-treatment, and oedema in BraTS 2024 paediatric. One map cannot tell them apart, so a scheme is decided for a data
-set, from the names and the values of all its cases.
+The same value has different meanings: 4 is enhancing tumour up to BraTS 2021, the resection cavity in BraTS 2024
+post-treatment, and oedema in BraTS 2024 paediatric. A single map cannot tell them apart, so the scheme is chosen per
+dataset from the names and values of all its cases.
 """
 
 import re
@@ -35,7 +35,7 @@ class LabelScheme(str, Enum):
 
     @property
     def parts(self) -> Mapping[int, Compartment]:
-        """Value -> compartment; other values of the scheme count as background."""
+        """Compartments by value. Other values of the scheme count as background."""
         return _PARTS[self]
 
     @property
@@ -45,7 +45,7 @@ class LabelScheme(str, Enum):
 
     @property
     def note(self) -> str:
-        """What a reader of results should know about the mapping; empty when there is nothing."""
+        """Remark on the mapping for readers of results. Empty if there is none."""
         return _NOTES.get(self, "")
 
 
@@ -73,7 +73,7 @@ _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"brats-ped-", re.IGNORECASE), "ped"),
     (re.compile(r"brats-(gli|met|men|ssa)-", re.IGNORECASE), "2023"),
 )
-"""How challenges name their cases, and whose scheme each follows."""
+"""Patterns of case names by challenge, with the scheme of each."""
 
 _OTHER = "other"
 
@@ -104,7 +104,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
 
 
 def scheme_with(parts: Mapping[int, Compartment]) -> LabelScheme | None:
-    """Find the scheme that gives these values these meanings; None where no scheme does."""
+    """Find the scheme that gives these values these meanings. None if there is no such scheme."""
     return next((scheme for scheme in LabelScheme if scheme.parts == dict(parts)), None)
 
 

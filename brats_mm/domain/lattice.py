@@ -1,7 +1,7 @@
-"""Grids that share one lattice of voxel centres: the same voxels in another axis order, direction or crop.
+"""Grids that share a lattice of voxel centres: the same voxels in another axis order, direction or crop.
 
-Such volumes are brought together exactly, by moving voxels and never by interpolation. Headers round, so centres may
-lie apart by a tolerance in voxels.
+Volumes on such grids are combined exactly, by moving voxels without interpolation. Headers round coordinates, so
+centres may differ by a tolerance in voxels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ ROUNDING = 0.02
 """Least tolerance: what headers round."""
 
 LOST_SHARE = 0.001
-"""Share of a sequence's foreground that may lie outside the case's grid."""
+"""Largest share of a sequence's foreground outside the case's grid."""
 
 _SUMS = 1e-6
 """What rounding of sums may add to a distance in voxels."""
@@ -31,14 +31,14 @@ _Voxel = TypeVar("_Voxel", bound=np.generic)
 
 @dataclass(frozen=True)
 class LatticeMatch:
-    """How voxels of one grid become voxels of another.
+    """Mapping of the voxels of one grid to those of another.
 
     Attributes:
-        order: for each axis of the new grid, the axis of the old one.
-        flipped: axes of the new grid along which the old one runs backwards.
-        start: index in the new grid of the first voxel after reordering; negative where the old grid begins earlier.
-        shape: voxels after reordering.
-        apart_mm: largest distance between the centres of corresponding voxels.
+        order: axis of the old grid for each axis of the new grid.
+        flipped: axes of the new grid along which the old grid is reversed.
+        start: index in the new grid of the first voxel after reordering. Negative if the old grid starts earlier.
+        shape: shape after reordering.
+        apart_mm: largest distance between corresponding voxel centres.
     """
 
     order: tuple[int, int, int]
@@ -63,12 +63,12 @@ class LatticeMatch:
 
 
 def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> LatticeMatch | None:
-    """Find how voxels of `old` become voxels of `new`; None where the two do not share a lattice.
+    """Match the voxels of two grids. None if they do not share a lattice.
 
     Args:
-        old: where the voxels lie.
-        new: where they are wanted.
-        tolerance: voxel centres must be closer than this share of a voxel, but at least `ROUNDING`.
+        old: grid of the voxels.
+        new: target grid.
+        tolerance: largest distance of corresponding voxel centres as a share of a voxel, at least `ROUNDING`.
     """
     there = np.linalg.inv(new.affine) @ old.affine  # from indices of old to indices of new
     turn = np.rint(there[:3, :3])
@@ -95,13 +95,13 @@ def place_voxels(
     """Move voxels to the grid that they were matched to.
 
     Args:
-        data: on the old grid.
-        match: from `match_lattice`.
-        shape: of the new grid.
-        fill: value of voxels that the old grid does not have.
+        data: voxels on the old grid.
+        match: result of `match_lattice`.
+        shape: shape of the new grid.
+        fill: value of voxels outside the old grid.
 
     Returns:
-        An array with the first axis fastest in memory, as a NIfTI file is read.
+        An array with the first axis contiguous in memory, like a NIfTI file.
     """
     turned = np.flip(data.transpose(match.order), match.flipped)
     if match.fills(shape):
@@ -124,13 +124,13 @@ def share_lattice(grids: Sequence[Grid], tolerance: float = GRID_TOLERANCE) -> b
 
 @dataclass(frozen=True, eq=False)
 class OneGrid:
-    """Sequences on one grid.
+    """Sequences on a common grid.
 
     Attributes:
-        grid: that of the sequence with the most voxels; among equals the first.
-        volumes: one a sequence, all of `grid.shape`.
-        moved: the sequences that were stored in another order, direction or crop.
-        apart_mm: for each sequence, how far its voxel centres lie from the grid's by its header.
+        grid: grid of the sequence with the most voxels, or the first of these.
+        volumes: one volume per sequence, all of `grid.shape`.
+        moved: sequences that were stored in another order, direction or crop.
+        apart_mm: distance of each sequence's voxel centres from the grid, by its header.
     """
 
     grid: Grid
@@ -140,7 +140,9 @@ class OneGrid:
 
 
 def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLERANCE) -> OneGrid | None:
-    """Bring sequences that share a lattice to one grid; None where they do not or foreground would be cut off."""
+    """Bring sequences that share a lattice to one grid. None if they do not share one or foreground would be cut
+    off.
+    """
     names = ordered(volumes)
     largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first of equals
     grid = volumes[largest].grid

@@ -1,6 +1,6 @@
-"""What a segmentation can be asked for. Command line, Python, cohort and HTTP all take their options from here.
+"""Options of a segmentation, shared by command line, Python, cohort and HTTP.
 
-Each field says in its metadata how it is offered. No heavy import, since `brats-mm --help` reads this table.
+The metadata of each field describes how it is offered. Imports nothing heavy, because `brats-mm --help` reads it.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Option:
 
 
 def option(default: T, help: str, **how: Any) -> T:
-    """A dataclass field that is offered to users; `how` are attributes of `Offer`."""
+    """Return a dataclass field that is offered to users. `how` are attributes of `Offer`."""
     return field(default=default, metadata={"offer": Offer(help, **how)})
 
 
@@ -96,12 +96,12 @@ class OutputOptions:
     overwrite: bool = option(default=False, help="replace results in the output folder", http=False)
     dicom: bool = option(
         default=False,
-        help="write segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR); needs DICOM input",
+        help="write segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR). Needs DICOM input",
         group="DICOM results",
     )
     dicom_reference: Path | None = option(
         None,
-        "folder of the series that NIfTI input was made from; makes DICOM results possible for it",
+        "folder of the DICOM series that NIfTI input was converted from, to write DICOM results for it",
         group="DICOM results",
         metavar="DIR",
         http=False,
@@ -110,7 +110,7 @@ class OutputOptions:
         default=False, help="remove the patient's identity from DICOM results (new UIDs)", group="DICOM results"
     )
     dicom_folder: str = DICOM_FOLDER
-    """Where DICOM results go below the output folder; ends in a slash, or is empty."""
+    """Folder of DICOM results below the output folder. Empty, or ends in a slash."""
 
     def __post_init__(self) -> None:
         if self.deidentify and not self.wants_dicom:
@@ -142,18 +142,16 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """How input is made ready for the model. Raw scans are recognised unless `raw` or `prepared` says what it is.
+    """How to preprocess the input. Raw scans are detected unless `raw` or `prepared` is set.
 
     Raises:
         OptionError: the options contradict each other.
     """
 
-    raw: bool = option(
-        default=False, help="preprocess the input, whatever it looks like", group="raw scans", excludes="kind"
-    )
+    raw: bool = option(default=False, help="preprocess the input without detection", group="raw scans", excludes="kind")
     prepared: bool = option(
         default=False,
-        help="use the input as it is; sequences on different grids are an error",
+        help="use the input unchanged. Sequences on different grids are an error",
         group="raw scans",
         excludes="kind",
     )
@@ -166,7 +164,7 @@ class PreprocessingOptions:
     )
     grid_tolerance: float = option(
         GRID_TOLERANCE,
-        "how far off another sequence's voxels may lie to count as the same, 0 to 0.5",
+        "largest distance of corresponding voxel centres, as a share of a voxel, 0 to 0.5",
         group="raw scans",
         metavar="VOXELS",
     )
@@ -207,7 +205,7 @@ class ModelOptions:
     overlap: float = option(0.5, "overlap of windows, 0 to 0.9", group="model", metavar="SHARE", http=False)
     backend: str = option(
         "auto",
-        "what runs the network; auto is openvino on a CPU where it is installed",
+        "backend for the network. auto uses OpenVINO on CPUs if it is installed",
         group="model",
         choices=BACKENDS,
         http=False,

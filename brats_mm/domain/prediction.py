@@ -1,4 +1,4 @@
-"""What the model says of a case, on the input grid, with its uncertainty and where it came from."""
+"""Result of a segmentation on the input grid, with its uncertainty and provenance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,8 +26,7 @@ THRESHOLD = 0.5
 """A voxel belongs to a region when its probability is at least this."""
 
 RANGE_PROBABILITIES = (0.75, 0.25)
-"""Where a volume's range begins and ends: the voxels that belong to the region three times as likely as not, and those
-that cannot be ruled out at the same odds. The half between the two is where entropy is high."""
+"""Probability thresholds for the range of a volume: odds of three to one for the region, and three to one against."""
 
 _SLAB = 4
 """Slices worked on at a time: as much as the processor's cache holds."""
@@ -35,10 +34,10 @@ _SLAB = 4
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model spoke: bundle name and version, SHA-256 of the weights file, parameters, voxel size it works at.
+    """The model that made a prediction: bundle name and version, SHA-256 of the weights, parameters, voxel size.
 
-    `expected` are the figures of its card, where the bundle has them for these weights; `calibration` is what is done
-    to its logits with each subset of sequences, where that was fitted.
+    `expected` holds the scores of its model card for these weights, if any. `calibration` holds the corrections of its
+    logits per subset of sequences, if fitted.
     """
 
     name: str
@@ -50,7 +49,7 @@ class ModelIdentity:
     calibration: SubsetCalibration | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """What the model's answers depend on, as it stands in documents; the figures of its card are not part of it."""
+        """Return everything that predictions depend on, for documents. Excludes the scores of the model card."""
         corrections = self.calibration.corrections if self.calibration else {}
         return {
             "name": self.name,
@@ -67,15 +66,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True, eq=False)
 class Importance:
-    """How much each sequence counted.
+    """Importance of each sequence.
 
     Attributes:
-        weights: modality -> region -> gate weight in [0, 1], the mean over the brain; sums to 1 over modalities, and is
-            exactly 0 for a missing sequence. Empty where the model does not weigh its sequences: then nothing is
-            known of how much each counted.
-        maps: the same for each voxel on the input grid, when asked for.
-        joint: region -> gate weight of the cross-sequence expert in [0, 1], for a model that has one. `weights` are
-            then the shares of the single-sequence experts among themselves.
+        weights: gate weight in [0, 1] by modality and region, averaged over the brain. Sums to 1 over modalities and is
+            exactly 0 for missing sequences. Empty for models without a gate.
+        maps: gate weights per voxel on the input grid, if requested.
+        joint: gate weight of the cross-sequence expert in [0, 1] by region, for models with one. `weights` are then the
+            shares of the single-sequence experts.
     """
 
     weights: Mapping[Modality, Mapping[Region, float]]
@@ -126,16 +124,16 @@ class PredictionTools(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
-    """Probabilities of the three regions on the input grid, and everything that follows from them.
+    """Probabilities of the three regions on the input grid, with everything derived from them.
 
     Attributes:
-        case: the input: its grid, and which sequences were there.
-        probabilities: region -> probability in [0, 1], `case.grid.shape`; 2e-9 outside the brain's box.
-        importance: how much each sequence counted.
-        model: which model spoke.
-        run: how it was run.
-        warnings: what a reader should know.
-        tools: what `view`, `save` and the conversions use.
+        case: the input case with its grid and available sequences.
+        probabilities: probability in [0, 1] by region, of `case.grid.shape`. 2e-9 outside the brain's box.
+        importance: importance of each sequence.
+        model: identity of the model.
+        run: settings of the run.
+        warnings: warnings for readers of the results.
+        tools: functions behind `view`, `save` and the conversions.
     """
 
     case: Case
@@ -170,12 +168,12 @@ class Prediction:
         return self._need_tools().view(self, **options)
 
     def save(self, folder: Path | str, **options: Any) -> tuple[Path, ...]:
-        """Write the results into a folder, as `brats-mm segment` does, all or none.
+        """Write the results into a folder, like `brats-mm segment`. Writes all files or none.
 
-        Raw scans are written by `brats-mm segment` only; a prediction no longer holds them.
+        Does not write raw scans, which a prediction no longer holds. Use `brats-mm segment` for them.
 
         Args:
-            folder: created if absent.
+            folder: output folder. Created if needed.
             options: fields of `OutputOptions` such as `labels`, `probabilities`, `report`, `scene` and `overwrite`.
 
         Returns:
@@ -200,7 +198,7 @@ class Prediction:
         return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
 
     def to_sitk(self, content: str = "labels", *, labels: LabelConvention | str = LabelConvention.BRATS2023) -> Any:
-        """Return a volume as a `SimpleITK.Image`; arguments and errors as of `to_nibabel`."""
+        """Return a volume as a `SimpleITK.Image`. Arguments and errors are those of `to_nibabel`."""
         return self._need_tools().to_sitk(self, content, LabelConvention.of(labels))
 
     def _need_tools(self) -> PredictionTools:
@@ -239,16 +237,16 @@ class Prediction:
         return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
 
     def volume_range_ml(self, region: Region | str) -> tuple[float, float]:
-        """The spread that uncertainty gives a volume: millilitres with a probability of at least 0.75, and 0.25.
+        """Return the range of a volume in millilitres, at probabilities of at least 0.75 and at least 0.25.
 
-        `volume_ml` lies between the two. A spread, not a confidence interval: it is as good as the probabilities are
-        calibrated, and knows of no error that the model is sure of.
+        `volume_ml` lies within the range. It is not a confidence interval: it depends on the calibration and does not
+        cover confident errors.
         """
         low, high = (np.count_nonzero(self._nested[Region(region)] >= least) for least in RANGE_PROBABILITIES)
         return low * self.case.grid.voxel_ml, high * self.case.grid.voxel_ml
 
     def mean_entropy_inside(self, region: Region | str) -> float | None:
-        """Mean entropy of a region over its own voxels, in nats; None where the region is empty."""
+        """Mean entropy inside a region in nats. None if the region is empty."""
         return self._mean_entropies[Region(region)]
 
     @cached_property
@@ -285,6 +283,6 @@ class Prediction:
 
 
 def nested(wt: Array, tc: Array, et: Array) -> tuple[Array, Array, Array]:
-    """Probabilities made to nest, as the label map does: a region is at least as likely as what it contains."""
+    """Make probabilities nest like the label map, so that a region is at least as likely as the regions inside it."""
     core = np.maximum(tc, et)
     return np.maximum(wt, core), core, et

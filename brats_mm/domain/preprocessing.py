@@ -1,4 +1,4 @@
-"""How raw scans are made ready for the model: what was asked for, what is chosen, and what was done, step by step."""
+"""Record of the preprocessing of raw scans: request, choices and steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
 
 WORKING_MM = 1.0
-"""Voxel size that raw scans are brought to, as BraTS data have it."""
+"""Voxel size of preprocessed scans, as in BraTS data."""
 
 LARGEST_SHEAR_DEG = 0.05
 """Axes further from right angles than this are sheared: 0.2 mm over a head. Less is rounding."""
@@ -32,13 +32,13 @@ Quality = Mapping[str, float | int | str | bool]
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a preparation.
+    """One preprocessing step.
 
     Attributes:
-        name: what was done.
-        seconds: how long it took.
-        quality: what was measured of it; plain numbers with their units in the names.
-        warnings: what a reader should look at.
+        name: description of the step.
+        seconds: duration.
+        quality: measures, plain numbers with their units in the names.
+        warnings: warnings to check.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What an input was taken for and what was done to it.
+    """Recognised kind and preprocessing of an input.
 
     Attributes:
         recognition: raw or prepared, with the evidence.
-        reference: the sequence on whose grid the results lie; None where nothing was to be done.
-        reason: why that sequence.
-        steps: in their order; none for prepared input.
+        reference: sequence with the grid of the results. None if no preprocessing was needed.
+        reason: reason for that sequence.
+        steps: steps in order. Empty for prepared input.
     """
 
     recognition: Recognition
@@ -75,13 +75,13 @@ class Preparation:
 
 
 def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = None) -> tuple[Modality, str]:
-    """The sequence that the others are brought to, and why.
+    """Choose the sequence to register the others to, and give the reason.
 
-    The thinnest slices win, for what is fine cannot be had back from what is coarse; a sequence that covers much less
-    than the widest one cannot be it. Among equals the order is T1ce, FLAIR, T1, T2.
+    Prefers thin slices, because lost resolution cannot be restored. Skips sequences that cover much less than the
+    widest one. Breaks ties in the order T1ce, FLAIR, T1, T2.
 
     Raises:
-        OptionError: the wanted sequence is not there.
+        OptionError: the wanted sequence is missing.
     """
     if wanted is not None:
         if wanted not in grids:
@@ -101,7 +101,7 @@ def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = N
     if len(best) == 1:
         return best[0], f"{best[0].label} has the thinnest slices ({thickness[best[0]]:.2g} mm)."
     return best[0], (
-        f"{describe(best)} have slices about equally thin ({thinnest:.2g} mm); of these {best[0].label} comes first."
+        f"{describe(best)} have slices of similar thickness ({thinnest:.2g} mm), and {best[0].label} has priority."
     )
 
 

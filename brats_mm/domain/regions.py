@@ -1,6 +1,6 @@
-"""Tumour regions (what the network predicts) and compartments (what a label map stores), their names and codes.
+"""Tumour regions (predicted by the network) and compartments (stored in label maps), with names and codes.
 
-Regions nest: the whole tumour holds the core, the core holds the enhancing tumour. Compartments do not overlap:
+Regions nest: the whole tumour contains the core, which contains the enhancing tumour. Compartments do not overlap:
 whole tumour = necrosis + oedema + enhancing, core = necrosis + enhancing.
 """
 

@@ -1,8 +1,9 @@
-"""Changing the number of voxels over the same field of view, one axis after another, as products with weights.
+"""Resample volumes over the same field of view, axis by axis, as products with weight matrices.
 
-Where an axis shrinks, each new voxel is the average of what it covers, so that nothing is skipped; where it grows,
-values are interpolated linearly between voxel centres. Training and inference share this, so that the network sees the
-same kind of image in both. Only the box with signal in it is computed: a head fills a third of its field of view.
+Along an axis that shrinks, each new voxel averages the voxels that it covers. Along an axis that grows, values are
+interpolated linearly. Training and inference share this code, so the network sees the same kind of image in both. Only
+the
+box with signal is computed, because a head fills a third of its field of view.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from brats_mm.domain.volume import Array
 
 SPACING_TOLERANCE = 0.02
-"""Relative; a spacing within it of the wanted one is left as it is."""
+"""Relative difference of spacings below which resampling is skipped."""
 
 HALF = 0.4999
 """Half a voxel, less what rounding may take: whether a voxel is kept must not hang on the order of a sum."""
@@ -27,7 +28,7 @@ def resampled_side(size: int, spacing_mm: float, wanted_mm: float) -> int:
 
 
 def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
-    """(new, old) weights from old voxels to new ones over the same length; rows sum to 1."""
+    """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1."""
     edges = np.arange(new + 1) * (old / new)
     if new < old:
         start, stop = edges[:-1, None], edges[1:, None]
@@ -41,11 +42,11 @@ def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A box of a volume that is zero everywhere else: nothing beyond it needs to be computed.
+    """Box of a volume that is zero elsewhere, so that only the box needs computing.
 
     Attributes:
-        data: what is in the box.
-        start: where the box begins along each axis of the volume.
+        data: content of the box.
+        start: first voxel of the box along each axis of the volume.
     """
 
     data: Array
@@ -59,13 +60,13 @@ class Part:
 
 
 def part_with_signal(volume: Array) -> Part:
-    """The smallest box that holds all voxels other than zero; a view. Without any, the first voxel."""
+    """Return a view of the smallest box that holds all nonzero voxels, or the first voxel if all are zero."""
     box = bounding_box(volume != 0)
     return Part(volume[box], (box[0].start, box[1].start, box[2].start))
 
 
 def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """The smallest box that holds a mask; one voxel where the mask is empty."""
+    """Return the smallest box that holds a mask, or one voxel for an empty mask."""
     sides = []
     for axis in range(3):
         inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -74,7 +75,7 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
 
 
 def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
-    """What becomes of a box when its volume of shape `old` gets the shape `new`; the memory order is kept."""
+    """Resample a box as its volume is resampled from shape `old` to `new`. Keeps the memory order."""
     data, start = part.data, list(part.start)
     for axis in range(3):
         if new[axis] != old[axis]:
@@ -86,15 +87,15 @@ def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, in
 
 
 def resample(volume: Array, shape: tuple[int, int, int]) -> Array:
-    """The volume with `shape` voxels over the same field of view; itself when it has that shape already."""
+    """Resample a volume to `shape` over the same field of view. Returns the volume itself if the shape is equal."""
     old = (volume.shape[0], volume.shape[1], volume.shape[2])
     return np.ascontiguousarray(resample_part(Part(volume, (0, 0, 0)), old, shape).data)
 
 
 def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
-    """Resample an image whose background is exactly zero, and keep it exactly zero outside the signal.
+    """Resample an image with a background of exactly zero, and keep it exactly zero outside the signal.
 
-    A voxel is kept where at least half of it is signal.
+    A voxel is kept if at least half of it is signal.
     """
     if volume.shape == shape:
         return volume

@@ -17,7 +17,7 @@ MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_words.DECATHLON))
 
 @dataclass(frozen=True)
 class ImageName:
-    """A file's name without its suffix, and its sub-folder's name where it lies in one."""
+    """Name of a file without its suffix, and name of its sub-folder, if any."""
 
     stem: str
     sub_folder: str = ""
@@ -25,15 +25,15 @@ class ImageName:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file name says.
+    """Meaning of a file name.
 
     Attributes:
         modalities: the sequences that it names. One if the name is clear, several if it is ambiguous.
-        is_label: the name marks a label map.
-        kind: the kind of other image or result that it names, such as `ADC map`; empty otherwise.
+        is_label: whether the name marks a label map.
+        kind: the kind of another image or result, such as `ADC map`, or empty.
         kind_says: the word that names the kind.
-        copy: the word that marks a worse copy of a series, such as `annotated`; empty otherwise.
-        number: the channel number (`0000`) that stands for the sequence where no words do.
+        copy: the word that marks a worse copy of a series, such as `annotated`, or empty.
+        number: the channel number (`0000`) that identifies the sequence if no words do.
     """
 
     modalities: tuple[Modality, ...] = ()
@@ -50,13 +50,13 @@ class Reading:
 
     @property
     def modality(self) -> Modality | None:
-        """The sequence, where the file is one and its name is clear in words."""
+        """The sequence, if the name states exactly one in words."""
         clear = len(self.modalities) == 1 and not (self.is_label or self.is_other)
         return self.modalities[0] if clear else None
 
 
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
-    """Read the names of a folder's images together; see `name_rules.read_names`."""
+    """Read the names of a folder's images together. See `name_rules.read_names`."""
     found = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
     return tuple(_reading(one) for one in found)
 
@@ -92,7 +92,7 @@ def modality_named(name: str) -> Modality:
     """
     found = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
     if found is None:
-        message = f"There is no sequence {name!r}; name them {', '.join(modality.value for modality in MODALITIES)}."
+        message = f"Unknown sequence {name!r}. Choose one of {', '.join(modality.value for modality in MODALITIES)}."
         raise OptionError(message)
     return Modality(found)
 

@@ -1,4 +1,4 @@
-"""A volume and the grid it lies on: voxels never travel without their geometry."""
+"""A volume and its grid, which are always kept together."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +13,13 @@ from brats_mm.domain.background import Background, Mask, find_background, foregr
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where voxels lie.
+    """Positions of voxels.
 
     Attributes:
-        shape: voxels along the three axes.
-        affine: (4, 4) from voxel indices to millimetres in RAS+ patient space (the NIfTI convention).
-        sform_code, qform_code: the NIfTI codes of the file this grid came from, to be written back unchanged.
-        sform, qform: the file's own matrices, where it had them, since the two may differ.
+        shape: number of voxels along each axis.
+        affine: (4, 4) matrix from voxel indices to millimetres in RAS+ patient space (NIfTI convention).
+        sform_code, qform_code: NIfTI codes of the source file, written back unchanged.
+        sform, qform: matrices of the source file, if any. They can differ.
     """
 
     shape: tuple[int, int, int]
@@ -37,9 +37,9 @@ class Grid:
 
     @cached_property
     def ras_axes(self) -> tuple[tuple[int, int], ...]:
-        """For each axis, which of right (0), front (1), top (2) it lies along, and whether with it (1) or against (-1).
+        """For each axis, the closest patient axis (0 right, 1 anterior, 2 superior) and its direction (1 or -1).
 
-        The three are different, also where the grid lies at 45 degrees to two of them.
+        The patient axes are distinct even for a grid at 45 degrees to two of them.
         """
         turn = self.affine[:3, :3] / np.array(self.spacing_mm)
         along = max(permutations(range(3)), key=lambda order: sum(abs(turn[w, axis]) for axis, w in enumerate(order)))
@@ -69,18 +69,18 @@ class Grid:
         return np.asarray((index @ self.affine.T)[:, :3])
 
     def distance_mm(self, other: "Grid") -> float:
-        """How far apart two grids of the same shape lie: the largest distance between their corners."""
+        """Largest distance between corresponding corners of two grids of the same shape."""
         return float(np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max())
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels on a grid; `data.shape == grid.shape`.
+    """Voxels on a grid, with `data.shape == grid.shape`.
 
     Attributes:
         data: grey values.
-        grid: where they lie.
-        notes: what was mended when the volume was read, without the file's name.
+        grid: grid of the voxels.
+        notes: repairs made when the volume was read, without the file name.
     """
 
     data: Array

@@ -1,6 +1,6 @@
-"""A Ray cluster, for whoever puts work on one: join it, and start actors on a share of its machines.
+"""Join a Ray cluster and start actors on it.
 
-Ray is an optional extra, imported when a cluster is asked for.
+Ray is an optional dependency, imported when a cluster is requested.
 """
 
 import os
@@ -22,11 +22,11 @@ _NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhos
 
 @dataclass(frozen=True)
 class ActorShare:
-    """What an actor gets of a machine.
+    """Resources of an actor.
 
     Attributes:
-        cores: that Ray keeps for it.
-        gpus: the same of GPUs; a part of one is possible.
+        cores: CPU cores reserved by Ray.
+        gpus: GPUs reserved by Ray, also fractions.
     """
 
     cores: float = 2
@@ -39,7 +39,7 @@ class ActorShare:
 
 
 def require_ray() -> None:
-    """Raise an OptionError where Ray is not installed; its reports of use are switched off."""
+    """Raise an OptionError if Ray is not installed, and disable its usage reports."""
     if find_spec("ray") is None:
         message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
         raise OptionError(message)
@@ -48,13 +48,13 @@ def require_ray() -> None:
 
 @contextmanager
 def joined(address: str) -> Iterator[None]:
-    """Be part of a cluster; one that this process is part of already is taken as it is, and kept.
+    """Connect to a cluster. An existing connection is used and kept.
 
     Args:
-        address: `auto` for the one that this machine is in, `local` for a new one on this machine, or HOST:PORT.
+        address: `auto` for the cluster of this machine, `local` for a new one on this machine, or HOST:PORT.
 
     Raises:
-        OptionError: Ray is not installed, or there is no such cluster.
+        OptionError: Ray is not installed, or the cluster cannot be joined.
     """
     require_ray()
     import ray
@@ -70,7 +70,7 @@ def joined(address: str) -> Iterator[None]:
     except Exception as error:  # (Ray raises plain ones as well)
         message = (
             f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
-            "--head`, and give its address; where it asks for a token, set RAY_AUTH_MODE=token; or leave out --ray."
+            "--head` and give its address, or leave out --ray. If it requires a token, set RAY_AUTH_MODE=token."
         )
         raise OptionError(message) from error
     try:
@@ -80,13 +80,13 @@ def joined(address: str) -> Iterator[None]:
 
 
 def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: object, calls: int = 1) -> Any:
-    """Ask for an actor: Ray places it where there is room, now or later.
+    """Request an actor. Ray places it once resources are free.
 
     Args:
-        kind: its class.
-        share: what it gets.
-        arguments: of the class.
-        calls: of its methods that may run at the same time.
+        kind: class of the actor.
+        share: resources of the actor.
+        arguments: arguments of the class.
+        calls: number of methods that may run concurrently.
     """
     import ray
 
@@ -96,13 +96,13 @@ def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: obje
 
 
 def compute_on(threads: int) -> None:
-    """For an actor, before it imports what computes: Ray says one thread where it is not told otherwise."""
+    """Set the number of threads in an actor before it imports numerical libraries. Ray's default is one."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """What SIGTERM does is for this program to say; Ray would end the process in its own way."""
+    """Keep this program's SIGTERM handler, because Ray's would end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

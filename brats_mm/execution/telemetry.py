@@ -14,7 +14,7 @@ _OFF = {
     "FASTAPI_OTEL_AUTO_CONFIGURE": "false",
     "DO_NOT_TRACK": "true",
 }
-"""Ray, MLflow, Hugging Face and FastAPI read a variable each; the last is read by many tools, MLflow among them."""
+"""Environment variables that disable the usage reports of Ray, MLflow, Hugging Face and FastAPI."""
 
 
 def switch_off() -> None:

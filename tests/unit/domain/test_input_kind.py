@@ -25,7 +25,7 @@ def test_stripped_sequences_on_one_grid_are_prepared_and_the_evidence_says_so():
     found = recognise_kind({Modality.T1: brain(), Modality.T2: brain(value=50)})
     assert found.kind is InputKind.PREPARED
     assert found.stripped == {Modality.T1, Modality.T2}
-    assert found.evidence[0] == "The 2 sequences lie on one grid."
+    assert found.evidence[0] == "The 2 sequences share a grid."
     assert found.evidence[1] == "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped."
 
 
@@ -84,7 +84,7 @@ def test_different_grids_mean_raw_though_every_sequence_is_stripped():
     other = Grid((20, 20, 20), np.array([[8, 0, 0, 4], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]]))
     found = recognise_kind({Modality.T1: brain(), Modality.T2: brain(other)})
     assert found.kind is InputKind.RAW
-    assert found.evidence[0] == "The 2 sequences lie on 2 different grids."
+    assert found.evidence[0] == "The 2 sequences have 2 different grids."
     assert len(found.stripped) == 2
 
 

@@ -58,7 +58,7 @@ def test_different_grids_are_registered_and_results_lie_exactly_on_the_reference
     assert {path for path in out.rglob("*") if path.is_file()} == set(made.files)
     report = json.loads((out / "report.json").read_text())
     assert report["preparation"]["kind"] == "raw"
-    assert report["preparation"]["evidence"][0] == "The 2 sequences lie on 2 different grids."
+    assert report["preparation"]["evidence"][0] == "The 2 sequences have 2 different grids."
     assert report["preparation"]["reference"] == "flair"
     assert [step["name"] for step in report["preparation"]["steps"]] == ["register_t1ce", "resample", "brain"]
     assert {"read", "register_t1ce", "resample", "brain", "to_native_grid", "write"} < set(report["run"]["seconds"])

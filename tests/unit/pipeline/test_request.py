@@ -143,7 +143,7 @@ def test_beside_a_study_sequences_name_series():
         ({"raw": True, "prepared": True}, "raw and prepared were both given"),
         ({"fast": True, "tta": True}, "fast and tta were both given. Give one of them."),
         ({"deidentify": True}, "Add dicom."),
-        ({"t1": "a", "input": {"dwi": "b"}}, "There is no sequence 'dwi'"),
+        ({"t1": "a", "input": {"dwi": "b"}}, "Unknown sequence 'dwi'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):

@@ -121,7 +121,7 @@ def test_a_run_that_stops_leaves_nothing(segmenter, head_folder, tmp_path):
 
 
 def test_an_unknown_sequence_is_named(segmenter, tmp_path):
-    with pytest.raises(OptionError, match="There is no sequence 'dwi'; name them t1, t1ce, t2, flair"):
+    with pytest.raises(OptionError, match=r"Unknown sequence 'dwi'\. Choose one of t1, t1ce, t2, flair"):
         segmenter.predict({"dwi": tmp_path / "a.nii.gz"})
 
 

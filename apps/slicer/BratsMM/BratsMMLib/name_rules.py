@@ -42,19 +42,19 @@ _REACH: int = VOCABULARY["negation_reach"]
 
 @dataclass(frozen=True)
 class NameReading:
-    """What a name says.
+    """Meaning of a name.
 
     Attributes:
         sequences: the sequences that it names, in channel order. One if the name is clear, several if it is ambiguous.
         says: the word that names the weighting.
-        contrast: True after contrast, False before, None if nothing or two things are said.
+        contrast: True after contrast, False before, None if unstated or contradictory.
         contrast_says: the words about contrast.
-        is_weak: only a word such as `post` speaks of contrast, which can also mean a time point.
-        label: the word that marks a label map; empty otherwise.
-        kind: the kind of other image, such as `ADC map`; empty otherwise.
+        is_weak: the only word for contrast is one such as `post`, which can also mean a time point.
+        label: the word that marks a label map, or empty.
+        kind: the kind of another image, such as `ADC map`, or empty.
         kind_says: the word that names the kind.
-        copy: the word that marks a worse copy, such as `annotated` or `reformat`; empty otherwise.
-        number: the channel number (`0000`) that stands for the sequence where no words do.
+        copy: the word that marks a worse copy, such as `annotated` or `reformat`, or empty.
+        number: the channel number (`0000`) that identifies the sequence if no words do.
     """
 
     sequences: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ def read_name(text: str, *, is_file: bool = True) -> NameReading:
 
     Args:
         text: a file name without its suffix, or a description.
-        is_file: apply the rules for file names; a DICOM description leaves some kinds to the other header fields.
+        is_file: apply the rules for file names. For a DICOM description, other header fields decide some kinds.
     """
     return _read(_without_identifier(words_of(without_entities(text))), is_file=is_file)
 
@@ -110,7 +110,7 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
 
 
 def _compared(found: list[NameReading], shared: NameReading) -> list[NameReading]:
-    """Mark a T1 as ambiguous where only the other names of the folder show that its words may mean something else.
+    """Mark a T1 as ambiguous if only the other names of the folder show that its words may have another meaning.
 
     `T1_post` beside `FLAIR_post` can be a time point. `gd_T1` and `gd_FLAIR` share a word for contrast.
     """
@@ -231,7 +231,7 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
 
 
 def _negated(words: Sequence[Word], index: int) -> int:
-    """Return the place of the last word for contrast that a negation covers; 0 if there is none."""
+    """Return the index of the last word for contrast that a negation covers. 0 if there is none."""
     found = 0
     for place in range(index + 1, min(index + 1 + _REACH, len(words))):
         if words[place].text in AFTER:
@@ -277,7 +277,7 @@ def _copy(texts: Sequence[str]) -> str:
 
 
 def _tails(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]], list[Word]]:
-    """Return each name without the folder's name and without what all names start with; and that shared start."""
+    """Return each name without the folder's name and the common prefix of all names, and that prefix."""
     length = len(folder)
     own = [word.text for word in folder]
     tails = [words[length:] if length and [word.text for word in words[:length]] == own else words for words in names]
@@ -297,7 +297,7 @@ def common_prefix(names: Sequence[Sequence[str]]) -> int:
 
 
 def _numbers(names: list[list[Word]], tails: list[list[Word]]) -> list[str | None]:
-    """Return the channel number of each name that ends on `_0000` to `_0003`, where no words name the sequences."""
+    """Return the channel number of each name that ends in `_0000` to `_0003`, if no words name the sequences."""
     last = [words[-1].text if words else "" for words in names]
     numbers = [text if text in CHANNEL_NUMBERS else None for text in last]
     numbered = [words for words, number in zip(names, numbers, strict=True) if number]

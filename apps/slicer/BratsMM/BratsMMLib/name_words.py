@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_words.json").read_text("utf-8"))
-"""The vocabulary as stored; lists are separated by blanks."""
+"""The stored vocabulary. Lists are separated by spaces."""
 
 
 def word_list(*keys: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ _TIME_PREFIXES = AFTER | BEFORE | word_set("time_before")
 _SIGN_WORDS = word_set("sign_words")
 _PLUS_WORDS = _SIGN_WORDS | word_set("plus_words")
 ALONE: Mapping[str, str] = VOCABULARY["alone"]
-"""Word -> sequence, for words that count only where nothing else names one."""
+"""Sequence by word, for words that count only if nothing else names one."""
 _REWRITES = tuple((re.compile(pattern), text) for pattern, text in VOCABULARY["rewrites"])
 _PIECES = frozenset(WEIGHTING) | CONTRAST | NATIVE | AFTER | BEFORE | _TIME_WORDS | word_set("neutral") | set(ALONE)
 _BIDS_DROPPED, _BIDS_NO_CONTRAST = word_set("bids", "dropped"), word_set("bids", "no_contrast")
@@ -62,10 +62,10 @@ class Kind:
     """A kind of image other than the four sequences.
 
     Attributes:
-        what: the kind in words, for example `ADC map`.
-        words, patterns: words that name it, and patterns of several words, each between blanks.
-        image_types: values of DICOM's Image Type that say it.
-        names_only: the rule holds for file names only; of DICOM, other header fields decide.
+        what: description of the kind, for example `ADC map`.
+        words, patterns: words that name it, and patterns of several words, surrounded by spaces.
+        image_types: values of DICOM's Image Type that denote it.
+        names_only: the rule applies to file names only. For DICOM, other header fields decide.
     """
 
     what: str
@@ -102,8 +102,8 @@ class Word:
 
     Attributes:
         text: lower case, without accents.
-        sign: `+` or `-` where the name attaches one that means contrast or no contrast, as in `C+` or `-Gd`.
-        dashed: a hyphen joins the word to the one before.
+        sign: `+` or `-` if attached with the meaning of contrast or no contrast, as in `C+` or `-Gd`.
+        dashed: whether a hyphen joins the word to the previous one.
     """
 
     text: str
@@ -124,7 +124,7 @@ def name_tokens(text: str) -> list[str]:
 
 
 def words_of(text: str) -> list[Word]:
-    """Split a name into words: rewrite what is no word (`w/o`, CJK), then keep the signs that speak of contrast."""
+    """Split a name into words. Rewrites abbreviations such as `w/o` and CJK, and keeps signs that denote contrast."""
     folded = plain(text)
     for pattern, instead in _REWRITES:
         folded = pattern.sub(instead, folded)
@@ -165,7 +165,7 @@ def without_entities(stem: str) -> str:
 
 
 def expanded(words: Iterable[Word]) -> list[Word]:
-    """Split unknown words that are made of known ones and name a sequence: `axt1postgd`, `t2flair`."""
+    """Split unknown words that consist of known words and name a sequence, such as `axt1postgd` and `t2flair`."""
     found: list[Word] = []
     for word in words:
         pieces = [] if word.text in _KNOWN else _pieces(word.text)
@@ -177,7 +177,7 @@ def expanded(words: Iterable[Word]) -> list[Word]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Return known words that make up the text, the longest first; an empty list where there are none."""
+    """Split a text into known words, longest first. Empty if that is impossible."""
     if not text:
         return []
     for length in range(len(text), 1, -1):
@@ -202,9 +202,9 @@ def without_time_points(words: Sequence[Word]) -> list[Word]:
 
 
 def may_be_time_point(words: Sequence[Word], index: int) -> bool:
-    """Return whether a word such as `post` may mean a time point: an unknown word follows it, or a span precedes it.
+    """Whether a word such as `post` may mean a time point, because an unknown word follows or a time span precedes it.
 
-    `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast; `T1_post_reg` is not a time point.
+    `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast. `T1_post_reg` is not a time point.
     """
     following = words[index + 1].text if index + 1 < len(words) else ""
     is_unknown = len(following) > 2 and following.isalpha() and following not in _KNOWN | _NOT_A_TIME
@@ -213,7 +213,7 @@ def may_be_time_point(words: Sequence[Word], index: int) -> bool:
 
 
 def _time_point(text: str, following: Sequence[str]) -> int:
-    """Return how many words a time point that starts here takes; 0 if none starts."""
+    """Return the number of words of a time point that starts here. 0 if none does."""
     for prefix in _TIME_PREFIXES:
         if text.startswith(prefix) and text[len(prefix) :] in _TIME_WORDS:
             return 1
