@@ -7,6 +7,9 @@ from brats_mm.cli.command import Commands, add_command, add_terminal_options
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
+_SMALLEST_EXPERT_SIDE = 96
+"""In a smaller crop, the coarsest level of an expert has one voxel, whose instance norm has no finite gradient."""
+
 
 def add(commands: Commands) -> None:
     """Add `brats-mm train-cross`."""
@@ -81,6 +84,9 @@ def _check(options: argparse.Namespace) -> None:
         raise OptionError(message)
     if options.expert_minutes < 0:
         message = f"--expert-minutes is {options.expert_minutes:g}. Give 0 or a positive number."
+        raise OptionError(message)
+    if options.expert_minutes > 0 and options.side is not None and options.side < _SMALLEST_EXPERT_SIDE:
+        message = f"--side is {options.side}. Fine-tuning the modality experts needs at least {_SMALLEST_EXPERT_SIDE}."
         raise OptionError(message)
     if options.expert_minutes > 0 and options.initial is None and options.experts is None:
         message = "--expert-minutes needs experts to fine-tune. Give --initial or --experts."

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from brats_mm.errors import TrainingError
 from brats_mm.losses.tumour import level_loss
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.malloc_tuning import tune_malloc
@@ -22,6 +23,9 @@ from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
 
 logger = logging.getLogger(__name__)
+
+MOST_SKIPPED = 20
+"""Number of consecutive steps without a finite gradient after which training stops."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def train(
     done, elapsed = _resume(folder, network, optimizer, average, device)
     stream = CropStream(cases, weights, crops or CropSettings(), settings, settings.seed + done)
     budget, saved, start, losses = settings.minutes * 60, elapsed, time.perf_counter() - elapsed, []
-    waited = 0.0
+    waited, skipped = 0.0, 0
     batches = iter(DataLoader(stream, batch_size=None, num_workers=settings.workers))
     try:
         while elapsed < budget:
@@ -194,6 +198,10 @@ def train(
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             if bool(torch.isfinite(norm)):
                 optimizer.step()
+                skipped = 0
+            else:
+                skipped += 1
+                _check_skipped(skipped)
             done += 1
             _update(average, network, min(settings.ema_decay, (1 + done) / (10 + done)))
             losses.append(float(loss.detach()))
@@ -216,6 +224,15 @@ def train(
     finally:
         _save(folder, network, optimizer, average, done, elapsed)
     return folder / "weights.pt"
+
+
+def _check_skipped(steps: int) -> None:
+    if steps >= MOST_SKIPPED:
+        message = (
+            f"The gradient was not finite in {steps} steps in a row. Lower the learning rate, or check the images for "
+            "values that are not finite."
+        )
+        raise TrainingError(message)
 
 
 def _update(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:

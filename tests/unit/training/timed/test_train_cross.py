@@ -58,7 +58,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     torch.manual_seed(0)
     before = cross_sequence()
     torch.save(before.state_dict(), initial)
-    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "64", "--threads", "1", "--quiet"]
+    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "96", "--threads", "1", "--quiet"]
     assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.02", "--initial", str(initial)]) == 0
     network = cross_sequence()
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
@@ -81,6 +81,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
         (("--experts", "no.pt"), "exist"),
         (("--initial", "no.pt"), "exist"),
         (("--expert-minutes", "5"), "--initial or --experts"),
+        (("--expert-minutes", "5", "--side", "64"), "96"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_path, capsys):
