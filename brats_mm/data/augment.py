@@ -1,8 +1,8 @@
 """Random windows and augmentations, by preset.
 
-`paper` is SimMLM's recipe (released code; the paper's supplement says less); `small_data` adds what a few dozen cases
-need: rotation, zoom and elastic deformation, bias field, low resolution, tumours of other cases, and windows that
-favour the tumour. `strong` is the same further and more often, for long trainings, which otherwise learn them by heart.
+`paper` is SimMLM's recipe (released code, which is more detailed than the supplement). `small_data` adds what a few
+dozen cases need: rotation, zoom and elastic deformation, bias field, low resolution, transplanted tumours, and windows
+that favour the tumour. `strong` is a stronger version for long trainings, which would otherwise overfit.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -42,13 +42,13 @@ MARGIN = 1.3
 
 
 class InsideBraind(Randomizable, Transform):
-    """Change the intensities of each channel by itself, and leave what was exactly zero exactly zero.
+    """Augment the intensities of each channel separately, and keep exact zeros exactly zero.
 
-    Noise and blur would otherwise leak into the background, whose zeros the network learns to rely on; and a missing
-    sequence stays empty.
+    Otherwise noise and blur would leak into the background, whose zeros the network relies on, and into missing
+    sequences.
 
     Args:
-        transforms: of one channel, (1, h, w, d).
+        transforms: transforms of one channel, (1, h, w, d).
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
@@ -71,10 +71,10 @@ class InsideBraind(Randomizable, Transform):
 
 
 def paper_augmentation(window: Sequence[int]) -> list[Transform]:
-    """SimMLM's: uniform windows, flips on every axis, noise, blur, gamma, scaling.
+    """SimMLM's recipe: uniform windows, flips along all axes, noise, blur, gamma, scaling.
 
-    Departures: the noise's strength is drawn for each sample, not once a run; scaling by 0.7 to 1.4 is applied as
-    such, where the released settings amount to 1.7 to 2.4 in MONAI's reading of them, probably unintended.
+    Differences: noise strength is drawn per sample instead of once per run. Scaling is by 0.7 to 1.4, whereas MONAI
+    interprets the released settings as 1.7 to 2.4, which is probably unintended.
     """
     return [
         SpatialPadd(BOTH, window),
@@ -115,9 +115,9 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def strong_augmentation(window: Sequence[int]) -> list[Transform]:
-    """`small_data`'s kinds of change, further and in nearly every window, and bent grey scales besides.
+    """Like `small_data`, but stronger, in nearly every window, and with distorted grey scales.
 
-    A random monotone map of a sequence's grey scale (histogram shift) stands for other scanners and protocols. Needs
+    A random monotone map of a sequence's grey scale (histogram shift) simulates other scanners and protocols. Needs
     `centres` from `CropCandidatesd`.
     """
     return [
@@ -154,7 +154,7 @@ def _centred_windows(window: Sequence[int]) -> Transform:
 
 
 def _flips() -> list[Transform]:
-    """Left and right often, since a brain is nearly symmetric; the other axes seldom."""
+    """Flip left and right often, because a brain is nearly symmetric, and the other axes rarely."""
     return [RandFlipd(BOTH, prob=share, spatial_axis=axis) for axis, share in enumerate((0.5, 0.1, 0.1))]
 
 
@@ -165,30 +165,30 @@ PRESETS: dict[str, Callable[[Sequence[int]], list[Transform]]] = {
 }
 
 TRANSPLANT_PROBS = {"paper": 0.0, "small_data": 0.1, "strong": 0.1}
-"""How often a case is given another one's tumour as well, if nothing else is said."""
+"""Default probability of transplanting a tumour."""
 
 
 def random_windows(
     window: Sequence[int], *, preset: str = "small_data", transplant_prob: float | int | None = None
 ) -> Compose:
-    """The random part of a training chain: one window of (m, h, w, d) and its masks, augmented.
+    """Return the random transforms of training: one augmented window of (m, h, w, d) and its masks.
 
-    Tumours are transplanted once a dataset has lent its cases (see `case_cache.cached_cases`).
+    Tumours are transplanted once a dataset has provided donors (see `case_cache.cached_cases`).
 
     Args:
-        window: voxels a side.
+        window: sides of the window in voxels.
         preset: a key of `PRESETS`.
-        transplant_prob: how often a case is given another one's tumour; None is the preset's own share.
+        transplant_prob: probability of transplanting a tumour. None is the preset's default.
 
     Raises:
-        OptionError: there is no such preset, or the probability is none.
+        OptionError: the preset is unknown, or the probability is invalid.
     """
     if preset not in PRESETS:
         message = f"The augmentation is {preset!r}. Choose one of {', '.join(PRESETS)}."
         raise OptionError(message)
     share = TRANSPLANT_PROBS[preset] if transplant_prob is None else float(transplant_prob)
     if not 0 <= share <= 1:
-        message = f"transplant_prob is {share:g}; it must lie between 0 and 1."
+        message = f"transplant_prob is {share:g}. It must be between 0 and 1."
         raise OptionError(message)
     transplant = [RandTransplantTumourd(share)] if share else []
     return Compose([*transplant, *PRESETS[preset](window)])

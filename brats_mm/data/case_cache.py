@@ -1,6 +1,6 @@
-"""Prepared cases, kept in memory or on disk, so that loading and preprocessing happen once.
+"""Cache prepared cases in memory or on disk, so that loading and preprocessing happen once.
 
-Only what comes before the first random transform is kept; windows and augmentations are drawn anew each time.
+Only the result before the first random transform is cached. Windows and augmentations are drawn each time.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from brats_mm.data.transplant import RandTransplantTumourd
 from brats_mm.domain import label_map, label_scheme, resample
 
 _CODE = (transforms, label_map, label_scheme, resample)
-"""Modules whose change makes kept cases worthless."""
+"""Modules whose changes invalidate cached cases."""
 
 Dataset: TypeAlias = CacheDataset | PersistentDataset
 
@@ -35,15 +35,15 @@ def cached_cases(
     cache_rate: float | int = 1.0,
     cache_dir: Path | str | None = None,
 ) -> Dataset:
-    """The cases, prepared once; transplanted tumours are taken from among them.
+    """Return a dataset of prepared cases, which also provide the tumours to transplant.
 
     Args:
-        data: see `datalist.training_items`.
-        transform: the whole chain, random part included.
-        cache_rate: share of the cases that is kept in memory; not looked at with `cache_dir`.
-        cache_dir: keep prepared cases on disk instead, from one run to the next. A case is prepared anew when one of
-            its files (by size and time of change), a setting of the preprocessing, its code or MONAI has changed. Files
-            of other settings stay until somebody deletes the folder.
+        data: items from `datalist.training_items`.
+        transform: all transforms, including the random part.
+        cache_rate: share of the cases to cache in memory. Ignored with `cache_dir`.
+        cache_dir: folder to cache cases in instead, across runs. A case is prepared again if its files (by size and
+            modification time), the settings or code of the preprocessing, or MONAI have changed. Files of other
+            settings stay until the folder is deleted.
     """
     dataset: Dataset
     if cache_dir:
@@ -56,7 +56,7 @@ def cached_cases(
 
 
 class CasesOnDisk(PersistentDataset):
-    """Prepared cases in a folder; files are tensors only, and one that a kill left damaged is made anew."""
+    """Prepared cases in a folder. Files hold tensors only, and damaged files are replaced."""
 
     def __init__(self, data: Sequence[Item], transform: Compose, cache_dir: Path) -> None:
         super().__init__(
@@ -118,7 +118,7 @@ def _digest(content: Any) -> bytes:
 
 
 def _described(value: Any) -> Any:
-    """Settings as plain values; what is neither a setting nor holds any counts by its type."""
+    """Describe settings as plain values. Objects that are neither settings nor contain any are described by type."""
     made: Any = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
     if value is None or isinstance(value, str | int | float | bool):
         made = value

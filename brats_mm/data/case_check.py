@@ -28,7 +28,7 @@ THREADS = 4
 SECTIONS = ("training", "validation")
 
 Checked = tuple[str, Item | str]
-"""The section of a case, and its item or what is wrong with its entry."""
+"""Section of a case, and its item or the fault in its entry."""
 
 
 def check_cases(
@@ -39,25 +39,25 @@ def check_cases(
     needs: Sequence[str] = (),
     label_scheme: str | None = None,
 ) -> int:
-    """Read all sequences and label maps of all cases that a training would use, and check the list.
+    """Read all sequences and label maps that a training would use, and check the list.
 
-    A case is at fault when a file is absent, cut off or unreadable, a sequence has no signal or is the same file as
-    another, its files do not lie on one grid, or its label map is absent or has values that its label scheme does not
-    know. The list is at fault when it names a case twice, in one section or in both.
+    A case is faulty if a file is missing, truncated or unreadable, a sequence is empty or the same file as another, the
+    files have different grids, or the label map is missing or has values outside its label scheme. The list is faulty
+    if it names a case twice, in one section or in both.
 
     Args:
-        dataset_dir: where the list's relative paths and case names are looked up.
+        dataset_dir: folder that the list's paths and case names are relative to.
         datalist: see `datalist.training_items`.
-        sections: of the list.
-        needs: modalities without which a case is left out, unchecked.
+        sections: sections to check.
+        needs: modalities that a case must have. Other cases are skipped.
         label_scheme: see `datalist.training_items`.
 
     Returns:
-        How many cases were checked.
+        The number of checked cases.
 
     Raises:
-        CaseError: names every faulty case, with what is wrong.
-        OptionError: there is no such section name or label scheme.
+        CaseError: some cases are faulty. The message names each with its fault.
+        OptionError: a section or the label scheme is unknown.
     """
     root = Path(dataset_dir).expanduser()
     listed = [
@@ -74,12 +74,12 @@ def check_cases(
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         message = (
-            f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be trained on:\n{lines}\n"
-            "Mend them or take them out of the list. No training was started."
+            f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be used for training:\n{lines}\n"
+            "Fix them or remove them from the list. No training was started."
         )
         raise CaseError(message)
     _warn_of_shared_patients(listed)
-    logger.info("All %d cases of %s were checked; none is at fault.", len(listed), datalist)
+    logger.info("All %d cases of %s passed the check.", len(listed), datalist)
     return len(listed)
 
 
@@ -92,7 +92,7 @@ def _item_or_fault(entry: Any, root: Path) -> Item | str:
 
 
 def _fault(checked: Checked, needs: Sequence[str]) -> str | None:
-    """What is wrong with a case; None when nothing is."""
+    """Return the fault of a case, or None."""
     item = checked[1]
     if isinstance(item, str):
         return item
@@ -143,7 +143,7 @@ def _item_faults(item: Item) -> Iterator[str]:
         yield from _label_faults(item) if path == item.get("label") else _image_faults(item, path, image)
     for name, image in grids[1:]:
         if not _same_grid(image, grids[0][1]):
-            yield f"{name} does not lie on the grid of {grids[0][0]}"
+            yield f"{name} does not have the grid of {grids[0][0]}"
 
 
 def _shared_files(item: Item) -> Iterator[str]:
@@ -171,16 +171,16 @@ def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
         if not bool(np.isfinite(values).all()):
             yield f"{part} has voxels that are not numbers"
         elif not bool(values.any()):
-            yield f"{part} is zero everywhere: leave the sequence out of the list"
+            yield f"{part} is zero everywhere. Remove the sequence from the list"
 
 
 def _axes_of(item: Item, path: str) -> int:
-    """How many axes a file has: four where the sequences are in one file."""
+    """Return the number of axes of a file: four if all sequences are in one file."""
     return 4 if "volumes" in item and path != item.get("label") else 3
 
 
 def _opened(path: Path, axes: int) -> tuple[Any, str | None]:
-    """The image with its header read, or what is wrong with it."""
+    """Return the image with its header read, or its fault."""
     if not path.is_file():
         return None, f"{path} does not exist"
     try:
@@ -199,8 +199,8 @@ def _label_faults(item: Item) -> Iterator[str]:
     except InputError as error:
         yield f"{path.name}: {error}"
         return
-    if not item.get("label_scheme"):  # left open only where the values are those of no scheme
-        yield f"{path.name}: the label map holds {', '.join(map(str, sorted(values)))}; labels are 0 to 4"
+    if not item.get("label_scheme"):  # unset only if no scheme has these values
+        yield f"{path.name}: the label map has the values {', '.join(map(str, sorted(values)))}, but labels are 0 to 4"
         return
     scheme = named_scheme(item["label_scheme"])
     unknown = unknown_values(values, scheme)

@@ -1,7 +1,7 @@
-"""How real scans differ from those that a model was trained on: named changes of a case, to measure what each costs.
+"""Named changes of a case that simulate differences between scans, to measure the cost of each.
 
-Each change keeps the background exactly zero, since it stands for a scan whose brain was extracted afterwards, and
-works on whatever sequences the case has.
+Each change keeps the background exactly zero, because it simulates a scan whose brain was extracted afterwards, and
+works with any available sequences.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,9 +28,9 @@ class Shift:
     """A named change of a case.
 
     Attributes:
-        name: of the row in a table.
-        apply: from a case, its region masks and a random generator to both after the change; the masks change only
-            where the grid does.
+        name: name of the table row.
+        apply: function of a case, its region masks and a random generator that returns the changed case and masks. The
+            masks change only with the grid.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Shift:
 
 
 def reoriented(axes: str) -> Shift:
-    """Voxels stored along other axes, such as `PIR`; positions in patient space stay."""
+    """Store voxels along other axes, such as `PIR`. Positions in patient space are unchanged."""
 
     def apply(case: Case, masks: Masks, rng: np.random.Generator) -> tuple[Case, Masks]:
         turn = nib.orientations.ornt_transform(
@@ -59,7 +59,7 @@ def reoriented(axes: str) -> Shift:
 
 
 def rescaled(name: str, largest: float, *, integer: bool = False) -> Shift:
-    """Intensities on another scale, `largest` at the brightest voxel; rounded as an integer file has them."""
+    """Rescale intensities to the maximum `largest`, optionally rounded as in an integer file."""
 
     def change(voxels: Array, rng: np.random.Generator) -> Array:
         scaled = voxels * np.float32(largest / max(float(voxels.max()), 1e-6))
@@ -69,7 +69,7 @@ def rescaled(name: str, largest: float, *, integer: bool = False) -> Shift:
 
 
 def noisy(share: float) -> Shift:
-    """Rician noise, as in magnitude images; its strength is a share of the brain's mean intensity."""
+    """Add Rician noise, as in magnitude images. Its strength is a share of the brain's mean intensity."""
 
     def change(voxels: Array, rng: np.random.Generator) -> Array:
         strength = share * float(voxels[voxels != 0].mean())
@@ -93,7 +93,7 @@ def biased(strength: float) -> Shift:
 
 
 def thick_slices(slice_mm: float) -> Shift:
-    """Acquired in slices of so many millimetres along the last axis, brought back to the case's own grid."""
+    """Resample to slices of this thickness along the last axis and back to the case's grid."""
 
     def apply(case: Case, masks: Masks, rng: np.random.Generator) -> tuple[Case, Masks]:
         x, y, z = case.grid.shape
@@ -114,9 +114,9 @@ def thick_slices(slice_mm: float) -> Shift:
 
 
 def misregistered(distance_mm: float, angle_degrees: float) -> Shift:
-    """Every sequence but one is moved against it, by a random shift and turn of the given sizes.
+    """Move all sequences but one by a random shift and rotation of the given sizes.
 
-    The sequence that stays is FLAIR if it is there, else the first: the masks were drawn on one of them.
+    FLAIR or else the first sequence stays, because the masks were drawn on one of them.
     """
 
     def apply(case: Case, masks: Masks, rng: np.random.Generator) -> tuple[Case, Masks]:
@@ -147,7 +147,7 @@ def _moved(
     angle_degrees: float,
     rng: np.random.Generator,
 ) -> Array:
-    """Turned about a random axis through the centre, and shifted in a random direction; background stays zero."""
+    """Rotate about a random axis through the centre and shift in a random direction. Background stays zero."""
     axis, direction = (vector / np.linalg.norm(vector) for vector in rng.standard_normal((2, 3)))
     angle = np.deg2rad(angle_degrees)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])

@@ -14,14 +14,15 @@ from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.errors import CaseError, OptionError
 
 Item = dict[str, Any]
-"""A case: `name`; `image`, a mapping from modality name to file; where there is one, `label`; where it is known,
-`label_scheme` (see `domain.label_scheme`), which is otherwise decided by the names and values of all cases. Where all
-sequences are in one file, `volumes` says which of its volumes is which."""
+"""A case: `name`, `image` (files by modality), and optionally `label` and `label_scheme` (see `domain.label_scheme`, by
+default detected from the names and values of all cases). If all sequences are in one file, `volumes` maps each sequence
+to its
+volume."""
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 5
-"""So many names stand in a message."""
+"""Largest number of names in a message."""
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -30,10 +31,10 @@ SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val
 
 
 def find_item(folder: Path) -> Item | None:
-    """The case in a folder of NIfTI files named as BraTS names them; None when it holds no sequence.
+    """Return the case in a folder of NIfTI files with BraTS names. None if it has no sequence.
 
     Raises:
-        CaseError: two files claim to be the same sequence, or two to be the label map.
+        CaseError: two files match the same sequence, or both match the label map.
     """
     paths = [path for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES)]
     readings = read_image_names([ImageName(path.name.split(".nii")[0]) for path in paths], folder.name)
@@ -69,8 +70,8 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     items = [item for folder in sorted(root.iterdir()) if folder.is_dir() for item in [find_item(folder)] if item]
     if not items:
         message = (
-            f"{root} holds no case: each needs a sub-folder with NIfTI files whose names say which sequence they are, "
-            f"such as case-t1ce.nii.gz."
+            f"{root} holds no case. Each case needs a sub-folder of NIfTI files named by sequence, such as "
+            f"case-t1ce.nii.gz."
         )
         raise CaseError(message)
     return items
@@ -83,16 +84,16 @@ def make_datalist(
     testing: Collection[str] = (),
     items: Sequence[Item] | None = None,
 ) -> dict[str, Any]:
-    """A Decathlon-style list of a folder's cases, paths relative to the folder; write it with `json.dump`.
+    """List the cases of a folder in the Decathlon's style, with paths relative to the folder.
 
     Args:
-        dataset_dir: folder with one sub-folder a case.
-        validation: names of the cases to validate on; the others with a label map are for training.
-        testing: names of cases to leave for testing; cases without a label map are left for it too.
-        items: the cases, where they were found in another way.
+        dataset_dir: folder with one sub-folder per case.
+        validation: names of validation cases. Other cases with a label map are for training.
+        testing: names of test cases. Cases without a label map are added to them.
+        items: the cases, if they were found in another way.
 
     Raises:
-        CaseError: there is no case, or a name is of none.
+        CaseError: there is no case, or a name is unknown.
     """
     root = Path(dataset_dir).expanduser()
     found = [_relative(item, root) for item in (find_items(root) if items is None else items)]
@@ -117,21 +118,21 @@ def training_items(
     needs: Sequence[str] = (),
     label_scheme: str | None = None,
 ) -> list[Item]:
-    """The labelled cases of one section of a list.
+    """Return the labelled cases of one section of a list.
 
     Args:
-        dataset_dir: where the list's relative paths and case names are looked up.
-        datalist: JSON with the sections `training` and `validation`; their entries are items (see `Item`; `image` may
-            also be a list of four paths in channel order, null for a missing sequence, or one four-dimensional file as
-            the Decathlon has it), or names of case folders.
+        dataset_dir: folder that the list's paths and case names are relative to.
+        datalist: JSON file with the sections `training` and `validation`. Entries are items (see `Item`) or names of
+            case folders. `image` can also be a list of four paths in channel order, with null for a missing sequence,
+            or one four-dimensional file as in the Decathlon.
         section: `training` or `validation`.
-        needs: modalities without which a case is left out, with a line in the log.
-        label_scheme: of all label maps; None takes what the list states, else decides by the names and values of all
-            cases of `training` and `validation`.
+        needs: modalities that a case must have. Other cases are skipped and logged.
+        label_scheme: scheme of all label maps. None takes the scheme in the list, or else detects it from the names and
+            values of all cases of `training` and `validation`.
 
     Raises:
-        CaseError: the list, a section or a case in it is absent or unlabelled, or the label scheme cannot be told.
-        OptionError: there is no such section name or label scheme.
+        CaseError: the list, the section or a case is missing or unlabelled, or the label scheme cannot be detected.
+        OptionError: the section or the label scheme is unknown.
     """
     root, path = Path(dataset_dir).expanduser(), Path(datalist).expanduser()
     items = [resolved_item(entry, root) for entry in section_entries(path, section)]
@@ -171,17 +172,17 @@ def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
 def inference_items(
     dataset_dir: Path | str, datalist: Path | str | None = None, *, section: str = "testing"
 ) -> list[Item]:
-    """What the bundle's inference walks over.
+    """Return the cases for the bundle's inference.
 
     Args:
-        dataset_dir: folder with one sub-folder a case; which file is which sequence is told when the case is read.
-        datalist: a list as for `training_items`, whose paths and names are looked up in `dataset_dir`; labels are not
-            needed. None takes every sub-folder.
-        section: the list's section: `training`, `validation` or `testing`.
+        dataset_dir: folder with one sub-folder per case. Files are recognised when the case is read.
+        datalist: a list as for `training_items`, with paths relative to `dataset_dir`. Labels are optional. None takes
+            every sub-folder.
+        section: section of the list: `training`, `validation` or `testing`.
 
     Raises:
-        CaseError: the folder is absent or has no sub-folder, or the list cannot be used.
-        OptionError: there is no such section name.
+        CaseError: the folder is missing or has no sub-folder, or the list cannot be used.
+        OptionError: the section is unknown.
     """
     root = Path(dataset_dir).expanduser()
     if datalist is not None:
@@ -212,15 +213,15 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         if content.get(name):
             yield from (with_volumes(entry, content, path) for entry in content[name])
             return
-    message = f"The list of cases {path} has no section {section}; it has {', '.join(content) or 'nothing'}."
+    message = f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}."
     raise CaseError(message)
 
 
 def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
-    """An item with absolute paths, from a case's name or from a list's entry.
+    """Return an item with absolute paths from the name of a case or an entry of a list.
 
     Raises:
-        CaseError: there is no such case, or its files cannot be told apart.
+        CaseError: the case does not exist, or its files are ambiguous.
     """
     if isinstance(entry, str):
         item = find_item(root / entry) if (root / entry).is_dir() else None
@@ -232,7 +233,7 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     named = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
     unknown = [name for name in named if name not in {modality.value for modality in Modality}]
     if unknown:
-        message = f"A case of the list has sequences named {', '.join(unknown)}; name them t1, t1ce, t2, flair."
+        message = f"A case of the list has sequences named {', '.join(unknown)}. Name them t1, t1ce, t2, flair."
         raise CaseError(message)
     images = {name: str(root / path) for name, path in named.items() if path}
     item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}

@@ -1,7 +1,8 @@
-"""The brain tumour task of the Medical Segmentation Decathlon: one four-dimensional file a case, and its own labels.
+"""Brain tumour task of the Medical Segmentation Decathlon: one four-dimensional file per case, and its own labels.
 
-Its `dataset.json` names the sequences of a file's volumes (`modality`: 0 FLAIR, 1 T1w, 2 t1gd, 3 T2w) and what label
-values mean (`labels`: 1 oedema, 2 non-enhancing, 3 enhancing), which is not what they mean in BraTS.
+Its `dataset.json` names the sequences of a file's volumes (`modality`: 0 FLAIR, 1 T1w, 2 t1gd, 3 T2w) and the meaning
+of
+label values (`labels`: 1 oedema, 2 non-enhancing, 3 enhancing), which differs from BraTS.
 """
 
 import json
@@ -20,9 +21,9 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii")
 
 
 def is_decathlon(root: Path) -> bool:
-    """Whether a folder has a `dataset.json` that lists whole cases as files which are there.
+    """Whether a folder has a `dataset.json` that lists whole cases as existing files.
 
-    nnU-Net's first version wrote such lists too, but of names without channel numbers, which no file has.
+    nnU-Net's first version wrote such lists too, but with names without channel numbers, which match no file.
     """
     try:
         content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
@@ -35,17 +36,17 @@ def is_decathlon(root: Path) -> bool:
 
 
 def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
-    """An entry of a list; one whose image is a single file says then which of its volumes is which sequence.
+    """Complete an entry of a list whose image is a single file with the positions of the sequences.
 
-    Adds `volumes`, sequence -> place on the file's fourth axis, and `label_scheme`. Other entries stay as they are.
+    Adds `volumes`, positions on the fourth axis by sequence, and `label_scheme`. Other entries are unchanged.
 
     Args:
-        entry: of a section of the list.
-        content: of the whole list.
-        path: of the list, for messages.
+        entry: entry of a section of the list.
+        content: content of the list.
+        path: path of the list, for messages.
 
     Raises:
-        CaseError: the list does not say which volume is which sequence, or what its labels mean.
+        CaseError: the list does not name the sequences of the volumes, or the meaning of its labels.
     """
     if isinstance(entry, str) and entry.endswith(VOLUME_SUFFIXES):
         entry = {"image": entry}
@@ -78,11 +79,11 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     """Find the label scheme that a `dataset.json` describes.
 
     Args:
-        labels: value -> name (Decathlon), name -> value, or name -> values of nested regions (nnU-Net).
-        path: of the description, for messages.
+        labels: names by value (Decathlon), values by name, or several values of nested regions by name (nnU-Net).
+        path: path of the description, for messages.
 
     Raises:
-        CaseError: it does not describe a known scheme.
+        CaseError: the description does not match a known scheme.
     """
     named = {name: value for value, name in labels.items()} if all(key.isdigit() for key in labels) else dict(labels)
     values: dict[str, frozenset[int]] = {
@@ -107,7 +108,7 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
 
 
 def _compartment(name: str) -> Compartment | None:
-    """What a label's name means; a whole tumour is oedema and a core is necrosis once the inner regions are taken."""
+    """Return the compartment of a label name. A whole tumour minus inner regions is oedema, and a core is necrosis."""
     if any(word in name for word in ("edema", "oedema", "whole", "flair")):
         return Compartment.OEDEMA
     if any(word in name for word in ("non", "necro", "ncr", "core", "cyst")):

@@ -18,25 +18,26 @@ THREADS = 4
 """Label maps read side by side: most of the time goes into waiting for the disk and unpacking."""
 
 ROUNDING = 1e-3
-"""How far a stored value may lie from a whole number: a round trip through another type moves it a little."""
+"""Largest distance of a stored value from an integer. Conversion between types changes values slightly."""
 
 
 def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
     """Return label values as integers.
 
     Args:
-        values: of a label map, of any type and shape.
-        name: of the file or case, for messages.
+        values: values of a label map, of any type and shape.
+        name: name of the file or case, for messages.
 
     Raises:
-        VolumeError: values are not whole numbers, as in a map of probabilities.
+        VolumeError: values are not integers, as in a probability map.
     """
     rounded = np.round(values)
     off = np.abs(values - rounded) > ROUNDING
     if bool(off.any()):
         shown = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
         message = (
-            f"The label map of {name} holds {shown}; labels are whole numbers. Threshold soft masks, and resample "
+            f"The label map of {name} has the values {shown}, but labels are integers. Threshold soft masks, and "
+            "resample "
             "label maps with nearest-neighbour interpolation."
         )
         raise VolumeError(message)

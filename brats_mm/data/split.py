@@ -15,11 +15,11 @@ from brats_mm.errors import CaseError, OptionError
 _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d{3}")
 
 SHOWN = 5
-"""So many names stand in an error."""
+"""Largest number of names in an error."""
 
 
 def patient_of(name: str) -> str:
-    """Whom a case is of, by its name: BraTS 2023 and later number the scans of a patient; otherwise the name itself."""
+    """Return the patient of a case. BraTS 2023 and later number the scans of a patient. Otherwise it is the name."""
     found = _TIMEPOINT.fullmatch(name)
     return found["patient"] if found else name
 
@@ -31,7 +31,7 @@ def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozen
         OptionError: the share is not between 0 and 1, or there are too few patients to divide.
     """
     if not 0 < share < 1:
-        message = f"The share for validation is {share:g}; it must lie between 0 and 1, such as 0.2."
+        message = f"The validation share is {share:g}. It must be between 0 and 1, such as 0.2."
         raise OptionError(message)
     patients = _shuffled_patients(names, seed, at_least=2)
     count = min(max(1, round(share * len(patients))), len(patients) - 1)
@@ -39,10 +39,10 @@ def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozen
 
 
 def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[frozenset[str], ...]:
-    """The validation names of each fold; each case is in one of them.
+    """Return the validation names of each fold. Each case is in exactly one fold.
 
     Raises:
-        OptionError: there is no such number of folds, or there are fewer patients than folds.
+        OptionError: the number of folds is invalid or exceeds the number of patients.
     """
     if folds < 2:
         message = f"The number of folds is {folds}. It must be at least 2."
@@ -52,15 +52,16 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
 
 
 def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]:
-    """The cases that a published list names; one set, or one for each bracketed line.
+    """Read the case names of a published list: one set, or one set per bracketed line.
 
-    Forms, as the field's repositories have them: a text file with one name a line (RFNet, M2FTrans, DeMoSeg), with
-    what its author put in front with an underscore (`HG_BraTS20_Training_005`) or as a path (mmFormer, ShaSpec's
-    .csv); a table with the column `case`, whose other columns are not looked at (IM-Fuse, MST-KDNet: `case,mask`); and
-    a line in brackets for each part, training first (mmFormer's `3folds.txt`). Empty lines are skipped.
+    Formats in use: a text file with one name per line (RFNet, M2FTrans, DeMoSeg), optionally with a prefix and an
+        underscore
+    (`HG_BraTS20_Training_005`) or as a path (.csv of mmFormer and ShaSpec), a table with a column `case` (IM-Fuse,
+    MST-KDNet: `case,mask`), and
+    a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty lines are skipped.
 
     Raises:
-        CaseError: the file cannot be read, or lists what is not known.
+        CaseError: the file cannot be read, or lists unknown cases.
     """
     try:
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
@@ -104,7 +105,7 @@ def _known_name(line: str, known: Collection[str]) -> str | None:
 def _shuffled_patients(names: Sequence[str], seed: int, *, at_least: int) -> list[str]:
     patients = sorted({patient_of(name) for name in names})
     if len(patients) < at_least:
-        message = f"There are labelled cases of {len(patients)} patients; this division needs at least {at_least}."
+        message = f"There are labelled cases of {len(patients)} patients, but this split needs at least {at_least}."
         raise OptionError(message)
     random.Random(seed).shuffle(patients)
     return patients

@@ -1,4 +1,4 @@
-"""From files to what the network is trained on: stacked sequences, availability, region masks, places to crop at."""
+"""Training transforms from files: stacked sequences, availability, region masks and crop centres."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -32,13 +32,13 @@ CANDIDATES = 4000
 
 
 class LoadSequencesd(Transform):
-    """Load the sequences that an item has into one image, and say which they are.
+    """Load the available sequences of an item into one image.
 
-    Adds `image` (m, h, w, d), one channel a modality, zero where it is missing; `available`, (m,) booleans; and, when
-    the item has one, `label` (1, h, w, d) with the file's values.
+    Adds `image` (m, h, w, d) with one channel per modality, zero if missing, `available` (m,) booleans, and `label`
+    (1, h, w, d) with the values of the label map, if any.
 
     Args:
-        modalities: names of the channels, in order; all four unless a single expert is trained.
+        modalities: modalities of the channels, in order. All four, or one for an expert.
     """
 
     def __init__(self, modalities: Sequence[str] = CHANNELS) -> None:
@@ -57,14 +57,15 @@ class LoadSequencesd(Transform):
         if not found:
             names = ", ".join(modality.value for modality in self.modalities)
             message = (
-                f"The case {data.get('name', '?')} has none of {names}. Leave it out of the list, or add the files."
+                f"The case {data.get('name', '?')} has none of {names}. Remove it from the list, or add the files."
             )
             raise CaseError(message)
         empty = [modality.value for modality, volume in found.items() if not bool(volume.any())]
         if empty:
             message = (
-                f"The case {data.get('name', '?')} has {', '.join(empty)} with zeros only. Leave the sequence out of "
-                "the list: it counts as missing then."
+                f"{', '.join(empty)} of the case {data.get('name', '?')} contains only zeros. Remove the sequence "
+                "from the "
+                "list, so that it counts as missing."
             )
             raise VolumeError(message)
         first = next(iter(found.values()))
@@ -94,7 +95,7 @@ class LoadSequencesd(Transform):
 
 
 def _clean(volume: MetaTensor) -> MetaTensor:
-    """A sequence (1, h, w, d) whose background is exactly 0, which the rest of the chain relies on."""
+    """Return a sequence (1, h, w, d) with a background of exactly 0, as later transforms require."""
     data = volume.numpy()[0]
     clean = without_background(data)
     return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
@@ -104,7 +105,7 @@ def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
     """The volume (1, h, w, d) at a place of a file's fourth axis, or the only one that it has."""
     if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
         wanted = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
-        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes; {wanted}."
+        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {wanted}."
         raise VolumeError(message)
     if place is None:
         return volumes
@@ -116,11 +117,12 @@ def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
 class LabelsToRegionsd(MapTransform):
     """Replace a label map (1, h, w, d) by the masks (3, h, w, d) of WT, TC, ET, as uint8.
 
-    The item's `label_scheme` says what the values mean (see `domain.label_scheme`). Without it the map's own values
-    decide, where they can.
+    The item's `label_scheme` defines the values (see `domain.label_scheme`). Without it, the scheme is detected from
+    the
+    values if possible.
 
     Raises:
-        VolumeError: the map has values that its scheme does not know, or values that allow more than one scheme.
+        VolumeError: the map has values outside its scheme, or values that match several schemes.
     """
 
     def __init__(self, key: str = "label") -> None:
@@ -134,9 +136,9 @@ class LabelsToRegionsd(MapTransform):
 
 
 class CropCandidatesd(Transform):
-    """Note where windows may be centred: `centres`, flat voxel indices of brain, whole tumour and enhancing tumour.
+    """Record possible window centres as `centres`: flat voxel indices of brain, whole tumour and enhancing tumour.
 
-    Meant for the cached part of a chain; `RandCropByLabelClassesd(indices_key="centres")` draws from it.
+    Belongs to the cached part of the transforms. `RandCropByLabelClassesd(indices_key="centres")` draws from it.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -147,13 +149,14 @@ class CropCandidatesd(Transform):
 
 
 class ToSpacingd(Transform):
-    """Bring a z-scored image and its region masks to the voxel size that the model works at, as inference does.
+    """Resample a z-scored image and its region masks to the model's voxel size, as in inference.
 
-    The image's background stays exactly zero; a mask's voxel is kept where at least half of it is inside. The field of
-    view stays; `label` may be absent.
+    The field of view is unchanged, and the image's background stays exactly zero. A mask voxel is kept if at least half
+    of it is
+    inside. `label` is optional.
 
     Args:
-        spacing_mm: wanted voxel size; one within 2 % of it is left alone.
+        spacing_mm: target voxel size. Images within 2 % of it are unchanged.
     """
 
     def __init__(self, *, spacing_mm: float = 1.0) -> None:
@@ -190,7 +193,7 @@ def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]
 def region_masks(
     labels: Num[Tensor, "h w d"], scheme: str | None = None, *, name: str = "a case"
 ) -> Shaped[Tensor, "c h w d"]:
-    """Masks of WT, TC, ET, (3, h, w, d) uint8, of a label map; see `LabelsToRegionsd`."""
+    """Return the masks of WT, TC and ET, (3, h, w, d) uint8, of a label map. See `LabelsToRegionsd`."""
     values = whole_labels(torch.as_tensor(labels).numpy(), name)
     held = frozenset(np.unique(values).tolist()) - {0}
     try:
@@ -200,8 +203,9 @@ def region_masks(
     unknown = unknown_values(held, meant)
     if unknown:
         message = (
-            f"The label map of {name} holds {', '.join(map(str, unknown))}; the label scheme {meant.value} has "
-            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or mend the map."
+            f"The label map of {name} has the values {', '.join(map(str, unknown))}, but the label scheme "
+            f"{meant.value} has "
+            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or correct the map."
         )
         raise VolumeError(message)
     masks = regions_from_labels(values, meant)
@@ -209,7 +213,7 @@ def region_masks(
 
 
 def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:
-    """Where a loaded image has signal; `LoadSequencesd` made its background exactly 0. Selects the brain's box."""
+    """Return the mask of signal in a loaded image, whose background is exactly 0."""
     return image != 0
 
 
@@ -222,7 +226,7 @@ def spread_indices(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
 
 
 def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
-    """The volume on the grid of another, where it has the same voxels in another order, or a part of them."""
+    """Return the volume on the grid of another, if it has the same voxels in another order or a subset of them."""
     new = grid_of(first)
     match = match_lattice(grid_of(volume), new)
     if match is None or not match.lies_in(new.shape):

@@ -1,9 +1,11 @@
-"""Tumours of other cases, set into a case where its brain is healthy.
+"""Transplant tumours of other cases into healthy parts of a brain.
 
 After CarveMix (Zhang et al., MICCAI 2021, NeuroImage 2023) and TumorCP (Yang et al., MICCAI 2021), which mix lesions
-between scans. Departures: a tumour keeps its relative place in the brain, or the mirrored one, a little shifted, and
-never touches the case's own tumour; intensities are matched to the new surroundings by mean and spread, sequence by
-sequence; the border is feathered; pushed-aside tissue (mass effect) is not modelled.
+between
+scans. Differences: a tumour keeps its relative position in the brain, or the mirrored one, with a small shift, and
+never touches the
+case's own tumour. Intensities are matched to the new surroundings by mean and standard deviation per sequence. The
+border is feathered. Mass effect is not modelled.
 """
 
 from collections.abc import Hashable, Mapping
@@ -24,7 +26,7 @@ FEATHER = 4
 """Voxels around a tumour over which it fades into its new surroundings."""
 
 DONORS = 3
-"""Cases whose tumours are tried before a case is left as it is."""
+"""Number of donors to try before the case is left unchanged."""
 
 TRIES = 8
 """Places tried for a tumour before it is given up."""
@@ -33,7 +35,7 @@ SHIFT = 0.05
 """Spread of a tumour's new place about its own, as a share of the brain's size."""
 
 INSIDE = 0.97
-"""Share of a tumour that must lie in the brain."""
+"""Share of a tumour that must be inside the brain."""
 
 FEWEST = 30
 """Voxels that a tumour, and the surroundings that intensities are matched by, must have."""
@@ -44,7 +46,7 @@ CONTRAST = (0.67, 1.5)
 
 @runtime_checkable
 class Donors(Protocol):
-    """Prepared cases, whose tumours may be taken."""
+    """Prepared cases that provide tumours."""
 
     def __len__(self) -> int: ...
 
@@ -69,13 +71,14 @@ class Piece:
 
 
 class RandTransplantTumourd(RandomizableTransform):
-    """At times, give a case a second tumour: that of another training case which has all of its sequences.
+    """Give a case a second tumour, taken from another training case that has all of its sequences.
 
-    Works on whole prepared cases (z-scored, cut to the brain, RAS, with `centres`); new tumour voxels join `centres`,
-    so that windows find them. Missing sequences stay exactly zero. Without donors (see `lend`) nothing happens.
+    Works on whole prepared cases (z-scored, cropped to the brain, RAS, with `centres`). Adds the new tumour voxels to
+    `centres`, so that
+    windows find them. Missing sequences stay exactly zero. Does nothing without donors (see `lend`).
 
     Args:
-        prob: how often.
+        prob: probability of a transplant.
     """
 
     def __init__(self, prob: float) -> None:
@@ -101,9 +104,9 @@ class RandTransplantTumourd(RandomizableTransform):
 def with_tumour_of(
     case: Mapping[Hashable, Any], donor: Mapping[Hashable, Any], rng: np.random.RandomState
 ) -> dict[Hashable, Any]:
-    """The case with a donor's tumour beside its own; the case as it was where that cannot be.
+    """Return the case with a donor's tumour added, or unchanged if that is impossible.
 
-    It cannot be when both are one case, the donor lacks one of the case's sequences, or no place is found.
+    Impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
     """
     has, lends = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
     itself = case.get("name") is not None and case.get("name") == donor.get("name")
@@ -122,7 +125,7 @@ def with_tumour_of(
 
 
 def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
-    """The tumour of a case, `FEATHER` voxels of surroundings included where there are any; None without a tumour."""
+    """Cut the tumour of a case with up to `FEATHER` voxels of surroundings. None without a tumour."""
     image, label = torch.as_tensor(donor["image"]), torch.as_tensor(donor["label"])
     tumour = label[Region.WT.channel] > 0
     if int(tumour.sum()) < FEWEST:
@@ -147,20 +150,20 @@ def feathered(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     for _ in range(FEATHER // 2):
         soft = F.max_pool3d(soft, 3, stride=1, padding=1)
     for _ in range(FEATHER // 2):
-        # Outside the box counts as what is nearest, so that a tumour at the box's edge does not fade there.
+        # Repeat the nearest voxel outside the box, so that a tumour at the box's edge does not fade there.
         soft = F.avg_pool3d(F.pad(soft, [1] * 6, mode="replicate"), 3, stride=1)
     return soft[0, 0].clamp(0, 1)
 
 
 def mirrored(piece: Piece) -> Piece:
-    """The same tumour in the other hemisphere; the first axis runs from left to right."""
+    """Mirror a tumour to the other hemisphere. The first axis runs from left to right."""
     centre = piece.centre.copy()
     centre[0] = 1 - centre[0]
     return Piece(piece.image.flip(1), piece.label.flip(1), piece.weight.flip(0), centre)
 
 
 def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tuple[Tensor, Tensor] | None:
-    """Image and masks with the piece about a voxel; None where it does not fit."""
+    """Insert a piece centred on a voxel and return image and masks. None if it does not fit."""
     size = piece.weight.shape
     starts = [at - side // 2 for at, side in zip(middle, size, strict=True)]
     there = [slice(max(0, s), min(n, s + side)) for s, side, n in zip(starts, size, image.shape[1:], strict=True)]
@@ -187,7 +190,7 @@ def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tu
 
 
 def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
-    """The donor's intensities, with mean and spread of its surroundings brought to those of the new ones."""
+    """Match the mean and standard deviation of the donor's intensities to the new surroundings."""
     matched = torch.empty_like(new)
     for channel in range(new.shape[0]):
         given, wanted = new[channel][around], old[channel][around]
@@ -197,7 +200,7 @@ def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
 
 
 def _more_centres(centres: Any, label: Tensor, before: Tensor) -> list[Tensor]:
-    """Places to centre windows at, those in the new tumour included; in the order of `CropCandidatesd`."""
+    """Return window centres including those in the new tumour, in the order of `CropCandidatesd`."""
     brain, *tumours = centres
     grown = []
     for old, region in zip(tumours, (Region.WT, Region.ET), strict=True):

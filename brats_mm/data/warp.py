@@ -1,9 +1,9 @@
 """Rotation, zoom and smooth elastic deformation of a window, in one pass over its voxels.
 
-Deformation: a displacement from few control points by cubic B-splines (the free-form deformation of Rueckert et al.,
-IEEE TMI 1999). Each of its derivatives is at most twice the largest coefficient over the distance of the control
-points; with coefficients below a sixth of that distance the sum over three axes stays below 1, so that the mapping
-cannot fold (its Jacobian is positive everywhere).
+The deformation is given by few control points with cubic B-splines (free-form deformation of Rueckert et al., IEEE TMI
+1999). Each derivative is at most twice the largest coefficient divided by the distance of the control points. With
+coefficients below a sixth of that distance, the sum over three axes stays below 1, so the mapping cannot fold (its
+Jacobian is positive everywhere).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -20,21 +20,21 @@ INTERVALS = 3
 """Distances between control points along the shortest side of a window."""
 
 STRENGTH = 0.16
-"""Largest coefficient, as a share of the distance between control points; 1/6 is where folding would be possible."""
+"""Largest coefficient as a share of the distance between control points. Folding is possible from 1/6."""
 
 
 class RandWarpd(RandomizableTransform):
-    """Cut the middle of a larger window, at times rotated, zoomed or elastically deformed.
+    """Crop the centre of a larger window, with random rotation, zoom and elastic deformation.
 
-    Images are interpolated linearly and set to exactly zero outside the warped brain, so that its edge stays an edge;
-    masks take the nearest voxel. The results are plain tensors: a warped window has no place in the patient any more.
+    Images are interpolated linearly and set to exactly zero outside the warped brain, which keeps its edge sharp. Masks
+    take the nearest voxel. The results are plain tensors, because a warped window has no position in the patient.
 
     Args:
-        window: voxels a side of the result.
-        affine_prob: how often windows are rotated and zoomed.
-        elastic_prob: how often windows are deformed.
-        rotation_rad: the largest angle about each axis.
-        zoom: the largest relative change of size along each axis.
+        window: sides of the result in voxels.
+        affine_prob: probability of rotation and zoom.
+        elastic_prob: probability of elastic deformation.
+        rotation_rad: largest rotation about each axis in radians.
+        zoom: largest relative change of size along each axis.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ def draw_coefficients(rng: np.random.RandomState, window: Sequence[int]) -> np.n
 
 
 def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
-    """The displacement (3, h, w, d) in voxels that B-spline coefficients stand for."""
+    """Return the displacement (3, h, w, d) in voxels defined by B-spline coefficients."""
     field = coefficients
     for axis, side in enumerate(window, start=1):
         weights = spline_weights(side, field.shape[axis] - 3)
@@ -114,7 +114,7 @@ def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
 
 
 def spline_weights(side: int, count: int) -> np.ndarray:
-    """(side, count + 3) weights of cubic B-splines `count` to a side; rows sum to 1."""
+    """Return (side, count + 3) weights of cubic B-splines with `count` intervals per side. Rows sum to 1."""
     place = np.arange(side)[:, None] * (count / max(side - 1, 1))
     away = np.abs(place - (np.arange(count + 3)[None] - 1))
     near, far = 2 / 3 - away**2 + away**3 / 2, np.clip(2 - away, 0, None) ** 3 / 6
@@ -124,14 +124,14 @@ def spline_weights(side: int, count: int) -> np.ndarray:
 def sampled(
     volume: Float[Tensor, "c a b e"], places: Float[Tensor, "3 h w d"], *, mode: str
 ) -> Float[Tensor, "c h w d"]:
-    """A volume's values at offsets from its middle in voxels; zero outside it."""
+    """Sample a volume at offsets from its centre in voxels. Zero outside the volume."""
     half = torch.tensor([max(side - 1, 1) / 2 for side in volume.shape[1:]])
     grid = (places / half[:, None, None, None]).flip(0).permute(1, 2, 3, 0)[None]
     return F.grid_sample(volume[None], grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 
 
 def middle(volume: Shaped[Tensor, "c a b e"], window: Sequence[int]) -> Shaped[Tensor, "c h w d"]:
-    """The middle of a volume, padded with zeros where it is smaller than the window."""
+    """Crop the centre of a volume. Zero-pads volumes smaller than the window."""
     starts = [max(0, (have - want) // 2) for have, want in zip(volume.shape[1:], window, strict=True)]
     i, j, k = (slice(start, start + want) for start, want in zip(starts, window, strict=True))
     cut = volume[:, i, j, k]

@@ -56,7 +56,7 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
         return
     shown = " x ".join(f"{value:g}" for value in values)
     message = (
-        f"{path.name} has a voxel spacing of {shown} mm; each must lie between {MIN_SPACING_MM:g} and "
+        f"{path.name} has a voxel spacing of {shown} mm; each must be between {MIN_SPACING_MM:g} and "
         f"{MAX_SPACING_MM:g} mm. Correct the header, or convert the series again."
     )
     raise VolumeError(message)

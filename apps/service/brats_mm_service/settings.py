@@ -269,7 +269,7 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         OptionError: tokens are needed, and there are none; or an option has a value that cannot be used.
     """
     if not 0 <= settings.port < 1 << 16:
-        message = f"--port is {settings.port}; it must lie between 0 and 65535."
+        message = f"--port is {settings.port}. It must be between 0 and 65535."
         raise OptionError(message)
     if "*" in settings.allowed_origins and not settings.needs_tokens:
         message = (

@@ -1,7 +1,7 @@
 """Synthetic tumour heads: four MR sequences and a label map, made on the spot, the same for the same seed.
 
-For tests, demonstrations and installation checks where no patient's images may be used. The pictures resemble
-skull-stripped MRI; they are no model of disease, and no performance may be claimed on them.
+For tests, demonstrations and installation checks without patient images. The images resemble skull-stripped MRI but do
+not model disease, so scores on them are meaningless.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,9 +41,9 @@ class Phantom:
     """A synthetic tumour head.
 
     Attributes:
-        images: one volume a sequence: whole numbers as float32, skull-stripped, exactly 0 outside the brain.
+        images: one volume per sequence: integers as float32, skull-stripped, exactly 0 outside the brain.
         labels: label map of `grid.shape` in the BraTS 2023 convention (1 necrosis, 2 oedema, 3 enhancing).
-        grid: the grid of them all; axes run to the left, to the back and up, as in BraTS.
+        grid: common grid. Axes run left, posterior and superior, as in BraTS.
     """
 
     images: Mapping[Modality, Volume]
@@ -53,7 +53,7 @@ class Phantom:
 
 @dataclass(frozen=True, eq=False)
 class _Tissue:
-    """What each brain voxel is made of: fractions by tissue name that sum to 1, and the label that wins."""
+    """Composition of each brain voxel: fractions by tissue that sum to 1, and the dominant label."""
 
     fractions: Mapping[str, Array]
     labels: Labels
@@ -67,19 +67,19 @@ def make_phantom(
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
     enhancing: bool = True,
 ) -> Phantom:
-    """A head of about 1.6 litres with a tumour of 40 to 150 mL, smaller in proportion where the grid has less room.
+    """Generate a head of about 1.6 litres with a tumour of 40 to 150 mL, scaled down on small grids.
 
     Args:
-        seed: decides the head, the tumour's place, size and shape, and the noise.
-        shape: voxels along the axes, each at least 48.
+        seed: random seed of the head, the tumour and the noise.
+        shape: number of voxels per axis, at least 48.
         spacing_mm: distance between voxel centres.
-        enhancing: whether the core has an enhancing rim; without it no voxel has label 3.
+        enhancing: whether the core has an enhancing rim. Otherwise no voxel has label 3.
 
     Raises:
-        OptionError: a side of `shape` is too small to show a head.
+        OptionError: a side of `shape` is too small.
     """
     if min(shape) < SMALLEST_SIDE:
-        message = f"A phantom of shape {shape} was asked for; choose at least {SMALLEST_SIDE} voxels along each axis."
+        message = f"The shape {shape} is too small for a phantom. Use at least {SMALLEST_SIDE} voxels along each axis."
         raise OptionError(message)
     rng = np.random.default_rng(seed)
     axes = coarse_axes()
@@ -100,7 +100,7 @@ def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -
 
 
 def _tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anatomy, tumour: Tumour) -> _Tissue:
-    """Healthy tissue, with the tumour painted over it; borders as soft as a voxel is wide."""
+    """Combine healthy tissue and tumour, with borders one voxel wide."""
     softness_mm = 0.6 * max(brain.voxel_mm, 1.0)
 
     def inside(distance: Array) -> Array:
@@ -129,7 +129,7 @@ def _healthy(
     core: Array,
     inside: Callable[[Array], Array],
 ) -> dict[str, Array]:
-    """Fractions of fluid, vessels, grey and white matter; sulci and ventricles are narrower near the tumour's core."""
+    """Return fractions of fluid, vessels, grey and white matter. Sulci and ventricles narrow near the tumour's core."""
     pressure = np.exp(-np.maximum(core, 0) / 10)
     pial, fold, reach = brain.at(anatomy.pial), np.abs(brain.at(anatomy.fold)), brain.at(anatomy.sulcus_reach)
     width = 0.9 * np.clip(1.15 - pial / np.maximum(reach, 1), 0.2, 1) * (1 - 0.8 * pressure)
@@ -154,7 +154,7 @@ def _healthy(
 
 
 def _image(rng: np.random.Generator, brain: BrainVoxels, tissue: _Tissue, modality: Modality) -> Array:
-    """One sequence: tissue contrast, texture, uneven coil sensitivity and Rician noise; whole numbers from 1 up."""
+    """Render a sequence: tissue contrast, texture, coil sensitivity and Rician noise. Integers from 1."""
     signal_of = _SEQUENCES[modality]
     gain = np.float32(rng.uniform(0.8, 1.25))
     signal = sum(fraction * np.float32(signal_of[name]) for name, fraction in tissue.fractions.items())

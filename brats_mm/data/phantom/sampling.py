@@ -9,19 +9,19 @@ from brats_mm.data.phantom.anatomy import HALF_EXTENT_MM, PITCH_MM
 from brats_mm.domain.volume import Array, Grid
 
 _AXIS_SIGNS = (-1, -1, 1)
-"""The grid's axes run to the left, to the back and up; the head's to the right, to the front and up."""
+"""Grid axes run left, posterior and superior. Head axes run right, anterior and superior."""
 
 
 @dataclass(frozen=True, eq=False)
 class BrainVoxels:
-    """The brain's voxels on an output grid, and how to bring coarse fields to them.
+    """Brain voxels on an output grid, with interpolation weights for coarse fields.
 
     Attributes:
-        shape: of the output grid.
-        box: the part of the grid that the coarse fields cover.
+        shape: shape of the output grid.
+        box: part of the grid that the coarse fields cover.
         weights: per axis, (box size, coarse size) interpolation weights.
-        inside: which voxels of the box are brain.
-        voxel_mm: the output grid's coarsest spacing in head millimetres.
+        inside: mask of the brain voxels of the box.
+        voxel_mm: coarsest spacing of the output grid in head millimetres.
     """
 
     shape: tuple[int, int, int]
@@ -48,7 +48,7 @@ class BrainVoxels:
 
 
 def brain_voxels(grid: Grid, hull: Array) -> BrainVoxels:
-    """Fit the head, life-size or as large as there is room for, into the grid's middle; brain where `hull` > 0."""
+    """Centre the head in the grid, life-size or as large as fits. Voxels with `hull` > 0 are brain."""
     extents_mm = [size * spacing for size, spacing in zip(grid.shape, grid.spacing_mm, strict=True)]
     scale = min(1.0, *(mm / 2 / half for mm, half in zip(extents_mm, HALF_EXTENT_MM, strict=True)))
     box, weights = [], []
@@ -72,7 +72,7 @@ def _interpolate(field: Array, weights: tuple[Array, Array, Array]) -> Array:
 
 
 def _cubic_weights(position: npt.NDArray[np.floating], size: int) -> Array:
-    """Cubic convolution (Keys 1981, a = -1/2) at positions in samples, edges repeated; (positions, size)."""
+    """Return (positions, size) cubic convolution weights (Keys 1981, a = -1/2) with repeated edges."""
     first = np.floor(position).astype(int) - 1
     weights = np.zeros((len(position), size), np.float32)
     for tap in range(4):

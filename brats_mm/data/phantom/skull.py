@@ -1,8 +1,9 @@
-"""A made skull, scalp, face and neck around a skull-stripped head: raw scans where no patient's may be used.
+"""Generate a skull, scalp, face and neck around a skull-stripped head, for raw scans without patient images.
 
-The head is drawn as signed distances on a coarse grid and is different for each seed: cerebrospinal fluid, two tables
-of bone with marrow between them, fat, skin, and below the brain a face with eyes and air, a neck with muscles and a
-spinal cord. It resembles a scan before brain extraction closely enough to train and test one; it is no anatomy.
+The head is drawn as signed distances on a coarse grid and depends on the seed: cerebrospinal fluid, two tables of bone
+with marrow between them, fat, skin, and below the brain a face with eyes and air, and a neck with muscles and a spinal
+cord. It resembles
+a scan closely enough to train and test brain extraction, but it is not anatomically correct.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ Sizes = tuple[float | int, ...]
 
 
 class Tissue(IntEnum):
-    """What a voxel outside the brain is made of."""
+    """Tissue of a voxel outside the brain."""
 
     AIR = 0
     BRAIN = 1
@@ -56,10 +57,10 @@ class RawHead:
     """A head with skull.
 
     Attributes:
-        images: one volume a sequence, all on `grid`; nothing is exactly zero.
-        brain: where the skull-stripped images had signal: the truth for brain extraction.
-        tissues: what each voxel is made of, as `Tissue`.
-        grid: the stripped images' grid with the margin around it.
+        images: one volume per sequence, all on `grid`, without exact zeros.
+        brain: mask of the signal in the skull-stripped images, the ground truth for brain extraction.
+        tissues: tissue of each voxel, as `Tissue`.
+        grid: grid of the stripped images with a margin.
     """
 
     images: Mapping[Modality, Volume]
@@ -114,7 +115,7 @@ def _placed(data: Array, shape: tuple[int, int, int], before: tuple[int, int, in
 
 
 def _draw(rng: np.random.Generator, brain: Mask, grid: Grid) -> Tissues:
-    """The tissue of each voxel; fields are coarse, borders are cut where they cross zero on the fine grid."""
+    """Return the tissue of each voxel. Fields are coarse, and borders are their zero crossings on the fine grid."""
     x, y, z = (max(8, round(n * mm / PITCH_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
     coarse = resample(brain.astype(np.float32), (x, y, z)) > 0.5
     fields = _Fields.around(rng, coarse, grid)
@@ -145,16 +146,16 @@ def _draw(rng: np.random.Generator, brain: Mask, grid: Grid) -> Tissues:
 
 @dataclass(frozen=True, eq=False)
 class _Fields:
-    """The head on the coarse grid, in millimetres; distances are negative inside.
+    """Fields of the head on the coarse grid, in millimetres. Distances are negative inside.
 
     Attributes:
-        outside: distance from the brain's envelope, positive outside it.
+        outside: distance from the brain's envelope, positive outside.
         surface: distance from the skin.
         shells_mm: thickness of fluid, inner table, marrow and outer table.
         fat_mm: thickness of skin and the fat below it.
-        meat: positive where what is below the fat is muscle.
-        canal: distance from the spinal canal's wall.
-        parts: what lies in the face and neck, the later over the earlier.
+        meat: positive where the tissue below the fat is muscle.
+        canal: distance from the wall of the spinal canal.
+        parts: parts of the face and neck. Later ones cover earlier ones.
     """
 
     outside: Array
@@ -255,7 +256,7 @@ def _parts(rng: np.random.Generator, at: tuple[Array, Array, Array]) -> tuple[tu
 
 
 def _image(rng: np.random.Generator, stripped: Array, tissues: Tissues, modality: Modality) -> Array:
-    """One sequence: the brain as it is, the rest in the contrast of its tissues, and noise over all."""
+    """Render a sequence: the given brain, the other tissues in their contrast, and noise."""
     inside = tissues == Tissue.BRAIN
     typical = float(np.median(stripped[inside & (stripped != 0)])) if inside.any() else 1.0
     signal = np.array(SIGNAL[modality], np.float32) * rng.lognormal(0, 0.2, len(Tissue)).astype(np.float32)

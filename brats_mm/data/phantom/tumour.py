@@ -17,8 +17,8 @@ class Tumour:
 
     Attributes:
         core: negative inside the core.
-        rim: thickness of the enhancing rim; the core deeper than this is necrotic. 0 without enhancement.
-        oedema: negative within the oedema's reach; it takes hold in white matter only.
+        rim: thickness of the enhancing rim, inside which the core is necrotic. 0 without enhancement.
+        oedema: negative within the reach of the oedema, which affects white matter only.
     """
 
     core: Array
@@ -27,7 +27,7 @@ class Tumour:
 
 
 def grow_tumour(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, *, enhancing: bool) -> Tumour:
-    """Seed a tumour in one hemisphere's white matter; place, size and shape vary with the generator's state."""
+    """Place a tumour in the white matter of one hemisphere, with random position, size and shape."""
     centre = _place(rng, axes, anatomy)
     core = _core(rng, axes, centre, float(rng.uniform(*CORE_RADIUS_MM)))
     core = np.maximum(core, np.maximum(1.5 - anatomy.ventricle, 2.0 - anatomy.pial))
@@ -39,7 +39,7 @@ def grow_tumour(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, *, enhan
 
 
 def _place(rng: np.random.Generator, axes: Axes, anatomy: Anatomy) -> tuple[float, float, float]:
-    """A point well below the surface, beside the ventricles, above the temporal lobes."""
+    """Draw a point well below the surface, beside the ventricles and above the temporal lobes."""
     fits = (anatomy.pial > 15) & (anatomy.ventricle > 6) & (axes.z > 2) & (np.abs(axes.x) > 20) & (anatomy.stem > 10)
     candidates = np.argwhere(fits)
     i, j, k = candidates[int(rng.integers(len(candidates)))]

@@ -58,12 +58,12 @@ def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
         check_cases(tmp_path, datalist)
 
     said = str(caught.value)
-    assert "odd_label: odd_label-seg.nii.gz: the label map holds 2, 7; labels are 0 to 4" in said
-    assert "other_shape: other_shape-t2.nii.gz does not lie on the grid of other_shape-t1.nii.gz" in said
+    assert "odd_label: odd_label-seg.nii.gz: the label map has the values 2, 7, but labels are 0 to 4" in said
+    assert "other_shape: other_shape-t2.nii.gz does not have the grid of other_shape-t1.nii.gz" in said
     assert "no_label: it has no label map" in said
     assert "absent: The list names the case absent" in said
     assert "cut_off: cut_off-t1.nii.gz cannot be read" in said
-    assert "moved: moved-t2.nii.gz does not lie on the grid" in said
+    assert "moved: moved-t2.nii.gz does not have the grid" in said
     assert "t1.nii.gz does not exist" in said
     assert "sound:" not in said
 
@@ -89,7 +89,7 @@ def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
         check_cases(tmp_path, _list(tmp_path, training=["sound", "cut", "empty"]), sections=["training"])
 
     assert "cut-t1.nii.gz is cut off or damaged" in str(caught.value)
-    assert "empty-t2.nii.gz is zero everywhere: leave the sequence out of the list" in str(caught.value)
+    assert "empty-t2.nii.gz is zero everywhere. Remove the sequence from the list" in str(caught.value)
 
 
 def test_a_case_is_listed_once_and_a_file_is_one_sequence(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_cases_without_the_needed_sequence_are_left_out(root: Path) -> None:
     [
         ({"training": ["absent"]}, "training", CaseError, "names the case absent"),
         ({"training": ["unlabelled"]}, "training", CaseError, "have no label map: unlabelled"),
-        ({"training": ["Brats18_2"]}, "validation", CaseError, "has no section validation; it has training"),
+        ({"training": ["Brats18_2"]}, "validation", CaseError, "has no section validation. It has training"),
         ({"training": ["Brats18_2"]}, "tests", OptionError, "'tests'. Choose one of training, validation, testing"),
         ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
     ],

@@ -32,7 +32,7 @@ def test_a_fifth_of_ten_patients_is_two() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 5.0])
 def test_a_share_lies_between_0_and_1(share: float) -> None:
-    with pytest.raises(OptionError, match="must lie between 0 and 1"):
+    with pytest.raises(OptionError, match="must be between 0 and 1"):
         validation_share(TWICE, share, seed=0)
 
 
@@ -48,7 +48,7 @@ def test_each_case_is_in_one_fold_with_its_patient(folds: int) -> None:
 def test_folds_need_patients() -> None:
     with pytest.raises(OptionError, match="at least 2"):
         validation_folds(TWICE, 1, seed=0)
-    with pytest.raises(OptionError, match="10 patients; this division needs at least 11"):
+    with pytest.raises(OptionError, match="10 patients, but this split needs at least 11"):
         validation_folds(TWICE, 11, seed=0)
 
 

@@ -150,5 +150,5 @@ def test_the_recipe_of_the_paper_has_no_transplants_unless_asked() -> None:
         0,
         1,
     ]
-    with pytest.raises(OptionError, match=r"transplant_prob is 1\.5; it must lie between 0 and 1"):
+    with pytest.raises(OptionError, match=r"transplant_prob is 1\.5\. It must be between 0 and 1"):
         random_windows((24, 24, 24), transplant_prob=1.5)

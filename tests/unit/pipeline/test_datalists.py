@@ -95,7 +95,7 @@ def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> 
     ("division", "error", "said"),
     [
         (Division(validation=("0.2",), folds=3), OptionError, "in one way only"),
-        (Division(validation=("1.5",)), OptionError, r"is 1\.5; it must lie between 0 and 1"),
+        (Division(validation=("1.5",)), OptionError, r"is 1\.5\. It must be between 0 and 1"),
         (Division(validation=("nobody",)), CaseError, "no labelled case nobody"),
         (Division(validation=tuple(NAMES)), CaseError, "is left for training"),
         (Division(folds=1), OptionError, "at least 2"),
