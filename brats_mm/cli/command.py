@@ -1,6 +1,7 @@
 """What the commands share: registration with the parser, exit codes, terminal options."""
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,7 +15,15 @@ EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keep the line breaks of examples and show default values."""
+    """Wrap paragraphs to the terminal, keep the line breaks of examples and show default values."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap each line of a description or epilog, but not indented ones, which are commands to copy."""
+        lines = [
+            line if line.startswith(" ") else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            for line in text.splitlines()
+        ]
+        return "\n".join(lines)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False) or action.nargs == 0:

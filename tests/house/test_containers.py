@@ -102,6 +102,24 @@ def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes(
         assert make_parser().parse_args(words).command == "serve"
 
 
+def test_the_first_start_needs_no_token_made_before():
+    """The file lies in the volume, which the service may write to."""
+    from brats_mm.cli.parser import make_parser
+
+    (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]
+    for words in (yaml.safe_load(command.removeprefix("CMD ")), COMPOSE["services"]["brats-mm"]["command"]):
+        assert str(make_parser().parse_args(words).first_token) == "/data/first-token"
+    assert "cat /data/first-token" in (ROOT / "docs" / "containers.md").read_text()
+
+
+def test_the_page_s_stage_has_every_file_that_the_page_shares_with_the_library():
+    sources = (ROOT / "apps" / "viewer" / "src").glob("*.ts")
+    shared = {name for path in sources for name in re.findall(r"brats_mm/domain/\w+\.json", path.read_text("utf-8"))}
+    copied = " ".join(line for line in stages()["page"] if line.startswith("COPY "))
+    assert shared
+    assert all(name in copied for name in shared)
+
+
 def test_no_password_stands_in_the_compose_file():
     text = (ROOT / "docker" / "compose.yaml").read_text()
     assert "${ORTHANC_PASSWORD:?" in text

@@ -9,7 +9,7 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError
 from brats_mm_service.auth.oidc import OidcIssuer
-from brats_mm_service.auth.tokens import Tokens
+from brats_mm_service.auth.tokens import Tokens, write_first_token
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import OidcSettings, Settings, check_settings
 from tests.fakes.serving import ended, serving, small_settings, two_files
@@ -182,3 +182,24 @@ def test_keys_come_over_https_only():
 
     with pytest.raises(ValueError, match="not an https address"):
         _document("http://id.example/keys")
+
+
+def test_a_first_token_is_written_for_its_owner_alone_and_only_once(tmp_path):
+    database = open_database(tmp_path / "data")
+    try:
+        tokens, file = Tokens(database), tmp_path / "first-token"
+        assert write_first_token(tokens, file)
+        assert file.stat().st_mode & 0o777 == 0o600
+        text = file.read_text().strip()
+        assert tokens.check(text).caller == "first"
+        assert not write_first_token(tokens, file), "there is a token, so none is made"
+        assert file.read_text().strip() == text
+        tokens.revoke(tokens.all()[0].id)
+        assert write_first_token(tokens, file)
+        assert tokens.check(file.read_text().strip())
+        tokens.revoke(tokens.all()[1].id)
+        with pytest.raises(OptionError, match="cannot be written"):
+            write_first_token(tokens, tmp_path / "none" / "first-token")
+        assert not tokens.any_valid(), "a token that nobody can read is not made"
+    finally:
+        database.close()

@@ -58,6 +58,9 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 def _add_callers(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("access")
     group.add_argument("--require-tokens", action="store_true", help="require tokens on this machine too")
+    group.add_argument(
+        "--first-token", type=Path, metavar="FILE", help="create a token if there is none, and write it to this file"
+    )
     group.add_argument("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names of this service")
     group.add_argument("--allow-origin", nargs="*", default=[], metavar="ORIGIN", help="allowed web origins (CORS)")
     group.add_argument("--oidc-issuer", metavar="URL", help="accept access tokens of this OpenID Connect issuer")
@@ -97,9 +100,23 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(message)
     service = service_package()
     settings = _settings(options)
+    if options.first_token is not None and settings.needs_tokens:
+        _create_first_token(options.data, options.first_token, console)
     console.say(f"Serving on http://{options.host}:{options.port}. Press Ctrl-C to stop. JSON logs follow.")
     service.serve(settings, verbose=options.verbose)
     return 0
+
+
+def _create_first_token(data: Path, file: Path, console: Console) -> None:
+    from brats_mm_service.auth.tokens import Tokens, write_first_token
+    from brats_mm_service.service import open_database
+
+    database = open_database(data)
+    try:
+        if write_first_token(Tokens(database), file):
+            console.say(f"A first token was created. It is in {file}.")
+    finally:
+        database.close()
 
 
 def _settings(options: argparse.Namespace) -> Any:

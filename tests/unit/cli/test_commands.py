@@ -202,6 +202,16 @@ def test_help_shows_an_example(capsys, command):
     assert f"brats-mm {command}" in capsys.readouterr().out.split("example")[1]
 
 
+@pytest.mark.parametrize("command", ["segment", "report", "serve", "train-cross"])
+def test_help_is_wrapped_to_a_narrow_terminal_but_for_commands_to_copy(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if len(line) > 50 and not line.startswith("  ")]
+    assert [line for line in lines if line.startswith(f"  brats-mm {command} ")]
+
+
 def test_help_and_info_load_nothing_heavy():
     """No torch, no numpy for help; the answer comes at once."""
     code = (

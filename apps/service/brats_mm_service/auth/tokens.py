@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from brats_mm.errors import OptionError
 from brats_mm_service.database import Database
@@ -110,6 +112,28 @@ class Tokens:
 
     def _is_valid(self, token: Token) -> bool:
         return token.revoked is None and (token.expires is None or token.expires > self._now())
+
+
+def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool:
+    """Create a token if nobody could call, and write it to a file that its owner alone can read.
+
+    Returns:
+        Whether a token was created.
+
+    Raises:
+        OptionError: the file cannot be written.
+    """
+    if tokens.any_valid():
+        return False
+    try:
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        message = f"The first token cannot be written to {path}: {error.strerror}. Name another file."
+        raise OptionError(message) from error
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(tokens.create(caller)[1] + "\n")
+    return True
 
 
 def _digest(secret: str) -> str:

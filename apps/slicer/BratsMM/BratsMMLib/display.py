@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _CONSTANTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
@@ -26,6 +28,8 @@ def entropy_colours() -> npt.NDArray[np.float64]:
 
     The steps are even to the eye, and no hue is that of a segment, so that outlines stay visible on them.
     """
+    import numpy as np  # only here, so that the command line answers at once
+
     stops = np.array([_rgb(colour) for colour in _CONSTANTS["entropy_colours"]], np.float64)
     at = np.linspace(0, len(stops) - 1, COLOURS)
     channels = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
