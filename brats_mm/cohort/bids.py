@@ -1,7 +1,7 @@
-"""BIDS: cases of a raw dataset, and the names that results have in a derivative dataset.
+"""BIDS datasets: cases of a raw dataset, and file names of results in a derivative dataset.
 
-What BIDS derivatives define (label maps, probabilities) goes by its names; maps and pictures of ours that they do not
-define have suffixes of their own, which `.bidsignore` lists, so that a validator passes over them.
+Results that BIDS derivatives define (label maps, probabilities) have its names. Other maps and pictures have custom
+suffixes, which `.bidsignore` lists for validators.
 """
 
 import hashlib
@@ -22,20 +22,20 @@ BIDS_VERSION = "1.10.0"
 IGNORED = ("*_map.nii.gz", "*_bratsmm.*", "*_dseg.seg.nrrd", "cohort.sqlite3*", "results.*", "failures.csv", ".work/")
 _README = f"""BraTS-MM tumour segmentations
 
-Label maps, probabilities and maps of uncertainty and importance, made by `brats-mm cohort`. Each lies on the grid of
-its case's images. {NOT_FOR_DIAGNOSIS}
+Label maps, probabilities and maps of uncertainty and importance, written by `brats-mm cohort`, on the grids of the
+cases' images. {NOT_FOR_DIAGNOSIS}
 """
 _SIDECARS = {
-    "desc-tumour_dseg.json": "Compartments of the brain tumour; desc-tumour_dseg.tsv names the values.",
+    "desc-tumour_dseg.json": "Compartments of the brain tumour. desc-tumour_dseg.tsv names the values.",
     "probseg.json": "Probability of a nested region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
 }
-"""Files of the whole dataset that say of every image of their kind what it is."""
+"""Sidecar files of the dataset that describe all images of a kind."""
 _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
 _MAP = re.compile(r"^(entropy|probability|importance)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
 
 def bids_cases(folder: Path, wanted: BidsFilter) -> Iterator[CohortCase]:
-    """Yield a case for each participant, or for each session; sequences are in its `anat` folder."""
+    """Yield a case per participant or session. Its sequences are in the `anat` folder."""
     for session in bids_sessions(folder, wanted):
         if not wanted.picks_images:
             yield CohortCase(session.name, folder=str(session.folder))
@@ -54,9 +54,9 @@ def count_bids_cases(folder: Path, wanted: BidsFilter) -> int:
 
 
 def bids_prefix(name: str) -> str:
-    """The entities of a case: its own, where its name is of BIDS, else a subject made of its name.
+    """Return the BIDS entities of a case: its name if that is a BIDS name, or else a subject derived from the name.
 
-    Two names never give the same: where letters had to be left out, a hash of the name is put behind.
+    Different names give different results: if characters had to be removed, a hash of the name is appended.
     """
     if _ENTITY.match(name):
         return name
@@ -88,9 +88,9 @@ def bids_file(case: str, name: str) -> str:
 
 
 def describe_dataset(folder: Path, convention: LabelConvention, version: str) -> None:
-    """Write what makes a folder a derivative dataset: its description, its labels, what a validator passes over.
+    """Write the dataset description, the labels and `.bidsignore` of a derivative dataset.
 
-    What somebody added to the description, authors for instance, or wrote in the README, is kept.
+    Existing additions to the description, such as authors, and to the README are kept.
     """
     described = {
         "Name": "BraTS-MM tumour segmentations",

@@ -1,8 +1,9 @@
-"""Whether a case is what it was: by the hash of its files' content, and, where they lie untouched, by their dates.
+"""Detect whether a case has changed, by the hash of its files' content or by their unchanged dates.
 
-Reading a hundred thousand cases only to find that nothing has changed would take hours. So a case's stamp (names,
-sizes, dates of change) is kept beside the hash of its content: the same stamp is the same case, and where the stamp is
-another, a copied dataset for instance, the content decides.
+Reading a hundred thousand cases just to find them unchanged would take hours. So a stamp of each case (names, sizes,
+modification times) is stored with the hash of its content. An equal stamp means an unchanged case. If the stamp
+differs, as for a
+copied dataset, the content decides.
 """
 
 import hashlib
@@ -16,10 +17,10 @@ from brats_mm.io.bundle import sha256_of
 
 
 def stamp_of(case: CohortCase) -> str:
-    """Hash of what the file system says of a case's files.
+    """Return a hash of the names, sizes and modification times of a case's files.
 
     Raises:
-        OSError: a file or the folder is not there.
+        OSError: a file or the folder does not exist.
     """
     said = []
     for name, path in files_of(case):
@@ -29,7 +30,7 @@ def stamp_of(case: CohortCase) -> str:
 
 
 def content_of(case: CohortCase) -> str:
-    """Hash of the content of a case's files and of what they are: the same wherever they lie.
+    """Return a hash of the content and role of a case's files, independent of their location.
 
     Raises:
         OSError: a file cannot be read.
@@ -39,7 +40,7 @@ def content_of(case: CohortCase) -> str:
 
 
 def files_of(case: CohortCase) -> Iterator[tuple[str, Path]]:
-    """The files of a case in a fixed order: by sequence, or by their place in its folder; hidden ones do not count."""
+    """Yield the files of a case in a fixed order: by sequence, or by path in its folder without hidden files."""
     if case.folder is None:
         for modality, path in sorted(case.files.items()):
             yield modality.value, Path(path)

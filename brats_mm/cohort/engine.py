@@ -9,12 +9,12 @@ from brats_mm.cohort.records import CaseTask, TaskResult
 
 @dataclass(frozen=True)
 class Finished:
-    """A task that came back.
+    """A finished task.
 
     Attributes:
-        task: which.
-        result: what came of it; None where whoever computed it is gone.
-        lost: then, how that ended, for people: "signal SIGKILL".
+        task: the task.
+        result: its result. None if the worker died.
+        lost: how the worker died, in words, such as "signal SIGKILL".
     """
 
     task: CaseTask
@@ -24,9 +24,9 @@ class Finished:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Computes tasks somewhere. Used from one thread, inside a `with` block.
+    """Computes tasks. Used from one thread, inside a `with` block.
 
-    A task that was submitted comes back once, finished or lost; what to do about a lost one is not the engine's to say.
+    Each submitted task is returned once, finished or lost. The caller decides what to do about lost tasks.
     """
 
     @property
@@ -41,16 +41,16 @@ class Engine(Protocol):
         """Start."""
 
     def __exit__(self, *_: object) -> None:
-        """Stop at once; tasks under way are given up."""
+        """Stop at once and abandon running tasks."""
 
     def submit(self, task: CaseTask) -> None:
-        """Take a task; there must be room for it."""
+        """Submit a task. There must be room for it."""
 
     def collect(self, timeout_s: float) -> list[Finished]:
-        """What has come back, after waiting for that long at most while nothing has.
+        """Return finished tasks, after waiting for at most this time if there are none.
 
         Raises:
-            BratsMMError: nothing can be computed at all, the model cannot be loaded for instance.
+            BratsMMError: nothing can be computed, for example because the model cannot be loaded.
         """
 
 
@@ -59,12 +59,12 @@ class Runner(Protocol):
     """Computes cases in a worker, one after the other, with the model loaded."""
 
     def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
-        """Results as they come, in any order; a None among the tasks says that none is at hand at this moment."""
+        """Yield results in any order. None among the tasks means that none is available at the moment."""
 
 
 @runtime_checkable
 class MakeRunner(Protocol):
-    """Loads the model in a worker; travels there by pickle."""
+    """Loads the model in a worker, to which it is pickled."""
 
     def __call__(self, slot: int) -> Runner:
         """The runner of the worker number `slot`, from 0.

@@ -1,4 +1,4 @@
-"""Where the results of a cohort's cases lie."""
+"""Locations of a cohort's results."""
 
 import shutil
 from pathlib import Path
@@ -18,17 +18,17 @@ _REPORT = "report.json"
 def prepare_output(
     folder: Path, layout: Layout, labels: LabelConvention, manifest: Path | None = None, *, version: str
 ) -> None:
-    """Make the folder of a cohort, or continue one that was begun; never one that holds more than its manifest.
+    """Create the folder of a cohort or continue an earlier one. Refuses folders with other files.
 
     Args:
-        folder: for all results.
-        layout: of the results.
-        labels: convention of label values, which a BIDS dataset describes.
-        manifest: may lie in the folder.
-        version: of the software, which a BIDS dataset names.
+        folder: folder for all results.
+        layout: layout of the results.
+        labels: label convention, which a BIDS dataset describes.
+        manifest: the manifest, which may be in the folder.
+        version: software version, which a BIDS dataset records.
 
     Raises:
-        OutputError: it holds other files, or cannot be written to.
+        OutputError: the folder holds other files or cannot be written to.
     """
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def prepare_output(
 
 
 def work_folder(folder: Path, case: str, layout: Layout) -> Path:
-    """Where a worker writes a case; what an earlier worker left there half-written is removed."""
+    """Return the folder that a worker writes a case to. Removes incomplete results of an earlier worker."""
     place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
     if place.is_dir():
         for left in place.glob(".brats-mm-*"):
@@ -50,17 +50,17 @@ def work_folder(folder: Path, case: str, layout: Layout) -> Path:
 
 
 def publish(folder: Path, case: str, layout: Layout) -> Path:
-    """Bring what was written to where it belongs; returns the place, from the cohort's folder.
+    """Move the results of a case to their final location, and return it relative to the cohort's folder.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the results cannot be written.
     """
     if layout is Layout.PLAIN:
         return Path(CASES, case)
     place, work = folder / bids_folder(case), folder / _WORK / case
     with output_errors(place):
         place.mkdir(parents=True, exist_ok=True)
-        # The report comes last: where it is, everything is.
+        # The report is moved last, so that its presence means complete results.
         for file in sorted((path for path in work.iterdir() if path.is_file()), key=lambda path: path.name == _REPORT):
             file.replace(place / bids_file(case, file.name))
         shutil.rmtree(work)
@@ -73,7 +73,7 @@ def clear_work(folder: Path) -> None:
 
 
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
-    """Whether a case's results are there."""
+    """Whether the results of a case exist."""
     if layout is Layout.PLAIN:
         return (folder / CASES / case / _REPORT).is_file()
     return (folder / bids_folder(case) / bids_file(case, _REPORT)).is_file()

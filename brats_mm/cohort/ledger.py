@@ -43,7 +43,7 @@ class Failure:
 
 
 class Ledger:
-    """The records of one cohort; one process at a time has them."""
+    """Records of a cohort. Only one process at a time can open them."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -78,7 +78,7 @@ class Ledger:
         return self._records.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
     def done(self, name: str) -> Entry | None:
-        """What is known of a case that was done; None for any other."""
+        """Return the entry of a finished case, or None."""
         found = self._records.execute(
             "SELECT stamp, content, identity FROM cases WHERE name = ? AND state = ?", (name, CaseState.DONE.value)
         ).fetchone()

@@ -1,8 +1,10 @@
-"""The local engine: worker processes on this machine, each with the model loaded once.
+"""Local engine: worker processes on this machine, each with a loaded model.
 
-Workers are spawned, not forked: no thread or lock of the planner's is copied. Each gets a few tasks at a time, so that
-it can read the next case and write the last one while it computes. One that dies, by the kernel's memory killer for
-instance, is replaced; the tasks it held come back as lost.
+Workers are spawned and not forked, so that no thread or lock of the planner is copied. Each gets a few tasks at a time,
+to
+read the next case and write the last one while it computes. A worker that dies, for example when memory runs out, is
+replaced, and its
+tasks are returned as lost.
 """
 
 import multiprocessing
@@ -73,7 +75,7 @@ class LocalEngine:
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
     def submit(self, task: CaseTask) -> None:
-        """Take a task; one that is to be alone goes first."""
+        """Submit a task. Tasks that must run alone go first."""
         (self._waiting.appendleft if task.alone else self._waiting.append)(task)
         self._hand_out()
 
@@ -113,12 +115,12 @@ class LocalEngine:
                     worker.ready, self._failed_starts = True, 0
                 elif isinstance(message, Unable):
                     raise message.error
-        except (EOFError, OSError):  # it is gone; its death is noticed by its process
+        except (EOFError, OSError):  # the worker died, which is handled elsewhere
             worker.process.join(timeout=5)
         return found
 
     def _replaced(self, worker: _Worker) -> list[Finished]:
-        """Start another in the place of one that is gone; what it held is lost, unless it had not begun."""
+        """Replace a dead worker. Its tasks are lost, except those that had not started."""
         worker.process.join()
         how = _death(worker.process.exitcode)
         self._failed_starts += not worker.ready
@@ -136,7 +138,7 @@ class LocalEngine:
         return [Finished(task, None, how) for task in worker.held.values()]
 
     def _hand_out(self) -> None:
-        """Give waiting tasks to the workers with the fewest; one that is to be alone waits for an idle one."""
+        """Give waiting tasks to the least busy workers. A task that must run alone waits for an idle worker."""
         while self._waiting:
             worker = min(self._workers, key=lambda one: (one.alone, len(one.held)))
             if worker.alone or len(worker.held) >= (1 if self._waiting[0].alone else HELD):

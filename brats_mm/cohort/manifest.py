@@ -1,7 +1,8 @@
-"""The cases of a cohort, one after the other: of a CSV or Parquet table, a BIDS dataset, or a folder of case folders.
+"""Read the cases of a cohort from a CSV or Parquet table, a BIDS dataset, or a folder of case folders.
 
-A table has the columns `case` (a name; by default the folder's), and `folder`, or any of `t1`, `t1ce`, `t2`, `flair`.
-Relative paths start at the table's own folder; other columns are left alone. Tables are streamed: a hundred thousand
+A table has the columns `case` (a name, by default that of the folder), and `folder` or any of `t1`, `t1ce`, `t2`,
+`flair`.
+Relative paths start at the folder of the table. Other columns are ignored. Tables are streamed, so a hundred thousand
 rows take no more memory than one.
 """
 
@@ -27,9 +28,9 @@ class Manifest:
     """The cases of a cohort.
 
     Attributes:
-        path: what was given.
-        count: how many cases there are.
-        cases: begins to list them anew at each call.
+        path: path of the manifest.
+        count: number of cases.
+        cases: function that lists the cases from the start.
     """
 
     path: Path
@@ -38,15 +39,15 @@ class Manifest:
 
 
 def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
-    """Find out what was given, and count its cases.
+    """Detect the kind of a manifest and count its cases.
 
     Args:
         path: a table, a BIDS dataset or a folder of case folders.
-        wanted: which participants, sessions and images of a BIDS dataset count.
+        wanted: selection of participants, sessions and images of a BIDS dataset.
 
     Raises:
-        CaseError: it is no manifest, or has no case.
-        OptionError: a filter was given, and the manifest is no BIDS dataset; or a Parquet table, and pyarrow is not
+        CaseError: the path is not a manifest, or has no case.
+        OptionError: a filter was given for another kind of manifest, or a Parquet table needs pyarrow, which is not
             installed.
     """
     try:
@@ -112,7 +113,7 @@ def _check_columns(path: Path, first: Mapping[str, str] | None) -> None:
 
 
 def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
-    """The case of a row; one that cannot be used keeps its place, with the reason."""
+    """Return the case of a row. A row that cannot be used is returned with its fault."""
     folder = row.get("folder", "")
     files = {modality: str(start / row[modality.value]) for modality in MODALITIES if row.get(modality.value)}
     name = row.get("case", "") or (Path(folder).name if folder else "")

@@ -12,18 +12,18 @@ class SegmentCases:
     """Loads the model in a worker.
 
     Attributes:
-        request: what is requested of every case, without input and output.
-        layout: of the results.
+        request: request for every case, without input and output.
+        layout: layout of the results.
     """
 
     request: SegmentRequest
     layout: Layout = Layout.PLAIN
 
     def __call__(self, slot: int) -> Runner:
-        """The runner of a worker; with several GPUs, workers take turns on them.
+        """Return the runner of a worker. Workers are spread over all GPUs.
 
         Raises:
-            BratsMMError: there is no such bundle, device or backend.
+            BratsMMError: the bundle, device or backend does not exist.
         """
         import torch
 

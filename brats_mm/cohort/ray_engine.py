@@ -1,9 +1,10 @@
-"""The Ray engine: actors that hold the model, on every machine of a cluster.
+"""Ray engine: actors with a loaded model on the machines of a cluster.
 
-Each actor asks for a share of a machine (cores, or a GPU), so Ray places as many as fit, and starts machines for the
-rest where the cluster scales by itself. Tasks and results are a few hundred bytes: images go from the shared file
-system to the actor and back, never through Ray's object store. Only an actor that has said that its model is loaded
-gets tasks; one that is gone, with its machine for instance, is asked for anew, and its tasks come back as lost.
+Each actor requests cores or a GPU, so Ray places as many as fit and an autoscaling cluster adds machines for the rest.
+Tasks and
+results take a few hundred bytes, because actors read images from the shared file system and not from Ray's object
+store.
+Actors get tasks once their model is loaded. A dead actor is replaced, and its tasks are returned as lost.
 """
 
 import logging
@@ -48,7 +49,7 @@ class CaseActor:
             threading.Thread(target=self._work, args=(runner,), daemon=True).start()
 
     def fault(self) -> BratsMMError | None:
-        """Why this actor can compute nothing at all; None once its model is loaded."""
+        """Return the error that prevents this actor from computing. None once its model is loaded."""
         return self._fault
 
     def run(self, task: CaseTask) -> TaskResult:
@@ -63,23 +64,23 @@ class CaseActor:
             while True:
                 for result in runner.run(chain([self._tasks.get()], self._at_hand())):
                     self._results.pop(result.name).set_result(result)
-        except BaseException:  # a thread's end would go unnoticed; the actor's does not
+        except BaseException:  # the end of a thread would go unnoticed, but not that of the actor
             logger.exception("A worker ends for a reason that the library did not foresee.")
             os._exit(1)
 
     def _at_hand(self) -> Iterator[CaseTask | None]:
-        """The tasks that have come; None says that there is none at this moment."""
+        """Yield the received tasks, and None whenever there is none at the moment."""
         while True:
             yield None if self._tasks.empty() else self._tasks.get()
 
 
 @dataclass(eq=False)
 class _Place:
-    """Where an actor is, or is to be.
+    """An actor or its replacement.
 
     Attributes:
-        hello: its answer to whether it is ready; None once it has come.
-        held: answers to come, and their tasks.
+        hello: pending reply of the actor that it is ready. None once received.
+        held: tasks by pending reply.
     """
 
     slot: int
@@ -95,7 +96,7 @@ class _Place:
 class RayEngine:
     """Runs tasks on a Ray cluster."""
 
-    retries = 3  # machines of a cluster come and go; that is no case's fault
+    retries = 3  # machines of a cluster come and go, which is not the fault of a case
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class RayEngine:
         self._cluster.close()
 
     def submit(self, task: CaseTask) -> None:
-        """Take a task; one that is to be alone goes first."""
+        """Submit a task. Tasks that must run alone go first."""
         (self._waiting.appendleft if task.alone else self._waiting.append)(task)
         self._hand_out()
 
@@ -175,7 +176,7 @@ class RayEngine:
         return [Finished(place.held.pop(answer), said)]
 
     def _replaced(self, place: _Place, error: Exception) -> list[Finished]:
-        """Ask for another actor in the place of one that is gone; what that one held is lost."""
+        """Replace a dead actor. Its tasks are lost."""
         import ray
 
         if place.hello is not None:
@@ -187,13 +188,13 @@ class RayEngine:
             )
             raise ResourceError(message) from error
         how = type(error).__name__
-        logger.warning("Worker %d on the cluster is gone (%s); another is asked for.", place.slot, how)
-        ray.kill(place.actor)  # whatever is left of it: its tasks must not run later
+        logger.warning("Worker %d on the cluster died (%s). Starting another.", place.slot, how)
+        ray.kill(place.actor)  # its remaining tasks must not run later
         self._places[self._places.index(place)] = self._start(place.slot)
         return [Finished(task, None, how) for task in place.held.values()]
 
     def _hand_out(self) -> None:
-        """Give waiting tasks to the actors with the fewest; one that is to be alone waits for an idle one."""
+        """Give waiting tasks to the least busy actors. A task that must run alone waits for an idle actor."""
         while self._waiting:
             room = 1 if self._waiting[0].alone else HELD
             ready = [place for place in self._places if place.has_room(room)]

@@ -1,4 +1,4 @@
-"""A cohort: cases by the thousand, what is asked of each, what came of it; plain values for any process."""
+"""Records of a cohort's cases, tasks and results, as plain values for any process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class CohortCase:
-    """A line of a manifest.
+    """A row of a manifest.
 
     Attributes:
-        name: of the case, unique in its cohort.
-        folder: with its sequences, which are recognised by name or DICOM header; None where files are named.
-        files: sequence -> file, where the manifest names them.
-        fault: why it cannot be a case; its sentence goes to the failures.
+        name: name of the case, unique in its cohort.
+        folder: folder of its sequences, which are recognised by name or DICOM header. None if files are named.
+        files: files by sequence, if the manifest names them.
+        fault: reason that it cannot be used, for the table of failures.
     """
 
     name: str
@@ -45,13 +45,13 @@ class CohortCase:
 
 @dataclass(frozen=True)
 class CaseTask:
-    """A case to be segmented, as an engine gets it.
+    """A case to segment, for an engine.
 
     Attributes:
-        case: which.
-        output: the cohort's folder.
-        known: hash of the content from which there are results already; where it is the same, nothing is computed.
-        alone: no other case may be in that worker: it, or a neighbour of it, has taken a worker down.
+        case: the case.
+        output: folder of the cohort.
+        known: hash of the content that results exist for. Equal content is not computed again.
+        alone: no other case may run in that worker, because this case or its neighbour has crashed a worker.
     """
 
     case: CohortCase
@@ -62,15 +62,15 @@ class CaseTask:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a case.
+    """Result of a case.
 
     Attributes:
-        name: of the case.
-        state: how it ended; `SAME` where its content is that of the results that are there.
-        content: hash of its files' content; empty where they could not be read.
-        row: of the table of results, if done.
-        kind: of the failure.
-        detail: the sentence for the person who has to mend it.
+        name: name of the case.
+        state: how it ended. `SAME` if its content matches existing results.
+        content: hash of its files' content. Empty if they could not be read.
+        row: row of the results table, if done.
+        kind: kind of failure.
+        detail: description of the failure for the user.
     """
 
     name: str
@@ -82,7 +82,7 @@ class TaskResult:
 
 
 def name_fault(name: str) -> str | None:
-    """Why a case cannot go by that name; None if it can."""
+    """Return the reason that a name is invalid. None for a valid name."""
     plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
     if name and plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:
         return None

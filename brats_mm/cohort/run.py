@@ -1,7 +1,8 @@
-"""Any number of cases: streamed from a manifest, computed wherever the engine is, every outcome on disk at once.
+"""Segment the cases of a manifest on any engine, and record every outcome at once.
 
-A run can be stopped at any moment, by Ctrl-C or the power: run again, it goes on with what is not done. One bad case
-never stops the rest.
+A run can be stopped at any time, by Ctrl-C or a power failure. The next run continues with the unfinished cases. A
+failed
+case never stops the others.
 """
 
 import hashlib
@@ -35,16 +36,16 @@ _LOST = (
 
 @dataclass(frozen=True)
 class CohortStatus:
-    """How far a cohort is.
+    """Progress of a cohort.
 
     Attributes:
-        total: cases in the manifest.
-        done, failed: in this run.
-        skipped: done before, and unchanged.
-        left_s: seconds that the rest will take at the pace so far; None before the first case.
-        name: of the case that has just ended.
-        detail: why it failed, if it did.
-        was_skipped: it was done before.
+        total: number of cases in the manifest.
+        done, failed: number of cases in this run.
+        skipped: number of unchanged cases that were done before.
+        left_s: estimated remaining seconds. None before the first case.
+        name: name of the case that has just ended.
+        detail: reason for its failure, if it failed.
+        was_skipped: whether it was done before.
     """
 
     total: int
@@ -90,13 +91,13 @@ def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """How a cohort is run.
+    """Settings of a cohort run.
 
     Attributes:
-        identity: hash of model and options; results of another identity are made anew.
-        layout: of the results.
-        labels: convention of label values.
-        table: format of the table of results.
+        identity: hash of model and options. Results of another identity are replaced.
+        layout: layout of the results.
+        labels: label convention.
+        table: format of the results table.
     """
 
     identity: str
@@ -108,22 +109,22 @@ class CohortSettings:
 def run_cohort(
     manifest: Manifest, folder: Path, engine: Engine, settings: CohortSettings, on_case: OnCase | None = None
 ) -> CohortStatus:
-    """Segment the cases of a manifest that are not done yet, and write the tables.
+    """Segment the unfinished cases of a manifest, and write the tables.
 
     Args:
         manifest: the cases.
-        folder: for results, tables and records.
-        engine: what computes; started and stopped here.
-        settings: what is wanted.
-        on_case: told of each case that has ended.
+        folder: folder for results, tables and records.
+        engine: engine to run on. Started and stopped here.
+        settings: settings of the run.
+        on_case: called for each case that has ended.
 
     Returns:
-        How it ended. The tables are written however it ends, also when it is interrupted.
+        The final status. The tables are written in any case, also after an interruption.
 
     Raises:
-        OutputError: the folder cannot be used; or the disk is full, for the tables.
-        BratsMMError: no case can be computed at all.
-        KeyboardInterrupt: as it came; what is done is kept.
+        OutputError: the folder cannot be used, or the disk is full.
+        BratsMMError: no case can be computed.
+        KeyboardInterrupt: interrupted. Finished cases are kept.
     """
     require_table(settings.table)
     prepare_output(folder, settings.layout, settings.labels, manifest.path, version=__version__)
@@ -140,7 +141,7 @@ def run_cohort(
 
 
 class _Run:
-    """One run: hands out what is not done, writes down what comes back."""
+    """One run: dispatch pending cases and record results."""
 
     def __init__(
         self, manifest: Manifest, folder: Path, ledger: Ledger, settings: CohortSettings, on_case: OnCase | None
@@ -164,9 +165,9 @@ class _Run:
             self._collect(engine, _PATIENCE_S)
 
     def _task(self, case: CohortCase) -> tuple[CaseTask, str] | None:
-        """What is to be computed for a case, with its stamp; None where nothing is."""
+        """Return the task for a case and its stamp. None if nothing is to be computed."""
         if not self._ledger.is_new(case.name):
-            self._fault(case, f"The manifest has another case {case.name!r}. Give each case a name of its own.")
+            self._fault(case, f"The manifest has another case {case.name!r}. Give each case a different name.")
             return None
         if case.fault is not None:
             self._fault(case, case.fault)
@@ -174,7 +175,7 @@ class _Run:
         try:
             stamp = stamp_of(case)
         except OSError:
-            stamp = ""  # the worker says in a sentence what is not there
+            stamp = ""  # the worker reports what is missing
         known = self._ledger.done(case.name)
         if (
             known is None

@@ -1,4 +1,4 @@
-"""What a cohort's worker does with a case: hash it, segment it, put its results where they belong, say so in a row."""
+"""Segment the cases of a cohort in a worker: hash, segment, publish results, and return a table row."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,17 +16,17 @@ from brats_mm.pipeline.load import CaseSource
 from brats_mm.pipeline.request import SegmentRequest
 from brats_mm.pipeline.segmenter import Segmenter
 
-_OURS = "The software met an error of its own ({kind}). Please report it; the other cases are not affected."
+_OURS = "An internal error occurred ({kind}). Please report it. Other cases are not affected."
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentRunner:
-    """Segments tasks with a loaded model; reads the next and writes the last meanwhile.
+    """Segments tasks with a loaded model, reading the next case and writing the last one meanwhile.
 
     Attributes:
         segmenter: the loaded model.
-        request: what is requested of every case, without input and output.
-        layout: of the results.
+        request: request for every case, without input and output.
+        layout: layout of the results.
     """
 
     segmenter: Segmenter
@@ -60,7 +60,7 @@ class SegmentRunner:
 
 @dataclass(eq=False)
 class _Jobs:
-    """Tasks as requests; those whose content has not changed are skipped."""
+    """Tasks as requests. Tasks whose content is unchanged are skipped."""
 
     tasks: Iterable[CaseTask | None]
     template: SegmentRequest

@@ -94,10 +94,10 @@ def require_table(kind: TableFormat) -> None:
 
 
 def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: TableFormat) -> Path:
-    """Write `results.parquet` or `results.csv`; the earlier one is there until the new one is whole.
+    """Write `results.parquet` or `results.csv`, replacing an earlier table atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the table cannot be written.
     """
     path = folder / f"results.{kind.value}"
     aside = folder / f".{path.name}.partial"
@@ -127,10 +127,10 @@ def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
 
 
 def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
-    """Write `failures.csv`: case, kind, sentence, attempts; only its head where nothing failed.
+    """Write `failures.csv`: case, kind, detail, attempts. Only the header if nothing failed.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the table cannot be written.
     """
     path = folder / "failures.csv"
     aside = folder / ".failures.csv.partial"

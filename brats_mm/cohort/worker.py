@@ -1,6 +1,6 @@
-"""A worker process of the local engine: loads the model once, and computes what it is sent until there is no more.
+"""Worker process of the local engine: load the model once and compute the tasks that are sent.
 
-Nothing heavy is imported before the process knows that it is wanted.
+Nothing heavy is imported before the first task.
 """
 
 import os
@@ -29,7 +29,7 @@ class Unable:
 
 
 class Inbox:
-    """The tasks that have been sent, as an iterator that never waits: None says that there is none at this moment."""
+    """Iterator over received tasks that never blocks. It yields None if there is none at the moment."""
 
     def __init__(self, pipe: "Connection[object, object]") -> None:
         self._pipe = pipe
@@ -54,13 +54,13 @@ class Inbox:
 
 
 def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int, threads: int) -> None:
-    """What the process does.
+    """Run the process.
 
     Args:
-        pipe: tasks come in, results go out.
-        make_runner: loads the model.
-        slot: the worker's number, from 0.
-        threads: that it may compute on; 0 leaves that to the libraries.
+        pipe: connection for tasks and results.
+        make_runner: function that loads the model.
+        slot: number of the worker, from 0.
+        threads: number of threads to compute on. 0 is the libraries' default.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the planner to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()

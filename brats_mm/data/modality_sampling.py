@@ -24,18 +24,19 @@ Pair = tuple[Availability, Availability]
 
 @lru_cache(maxsize=len(SUBSETS))
 def subsets_of(available: Availability) -> tuple[Availability, ...]:
-    """The non-empty subsets of what is available, singles first."""
+    """Return the non-empty subsets of the available modalities, smallest first."""
     return tuple(subset for subset in SUBSETS if subset <= available)
 
 
 @lru_cache(maxsize=len(SUBSETS))
 def accepted_draws(available: Availability) -> tuple[Pair, ...]:
-    """All outcomes, equally likely, of SimMLM's sampling: one entry a draw that is kept, as (more, fewer).
+    """Return all equally likely outcomes of SimMLM's sampling as pairs (more, fewer), one per accepted draw.
 
-    Two sets are drawn uniformly and independently; the draw is kept when one strictly holds the other and the
-    first-drawn lacks something (its dropped set is not empty). A pair therefore counts twice, once for each order of
-    drawing, unless its larger set is complete: then only the order that draws it second is kept. Source: the released
-    code; for four sequences these are 86 draws.
+    Two sets are drawn uniformly and independently. A draw is accepted if one set strictly contains the other and the
+    first one is
+    not complete. So a pair counts twice, once per order of drawing, unless its larger set is complete. Source: the
+    released code.
+    Four sequences have 86 accepted draws.
     """
     sets = subsets_of(available)
     kept = [(one, two) for one in sets for two in sets if one != available and (one < two or two < one)]
@@ -44,7 +45,7 @@ def accepted_draws(available: Availability) -> tuple[Pair, ...]:
 
 @lru_cache(maxsize=len(SUBSETS))
 def nested_pairs(available: Availability) -> tuple[Pair, ...]:
-    """All nested pairs, each once; 50 for four sequences."""
+    """Return all nested pairs once. Four sequences have 50."""
     return tuple((more, fewer) for more, fewer in NESTED_PAIRS if more <= available)
 
 
@@ -64,7 +65,7 @@ def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILA
 def draw_pair(
     rng: np.random.RandomState, available: Availability = ALL_AVAILABLE, *, sampler: str = "released"
 ) -> Pair:
-    """Two nested sets (more, fewer); both are the whole where a single sequence is available, which has no pair."""
+    """Draw two nested sets (more, fewer). With a single available sequence, both are the whole set."""
     choices = PAIR_SAMPLERS[sampler](available) or ((available, available),)
     return choices[int(rng.randint(len(choices)))]
 
@@ -76,7 +77,7 @@ def keep(image: Shaped[Tensor, "m h w d"], subset: Availability) -> Shaped[Tenso
 
 
 def as_set(available: Bool[Tensor, " m"]) -> Availability:
-    """The modalities whose flag is set."""
+    """Return the modalities whose flag is set."""
     return frozenset(modality for modality in MODALITIES if bool(available[modality.channel]))
 
 
@@ -91,14 +92,15 @@ class RandDropSequencesd(RandomizableTransform):
 class RandPairOfSubsetsd(RandomizableTransform):
     """Draw the availability sets of MoFe pairs: adds `more` and `fewer`, (pairs, m) booleans.
 
-    The image is left whole; the network mixes the views (`training.iteration.PairBatch`).
+    The image is unchanged. The network mixes the views (`training.iteration.PairBatch`).
 
     Args:
         sampler: a key of `PAIR_SAMPLERS`.
-        pairs: how many a crop. SimMLM has one; since views share the experts' passes, further ones cost little.
+        pairs: number of pairs per crop. SimMLM uses one. Further pairs cost little, because views share the experts'
+            passes.
 
     Raises:
-        OptionError: there is no such sampler, or no pair is asked for.
+        OptionError: the sampler is unknown, or `pairs` is less than 1.
     """
 
     def __init__(self, sampler: str = "released", *, pairs: int = 1) -> None:
@@ -120,10 +122,11 @@ class RandPairOfSubsetsd(RandomizableTransform):
 
 
 class EverySubsetd(Transform):
-    """Show a case under each of the 15 availability sets: what a mixture is validated on (SimMLM, section 4).
+    """Show a case under each of the 15 availability sets, to validate a mixture (SimMLM, section 4).
 
-    `available` becomes (15, m). A set that asks for a sequence which the case lacks is replaced by one of those that it
-    can show, so that every case counts 15 times.
+    `available` becomes (15, m). A set with a sequence that the case lacks is replaced by a subset of its sequences, so
+    that every
+    case counts 15 times.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

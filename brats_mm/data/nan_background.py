@@ -14,13 +14,14 @@ _PINHOLES_SHARE = 1e-3
 
 
 def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
-    """Set NaN outside the head to 0; NaN inside is left as it is, for the caller to refuse.
+    """Set NaN outside the head to 0. NaN inside is unchanged, and the caller must refuse it.
 
-    NaN voxels are outside where they hang together with the border of the volume. Beside such a background, a mask may
-    have pinholes: a few voxels each, and together a thousandth of the image.
+    NaN voxels are outside if they are connected to the border of the volume. With such a background, pinholes of a mask
+    are
+    accepted: a few voxels each, and a thousandth of the image in total.
 
     Returns:
-        the voxels, and a note where some were set.
+        The voxels, and a note if some were set.
     """
     if not np.isnan(data.min()) or np.isinf(data).any():
         return data, ()
@@ -33,5 +34,5 @@ def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     holes = np.delete(sizes, np.union1d(outside, [0]))
     if outside.max() == 0 or (holes > _PINHOLE_VOXELS).any() or holes.sum() > sizes[0] * _PINHOLES_SHARE:
         return data, ()
-    note = f"{int(missing.sum()):,} voxels around the head are NaN; they are read as 0 (background)"
+    note = f"{int(missing.sum()):,} voxels around the head are NaN and are read as 0 (background)"
     return np.where(missing, np.float32(0), data), (note,)

@@ -31,7 +31,7 @@ class TwoWindowsd(Randomizable, Transform):
 
 
 def _single(made: Any) -> Mapping[Hashable, Any]:
-    """The one window that a chain made: MONAI's croppers put it into a list where they could make several."""
+    """Return the only window of MONAI's croppers, which return a list."""
     window: Mapping[Hashable, Any] = made[0] if isinstance(made, list) else made
     return window
 
@@ -40,15 +40,15 @@ CROPS: dict[str, Callable[[Compose], Transform]] = {"same": lambda windows: wind
 
 
 def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Transform:
-    """The random part of a chain for pairs of views.
+    """Return the random transforms for pairs of views.
 
     Args:
-        windows: the random chain that makes one window.
-        crops: `same`, as the paper's formula reads, or `independent`, as the released code does.
-        pairs: how many a sample; independent windows are for one.
+        windows: random transforms that make one window.
+        crops: `same`, as in the paper's formula, or `independent`, as in the released code.
+        pairs: number of pairs per sample. Must be 1 for independent windows.
 
     Raises:
-        OptionError: there are no such crops, or several pairs are to have independent ones.
+        OptionError: `crops` is unknown, or several pairs were combined with independent crops.
     """
     if crops not in CROPS:
         message = f"The crops are {crops!r}. Choose from {', '.join(CROPS)}."

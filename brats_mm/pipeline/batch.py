@@ -1,7 +1,8 @@
-"""Segment many cases in one process: the next case is read and the last one written while the network computes.
+"""Segment many cases in one process, reading the next case and writing the last one while the network computes.
 
-At any time one case is computed, few are read ahead and few wait to be written, so memory does not grow with their
-number. A case that fails is an outcome like any other; the rest go on.
+One case is computed while a few are read ahead and a few wait to be written, so memory does not grow with their number.
+A
+failed case is an outcome like any other, and the rest continue.
 """
 
 import logging
@@ -30,13 +31,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class CaseOutcome:
-    """What became of a request: report and files, or the error.
+    """Outcome of a request: report and files, or the error.
 
     Attributes:
-        request: which.
-        report: the content of `report.json`; None where it failed.
-        files: what was written; empty where it failed.
-        error: why it failed. A `BratsMMError` says what to change; any other is a fault of the software.
+        request: the request.
+        report: content of `report.json`. None if it failed.
+        files: written files. Empty if it failed.
+        error: the error, if it failed. A `BratsMMError` tells the user what to change. Any other error is a bug.
     """
 
     request: SegmentRequest
@@ -47,11 +48,11 @@ class CaseOutcome:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much goes on at once.
+    """Amount of overlap.
 
     Attributes:
-        ahead: cases read before their turn.
-        writers: cases written at the same time; as many more may wait.
+        ahead: number of cases to read ahead.
+        writers: number of cases to write in parallel. The same number may wait.
     """
 
     ahead: int = 1
@@ -65,17 +66,18 @@ def segment_many(
     overlap: Overlap | None = None,
     on_window: Progress | None = None,
 ) -> Iterator[CaseOutcome]:
-    """Segment cases one after another, with reading and writing overlapped; one outcome per request, in their order.
+    """Segment cases one after another with overlapped reading and writing, and yield their outcomes in order.
 
-    Requests are taken as they are needed, so they may come from a generator. Where the caller stops early, also by
-    Ctrl-C, a case that is being written is finished, and nothing of the others is written.
+    Requests are consumed as needed, so they can come from a generator. If the caller stops early, also by Ctrl-C, a
+    case that is
+    being written is finished, and nothing of the others is written.
 
     Args:
-        requests: the cases. None says that no case is available at this moment: those in progress go on, and the run
-            ends when there is still none after the last of them.
-        segmenter: the model; it runs in the caller's thread.
-        overlap: how many cases may be in progress.
-        on_window: progress of the case that is computed; raising `Cancelled` from it stops the run.
+        requests: the cases. None means that no case is available at the moment. Cases in progress continue, and the run
+            ends if there is still none after the last of them.
+        segmenter: the model, which runs in the caller's thread.
+        overlap: number of cases in progress.
+        on_window: progress callback for the case being computed. It can raise `Cancelled` to stop the run.
 
     Raises:
         Cancelled: `on_window` raised it.

@@ -28,13 +28,13 @@ from brats_mm.pipeline.segment import Extras, write
 logger = logging.getLogger(__name__)
 
 PRED, SEGMENTATION, PREDICTION = "pred", "segmentation", "prediction"
-"""Keys: the logits, later the label map; the label map for hosts that go by the metadata; the whole prediction."""
+"""Keys of the logits (later the label map), of the label map for hosts that follow the metadata, and the prediction."""
 
 
 def identity_of_weights(
     bundle_root: str, weights: str, network: torch.nn.Module, spacing_mm: float | int
 ) -> ModelIdentity:
-    """Describe the model that runs; the bundle's calibration and card count for the bundle's own weights only."""
+    """Return the identity of the running model. Calibration and card apply only to the bundle's own weights."""
     bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
     recorded = bundle.recorded_hash()
     if recorded in (None, digest):
@@ -47,17 +47,17 @@ def identity_of_weights(
 class ToPredictiond(MapTransform):
     """Turn logits into a prediction on the input grid, as `Predictor.predict` does.
 
-    Replaces `pred` by the label map (1, h, w, d), uint8, and adds the same as `segmentation` and the `Prediction` as
+    Replaces `pred` by the label map (1, h, w, d), uint8, and adds it as `segmentation`. Adds the `Prediction` as
     `prediction`.
 
     Args:
-        grid: the step that brought the case to the model's grid.
-        inferer: the inferer that made the logits, which knows the gate's weights.
-        model: the identity of the model, with its calibration.
-        convention: label values: `brats2023` or `brats2021`.
+        grid: transform that resampled the case to the model's grid.
+        inferer: inferer that computed the logits, which has the gate's weights.
+        model: identity of the model, with its calibration.
+        convention: label convention, `brats2023` or `brats2021`.
 
     Raises:
-        OptionError: there is no such convention.
+        OptionError: the convention is unknown.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class ToPredictiond(MapTransform):
 
 
 class WriteResults:
-    """Attached to an evaluator: writes the results of each case into a folder of its name.
+    """Handler that writes the results of each case into a folder with its name. Attach it to an evaluator.
 
     Args:
-        output_dir: holds the folders.
-        convention: label values: `brats2023` or `brats2021`.
+        output_dir: parent of the folders.
+        convention: label convention, `brats2023` or `brats2021`.
         importance_maps: also write each gate weight as a map.
-        overwrite: replace results that are there.
+        overwrite: replace existing results.
     """
 
     def __init__(
@@ -128,6 +128,6 @@ def _grid_step(grid: Any) -> ToModelGridd:
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
     found = next((step for step in steps if isinstance(step, ToModelGridd)), None)
     if found is None:
-        message = "The preprocessing has no ToModelGridd, whose way back the results need. Name that step as `grid`."
+        message = "The preprocessing has no ToModelGridd, which the results need. Name that transform as `grid`."
         raise OptionError(message)
     return found

@@ -13,12 +13,12 @@ from brats_mm.pipeline.request import SegmentRequest
 
 
 def check(request: SegmentRequest) -> Path:
-    """Check that input files exist and that no results would be replaced; returns the output folder.
+    """Check that input files exist and that no results would be replaced, and return the output folder.
 
     Raises:
-        OptionError: there is no input, or no output folder.
+        OptionError: the input or output folder is not set.
         CaseError, VolumeError: the input does not exist.
-        OutputError: the folder holds results, and they may not be replaced.
+        OutputError: the folder holds results that may not be replaced.
     """
     check_input(request.input)
     check_brain_mask(request)
@@ -33,8 +33,8 @@ def check_input(source: Any) -> None:
     """Check that the files of an input exist.
 
     Raises:
-        OptionError: there is no input.
-        CaseError, VolumeError: a file or folder does not exist; all missing files are named.
+        OptionError: the input is not set.
+        CaseError, VolumeError: a file or folder does not exist. The message names all missing files.
     """
     if source is None:
         message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
@@ -61,7 +61,7 @@ def check_brain_mask(request: SegmentRequest) -> None:
 
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
-    """Check that a folder holds none of the results that the request writes, unless it may replace them.
+    """Check that writing the results of a request would not replace existing files, unless it may.
 
     Raises:
         OutputError: results would be replaced.
@@ -80,7 +80,7 @@ def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
 
 
 def _is_missing(place: Any) -> bool:
-    """Whether a path leads nowhere. Broken links and what may not be looked at are left to the reader to explain."""
+    """Whether a path does not exist. False for broken links and unreadable paths, which the reader explains."""
     if not isinstance(place, str | Path):
         return False
     try:

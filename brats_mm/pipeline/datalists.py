@@ -19,14 +19,13 @@ SECTIONS = ("training", "validation", "testing")
 
 @dataclass(frozen=True)
 class Division:
-    """How cases are divided; at most one of the three ways.
+    """How to divide cases. At most one of the three options may be set.
 
     Attributes:
         validation: names of cases, or one number between 0 and 1, a share of the patients.
-        folds: so many lists for cross-validation; 0 makes one list.
-        files: published lists of names (see `data.split.read_names`) for training, validation and, if there is a
-            third, testing.
-        seed: of the random share or folds.
+        folds: number of lists for cross-validation. 0 makes one list.
+        files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing.
+        seed: seed of the random share or folds.
     """
 
     validation: tuple[str, ...] = ()
@@ -52,21 +51,21 @@ def write_datalists(
     label_scheme: str | None = None,
     overwrite: bool = False,
 ) -> tuple[WrittenList, ...]:
-    """Write a Decathlon-style list of a folder's cases; with folds, one a fold, `<name>_fold0.json` and so on.
+    """Write a Decathlon-style list of a folder's cases. With folds, write one per fold, `<name>_fold0.json` and so on.
 
     Args:
-        dataset: folder of BraTS cases, one sub-folder each (or `HGG` and `LGG` with such sub-folders), or a folder in
+        dataset: folder of BraTS cases with one sub-folder each (optionally below `HGG` and `LGG`), or a folder in
             nnU-Net's raw layout or the Decathlon's. The list's paths are relative to it.
         output: the JSON file.
-        division: without it, a fifth of the patients is for validation.
-        label_scheme: of all cases, see `domain.label_scheme`; None decides by their names and values.
-        overwrite: replace lists that are there.
+        division: by default, a fifth of the patients is for validation.
+        label_scheme: scheme of all cases, see `domain.label_scheme`. None detects it from their names and values.
+        overwrite: replace existing lists.
 
     Raises:
-        CaseError: there is no case, a name is of none, nothing is left for training, or the label scheme cannot
-            be told.
-        OptionError: the division contradicts itself or cannot be made.
-        OutputError: a list is there already, or cannot be written.
+        CaseError: there is no case, a name is unknown, no case is left for training, or the label scheme cannot be
+            detected.
+        OptionError: the division contradicts itself or is impossible.
+        OutputError: a list already exists or cannot be written.
     """
     root = dataset.expanduser()
     items = with_schemes(_items(root), label_scheme)

@@ -1,4 +1,4 @@
-"""The demo: make a synthetic tumour head, drop sequences from it, and segment what is left."""
+"""Generate a synthetic head with a tumour, drop sequences, and segment the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from brats_mm.pipeline.segmenter import Segmenter
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What the demo made and found.
+    """Result of the demo.
 
     Attributes:
-        head: folder of the synthetic case: all four sequences and the true labels.
-        segmented: the result of the sequences that were kept.
-        dice: overlap with the truth, per region; 1 is perfect. A synthetic head is no measure of the model.
+        head: folder of the synthetic case with all four sequences and the true labels.
+        segmented: result for the remaining sequences.
+        dice: Dice per region against the truth. A synthetic head does not measure the model.
     """
 
     head: Path
@@ -35,7 +35,7 @@ class Demo:
 
 
 def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[Region, Mask]]:
-    """Make a synthetic head and write its sequences and labels as NIfTI; returns the files and the true regions."""
+    """Write the sequences and labels of a synthetic head as NIfTI, and return the files and the true regions."""
     phantom = make_phantom(seed)
     grid = phantom.images[MODALITIES[0]].grid
     with OutputFolder(folder) as out:

@@ -1,4 +1,4 @@
-"""A DICOM study as a case: opened, its series told apart and chosen, read as scans on the grids that they came on."""
+"""Open a DICOM study as a case: choose its series and read them as scans on their own grids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,18 +42,18 @@ class ChosenStudy:
 
     @property
     def files(self) -> CaseFiles:
-        """As of a case from files; in place of paths stand labels of series."""
+        """The study as `CaseFiles`, with series labels instead of paths."""
         found = {modality: series.title for modality, series in self.choice.chosen.items()}
         ignored = {f"…{label}": reason for label, reason in self.choice.passed_over.items()}
         return CaseFiles("study", found, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
 
 
 def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> ChosenStudy:
-    """Find the series of a study, by their headers alone.
+    """Choose the series of a study by their headers.
 
     Raises:
-        CaseError: there is no DICOM image, several studies or patients, or series tie; the message says how to choose.
-        OptionError: a series that was named is not there.
+        CaseError: there is no DICOM image, there are several studies or patients, or the choice is ambiguous.
+        OptionError: a named series does not exist.
     """
     said = overrides or SeriesOverrides()
     found = scan(folder)
@@ -73,7 +73,7 @@ def read_chosen(chosen: ChosenStudy) -> Scans:
 
 
 def study_warnings(choice: Choice) -> tuple[str, ...]:
-    """What a reader of the results should know about the series; no words of the header, which may hold names."""
+    """Return warnings about the series. They quote no header text, which can contain patient names."""
     found = []
     for modality, series in choice.chosen.items():
         found += [f"{modality.label}: {remark}." for remark in series.remarks]
@@ -85,12 +85,12 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
             )
     frames = {series.identity.frame_of_reference for series in choice.chosen.values()}
     if len(frames) > 1:
-        found.append("The series do not share a frame of reference; the patient may have moved between them.")
+        found.append("The series do not share a frame of reference, so the patient may have moved between them.")
     return tuple(found)
 
 
 def grids_agree(choice: Choice) -> bool:
-    """Whether the chosen series lie on one grid in one frame of reference, by their headers."""
+    """Whether the chosen series have one grid and frame of reference, by their headers."""
     series = list(choice.chosen.values())
     grids = [one.grid for one in series if one.grid is not None]
     frames = {one.identity.frame_of_reference for one in series}

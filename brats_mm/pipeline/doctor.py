@@ -1,6 +1,6 @@
-"""Check that this installation can do its job, and say what to do where it cannot.
+"""Check this installation, and suggest how to fix problems.
 
-Optional things come first, so that a healthy machine's list ends on what matters.
+Optional items come first, so that the list ends with the essential ones.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ class Check:
 
 
 def examine(bundle: str | None = None, folder: Path | None = None) -> tuple[Check, ...]:
-    """Run every check; none of them raises."""
+    """Run all checks. None of them raises."""
     place = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _gpu),
@@ -61,14 +61,14 @@ def _gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return Check("GPU", "ok", "none; the CPU will be used")
+        return Check("GPU", "ok", "none, so the CPU will be used")
     free, total = torch.cuda.mem_get_info()
     return Check("GPU", "ok", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
 
 
 def _backend() -> Check:
     if importlib.util.find_spec("openvino") is None:
-        found = 'PyTorch; on a CPU OpenVINO halves the time (pip install "brats-mm[openvino]")'
+        found = 'PyTorch (on a CPU, OpenVINO halves the time: pip install "brats-mm[openvino]")'
         return Check("backend", "ok", found)
     from brats_mm.inference.openvino_backend import best_precision
 
@@ -96,7 +96,7 @@ def _writing(folder: Path) -> Check:
             stream.write(b"brats-mm")
     except OSError as error:
         return Check(
-            "writing", "warning", f"the current folder cannot be written to ({error.strerror}); give -o elsewhere"
+            "writing", "warning", f"the current folder is not writable ({error.strerror}), so set another one with -o"
         )
     return Check("writing", "ok", "the current folder can be written to")
 

@@ -1,4 +1,4 @@
-"""What `brats-mm segment` would make of a folder or zip, by names and headers alone; nothing is computed."""
+"""Show what `brats-mm segment` would use of a folder or zip, from names and headers alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +21,15 @@ DIGITS = 3
 
 
 def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[str, Any]:
-    """Look at a folder or zip of DICOM or NIfTI.
+    """Inspect a folder or zip of DICOM or NIfTI files.
 
     Returns:
-        plain data: `kind`, the series or files, what would be chosen and why, `geometry`, `problems` that would stop
-        `segment`, and `ignored` files. No patient's name, number or date is in it, but for what somebody typed into a
-        description.
+        plain data: `kind`, the series or files, the choice with reasons, `geometry`, `problems` that would stop
+            `segment`, and `ignored` files. Contains no patient names, numbers or dates, unless typed into a series
+            description.
 
     Raises:
-        InputError: there is nothing that could be looked at.
+        InputError: there is nothing to inspect.
     """
     if is_four_dimensional(path):
         return _inspect_files(path)
@@ -73,7 +73,7 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
         for modality, equal in ties.items()
     ]
     if not choice.chosen and not ties:
-        problems.append("No series was recognised as T1, T1ce, T2 or FLAIR; name the series, for example --t1ce UID.")
+        problems.append("No series was recognised as T1, T1ce, T2 or FLAIR. Name the series, for example --t1ce UID.")
     use = {id(series): modality for modality, series in choice.chosen.items()}
     return {
         "study": study.label,
@@ -137,13 +137,11 @@ def _geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
     if not grids:
         says = "Nothing was chosen, so there is no geometry to compare."
     elif len(grids) == 1:
-        says = "One sequence, one grid; whether the skull was taken away is seen when the voxels are read."
+        says = "One sequence on one grid. Skull-stripping is detected when the voxels are read."
     elif agree:
-        says = (
-            "All chosen sequences lie on one grid; whether the skull was taken away is seen when the voxels are read."
-        )
+        says = "All chosen sequences lie on one grid. Skull-stripping is detected when the voxels are read."
     else:
-        says = "The chosen sequences lie on different grids: they would be registered and resampled first (raw scans)."
+        says = "The chosen sequences have different grids. They would be registered and resampled first (raw scans)."
     return {
         "one_grid": agree if grids else None,
         "says": says,

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from brats_mm.outputs.dicom.source import SourceSeries
 
 CaseSource = FilesSource | Mapping[str, Any] | Mapping[Modality, Any] | Case | Scans
-"""A folder, zip or DICOM study; a mapping from sequence to file or image in memory; or a loaded case."""
+"""A folder, zip or DICOM study, a mapping from sequence to file or in-memory image, or a loaded case."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A case as it was given.
+    """A loaded case.
 
     Attributes:
-        case: sequences, each on its own grid; a `Case` where one was given, which is used as it is.
-        files: which sequence came from where, and what was ignored; None without files.
-        dicom: how results become DICOM objects; None where none were requested.
+        case: the sequences, each on its own grid. A given `Case` is used unchanged.
+        files: source files of the sequences, and ignored files. None for in-memory input.
+        dicom: source for DICOM results. None if none were requested.
         seconds: seconds per stage.
     """
 
@@ -118,11 +118,11 @@ def _refuse_series(request: SegmentRequest) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """The folder that a path stands for: itself, that of a DICOMDIR, or the contents of a zip while the block lasts.
+    """Yield the folder for a path: the folder itself, that of a DICOMDIR, or the temporary content of a zip.
 
     Raises:
-        CaseError: there is no such path, or it is a file of another kind.
-        ZipError: the zip is damaged, hostile or too large.
+        CaseError: the path does not exist, or is a file of another kind.
+        ZipError: the zip is damaged, unsafe or too large.
     """
     check_input(path)
     if path.is_dir():
@@ -151,8 +151,8 @@ def _headers_of(chosen: ChosenStudy, request: SegmentRequest) -> "Mapping[Modali
         return {}
     if request.outputs.dicom_reference is not None:
         message = (
-            "A DICOM reference was given, but the input is DICOM itself. Choose the sequence on whose series the "
-            "results lie with --reference, for example --reference t1ce."
+            "A DICOM reference was given, but the input is already DICOM. Choose the sequence for the grid of the "
+            "results with --reference, for example --reference t1ce."
         )
         raise OptionError(message)
     from brats_mm.outputs.dicom.results import headers_of
@@ -161,7 +161,7 @@ def _headers_of(chosen: ChosenStudy, request: SegmentRequest) -> "Mapping[Modali
 
 
 def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
-    """Headers of sequences that are folders with one series each; empty for volume files."""
+    """Return the headers of sequences that are folders with one series each. Empty for volume files."""
     folders = {modality: Path(place) for modality, place in places.items()}
     if not request.outputs.dicom or not all(folder.is_dir() for folder in folders.values()):
         return {}

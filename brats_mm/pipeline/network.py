@@ -18,12 +18,12 @@ INFERENCE = "configs/inference.json"
 
 
 def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
-    """The network that `configs/inference.json` names as `network_def`, with the bundle's weights, ready to run.
+    """Load the network named `network_def` in `configs/inference.json` with the bundle's weights, ready to run.
 
-    The voxel size that it works at is `spacing_mm` of the same config, 1 where it is silent.
+    Its voxel size is `spacing_mm` of the same config, by default 1.
 
     Raises:
-        BundleError: a part of the bundle is absent, damaged, or does not fit the others.
+        BundleError: part of the bundle is missing or damaged, or does not fit the rest.
     """
     digest = checked_hash(bundle)
     network, spacing_mm = network_of(bundle)
@@ -39,7 +39,7 @@ def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
 
 
 def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: float) -> ModelIdentity:
-    """Describe a bundle's model: name, version, and what was fitted to exactly these weights."""
+    """Return the identity of a bundle's model: name, version, and what was fitted to its weights."""
     metadata = bundle.metadata()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return ModelIdentity(
@@ -60,10 +60,10 @@ def ready_to_run(network: nn.Module) -> None:
 
 
 def inference_config(bundle: Bundle) -> dict[str, Any]:
-    """`configs/inference.json` as it is written.
+    """Return the content of `configs/inference.json`, unresolved.
 
     Raises:
-        BundleError: the file is absent or not JSON.
+        BundleError: the file is missing or not JSON.
     """
     path = bundle.root / INFERENCE
     try:
@@ -78,14 +78,14 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
 
 
 def network_of(bundle: Bundle, config: dict[str, Any] | None = None) -> tuple[nn.Module, float]:
-    """The network that an inference config describes, without its weights, and the voxel size it works at.
+    """Return the network of an inference config without its weights, and its voxel size.
 
     Args:
-        bundle: where the config's paths start.
-        config: the content of an inference config; the bundle's own where none is given.
+        bundle: bundle that the config's paths are relative to.
+        config: content of an inference config. Defaults to that of the bundle.
 
     Raises:
-        BundleError: the config is absent or describes none.
+        BundleError: the config is missing or defines no network.
     """
     path = bundle.root / INFERENCE
     config = inference_config(bundle) if config is None else config
@@ -122,6 +122,6 @@ def _called(definition: dict[str, Any]) -> Any:
 def _parsed(config: dict[str, Any], bundle: Bundle) -> Any:
     from monai.bundle import ConfigParser
 
-    parser = ConfigParser(deepcopy(config))  # it changes what it is given
+    parser = ConfigParser(deepcopy(config))  # it modifies its argument
     parser["bundle_root"] = str(bundle.root)
     return parser.get_parsed_content("network_def")

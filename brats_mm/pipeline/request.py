@@ -43,24 +43,24 @@ class SegmentRequest:
     """What to segment, where to write it, and how.
 
     Attributes:
-        input: folder, zip or DICOM study of one case; a mapping from sequence to file or image; or a loaded case.
-            None stands for a template that a batch completes.
-        output: folder for the results; None where nothing is written.
-        series: of a DICOM study: sequence -> series, by its UID, an end or a beginning of it, a label, or `none`.
-        study: which DICOM study, by its UID or an end of it, where there are several.
-        outputs: which files to write.
-        preprocessing: how input is made ready.
-        model: which model runs, and how.
+        input: folder, zip or DICOM study of one case, a mapping from sequence to file or image, or a loaded case. None
+            in a template that a batch completes.
+        output: folder for the results. None writes nothing.
+        series: series by sequence for a DICOM study, each by its UID, a start or end of it, a label, or `none`.
+        study: DICOM study to use if there are several, by its UID or an end of it.
+        outputs: files to write.
+        preprocessing: preprocessing of the input.
+        model: model to run, and how.
     """
 
     input: "CaseSource | None" = None
     output: Path | None = None
     series: Mapping[Modality, str] = field(
         default_factory=dict,
-        metadata={"offer": Offer("series of a DICOM study: sequence -> an end of its UID; `none` leaves it out")},
+        metadata={"offer": Offer("DICOM series by sequence, as an end of the UID, or `none` to leave it out")},
     )
     study: str | None = option(
-        None, "DICOM study to take, by its UID or an end of it, where there are several", metavar="UID"
+        None, "DICOM study to use if there are several, by its UID or an end of it", metavar="UID"
     )
     outputs: OutputOptions = OutputOptions()
     preprocessing: PreprocessingOptions = PreprocessingOptions()
@@ -104,10 +104,10 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
 
 
 def to_json(request: SegmentRequest) -> dict[str, Any]:
-    """Plain JSON values, all options side by side; `from_json` reads them back.
+    """Serialise a request as plain JSON values with all options at the top level. `from_json` reads them.
 
     Raises:
-        OptionError: the input is in memory, and so has no JSON form.
+        OptionError: the input is in memory and has no JSON form.
     """
     document: dict[str, Any] = {
         "input": _input_to_json(request.input),
@@ -126,14 +126,14 @@ def options_to_json(options: Any) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any], template: SegmentRequest | None = None) -> SegmentRequest:
-    """A request from its JSON form.
+    """Deserialise a request.
 
     Args:
-        document: any of the names that `to_json` writes.
-        template: supplies what the document leaves out.
+        document: any keys that `to_json` writes.
+        template: request with the values of missing keys.
 
     Raises:
-        OptionError: a name is unknown, or a value is of the wrong kind.
+        OptionError: a key is unknown, or a value has the wrong type.
     """
     known = {one.name for kind in SECTIONS.values() for one in fields(kind)}
     unknown = sorted(set(document) - known - {"input", "output", "series", "study"})
@@ -186,7 +186,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_paths(source: Any) -> Any:
-    """Text as paths, and names of sequences as `Modality`; images and cases as they are."""
+    """Convert text to paths and names of sequences to `Modality`. Images and cases are unchanged."""
     if isinstance(source, Mapping):
         return {modality_named(name): _with_paths(value) for name, value in source.items()}
     return Path(source) if isinstance(source, str) else source
@@ -215,7 +215,7 @@ def _path(value: Any) -> Path | None:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    message = f"{value!r} was given where a text is needed."
+    message = f"Expected text, got {value!r}."
     raise OptionError(message)
 
 

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What `write` adds to a prediction.
+    """Additional outputs besides the prediction.
 
     Attributes:
-        registered: raw scans to write on the grid of the results; None for input that was used as it is.
-        intermediates: whether to write the registered volumes of the working grid, the brain and the transforms too.
-        dicom: how results become DICOM objects; None where none were requested.
+        registered: raw scans to write on the grid of the results. None for prepared input.
+        intermediates: also write the registered volumes on the working grid, the brain mask and the transforms.
+        dicom: source for DICOM results. None if none were requested.
     """
 
     registered: "Prepared | None" = None
@@ -52,9 +52,9 @@ class Preprocessed:
 
     Attributes:
         case: the sequences on one grid, skull-stripped.
-        model_input: the same on the model's grid.
-        prepared: how raw scans became that; None for input that was used as it is.
-        extras: what to write besides the prediction.
+        model_input: the sequences on the model's grid.
+        prepared: preprocessing of raw scans. None for prepared input.
+        extras: additional outputs.
         seconds: seconds per stage so far.
     """
 
@@ -82,18 +82,18 @@ def segment(
     on_step: "OnStep | None" = None,
     on_window: "Progress | None" = None,
 ) -> Segmented:
-    """Segment a case and write every output into a folder, all or nothing.
+    """Segment a case and write all outputs into a folder, or nothing on failure.
 
     Args:
         request: what to segment, where to write it, and how.
-        segmenter: the loaded model, or a function that loads it once the input has been read; by default the model that
-            the request names.
-        on_load: told what was read.
-        on_step: told of each step of preprocessing.
-        on_window: progress of the network; raising `Cancelled` from it stops the work.
+        segmenter: the loaded model, or a function that loads it once the input has been read. Defaults to the model of
+            the request.
+        on_load: called with the loaded case.
+        on_step: called for each preprocessing step.
+        on_window: progress of the network. It can raise `Cancelled` to stop.
 
     Raises:
-        InputError: the case or the folder cannot be used. Nothing is left half-written.
+        InputError: the case or the folder cannot be used. No partial results remain.
     """
     folder = check(request)
     with OutputFolder(folder) as out:
@@ -113,15 +113,15 @@ def segment(
 def preprocess(
     loaded: Loaded, options: PreprocessingOptions, *, spacing_mm: float = 1.0, on_step: "OnStep | None" = None
 ) -> Preprocessed:
-    """Make a loaded case ready for the network.
+    """Prepare a loaded case for the network.
 
-    Raw scans are registered, resampled to 1 mm and skull-stripped; prepared input and a `Case` are used as they are.
+    Raw scans are registered, resampled to 1 mm and skull-stripped. Prepared input and a `Case` are used unchanged.
 
     Args:
-        loaded: from `load`.
-        options: what is requested.
-        spacing_mm: voxel size at which the model works.
-        on_step: told of each step.
+        loaded: result of `load`.
+        options: preprocessing options.
+        spacing_mm: voxel size of the model.
+        on_step: called for each step.
 
     Raises:
         InputError: the case cannot be used.
@@ -138,10 +138,10 @@ def preprocess(
 
 
 def load_case(source: CaseSource) -> Case:
-    """Load a case that is prepared already; for configs of bundles, whose outputs lie on the grid of their input.
+    """Load a prepared case, for bundle configs, whose outputs are on the grid of their input.
 
     Raises:
-        InputError: the case cannot be used, or its sequences lie on different grids.
+        InputError: the case cannot be used, or its sequences have different grids.
     """
     return _on_one_grid(load(make_request(source)), PreprocessingOptions(prepared=True), None)[0]
 
@@ -167,7 +167,7 @@ def _on_one_grid(
 
 
 def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Volume | None]:
-    """Remove the skull with the mask where all lie on one grid; else the mask is for the registered scans."""
+    """Apply the mask if all grids agree. Otherwise return it, to be applied to the registered scans."""
     from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
 
     assert options.brain_mask is not None
@@ -177,7 +177,7 @@ def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Vol
         return stripped, None
     if options.prepared:
         message = (
-            "The brain mask and the sequences do not lie on one grid. Resample the mask to their grid, or leave out "
+            "The brain mask and the sequences have different grids. Resample the mask to their grid, or leave out "
             "--prepared."
         )
         raise GridError(message)
@@ -187,9 +187,9 @@ def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Vol
 def predict(
     ready: Preprocessed, segmenter: "Segmenter", options: OutputOptions, *, on_window: "Progress | None" = None
 ) -> Prediction:
-    """Run the network on a preprocessed case; the result lies on the grid of `ready.case`.
+    """Run the network on a preprocessed case. The result is on the grid of `ready.case`.
 
-    Gate weights are kept as maps where `options` ask for them, or the segmenter was made to keep them.
+    Keeps gate weights as maps if `options` request them, or if the segmenter was created to keep them.
     """
     predictor = segmenter.predictor
     if options.importance_maps:
@@ -215,7 +215,7 @@ def write(
     """Write all files of a prediction to an open output folder.
 
     Returns:
-        the content of `report.json`, and the files at the place where they appear when the folder closes.
+        The content of `report.json`, and the final paths of the files.
 
     Raises:
         OutputError: a file cannot be written.

@@ -39,17 +39,17 @@ class Segmenter:
         backend: str = "auto",
         settings: WindowSettings | None = None,
     ) -> "Segmenter":
-        """Load a bundle; the installed one when none is named.
+        """Load a bundle, by default the installed one.
 
         Args:
-            bundle: its folder.
+            bundle: folder of the bundle.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            backend: `auto`, `torch` or `openvino`; see `inference.choice`.
+            backend: `auto`, `torch` or `openvino`. See `inference.choice`.
             settings: size and overlap of windows, and test-time augmentation.
 
         Raises:
-            BundleError: the bundle is absent or damaged.
-            OptionError: there is no such device or backend here.
+            BundleError: the bundle is missing or damaged.
+            OptionError: the device or backend is not available.
         """
         target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
         network, identity = load_network(open_bundle(bundle))
@@ -80,23 +80,22 @@ class Segmenter:
         on_window: Progress | None = None,
         **options: Any,
     ) -> Prediction:
-        """Segment a case; nothing is written.
+        """Segment a case without writing files.
 
         >>> Segmenter.from_bundle().predict(t1c=nib.load("a.nii.gz"), flair=(array, affine))  # doctest: +SKIP
 
         Args:
-            source: folder, zip or DICOM study; a mapping from sequence to file or image in memory (nibabel, SimpleITK,
-                MONAI's `MetaTensor`, or a pair (array, affine)); or a loaded case.
-            on_step: told of each step of preprocessing.
+            source: folder, zip or DICOM study, a mapping from sequence to file or in-memory image (nibabel, SimpleITK,
+                MONAI's `MetaTensor`, or a pair (array, affine)), or a loaded case.
+            on_step: called for each preprocessing step.
             on_window: progress of the network.
-            options: sequences and options as `pipeline.request.make_request` takes them, such as `raw`, `reference`,
-                `n4`.
+            options: sequences and options of `pipeline.request.make_request`, such as `raw`, `reference`, `n4`.
 
         Returns:
-            The prediction on the input's grid; for raw scans, on the grid of the reference sequence.
+            The prediction on the grid of the input, or of the reference sequence for raw scans.
 
         Raises:
-            InputError: the case cannot be used; the message says why and what to do.
+            InputError: the case cannot be used.
         """
         request = make_request(source, **options)
         ready = preprocess(load(request), request.preprocessing, spacing_mm=self.spacing_mm, on_step=on_step)
@@ -105,10 +104,10 @@ class Segmenter:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the GPU when there is one.
+    """Return a device by name. `auto` is the GPU if there is one.
 
     Raises:
-        OptionError: the name is unknown, or PyTorch sees no GPU.
+        OptionError: the name is unknown, or PyTorch finds no GPU.
     """
     kind = ModelOptions(device=name).device.split(":", maxsplit=1)[0]
     if kind == "auto":

@@ -1,7 +1,7 @@
-"""The synthetic head's shape: tissue borders and a tumour as smooth fields on a coarse grid in head millimetres.
+"""Shape of the synthetic head: tissue borders as smooth fields on a coarse grid in head millimetres.
 
-Fields are coarse (2 mm) and signed distances where they are borders, so that they can be interpolated to any grid,
-keep sharp edges, and cost little. The frame is RAS: x to the right, y to the front, z up, origin mid-brain.
+Fields are coarse (2 mm). Borders are signed distances, which can be interpolated to any grid and keep sharp edges at
+low cost. The frame is RAS: x right, y anterior, z superior, origin at the centre of the brain.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from brats_mm.domain.volume import Array
 
 PITCH_MM = 2.0
 HALF_EXTENT_MM = (74.0, 94.0, 76.0)
-"""The brain lies inside this half-extent around the origin."""
+"""Half-extent around the origin that contains the brain."""
 
 Point = tuple[int | float, int | float, int | float]
 
@@ -42,7 +42,7 @@ _NUCLEI: tuple[tuple[Point, Point], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Coordinates of the coarse grid in head millimetres, one array an axis; shapes broadcast to a volume."""
+    """Coordinates of the coarse grid in head millimetres, one array per axis. Shapes broadcast to a volume."""
 
     x: Array
     y: Array
@@ -57,13 +57,13 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """A healthy head on the coarse grid; distances in millimetres.
+    """A healthy head on the coarse grid. Distances are in millimetres.
 
     Attributes:
         hull: positive inside the brain's envelope.
         pial: depth below the nearest open surface (envelope, fissures between the lobes and under the tentorium).
-        fold: signed distance to the nearest sulcus sheet, sulci standing upright on the surface.
-        sulcus_reach: how deep sulci go.
+        fold: signed distance to the nearest sulcus sheet, perpendicular to the surface.
+        sulcus_reach: depth of the sulci.
         ventricle: negative inside the ventricles.
         nucleus: negative inside deep grey matter.
         stem: negative inside brainstem.
@@ -97,13 +97,13 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm
 
 
 def _bumps(size: int, sigma: float) -> Array:
-    """Bell curves a little more than `sigma` apart along an axis, (size, bumps); all in samples."""
+    """Return bell curves spaced slightly more than `sigma` along an axis, (size, bumps), all in samples."""
     centres = np.arange(-2 * sigma, size + 2 * sigma, 1.2 * sigma)
     return np.exp(-(((np.arange(size)[:, None] - centres) / sigma) ** 2)).astype(np.float32)
 
 
 def build_anatomy(rng: np.random.Generator, axes: Axes) -> Anatomy:
-    """A head of its own: size, symmetry and folds vary with the generator's state."""
+    """Generate a head with random size, symmetry and folds."""
     bent = _bend(rng, axes)
     cerebellum = _ellipsoid(bent, (0, -52, -38), (50, 33, 26))
     stem = _capsule(bent, (0, -14, -14), (0, -26, -72), 13.0)
@@ -163,7 +163,7 @@ def _hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
 
 
 def _blend(one: Array, other: Array, reach_mm: float) -> Array:
-    """The smaller of two distances, rounded where they meet."""
+    """Return the smooth minimum of two distances."""
     overlap = np.maximum(reach_mm - np.abs(one - other), 0) / reach_mm
     return np.asarray(np.minimum(one, other) - overlap**2 * np.float32(reach_mm / 4))
 

@@ -333,7 +333,7 @@ def test_nan_outside_the_head_is_background(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii.gz", data))
 
     np.testing.assert_array_equal(volume.data, np.nan_to_num(data))
-    assert volume.notes == (f"{count} voxels around the head are NaN; they are read as 0 (background)",)
+    assert volume.notes == (f"{count} voxels around the head are NaN and are read as 0 (background)",)
 
 
 @pytest.mark.parametrize(("side", "good"), [(1, True), (3, True), (4, False)])
