@@ -1,9 +1,10 @@
 """Locations of a cohort's results."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from brats_mm.cohort.bids import bids_file, bids_folder, describe_dataset
+from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix, describe_dataset
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OutputError
@@ -72,8 +73,28 @@ def clear_work(folder: Path) -> None:
     shutil.rmtree(folder / _WORK, ignore_errors=True)
 
 
-def has_results(folder: Path, case: str, layout: Layout) -> bool:
-    """Whether the results of a case exist."""
+def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
+    """Return the files of a case's results, from the cohort's folder, with their bytes."""
     if layout is Layout.PLAIN:
-        return (folder / CASES / case / _REPORT).is_file()
-    return (folder / bids_folder(case) / bids_file(case, _REPORT)).is_file()
+        found = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
+    else:
+        found = (folder / bids_folder(case)).glob(f"{bids_prefix(case)}_*")
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(found) if path.is_file()}
+
+
+def lost_results(folder: Path, recorded: Mapping[str, int]) -> list[str]:
+    """Return the files of earlier results that are gone or have another size."""
+    return [name for name, size in recorded.items() if _size(folder / name) != size]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def has_results(folder: Path, case: str, layout: Layout) -> bool:
+    """Whether a case's report is there, which is written last, and is not empty."""
+    place = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
+    return bool(_size(folder / place))

@@ -3,8 +3,8 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS cases (
     identity TEXT NOT NULL, attempts INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, row TEXT NOT NULL,
     finished REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (name TEXT PRIMARY KEY, sizes TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS faults (serial INTEGER PRIMARY KEY, name TEXT NOT NULL, detail TEXT NOT NULL);
 """
@@ -25,11 +26,18 @@ CREATE TABLE IF NOT EXISTS faults (serial INTEGER PRIMARY KEY, name TEXT NOT NUL
 
 @dataclass(frozen=True)
 class Entry:
-    """A case that was done: its stamp, its content's hash, and of which model and options its results are."""
+    """A case that was done.
+
+    Attributes:
+        stamp, content: of its files.
+        identity: model and options that its results were made with.
+        sizes: result file -> bytes; empty where an earlier version did not record them.
+    """
 
     stamp: str
     content: str
     identity: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,12 +88,26 @@ class Ledger:
     def done(self, name: str) -> Entry | None:
         """Return the entry of a finished case, or None."""
         found = self._records.execute(
-            "SELECT stamp, content, identity FROM cases WHERE name = ? AND state = ?", (name, CaseState.DONE.value)
+            "SELECT stamp, content, identity, sizes FROM cases LEFT JOIN results USING (name) "
+            "WHERE name = ? AND state = ?",
+            (name, CaseState.DONE.value),
         ).fetchone()
-        return None if found is None else Entry(*found)
+        return None if found is None else Entry(*found[:3], json.loads(found[3] or "{}"))
 
-    def record(self, result: TaskResult, *, stamp: str, identity: str, attempts: int) -> None:
-        """Write down how a case ended."""
+    def record(
+        self,
+        result: TaskResult,
+        *,
+        stamp: str,
+        identity: str,
+        attempts: int,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        """Record how a case ended; `sizes` are the bytes of its result files, if it is done."""
+        if sizes:
+            self._records.execute(
+                "INSERT OR REPLACE INTO results VALUES (?, ?)", (result.name, json.dumps(dict(sizes)))
+            )
         if result.state is CaseState.SAME:
             self._records.execute("UPDATE cases SET stamp = ?, run = ? WHERE name = ?", (stamp, self._run, result.name))
             return

@@ -16,7 +16,7 @@ from typing import Any
 from brats_mm import __version__
 from brats_mm.cohort.content import stamp_of
 from brats_mm.cohort.engine import Engine, Finished
-from brats_mm.cohort.layout import LEDGER, clear_work, has_results, prepare_output
+from brats_mm.cohort.layout import LEDGER, clear_work, has_results, lost_results, prepare_output, result_sizes
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout, TaskResult
@@ -42,6 +42,7 @@ class CohortStatus:
         total: number of cases in the manifest.
         done, failed: number of cases in this run.
         skipped: number of unchanged cases that were done before.
+        lost: number of cases that were done before and whose result files are missing or have another size.
         left_s: estimated remaining seconds. None before the first case.
         name: name of the case that has just ended.
         detail: reason for its failure, if it failed.
@@ -52,6 +53,7 @@ class CohortStatus:
     done: int = 0
     failed: int = 0
     skipped: int = 0
+    lost: int = 0
     left_s: float | None = None
     name: str = ""
     detail: str = ""
@@ -66,7 +68,7 @@ class CohortStatus:
 OnCase = Callable[[CohortStatus], None]
 
 
-_NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "device", "backend", "overwrite")
+_NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "trust_bundle", "device", "backend", "overwrite")
 """Fields of a request on which results do not depend, or which are those of a case."""
 
 
@@ -177,11 +179,10 @@ class _Run:
         except OSError:
             stamp = ""  # the worker reports what is missing
         known = self._ledger.done(case.name)
-        if (
-            known is None
-            or known.identity != self._settings.identity
-            or not has_results(self._folder, case.name, self._settings.layout)
-        ):
+        if known is None or known.identity != self._settings.identity:
+            return CaseTask(case, str(self._folder)), stamp
+        if not has_results(self._folder, case.name, self._settings.layout) or lost_results(self._folder, known.sizes):
+            self.status = replace(self.status, lost=self.status.lost + 1)
             return CaseTask(case, str(self._folder)), stamp
         if stamp and known.stamp == stamp:
             self._count(case.name, skipped=1)
@@ -212,8 +213,9 @@ class _Run:
             lost = _LOST.format(how=finished.lost, attempts=attempts)
             result = TaskResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
         del self._under_way[name]
-        self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts)
         state = result.state
+        sizes = result_sizes(self._folder, name, self._settings.layout) if state is CaseState.DONE else {}
+        self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts, sizes=sizes)
         self._count(
             name,
             done=int(state is CaseState.DONE),

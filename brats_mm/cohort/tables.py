@@ -13,6 +13,7 @@ from brats_mm.cohort.ledger import Failure
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
+from brats_mm.outputs.csv_text import inert, inert_row
 from brats_mm.outputs.folder import output_errors
 
 GROUP_ROWS = 10_000
@@ -123,7 +124,7 @@ def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(COLUMNS), extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(inert_row(row) for row in rows)
 
 
 def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
@@ -138,6 +139,6 @@ def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
         with aside.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([field.name for field in fields(Failure)])
-            writer.writerows(astuple(failure) for failure in failures)
+            writer.writerows(map(inert, astuple(failure)) for failure in failures)
         aside.replace(path)
     return path

@@ -201,6 +201,12 @@ class ModelOptions:
     bundle: Path | None = option(
         None, "model bundle to use instead of the installed one", group="model", metavar="DIR", http=False
     )
+    trust_bundle: bool = option(
+        default=False,
+        help="load a bundle that names other code than known networks, or records no hash; its code runs",
+        group="model",
+        http=False,
+    )
     window: int = option(128, "window side: a multiple of 32, at least 64", group="model", metavar="VOXELS", http=False)
     overlap: float = option(0.5, "overlap of windows, 0 to 0.9", group="model", metavar="SHARE", http=False)
     backend: str = option(

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from brats_mm.errors import OptionError
+from brats_mm.outputs.csv_text import inert, original
 from brats_mm.outputs.folder import output_errors
 from brats_mm.trust.record import TrustRecord
 
@@ -186,12 +187,12 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
 def _cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
+    return str(inert(value))
 
 
 def _parsed(text: str, kind: Any) -> str | int | float:
     if kind in (str, "str"):
-        return text
+        return original(text)
     if kind in (int, "int"):
         return int(text)
     return float(text) if text else math.nan

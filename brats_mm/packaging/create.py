@@ -86,7 +86,7 @@ def create_bundle(
         raise OutputError(message)
     method = trained_as(template, configs, checkpoints)
     metadata = {**template.metadata(), **method.described, "version": version}
-    network, spacing_mm = network_of(template, method.inference)
+    network, spacing_mm = network_of(template, method.inference, trusted=True)
     network.load_state_dict(mean_weights([_load_weights(network, checkpoint) for checkpoint in checkpoints]))
     ready_to_run(network)
     calibration, subsets = None, None

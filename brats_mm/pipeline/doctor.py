@@ -31,7 +31,7 @@ class Check:
     found: str
 
 
-def examine(bundle: str | None = None, folder: Path | None = None) -> tuple[Check, ...]:
+def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
     """Run all checks. None of them raises."""
     place = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
@@ -43,7 +43,7 @@ def examine(bundle: str | None = None, folder: Path | None = None) -> tuple[Chec
         ("versions", _versions),
         ("convolution", _convolution),
         ("weights", lambda: _weights(bundle)),
-        ("model", lambda: _model(bundle)),
+        ("model", lambda: _model(bundle, trusted=trusted)),
     )
     return tuple(_guarded(name, step) for name, step in steps)
 
@@ -138,8 +138,8 @@ def _weights(bundle: str | None) -> Check:
     return Check("weights", "ok", f"SHA-256 {digest[:12]}... as recorded")
 
 
-def _model(bundle: str | None) -> Check:
+def _model(bundle: str | None, *, trusted: bool) -> Check:
     from brats_mm.pipeline.network import load_network
 
-    _, identity = load_network(open_bundle(bundle))
+    _, identity = load_network(open_bundle(bundle), trusted=trusted)
     return Check("model", "ok", f"{identity.name} {identity.version}, {identity.parameters:,} parameters")

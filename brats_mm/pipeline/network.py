@@ -10,23 +10,35 @@ from torch import nn
 
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import HASHES, Bundle, checked_hash
+from brats_mm.io.bundle_trust import known_network
 from brats_mm.trust.calibration_file import read_subset_calibration
 from brats_mm.trust.expected_performance import read_expected_dice
 
 INFERENCE = "configs/inference.json"
 
 
-def load_network(bundle: Bundle) -> tuple[nn.Module, ModelIdentity]:
+def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, ModelIdentity]:
     """Load the network named `network_def` in `configs/inference.json` with the bundle's weights, ready to run.
 
     Its voxel size is `spacing_mm` of the same config, by default 1.
 
+    Args:
+        bundle: to load.
+        trusted: run whatever its config names, and accept weights without a recorded hash.
+
     Raises:
-        BundleError: part of the bundle is missing or damaged, or does not fit the rest.
+        BundleError: part of the bundle is missing, damaged or not known, or does not fit the rest.
     """
     digest = checked_hash(bundle)
-    network, spacing_mm = network_of(bundle)
+    if not trusted and bundle.recorded_hash() is None:
+        message = (
+            f"The bundle {bundle.root} records no hash of its weights in {HASHES}, so that nothing tells whether they "
+            "are damaged or exchanged. If you know where they come from, add --trust-bundle (trust_bundle=True in "
+            "Python), or record the hash with sha256sum."
+        )
+        raise BundleError(message)
+    network, spacing_mm = network_of(bundle, trusted=trusted)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
@@ -77,22 +89,28 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
     return found
 
 
-def network_of(bundle: Bundle, config: dict[str, Any] | None = None) -> tuple[nn.Module, float]:
+def network_of(
+    bundle: Bundle, config: dict[str, Any] | None = None, *, trusted: bool = False
+) -> tuple[nn.Module, float]:
     """Return the network of an inference config without its weights, and its voxel size.
 
     Args:
         bundle: bundle that the config's paths are relative to.
         config: content of an inference config. Defaults to that of the bundle.
+        trusted: run whatever the config names. Otherwise only networks of this library and layers of PyTorch.
 
     Raises:
-        BundleError: the config is missing or defines no network.
+        BundleError: the config is missing, or defines no network or one that is not known.
     """
     path = bundle.root / INFERENCE
     config = inference_config(bundle) if config is None else config
     try:
         definition = config["network_def"]
+        config = config if trusted else {**known_network(config), "spacing_mm": config.get("spacing_mm", 1.0)}
         network = _called(definition) if _is_plain(definition) else _parsed(config, bundle)
         spacing_mm = float(config.get("spacing_mm", 1.0))
+    except BundleError:
+        raise
     except Exception as error:  # (configs can name anything)
         message = f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Mend the config."
         raise BundleError(message) from error

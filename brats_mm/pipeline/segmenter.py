@@ -38,6 +38,7 @@ class Segmenter:
         device: str = "auto",
         backend: str = "auto",
         settings: WindowSettings | None = None,
+        trust_bundle: bool = False,
     ) -> "Segmenter":
         """Load a bundle, by default the installed one.
 
@@ -46,13 +47,14 @@ class Segmenter:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             backend: `auto`, `torch` or `openvino`. See `inference.choice`.
             settings: size and overlap of windows, and test-time augmentation.
+            trust_bundle: run whatever code the bundle's config names.
 
         Raises:
-            BundleError: the bundle is missing or damaged.
+            BundleError: the bundle is missing or damaged, or names code that is not known.
             OptionError: the device or backend is not available.
         """
         target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
-        network, identity = load_network(open_bundle(bundle))
+        network, identity = load_network(open_bundle(bundle), trusted=trust_bundle)
         chosen = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
         return cls(Predictor(network, identity, target, settings or WindowSettings(), chosen))
 
@@ -65,7 +67,13 @@ class Segmenter:
             OptionError: there is no such device or backend here.
         """
         settings = replace(PRESETS[options.preset], window=(options.window,) * 3, overlap=options.overlap)
-        return cls.from_bundle(options.bundle, device=options.device, backend=options.backend, settings=settings)
+        return cls.from_bundle(
+            options.bundle,
+            device=options.device,
+            backend=options.backend,
+            settings=settings,
+            trust_bundle=options.trust_bundle,
+        )
 
     @property
     def spacing_mm(self) -> float:

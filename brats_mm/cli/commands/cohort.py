@@ -97,11 +97,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
         signal.signal(signal.SIGTERM, before)
     if status.failed:
         console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
+    if status.lost:
+        console.warn(
+            f"Result files of {_cases(status.lost)} from an earlier run were missing or had changed in size. "
+            "They were computed again."
+        )
     console.say(
         f"{_cases(status.done)} done, {status.skipped} done before, {status.failed} failed. "
         f"The table is {options.output / f'results.{options.table}'}."
     )
-    console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed")})
+    console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed", "lost")})
     return EXIT_FAILURES if status.failed else EXIT_OK
 
 

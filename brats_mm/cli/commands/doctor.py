@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_FAULT, EXIT_OK, Commands, add_command, add_json_option
+from brats_mm.cli.options.bundle import add_bundle_options
 from brats_mm.cli.options.service import add_data_option
 from brats_mm.cli.output import Console
 
@@ -22,7 +23,7 @@ def add(commands: Commands) -> None:
         description="Check this installation and suggest how to fix problems. Exit code 1 if a check fails.",
         epilog="example:\n  brats-mm doctor --json",
     )
-    parser.add_argument("--bundle", metavar="DIR", help="model bundle to check (default: the installed one)")
+    add_bundle_options(parser, "model bundle to check (default: the installed one)")
     add_data_option(parser, "data folder of the service, whose records are checked if it exists")
     add_json_option(parser)
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command. Exit code 1 if a check fails."""
     from brats_mm.pipeline.doctor import examine
 
-    checks = (*examine(options.bundle), *_service_checks(options.data))
+    checks = (*examine(options.bundle, trusted=options.trust_bundle), *_service_checks(options.data))
     failed = [check for check in checks if check.state == "failed"]
     for check in checks:
         console.result(f"{check.state:8}{check.name}: {check.found}")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
 from brats_mm.cli.output import Console
 
 
@@ -70,7 +71,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--section", default="validation", help="section of the list to evaluate on")
     parser.add_argument("--reference", metavar="METHOD", help="method to compare the others with (default: the first)")
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
-    parser.add_argument("--bundle", metavar="DIR", help="bundle to take the configs from (default: the installed one)")
+    add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="train on a Ray cluster: an address, auto, or local for this machine"
@@ -83,9 +84,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.experiments.comparison.methods import read_methods
-    from brats_mm.io.bundle import open_bundle
 
-    template = open_bundle(options.bundle)
+    template = chosen_bundle(options)
     methods = read_methods(options.methods, template)
     if options.parquet:
         from brats_mm.evaluation.parquet import require_parquet

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import BratsMMError, OptionError
 
@@ -47,7 +48,7 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help="configs to merge into the bundle's, such as paper, mmp or a file",
     )
-    parser.add_argument("--bundle", metavar="DIR", help="bundle to take the configs from (default: the installed one)")
+    add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
     parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_terminal_options(parser, "the settings of each training as one JSON document")
@@ -57,7 +58,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     import logging
 
-    from brats_mm.io.bundle import open_bundle
     from brats_mm.training.two_stages import Plan, train
 
     settings = dict(_setting(word) for word in options.settings)
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if not options.quiet:
         _show_log()
     try:
-        train(open_bundle(options.bundle), plan, on_stage=show, only_check=options.dry_run)
+        train(chosen_bundle(options), plan, on_stage=show, only_check=options.dry_run)
     except BratsMMError:
         if options.debug:
             logging.getLogger(__name__).exception("The training failed:")

@@ -72,7 +72,7 @@ def evaluate_run(
                 configs=[folder / "config.json"],
             )
         # The same backend for all methods, because others support only some of them.
-        predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch").predictor
+        predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch", trust_bundle=True).predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
             evaluate(evaluator.cases, folder / EVALUATION, shared_passes(predictor), settings, on_case=on_case)
@@ -90,7 +90,7 @@ def evaluate_run(
 
 def _operations(bundle: Path, side: int) -> dict[str, int]:
     """Count the multiply-accumulates of a window with all four sequences and with T1ce alone."""
-    network, _ = load_network(open_bundle(bundle))
+    network, _ = load_network(open_bundle(bundle), trusted=True)
     image = torch.zeros(1, len(ALL_AVAILABLE), side, side, side)
     sets = {"all_four": ALL_AVAILABLE, "one": frozenset({Modality.T1CE})}
     return {name: multiply_accumulates(network, image, flags(available)) for name, available in sets.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.regions import Region
 from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.outputs.csv_text import inert
 
 ORDER = (Region.ET, Region.TC, Region.WT)
 """The papers' column order."""
@@ -206,7 +207,7 @@ def _percent(figure: Mapping[str, float | None]) -> str:
 def _cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
+    return str(inert(value))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

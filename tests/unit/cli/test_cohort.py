@@ -27,7 +27,7 @@ def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny
     words += ["--no-preview", "--table", "csv", "--window", "64", "--backend", "torch"]
     assert main([*words, "--json"]) == 2
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"total": 3, "done": 2, "skipped": 0, "failed": 1}
+    assert json.loads(captured.out) == {"total": 3, "done": 2, "skipped": 0, "failed": 1, "lost": 0}
     assert "warning: empty failed: " in captured.err
     with (tmp_path / "out" / "results.csv").open() as stream:
         assert [row["case"] for row in csv.DictReader(stream)] == ["a", "b"]

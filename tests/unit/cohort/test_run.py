@@ -4,7 +4,9 @@ import csv
 import json
 import os
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ from brats_mm.cohort.engine import Finished
 from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
+from brats_mm.cohort.tables import TableFormat
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
@@ -118,6 +121,52 @@ def test_a_touched_case_is_asked_for_its_content_and_a_removed_result_is_made_an
     last = HereEngine()
     assert run_cohort(manifest, tmp_path / "out", last, SETTINGS).skipped == 3
     assert last.submitted == []
+
+
+@pytest.mark.parametrize("fault", ["deleted", "emptied", "cut", "folder"])
+@pytest.mark.parametrize("name", ["report.json", "segmentation.nii.gz"])
+def test_results_that_are_lost_or_cut_are_computed_again_and_counted(fault, name, tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a", "b", "c"])
+
+    class Results(HereEngine):
+        def submit(self, task):
+            folder = tmp_path / "out" / "cases" / task.case.name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "segmentation.nii.gz").write_bytes(b"labels")
+            super().submit(task)
+
+    assert run_cohort(manifest, tmp_path / "out", Results(), SETTINGS).lost == 0
+    file = tmp_path / "out" / "cases" / "b" / name
+    if fault == "folder":
+        shutil.rmtree(file.parent)
+    elif fault == "deleted":
+        file.unlink()
+    else:
+        os.truncate(file, 0 if fault == "emptied" else 3)
+    again = Results()
+    status = run_cohort(manifest, tmp_path / "out", again, SETTINGS)
+    assert [task.case.name for task in again.submitted] == ["b"]
+    assert (status.done, status.skipped, status.lost) == (1, 2, 1)
+    last = run_cohort(manifest, tmp_path / "out", Results(), SETTINGS)
+    assert (last.skipped, last.lost) == (3, 0)
+
+
+def test_records_of_a_version_without_sizes_are_read(tmp_path):
+    manifest = manifest_of(tmp_path / "in", ["a"])
+    run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
+    with closing(sqlite3.connect(tmp_path / "out" / "cohort.sqlite3")) as records:
+        records.execute("DROP TABLE results")
+    assert run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS).skipped == 1
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", "=HYPERLINK(1)"])
+def test_a_case_name_is_no_formula_in_the_tables(name, tmp_path):
+    settings = CohortSettings("model-1", table=TableFormat.CSV)
+    manifest = manifest_of(tmp_path / "in", [name, f"{name} bad"])
+    run_cohort(manifest, tmp_path / "out", HereEngine(), settings)
+    with (tmp_path / "out" / "results.csv").open() as stream:
+        assert [row["case"] for row in csv.DictReader(stream)] == [f"'{name}"]
+    assert [row["case"] for row in failures(tmp_path / "out")] == [f"'{name} bad"]
 
 
 def test_another_model_or_other_options_make_everything_anew(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
@@ -32,7 +33,7 @@ def add(commands: Commands) -> None:
         help="model.pt of a training; several checkpoints of one lineage are averaged",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
-    parser.add_argument("--bundle", metavar="DIR", help="bundle to take the configs from (default: the installed one)")
+    add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
     parser.add_argument(
         "--config",
         nargs="*",
@@ -63,14 +64,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from brats_mm.io.bundle import open_bundle
     from brats_mm.io.labelled_cases import labelled_cases
 
     datalist = options.calibrate
     if datalist is None and (options.per_subset or options.calibrate_confidence):
         message = "--per-subset and --calibrate-confidence need labelled cases. Name their list with --calibrate."
         raise OptionError(message)
-    template = open_bundle(options.bundle)
+    template = chosen_bundle(options)
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
     from brats_mm.packaging.create import create_bundle
     from brats_mm.trust.calibration import calibrate_confidence, calibrate_subsets

@@ -1,0 +1,26 @@
+"""Text in CSV tables that a spreadsheet opens: no cell may start a formula."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def inert(value: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; other values stay as they are.
+
+    >>> inert("=1+1"), inert("case_1"), inert(-1.5)
+    ("'=1+1", 'case_1', -1.5)
+    """
+    is_formula = isinstance(value, str) and value.lstrip(" '").startswith(_STARTS)
+    return f"'{value}" if is_formula else value
+
+
+def original(text: str) -> str:
+    """Return the text that `inert` was given."""
+    return text[1:] if text.startswith("'") and text[1:].lstrip(" '").startswith(_STARTS) else text
+
+
+def inert_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with all its text made inert."""
+    return {name: inert(value) for name, value in row.items()}
