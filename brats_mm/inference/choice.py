@@ -8,10 +8,14 @@ from torch import nn
 
 from brats_mm.domain.options import BACKENDS
 from brats_mm.errors import OptionError
+from brats_mm.inference.memory_limit import address_space
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 logger = logging.getLogger(__name__)
+
+_OPENVINO_BYTES = 15 << 28
+"""3.75 GiB of address space. With less, OpenVINO runs out of it with the shipped network, and PyTorch does not."""
 
 
 def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> AnyBackend:
@@ -35,7 +39,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
 
 
 def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> AnyBackend | None:
-    if name == "torch" or (name == "auto" and device.type != "cpu"):
+    if name == "torch" or (name == "auto" and (device.type != "cpu" or address_space() < _OPENVINO_BYTES)):
         return None
     if device.type != "cpu":
         message = f"The backend openvino runs on the CPU, not on {device}. Use --device cpu, or --backend torch."

@@ -13,7 +13,7 @@ from brats_mm.io.bids import BidsFilter, is_bids, one_session
 from brats_mm.io.channels import channel_case, no_order
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, described_channels, recognise
-from brats_mm.io.suffixes import PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
+from brats_mm.io.suffixes import MOST_VOLUMES, PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
 from brats_mm.io.volume import volumes_in
 
 _SHOWN_FILES = 12
@@ -56,6 +56,9 @@ def find_case(
     """
     _check_folder(folder)
     inside, ignored = _images(folder)
+    if len(inside) > MOST_VOLUMES:
+        message = f"{folder} holds {len(inside):,} volume files, and one case has a few. Give the folder of one case."
+        raise CaseError(message)
     unwanted = {path: reason for path in inside if wanted and (reason := wanted.reason_against(path.name))}
     inside = [path for path in inside if path not in unwanted]
     ignored |= {path.name: reason for path, reason in unwanted.items()}

@@ -18,6 +18,9 @@ IMAGE_SUFFIXES = (
 )
 """Files that `io.volume` reads."""
 
+MOST_VOLUMES = 2000
+"""Volume files of one archive or folder. More are no case, and reading each name takes long."""
+
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
 """Files of voxels without a header, which an .mhd or .nhdr beside them names."""
 

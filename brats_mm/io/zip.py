@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from brats_mm.errors import InputError
-from brats_mm.io.suffixes import holds_voxels, image_suffix
+from brats_mm.io.dicom.header import starts_as_dicom
+from brats_mm.io.suffixes import MOST_VOLUMES, holds_voxels, image_suffix
 
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x07"
@@ -128,12 +129,34 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     seen = [entry for entry in entries if not _is_hidden(entry)]
     images = [entry for entry in seen if _is_image(entry)]
     if not any(image_suffix(entry.filename) for entry in images):
-        _write_all(opened, seen, _side_by_side(folder), limits)
-        return Unpacked(folder, {}, is_dicom=True)
+        return _unpack_dicom(opened, seen, folder, limits)
+    if len(images) > MOST_VOLUMES:
+        raise _bad(what=f"holds {len(images):,} volume files, and one case has a few. Pack one case only")
     shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
     _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
-    passed_over = {entry.filename[-200:]: "it is not an image" for entry in seen if entry not in images}
+    wanted = {id(entry) for entry in images}
+    passed_over = {entry.filename[-200:]: "it is not an image" for entry in seen if id(entry) not in wanted}
     return Unpacked(folder, passed_over)
+
+
+def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, limits: ZipLimits) -> Unpacked:
+    """Write what starts as DICOM files do; the rest is not worth a file each."""
+    found = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
+    if entries and not found:
+        raise _bad(what=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
+    _write_all(opened, found, _side_by_side(folder), limits)
+    count = len(entries) - len(found)
+    if not count:
+        return Unpacked(folder, {}, is_dicom=True)
+    wanted = {id(entry) for entry in found}
+    name = next(entry.filename for entry in entries if id(entry) not in wanted)[-200:]
+    shown = name if count == 1 else f"{name} and {count - 1:,} more"
+    return Unpacked(folder, {shown: "it is not DICOM"}, is_dicom=True)
+
+
+def _head(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with opened.open(entry) as source:
+        return source.read(132)
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

@@ -1,6 +1,7 @@
 """Read the header of a DICOM file as plain data, with pydicom and without voxels."""
 
 import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ _LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2
 """JPEG baseline and extended, near-lossless JPEG-LS."""
 _LARGEST_ELEMENT = 64 << 20
 """Longer elements are skipped; no attribute that is read is that long."""
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
@@ -38,9 +38,14 @@ def read_header(path: Path) -> FileHeader:
     from pydicom.errors import InvalidDicomError
 
     try:
-        _refuse_deflated(path)
-        with without_warnings():
-            return _read(path)
+        with _open_header(path) as stream:
+            head = stream.read(132)
+            is_bare = head[128:132] != b"DICM"
+            if is_bare and not _looks_bare(head):
+                reason = "it is not DICOM"
+                raise NotAnImage(reason)
+            with without_warnings():
+                return _read(stream, path, force=is_bare)
     except NotAnImage:
         raise
     except InvalidDicomError:
@@ -57,15 +62,30 @@ def read_header(path: Path) -> FileHeader:
         raise NotAnImage(reason) from error
 
 
-def _read(path: Path) -> FileHeader:
+class _HeaderStream(io.BufferedReader):
+    """A file that cannot be read to its end at once.
+
+    pydicom does so for deflated headers only, which could unpack to any size. No scanner or archive sends such images.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            reason = "its header is deflated. Store it in another transfer syntax"
+            raise NotAnImage(reason)
+        return super().read(size)
+
+
+def _open_header(path: Path) -> _HeaderStream:
+    return _HeaderStream(io.FileIO(path))
+
+
+def _read(stream: _HeaderStream, path: Path, *, force: bool) -> FileHeader:
     import pydicom
 
-    with path.open("rb") as stream:
-        dataset = pydicom.dcmread(
-            stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=_lacks_preamble(path)
-        )
-        at = stream.tell()
-    return _header_of(dataset, path, path.stat().st_size - at)
+    stream.seek(0)
+    dataset = pydicom.dcmread(stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=force)
+    at = stream.tell()
+    return _header_of(dataset, path, stream.seek(0, io.SEEK_END) - at)
 
 
 def is_dicom(path: Path) -> bool:
@@ -75,25 +95,12 @@ def is_dicom(path: Path) -> bool:
             head = stream.read(132)
     except OSError:
         return False
+    return starts_as_dicom(head)
+
+
+def starts_as_dicom(head: bytes) -> bool:
+    """Return whether the first 132 bytes of a file look like DICOM."""
     return head[128:132] == b"DICM" or _looks_bare(head)
-
-
-def _refuse_deflated(path: Path) -> None:
-    """Refuse a deflated header, which could unpack to any size; no scanner or archive sends such images."""
-    from pydicom.filereader import read_file_meta_info
-
-    if _lacks_preamble(path):
-        return
-    syntax = text(read_file_meta_info(path), "TransferSyntaxUID")
-    if syntax == _DEFLATED:
-        reason = "its header is deflated. Store it in another transfer syntax"
-        raise NotAnImage(reason)
-
-
-def _lacks_preamble(path: Path) -> bool:
-    with path.open("rb") as stream:
-        head = stream.read(132)
-    return head[128:132] != b"DICM" and _looks_bare(head)
 
 
 def _looks_bare(head: bytes) -> bool:
