@@ -11,7 +11,7 @@ from brats_mm.errors import BundleError
 from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.bundle_trust import check_configs, known_network
 from brats_mm.pipeline.network import load_network, network_of
-from tests.networks import TINY_MIXTURE
+from tests.fakes.networks import TINY_MIXTURE
 
 MARK = "import pathlib; pathlib.Path({place!r}).touch()"
 
