@@ -13,14 +13,13 @@ from brats_mm.inference.onednn import with_onednn
 from brats_mm.networks.mixing import modality_weights, unsqueeze_to
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """A mixture's parts, each run by some engine.
+class ExpertBackend(Protocol):
+    """The modality experts of a mixture, run by an engine.
 
     Attributes:
         name: `torch` or `openvino`.
-        precision: of the arithmetic inside, `float32` or `bfloat16`; what is returned is mixed in float32.
-        device: where windows are expected and answers lie.
+        precision: precision of the arithmetic, `float32` or `bfloat16`. Results are mixed in float32.
+        device: device of the windows and results.
     """
 
     @property
@@ -33,28 +32,35 @@ class Backend(Protocol):
     def device(self) -> torch.device: ...
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        """What one expert makes of windows (b, 1, h, w, d): (b, c, h, w, d)."""
+        """Return the output (b, c, h, w, d) of one expert for windows (b, 1, h, w, d)."""
+
+    def on(self, device: torch.device) -> "ExpertBackend":
+        """Return this backend on a device, which can be its own."""
+
+
+@runtime_checkable
+class Backend(ExpertBackend, Protocol):
+    """The parts of a mixture with a window gate, run by an engine."""
 
     def gate_values(self, image: Tensor) -> Tensor:
-        """Raw gate values (b, m, c) of windows (b, m, h, w, d), whose missing sequences are zero."""
+        """Return raw gate values (b, m, c) of windows (b, m, h, w, d) whose missing sequences are zero."""
 
     def output_layer(self, mixture: Tensor) -> Tensor:
-        """Logits of a mixture of contributions."""
+        """Return the logits of a mixture of contributions."""
 
     def on(self, device: torch.device) -> "Backend":
-        """The same on a device, which can be the one it is on."""
+        """Return this backend on a device, which can be its own."""
 
 
 class TorchBackend:
     """A mixture in PyTorch, on any device.
 
-    Convolutions run in the channels-last layout, which is faster wherever 3D convolutions run here. Nothing in it waits
-    for the device.
+    Convolutions use the channels-last layout, which is faster on all tested devices. Nothing waits for the device.
 
     Args:
-        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`; moved to the device.
-        device: where to run.
-        autocast: compute convolutions in bfloat16; the normalisation stays in float32.
+        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`. Moved to the device.
+        device: device to run on.
+        autocast: compute convolutions in bfloat16. Normalisation stays in float32.
     """
 
     name = "torch"
@@ -88,11 +94,14 @@ def mix(
     subsets: Sequence[Availability],
     on_expert: Callable[[], None] = lambda: None,
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
-    """Logits and gate weights of several availability sets of the same windows, each expert run once at most.
+    """Return logits and gate weights of several availability sets of the same windows, running each expert at most
+    once.
 
-    The same as `DMoME.forward` with a view for each set. Which sequences are at hand is known here without asking the
-    device, so that nothing waits for it. `on_expert` is called after each expert's pass; raising from it ends the run.
-    Weights that vary over space mix as they are, and are returned as their mean over the window.
+    Equals `DMoME.forward` with one view per set, but knows the availability without asking the device. `on_expert` is
+    called
+    after each expert's pass and can raise to end the run. Weights that vary in space are applied as they are and
+    returned as their mean over
+    the window.
     """
     contributions = {}
     for modality in needed(subsets):
@@ -108,7 +117,7 @@ def mix(
         for modality in others:
             mixture += _weighed(contributions[modality], weight[:, modality.channel])
         logits.append(backend.output_layer(mixture).float())
-        whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # of a window, where they vary in it
+        whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
         weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
     return torch.stack(logits), torch.stack(weights)
 
@@ -121,5 +130,10 @@ def needed(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
 def _weighed(
     contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k *space"]
 ) -> Float[Tensor, "b c h w d"]:
-    """In float32, whatever the expert computed in."""
+    """Apply weights in float32, whatever the expert's precision."""
     return contribution * unsqueeze_to(weight, contribution.dim())
+
+
+def flip_spatial(volume: Tensor, axes: Sequence[int]) -> Tensor:
+    """Flip the spatial axes (..., h, w, d) with the given indices, 0 to 2."""
+    return volume.flip([volume.dim() - 3 + axis for axis in axes])

@@ -1,6 +1,6 @@
-"""The steps that the bundle's inference config names: onto the model grid, through the engine, back to a label map.
+"""Transforms and inferer of the bundle's inference config: model grid, engine, label map.
 
-They wrap `prepare`, `run_windows` and `restore`, so that MONAI's command line gives what the library gives.
+They wrap `prepare`, `run_windows` and `restore`, so that MONAI's command line gives the library's results.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ KEPT_MAPS = 8
 """Maps that wait for the postprocessing of their sample."""
 
 AVAILABLE = "available"
-"""Key of the (m,) booleans beside an image."""
+"""Key of the (m,) booleans of an image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +44,16 @@ class Origin:
 
 
 class ToModelGridd(MapTransform, InvertibleTransform):
-    """Read a case and bring it to the model grid; the inverse brings (c, h, w, d) logits back to the input grid.
+    """Read a case and resample it to the model grid. The inverse brings (c, h, w, d) logits back to the input grid.
 
     Args:
-        key: what `read` takes (a folder, or a mapping from sequence to file); replaced by the (m, h, w, d) image.
-        read: from the key's value to a case, such as `pipeline.segment.load_case`.
+        key: key of the input of `read` (a folder, or a mapping from sequence to file). Replaced by the (m, h, w, d)
+            image.
+        read: function that returns a case, such as `pipeline.segment.load_case`.
         spacing_mm: voxel size of the model grid.
 
-    Adds `available`, (m,) booleans: the sequences that the case has. An item's `name`, else the case's own, names the
-    output.
+    Adds `available`, (m,) booleans for the case's sequences. The output is named by the item's `name`, or else by the
+    case's name.
     """
 
     def __init__(self, key: str, read: Callable[[Any], Case], *, spacing_mm: float = 1.0) -> None:
@@ -100,7 +101,7 @@ class EngineInferer(Inferer):
         self._maps: deque[LogitMap] = deque(maxlen=KEPT_MAPS)
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
-        """The map whose logits these are, once; without one, a map of these logits alone."""
+        """Return and forget the map of these logits, or a map of these logits alone if there is none."""
         for place, found in enumerate(self._maps):
             if found.logits.shape == logits.shape and torch.equal(found.logits.float().cpu(), logits):
                 del self._maps[place]
@@ -111,13 +112,13 @@ class EngineInferer(Inferer):
     def __call__(
         self, inputs: Float[Tensor, "b m h w d"], network: nn.Module, available: Bool[Tensor, "b m"] | None = None
     ) -> Float[Tensor, "b c h w d"]:
-        """Logits of whole boxes, on the inputs' device.
+        """Return the logits of whole boxes on the device of the inputs.
 
         Args:
-            inputs: from `ToModelGridd`, one box a sample.
+            inputs: boxes from `ToModelGridd`, one per sample.
             network: a mixture, such as `networks.presets.simmlm()`.
-            available: which channels are at hand. Hosts that call an inferer with image and network alone leave it
-                out; then a channel that is zero over the whole case counts as missing.
+            available: available channels. Hosts that call an inferer with image and network only leave it out. Then a
+                channel that is zero over the whole case counts as missing.
         """
         device = inputs.device
         backend = torch_backend(network, device)
@@ -130,21 +131,21 @@ class EngineInferer(Inferer):
         self.device = device
         self._maps.extend(maps)
         logits = [found.logits for found in maps]
-        # Tensors made under inference mode refuse later changes in place; a clone is an ordinary tensor.
+        # Tensors created in inference mode cannot be modified in place later. A clone can.
         return torch.stack(logits).clone().to(device)
 
 
 class ToLabelMapd(MapTransform):
     """Merge logits (c, h, w, d) into one label map (1, h, w, d), uint8.
 
-    A voxel belongs to a region when its logit is at least 0, that is, its probability at least 0.5.
+    A voxel belongs to a region if its logit is at least 0, that is, its probability is at least 0.5.
 
     Args:
-        key: the logits; replaced by the label map, with the same geometry.
-        convention: name of the label values: `brats2023` (enhancing tumour 3) or `brats2021` (4).
+        key: key of the logits. Replaced by the label map, with the same geometry.
+        convention: label convention, `brats2023` (enhancing tumour 3) or `brats2021` (4).
 
     Raises:
-        OptionError: there is no such convention.
+        OptionError: the convention is unknown.
     """
 
     def __init__(self, key: str, *, convention: str = LabelConvention.BRATS2023.value) -> None:

@@ -19,16 +19,16 @@ _OPENVINO_BYTES = 15 << 28
 
 
 def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> AnyBackend:
-    """The backend of that name; `auto` is OpenVINO on a CPU where it is installed and knows the network, else PyTorch.
+    """Choose a backend by name. `auto` is OpenVINO on a CPU if it is installed and supports the network, else PyTorch.
 
     Args:
         name: one of `BACKENDS`.
-        network: a mixture in evaluation mode, or a whole network, which PyTorch runs.
-        device: where to run.
-        weights_sha256: names the weights where converted ones are kept.
+        network: a mixture in evaluation mode, or a single network, which runs in PyTorch.
+        device: device to run on.
+        weights_sha256: hash that identifies the weights in the cache of compiled models.
 
     Raises:
-        OptionError: the name is unknown, or that backend cannot run this network there.
+        OptionError: the name is unknown, or the backend cannot run this network on the device.
     """
     if name not in BACKENDS:
         message = f"The backend is {name!r}. Choose one of {', '.join(BACKENDS)}."

@@ -1,7 +1,7 @@
-"""Coarse to fine: modality experts over the whole brain, the cross-sequence expert where they suspect tumour.
+"""Coarse to fine: modality experts over the whole brain, and the cross-sequence expert where they suspect tumour.
 
 The modality experts compute on a lattice of 2 mm and give context. The cross-sequence expert runs at 1 mm inside the
-box in which their mixture finds tumour probable. Elsewhere their mixture stands.
+box where their mixture finds tumour probable. Outside of it, their mixture is the result.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +15,14 @@ from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.inference.backend import needed
-from brats_mm.inference.onednn import with_onednn
+from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial, needed
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 SUSPICION = 0.05
-"""The cross-sequence expert runs where the probability of some region is above this."""
+"""The cross-sequence expert runs where the probability of any region exceeds this."""
 
 MARGIN = 8
 """Voxels around the suspicious box that the cross-sequence expert also reads."""
@@ -47,70 +46,46 @@ JOINT_FROM = 2
 
 
 @runtime_checkable
-class CrossSequenceBackend(Protocol):
-    """The parts of a `CrossSequenceMixture`, each run by some engine; see `inference.backend.Backend`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        """Logits of one modality's expert for windows (b, 1, h, w, d)."""
+class CrossSequenceBackend(ExpertBackend, Protocol):
+    """The parts of a `CrossSequenceMixture`, run by an engine."""
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
-        """Logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
+        """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
-        """Weights (b, m + 1, c) from a case's thumbnail (b, m, 16, 16, 16)."""
+        """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
 
     def on(self, device: torch.device) -> "CrossSequenceBackend":
-        """The same on a device, which can be the one it is on."""
+        """Return this backend on a device, which can be its own."""
 
 
-class TorchCrossSequenceBackend:
-    """A `CrossSequenceMixture` in PyTorch, on any device.
-
-    Args:
-        network: in evaluation mode; moved to the device.
-        device: where to run.
-        autocast: compute in bfloat16.
-    """
-
-    name = "torch"
+class TorchCrossSequenceBackend(TorchBackend):
+    """A `CrossSequenceMixture` in PyTorch, on any device. Arguments are those of `TorchBackend`."""
 
     def __init__(self, network: CrossSequenceMixture, device: torch.device, *, autocast: bool = False) -> None:
-        self.device = device
-        self.precision = "bfloat16" if autocast else "float32"
-        self._autocast = autocast
-        self._network = with_onednn(network.to(device))
+        super().__init__(network, device, autocast=autocast)
+        self._mixture = network
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            answer: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
-        return answer.float()
+        return super().contribution(modality, window).float()
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            answer: Tensor = self._network.cross(window, available)
-        return answer.float()
+            logits: Tensor = self._mixture.cross(window, available)
+        return logits.float()
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
-        return self._network.weights_of(small, available)
+        return self._mixture.weights_of(small, available)
 
     def on(self, device: torch.device) -> "TorchCrossSequenceBackend":
-        return TorchCrossSequenceBackend(self._network, device, autocast=self._autocast)
+        return TorchCrossSequenceBackend(self._mixture, device, autocast=self._autocast)
 
 
 Progress = Callable[[int, int], None]
 
 
 class PassCounter:
-    """Counts expert passes and reports them; more passes can be announced on the way."""
+    """Counts expert passes and reports progress. More passes can be announced during a run."""
 
     def __init__(self, total: int, on_pass: Progress | None) -> None:
         self._done, self.total, self._on_pass = 0, total, on_pass
@@ -149,11 +124,11 @@ def coarse_logits(
 def suspicious_box(
     logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """The box in which some region's probability exceeds `SUSPICION`, widened; None where there is no such voxel.
+    """Return the widened box where the probability of any region exceeds `SUSPICION`. None if there is none.
 
     Args:
-        logits: of the modality experts' mixture.
-        brain: voxels that count.
+        logits: logits of the modality experts' mixture.
+        brain: mask of the voxels to consider.
     """
     threshold = float(torch.logit(torch.tensor(SUSPICION)))
     suspicious = (logits.amax(dim=0) > threshold) & brain
@@ -182,16 +157,16 @@ def add_joint(
     tta_flips: Sequence[Sequence[int]],
     count: PassCounter,
 ) -> int:
-    """Mix the cross-sequence expert into `mixture`, in place, inside the suspicious box; returns the windows run.
+    """Mix the cross-sequence expert into `mixture` in place inside the suspicious box. Return the number of windows.
 
     Args:
-        mixture: logits of the modality experts, their weights summing to 1.
-        image: of the whole box.
-        brain: voxels that count.
-        subset: which sequences the expert sees, at least two.
-        weight: of the cross-sequence expert for each region.
-        backend: what runs it.
-        tta_flips: the views to average.
+        mixture: logits of the modality experts, whose weights sum to 1.
+        image: image of the whole box.
+        brain: mask of the voxels to consider.
+        subset: sequences that the expert sees, at least two.
+        weight: weight of the cross-sequence expert for each region.
+        backend: backend to run it.
+        tta_flips: flipped views to average.
         count: called after each pass.
     """
     box = suspicious_box(mixture, brain)
@@ -259,16 +234,16 @@ def run_stages(
     subsets: Sequence[Availability],
     on_pass: Progress | None,
 ) -> Iterator[tuple[Availability, Float[Tensor, "c h w d"], Float[Tensor, "e c"], WindowGrid, int]]:
-    """Logits over the model's box and gate weights of each subset, with the window grid and the windows run.
+    """Compute logits over the model's box and gate weights of each subset, the window grid and the number of windows.
 
     Args:
-        model_input: from `prepare` at the voxel size of the cross-sequence expert.
-        backend: what runs the network.
-        window: voxels of the image a side, for the modality experts.
-        overlap: of their windows.
-        tta_flips: the views of each window to average.
-        subsets: the availability sets to answer for.
-        on_pass: told of expert passes done and in all.
+        model_input: result of `prepare` at the voxel size of the cross-sequence expert.
+        backend: backend to run the network.
+        window: window sides in voxels for the modality experts.
+        overlap: overlap of their windows.
+        tta_flips: flipped views to average.
+        subsets: availability sets to predict.
+        on_pass: called with the numbers of finished and total expert passes.
     """
     windows = plan_windows(model_input.brain, window, overlap, COARSE_MULTIPLE, LATTICE * STRIDE)
     image = F.pad(model_input.image.to(backend.device, non_blocking=True), windows.padding)
@@ -298,5 +273,5 @@ def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
 
 
 def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:
-    views = [run(patch.flip([2 + axis for axis in axes])).flip([2 + axis for axis in axes]) for axes in tta_flips]
+    views = [flip_spatial(run(flip_spatial(patch, axes)), axes) for axes in tta_flips]
     return views[0] if len(views) == 1 else torch.stack(views).mean(dim=0)

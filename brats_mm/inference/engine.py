@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability
-from brats_mm.inference.backend import needed
+from brats_mm.inference.backend import flip_spatial, needed
 from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, PassCounter, modality_shares, run_stages
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
@@ -24,7 +24,7 @@ BACKGROUND_LOGIT = -20.0
 """Beyond the brain: a probability of 2e-9."""
 
 Progress = Callable[[int, int], None]
-"""Called with expert passes done and in all; raising from it stops the engine (that is how a run is cancelled)."""
+"""Called with the numbers of finished and total expert passes. Raise from it to cancel the run."""
 
 NO_FLIP: tuple[int, ...] = ()
 LEFT_RIGHT: tuple[int, ...] = (0,)
@@ -33,15 +33,15 @@ LEFT_RIGHT: tuple[int, ...] = (0,)
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How the box is walked.
+    """Settings of the sliding window.
 
     Attributes:
-        window: voxels a side, multiples of 32 from 64 up; cut to the box where the box is smaller.
-        overlap: share of a window that its neighbour covers too, 0 to below 1.
+        window: window sides in voxels, multiples of 32 from 64. Clipped to smaller boxes.
+        overlap: overlap of neighbouring windows as a share, 0 to below 1.
         keep_weight_maps: also return each gate weight as a map.
-        tta_flips: the views of each window to average, each by the axes that are mirrored in it.
-        batch: windows that the device is given at once.
-        multiple: what the sides of a window that is cut to the box are multiples of: 8, 16 or 32.
+        tta_flips: flipped views to average, each by the axes to flip.
+        batch: number of windows per batch.
+        multiple: sides of clipped windows are multiples of this: 8, 16 or 32.
     """
 
     window: tuple[int, int, int] = (128, 128, 128)
@@ -57,22 +57,21 @@ PRESETS: dict[str, WindowSettings] = {
     "fast": WindowSettings(multiple=MULTIPLE // 2),
     "tta": WindowSettings(tta_flips=(NO_FLIP, LEFT_RIGHT)),
 }
-"""Points between speed and care; `benchmarks/inference_settings.py` measures them."""
+"""Presets from fast to accurate. `benchmarks/inference_settings.py` measures them."""
 
 
 @dataclass(frozen=True, eq=False)
 class LogitMap:
-    """What the network says over the model's box.
+    """Result of the network over the model's box.
 
     Attributes:
         logits: (c, h, w, d).
-        weights: (m, c) gate weights, the mean over the brain's voxels of `weight_maps`; (0, c) of a network that weighs
-            no modality, and so in the maps.
-        weight_maps: (m, c, h, w, d) gate weights blended over windows, if they were asked for.
-        window: voxels a side of the windows used.
-        windows: how many were run.
-        joint_weights: (c,) gate weights of the cross-sequence expert, for a network that has one. `weights` are then
-            the shares of the modality experts among themselves.
+        weights: (m, c) gate weights, averaged over the brain. (0, c) for a network without a gate, as in the maps.
+        weight_maps: (m, c, h, w, d) gate weights blended over windows, if requested.
+        window: sides of the windows in voxels.
+        windows: number of windows.
+        joint_weights: (c,) gate weights of the cross-sequence expert, for a network with one. `weights` are then the
+            shares of the modality experts.
     """
 
     logits: Float[Tensor, "c h w d"]
@@ -101,15 +100,15 @@ def run_windows(
     subsets: Sequence[Availability],
     on_window: Progress | None = None,
 ) -> dict[Availability, LogitMap]:
-    """Logits and gate weights of each wanted availability set.
+    """Return logits and gate weights of each availability set.
 
-    Windows are blended with a Gaussian (as nnU-Net and MONAI do); windows without brain are not run. Where the device
-    works on its own, it is waited for once, at the end.
+    Windows are blended with a Gaussian, as in nnU-Net and MONAI. Windows without brain are skipped. An asynchronous
+    device is synchronised once, at the end.
 
     Args:
-        model_input: from `prepare`; must hold every modality of every subset.
-        backend: what runs the network.
-        subsets: the availability sets to answer for; `[model_input.available]` for an ordinary case.
+        model_input: result of `prepare`. Must contain all modalities of all subsets.
+        backend: backend to run the network.
+        subsets: availability sets to predict. `[model_input.available]` for an ordinary case.
     """
     if isinstance(backend, CrossSequenceBackend):
         return _coarse_to_fine(model_input, backend, settings, subsets, on_window)
@@ -139,7 +138,7 @@ def _coarse_to_fine(
     subsets: Sequence[Availability],
     on_window: Progress | None,
 ) -> dict[Availability, LogitMap]:
-    """As `run_windows`, for a mixture with a cross-sequence expert; windows hold twice as many voxels a side."""
+    """Like `run_windows`, for a mixture with a cross-sequence expert. Windows have twice as many voxels per side."""
     beyond = ~near_brain(model_input.brain)
     x, y, z = settings.window
     window = (LATTICE * x, LATTICE * y, LATTICE * z)
@@ -192,11 +191,11 @@ def _predict_flipped(
     tta_flips: tuple[tuple[int, ...], ...],
     on_expert: Callable[[], None],
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c"]]:
-    """The mean of the answers to each view, turned back."""
+    """Return the mean over flipped views, flipped back."""
     views = []
     for axes in tta_flips:
-        logits, weights = predict_windows(backend, patches.flip([2 + axis for axis in axes]), subsets, on_expert)
-        views.append((logits.flip([3 + axis for axis in axes]), weights))
+        logits, weights = predict_windows(backend, flip_spatial(patches, axes), subsets, on_expert)
+        views.append((flip_spatial(logits, axes), weights))
     if len(views) == 1:
         return views[0]
     return torch.stack([one for one, _ in views]).mean(dim=0), torch.stack([one for _, one in views]).mean(dim=0)
@@ -221,9 +220,9 @@ def _zeros(
 
 
 def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
-    """Brain with its cavities filled, and one voxel around it: where the network's opinion counts.
+    """Return the brain with filled cavities and a margin of one voxel, where predictions count.
 
-    Fluid and cysts can be exactly zero in the only sequence at hand, so cavities belong to the brain.
+    Fluid and cysts can be exactly zero in the only available sequence, so cavities belong to the brain.
     """
     whole = ndimage.binary_dilation(ndimage.binary_fill_holes(brain.numpy()))
     return torch.from_numpy(whole)

@@ -17,10 +17,11 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def with_onednn(network: Network) -> Network:
-    """The same network, changed in place: its 3D convolutions ask for oneDNN where that is faster.
+    """Let the 3D convolutions of a network use oneDNN where that is faster. Changes the network in place.
 
-    Only inference in single precision on an x86 processor is changed; with gradients, under autocast and on other
-    devices every convolution is what it was. Parameters and their names stay.
+    Applies only to single-precision inference on x86 processors. With gradients, under autocast and on other devices,
+    convolutions are
+    unchanged. Parameters and their names stay the same.
     """
     if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         for module in network.modules():

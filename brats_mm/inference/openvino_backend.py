@@ -1,4 +1,4 @@
-"""A mixture whose experts run in OpenVINO, on the CPU."""
+"""Run the experts of a mixture in OpenVINO on the CPU."""
 
 import logging
 from pathlib import Path
@@ -27,21 +27,22 @@ def runs_in_openvino(network: nn.Module) -> bool:
 
 
 def best_precision() -> str:
-    """`bfloat16` where the processor computes in it, else `float32`."""
+    """Return `bfloat16` if the processor supports it, else `float32`."""
     return "bfloat16" if "BF16" in ov.Core().get_property(CPU, "OPTIMIZATION_CAPABILITIES") else "float32"
 
 
 class OpenVinoBackend:
-    """Experts in OpenVINO; the gate, a thousandth of the work, and the mixing in PyTorch.
+    """Run the experts in OpenVINO, and the gate (a thousandth of the work) and the mixing in PyTorch.
 
-    An expert is compiled when it is first asked for, so that sequences that are missing cost nothing, and with open
-    shapes, so that no other box is compiled for again. Compiled experts are kept in the user's cache folder.
+    An expert is compiled when first used, so missing sequences cost nothing, and with dynamic shapes, so one
+    compilation serves
+    all boxes. Compiled experts are cached in the user's cache folder.
 
     Args:
-        network: a mixture that `runs_in_openvino`.
-        weights_sha256: names the weights in the cache; empty where nothing is to be kept.
+        network: a mixture for which `runs_in_openvino` is true.
+        weights_sha256: hash that identifies the weights in the cache. Empty disables the cache.
         precision: `float32` or `bfloat16`.
-        folder: of the cache; the user's own where none is named.
+        folder: folder of the cache. Defaults to the user's cache folder.
 
     Raises:
         OptionError: OpenVINO cannot run this network.
@@ -96,7 +97,7 @@ class OpenVinoBackend:
             try:
                 return self._core.import_model(kept, CPU, options)
             except RuntimeError as error:
-                logger.warning("A compiled model cannot be used here and is made anew (%s).", error)
+                logger.warning("Recompiling a model that cannot be loaded (%s).", error)
         compiled = self._core.compile_model(self._graph(name), CPU, options)
         if self._cache:
             self._cache.keep(name, compiled.export_model().getvalue())
@@ -120,7 +121,9 @@ class OpenVinoBackend:
 
 
 class OpenVinoCrossSequenceBackend(OpenVinoBackend):
-    """A mixture with a cross-sequence expert, all experts in OpenVINO; arguments as of `OpenVinoBackend`."""
+    """Run all experts of a mixture with a cross-sequence expert in OpenVINO. Arguments are those of
+    `OpenVinoBackend`.
+    """
 
     JOINT = "cross"
 

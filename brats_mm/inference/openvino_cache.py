@@ -51,7 +51,7 @@ class CompiledCache:
         return self.folder / "openvino" / f"{name}-{digest[:32]}.bin"
 
     def load(self, name: str) -> bytes | None:
-        """What was kept under this name, or nothing; a file that is not as it was written counts as nothing."""
+        """Return a cached model, or None if it is missing or damaged."""
         path = self.path(name)
         try:
             content = path.read_bytes()
@@ -59,14 +59,14 @@ class CompiledCache:
             return None
         digest, compiled = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(compiled).digest() != digest:
-            logger.warning("The compiled model %s is damaged and is made anew.", path)
+            logger.warning("Recompiling %s, which is damaged.", path)
             return None
         with suppress(OSError):
             os.utime(path)  # it is in use
         return compiled
 
     def keep(self, name: str, compiled: bytes) -> None:
-        """Put it there whole or not at all; a folder that cannot be written to costs the next start a second."""
+        """Write a model atomically. A read-only folder only costs the next start a second."""
         path = self.path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,12 @@
-"""Experts as OpenVINO graphs, written layer by layer so that every layer takes the form that runs fastest.
+"""Build experts as OpenVINO graphs, layer by layer, in the fastest form of each layer.
 
-What that takes, measured on an x86 processor with AVX-512 against the graph that OpenVINO's own converter makes (which
-takes three times as long):
+Compared with the graph of OpenVINO's converter, which takes three times as long on an x86 processor with AVX-512:
 
-* Instance normalisation is one mean-variance step over the three axes of space. Group normalisation becomes reshapes,
-  which turn the layout around before and after every convolution.
-* A bias before a normalisation is left out, since the mean takes it away again.
-* The convolution over upsampled and skipped features is one convolution each, added: nothing is put side by side.
-* Shapes stay open, so one compilation serves every box; it is as fast as one for a given box.
+* Instance normalisation is one mean-variance operation over the three spatial axes. Group normalisation would become
+reshapes, which change the layout around every convolution.
+* Biases before a normalisation are left out, because the mean subtraction removes them.
+* The convolution over concatenated upsampled and skipped features becomes two convolutions that are added.
+* Shapes are dynamic, so one compilation serves all boxes, at the speed of a fixed shape.
 """
 
 from typing import Any
@@ -56,7 +55,7 @@ def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
 def is_convertible(expert: nn.Module) -> bool:
     """Whether `graph_of` knows the expert."""
     if isinstance(expert, CrossSequenceExpert):
-        return False  # it takes two inputs; see `joint_graph_of`
+        return False  # it has two inputs, see `joint_graph_of`
     inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert
     return isinstance(inner, UNetExpert | SubvoxelExpert)
 

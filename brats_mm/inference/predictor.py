@@ -30,25 +30,23 @@ IDENTITY_BY_REGION: Mapping[Region, Correction] = dict.fromkeys(REGIONS, IDENTIT
 """No correction of any region's logits."""
 
 WITHOUT_CONTRAST = (
-    "T1ce is missing: enhancing tumour and tumour core can hardly be told without contrast. Expect their outlines to "
-    "be unreliable, and look at their entropy."
+    "T1ce is missing. Without contrast, enhancing tumour and tumour core are hard to distinguish. Expect unreliable "
+    "outlines of both, and check their entropy."
 )
 
-WITHOUT_IMPORTANCE = (
-    "This model does not weigh its sequences against each other, so nothing is said of how much each of them counted."
-)
+WITHOUT_IMPORTANCE = "This model does not weigh its sequences, so their importance is unknown."
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A loaded model and how to run it.
+    """A loaded model with its settings.
 
     Attributes:
-        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`, or a whole network.
-        model: which model it is.
-        device: where to run; memory that runs out there leads to smaller windows, then to the CPU.
-        settings: how the brain's box is walked.
-        backend: what runs the network; PyTorch on the device where nothing else is named.
+        network: a mixture in evaluation mode, such as `networks.presets.simmlm()`, or a single network.
+        model: identity of the model.
+        device: device to run on. If its memory runs out, smaller windows and then the CPU are tried.
+        settings: sliding-window settings.
+        backend: backend of the network. Defaults to PyTorch.
     """
 
     network: nn.Module
@@ -60,7 +58,7 @@ class Predictor:
     def predict(
         self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
     ) -> Prediction:
-        """Segment a case with the sequences it has; `prepared` is its `prepare` where that was done beforehand."""
+        """Segment a case with its available sequences. `prepared` is the result of `prepare`, if it exists already."""
         subset = case.available
         return self.predict_subsets(case, [subset], on_window=on_window, prepared=prepared)[subset]
 
@@ -72,12 +70,12 @@ class Predictor:
         on_window: Progress | None = None,
         prepared: ModelInput | None = None,
     ) -> dict[Availability, Prediction]:
-        """Segment a case as if only the sequences of each subset were there, each expert run once.
+        """Segment a case as if only the sequences of each subset were available, running each expert once.
 
-        The brain's box is that of all the case's sequences.
+        All subsets use the brain box of all sequences of the case.
 
         Returns:
-            One prediction a subset; `prediction.case` holds the sequences of that subset only.
+            One prediction per subset. `prediction.case` holds only the sequences of the subset.
         """
         clock = _Clock()
         with clock.stage("prepare"):
@@ -102,7 +100,7 @@ class Predictor:
     def _run(
         self, model_input: ModelInput, subsets: Sequence[Availability], on_window: Progress | None
     ) -> tuple[dict[Availability, LogitMap], AnyBackend, tuple[str, ...]]:
-        """Run the engine; where memory runs out, try smaller windows, then the CPU, and say so."""
+        """Run the engine. If memory runs out, try smaller windows, then the CPU, with a warning."""
         devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
         attempts = [(device, size) for device in devices for size in window_sizes(self.settings.window)]
         backend = self.backend or torch_backend(self.network, self.device)
@@ -120,7 +118,7 @@ class Predictor:
             if (device, size) == attempts[0]:
                 return maps, backend, ()
             side = "x".join(str(voxels) for voxels in size)
-            note = f"Memory ran out; the result comes from {device} with a smaller window of {side} voxels."
+            note = f"Out of memory. The result was computed on {device} with a smaller window of {side} voxels."
             return maps, backend, (note,)
         message = (
             "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
@@ -133,7 +131,7 @@ Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"
 
 
 def prediction_from(case: Case, found: LogitMap, placement: Placement, model: ModelIdentity, run: Run) -> Prediction:
-    """Make the prediction of a case from what the network said over the model's box."""
+    """Create the prediction of a case from the network's result over the model's box."""
     return _predicted(case, restore_map(found, case.available, placement, model), model, run, ())
 
 
@@ -143,7 +141,7 @@ def restore_map(found: LogitMap, subset: Availability, placement: Placement, mod
     corrections = IDENTITY_BY_REGION
     if calibration is not None:
         corrections = {region: calibration.of(subset, region) for region in REGIONS}
-    logits = moved(found.logits, corrections)
+    logits = apply_calibration(found.logits, corrections)
     return restore_probabilities(logits, placement, corrections), _importance(found, subset, placement)
 
 
@@ -153,8 +151,8 @@ def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, n
     return Prediction(case, probabilities, importance, model, run, warnings)
 
 
-def moved(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
-    """Logits (c, h, w, d) less their offsets and over their temperatures; beyond the brain they stay."""
+def apply_calibration(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
+    """Apply offset and temperature per region to logits (c, h, w, d). Background logits are unchanged."""
     if all((one.offset, one.temperature) == (0, 1) for one in corrections.values()):
         return logits
     offsets, temperatures = (

@@ -1,8 +1,10 @@
-"""From a case on its input grid to the model's input, and the way back for what the model says.
+"""Convert a case to the model's input, and the model's output back to the input grid.
 
-The model grid has its axes in the order and direction of RAS, the voxel size that the model was trained at, and holds
-the box around the brain. Axes are permuted and flipped exactly; only another spacing than the model's is resampled. An
-oblique volume keeps its rotation: the network sees it as it would see a tilted head.
+The model grid has axes in the order and direction of RAS and the voxel size of the training, and contains the box
+around the
+brain. Axes are permuted and flipped exactly. Volumes are resampled only if their spacing differs. An oblique volume
+keeps its rotation, so the network
+sees it like a tilted head.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,20 +26,20 @@ from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 
 LARGEST_SIDE_MM = 600.0
-"""No head is larger; what claims to be is a header fault, and its model grid would not fit in memory."""
+"""Larger than any head. Larger volumes have a faulty header, and their model grid would not fit in memory."""
 
 SMALLEST_SIDE_MM = 20.0
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the model's box lies in the input grid.
+    """Position of the model's box in the input grid.
 
     Attributes:
         grid: the input grid.
-        axes: for each RAS axis, the input axis it comes from.
+        axes: input axis of each RAS axis.
         flipped: for each RAS axis, whether it runs against its input axis.
-        model_shape: voxels of the model grid before the box is cut.
+        model_shape: shape of the model grid before cropping.
         box: start and stop of the box along each axis of the model grid.
     """
 
@@ -56,13 +58,13 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """What the network is given.
+    """Input of the network.
 
     Attributes:
         image: (m, h, w, d), z-scored inside the brain, exactly zero outside it and in missing modalities.
-        available: the modalities at hand.
-        brain: (h, w, d), voxels where any modality has signal.
-        placement: the way back.
+        available: the available modalities.
+        brain: (h, w, d) mask of voxels with signal in any modality.
+        placement: position of the box on the input grid.
     """
 
     image: Float[Tensor, "m h w d"]
@@ -108,9 +110,9 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
 
 
 def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: float = 0.0) -> Array:
-    """Bring a map from the model's box back to the input grid, with the value `outside` beyond the box.
+    """Bring a map from the model's box back to the input grid, with the value `outside` elsewhere.
 
-    The result lies in memory as a NIfTI file does, first axis fastest, so that nothing is turned on the way to disk.
+    The result has its first axis contiguous in memory, like a NIfTI file, to avoid a conversion when writing.
     """
     return restore_with(volume, placement, lambda values: values, outside=outside)
 
@@ -118,7 +120,7 @@ def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: fl
 def restore_with(
     volume: Float[Tensor, "h w d"], placement: Placement, change: Callable[[Array], Array], *, outside: float = 0.0
 ) -> Array:
-    """`restore`, and `change` made to every voxel afterwards, computed only where the box reaches."""
+    """Like `restore`, with `change` applied to every voxel afterwards, computed only inside the box."""
     data = np.asfortranarray(volume.float().cpu().numpy() - np.float32(outside))
     x, y, z = placement.axes
     shape = placement.grid.shape
@@ -146,7 +148,8 @@ def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> t
         side = size * spacing
         if not SMALLEST_SIDE_MM <= side <= LARGEST_SIDE_MM:
             message = (
-                f"The volume's axis {axis + 1} is {side:.0f} mm long ({size} voxels of {spacing:.3g} mm); a head needs "
+                f"The volume's axis {axis + 1} is {side:.0f} mm long ({size} voxels of {spacing:.3g} mm), but a head "
+                "needs "
                 f"{SMALLEST_SIDE_MM:.0f} to {LARGEST_SIDE_MM:.0f} mm. Check the voxel size in the header."
             )
             raise VolumeError(message)

@@ -15,11 +15,11 @@ from brats_mm.networks.single import SingleNetwork
 
 
 class SingleBackend:
-    """A whole network in PyTorch, on any device, asked for all sets of a window at once.
+    """Run a single network in PyTorch on any device, for all availability sets of a window at once.
 
     Args:
-        network: in evaluation mode; moved to the device.
-        device: where to run.
+        network: the network in evaluation mode. Moved to the device.
+        device: device to run on.
     """
 
     name = "torch"
@@ -43,11 +43,11 @@ class SingleBackend:
 
 
 AnyBackend = Backend | CrossSequenceBackend | SingleBackend
-"""A backend whose experts are mixed outside of it, or one that has no experts to mix."""
+"""A backend for a mixture of experts, or for a single network."""
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
-    """PyTorch for a network of either kind; which it is, the bundle says by the network that it names."""
+    """Return the PyTorch backend for the kind of network."""
     if isinstance(network, CrossSequenceMixture):
         return TorchCrossSequenceBackend(network, device)
     return SingleBackend(network, device) if isinstance(network, SingleNetwork) else TorchBackend(network, device)

@@ -1,6 +1,6 @@
-"""Where windows lie in a box, and how much each counts where several overlap: MONAI's scan and its Gaussian.
+"""Positions and importance of sliding windows, as in MONAI: its scan and its Gaussian.
 
-Written out here because a first result should not wait for all of MONAI to be imported.
+Implemented here to avoid the slow import of MONAI before the first result.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 STRIDE = 32
-"""The network halves its input five times; levels with an odd side are rounded up."""
+"""The network halves its input five times and rounds odd sides up."""
 
 MULTIPLE = 16
 """Windows that are cut to the box have sides of this many voxels or multiples of it, as the weights were trained: 32
@@ -31,15 +31,15 @@ Place = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class WindowGrid:
-    """The windows over a box that hold brain.
+    """The windows over a box that contain brain.
 
     Attributes:
-        window: voxels a side.
-        padding: what `torch.nn.functional.pad` needs to make the box as large as a window.
-        places: one window each, in the padded box.
-        importance: (h, w, d) of one window.
+        window: window sides in voxels.
+        padding: padding of the box to at least one window, for `torch.nn.functional.pad`.
+        places: position of each window in the padded box.
+        importance: (h, w, d) importance within a window.
         coverage: sum of the importance of all windows over the padded box.
-        brain_shares: how much of the brain each window speaks for; they sum to 1.
+        brain_shares: share of the brain for each window. They sum to 1.
     """
 
     window: tuple[int, int, int]
@@ -57,17 +57,18 @@ def plan_windows(
     multiple: int = MULTIPLE,
     stride: int = STRIDE,
 ) -> WindowGrid:
-    """Windows over a box, those without brain left out.
+    """Place windows over a box and skip those without brain.
 
-    A window is cut to the box, rounded up to `multiple`: a box that fits is one window, and its margin of
-    zeros is no larger than need be. (Zeros are not free: instance normalisation takes its mean over them too.)
+    A window is clipped to the box, rounded up to `multiple`, so a small box is one window with minimal zero padding.
+    Padding
+    matters because instance normalisation includes it in its mean.
 
     Args:
-        brain: at least one voxel.
-        wanted: voxels a side.
-        overlap: share of a window that its neighbour covers too, 0 to below 1.
-        multiple: what the sides of a window that is cut to the box are multiples of.
-        stride: voxels of the window that the network's coarsest level holds in one.
+        brain: brain mask with at least one voxel.
+        wanted: window sides in voxels.
+        overlap: overlap of neighbouring windows as a share, 0 to below 1.
+        multiple: sides of clipped windows are multiples of this.
+        stride: total stride of the network.
     """
     window = clip_window(wanted, brain.shape, multiple, stride)
     rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
@@ -109,7 +110,7 @@ def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
 
 
 def _starts(size: int, side: int, overlap: float) -> list[int]:
-    """Steps from the front; the last window ends where the box ends."""
+    """Return regular starts, with the last window ending at the end of the box."""
     step = max(1, int(side * (1 - overlap)))
     count = 1 + math.ceil((size - side) / step)
     return [min(position * step, size - side) for position in range(count)]

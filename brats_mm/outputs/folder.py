@@ -139,7 +139,7 @@ def sweep_abandoned(path: Path) -> None:
 
 
 def _locked_folder(path: Path) -> tuple[Path, int | None]:
-    """Create a work folder, locked for the lifetime of this process where the system supports it."""
+    """Create a work folder, locked for the lifetime of this process if the system supports it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path))
         lock = None

@@ -1,4 +1,4 @@
-"""What lies between raw scans and results, for a look: registered volumes, the brain, the transforms."""
+"""Write intermediate volumes of raw scans: registered volumes, brain mask, transforms."""
 
 from pathlib import Path
 
@@ -24,10 +24,11 @@ def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
 
 
 def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
-    """Write the registered volumes and the brain at 1 mm, and the transforms as ITK's .tfm.
+    """Write the registered volumes and the brain at 1 mm, and the transforms in ITK's .tfm format.
 
-    A transform leads from points of the reference to points of its sequence, which is what resampling that sequence
-    onto the reference needs: 3D Slicer applies it as it is read.
+    A transform maps points of the reference to points of its sequence, as resampling that sequence onto the reference
+    requires. 3D Slicer applies it
+    unchanged.
 
     Raises:
         OutputError: a file cannot be written.

@@ -60,7 +60,7 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
 
 
 def header_of(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
-    """Return a NIfTI header with the geometry of a grid, for voxels of a type; the description is cut to 80 bytes."""
+    """Return a NIfTI header for a grid and voxel type. The description is truncated to 80 bytes."""
     header = nib.Nifti1Header(endianness="<")
     header.set_data_dtype(kind)
     header.set_data_shape(grid.shape)

@@ -36,8 +36,9 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
         height_px: height of the widget.
 
     Returns:
-        An `ipyniivue.NiiVue` whose `volumes` are the image, the labels and the entropy, in this order. Set their
-        `opacity`, `cal_min` or `colormap` to change the display.
+        An `ipyniivue.NiiVue` with the volumes image, labels and entropy, in this order. Set their `opacity`, `cal_min`
+        or
+        `colormap` to change the display.
 
     Raises:
         OptionError: ipyniivue is not installed.

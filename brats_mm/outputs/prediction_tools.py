@@ -42,7 +42,7 @@ class Tools:
     """Implementation of `domain.prediction.PredictionTools`."""
 
     def view(self, prediction: Prediction, **options: Any) -> Any:
-        """Show a prediction as a notebook widget; see `notebook_view.show`."""
+        """Show a prediction as a notebook widget. See `notebook_view.show`."""
         return show(prediction, **options)
 
     def save(self, prediction: Prediction, folder: Path | str, **options: Any) -> tuple[Path, ...]:

@@ -35,7 +35,7 @@ def write_registered(prepared: Prepared, out: OutputFolder) -> None:
 
 
 def write_image(path: Path, volume: Volume, description: str) -> None:
-    """Write intensities as 16-bit integers with a scale; negative ones are shifted to 0, which the header says.
+    """Write intensities as 16-bit integers with a scale. Negative values are shifted, as the header records.
 
     Raises:
         OutputError: the file cannot be written.

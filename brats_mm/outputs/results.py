@@ -49,20 +49,20 @@ def write_results(
     dicom: "DicomOutput | None" = None,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Write all files of a prediction into a folder that was opened for it.
+    """Write all files of a prediction into an open output folder.
 
     Args:
-        prediction: what to write.
-        out: an open output folder; nothing shows in it before its block ends.
-        options: which files.
-        dicom: how results become DICOM objects; None where none are written.
+        prediction: the prediction.
+        out: an open output folder. Files appear when its block ends.
+        options: files to write.
+        dicom: source for DICOM results. None writes none.
         seconds: seconds per stage so far.
 
     Returns:
-        The content of `report.json`, whose seconds have a stage `write` too.
+        The content of `report.json`, whose seconds include a stage `write`.
 
     Raises:
-        OutputError: a file cannot be written; the others are finished or given up by then.
+        OutputError: a file cannot be written.
     """
     start = time.perf_counter()
     options = supported_outputs(options, prediction)

@@ -51,7 +51,7 @@ def stream_segmentation(
 
 
 def nrrd_geometry(grid: Grid, kind: str) -> list[str]:
-    """The header of a NRRD file with gzip data that lies on a grid; `kind` is NRRD's name of the voxel type."""
+    """Return the header of a gzipped NRRD file on a grid. `kind` is NRRD's name of the voxel type."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     columns = " ".join(_vector(lps[:3, axis]) for axis in range(3))
     return [
@@ -100,7 +100,7 @@ def _segment_fields(
 
 
 def _terminology(style: SegmentStyle) -> str:
-    """Seven parts: context, category, type, type modifier; context, region, region modifier."""
+    """Return seven parts: context, category, type, type modifier, context, region, region modifier."""
     what = [_CATEGORY_CONTEXT, _triplet(style.category), _triplet(style.type), _NO_CODE]
     return "~".join([*what, _ANATOMY_CONTEXT, _triplet(BRAIN), _NO_CODE])
 

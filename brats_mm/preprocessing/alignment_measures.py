@@ -50,7 +50,7 @@ class Side:
 
     @cached_property
     def near(self) -> Mask:
-        """The head and a little around it, at 2 mm: where the images are compared."""
+        """Mask of the head with a margin at 2 mm, in which the images are compared."""
         wide = ndimage.binary_dilation(self.head, iterations=2).astype(np.float32)
         return np.asarray(resample(wide, self.fine.grid.shape) > 0.5)
 
@@ -60,7 +60,7 @@ class Side:
         return np.asarray(ndimage.gaussian_gradient_magnitude(self.coarse.data, 0.8), np.float32)
 
     def at(self, field: npt.NDArray[np.generic], points: Points) -> tuple[npt.NDArray[np.float64], Mask]:
-        """Values of a coarse field at points in millimetres, and which points lie in the field of view."""
+        """Sample a coarse field at points in millimetres, and return which points are in the field of view."""
         inverse = np.linalg.inv(self.coarse.grid.affine)
         index = points @ inverse[:3, :3].T + inverse[:3, 3]
         inside = np.all((index >= -0.5) & (index <= np.array(field.shape) - 0.5), axis=1)
@@ -103,7 +103,9 @@ def _moved(matrix: Matrix, points: Points) -> Points:
 
 
 def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    """Mutual information inside the reference's head in nats; what lies beyond the other's view counts as nothing."""
+    """Return the mutual information inside the reference's head in nats. Points outside the other's view add
+    nothing.
+    """
     values, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
     if np.count_nonzero(inside) < BINS:
         return 0.0

@@ -10,11 +10,11 @@ from brats_mm.preprocessing.itk_volume import data_of, to_itk
 _ITERATIONS = (40, 30, 20)
 
 
-def even_out(volume: Volume) -> tuple[Volume, float]:
-    """The volume without its bias field, found at 4 mm inside the head.
+def n4_bias_correction(volume: Volume) -> tuple[Volume, float]:
+    """Correct the bias field of a volume with N4, fitted at 4 mm inside the head.
 
     Returns:
-        The volume, and the field's span inside the head: its 95th over its 5th percentile; 1 is perfectly even.
+        The volume, and the ratio of the field's 95th to 5th percentile inside the head. 1 means no bias.
     """
     small = coarse(volume)
     mask = head_mask(small.data) & (small.data > 0)

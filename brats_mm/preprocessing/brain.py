@@ -1,8 +1,10 @@
-"""Brain extraction: the small network on each sequence, logits averaged, cut at the level where the image has a border.
+"""Brain extraction: average the network's logits over sequences, and threshold them at the image's border.
 
-The network was trained on made heads, and on real ones it is too careful by several millimetres: its levels follow the
-brain's shape, but that of even odds lies too deep. So the level is chosen for each case: that at which the brain is
-brightest just inside against what is just outside, which is skull and fluid.
+The network was trained on synthetic heads. On real heads, its level sets follow the brain's shape, but the level of
+probability 0.5 is several
+millimetres too deep. So the level is chosen per case: the one with the largest drop in brightness from just inside to
+just outside, where skull and fluid
+begin.
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from brats_mm.preprocessing.brain_network import MULTIPLE, SPACING_MM, load_brai
 from brats_mm.preprocessing.head import head_mask
 
 HEAD_MM = 216.0
-"""How far below the top of the head is looked: what lies deeper is neck."""
+"""Height below the top of the head that can contain brain. The neck is below."""
 _MARGIN = 4
 _FAR = -12.0
 
@@ -36,12 +38,12 @@ LEAST_AGREEMENT = 0.88
 
 @dataclass(frozen=True, eq=False)
 class Brain:
-    """Where the brain is.
+    """An extracted brain.
 
     Attributes:
-        mask: of the images' shape.
-        agreement: Dice of the brain as each sequence alone shows it with that of all; the least of them.
-        level: the logit at which it was taken to end; 0 is even odds.
+        mask: mask of the shape of the images.
+        agreement: lowest Dice between the brain from a single sequence and that from all sequences.
+        level: logit of the threshold. 0 is a probability of 0.5.
     """
 
     mask: Mask
@@ -50,9 +52,9 @@ class Brain:
 
 
 def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
-    """The brain in images that lie on one grid, any orientation.
+    """Extract the brain from images on one grid, in any orientation.
 
-    Where a sequence has exactly 0, which is beyond its field of view after resampling, it has no say.
+    Voxels where a sequence is exactly 0, which is outside its field of view after resampling, ignore that sequence.
     """
     world, flips = _to_ras(grid)
     shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
@@ -72,7 +74,7 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
 
 
 def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
-    """Why a brain's volume is implausible; empty where it is not."""
+    """Return reasons why a brain's volume is implausible. Empty if it is plausible."""
     volume_ml = np.count_nonzero(mask) * grid.voxel_ml
     if LEAST_ML <= volume_ml <= MOST_ML:
         return ()
@@ -80,7 +82,7 @@ def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
 
 
 def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
-    """Why an extracted brain should be checked; empty where nothing speaks against it."""
+    """Return reasons to check an extracted brain. Empty if there are none."""
     doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
         doubts.append(f"the sequences agree on it to {agreement:.2f} (Dice) only")

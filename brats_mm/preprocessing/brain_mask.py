@@ -28,10 +28,10 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
 
 
 def binary_mask(volume: Volume) -> Volume:
-    """A mask file's voxels as 0 and 1, whatever number it writes for the brain.
+    """Binarise a mask to 0 and 1, whatever value it has for the brain.
 
     Raises:
-        CaseError: there is no brain in it.
+        CaseError: the mask is empty.
     """
     inside = np.nan_to_num(volume.data) > 0.5
     if not inside.any():
@@ -41,9 +41,9 @@ def binary_mask(volume: Volume) -> Volume:
 
 
 def strip_scans(scans: Scans, mask: Volume, tolerance: float = GRID_TOLERANCE) -> Scans | None:
-    """Remove the skull from scans that share a lattice with a mask; None where they or the mask do not.
+    """Remove the skull from scans that share a lattice with a mask. None if they do not.
 
-    Voxels keep their places and, inside the mask, their distance to the background.
+    Voxels keep their positions and, inside the mask, their difference to the background.
     """
     together = unify_grids(scans.volumes, tolerance)
     match = None if together is None else match_lattice(mask.grid, together.grid, tolerance)

@@ -1,8 +1,9 @@
-"""A small network that finds the brain in any one MR sequence, and its weights, which come with the package.
+"""Small network that segments the brain in any single MR sequence. Its weights are part of the package.
 
-It sees voxels of 3 mm, one sequence at a time, and was trained on made heads only (`benchmarks/brain_extraction.py`):
-real skull-stripped brains inside drawn skulls, faces and necks, in real and in random contrasts. So it leans on shape
-and surroundings more than on contrast, as SynthStrip does (Hoopes et al., NeuroImage 2022); it is far smaller.
+It sees voxels of 3 mm and was trained only on synthetic heads (`benchmarks/brain_extraction.py`): real skull-stripped
+brains with generated skulls, faces and necks, in real and random contrasts. So it relies on shape and context more than
+on contrast, as
+SynthStrip does (Hoopes et al., NeuroImage 2022), but is far smaller.
 """
 
 from functools import lru_cache
@@ -19,7 +20,7 @@ from brats_mm.networks.normed_activation import instance_norm
 
 SPACING_MM = 3.0
 MULTIPLE = 8
-"""The sides of what it is given are multiples of this."""
+"""Input sides are multiples of this."""
 WEIGHTS = Path(__file__).with_name("brain_weights.npz")
 
 _WIDTHS = (16, 24, 32)
@@ -56,7 +57,7 @@ class BrainNetwork(nn.Module):
         self.head = nn.Conv3d(first, 8, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 1 h w d"]:
-        """Logits; the sides are multiples of `MULTIPLE`, the values those of `normalised`."""
+        """Return logits. Sides must be multiples of `MULTIPLE`, and values must come from `normalised`."""
         kept = [self.first(_gathered(x))]
         for level in self.down:
             kept.append(level(kept[-1]))
@@ -82,7 +83,7 @@ def _spread(x: Float[Tensor, "b 8 p q r"]) -> Float[Tensor, "b 1 h w d"]:
 
 
 def normalised(image: Array) -> Array:
-    """An image as the network sees it: what is brighter than the mean, which is the head, has the mean 1."""
+    """Scale an image so that voxels brighter than the mean, which are the head, have the mean 1."""
     shifted = image - min(0.0, float(np.percentile(image, 0.5)))
     bright = shifted[shifted > shifted.mean()]
     scale = float(bright.mean()) if bright.size else 1.0

@@ -1,4 +1,4 @@
-"""Where the head is in a raw scan: what is brighter than air, in one piece, with its cavities filled."""
+"""Segment the head in a raw scan: the largest component brighter than air, with filled cavities."""
 
 import numpy as np
 from scipy import ndimage
@@ -19,7 +19,9 @@ def coarse(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
 
 
 def head_mask(data: Array) -> Mask:
-    """The head of a coarse image, a few millimetres a voxel; all of it where nothing stands out."""
+    """Return the head mask of a coarse image with voxels of a few millimetres. The whole image if nothing stands
+    out.
+    """
     smooth = ndimage.gaussian_filter(data, 0.7)
     bright = smooth > _threshold(smooth)
     closed = ndimage.binary_closing(np.pad(bright, 3), iterations=2)[3:-3, 3:-3, 3:-3]
@@ -29,7 +31,7 @@ def head_mask(data: Array) -> Mask:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     head = pieces == sizes.argmax()
-    for axis in range(3):  # a face's cavities are open below, where the scan ends: filled plane by plane
+    for axis in range(3):  # cavities of the face are open at the lower end of the scan, so fill plane by plane
         planes = np.moveaxis(head, axis, 0)
         for index in range(planes.shape[0]):
             planes[index] = ndimage.binary_fill_holes(planes[index])

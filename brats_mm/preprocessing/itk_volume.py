@@ -1,4 +1,4 @@
-"""Volumes as SimpleITK images and back, and resampling onto a grid; SimpleITK's LPS is turned to RAS+ here alone."""
+"""Convert volumes to and from SimpleITK images, and resample onto grids. The only place that converts LPS to RAS+."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +21,21 @@ def to_itk(volume: Volume) -> sitk.Image:
 
 
 def data_of(image: sitk.Image) -> Array:
-    """The voxels of an image, axes in the order of its grid; a copy that owns its memory."""
+    """Return a copy of the image's voxels, with axes in the order of its grid."""
     return np.asarray(sitk.GetArrayFromImage(image).T, np.float32)
 
 
 def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volume:
-    """Resample a volume onto another grid: linear between voxels, 0 beyond its field of view.
+    """Resample a volume onto another grid: linear interpolation, 0 outside the field of view.
 
-    ITK's images have axes at right angles, so this works on voxel indices by the full affines: either grid may be
+    Works on voxel indices with the full affines, because ITK's images have orthogonal axes but either grid may be
     sheared.
 
     Args:
-        volume: what is resampled.
-        grid: where to.
-        transform: affine, from points of `grid` to points of the volume, in millimetres of LPS, as registration gives
-            it.
+        volume: volume to resample.
+        grid: target grid.
+        transform: affine transform from points of `grid` to points of the volume, in LPS millimetres, as from
+            registration.
     """
     there = np.linalg.inv(volume.grid.affine) @ matrix_of(transform) @ grid.affine
     indices = sitk.AffineTransform(3)

@@ -1,8 +1,8 @@
-"""Rigid registration of one sequence to another: SimpleITK's framework with Mattes' mutual information, coarse to fine.
+"""Rigid registration of two sequences with SimpleITK: Mattes mutual information, coarse to fine.
 
-The search begins where the headers put the two images, which are of one session nearly always, and, where its outcome
-is doubted, once more from the heads' centres. The sampling is seeded and one thread sums it, so that a case always
-comes out the same.
+The search starts from the headers, since nearly all images are of one session, and if the result is doubtful, again
+from the centres
+of the heads. Sampling is seeded and summed in one thread, so results are reproducible.
 """
 
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """A transform and what was measured of it.
+    """A transform with its measures.
 
     Attributes:
-        matrix: (4, 4), from points of the reference to points of the moving image, RAS+ millimetres.
-        alignment: the measures.
-        doubts: why it should be looked at.
+        matrix: (4, 4) from points of the reference to points of the moving image, in RAS+ millimetres.
+        alignment: measures of the registration.
+        doubts: reasons to check it.
     """
 
     matrix: Matrix
@@ -46,15 +46,15 @@ class Registered:
 
 
 def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Registered:
-    """Find how `moving` lies to `reference`.
+    """Register `moving` to `reference`.
 
     Args:
-        reference: the image that stays.
-        moving: the image that is to be brought to it, of any contrast.
-        still_mm: where no point of the head moves further than this, `moving` stays where its header puts it.
+        reference: fixed image.
+        moving: image to register, of any contrast.
+        still_mm: if no point of the head moves further than this, the header's position is kept.
 
     Returns:
-        The best that was found; with doubts where it may be wrong.
+        The best transform, with doubts if it may be wrong.
     """
     fixed, other = side_of(reference), side_of(moving)
     found = _try(fixed, other, np.eye(4), "header")
@@ -69,7 +69,7 @@ def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Reg
 
 
 def keep_in_place(reference: Volume, moving: Volume) -> Registered:
-    """Leave `moving` where its header puts it, and measure how it lies to `reference`."""
+    """Keep `moving` where its header places it, and measure its alignment to `reference`."""
     return Registered(np.eye(4), measure(side_of(reference), side_of(moving), np.eye(4), start="header"), ())
 
 

@@ -1,4 +1,4 @@
-"""Bring maps to another grid: reorder where both have the same voxels, interpolate and average where they do not."""
+"""Bring maps to another grid: reorder equal voxels, otherwise interpolate or average."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,10 @@ _FINEST = 8
 
 
 def on_grid(data: Array, old: Grid, new: Grid) -> Array:
-    """Bring a map to another grid, 0 beyond its own field of view.
+    """Bring a map to another grid, with 0 outside its field of view.
 
-    Linear between voxels; where the new voxels are larger, the average over each of them, so that thick slices miss
-    nothing. Either grid may be sheared.
+    Interpolates linearly. Larger target voxels get the average over the voxel, so that thick slices miss nothing.
+    Either grid may be sheared.
     """
     match = match_lattice(old, new, ROUNDING)
     if match is not None and match.fills(new.shape):

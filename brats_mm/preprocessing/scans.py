@@ -1,4 +1,4 @@
-"""Raw scans made ready for the model, and what the model says brought back: the steps in their order.
+"""Preprocess raw scans for the model, and bring predictions back to the native grid.
 
 reference -> co-registration -> 1 mm -> (N4) -> brain | engine | -> probabilities on the reference's grid
 """
@@ -30,7 +30,7 @@ from brats_mm.domain.preprocessing import (
 from brats_mm.domain.resample import HALF, resample, resample_signal
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
-from brats_mm.preprocessing.bias import even_out
+from brats_mm.preprocessing.bias import n4_bias_correction
 from brats_mm.preprocessing.brain import brain_doubts, extract_brain, volume_doubts
 from brats_mm.preprocessing.brain_mask import mask_on_grid
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
@@ -44,20 +44,21 @@ LEAST_USABLE = 0.1
 """A sequence that shows less of the head than this is left out."""
 
 OnStep = Callable[[str], None]
-"""Called with a sentence before each step; what it raises stops the preparation."""
+"""Called with a description before each step. An exception from it stops the preprocessing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Raw scans ready for the model, and the way back.
+    """Preprocessed scans, with what is needed to return to the native grid.
 
     Attributes:
-        case: co-registered, 1 mm, skull-stripped; its grid is the working grid.
-        reference: the grid on which results are to lie.
-        registered: the volumes on the working grid before the brain was extracted; empty unless kept.
-        brain: the brain on the working grid.
-        transforms: for each sequence that was registered, from points of the reference to its own, RAS+ millimetres.
-        scans: the scans that are used, each on its own grid.
+        case: co-registered, skull-stripped volumes at 1 mm on the working grid.
+        reference: grid of the results.
+        registered: volumes on the working grid before brain extraction. Empty unless kept.
+        brain: brain mask on the working grid.
+        transforms: for each registered sequence, the transform from points of the reference to its own, in RAS+
+            millimetres.
+        scans: the scans used, each on its own grid.
     """
 
     case: Case
@@ -76,18 +77,18 @@ def prepare_scans(
     brain_mask: Volume | None = None,
     on_step: OnStep | None = None,
 ) -> Prepared:
-    """Co-register, resample, even out if asked for, and extract the brain.
+    """Register and resample scans, optionally correct their bias, and extract the brain.
 
     Args:
         scans: the sequences, each on its own grid.
-        recognition: what they were taken for; the sequences that are stripped already keep their own outline.
-        options: what is wanted.
-        brain_mask: the brain (above 0.5) in the space of one sequence, to be used instead of the brain that is found.
-        on_step: told of each step as it begins.
+        recognition: recognised kind. Sequences that are already stripped keep their outline.
+        options: preprocessing options.
+        brain_mask: brain (above 0.5) in the space of one sequence, used instead of brain extraction.
+        on_step: called at the start of each step.
 
     Raises:
-        OptionError: the wanted reference is not there.
-        CaseError: there is no head in the scans.
+        OptionError: the requested reference is missing.
+        CaseError: the scans show no head.
     """
     volumes = {m: _cleaned(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
     grids = {modality: volume.grid for modality, volume in volumes.items()}
@@ -110,8 +111,8 @@ def prepare_scans(
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
     if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
         log.warn(
-            "All sequences are skull-stripped but do not lie on one grid, so they were resampled. If they should, "
-            "check their headers, or allow more with --grid-tolerance."
+            "All sequences are skull-stripped but have different grids, so they were resampled. If the grids should be "
+            "equal, check the headers or raise --grid-tolerance."
         )
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
     case = Case(scans.name, images, working, (*scans.warnings, *preparation.warnings), scans.files, preparation)
@@ -120,10 +121,11 @@ def prepare_scans(
 
 
 def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
-    """A prediction for `prepared.case` on the reference's grid: probabilities and gate weights are interpolated.
+    """Bring a prediction for `prepared.case` to the reference's grid by interpolating probabilities and gate weights.
 
-    Linear where the reference is finer than the working grid, the average of what a voxel covers where it is coarser;
-    labels and entropies follow from these probabilities there.
+    Interpolates linearly to a finer reference, and averages over the voxels of a coarser one. Labels and entropies are
+    derived from these
+    probabilities.
     """
     case, reference = prediction.case, prepared.reference
 
@@ -157,7 +159,7 @@ class _Log:
 
     @contextmanager
     def step(self, name: str, said: str) -> Iterator[dict[str, float | int | str | bool]]:
-        """A step to be timed; the block fills in what was measured, and may call `warn` for the step."""
+        """Time a step. The block fills in its measures and may call `warn` for it."""
         self.tell(said)
         quality: dict[str, float | int | str | bool] = {}
         begun = time.perf_counter()
@@ -171,7 +173,7 @@ class _Log:
 
 
 def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private)
-    """A volume whose surroundings are about 0, which is what resampling fills in beyond the field of view."""
+    """Shift the background of a volume to about 0, the value outside the field of view after resampling."""
     background = volume.background
     if stripped:
         return Volume(without_background(volume.data, background), volume.grid)
@@ -203,17 +205,19 @@ def _register_all(
             log.warn(_doubted(modality, reference, one))
         if both_stripped and not np.array_equal(one.matrix, np.eye(4)):
             log.warn(
-                f"{modality.label} and {reference.label} are skull-stripped but lie on different grids, and "
-                f"{modality.label} was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were co-registered "
-                "already, resample them to one grid and use --prepared."
+                f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
+                f"{modality.label} "
+                f"was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were already co-registered, resample "
+                "them to one "
+                "grid and use --prepared."
             )
     return found
 
 
 def _doubted(modality: Modality, reference: Modality, one: Registered) -> str:
     return (
-        f"{modality.label} may not be registered to {reference.label}: {', and '.join(one.doubts)}. Look at it with "
-        "--keep-intermediate; if it lies wrong, leave it out or register it yourself."
+        f"{modality.label} may not be registered to {reference.label}: {', and '.join(one.doubts)}. Check it with "
+        "--keep-intermediate. If it is misplaced, leave it out or register it yourself."
     )
 
 
@@ -231,7 +235,7 @@ def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Vol
     made = {}
     for modality, volume in volumes.items():
         with log.step(f"n4_{modality.value}", f"evening out {modality.label} (N4)") as quality:
-            made[modality], span = even_out(volume)
+            made[modality], span = n4_bias_correction(volume)
             quality["field_span"] = round(span, 3)
     return made
 
@@ -239,7 +243,7 @@ def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Vol
 def _given_brain(
     mask: Volume, volumes: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
 ) -> Mask:
-    """The brain of a mask that was given, which moves with the sequence on whose voxels it was drawn."""
+    """Transform a given brain mask with the sequence that it was drawn on."""
     with log.step("brain", "applying the brain mask") as quality:
         owner = next((m for m in ordered(volumes) if _on_same_voxels(mask.grid, volumes[m].grid)), None)
         brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
@@ -273,7 +277,7 @@ def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log
     grid = next(iter(volumes.values())).grid
     with log.step("brain", "extracting the brain") as quality:
         brain = extract_brain({modality: volume.data for modality, volume in volumes.items()}, grid)
-        quality["method"] = "network on each sequence, logits averaged, cut where the image has a border"
+        quality["method"] = "network on each sequence, logits averaged, threshold at the image's border"
         quality["level_logit"] = brain.level
         quality["least_agreement"] = round(brain.agreement, 4)
         quality["volume_ml"] = round(np.count_nonzero(brain.mask) * grid.voxel_ml, 1)

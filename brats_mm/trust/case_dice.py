@@ -16,15 +16,15 @@ from brats_mm.domain.volume import Array
 
 RELIABLE_FROM = 0.75
 REVIEW_FROM = 0.5
-"""Grades of the estimate; `docs/trust.md` says how often they hold on the validation cases."""
+"""Thresholds of the grades. `docs/trust.md` reports how often they hold on the validation cases."""
 
 NEGLIGIBLE = 1e-3
 """Probabilities below this do not count: summed over a million background voxels they would."""
 
 MEANING = (
-    "Dice that the model expects of its own outline in this case, 0 to 1, from its calibrated probabilities: "
-    "2 sum(p inside) / (voxels inside + sum(p)). An error that the model is sure of does not lower it. Grades: "
-    f"reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else unreliable."
+    "Dice expected from the calibrated probabilities of this case, 0 to 1: 2 sum(p inside) / (voxels inside + sum(p)). "
+    f"Does not cover confident errors. Grades: reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else "
+    "unreliable."
 )
 
 
@@ -37,11 +37,11 @@ class Grade(str, Enum):
 
 
 def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | None:
-    """Estimate the Dice of a segmentation; None where it is empty.
+    """Estimate the Dice of a segmentation. None if it is empty.
 
     Args:
-        probability: of the region, 0 to 1, any shape.
-        inside: the segmentation, of the same shape.
+        probability: probability of the region, 0 to 1, any shape.
+        inside: segmentation of the same shape.
     """
     voxels = int(np.count_nonzero(inside))
     if voxels == 0:

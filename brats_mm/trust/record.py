@@ -11,7 +11,7 @@ from brats_mm.domain.volume import Array
 from brats_mm.trust.case_dice import estimate_dice, expected_voxels
 
 BACKGROUND_PROBABILITY = 1e-8
-"""Probabilities below this lie outside the brain, where no correction applies."""
+"""Probabilities below this are outside the brain, where no correction applies."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dic
     """Return the columns of `TrustRecord` that need no reference, except the entropy.
 
     Args:
-        probability: of the region, 0 to 1, any shape.
-        inside: the segmentation, of the same shape.
+        probability: probability of the region, 0 to 1, any shape.
+        inside: segmentation of the same shape.
         voxel_ml: volume of a voxel in millilitres.
     """
     estimate = estimate_dice(probability, inside)

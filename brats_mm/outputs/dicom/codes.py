@@ -1,4 +1,4 @@
-"""Coded concepts of our DICOM objects: the standard's where it has one, else ours, in a private scheme."""
+"""Coded concepts of DICOM results: those of the standard if they exist, otherwise private codes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Code, Region
 
 SCHEME = "99BRATSMM"
-"""Coding Scheme Designator of our own codes; 99 marks private ones (PS3.3, 8.2)."""
+"""Coding Scheme Designator of the private codes. Private designators start with 99 (PS3.3, 8.2)."""
 
 MILLILITRE = Code("UCUM", "mL", "Milliliter")
 NO_UNITS = Code("UCUM", "1", "no units")

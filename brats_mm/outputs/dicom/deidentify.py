@@ -23,12 +23,12 @@ _KEPT = (
     "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "PhotometricInterpretation",
     "SamplesPerPixel", "BitsAllocated",
 )  # fmt: skip
-"""What is needed of slices after the first: where they lie, and what they are called. None of it is a person's."""
+"""Attributes that slices after the first need: position and identification, nothing personal."""
 _at_once = threading.Lock()
 
 
 def deidentified(source: SourceSeries) -> SourceSeries:
-    """A copy of a series without the identity of its patient; a pseudonym of this call stands for it.
+    """Return a copy of a series without the patient's identity, under a new pseudonym.
 
     Raises:
         OptionError: dicom-anonymizer is not installed.

@@ -18,7 +18,7 @@ CONVENTION = LabelConvention.BRATS2023
 
 @dataclass(frozen=True)
 class Measured:
-    """Volume in millilitres, and mean entropy inside in nats; None where there is no voxel."""
+    """Volume in millilitres and mean entropy in nats. The entropy is None for an empty region."""
 
     volume_ml: float
     mean_entropy_nats: float | None
@@ -29,12 +29,12 @@ class Findings:
     """Findings on one grid.
 
     Attributes:
-        labels: compartments, numbered as by BraTS 2023: necrosis 1, oedema 2, enhancing 3.
-        entropy: of the compartment, nats, 0 to ln 4.
-        compartments: volume, and mean of `entropy` inside.
-        regions: volume, and mean entropy of the region's own probability inside.
-        used, missing: sequences.
-        model: which model spoke.
+        labels: compartments numbered as in BraTS 2023: necrosis 1, oedema 2, enhancing 3.
+        entropy: entropy over the compartments in nats, 0 to ln 4.
+        compartments: volume of each compartment and mean of `entropy` inside.
+        regions: volume of each region and mean entropy of its own probability inside.
+        used, missing: used and missing sequences.
+        model: identity of the model.
     """
 
     labels: Labels
@@ -47,9 +47,9 @@ class Findings:
 
 
 def findings_on(prediction: Prediction, grid: Grid) -> Findings:
-    """The findings of a prediction on another grid: probabilities are brought there, and all else follows from them.
+    """Return the findings of a prediction on another grid, derived from resampled probabilities.
 
-    Where the grid has the prediction's own voxels, in whatever order of axes, they are taken as they are.
+    If the grid has the same voxels, in any order of axes, they are only reordered.
     """
     found = {region: on_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS}
     wt, tc, et = (np.clip(found[region], 0, 1) for region in REGIONS)

@@ -1,4 +1,4 @@
-"""Where frames lie, for highdicom: nothing where they are the source's own frames, else each slice's own header."""
+"""Geometry of frames for highdicom: omitted for frames of the source itself, else from each slice's header."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from brats_mm.outputs.dicom.source import SourceSeries
 
 
 def geometry_of(source: SourceSeries) -> dict[str, Any]:
-    """Geometry arguments of a constructor.
+    """Return geometry arguments of a constructor.
 
-    Where a file holds frames of another volume besides, as those of a second echo, the places of our slices are said
-    one by one.
+    If a file also holds frames of another volume, such as a second echo, the position of each of our slices is given
+    explicitly.
     """
     if source.is_whole:
         return {}

@@ -1,4 +1,4 @@
-"""What all DICOM objects of a result share: who made them, what they were made from, their UIDs, what they say."""
+"""Shared attributes of all DICOM objects of a result: equipment, sources, UIDs, descriptions."""
 
 import datetime
 import uuid
@@ -40,7 +40,7 @@ class Provenance:
 
 
 def series_description(what: str, used: Availability) -> str:
-    """Which object, from which sequences, and what it is not for."""
+    """Describe the object, its sequences, and that it is not for diagnosis."""
     sequences = "+".join(modality.label for modality in ordered(used))
     return _checked(f"{PRODUCT} {what} {sequences}, research, not for diagnosis")
 

@@ -36,9 +36,9 @@ from brats_mm.preprocessing.regridding import on_grid
 
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 LIKE_ENOUGH = 0.8
-"""A series shows what an input shows where their values correlate at least this much, voxel by voxel."""
+"""Least voxelwise correlation of a series and an input that show the same image."""
 INSIDE_ENOUGH = 0.95
-"""This share of the tumour must lie in the reference's field of view."""
+"""Least share of the tumour in the reference's field of view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,13 @@ class NamedReference:
 
 @dataclass(frozen=True, eq=False)
 class DicomOutput:
-    """How results become DICOM objects.
+    """Settings and sources of DICOM results.
 
     Attributes:
-        inputs: headers of the series that the sequences were read from; empty where the input was no DICOM.
-        named: the reference, where the user named one.
-        deidentify: take the patient's identity away.
-        folder: where the objects go below the results' folder; ends in a slash, or is empty.
+        inputs: headers of the source series by sequence. Empty for other input than DICOM.
+        named: reference series, if the user named one.
+        deidentify: remove the patient's identity.
+        folder: folder of the objects below the results' folder. Empty, or ends in a slash.
     """
 
     inputs: Mapping[Modality, SourceSeries] = field(default_factory=dict)
@@ -92,11 +92,11 @@ def _checked_source(series: Series) -> SourceSeries:
 
 
 def headers_in(folder: Path) -> SourceSeries:
-    """Read the headers of the only series in a folder; a name that ends on `#2` means its second volume.
+    """Read the headers of the only series in a folder. A name ending in `#2` selects its second volume.
 
     Raises:
         OptionError: highdicom is not installed, or the folder holds no DICOM series.
-        VolumeError: its headers lack what results need to refer to it.
+        VolumeError: the headers lack attributes that results need.
     """
     require_dicom_out()
     if not folder.is_dir():
@@ -132,13 +132,13 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
     """Write SEG, Parametric Map and Structured Report.
 
     Args:
-        prediction: on the grid where its results lie.
+        prediction: prediction on the grid of its results.
         out: an open output folder.
-        wanted: how.
+        wanted: settings and sources.
 
     Raises:
-        GridError: the named reference does not show what was segmented.
-        VolumeError: the headers hold what DICOM does not allow in results.
+        GridError: the named reference does not show the segmented image.
+        VolumeError: the headers have values that DICOM does not allow in results.
         OutputError: a file cannot be written.
     """
     from brats_mm.outputs.dicom.parametric_map import make_entropy_map
@@ -175,14 +175,14 @@ def _unquoted() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 (they raise many types)
         message = (
-            f"The DICOM results cannot be made from the headers of the series ({type(error).__name__}): one of them "
-            "holds what DICOM does not allow. Mend the study, or leave out --dicom; --deidentify may help, too."
+            f"DICOM results cannot be created because a header of the series has a value that DICOM does not allow "
+            f"({type(error).__name__}). Correct the study, leave out --dicom, or try --deidentify."
         )
         raise VolumeError(message) from None
 
 
 def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
-    """Return the series whose slices the results lie on."""
+    """Return the series with the grid of the results."""
     if wanted.named is not None:
         _check_named(prediction, wanted.named)
         return wanted.named.source
@@ -203,10 +203,11 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
     likeness = max(_likeness(volume, named.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
         message = (
-            "The series of --dicom-reference does not show what was segmented: it has other voxels, and its values "
-            f"have a correlation of {max(likeness, 0):.2f} with the nearest of the sequences, where {LIKE_ENOUGH} is "
-            "needed. Name the series that one of the sequences was made from, and leave the sequences where they lie "
-            "in the patient."
+            "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
+            "have a "
+            f"correlation of {max(likeness, 0):.2f} with the most similar sequence, but {LIKE_ENOUGH} is needed. Name "
+            "the "
+            "series that a sequence was converted from, and keep the sequences in their original position."
         )
         raise GridError(message)
     tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
@@ -221,7 +222,7 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
 
 
 def _same_voxels(old: Grid, new: Grid) -> bool:
-    """Whether two grids have the same voxel centres, in whatever order."""
+    """Whether two grids have the same voxel centres, in any order."""
     match = match_lattice(old, new, ROUNDING)
     return match is not None and match.fills(new.shape)
 
@@ -237,7 +238,7 @@ def _likeness(volume: Volume, reference: Volume) -> float:
 
 
 def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wanted: DicomOutput) -> str:
-    """Return a hash of model, inputs and settings; of de-identified results, a new one each time."""
+    """Return a hash of model, inputs and settings, or a random one for de-identified results."""
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
     said: dict[str, Any] = {
         "software": __version__,

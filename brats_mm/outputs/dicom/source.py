@@ -25,13 +25,13 @@ _CHARACTERS = "SpecificCharacterSet"
 
 @dataclass(frozen=True, eq=False)
 class SourceSeries:
-    """A series that other objects refer to.
+    """A DICOM series that result objects refer to.
 
     Attributes:
-        images: pydicom datasets without voxels: one a slice, or a single multi-frame image.
-        slices: the slices in the order in which frames of results are written.
+        images: pydicom datasets without voxels: one per slice, or a single multi-frame image.
+        slices: the slices in the order of the frames of results.
         places: index of each slice along the grid's third axis.
-        grid: of the volume, including the places of missing slices.
+        grid: grid of the volume, including missing slices.
     """
 
     images: tuple[Any, ...] = field(repr=False)  # they hold names
@@ -88,7 +88,7 @@ def source_of(series: Series) -> SourceSeries:
 
 
 def _header(path: Path, step_mm: float) -> Any:
-    """Read a header and mend what DICOM results need of it."""
+    """Read a header and repair attributes that DICOM results need."""
     import pydicom
 
     image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
@@ -114,7 +114,7 @@ def _mend_thickness(image: Any, step_mm: float) -> None:
 
 
 def _is_allowed(image: Any, keyword: str) -> bool:
-    """Return whether DICOM allows the value of an attribute; highdicom makes no objects with other values."""
+    """Whether DICOM allows the value of an attribute. highdicom refuses other values."""
     from highdicom import PatientSexValues, SpecificCharacterSetValues
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM
@@ -142,8 +142,8 @@ def _check(images: Sequence[Any], title: str) -> None:
         raise VolumeError(message)
     if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
         message = (
-            f"DICOM results cannot refer to {title}: its slices lie in several multi-frame files. "
-            "Name another series, or leave out --dicom."
+            f"DICOM results cannot refer to {title}, because its slices are in several multi-frame files. Name another "
+            "series, or leave out --dicom."
         )
         raise VolumeError(message)
 

@@ -17,13 +17,13 @@ _DIGITS = 6
 
 
 def make_report(findings: Findings, source: SourceSeries, segmentation: Any, provenance: Provenance) -> Any:
-    """A Comprehensive 3D SR: a group of measurements for each segment, and one for each nested region.
+    """Return a Comprehensive 3D SR with a group of measurements for each segment and each nested region.
 
     Args:
-        findings: on the grid of the segmentation.
-        source: the reference series.
-        segmentation: the object whose segments are measured.
-        provenance: where UIDs come from.
+        findings: findings on the grid of the segmentation.
+        source: reference series.
+        segmentation: object whose segments are measured.
+        provenance: source of the UIDs.
     """
     from highdicom.sr import Comprehensive3DSR, MeasurementReport, TextContentItem
 
@@ -54,8 +54,8 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
 
 def _comment(findings: Findings) -> str:
     return (
-        f"{NOT_FOR_DIAGNOSIS} Sequences used: {describe(findings.used)}; missing: {describe(findings.missing)}. "
-        "Entropy in nats: of a compartment 0 to ln 4, of a region 0 to ln 2; 0 is sure."
+        f"{NOT_FOR_DIAGNOSIS} Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}. "
+        "Entropy in nats: 0 to ln 4 for compartments, 0 to ln 2 for regions. 0 is certain."
     )
 
 

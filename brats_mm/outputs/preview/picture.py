@@ -67,7 +67,7 @@ def write_preview(path: Path, prediction: Prediction) -> None:
 
 
 def preview_png(prediction: Prediction) -> bytes:
-    """Return the preview as PNG; see `write_preview`."""
+    """Return the preview as PNG. See `write_preview`."""
     canvas = Canvas(WIDTH_PX, HEIGHT_PX)
     _draw_images(canvas, _pictures(prediction))
     _draw_importance(canvas, prediction)

@@ -28,8 +28,8 @@ VOLUME_RANGE_MEANING = (
     "uncertainty. It is not a confidence interval, because it does not cover errors that the model is certain of."
 )
 CORRECTION_MEANING = (
-    "Fitted on labelled cases after training: (logit - offset) / temperature, additionally divided by `inside` where "
-    "the result is above 0, which is inside the outline."
+    "Fitted on labelled cases after training: (logit - offset) / temperature. Positive results are also divided by "
+    "`foreground_temperature`, which leaves the outline unchanged."
 )
 
 WEIGHTS_MEANING = (

@@ -93,7 +93,7 @@ class Drawing:
     def rows(self) -> list[Row]:
         """Render each region where it is largest, then the uncertainty where the whole tumour is largest.
 
-        A region whose slices are those of the region before shares its row, so that no picture appears twice.
+        A region with the same slices as the previous region shares its row, so that no picture appears twice.
         """
         groups: list[tuple[list[Region], Cuts, str]] = []
         for region in (one for one in REGIONS if one is Region.WT or self._masks[one].any()):

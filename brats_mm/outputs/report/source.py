@@ -65,8 +65,9 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     Args:
         folder: folder with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`. Registered
             scans in it are shown.
-        scans: the segmented sequences. Unused ones are not shown. Of raw scans, only the reference is taken from here,
-            because the others lie elsewhere.
+        scans: the segmented sequences. Unused ones are not shown. For raw scans, only the reference is used, because
+            the
+        others have other grids.
 
     Raises:
         OptionError: the folder holds no result, or one of another version.
@@ -99,7 +100,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
 def _on_result_grid(
     scans: Scans | Case, report: Mapping[str, Any], grid: Grid, folder: Path
 ) -> Mapping[Modality, Volume]:
-    """Return the images that lie on the grid of the result: all of a prepared case, the reference of raw scans."""
+    """Return the images on the grid of the result: all of a prepared case, the reference of raw scans."""
     reference = (report.get("preparation") or {}).get("reference")
     if reference is not None:
         wanted = Modality(reference)

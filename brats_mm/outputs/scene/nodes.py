@@ -70,7 +70,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """View position: the point where the slices cross, and the head's bounding box, in RAS millimetres."""
+    """View position: intersection of the slices, and bounding box of the head, in RAS millimetres."""
 
     at_mm: _Vector
     low_mm: _Vector

@@ -127,7 +127,7 @@ def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _where(prediction: Prediction, spots: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
-    """Return where the slices cross: the first uncertain region, else the middle of the tumour, else of the brain."""
+    """Return the intersection of the slices: the first uncertain region, or else the centre of the tumour or brain."""
     if spots:
         return np.asarray(spots[0]["position_mm_ras"], np.float64)
     nearest = central_voxel(prediction.mask(Region.WT))

@@ -85,7 +85,7 @@ def test_what_dicom_s_writers_say_of_a_value_is_not_passed_on(tmp_path, monkeypa
     monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
     wanted = DicomOutput(inputs={Modality.T1CE: source})
     with (
-        pytest.raises(VolumeError, match="cannot be made from the headers") as caught,
+        pytest.raises(VolumeError, match="DICOM results cannot be created") as caught,
         OutputFolder(tmp_path / "o") as out,
     ):
         write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)

@@ -123,7 +123,7 @@ def test_memory_that_runs_out_leads_to_smaller_windows_and_is_said(predictor):
     hungry = Hungry(predictor.network, torch.device("cpu"))
     made = replace(predictor, backend=hungry, settings=WindowSettings(window=(128, 64, 64))).predict(long)
     assert made.run.window == (64, 48, 48)
-    assert any("Memory ran out; the result comes from cpu" in warning for warning in made.warnings)
+    assert any("Out of memory. The result was computed on cpu" in warning for warning in made.warnings)
 
 
 class Fails(TorchBackend):

@@ -115,7 +115,7 @@ def test_a_sheared_sequence_is_registered_and_resampled_once_by_its_full_affine(
     centres = [centre_mm(binary(made.case.volumes[modality])) for modality in volumes]
     np.testing.assert_allclose(centres[0], centres[1], atol=0.5)
     np.testing.assert_array_equal(made.transforms[Modality.FLAIR], np.eye(4))
-    assert any("skull-stripped but do not lie on one grid" in warning for warning in made.case.warnings)
+    assert any("skull-stripped but have different grids" in warning for warning in made.case.warnings)
 
 
 def test_stripped_sequences_on_one_grid_are_never_registered(scans):

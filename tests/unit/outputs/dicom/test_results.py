@@ -133,7 +133,7 @@ def test_a_named_series_with_other_voxels_must_show_the_same_image(tmp_path):
     made = written(tmp_path / "out", good, DicomOutput(named=named))
     assert made["dicom/segmentation.dcm"].Rows == 18
     other = prediction_on(good.case.grid, rng.random((11, 10, 6)) + 1)
-    with pytest.raises(GridError, match="does not show what was segmented"):
+    with pytest.raises(GridError, match="does not show the segmented image"):
         written(tmp_path / "bad", other, DicomOutput(named=named))
     cut = named.source.grid
     part = NamedReference(
