@@ -12,11 +12,11 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class BidsFilter:
-    """Which participants, sessions and images of a BIDS dataset are wanted; labels with or without their entity.
+    """Selection of participants, sessions and images of a BIDS dataset, by labels with or without their entity.
 
     Attributes:
-        participants, sessions: labels such as `01` or `sub-01`; empty for all.
-        run, acquisition: label that images with this entity must have. Images without the entity stay.
+        participants, sessions: labels such as `01` or `sub-01`. Empty selects all.
+        run, acquisition: label that images with this entity must have. Images without the entity are kept.
     """
 
     participants: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class BidsFilter:
         return not (self.participants or self.sessions or self.picks_images)
 
     def reason_against(self, name: str) -> str | None:
-        """Return why an image is not wanted, as a clause; None if it is."""
+        """Return why an image is not selected, as a clause, or None if it is."""
         for entity, wanted in (("run", self.run), ("acq", self.acquisition)):
             match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
             if wanted is not None and match is not None and not _is_same(match[1], wanted, entity):
@@ -74,11 +74,11 @@ def bids_sessions(folder: Path, wanted: BidsFilter | None = None) -> Iterator[Bi
 
 
 def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
-    """Return the only session that a filter lets through.
+    """Return the only session that matches a filter.
 
     Raises:
-        CaseError: there is none, or several; the message lists them.
-        OptionError: the folder is no BIDS dataset.
+        CaseError: no session or several match. The message lists them.
+        OptionError: the folder is not a BIDS dataset.
     """
     if not is_bids(folder):
         message = (
@@ -110,7 +110,7 @@ def _is_wanted(label: str, entity: str, wanted: tuple[str, ...]) -> bool:
 
 
 def _is_same(label: str, wanted: str, entity: str) -> bool:
-    """Return whether two labels are equal; runs are numbers, so that 1 and 01 are."""
+    """Whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
     bare = wanted.removeprefix(f"{entity}-")
     if entity == "run" and label.isdigit() and bare.isdigit():
         return int(label) == int(bare)

@@ -1,6 +1,6 @@
-"""The model bundle on disk: where it is, what it says of itself, and whether its weights are those it records.
+"""The model bundle on disk: location, metadata and hash of the weights.
 
-No torch here, so that `brats-mm info` answers at once; `bundle_network` loads the network.
+Does not import torch, so that `brats-mm info` is fast. `pipeline.network` loads the network.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Bundle:
         return found
 
     def recorded_hash(self) -> str | None:
-        """The SHA-256 that the bundle records for its weights; None when it records none."""
+        """The recorded SHA-256 of the weights, or None."""
         path = self.root / HASHES
         if not path.is_file():
             return None
@@ -71,10 +71,10 @@ def training_configs(configs: Path, stage: str) -> tuple[Path, ...]:
 
 
 def default_bundle() -> Path:
-    """The bundle that comes with the package: inside the installed package, or beside it in a checkout.
+    """Return the bundle of the package, from the installed package or from a checkout.
 
     Raises:
-        BundleError: neither is there.
+        BundleError: neither exists.
     """
     package = Path(__file__).resolve().parents[1]
     places = [package / "bundles" / DEFAULT_BUNDLE, package.parent / "bundles" / DEFAULT_BUNDLE]
@@ -82,7 +82,7 @@ def default_bundle() -> Path:
         if (place / "configs" / "metadata.json").is_file():
             return place
     looked = " and ".join(str(place) for place in places)
-    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (looked in {looked}). Reinstall brats-mm."
+    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (searched {looked}). Reinstall brats-mm."
     raise BundleError(message)
 
 
@@ -118,8 +118,8 @@ def checked_hash(bundle: Bundle) -> str:
     found, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
     if recorded is not None and found != recorded:
         message = (
-            f"The weights {bundle.weights} are not those that the bundle records (SHA-256 {found[:12]}..., recorded "
-            f"{recorded[:12]}...). Reinstall brats-mm; after training your own, update {HASHES}."
+            f"The weights {bundle.weights} do not match the recorded hash (SHA-256 {found[:12]}..., recorded "
+            f"{recorded[:12]}...). Reinstall brats-mm. If you trained them yourself, update {HASHES}."
         )
         raise BundleError(message)
     return found

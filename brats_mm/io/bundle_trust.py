@@ -25,17 +25,17 @@ _ADVICE = "A bundle can run any code. If you know who made it, add --trust-bundl
 
 
 def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[str, Any]:
-    """Return the part of a config that describes its network, if it uses known networks and plain values only.
+    """Return the part of a config that defines its network, if it uses only known networks and plain values.
 
     Args:
-        config: an inference config as it is written.
+        config: unresolved inference config.
         name: entry of the network.
 
     Returns:
-        The entry, and the entries that it refers to.
+        The entry and the entries that it refers to.
 
     Raises:
-        BundleError: it names another class or function, or holds an expression or a macro.
+        BundleError: the config names another class or function, or contains an expression or a macro.
     """
     found: dict[str, Any] = {}
     open_names = [name]
@@ -127,7 +127,9 @@ def _referred(key: str, value: Any) -> list[str]:
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield all values below a value, with the key of each; keys count as values too, as MONAI may read them."""
+    """Yield all values below a value with their keys. Keys are also yielded as values, since MONAI may interpret
+    them.
+    """
     if isinstance(value, Mapping):
         for name, one in value.items():
             if str(name)[:1] in ("$", "@", "%"):

@@ -1,4 +1,4 @@
-"""A case from files: which sequences are there, and whether they lie on one grid."""
+"""Read the sequences of a case from files and check their grids."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from brats_mm.io.volume import header_warnings, read_volume
 __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
 COPY_CORRELATION = 0.9995
-"""Correlation over the brain from which two sequences count as copies; two scans of one contrast stay below 0.99."""
+"""Correlation over the brain above which two sequences are copies. Two scans of one contrast stay below 0.99."""
 
 MIN_COMPARED = 100
 """Voxels needed to compare two sequences."""
@@ -38,18 +38,18 @@ EXACT_GRID_MM = 1e-3
 def read_case(
     files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume, tolerance: float = GRID_TOLERANCE
 ) -> Case:
-    """Read all sequences of a case and bring them to one grid.
+    """Read all sequences of a case onto one grid.
 
-    The case's grid is that of the sequence with the most voxels, and among equals of the first in channel order (T1,
-    T1ce, T2, FLAIR). Sequences stored with another axis order, direction or crop are brought to it exactly.
+    The grid is that of the sequence with the most voxels, or the first of these in channel order (T1, T1ce, T2, FLAIR).
+    Sequences stored in another axis order, direction or crop are brought to it exactly.
 
     Args:
-        files: which file is which sequence.
-        read: how one file is read.
-        tolerance: voxel centres closer than this share of a voxel count as one.
+        files: files of the sequences.
+        read: function that reads a file.
+        tolerance: largest distance of corresponding voxel centres, as a share of a voxel.
 
     Raises:
-        VolumeError, GridError, CaseError: all faults of the case in one message; the class is the gravest one's.
+        VolumeError, GridError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
     volumes, faults = _read_all(files, read)
     together = unify_grids(volumes, tolerance) if volumes else None
@@ -62,14 +62,14 @@ def read_case(
 
 
 def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Scans:
-    """Read all sequences of a case that may lie on different grids.
+    """Read all sequences of a case, each on its own grid.
 
     Args:
-        files: which file is which sequence.
-        read: how one file is read.
+        files: files of the sequences.
+        read: function that reads a file.
 
     Raises:
-        VolumeError, CaseError: all faults of the case in one message; the class is the gravest one's.
+        VolumeError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
     volumes, faults = _read_all(files, read)
     twins = _twin_fault(files, volumes)
@@ -131,7 +131,7 @@ def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, V
     shown = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
     return GridError(
         f"The sequences of case {name} do not lie on one grid: {shown}. "
-        "Co-register them and resample them to one grid first, or leave out --prepared and they are registered."
+        "Register and resample them to one grid first, or leave out --prepared to register them automatically."
     )
 
 
@@ -145,7 +145,7 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
 
 
 def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
-    """The same image given as two sequences, under whatever names."""
+    """Return a fault if the same image was given as two sequences, under any names."""
     present = ordered(volumes)
     twins = [
         f"{a.label} ({Path(files.found[a]).name}) and {b.label} ({Path(files.found[b]).name})"
@@ -157,12 +157,12 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
         return None
     return CaseError(
         f"The same image was given twice: {'; '.join(twins)} have identical voxels. "
-        "Give each sequence its own file, and leave out those that are missing."
+        "Give each sequence its own file, and leave out missing ones."
     )
 
 
 def _same_voxels(a: Array, b: Array) -> bool:
-    """Whether two images are one; the middle slice tells nearly always."""
+    """Whether two images are equal. Comparing the middle slices usually decides."""
     if a.shape != b.shape:
         return False
     middle = a.shape[2] // 2
@@ -177,8 +177,9 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
         apart_mm = together.apart_mm[modality]
         if apart_mm > EXACT_GRID_MM:
             found.append(
-                f"{modality.label} lies {apart_mm:.3f} mm off the case's grid. Its voxels are taken for the nearest of "
-                "that grid; --grid-tolerance sets how far off they may lie."
+                f"{modality.label} is {apart_mm:.3f} mm off the case's grid. Its voxels are assigned to the nearest "
+                "voxels of "
+                "that grid. --grid-tolerance sets the largest distance."
             )
         if volume.grid.shear_deg > LEANING_DEG:
             found.append(
@@ -222,8 +223,9 @@ def _copies(volumes: Mapping[Modality, Volume]) -> list[str]:
                 continue
             if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
                 found.append(
-                    f"{a.label} and {b.label} are the same image but for scale. Give each sequence its own file, and "
-                    "leave out those that are missing."
+                    f"{a.label} and {b.label} are the same image except for scale. Give each sequence its own file, "
+                    "and "
+                    "leave out missing ones."
                 )
     return found
 

@@ -1,4 +1,4 @@
-"""Which sequences of a case are there: by the names in a folder, or as the user says."""
+"""Find the sequences of a case by the file names in a folder, or as named by the user."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -42,17 +42,17 @@ def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
 def find_case(
     folder: Path, *, channels: Sequence[Modality] | None = None, wanted: BidsFilter | None = None
 ) -> CaseFiles:
-    """Find the sequences in a folder by file name; in its sub-folders (one level) if it holds none itself.
+    """Find the sequences in a folder by file name, or in its sub-folders (one level) if it holds none itself.
 
-    A folder whose only sequences are the volumes of one four-dimensional file is read as `find_channels` reads it.
+    If its only sequences are the volumes of one four-dimensional file, they are read as by `find_channels`.
 
     Args:
-        folder: of one case.
-        channels: the sequence of each volume of a four-dimensional file.
-        wanted: which of its images count, by their BIDS entities.
+        folder: folder of one case.
+        channels: sequence of each volume of a four-dimensional file.
+        wanted: selection of its images by BIDS entities.
 
     Raises:
-        CaseError: there is no such folder, no sequence in it, or more than one file for a sequence.
+        CaseError: the folder does not exist, has no sequence, or has several files for one sequence.
     """
     _check_folder(folder)
     inside, ignored = _images(folder)
@@ -105,11 +105,11 @@ def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> Cas
 
 
 def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> CaseFiles:
-    """The sequences as the user names them.
+    """Return a case from files named by the user.
 
     Args:
-        paths: the file of each sequence that is there. `read_case` finds out whether the files are usable.
-        name: the case's name; by default what the files' names have in common, else their folder's name.
+        paths: file of each available sequence. `read_case` checks them.
+        name: name of the case. Defaults to the common part of the file names, or else the folder's name.
 
     Raises:
         CaseError: no file, or the same file for two sequences.
@@ -123,7 +123,7 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
         if twin is not modality:
             message = (
                 f"{paths[modality].name} was given as {twin.label} and as {modality.label}. "
-                "Give each sequence its own file, and leave out those that are missing."
+                "Give each sequence its own file, and leave out missing ones."
             )
             raise CaseError(message)
     return CaseFiles(
@@ -136,7 +136,7 @@ def _check_folder(folder: Path) -> None:
         if folder.is_dir():
             return
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-    except OSError as error:  # a name too long, a folder that may not be looked into
+    except OSError as error:  # name too long, or unreadable folder
         what = f"cannot be read ({error.strerror or error})"
     message = f"{folder} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
     raise CaseError(message)
@@ -167,7 +167,7 @@ def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
 
 
 def _unusable(path: Path) -> str | None:
-    """Why a file is not one of the images of a folder; None if it is."""
+    """Return why a file is not used as an image of a folder, or None if it is."""
     if path.is_symlink() and not path.exists():
         return "it is a link to nothing: fetch the file, for example with datalad get"
     if not path.is_file():
@@ -187,7 +187,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _check_one_case(below: Iterable[Path], folder: Path) -> None:
-    """A folder of cases is a frequent mistake, with an answer of its own."""
+    """Raise a specific error for a folder of cases, which is a common mistake."""
     cases = [sub.name for sub in below if len(recognise(_images(sub)[0], sub).candidates) > 1]
     if len(cases) > 1:
         message = (
@@ -198,7 +198,7 @@ def _check_one_case(below: Iterable[Path], folder: Path) -> None:
 
 
 def _settle_unclear(found: Recognised, folder: Path) -> dict[str, str]:
-    """Files whose names say two sequences are passed over if both are there anyway (a subtraction, say)."""
+    """Ignore files whose names match two sequences that both have other files, such as subtractions."""
     open_ones = {path: named for path, named in found.unclear.items() if not set(named) <= set(found.candidates)}
     if open_ones:
         shown = "; ".join(f"{_shown(path, folder)} ({_or(named)})" for path, named in open_ones.items())
@@ -233,7 +233,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     if several:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file a sequence."
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
-        hint = "Its DICOM files could not be taken for a study: brats-mm inspect says what is in them."
+        hint = "Its DICOM files do not form a study. See brats-mm inspect."
     elif reasons := _reasons(ignored):
         hint = f"{reasons}."
     else:
@@ -242,7 +242,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
 
 
 def _reasons(ignored: Mapping[str, str]) -> str:
-    """Why the files that may be images were passed over, as far as it is not for their names."""
+    """Return why possible images were ignored, except for those ignored by name."""
     told = {
         name: reason
         for name, reason in ignored.items()
@@ -265,7 +265,7 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def _common_name(paths: list[Path]) -> str:
-    """What the names have in common, without the words for a sequence; else the folder's name."""
+    """Return the common part of the names without words for sequences, or else the folder's name."""
     stems = [image_stem(path.name) for path in paths]
     shared = stems[0]
     if len(stems) > 1:

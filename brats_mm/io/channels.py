@@ -1,6 +1,6 @@
-"""Files that hold all sequences of a case as volumes of one four-dimensional NIfTI file, as in the Decathlon's Task01.
+"""Four-dimensional NIfTI files with all sequences of a case as volumes, as in the Decathlon's Task01.
 
-A volume of such a file has a path of its own: `BRATS_001.nii.gz#2` is the third volume.
+Each volume has its own path: `BRATS_001.nii.gz#2` is the third volume.
 """
 
 import re
@@ -27,7 +27,7 @@ def channel_path(path: Path, index: int) -> Path:
 
 
 def split_channel(path: Path) -> tuple[Path, int | None]:
-    """Return the file of a path, and which of its volumes the path names; None for a plain file."""
+    """Split a path into its file and volume index, which is None for a plain file."""
     match = _CHANNEL.fullmatch(path.name)
     return (path, None) if match is None or path.exists() else (path.with_name(match[1]), int(match[2]))
 
@@ -53,16 +53,16 @@ def parse_order(text: str) -> tuple[Modality, ...]:
 
 
 def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> "CaseFiles":
-    """Return the volumes of a four-dimensional file as the sequences of a case.
+    """Return a case whose sequences are the volumes of a four-dimensional file.
 
     Args:
         path: the file.
-        volumes: how many volumes it has.
-        order: the sequence of each volume.
-        source: where the order comes from, for a note.
+        volumes: number of its volumes.
+        order: sequence of each volume.
+        source: source of the order, for a note.
 
     Raises:
-        CaseError: the order has another number of sequences than the file has volumes.
+        CaseError: the numbers of sequences and volumes differ.
     """
     if len(order) != volumes:
         message = (
@@ -81,7 +81,7 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
 def no_order(path: Path, volumes: int) -> CaseError:
     """Return the error for a four-dimensional file without a known channel order."""
     return CaseError(
-        f"{path.name} has {volumes} volumes in one file, and nothing says which sequence each is. Name them, for "
-        f"example --channels flair,t1,t1ce,t2, or --channels {DECATHLON} for the order of the Decathlon's Task01. Or "
-        "keep the dataset.json of the data set beside the file or up to two folders above."
+        f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Name them, for example "
+        f"--channels flair,t1,t1ce,t2, or --channels {DECATHLON} for the order of the Decathlon's Task01. Or keep the "
+        "dataset's dataset.json beside the file or up to two folders above."
     )

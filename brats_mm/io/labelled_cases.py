@@ -14,12 +14,12 @@ from brats_mm.io.recognise import recognise
 
 @dataclass(frozen=True)
 class LabelledCase:
-    """A case with a reference, before any voxel is read.
+    """A case with a reference label map, before any voxel is read.
 
     Attributes:
-        files: its sequences, and its name.
-        label: the reference label map.
-        scheme: what its values mean, where that is known.
+        files: name and sequences of the case.
+        label: reference label map.
+        scheme: label scheme, if known.
     """
 
     files: CaseFiles
@@ -35,19 +35,20 @@ def labelled_cases(
     names: Collection[str] = (),
     scheme: str | None = None,
 ) -> tuple[LabelledCase, ...]:
-    """The labelled cases of a folder, or of a section of a list.
+    """List the labelled cases of a folder, or of a section of a list.
 
     Args:
-        dataset: folder with one sub-folder a case, or a list: Decathlon-style JSON, whose sections hold items or names
-            of case folders.
-        dataset_dir: where a list's relative paths start; the list's own folder unless named.
+        dataset: folder with one sub-folder per case, or a list: Decathlon-style JSON with items or names of case
+            folders.
+        dataset_dir: folder that a list's paths are relative to. Defaults to the list's folder.
         section: `training` or `validation`, for a list.
         names: only these cases.
-        scheme: of all label maps; None takes each item's own entry, else decides by the names and values of all cases.
+        scheme: scheme of all label maps. None takes each item's own entry, or else detects it from names and values of
+            all cases.
 
     Raises:
-        CaseError: no labelled case is there, or a named one is not; or the label scheme cannot be told.
-        OptionError: there is no such label scheme.
+        CaseError: there is no labelled case, a named case is missing, or the label scheme cannot be detected.
+        OptionError: the label scheme is unknown.
     """
     is_list = dataset.suffix == ".json"
     if is_list:
@@ -61,8 +62,8 @@ def labelled_cases(
         raise CaseError(message)
     if not chosen:
         message = (
-            f"No case of {dataset} has a label map, such as case-seg.nii.gz. An evaluation needs the true "
-            "labels; to segment without them, use `brats-mm segment`."
+            f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs true labels. "
+            "To segment without them, use `brats-mm segment`."
         )
         raise CaseError(message)
     return tuple(_labelled(item) for item in chosen)

@@ -15,7 +15,7 @@ from brats_mm.errors import VolumeError
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
 
 SCANNER = 1
-"""NIfTI code of scanner coordinates, which an affine given beside an array means."""
+"""NIfTI code of scanner coordinates, assumed for an affine given with an array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class ArrayImage:
     """An array with its geometry.
 
     Attributes:
-        data: (h, w, d) NumPy array or torch tensor; a leading or trailing axis of length one is dropped.
+        data: (h, w, d) NumPy array or torch tensor. A leading or trailing axis of length one is dropped.
         affine: (4, 4) from voxel indices to millimetres in RAS+ patient space (the NIfTI convention).
     """
 

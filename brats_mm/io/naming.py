@@ -19,13 +19,13 @@ from brats_mm.io.suffixes import image_stem
 
 @dataclass(frozen=True)
 class Recognised:
-    """Files of a folder by what their names say.
+    """Files of a folder sorted by the meaning of their names.
 
     Attributes:
-        candidates: sequence -> the files whose names name it.
-        ignored: file -> why it is not used.
-        unclear: file -> the sequences that its name may mean.
-        notes: what a reader should know about the choice.
+        candidates: matching files by sequence.
+        ignored: reason by ignored file.
+        unclear: possible sequences by file.
+        notes: remarks on the choice.
     """
 
     candidates: Mapping[Modality, Sequence[Path]]
@@ -69,14 +69,14 @@ def _not_a_sequence(reading: Reading) -> str | None:
 def _prefer_originals(
     candidates: dict[Modality, list[Path]], copies: Mapping[Path, str], ignored: dict[Path, str]
 ) -> tuple[str, ...]:
-    """Drop annotated and reformatted copies where the original is there; return a note for each that stays."""
+    """Drop annotated and reformatted copies of existing originals. Return a note for each remaining copy."""
     notes = []
     for modality, files in candidates.items():
         originals = [file for file in files if file not in copies]
         if originals:
             for file in files:
                 if file in copies:
-                    ignored[file] = f"its name marks a copy ({copies[file]!r}); the original is {originals[0].name}"
+                    ignored[file] = f"its name marks a copy ({copies[file]!r}) of {originals[0].name}"
             candidates[modality] = originals
         else:
             notes += [f"{modality.label}: the only file is named as a copy ({copies[file]!r})" for file in files[:1]]
@@ -113,7 +113,7 @@ def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
 
 
 def _dataset_names(path: Path) -> dict[str, Modality]:
-    """Channel number -> sequence from an nnU-Net or Decathlon `dataset.json`; empty without a usable one."""
+    """Return sequences by channel number from an nnU-Net or Decathlon `dataset.json`. Empty without a usable one."""
     try:
         if path.stat().st_size > _LARGEST_DESCRIPTION:
             return {}

@@ -13,15 +13,15 @@ FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mappin
 
 
 def recognise(source: FilesSource, *, channels: Sequence[Modality] | None = None) -> CaseFiles:
-    """Find the files of a case, without reading a voxel.
+    """Find the files of a case without reading voxels.
 
     Args:
         source: a case folder, a four-dimensional NIfTI file, or a mapping from sequence (`t1`, `t1ce`, `t2`, `flair`)
             to file.
-        channels: the sequence of each volume of a four-dimensional file; without it the data set's `dataset.json` says.
+        channels: sequence of each volume of a four-dimensional file. Defaults to the dataset's `dataset.json`.
 
     Raises:
-        CaseError: no sequence was found, or the names do not tell them apart.
+        CaseError: no sequence was found, or names are ambiguous.
         OptionError: a sequence of the mapping does not exist.
     """
     if isinstance(source, CaseFiles):

@@ -22,13 +22,12 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
 
     Args:
         path: the label map.
-        grid: of the case's images.
-        scheme: what the values mean. None decides by this one map, which is refused where its values allow more than
-            one scheme.
+        grid: grid of the case's images.
+        scheme: label scheme. None detects it from this map, and refuses values that match several schemes.
 
     Raises:
-        VolumeError: the file cannot be read, or its values are not those of the scheme.
-        GridError: the map does not lie on the grid.
+        VolumeError: the file cannot be read, or has values outside the scheme.
+        GridError: the map does not match the grid.
     """
     stored, affine = _read(path)
     own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
@@ -50,8 +49,8 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
     unknown = unknown_values(values, meant)
     if unknown:
         message = (
-            f"The label map {path.name} holds {', '.join(map(str, unknown[:5]))}; the label scheme {meant.value} has "
-            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or mend the map."
+            f"The label map {path.name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
+            f"{meant.value} has {', '.join(map(str, sorted(meant.values)))}. Name another scheme, or correct the map."
         )
         raise VolumeError(message)
     return regions_from_labels(labels, meant)
@@ -65,7 +64,7 @@ def _shown(grid: Grid) -> str:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and affine, of any format that images may have; damaged data are refused as of images."""
+    """Read voxels and affine in any image format, with the same checks as for images."""
     try:
         volume = read_stored(path)
     except VolumeError as error:

@@ -22,7 +22,7 @@ def running_workflow() -> Any | None:
 def bundle_folder() -> str:
     """Return the folder of the bundle whose config is running.
 
-    This is the parent of the config's `configs` folder, so copied and packed bundles use their own weights. A config
+    This is the parent of the config's `configs` folder, so copied bundles use their own weights. A config
     outside of a bundle takes the current directory if that is one, as bundles of the MONAI model zoo do.
 
     Raises:

@@ -22,7 +22,7 @@ MOST_VOLUMES = 2000
 """Volume files of one archive or folder. More are no case, and reading each name takes long."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
-"""Files of voxels without a header, which an .mhd or .nhdr beside them names."""
+"""Files of voxels without a header, which an .mhd or .nhdr beside them refers to."""
 
 _CONVERT = "convert it to .nii.gz"
 _UNREADABLE = {
@@ -38,7 +38,7 @@ _UNREADABLE = {
 
 
 def image_suffix(name: str) -> str | None:
-    """The suffix of a file that can be read (`.nii.gz`, `.mha`, ...), lower case; None for other files."""
+    """Return the suffix of a readable file (`.nii.gz`, `.mha`, ...) in lower case, or None."""
     return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
 
 
@@ -53,7 +53,7 @@ def holds_voxels(name: str) -> bool:
 
 
 def known_format(name: str) -> str | None:
-    """Why a volume or picture of another format is not read; None for files that are no images by their names."""
+    """Return why another image format is not read, or None for other files."""
     lower = name.lower()
     return next((reason for suffixes, reason in _UNREADABLE.items() if lower.endswith(suffixes)), None)
 

@@ -1,6 +1,6 @@
-"""Read volumes, whatever their format: each header is parsed by a strict grammar, and voxels are read by one function.
+"""Read volumes of any format. Headers are parsed strictly, and voxels are read by one function.
 
-No file is opened but the one that is named and, for formats of two files, the one beside it.
+Opens only the named file and, for formats of two files, its companion.
 """
 
 from collections.abc import Callable
@@ -33,16 +33,17 @@ _PARSERS: dict[str, Callable[[Path], Raster]] = {
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a volume file, or a folder that holds one DICOM series.
+    """Read a volume file, or a folder with one DICOM series.
 
-    The header is judged before memory is taken for voxels. Where a NIfTI header has both matrices, the sform counts,
-    as in nibabel; `header_warnings` says when they disagree.
+    Validates the header before allocating memory. If a NIfTI header has both matrices, the sform takes precedence, as
+    in
+    nibabel. `header_warnings` reports differences.
 
     Returns:
-        the volume, with notes about what was mended.
+        The volume, with notes about repairs.
 
     Raises:
-        VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry cannot be used.
+        VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry are unusable.
     """
     with reading_errors(path):
         is_folder = path.is_dir()
@@ -66,10 +67,10 @@ def read_stored(path: Path) -> Volume:
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a volume, by its header alone; of a folder of DICOM, by its series.
+    """Read the grid of a volume from its header, or of a DICOM folder from its series.
 
     Raises:
-        VolumeError: as `read_volume`, but for faults of voxels.
+        VolumeError: as for `read_volume`, except for faults of voxels.
     """
     with reading_errors(path):
         if not path.is_dir() or not holds_dicom(path):
@@ -96,7 +97,7 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
 
 
 def volumes_in(path: Path) -> int | None:
-    """How many volumes a NIfTI file says it holds, by its header alone; None if it cannot be told."""
+    """Return the number of volumes of a NIfTI file by its header, or None."""
     if image_suffix(path.name) not in NIFTI_SUFFIXES:
         return None
     try:
@@ -109,15 +110,16 @@ def header_warnings(grid: Grid) -> tuple[str, ...]:
     """What a reader should know about a header's geometry, without the file's name."""
     if grid.sform_code <= 0 and grid.qform_code <= 0:
         return (
-            "the header does not say where the volume lies (in NIfTI, its sform and qform codes are 0); left and right "
-            "are a guess",
+            "the header does not give the position of the volume (in NIfTI, the sform and qform codes are 0), so "
+            "left and "
+            "right are uncertain",
         )
     if grid.sform_code <= 0 or grid.qform_code <= 0 or grid.sform is None or grid.qform is None:
         return ()
     apart_mm = Grid(grid.shape, grid.sform).distance_mm(Grid(grid.shape, grid.qform))
     if apart_mm <= AGREEMENT_MM:
         return ()
-    return (f"the sform and the qform of the header lie up to {apart_mm:.1f} mm apart; the sform is used",)
+    return (f"the sform and the qform of the header differ by up to {apart_mm:.1f} mm, and the sform is used",)
 
 
 def _parse(named: Path) -> Raster:

@@ -12,7 +12,7 @@ from brats_mm.errors import VolumeError
 MIN_AXIS = 8
 MAX_AXIS = 1024
 MAX_VOXELS = 2**28
-"""A volume of this many voxels takes 1 GiB; heads at 0.5 mm have a quarter of it."""
+"""A volume of this many voxels takes 1 GiB. Heads at 0.5 mm have a quarter of it."""
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
@@ -22,10 +22,10 @@ MAX_LABELS = 8
 
 
 def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
-    """The three axes of a volume; trailing axes of length one are dropped.
+    """Return the three spatial axes. Trailing axes of length one are dropped.
 
     Raises:
-        VolumeError: several volumes, a single slice, or axes that no head scan has.
+        VolumeError: there are several volumes, a single slice, or axes of impossible length.
     """
     sizes = [int(size) for size in shape]
     while len(sizes) > 3 and sizes[-1] == 1:
@@ -42,8 +42,8 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
         raise VolumeError(message)
     if min(sizes) < MIN_AXIS or max(sizes) > MAX_AXIS or sizes[0] * sizes[1] * sizes[2] > MAX_VOXELS:
         message = (
-            f"{path.name} says that it has {shown} voxels; each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and "
-            f"the volume at most {MAX_VOXELS:,}. Check that it is an MR volume; resample it if it is larger."
+            f"{path.name} has {shown} voxels, but each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and the volume "
+            f"at most {MAX_VOXELS:,}. Check that it is an MR volume. If it is larger, resample it."
         )
         raise VolumeError(message)
     return sizes[0], sizes[1], sizes[2]
@@ -56,7 +56,7 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
         return
     shown = " x ".join(f"{value:g}" for value in values)
     message = (
-        f"{path.name} has a voxel spacing of {shown} mm; each must be between {MIN_SPACING_MM:g} and "
+        f"{path.name} has a voxel spacing of {shown} mm, but each must be between {MIN_SPACING_MM:g} and "
         f"{MAX_SPACING_MM:g} mm. Correct the header, or convert the series again."
     )
     raise VolumeError(message)
@@ -112,7 +112,7 @@ def check_voxels(data: Array, path: Path) -> None:
 
 
 def _few_whole_values(data: Array) -> Array | None:
-    """The distinct values, where they are whole numbers and few; None otherwise."""
+    """Return the distinct values if they are few integers, else None."""
     for part in (data[::5, ::5, ::5], data):  # a coarse sample settles nearly every case
         values = np.unique(part)
         if len(values) > MAX_LABELS or (values != np.rint(values)).any():

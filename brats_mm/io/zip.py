@@ -1,4 +1,4 @@
-"""Zip archives from anywhere: looked through first, then unpacked within bounds, under names made harmless."""
+"""Unpack untrusted zip archives: inspected first, limited in size, with safe names."""
 
 import errno
 import re
@@ -35,12 +35,12 @@ class ZipTooLarge(ZipError):  # noqa: N818 (a kind of ZipError)
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """How much an archive may hold.
+    """Limits of an archive.
 
     Attributes:
-        entries: most files and folders.
-        unpacked_bytes: most bytes of all files as they come out, whatever the archive declares.
-        file_bytes: most bytes of one file as it comes out.
+        entries: largest number of files and folders.
+        unpacked_bytes: largest total size of the unpacked files, whatever the archive declares.
+        file_bytes: largest size of one unpacked file.
     """
 
     entries: int = 50_000
@@ -50,12 +50,12 @@ class ZipLimits:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came out of an archive.
+    """Result of unpacking an archive.
 
     Attributes:
-        folder: with the files.
-        passed_over: entries that were not unpacked -> why.
-        is_dicom: it held no volume files, so that all of its files came out, to be looked at as DICOM.
+        folder: folder of the files.
+        passed_over: reason by skipped entry.
+        is_dicom: whether it held no volume files, so that all files were unpacked as possible DICOM files.
     """
 
     folder: Path
@@ -73,16 +73,16 @@ def is_zip(path: Path) -> bool:
 
 
 def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpacked:
-    """Unpack the images of a case: its volume files if it holds any, else whatever may be DICOM.
+    """Unpack the images of a case: its volume files if any, else files that may be DICOM.
 
     Args:
         archive: the zip file.
-        folder: is made; gets volume files with at most one level of sub-folders, or DICOM files side by side.
-        limits: for entries and sizes.
+        folder: folder to create, with volume files and at most one level of sub-folders, or DICOM files side by side.
+        limits: limits of entries and sizes.
 
     Raises:
-        ZipTooLarge: it unpacks to more than is allowed.
-        ZipError: it is damaged or hostile; nothing but its images was written.
+        ZipTooLarge: the archive exceeds the limits when unpacked.
+        ZipError: the archive is damaged or unsafe. Nothing but its images was written.
         OSError: the disk is full.
     """
     bounds = limits or ZipLimits()
@@ -140,7 +140,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
 
 
 def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, limits: ZipLimits) -> Unpacked:
-    """Write what starts as DICOM files do; the rest is not worth a file each."""
+    """Write files that start like DICOM files, and skip the rest."""
     found = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
     if entries and not found:
         raise _bad(what=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
@@ -185,7 +185,7 @@ def _is_image(entry: zipfile.ZipInfo) -> bool:
 
 
 def _shared_folders(names: list[PurePosixPath]) -> int:
-    """How many folders all images lie in: an archive of `cases/a/b/x.nii.gz` is one of `b`."""
+    """Return the number of folders that all images share: an archive of `cases/a/b/x.nii.gz` is one of `b`."""
     shared = 0
     parents = [name.parts[:-1] for name in names]
     while parents and all(len(parts) > shared for parts in parents) and len({parts[shared] for parts in parents}) == 1:

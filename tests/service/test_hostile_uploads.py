@@ -77,7 +77,7 @@ VOLUMES = {
         "t1.nii",
         nifti(declared=(30000, 30000, 30000)),
         422,
-        "t1.nii says that it has 30000 x 30000 x 30000 voxels",
+        "t1.nii has 30000 x 30000 x 30000 voxels",
     ),
     "dimensions beyond the file": (
         "t1.nii",

@@ -94,7 +94,7 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
     const unclear = `its name says ${sequences.map((sequence) => SEQUENCE_LABELS[sequence]).join(" or ")}`;
     const sequence = sequences.length === 1 ? (sequences[0] ?? null) : null;
     const original = sequence !== null && copy ? originals.get(sequence) : undefined;
-    const isCopy = original === undefined ? "" : `its name marks a copy ('${copy}'); the original is ${original}`;
+    const isCopy = original === undefined ? "" : `its name marks a copy ('${copy}') of ${original}`;
     return {
       file: one.file,
       shown: [...one.folders.slice(root.length), one.file.name].join("/"),

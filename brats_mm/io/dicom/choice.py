@@ -21,11 +21,11 @@ class Choice:
     """The series of each sequence.
 
     Attributes:
-        chosen: sequence -> series.
-        reasons: sequence -> why its series was chosen.
-        passed_over: label of each other series -> why it was not.
-        notes: what a reader should know.
-        ties: ambiguous sequence -> the series that fit equally well.
+        chosen: series by sequence.
+        reasons: reason for the choice, by sequence.
+        passed_over: reason for each rejected series, by label.
+        notes: remarks for readers of the results.
+        ties: equally good series, by ambiguous sequence.
     """
 
     chosen: Mapping[Modality, Series]
@@ -36,15 +36,15 @@ class Choice:
 
 
 def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Choice:
-    """Choose a series for each sequence; `require_unambiguous` turns ties into an error.
+    """Choose a series for each sequence. `require_unambiguous` turns ties into an error.
 
     Args:
-        study: the series to choose from.
-        overrides: sequence -> series as the user names it (a UID, its beginning or ending, or a label), or `none` to
-            leave the sequence out.
+        study: study to choose from.
+        overrides: series by sequence as named by the user (a UID, its start or end, or a label), or `none` to leave the
+            sequence out.
 
     Raises:
-        OptionError: an override names no series, several, or one that cannot be read.
+        OptionError: an override matches no series, several, or an unreadable one.
     """
     wanted = {modality: word for modality, word in (overrides or {}).items() if word is not None}
     forced = {
@@ -95,7 +95,7 @@ def require_unambiguous(choice: Choice) -> Choice:
         seen = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
         message = (
             f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {seen}. "
-            "Name the series, for example --t1ce and an ending of its UID; brats-mm inspect shows them all."
+            "Name the series, for example --t1ce and the end of its UID. See brats-mm inspect for a list."
         )
         raise CaseError(message)
     return choice
@@ -115,7 +115,7 @@ def find_series(study: Study, word: str, modality: Modality) -> Series:
         raise OptionError(message)
     if len(fitting) > 1:
         titles = " or ".join(one.title for one in fitting[:6])
-        message = f"--{modality.value} {word!r} could be {titles}. Give the label of one, with its # where it has one."
+        message = f"--{modality.value} {word!r} matches {titles}. Give the full label of one, including any #."
         raise OptionError(message)
     if not fitting[0].is_readable:
         fault = fitting[0].layout.fault
@@ -133,7 +133,7 @@ def _check_apart(forced: Mapping[Modality, Series]) -> None:
         twin = seen.setdefault(id(series), modality)
         if twin is not modality:
             message = (
-                f"{series.title} was named as {twin.label} and as {modality.label}. Name a series of its own for each."
+                f"{series.title} was named as {twin.label} and as {modality.label}. Name a different series for each."
             )
             raise OptionError(message)
 
@@ -167,7 +167,7 @@ def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str
 
 
 def _rank(series: Series) -> tuple[float, ...]:
-    """Return the merits of a series among those of its kind, the weightiest first; `_MERITS` names them."""
+    """Return the sort key of a series among series of its kind, most important first. See `_MERITS`."""
     facts = series.facts
     thin = max(facts.spacing_mm) <= THIN_MM
     return (
@@ -231,7 +231,7 @@ def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> 
 
 def _why_worse(one: Series, better: Series) -> str:
     if one.annotation and not better.annotation:
-        return f"is an annotated copy ({one.annotation}); {better.name} is the original"
+        return f"is an annotated copy ({one.annotation}) of {better.name}"
     if _rank(better) > _rank(one):
         return f"is a {one.verdict.what}, but {better.name} was chosen: {_advantage(better, one)}"
     return f"is a {one.verdict.what}, but {better.name} was chosen"
@@ -242,7 +242,7 @@ def _article(what: str) -> str:
 
 
 def _left_out(study: Study, chosen: Mapping[Modality, Series]) -> tuple[str, ...]:
-    """Return a note for each chosen volume whose series holds more slices that could belong to it."""
+    """Return a note for each chosen volume if its series has further slices that could belong to it."""
     notes = []
     for modality, series in chosen.items():
         others = [one for one in study.series if one is not series and _is_other_part(one, series)]
@@ -265,7 +265,7 @@ def _is_other_part(one: Series, series: Series) -> bool:
 def _hints(
     study: Study, chosen: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> tuple[str, ...]:
-    """Return notes about series that could stand in for a missing sequence if the user names them."""
+    """Suggest series for missing sequences that the user can name."""
     hints = []
     for modality in MODALITIES:
         if modality in chosen or modality in ties:
@@ -276,7 +276,7 @@ def _hints(
             )
             if maybe and one.is_readable and one.verdict.what not in ("subtraction", "projection"):
                 hints.append(
-                    f"No {modality.label} was chosen; {one.name} may be one ({one.verdict.what}). "
+                    f"No {modality.label} was chosen. {one.name} may be one ({one.verdict.what}). "
                     f"Use it with --{modality.value} {one.label}."
                 )
                 break

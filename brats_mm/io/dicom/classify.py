@@ -105,7 +105,7 @@ def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdic
     if tagged:
         return _t1ce(verdict, min(verdict.confidence, 0.88), (tag,))
     if words.fat_saturated or not {"FS", "SAT_FAT"}.isdisjoint(facts.scan_options):
-        says = "Nothing says whether contrast was given; a fat-saturated T1 is often one with contrast."
+        says = "Contrast is not stated. A fat-saturated T1 usually has contrast."
         return replace(
             verdict, confidence=min(verdict.confidence, 0.6), evidence=(*verdict.evidence, says), contrast_told=False
         )

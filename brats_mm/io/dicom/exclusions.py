@@ -1,4 +1,4 @@
-"""Exclude series that are none of T1, T1ce, T2 and FLAIR, by kind of object, Image Type and words."""
+"""Exclude series other than T1, T1ce, T2 and FLAIR by kind of object, Image Type and words."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ _SECOND_ECHO_MS = 60.0
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Why a series is none of the four.
+    """Reason why a series is none of the four sequences.
 
     Attributes:
-        what: the kind of image in words.
+        what: description of the kind of image.
         says: the reason as a sentence.
         confidence: 0 to 1.
     """
@@ -45,7 +45,7 @@ OTHER_PART_WORDS = frozenset({
 
 
 def exclusion_of(facts: HeaderFacts) -> Exclusion | None:
-    """Return why the series is none of the four, or None if nothing speaks against it."""
+    """Return why a series is none of the four sequences, or None."""
     for check in (_object, _derived_kind, _named_kind, _echo_planar, _component, _projection, _body, _size):
         found = check(facts)
         if found is not None:
@@ -178,7 +178,7 @@ def _size(facts: HeaderFacts) -> Exclusion | None:
         says = f"It has {facts.repeats} volumes in one place: a time series or a set of directions."
         return Exclusion("time series", says, 0.95)
     if facts.slices < 2:
-        return Exclusion("single image", "It has one slice; a volume needs more.", 1.0)
+        return Exclusion("single image", "It has only one slice.", 1.0)
     if facts.slices < FEWEST_SLICES:
         return Exclusion("few slices", f"It has {facts.slices} slices, too few for a volume of the brain.", 0.95)
     return None

@@ -12,27 +12,27 @@ USABLE = 0.5
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """Header facts of one stack of slices; empty words and None where the header says nothing.
+    """Header facts of one stack of slices. Missing facts are empty strings or None.
 
     Attributes:
         modality: Modality tag, `MR`.
         sop_class: kind of object, in words: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
-        description, protocol, sequence_name: as typed at, or named by, the scanner.
+        description, protocol, sequence_name: as entered or named on the scanner.
         image_type: Image Type, upper case.
-        scanning_sequence: of SE, IR, GR, EP, RM.
-        sequence_variant: of SK, MTC, SS, TRSS, SP, MP, OSP.
-        scan_options: as the vendor writes them.
+        scanning_sequence: any of SE, IR, GR, EP, RM.
+        sequence_variant: any of SK, MTC, SS, TRSS, SP, MP, OSP.
+        scan_options: vendor-specific options.
         contrast_agent: Contrast/Bolus Agent.
-        acquisition_contrast: of enhanced images: T1, T2, FLUID_ATTENUATED, DIFFUSION and so on.
-        echo_ms, repetition_ms, inversion_ms, flip_deg, b_value: None where absent.
-        is_3d: MR Acquisition Type, None where absent.
+        acquisition_contrast: for enhanced images: T1, T2, FLUID_ATTENUATED, DIFFUSION and so on.
+        echo_ms, repetition_ms, inversion_ms, flip_deg, b_value: None if absent.
+        is_3d: MR Acquisition Type. None if absent.
         is_angio: Angio Flag.
         orientation: axial, sagittal, coronal or oblique.
-        slices: of this stack.
-        repeats: volumes of the same kind in its series (time points, directions).
-        spacing_mm: between columns, rows, slices.
+        slices: number of slices of the stack.
+        repeats: number of volumes of the same kind in its series (time points, directions).
+        spacing_mm: distance of columns, rows and slices.
         body_part: Body Part Examined, upper case.
-        is_annotated: the header says that annotations are burned into the voxels.
+        is_annotated: whether annotations are burned into the voxels, by the header.
         acquired_s: start of the acquisition, seconds since midnight.
     """
 
@@ -70,15 +70,15 @@ class HeaderFacts:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a series is.
+    """Classification of a series.
 
     Attributes:
-        modality: the sequence, or None where it is none of the four.
-        what: in words: `T1ce`, `diffusion`, `localiser`.
+        modality: the sequence. None if it is none of the four.
+        what: description, such as `T1ce`, `diffusion` or `localiser`.
         confidence: 0 to 1.
-        evidence: sentences, the weightiest first.
-        underlying: of a reformat, a subtraction or a doubtful series: the sequence that it was made of, or may be.
-        contrast_told: tag or words say whether contrast was given (of T1 and T1ce).
+        evidence: sentences, most important first.
+        underlying: for a reformat, a subtraction or a doubtful series: its likely source sequence.
+        contrast_told: whether a tag or words state if contrast was given (T1 and T1ce).
     """
 
     modality: Modality | None

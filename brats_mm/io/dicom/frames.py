@@ -37,7 +37,7 @@ def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
 
 
 Groups = Callable[[str], Any]
-"""Returns the item of a functional group by the keyword of its sequence; an empty item if it is absent."""
+"""Returns the item of a functional group by the keyword of its sequence. Empty if absent."""
 
 
 def _groups(own: Any, shared: Any) -> Groups:

@@ -22,18 +22,18 @@ _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.
 _LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
 """JPEG baseline and extended, near-lossless JPEG-LS."""
 _LARGEST_ELEMENT = 64 << 20
-"""Longer elements are skipped; no attribute that is read is that long."""
+"""Longer elements are skipped, because no attribute of interest is that long."""
 
 
 class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
-    """The file is no usable image; the message says why."""
+    """The file is not a usable image. The message gives the reason."""
 
 
 def read_header(path: Path) -> FileHeader:
-    """Read the header of a file. The length of its voxels is checked, but they are not read.
+    """Read the header of a file. Checks the length of the voxel data without reading it.
 
     Raises:
-        NotAnImage: it is no DICOM image, or cut off; the message is a clause that says why.
+        NotAnImage: the file is not a DICOM image, or is truncated. The message is a clause.
     """
     from pydicom.errors import InvalidDicomError
 

@@ -23,14 +23,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Slices in order along their normal, and the grid that they form.
+    """Slices in order along their normal, with their grid.
 
     Attributes:
-        slices: the slices present.
-        grid: including the places of missing slices; None if the slices form none.
+        slices: the available slices.
+        grid: grid including missing slices. None if the slices form none.
         places: index of each slice along the grid's third axis.
         missing: indices without a slice.
-        fault: why the slices form no usable volume, as a clause; empty if they do.
+        fault: why the slices form no usable volume, as a clause. Empty if they do.
     """
 
     slices: tuple[Slice, ...]
@@ -56,12 +56,12 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
     step_mm = float(np.median(steps))
     counts = np.rint(steps / step_mm) if step_mm > 0 else np.zeros_like(steps)
     if (counts < 1).any() or (abs(steps - counts * step_mm) > max(UNEVEN_SHARE * step_mm, 0.02)).any():
-        fault = f"its slices lie at uneven distances, {steps.min():.2f} to {steps.max():.2f} mm"
+        fault = f"its slices have uneven distances, {steps.min():.2f} to {steps.max():.2f} mm"
         return Layout(ordered, None, fault=fault)
     places = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     bend_mm = _bend_mm(ordered, places)
     if bend_mm > BENT_MM:
-        return Layout(ordered, None, fault=f"its slices do not lie in a line; they stray by {bend_mm:.1f} mm")
+        return Layout(ordered, None, fault=f"its slices are not in line and deviate by {bend_mm:.1f} mm")
     missing = tuple(sorted(set(range(int(places[-1]) + 1)) - set(places.tolist())))
     grid = _grid(ordered, places)
     return Layout(ordered, grid, tuple(places.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))

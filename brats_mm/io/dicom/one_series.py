@@ -10,12 +10,12 @@ from brats_mm.io.dicom.series import Series
 
 
 def read_series_folder(folder: Path) -> Volume:
-    """Read the only volume in a folder of DICOM files, whatever sequence it is.
+    """Read the only volume in a folder of DICOM files, of any sequence.
 
-    A path that ends on `#2` means the second of several volumes.
+    A path ending in `#2` selects the second of several volumes.
 
     Raises:
-        VolumeError: there is not exactly one volume, or it cannot be used.
+        VolumeError: the folder does not hold exactly one volume, or it cannot be used.
     """
     try:
         series = one_study(scan(folder)).series

@@ -25,13 +25,13 @@ SPOILED_REPETITION_MS = 60.0
 
 @dataclass(frozen=True)
 class Weighting:
-    """The weighting that follows from the timing.
+    """Weighting derived from the timing.
 
     Attributes:
-        modality: T1, T2 or FLAIR; None for another weighting, and if the timing is missing or fits none.
+        modality: T1, T2 or FLAIR. None for another weighting, and if the timing is missing or ambiguous.
         says: the reason as a sentence.
-        strength: how reliable the timing alone is, 0 to 1.
-        other: another weighting in words, such as `proton density`; empty if there is none.
+        strength: reliability of the timing alone, 0 to 1.
+        other: another weighting, such as `proton density`, or empty.
     """
 
     modality: Modality | None
@@ -95,9 +95,9 @@ def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:
     known = 1.0 if facts.scanning_sequence else 0.9
     inverts = "IR" in facts.scanning_sequence or "IR" in facts.scan_options
     if echo >= LONG_ECHO_MS and inverts and repetition >= FLAIR_REPETITION_MS:
-        return Weighting(Modality.FLAIR, f"{times} after an inversion, whose time is not given (FLAIR).", 0.8)
+        return Weighting(Modality.FLAIR, f"{times} after an inversion of unknown time (FLAIR).", 0.8)
     if echo <= SHORT_ECHO_MS and inverts and repetition <= 3500:
-        return Weighting(Modality.T1, f"{times} after an inversion, whose time is not given (T1).", 0.75)
+        return Weighting(Modality.T1, f"{times} after an inversion of unknown time (T1).", 0.75)
     if echo > VERY_LONG_ECHO_MS:
         return Weighting(None, f"{times}: an echo this long shows fluid only.", 0.8, "fluid only")
     if echo >= LONG_ECHO_MS and repetition >= T2_REPETITION_MS:

@@ -18,11 +18,11 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def read_layout(layout: Layout, name: str) -> Volume:
-    """Read the voxels of a volume; missing slices are interpolated between their neighbours.
+    """Read the voxels of a volume. Missing slices are interpolated.
 
     Args:
-        layout: slices in order, and their grid.
-        name: what to call it in an error.
+        layout: ordered slices with their grid.
+        name: name for error messages.
 
     Raises:
         VolumeError: the slices form no volume, or their voxels cannot be decoded or used.
@@ -72,7 +72,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         message = (
             f"The voxels of {path.name} in {name} cannot be decoded ({reason}). "
-            "The file is damaged, or compressed in a rare way; send it again, uncompressed."
+            "The file is damaged or uses a rare compression. Send it again, uncompressed."
         )
         raise VolumeError(message) from error
     if found.shape != (stored.frames, stored.rows, stored.columns):

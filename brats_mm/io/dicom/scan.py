@@ -21,9 +21,9 @@ class Study:
 
     Attributes:
         uid: Study Instance UID.
-        label: an ending of the UID that no other study here has.
-        patients: number of patients that its files name; more than one is a fault.
-        series: sorted by number.
+        label: an end of the UID that is unique among these studies.
+        patients: number of patients named by its files. More than one is a fault.
+        series: series sorted by number.
     """
 
     uid: str
@@ -69,7 +69,7 @@ def scan(folder: Path) -> Scan:
 
     Raises:
         InputError: pydicom or ITK is not installed.
-        CaseError: there is no DICOM image; the message says what the folder holds.
+        CaseError: there is no DICOM image. The message describes the content of the folder.
     """
     require_dicom()
     headers, ignored = _headers(folder)
@@ -147,7 +147,7 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
     found: list[Series] = []
     for series_uid, members in by_series.items():
         copies = doubled[series_uid]
-        notes = (f"{copies} of its files were there twice; each was used once",) if copies else ()
+        notes = (f"{copies} of its files were duplicates and were ignored",) if copies else ()
         found += series_of(members, notes)
     found.sort(key=lambda one: (_number(one), one.identity.series_uid, one.part))
     patients = len({header.identity.patient for header in headers})
@@ -176,11 +176,11 @@ def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
 
 
 def one_study(found: Scan, wanted: str | None = None) -> Study:
-    """Return the study that the user names, or the only one.
+    """Return the study that the user named, or the only one.
 
     Args:
-        found: the content of a folder.
-        wanted: a Study Instance UID, or its beginning or ending.
+        found: content of a folder.
+        wanted: a Study Instance UID, or its start or end.
 
     Raises:
         CaseError: not exactly one study fits, or its files belong to several patients.

@@ -19,14 +19,14 @@ class Series:
     """One volume of a DICOM series.
 
     Attributes:
-        identity: of its files.
-        facts: what its headers say.
-        verdict: the sequence or other kind of image that it was classified as.
-        layout: its slices in order, and their grid.
-        part: 1, 2, ... where the series holds several volumes; 0 where it holds one.
-        label: how to name it in an option: an ending of its UID, with `#2` for the second volume.
-        notes: what a reader should know about its slices.
-        annotation: why it counts as an annotated copy, as a clause; empty if it does not.
+        identity: patient, study and series of its files.
+        facts: facts from its headers.
+        verdict: classification of the series.
+        layout: its ordered slices with their grid.
+        part: 1, 2, ... if the series holds several volumes, otherwise 0.
+        label: name for options: an end of its UID, with `#2` for the second volume.
+        notes: remarks on its slices.
+        annotation: why it counts as an annotated copy, as a clause, or empty.
     """
 
     identity: Identity
@@ -40,7 +40,7 @@ class Series:
 
     @property
     def grid(self) -> Grid | None:
-        """Its grid, where it has one."""
+        """The grid, if the slices form one."""
         return self.layout.grid
 
     @property
@@ -55,7 +55,7 @@ class Series:
 
     @property
     def name(self) -> str:
-        """Number and label, for notes; no words of the header, which may hold names."""
+        """Number and label, for notes. Contains no header text, which can include patient names."""
         number = "" if self.identity.series_number is None else f"{self.identity.series_number} "
         return f"series {number}(…{self.label})"
 
@@ -81,11 +81,11 @@ class Series:
 
 
 def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
-    """Return the volumes of one series, each with its verdict. `labelled` gives them labels.
+    """Return the volumes of one series with their verdicts. `labelled` adds labels.
 
     Args:
-        headers: of its files.
-        notes: about the files, for all volumes.
+        headers: headers of its files.
+        notes: notes about the files, for all volumes.
     """
     first = headers[0]
     physics = {one.path: header.physics for header in headers for one in header.slices}

@@ -8,14 +8,14 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Stored:
-    """How the voxels of a file are stored.
+    """Storage of the voxels of a file.
 
     Attributes:
-        rows, columns: of a slice.
-        frames: slices in the file.
+        rows, columns: size of a slice.
+        frames: number of slices in the file.
         transfer_syntax: UID of the encoding.
-        is_monochrome: one sample a voxel, dark to bright.
-        is_lossy: a compression changed the values.
+        is_monochrome: one sample per voxel, dark to bright.
+        is_lossy: whether compression changed the values.
     """
 
     rows: int
@@ -28,20 +28,20 @@ class Stored:
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice; lengths in millimetres, positions and directions in LPS patient space, as DICOM has them.
+    """A slice. Lengths are in millimetres. Positions and directions are in LPS patient space, as in DICOM.
 
     Attributes:
-        path, frame: its file, and its place in it.
+        path, frame: its file and index in it.
         instance_uid: SOP Instance UID of the file.
         number: Instance Number, or index of the frame.
-        position_mm: centre of the first voxel; None where the header has none.
-        along, down: directions along a row and down the rows; None where the header has none.
-        spacing_mm: between rows, between columns; None where the header has none.
-        thickness_mm: of the slice.
+        position_mm: centre of the first voxel. None if absent.
+        along, down: directions along a row and down the rows. None if absent.
+        spacing_mm: distance of rows and of columns. None if absent.
+        thickness_mm: slice thickness.
         slope, intercept: value = stored * slope + intercept.
-        stored: how its file holds voxels.
-        echo_ms, image_type, stack_id: what sets volumes of one series apart.
-        acquisition, temporal, b_value, trigger_ms: what sets volumes in the same place apart.
+        stored: storage of the voxels in its file.
+        echo_ms, image_type, stack_id: attributes that separate volumes of one series.
+        acquisition, temporal, b_value, trigger_ms: attributes that separate volumes at the same position.
     """
 
     path: Path
@@ -66,19 +66,19 @@ class Slice:
 
     @property
     def is_placed(self) -> bool:
-        """Whether the header says where it lies."""
+        """Whether the header gives its position."""
         return None not in (self.position_mm, self.along, self.down, self.spacing_mm)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The patient, study and series of a file. The patient's key is a hash that only tells patients apart.
+    """Patient, study and series of a file. The patient's key is a hash that only distinguishes patients.
 
     Attributes:
         patient, study_uid, series_uid: keys.
-        frame_of_reference: what positions are relative to; empty where not given.
-        series_number: None where not given.
-        study_date: YYYYMMDD, empty where not given.
+        frame_of_reference: frame of reference of positions, or empty.
+        series_number: None if absent.
+        study_date: YYYYMMDD, or empty.
     """
 
     patient: str
@@ -91,7 +91,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Physics:
-    """Facts of a file's header about the whole series; `facts.HeaderFacts` explains the fields."""
+    """Header facts about a whole series. See `facts.HeaderFacts` for the fields."""
 
     modality: str
     sop_class: str

@@ -13,17 +13,17 @@ from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, lay_out
 from brats_mm.io.dicom.slices import Slice
 
 SAME_PLACE_MM = 0.1
-"""Slices closer than this lie in one place."""
+"""Slices closer than this have the same position."""
 SEVERAL = 4
 """Most volumes in one place that are listed one by one. More are a time series, listed as its first volume."""
 ECHO_STEP_MS = 0.1
 """Echo times closer than this are equal."""
 ECHO_SHARE = 0.1
-"""Slices of one volume may differ in echo time by this share; scanners round it slice by slice."""
+"""Largest relative difference of echo times within a volume. Scanners round them per slice."""
 _APART = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}.union(
     PROJECTION_TYPES, REFORMAT_TYPES, *(kind.image_types for kind in KINDS)
 )
-"""Values of Image Type that set images apart even where they lie in different places."""
+"""Values of Image Type that separate images even at different positions."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Stack:
     """The slices of one volume.
 
     Attributes:
-        slices: of one orientation and size, no two in the same place.
-        repeats: volumes of this kind in the series.
+        slices: slices of one orientation and size, at different positions.
+        repeats: number of volumes of this kind in the series.
         notes: what was joined or left out.
     """
 
@@ -44,8 +44,9 @@ class Stack:
 def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     """Sort the slices of one series into volumes.
 
-    Slices that differ in echo time by a little, or in Image Type, are one volume if no two lie in the same place and
-    together they form one regular stack.
+    Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
+    together
+    form one regular stack.
     """
     planes = _grouped(sorted(slices, key=lambda one: (one.number, one.frame)), _shares_plane)
     return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
@@ -65,7 +66,7 @@ def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
 
 
 def _grouped(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
-    """Group slices by the first slice of each group that they belong to."""
+    """Group slices by the first slice of each matching group."""
     groups: list[list[Slice]] = []
     for one in slices:
         home = next((group for group in groups if belongs(one, group[0])), None)
@@ -119,10 +120,10 @@ def _is_similar(one: Slice, other: Slice) -> bool:
 
 
 def _keeps_apart(pieces: list[list[Slice]], whole: list[Slice]) -> bool:
-    """Return whether the largest piece is a volume by itself, and the others lie between or beside its slices.
+    """Whether the largest piece is a volume on its own, and the others lie between or beside its slices.
 
-    A piece that takes every second or third place of the whole is none: on its own it would pass for a volume of
-    thicker slices.
+    A piece with every second or third slice of the whole does not count, because it would pass for a volume of thicker
+    slices.
     """
     if not lay_out(whole).fault:
         return False
@@ -159,7 +160,7 @@ def _volumes(slices: list[Slice]) -> list[Stack]:
     if len(counts) == 1:
         return _told_apart([[place[turn] for place in places] for turn in range(counts.pop())])
     doubled = sum(len(place) > 1 for place in places)
-    note = f"{doubled} of its slices lie twice or more in the same place; the first of each was used"
+    note = f"{doubled} of its slices have the same position as another one, and only the first of each was used"
     return [Stack(tuple(place[0] for place in places), notes=(note,))]
 
 
@@ -186,7 +187,7 @@ def _most_in_a_place(slices: Sequence[Slice]) -> int:
 
 
 def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Group slices by their place along the normal; those in one place keep the order of their numbers."""
+    """Group slices by position along the normal. Slices at one position keep the order of their numbers."""
     distances = distances_of(slices)
     order = np.argsort(distances, kind="stable")
     places = [[slices[order[0]]]]

@@ -31,7 +31,7 @@ def without_warnings() -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Silence:
-    """Number of open blocks, and the state to restore. Warning filters belong to the process, not to a thread."""
+    """Number of open blocks, and the state to restore. Warning filters are per process, not per thread."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     before: ExitStack = field(default_factory=ExitStack)

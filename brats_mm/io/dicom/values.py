@@ -1,4 +1,4 @@
-"""Read DICOM attributes as plain Python values, also where they are absent, empty, multiple or malformed."""
+"""Read DICOM attributes as plain Python values, even if absent, empty, multiple or malformed."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from brats_mm.io.dicom.slices import Vector
 
 
 def text(dataset: Any, keyword: str) -> str:
-    """Return an attribute as text, values joined by a backslash; empty if absent."""
+    """Return an attribute as text, with values joined by a backslash. Empty if absent."""
     value = _value(dataset, keyword)
     if value is None:
         return ""
@@ -21,13 +21,13 @@ def words(dataset: Any, keyword: str) -> tuple[str, ...]:
 
 
 def number(dataset: Any, keyword: str) -> float | None:
-    """Return a number; None if absent, empty or not finite."""
+    """Return a number. None if absent, empty or not finite."""
     found = numbers(dataset, keyword)
     return found[0] if found else None
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """Return numbers; none if any of them is not finite."""
+    """Return numbers. Empty if any of them is not finite."""
     value = _value(dataset, keyword)
     if value is None:
         return ()
@@ -39,7 +39,7 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
 
 
 def whole(dataset: Any, keyword: str) -> int | None:
-    """Return an integer; None if absent or no number."""
+    """Return an integer. None if absent or invalid."""
     found = number(dataset, keyword)
     return None if found is None else int(found)
 
@@ -51,7 +51,7 @@ def vector(values: Iterable[float]) -> Vector | None:
 
 
 def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
-    """Return Image Orientation (Patient) as two directions; None if they are no orthogonal unit vectors."""
+    """Return Image Orientation (Patient) as two directions. None if they are not orthogonal unit vectors."""
     found = tuple(values)
     if len(found) != 6:
         return None, None

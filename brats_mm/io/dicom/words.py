@@ -16,14 +16,14 @@ _T1_FLAIR = re.compile(r"t1w?[\s_-]*(tse|fse|ir|cube|memp)?[\s_-]*flair")
 
 @dataclass(frozen=True)
 class Words:
-    """What the text says.
+    """Meaning of the text.
 
     Attributes:
-        weighting: T1, T2 or FLAIR; None if the text names none of them or several.
+        weighting: T1, T2 or FLAIR. None if the text names none or several.
         says: the words that name it.
-        contrast: True after contrast, False before, None if nothing or both is said.
+        contrast: True after contrast, False before, None if unstated or contradictory.
         contrast_says: the words about contrast.
-        fat_saturated: the text says that fat is suppressed.
+        fat_saturated: whether the text states fat suppression.
     """
 
     weighting: Modality | None
@@ -34,7 +34,7 @@ class Words:
 
 
 def read_words(*texts: str) -> Words:
-    """Read the texts of a series. Later texts count only where the earlier ones say nothing."""
+    """Read the texts of a series. Later texts count only if earlier ones are silent."""
     readings = [_read(text) for text in texts if text.strip()]
     weighted = next((one for one in readings if one.weighting), Words(None))
     told = next((one for one in readings if one.contrast is not None), Words(None))

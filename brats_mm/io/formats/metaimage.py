@@ -55,10 +55,10 @@ _TYPES = {
 
 
 def parse_metaimage(path: Path) -> Raster:
-    """What the header of a MetaImage says; voxels in another file only for .mhd, and only beside it.
+    """Parse the header of a MetaImage. Voxels may be in another file only for .mhd, and only beside it.
 
     Raises:
-        VolumeError: the header breaks the grammar, or describes voxels that cannot be used.
+        VolumeError: the header is invalid, or describes unusable voxels.
         OSError: the file cannot be opened.
     """
     fields, end = _fields(read_text(path), path)
@@ -80,7 +80,7 @@ def parse_metaimage(path: Path) -> Raster:
 
 
 def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
-    """The fields by their first spelling, and where the header ends: after the line of `ElementDataFile`."""
+    """Return the fields in their first spelling, and the end of the header, which is after `ElementDataFile`."""
     fields: dict[str, str] = {}
     seen: set[str] = set()
     end = 0

@@ -17,7 +17,7 @@ _FIELDS = struct.Struct(">7ih15f")
 _TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 _SCANNER = 1
 _CORONAL = ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
-"""The steps along the axes where the header has none: a coronal slice, as FreeSurfer takes it."""
+"""Default steps along the axes, for headers without them: a coronal slice, as in FreeSurfer."""
 
 
 def parse_mgh(path: Path) -> Raster:

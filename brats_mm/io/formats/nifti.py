@@ -1,4 +1,4 @@
-"""NIfTI headers (.nii, .nii.gz, .hdr/.img pairs) and Analyze pairs; what the header says unambiguously is mended."""
+"""Parse NIfTI headers (.nii, .nii.gz, .hdr/.img pairs) and Analyze pairs, and repair unambiguous faults."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
 
 def parse_nifti(path: Path, channel: int | None = None) -> Raster:
-    """Read the header of a NIfTI or Analyze file; the second file of a pair must lie beside the first.
+    """Read the header of a NIfTI or Analyze file. The second file of a pair must be beside the first.
 
     Args:
         path: the file.
-        channel: which volume of a four-dimensional file, counted from 0; None for a file with one volume.
+        channel: index of a volume of a four-dimensional file. None for a file with one volume.
 
     Raises:
-        VolumeError: there is no such volume, or the header is damaged, or describes voxels that cannot be used.
+        VolumeError: the volume does not exist, or the header is damaged or describes unusable voxels.
         OSError: a file cannot be opened.
     """
     suffix = image_suffix(path.name)
@@ -57,7 +57,7 @@ def volumes_of(path: Path) -> int:
 
 
 def pair_name(name: str) -> str | None:
-    """The name of the other file of a pair; None for files that come alone."""
+    """Return the name of the other file of a pair, or None for single files."""
     other = {**PAIR_SUFFIXES, **{header: voxels for voxels, header in PAIR_SUFFIXES.items()}}
     suffix = image_suffix(name)
     if suffix not in other:
@@ -87,7 +87,7 @@ def _read_header(place: Path, path: Path) -> Any:
     header = kind(block[: kind.sizeof_hdr], check=False)
     magic = bytes(header["magic"].item()[:3])
     if single and magic in _PAIR:
-        message = f"{path.name} is the header of a pair of files. Give the .img file, with its .hdr beside it."
+        message = f"{path.name} is only the header of a pair. Give the .img file, with its .hdr beside it."
         raise VolumeError(message)
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
@@ -100,9 +100,7 @@ def _read_header(place: Path, path: Path) -> Any:
 
 
 def _no_nifti(path: Path) -> VolumeError:
-    return VolumeError(
-        f"{path.name} is not a NIfTI volume, whatever its name says. Give an MR volume as .nii or .nii.gz."
-    )
+    return VolumeError(f"{path.name} is not a NIfTI volume, despite its name. Give an MR volume as .nii or .nii.gz.")
 
 
 def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
@@ -152,9 +150,9 @@ def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
 
 
 def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[Grid, tuple[str, ...]]:
-    """The grid by the sform, else the qform, else the spacing alone; and what had to be mended for that.
+    """Return the grid by the sform, else the qform, else the spacing, and notes about repairs.
 
-    A matrix that cannot be right gives way to the other one. The spacing matters only where no sform is usable.
+    An invalid matrix is ignored if the other one is valid. The spacing only matters without a valid sform.
     """
     sizes, notes = _mended_spacing(header)
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
@@ -162,15 +160,15 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
     if sform_code > 0 and usable_affine(sform):
         affine = sform
         if not _is_plausible(sizes) or notes:
-            notes = ["the voxel spacing of the header is not usable; that of the sform is used"]
+            notes = ["the voxel spacing of the header is invalid, so that of the sform is used"]
         if qform_code > 0 and (qform is None or not usable_affine(qform)):
             qform, qform_code = None, 0
-            notes = notes or ["the qform of the header is not usable; the sform is used"]
+            notes = notes or ["the qform of the header is invalid, so the sform is used"]
     elif qform_code > 0 and qform is not None and usable_affine(qform):
         affine = qform
         if sform_code > 0:
             sform, sform_code = np.full((4, 4), np.nan), 0
-            notes.append("the sform of the header is not usable; the qform is used")
+            notes.append("the sform of the header is invalid, so the qform is used")
     else:
         check_spacing(sizes, path)
         if sform_code > 0:
@@ -189,7 +187,7 @@ def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:
     if not (sizes < 0).any():
         return sizes.tolist(), []
     header["pixdim"][1:4] = np.abs(sizes)
-    return np.abs(sizes).tolist(), ["the voxel spacing of the header is negative; its sign is ignored"]
+    return np.abs(sizes).tolist(), ["the voxel spacing of the header is negative, and its sign is ignored"]
 
 
 def _is_plausible(sizes: list[float]) -> bool:
@@ -197,7 +195,7 @@ def _is_plausible(sizes: list[float]) -> bool:
 
 
 def _qform(header: Any) -> npt.NDArray[np.float64] | None:
-    """The header's qform; None where it cannot be computed."""
+    """Return the header's qform, or None if it cannot be computed."""
     try:
         qform = np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError):

@@ -77,10 +77,10 @@ _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
 
 
 def parse_nrrd(path: Path) -> Raster:
-    """What the header of an NRRD file says; voxels in another file only for .nhdr, and only beside it.
+    """Parse the header of an NRRD file. Voxels may be in another file only for .nhdr, and only beside it.
 
     Raises:
-        VolumeError: the header breaks the grammar, or describes voxels that cannot be used.
+        VolumeError: the header is invalid, or describes unusable voxels.
         OSError: the file cannot be opened.
     """
     start = read_text(path)
@@ -106,7 +106,7 @@ def parse_nrrd(path: Path) -> Raster:
 
 
 def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
-    """The fields by their first spelling, in lower case, and where the header ends."""
+    """Return the fields in their first spelling, in lower case, and the end of the header."""
     if not _MAGIC.match(start):
         raise damaged(path)
     blank = re.search(rb"\r?\n\r?\n", start)
@@ -136,7 +136,7 @@ def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
 
 
 def _place(fields: dict[str, str], start: bytes, end: int, path: Path) -> tuple[Path, int]:
-    """The file with the voxels, and where they begin in it."""
+    """Return the file with the voxels, and their offset in it."""
     lines = _one_integer(fields, "line skip", path)
     if lines:
         raise bad_field(path, "line skip", fields["line skip"])
@@ -206,7 +206,7 @@ def _grid(fields: dict[str, str], path: Path) -> Grid:
 def _kept_axes(
     fields: dict[str, str], sizes: list[int], vectors: list[list[float] | None] | None, path: Path
 ) -> list[int]:
-    """The axes of space, and those of length one behind them; an axis of components is refused."""
+    """Return the spatial axes and trailing axes of length one. Refuses an axis of components."""
     kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
         raise bad_field(path, "kinds", fields["kinds"])
@@ -226,7 +226,7 @@ def _kept_axes(
 
 
 def _directions(fields: dict[str, str], axes: int, path: Path) -> list[list[float] | None] | None:
-    """The step along each axis, None for an axis outside space; None where the header has no directions."""
+    """Return the step along each axis, None for a non-spatial axis. None if the header has no directions."""
     text = fields.get("space directions")
     if text is None:
         return None
@@ -267,7 +267,7 @@ def _space(fields: dict[str, str], path: Path) -> tuple[tuple[int, int, int], in
 
 
 def _unplaced_grid(fields: dict[str, str], shape: tuple[int, int, int], kept: list[int], axes: int, path: Path) -> Grid:
-    """Spacings alone do not say where the volume lies."""
+    """Return a grid from spacings alone, which leave the position unknown."""
 
     def of(name: str) -> list[float]:
         words = fields[name].split()

@@ -1,4 +1,4 @@
-"""Voxels behind a header, whatever its format: the length is judged first, and compression is checked to its end."""
+"""Read voxels described by a header of any format, checking the length first and compressed data to the end."""
 
 import bz2
 import gzip
@@ -23,7 +23,7 @@ from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import VolumeError
 
 LONGEST_HEADER = 2**16
-"""Bytes of a text header; a longer one is refused."""
+"""Largest size of a text header in bytes."""
 
 FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
 
@@ -49,20 +49,20 @@ class Encoding(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """What a header says about its voxels.
+    """Voxels as described by a header.
 
     Attributes:
-        path: the file that the user named, for messages.
-        data: the file that holds the voxels.
+        path: file named by the user, for messages.
+        data: file with the voxels.
         grid: shape and geometry.
-        dtype: of a stored voxel, with its byte order.
-        encoding: how they are stored.
-        offset: bytes of `data` before the stored voxels; None where they are its last bytes.
-        skip: bytes of the uncompressed voxels that come before the first.
-        stored_bytes: bytes of the compressed voxels; None where they reach to the end of the file.
+        dtype: type and byte order of a stored voxel.
+        encoding: encoding of the stored voxels.
+        offset: bytes of `data` before the stored voxels. None if they are its last bytes.
+        skip: bytes of the uncompressed voxels before the first.
+        stored_bytes: bytes of the compressed voxels. None if they extend to the end of the file.
         slope, intercept: grey value = slope x stored + intercept.
         is_exact: whether nothing may follow the last voxel.
-        notes: what was mended in the header, without the file's name.
+        notes: repairs of the header, without the file name.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class Raster:
 
 
 def damaged(path: Path) -> VolumeError:
-    """The error for a file whose header makes no sense."""
+    """Return the error for an invalid header."""
     return VolumeError(
         f"{path.name} cannot be read: it is damaged, cut off or not a {path.suffix} file. Copy or convert it again."
     )
@@ -113,10 +113,10 @@ def _compressed_damage(path: Path) -> VolumeError:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open an ordinary file for reading; a pipe or a device is refused, and never waited for.
+    """Open a regular file for reading. Refuses pipes and devices without waiting for them.
 
     Raises:
-        VolumeError: it is not an ordinary file.
+        VolumeError: it is not a regular file.
         OSError: it cannot be opened.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -128,7 +128,7 @@ def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
 
 
 def check_fetched(path: Path) -> None:
-    """Refuse what stands in for a file: a link to nothing, or a pointer of git-annex or Git LFS.
+    """Refuse placeholders of files: a broken link, or a pointer of git-annex or Git LFS.
 
     Raises:
         VolumeError: the file itself is not on this machine.
@@ -166,10 +166,10 @@ def encoding_of(path: Path) -> Encoding:
 
 
 def file_beside(header: Path, name: str) -> Path:
-    """The file of that name in the header's own folder, to which a header may refer.
+    """Return the file of that name in the header's folder.
 
     Raises:
-        VolumeError: the name is no plain file name, or the file is missing or lies elsewhere.
+        VolumeError: the name is not a plain file name, or the file is missing or elsewhere.
     """
     place = header.parent / name
     if not is_plain_name(name):
@@ -251,7 +251,7 @@ def read_voxels(raster: Raster) -> Array:
 
 @contextmanager
 def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
-    """The uncompressed bytes from the first voxel on; impossible lengths are refused before anything is read."""
+    """Open the uncompressed bytes from the first voxel. Refuses impossible lengths before reading."""
     with open_file(raster.data) as raw:
         size = os.fstat(raw.fileno()).st_size
         offset = size - raster.voxel_bytes if raster.offset is None else raster.offset
@@ -293,7 +293,7 @@ def _decoded(raw: io.BufferedIOBase, raster: Raster) -> Iterator[io.BufferedIOBa
 
 
 class _ZlibStream(io.RawIOBase):
-    """The uncompressed bytes of one zlib or gzip stream, which must end where the file ends, with a right checksum."""
+    """Uncompressed bytes of one zlib or gzip stream, which must end at the end of the file with a valid checksum."""
 
     def __init__(self, raw: io.BufferedIOBase) -> None:
         self._raw = raw
@@ -330,7 +330,7 @@ def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
 
 
 def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
-    """Read until the target is full or the stream ends; how many bytes there were."""
+    """Read until the target is full or the stream ends, and return the number of bytes."""
     done = 0
     while done < len(target) and (count := stream.readinto(target[done : done + _CHUNK])):
         done += count
@@ -349,7 +349,7 @@ def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
 
 
 def _ends_in_length(raster: Raster) -> bool:
-    """Whether the data are one gzip stream whose last field says that this is how much it unpacks to."""
+    """Whether the data are one gzip stream whose last field matches the expected size."""
     if raster.encoding is not Encoding.GZIP:
         return False
     with open_file(raster.data) as raw:

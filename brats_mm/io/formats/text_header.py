@@ -37,7 +37,7 @@ def check_characters(header: bytes, path: Path) -> None:
 
 
 def without_end(path: Path, start: bytes) -> VolumeError:
-    """The error for a header whose end was not found in `start`."""
+    """Return the error for a header without end in `start`."""
     if len(start) < LONGEST_HEADER:
         return damaged(path)
     message = (
@@ -48,7 +48,7 @@ def without_end(path: Path, start: bytes) -> VolumeError:
 
 
 def bad_field(path: Path, name: str, value: str) -> VolumeError:
-    """The error for a field whose value cannot be used."""
+    """Return the error for a field with an unusable value."""
     return VolumeError(
         f"The header of {path.name} has {name} = {value[:60]!r}, which cannot be read. Convert the volume again."
     )
@@ -81,17 +81,17 @@ def numbers(value: str, name: str, path: Path) -> list[float]:
 def checked_grid(
     shape: tuple[int, int, int], axes: npt.ArrayLike, origin: npt.ArrayLike, path: Path, *, code: int = SCANNER
 ) -> Grid:
-    """The grid of a header's geometry.
+    """Return the grid of a header's geometry.
 
     Args:
-        shape: voxels along the axes.
-        axes: (3, 3), one row an axis: the step from one voxel to the next, in mm, in LPS.
-        origin: of the first voxel's centre, in mm, in LPS.
-        path: for messages.
-        code: the NIfTI code of this geometry.
+        shape: number of voxels per axis.
+        axes: (3, 3), one row per axis: the step to the next voxel in LPS millimetres.
+        origin: centre of the first voxel in LPS millimetres.
+        path: path for messages.
+        code: NIfTI code of this geometry.
 
     Raises:
-        VolumeError: the geometry is that of no head scan.
+        VolumeError: no head scan has this geometry.
     """
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(axes, np.float64).T

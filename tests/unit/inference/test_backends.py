@@ -138,7 +138,7 @@ def test_a_damaged_file_is_made_anew(openvino, tmp_path, caplog):
         assert "which is damaged" in caplog.text
         caplog.clear()
         contribution(openvino())
-        assert "is damaged" not in caplog.text
+        assert "damaged" not in caplog.text
         caplog.clear()
 
 
@@ -147,7 +147,7 @@ def test_a_compilation_that_openvino_refuses_is_made_anew(openvino, caplog):
     backend._cache.keep("t1", b"of another version")
     with caplog.at_level(logging.WARNING):
         assert contribution(backend).shape == (1, 3, 64, 32, 32)
-    assert "cannot be used here" in caplog.text
+    assert "cannot be loaded" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_to_stops_nothing(network, tmp_path):

@@ -248,5 +248,5 @@ def test_an_original_is_taken_before_its_annotated_copy(tmp_path):
         T1: "T1.nii.gz",
         FLAIR: "FLAIR_MPR.nii.gz",
     }
-    assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated'); the original is T1.nii.gz"}
+    assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated') of T1.nii.gz"}
     assert case.notes == ("FLAIR: the only file is named as a copy ('mpr')",)

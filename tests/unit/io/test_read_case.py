@@ -145,7 +145,7 @@ def test_header_warnings_name_the_sequence_and_not_the_file(tmp_path):
 
     (warning,) = read_case(explicit_case({T1: tmp_path / "t1.nii"})).warnings
 
-    assert warning.startswith("T1: the header does not say where the volume lies")
+    assert warning.startswith("T1: the header does not give the position of the volume")
 
 
 def test_missing_file_given_by_option(tmp_path):
@@ -168,7 +168,7 @@ def test_a_scaled_copy_given_as_another_sequence_is_told(tmp_path):
 
     (warning,) = read_case(find_case(tmp_path)).warnings
 
-    assert warning.startswith("T1 and T2 are the same image but for scale")
+    assert warning.startswith("T1 and T2 are the same image except for scale")
 
 
 def test_inverted_contrast_is_told(tmp_path):

@@ -275,7 +275,7 @@ def test_impossible_spacing_gives_way_to_a_good_sform(tmp_path, spacing):
     volume = read_volume(path)
 
     assert volume.grid.spacing_mm == (1.0, 2.0, 3.0)
-    assert volume.notes == ("the voxel spacing of the header is not usable; that of the sform is used",)
+    assert volume.notes == ("the voxel spacing of the header is invalid, so that of the sform is used",)
 
 
 @pytest.mark.parametrize("qform_code", [0, 1])
@@ -292,7 +292,7 @@ def test_negative_spacing_without_an_sform_is_taken_as_positive(tmp_path, qform_
     volume = read_volume(path)
 
     assert volume.grid.spacing_mm == (1.0, 2.0, 3.0)
-    assert volume.notes == ("the voxel spacing of the header is negative; its sign is ignored",)
+    assert volume.notes == ("the voxel spacing of the header is negative, and its sign is ignored",)
 
 
 @pytest.mark.parametrize("column", [0.0, np.nan, 1e-9])
@@ -312,7 +312,7 @@ def test_unusable_sform_gives_way_to_a_good_qform(tmp_path, column):
 
     np.testing.assert_allclose(volume.grid.affine, [[1, 0, 0, 5], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]])
     assert (volume.grid.sform_code, volume.grid.qform_code, volume.grid.sform) == (0, 1, None)
-    assert volume.notes == ("the sform of the header is not usable; the qform is used",)
+    assert volume.notes == ("the sform of the header is invalid, so the qform is used",)
 
 
 def test_unusable_qform_gives_way_to_a_good_sform(tmp_path):
@@ -320,7 +320,7 @@ def test_unusable_qform_gives_way_to_a_good_sform(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", GREY, qform_code=1, quatern_b=2.0))
 
     assert volume.grid.qform_code == 0
-    assert volume.notes == ("the qform of the header is not usable; the sform is used",)
+    assert volume.notes == ("the qform of the header is invalid, so the sform is used",)
 
 
 def test_nan_outside_the_head_is_background(tmp_path):
@@ -408,7 +408,7 @@ def test_sform_counts_and_disagreement_is_told():
 
     (warning,) = header_warnings(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), turned))
 
-    assert "lie up to 17.0 mm apart; the sform is used" in warning  # corner (8, 9): 2 x 8 and 1, that is (17, 1)
+    assert "differ by up to 17.0 mm, and the sform is used" in warning  # corner (8, 9): 2 x 8 and 1, that is (17, 1)
 
 
 def test_agreeing_header_needs_no_warning():
@@ -420,7 +420,7 @@ def test_agreeing_header_needs_no_warning():
 def test_header_without_codes_is_told(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", GREY, sform_code=0, qform_code=0))
 
-    assert "left and right are a guess" in header_warnings(volume.grid)[0]
+    assert "left and right are uncertain" in header_warnings(volume.grid)[0]
 
 
 @settings(

@@ -224,8 +224,7 @@ def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None
 
     assert used["why"].startswith("the best of 3: it is an original, not an annotated copy")
     assert (
-        copies[0]["why"]
-        == f"is an annotated copy (the description says 'annotated'); series 1 (…{used['series']}) is the original"
+        copies[0]["why"] == f"is an annotated copy (the description says 'annotated') of series 1 (…{used['series']})"
     )
     assert "annotations are burned in" in copies[1]["why"]
 

@@ -16,7 +16,7 @@ _SENTENCES = {
     413: "The part 't1' is larger than 512 MiB, the most allowed here.",
     415: "t1 is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix.",
     416: "The file has 1,204 bytes. Ask for a range within them.",
-    422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm; each must be between 0.05 and 50 mm.",
+    422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm, but each must be between 0.05 and 50 mm.",
     429: "The queue is full: 100 jobs are waiting. Try again in 60 s.",
     503: "The model is being loaded.",
     507: "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner.",
