@@ -19,6 +19,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.subset_calibration import SubsetCalibration
+from brats_mm.domain.trust_profile import TrustProfile
 from brats_mm.domain.volume import Array
 from brats_mm.errors import OptionError
 
@@ -37,7 +38,8 @@ class ModelIdentity:
     """The model that made a prediction: bundle name and version, SHA-256 of the weights, parameters, voxel size.
 
     `expected` holds the scores of its model card for these weights, if any. `calibration` holds the corrections of its
-    logits per subset of sequences, if fitted.
+    logits per subset of sequences, if fitted. `trust` holds what labelled cases say
+    about its trustworthiness, if fitted.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ModelIdentity:
     spacing_mm: float = 1.0
     expected: ExpectedDice | None = field(default=None, compare=False)
     calibration: SubsetCalibration | None = field(default=None, compare=False)
+    trust: TrustProfile | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:
         """Return everything that predictions depend on, for documents. Excludes the scores of the model card."""

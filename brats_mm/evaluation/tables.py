@@ -181,7 +181,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON. NaN becomes null."""
     with output_errors(path):
-        path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(plain_document(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _cell(value: str | int | float) -> str:
@@ -198,11 +198,12 @@ def _parsed(text: str, kind: Any) -> str | int | float:
     return float(text) if text else math.nan
 
 
-def _plain(value: Any) -> Any:
+def plain_document(value: Any) -> Any:
+    """Return a value with rounded numbers and NaN as None, as JSON can hold it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain_document(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain_document(inner) for inner in value]
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value

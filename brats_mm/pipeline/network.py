@@ -3,6 +3,7 @@
 import importlib
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from brats_mm.io.bundle import HASHES, Bundle, checked_hash
 from brats_mm.io.bundle_trust import known_network
 from brats_mm.trust.calibration_file import read_subset_calibration
 from brats_mm.trust.expected_performance import read_expected_dice
+from brats_mm.trust.profile_file import read_trust_profile
 
 INFERENCE = "configs/inference.json"
 
@@ -54,7 +56,7 @@ def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: flo
     """Return the identity of a bundle's model: name, version, and what was fitted to its weights."""
     metadata = bundle.metadata()
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return ModelIdentity(
+    identity = ModelIdentity(
         name=str(metadata.get("name", bundle.root.name)),
         version=str(metadata.get("version", "unknown")),
         weights_sha256=digest,
@@ -63,6 +65,7 @@ def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: flo
         expected=read_expected_dice(bundle, digest),
         calibration=read_subset_calibration(bundle, digest),
     )
+    return replace(identity, trust=read_trust_profile(bundle, identity.document()))
 
 
 def ready_to_run(network: nn.Module) -> None:

@@ -1,11 +1,16 @@
 """What an evaluation records of each segmentation, so that trust can be fitted and measured without voxels."""
 
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.label_map import Mask
+from brats_mm.domain.regions import Region
 from brats_mm.domain.subset_calibration import Correction
 from brats_mm.domain.volume import Array
 from brats_mm.trust.case_dice import estimate_dice, expected_voxels
@@ -42,6 +47,21 @@ class TrustRecord:
     mean_entropy_nats: float
     class_ece: float
     class_ece_uncalibrated: float
+
+
+CaseRecords: TypeAlias = Mapping[tuple[Availability, Region], TrustRecord]
+"""The records of one case by subset and region."""
+
+SUBSET_OF: Mapping[str, Availability] = {subset_name(subset): subset for subset in SUBSETS}
+
+
+def cases_of(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:
+    """Group records by case. Records without a Dice are left out."""
+    cases: dict[str, dict[tuple[Availability, Region], TrustRecord]] = defaultdict(dict)
+    for record in records:
+        if not math.isnan(record.dice):
+            cases[record.case][SUBSET_OF[record.subset], Region(record.region)] = record
+    return dict(cases)
 
 
 def probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`brats-mm bundle`: create, zip and describe a bundle."""
 
 from brats_mm.cli.command import Commands, HelpFormatter
-from brats_mm.cli.commands.bundle import card, create, zip
+from brats_mm.cli.commands.bundle import card, create, trust, zip
 
 
 def add(commands: Commands) -> None:
@@ -9,9 +9,10 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "bundle",
         help="create, zip or describe a bundle",
-        description="Create a bundle from trained weights, zip it for publishing, or update its model card.",
+        description="Create a bundle from trained weights, zip it for publishing, update its model card, or fit its "
+        "trust profile.",
         formatter_class=HelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (create, zip, card):
+    for action in (create, zip, card, trust):
         action.add(actions)

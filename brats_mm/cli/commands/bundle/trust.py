@@ -1,0 +1,42 @@
+"""`brats-mm bundle trust`: fit expected Dice, volume intervals and advice to an evaluation."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.output import Console
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm bundle trust`."""
+    parser = add_command(
+        commands,
+        "trust",
+        run,
+        help="fit expected Dice, volume intervals and advice to an evaluation",
+        description="Fit a trust profile to an evaluation and write it into the bundle: the calibration of the "
+        "expected Dice of a case, volume intervals, and the gain of each absent sequence (models/trust.json). Measure "
+        "it with each case left out in turn, and write the figures into the model card, docs/trust_figures.json and, "
+        "with --page, the marked tables of a page. The evaluation must be of the bundle's own weights and "
+        "temperatures, on cases that the training did not see.",
+        epilog="example:\n  brats-mm evaluate datalist.json --dataset-dir CASES -o evaluation\n"
+        "  brats-mm bundle trust evaluation --bundle bundles/brats_mm_segmentation --page docs/trust.md",
+    )
+    parser.add_argument("evaluation", type=Path, metavar="EVALUATION", help="folder written by `brats-mm evaluate`")
+    parser.add_argument("--bundle", metavar="DIR", help="bundle to update (default: the installed one)")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown page whose marked tables to replace")
+    add_terminal_options(parser, "one JSON document")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.evaluation.trust_markdown import trust_blocks
+    from brats_mm.io.bundle import open_bundle
+    from brats_mm.packaging.trust import update_trust
+
+    made = update_trust(options.evaluation, open_bundle(options.bundle), options.page)
+    console.say(trust_blocks(made.figures, made.profile)["summary"])
+    for path in made.files:
+        console.say(f"Wrote {path}.")
+    console.document({"files": [str(path) for path in made.files], "figures": dict(made.figures)})
+    return 0

@@ -1,0 +1,173 @@
+"""What labelled cases say about a model's trustworthiness: expected Dice, volume intervals, gains of sequences."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from brats_mm.domain.availability import Availability
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import Region
+
+VOLUME_OFFSET_ML = 1.0
+"""Added to volumes before their logarithm, so that empty and tiny regions have one."""
+
+
+class SequenceGroup(str, Enum):
+    """Subsets of sequences that show the same tissue, so that their errors are alike."""
+
+    CONTRAST_AND_FLUID = "contrast+fluid"
+    CONTRAST = "contrast"
+    FLUID = "fluid"
+    NEITHER = "neither"
+
+    @property
+    def label(self) -> str:
+        """The name as people write it."""
+        return _GROUP_LABELS[self]
+
+
+_GROUP_LABELS = {
+    SequenceGroup.CONTRAST_AND_FLUID: "T1ce with T2 or FLAIR",
+    SequenceGroup.CONTRAST: "T1ce without T2 and FLAIR",
+    SequenceGroup.FLUID: "T2 or FLAIR without T1ce",
+    SequenceGroup.NEITHER: "T1 only",
+}
+
+
+def group_of(available: Availability) -> SequenceGroup:
+    """Return the group of a subset of sequences."""
+    contrast, fluid = Modality.T1CE in available, bool(available & {Modality.T2, Modality.FLAIR})
+    if contrast:
+        return SequenceGroup.CONTRAST_AND_FLUID if fluid else SequenceGroup.CONTRAST
+    return SequenceGroup.FLUID if fluid else SequenceGroup.NEITHER
+
+
+@dataclass(frozen=True)
+class DiceCurve:
+    """A monotone map from the estimated to the expected Dice of a region.
+
+    Attributes:
+        estimates: ascending estimates, 0 to 1.
+        dice: expected Dice at each, never falling, 0 to 1. Constant beyond both ends, linear between.
+        width: half width of the interval in units of `spread`. None if too few cases support an interval.
+    """
+
+    estimates: tuple[float, ...]
+    dice: tuple[float, ...]
+    width: float | None = None
+
+    def expected(self, estimate: float) -> float:
+        """Return the expected Dice for an estimate."""
+        return float(np.interp(estimate, self.estimates, self.dice))
+
+    def interval(self, estimate: float) -> tuple[float, float] | None:
+        """Return the interval of the Dice for an estimate, clipped to [0, 1]. None without a width."""
+        if self.width is None:
+            return None
+        middle = self.expected(estimate)
+        half = self.width * spread(middle)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def spread(expected: float) -> float:
+    """Scale of the Dice's deviation from its expectation: largest at 0.5, small near 0 and 1."""
+    return 0.05 + expected * (1 - expected)
+
+
+def volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float]:
+    """Return the interval of the true volume in millilitres, symmetric on the logarithm of volume plus offset."""
+    middle = math.log(predicted_ml + VOLUME_OFFSET_ML)
+    low, high = (math.exp(middle + sign * log_width) - VOLUME_OFFSET_ML for sign in (-1, 1))
+    return max(0.0, low), high
+
+
+@dataclass(frozen=True)
+class GainTerm:
+    """How a case's gain from a sequence differs from the mean gain.
+
+    Attributes:
+        per_dice: change of the gain per unit of expected Dice above the mean of the subset.
+        per_log_enhancing: change per unit of log(1 + mL of enhancing tumour) above the mean of the subset.
+    """
+
+    per_dice: float = 0.0
+    per_log_enhancing: float = 0.0
+
+
+@dataclass(frozen=True)
+class GainModel:
+    """Expected change of Dice when a sequence is added.
+
+    Attributes:
+        dice: subset -> region -> mean Dice of the labelled cases.
+        log_enhancing: subset -> mean of log(1 + mL of enhancing tumour).
+        terms: region -> added sequence -> term of the case. Missing entries count as no term.
+    """
+
+    dice: Mapping[Availability, Mapping[Region, float]]
+    log_enhancing: Mapping[Availability, float]
+    terms: Mapping[Region, Mapping[Modality, GainTerm]]
+
+    def gain(
+        self, available: Availability, added: Modality, region: Region, expected: float | None, enhancing_ml: float
+    ) -> float | None:
+        """Return the expected gain in Dice, or None for subsets without scores.
+
+        Args:
+            available: sequences of the case.
+            added: a sequence that is not among them.
+            region: region.
+            expected: expected Dice of the case with its sequences. None uses the mean of the subset.
+            enhancing_ml: segmented volume of enhancing tumour.
+        """
+        more = available | {added}
+        if available not in self.dice or more not in self.dice:
+            return None
+        mean = self.dice[available][region]
+        gain = self.dice[more][region] - mean
+        term = self.terms.get(region, {}).get(added)
+        if term is None or expected is None:
+            return gain
+        enhancing = math.log1p(enhancing_ml) - self.log_enhancing.get(available, 0.0)
+        return gain + term.per_dice * (expected - mean) + term.per_log_enhancing * enhancing
+
+
+@dataclass(frozen=True)
+class TrustProfile:
+    """Everything fitted on labelled cases.
+
+    Attributes:
+        cases: number of labelled cases.
+        coverage: nominal coverage of the intervals, such as 0.9.
+        coverage_floor: coverage that the intervals have with 95 % confidence, given so few cases.
+        curves: region -> calibration of the estimated Dice.
+        volume_widths: group -> region -> half width of the log-volume interval. Missing where too few cases support it.
+        gains: expected gains of absent sequences.
+    """
+
+    cases: int
+    coverage: float
+    coverage_floor: float
+    curves: Mapping[Region, DiceCurve]
+    volume_widths: Mapping[SequenceGroup, Mapping[Region, float]]
+    gains: GainModel
+
+    @property
+    def is_small(self) -> bool:
+        """Whether too few cases were used to vouch for the nominal coverage (within 5 points)."""
+        return self.coverage_floor < self.coverage - 0.05
+
+    def volume_interval_ml(
+        self, available: Availability, region: Region, predicted_ml: float
+    ) -> tuple[float, float] | None:
+        """Return the interval of a region's true volume in millilitres. None if too few cases support it."""
+        width = self.volume_widths.get(group_of(available), {}).get(region)
+        return None if width is None else volume_interval(predicted_ml, width)
+
+
+def absent(available: Availability) -> tuple[Modality, ...]:
+    """Return the sequences that a case lacks, in channel order."""
+    return tuple(modality for modality in MODALITIES if modality not in available)

@@ -1,0 +1,226 @@
+"""How well a trust profile works: every figure of `docs/trust.md`, from the tables of one evaluation.
+
+All figures come from profiles that were fitted without the case in question.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, subset_name
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, group_of
+from brats_mm.evaluation.tables import WeightRow
+from brats_mm.metrics.monotonicity import PairTally, tally_pairs
+from brats_mm.metrics.ranking import auroc, spearman
+from brats_mm.trust.case_dice import Grade, grade_of
+from brats_mm.trust.gains import Gain
+from brats_mm.trust.left_out import LeftOut, LeftOutAnswer, LeftOutGain, predict_left_out
+from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
+
+FAILURE = 0.5
+"""A Dice below this counts as a failure."""
+
+PLOT_BINS = 5
+
+
+def trust_figures(records: Sequence[TrustRecord], weights: Iterable[WeightRow]) -> dict[str, Any]:
+    """Return all figures.
+
+    Args:
+        records: the evaluation's `trust.csv`.
+        weights: the evaluation's `gate_weights.csv`.
+
+    Raises:
+        OptionError: there are fewer than four cases.
+    """
+    by_case = cases_of(records)
+    left_out, given = predict_left_out(records), list(weights)
+    return {
+        "cases": len(by_case),
+        "segmentations": len(left_out.answers),
+        "failure_below": FAILURE,
+        "expected_dice": {region.value: _expected_dice(_of(left_out, region)) for region in REGIONS},
+        "expected_dice_by_group": {
+            group.value: {
+                region.value: _expected_dice([one for one in _of(left_out, region) if group_of(one.subset) is group])
+                for region in REGIONS
+            }
+            for group in SequenceGroup
+        },
+        "volume": {
+            group.value: {
+                region.value: _volume([one for one in _of(left_out, region) if group_of(one.subset) is group])
+                for region in REGIONS
+            }
+            for group in SequenceGroup
+        },
+        "volume_all": {region.value: _volume(_of(left_out, region)) for region in REGIONS},
+        "advice": {region.value: _advice(left_out.gains, region) for region in REGIONS},
+        "importance": {region.value: _importance(by_case, given, region) for region in REGIONS},
+        "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
+        "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
+    }
+
+
+def _of(left_out: LeftOut, region: Region) -> list[LeftOutAnswer]:
+    return [answer for answer in left_out.answers if answer.region is region]
+
+
+def _expected_dice(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
+    """Score the expected Dice of the segmented regions, beside the mean that a model card quotes."""
+    own = [one for one in answers if not math.isnan(one.expected_dice)]
+    true = [one.record.dice for one in own]
+    failed = [dice < FAILURE for dice in true]
+    ways = {
+        "estimate": [one.record.estimated_dice for one in own],
+        "calibrated": [one.expected_dice for one in own],
+        "mean_of_subset": [one.mean_dice for one in own],
+    }
+    intervals = [(one.record.dice, one.dice_interval) for one in own if one.dice_interval is not None]
+    return {
+        "segmentations": len(own),
+        "empty": len(answers) - len(own),
+        "failures": sum(failed),
+        **{
+            name: {
+                "spearman": spearman(values, true),
+                "auroc_failure": auroc([-value for value in values], failed),
+                "mean_absolute_error": _mean(abs(a - b) for a, b in zip(values, true, strict=True)),
+            }
+            for name, values in ways.items()
+        },
+        "interval": {
+            "coverage": _mean(low <= dice <= high for dice, (low, high) in intervals),
+            "mean_width": _mean(high - low for _, (low, high) in intervals),
+        },
+        "grades": {grade.value: _grade(own, grade) for grade in Grade},
+        "plot": _plot(own),
+    }
+
+
+def _grade(answers: Sequence[LeftOutAnswer], grade: Grade) -> dict[str, Any]:
+    true = [one.record.dice for one in answers if grade_of(one.expected_dice) is grade]
+    return {
+        "segmentations": len(true),
+        "share": len(true) / len(answers) if answers else math.nan,
+        "mean_dice": _mean(true),
+        "failures": sum(dice < FAILURE for dice in true),
+    }
+
+
+def _plot(answers: Sequence[LeftOutAnswer]) -> list[dict[str, float]]:
+    """Mean expected and true Dice in groups of equal size, ordered by expected Dice."""
+    if not answers:
+        return []
+    ordered = sorted(answers, key=lambda one: one.expected_dice)
+    groups = np.array_split(np.arange(len(ordered)), min(PLOT_BINS, len(ordered)))
+    return [
+        {
+            "expected": _mean(ordered[index].expected_dice for index in group),
+            "true": _mean(ordered[index].record.dice for index in group),
+            "segmentations": len(group),
+        }
+        for group in groups
+    ]
+
+
+def _volume(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
+    intervals = [(one.record, one.volume_interval_ml) for one in answers if one.volume_interval_ml is not None]
+    by_case: dict[str, list[bool]] = defaultdict(list)
+    for record, (low, high) in intervals:
+        by_case[record.case].append(low <= record.reference_ml <= high)
+    ratios = [(high + VOLUME_OFFSET_ML) / (record.predicted_ml + VOLUME_OFFSET_ML) for record, (_, high) in intervals]
+    means = [float(np.mean(own)) for own in by_case.values()]
+    return {
+        "segmentations": len(intervals),
+        "cases": len(means),
+        "coverage": _mean(means),
+        "standard_error": float(np.std(means, ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.nan,
+        "median_factor": float(np.median(ratios)) if ratios else math.nan,
+    }
+
+
+def _advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
+    """Score which absent sequence is named as the most helpful, where at least two are absent."""
+    kinds = list(dict.fromkeys(one.kind for one in gains))
+    return {
+        kind: _advice_of_kind([one for one in gains if (one.kind, one.gain.region) == (kind, region)]) for kind in kinds
+    }
+
+
+def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
+    choices: dict[tuple[str, str], list[Gain]] = defaultdict(list)
+    for one in gains:
+        choices[one.case, subset_name(one.gain.subset)].append(one.gain)
+    right, chance, regret = [], [], []
+    for options in (own for own in choices.values() if len(own) > 1):
+        named, most = max(options, key=lambda one: one.predicted), max(one.true for one in options)
+        right.append(named.true >= most - 1e-12)
+        chance.append(1 / len(options))
+        regret.append(most - named.true)
+    return {
+        "choices": len(right),
+        "right": _mean(right),
+        "chance": _mean(chance),
+        "mean_dice_lost": _mean(regret),
+        "mean_absolute_error": _mean(abs(one.gain.true - one.gain.predicted) for one in gains),
+    }
+
+
+def _importance(by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region) -> dict[str, Any]:
+    """Relate gate weights and leave-one-out changes, of all four sequences, to what each sequence is worth."""
+    full = subset_name(ALL_AVAILABLE)
+    gate = {(one.case, one.modality): one.weight for one in weights if (one.subset, one.region) == (full, region.value)}
+    columns: dict[str, list[float]] = defaultdict(list)
+    for name, case in by_case.items():
+        for modality in MODALITIES:
+            all_four = case.get((ALL_AVAILABLE, region))
+            without = case.get((ALL_AVAILABLE - {modality}, region))
+            alone = case.get((frozenset({modality}), region))
+            if all_four is None or without is None or alone is None:
+                continue
+            columns["gate_weight"].append(gate.get((name, modality.value), math.nan))
+            columns["unimodal_confidence"].append(1 - alone.mean_entropy_nats / math.log(2))
+            columns["unimodal_dice"].append(alone.dice)
+            columns["volume_change"].append(_log_change(without.predicted_ml, all_four.predicted_ml))
+            columns["dice_lost"].append(all_four.dice - without.dice)
+    pairs = {
+        "gate_weight_and_unimodal_confidence": ("gate_weight", "unimodal_confidence"),
+        "gate_weight_and_unimodal_dice": ("gate_weight", "unimodal_dice"),
+        "gate_weight_and_dice_lost": ("gate_weight", "dice_lost"),
+        "leave_one_out_and_dice_lost": ("volume_change", "dice_lost"),
+    }
+    return {
+        "pairs": len(columns["gate_weight"]),
+        **{name: spearman(columns[a], columns[b]) for name, (a, b) in pairs.items()},
+    }
+
+
+def _log_change(without_ml: float, with_ml: float) -> float:
+    return abs(math.log((without_ml + VOLUME_OFFSET_ML) / (with_ml + VOLUME_OFFSET_ML)))
+
+
+def _class_ece(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, float]:
+    own = [record for case in by_case.values() for (_, of), record in case.items() if of is region]
+    return {
+        "before_temperatures": _mean(one.class_ece_uncalibrated for one in own),
+        "after_temperatures": _mean(one.class_ece for one in own),
+    }
+
+
+def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, Any]:
+    total = PairTally()
+    for case in by_case.values():
+        total += tally_pairs({subset: case[subset, region].dice for subset in SUBSETS if (subset, region) in case})
+    return {"pairs": total.pairs, "rate": total.rate, "rate_tolerance_1_point": total.rate_by_a_point}
+
+
+def _mean(values: Iterable[float | bool]) -> float:
+    found = [float(value) for value in values]
+    found = [value for value in found if not math.isnan(value)]
+    return float(np.mean(found)) if found else math.nan

@@ -1,0 +1,106 @@
+"""Fit a trust profile to an evaluation, and write it and its figures into a bundle and a documentation page."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.trust_profile import TrustProfile
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.evaluation.tables import WEIGHTS, WeightRow, plain_document, read_rows, read_summary, read_trust_records
+from brats_mm.evaluation.trust_figures import trust_figures
+from brats_mm.evaluation.trust_markdown import trust_blocks
+from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.packaging.card_figures import CARD
+from brats_mm.trust.fit import fit_profile
+from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
+
+FIGURES = "docs/trust_figures.json"
+
+
+@dataclass(frozen=True)
+class UpdatedTrust:
+    """What was written, and what it says.
+
+    Attributes:
+        files: the profile, its figures, the model card, and the page if one was named.
+        profile: the fitted profile.
+        figures: its figures, as in `docs/trust_figures.json`.
+    """
+
+    files: tuple[Path, ...]
+    profile: TrustProfile
+    figures: Mapping[str, Any]
+
+
+def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> UpdatedTrust:
+    """Write `models/trust.json`, `docs/trust_figures.json` and the card's table of a bundle.
+
+    Args:
+        evaluation: folder that `brats-mm evaluate` wrote, over all subsets.
+        bundle: whose weights were evaluated.
+        page: Markdown page whose marked tables are replaced too.
+
+    Raises:
+        OptionError: the folder holds no evaluation with `trust.csv`, one of other weights, or too few cases.
+        BundleError: the bundle is damaged.
+        OutputError: a file cannot be written.
+    """
+    summary, digest = read_summary(evaluation), checked_hash(bundle)
+    model = summary["model"]
+    if model["weights_sha256"] != digest:
+        message = (
+            f"The evaluation in {evaluation} is of other weights (SHA-256 {str(model['weights_sha256'])[:12]}...) than "
+            f"those of the bundle {bundle.root} ({digest[:12]}...). Run brats-mm evaluate --bundle first."
+        )
+        raise OptionError(message)
+    records = read_trust_records(evaluation)
+    profile = fit_profile(records)
+    figures = {
+        "model": {key: model[key] for key in ("name", "version", "weights_sha256")},
+        **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow)),
+    }
+    blocks = trust_blocks(figures, profile)
+    card = _text(bundle.root / CARD)
+    if _begin("summary") not in card:
+        card = f"{card.rstrip()}\n\n## Trust in single cases\n\n{_begin('summary')}\n{END}\n"
+    with OutputFolder(bundle.root) as out:
+        for name, document in {
+            TRUST_PROFILE: profile_document(profile, model),
+            FIGURES: plain_document(figures),
+        }.items():
+            out.staged(name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        out.staged(CARD).write_text(with_blocks(card, blocks), encoding="utf-8")
+    files = [bundle.root / name for name in (TRUST_PROFILE, FIGURES, CARD)]
+    if page is not None:
+        with output_errors(page):
+            page.write_text(with_blocks(_text(page), blocks), encoding="utf-8")
+        files.append(page)
+    return UpdatedTrust(tuple(files), profile, figures)
+
+
+END = "<!-- end of trust -->"
+
+
+def _begin(name: str) -> str:
+    return f"<!-- trust {name}: `brats-mm bundle trust` writes this table -->"
+
+
+def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
+    """Replace the content between the marks of each block. Blocks without marks are left out."""
+    for name, block in blocks.items():
+        before, begin, rest = text.partition(_begin(name))
+        _, end, after = rest.partition(END)
+        if begin and end:
+            text = f"{before}{begin}\n{block}\n{END}{after}"
+    return text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read ({error}). Restore it, or delete it to begin a new one."
+        raise BundleError(message) from error

@@ -1,0 +1,169 @@
+"""Assess one segmentation: expected Dice, interval and grade per region, volume intervals, and what would help."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from brats_mm.domain.availability import Availability
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import ModelIdentity, Prediction
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import GainModel, TrustProfile, absent
+from brats_mm.trust.case_dice import Grade, estimates_of, grade_of
+
+LEAST_GAIN = 0.02
+"""Gains of less than two points of Dice are not worth a sentence."""
+
+
+@dataclass(frozen=True)
+class RegionTrust:
+    """How far to trust a region's outline and volume.
+
+    Attributes:
+        estimate: Dice estimated from the probabilities. None if nothing was segmented.
+        expected_dice: the same after calibration on labelled cases, or the estimate itself without a profile.
+        dice_interval: interval of the Dice. None without a profile.
+        grade: traffic light of the expected Dice. None if nothing was segmented.
+        volume_interval_ml: interval of the true volume. None without a profile, or if too few cases support it.
+    """
+
+    estimate: float | None
+    expected_dice: float | None
+    dice_interval: tuple[float, float] | None
+    grade: Grade | None
+    volume_interval_ml: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class SequenceGain:
+    """Expected Dice of each region when an absent sequence is added.
+
+    Attributes:
+        sequence: the absent sequence.
+        before: region -> expected Dice with the sequences at hand.
+        after: region -> expected Dice with the sequence added.
+    """
+
+    sequence: Modality
+    before: Mapping[Region, float]
+    after: Mapping[Region, float]
+
+    @property
+    def total(self) -> float:
+        """Sum of the gains over regions, which orders the sequences."""
+        return sum(self.after[region] - self.before[region] for region in self.before)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How far to trust a segmentation.
+
+    Attributes:
+        regions: region -> trust.
+        gains: one per absent sequence, largest total gain first. Empty if nothing is known or absent.
+        profile: what was fitted on labelled cases. None if the bundle has no profile for these weights.
+    """
+
+    regions: Mapping[Region, RegionTrust]
+    gains: tuple[SequenceGain, ...]
+    profile: TrustProfile | None
+
+
+def assess(prediction: Prediction) -> Assessment:
+    """Assess a prediction with its model's profile, or with uncalibrated estimates where the model has none."""
+    profile, available = prediction.model.trust, prediction.case.available
+    estimates = estimates_of(prediction)
+    regions = {}
+    for region in REGIONS:
+        estimate, volume_ml = estimates[region], prediction.volume_ml(region)
+        expected, interval = estimate, None
+        if profile is not None and estimate is not None:
+            curve = profile.curves[region]
+            expected, interval = curve.expected(estimate), curve.interval(estimate)
+        regions[region] = RegionTrust(
+            estimate=estimate,
+            expected_dice=expected,
+            dice_interval=interval,
+            grade=None if expected is None else grade_of(expected),
+            volume_interval_ml=None if profile is None else profile.volume_interval_ml(available, region, volume_ml),
+        )
+    model = gain_model(prediction.model)
+    if model is None:
+        return Assessment(regions, (), profile)
+    calibrated = {region: one.expected_dice if profile is not None else None for region, one in regions.items()}
+    gains = expected_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
+    return Assessment(regions, gains, profile)
+
+
+def gain_model(model: ModelIdentity) -> GainModel | None:
+    """Return the profile's gains, or those of the model card's table. None without either."""
+    if model.trust is not None:
+        return model.trust.gains
+    if model.expected is None:
+        return None
+    dice = {
+        subset: {region: one.mean for region, one in row.items()}
+        for subset, row in model.expected.dice.items()
+        if all(region in row for region in REGIONS)
+    }
+    return GainModel(dice, {}, {})
+
+
+def expected_gains(
+    model: GainModel,
+    available: Availability,
+    expected: Mapping[Region, float | None] | None = None,
+    enhancing_ml: float = 0.0,
+) -> tuple[SequenceGain, ...]:
+    """Return the expected gain of each absent sequence, largest total first.
+
+    Args:
+        model: gains of the labelled cases.
+        available: sequences of the case.
+        expected: region -> expected Dice of the case. None, as a whole or for a region, uses the subset's mean.
+        enhancing_ml: segmented volume of enhancing tumour. Ignored without `expected`.
+    """
+    if available not in model.dice:
+        return ()
+    gains = []
+    for added in absent(available):
+        before, after = {}, {}
+        for region in REGIONS:
+            own = None if expected is None else expected[region]
+            gain = model.gain(available, added, region, own, enhancing_ml)
+            if gain is None:
+                break
+            before[region] = model.dice[available][region] if own is None else own
+            after[region] = min(1.0, max(0.0, before[region] + gain))
+        else:
+            gains.append(SequenceGain(added, before, after))
+    return tuple(sorted(gains, key=lambda one: -one.total))
+
+
+def advice(gains: tuple[SequenceGain, ...]) -> str | None:
+    """Return one sentence about the sequence that would help most. None if no sequence is absent or known."""
+    if not gains:
+        return None
+    best = gains[0]
+    rises = {region: best.after[region] - best.before[region] for region in REGIONS}
+    named = [region for region in sorted(REGIONS, key=lambda one: -rises[one]) if rises[region] >= LEAST_GAIN]
+    if not named:
+        return f"No absent sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
+    parts = [
+        f"of the {region.label} from {100 * best.before[region]:.0f} to {100 * best.after[region]:.0f} %"
+        for region in named
+    ]
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Adding {best.sequence.label} would raise the expected Dice {listed}."
+
+
+def coverage_statement(profile: TrustProfile) -> str:
+    """Say how far the intervals can be relied on."""
+    nominal = f"{100 * profile.coverage:.0f} %"
+    if not profile.is_small:
+        return f"Intervals have a nominal coverage of {nominal}, calibrated on {profile.cases} labelled cases."
+    if profile.coverage_floor == 0:
+        return f"{profile.cases} labelled cases are too few for intervals with {nominal} coverage, so none is given."
+    return (
+        f"Intervals have a nominal coverage of {nominal}, calibrated on only {profile.cases} labelled cases. These are "
+        f"too few to vouch for it: the real coverage can be as low as {100 * profile.coverage_floor:.0f} %."
+    )

@@ -1,0 +1,150 @@
+"""Fit how much each absent sequence would raise the Dice, to labelled cases that were segmented with every subset."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.availability import SUBSETS, Availability
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, absent
+from brats_mm.trust.record import CaseRecords
+
+Numbers = npt.NDArray[np.float64]
+
+KINDS: Mapping[str, tuple[bool, bool]] = {
+    "table": (False, False),
+    "table and expected Dice": (True, False),
+    "table, expected Dice and enhancement": (True, True),
+}
+"""Ways to predict a gain: whether the case's expected Dice and its enhancing volume count."""
+
+PAIRS: tuple[tuple[Availability, Modality], ...] = tuple(
+    (subset, added) for subset in SUBSETS for added in absent(subset)
+)
+"""The 28 pairs of a subset and a sequence that it lacks."""
+
+_FEWER = np.array([SUBSETS.index(subset) for subset, _ in PAIRS])
+_MORE = np.array([SUBSETS.index(subset | {added}) for subset, added in PAIRS])
+
+
+@dataclass(frozen=True, eq=False)
+class GainData:
+    """What gains are fitted to. Missing values are NaN.
+
+    Attributes:
+        dice: (cases, 15, 3) true Dice by subset and region.
+        expected: (cases, 15, 3) expected Dice. NaN if nothing was segmented.
+        log_enhancing: (cases, 15) log(1 + mL of segmented enhancing tumour).
+    """
+
+    dice: Numbers
+    expected: Numbers
+    log_enhancing: Numbers
+
+    def part(self, cases: Sequence[bool] | npt.NDArray[np.bool_]) -> "GainData":
+        """Return the data of some cases."""
+        chosen = np.asarray(cases)
+        return GainData(self.dice[chosen], self.expected[chosen], self.log_enhancing[chosen])
+
+
+@dataclass(frozen=True)
+class Gain:
+    """True and predicted gain in Dice of a case when a sequence is added to a subset."""
+
+    subset: Availability
+    region: Region
+    added: Modality
+    true: float
+    predicted: float
+
+
+def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCurve]) -> GainData:
+    """Collect the data of cases, with the expected Dice that the curves give."""
+    shape = (len(by_case), len(SUBSETS), len(REGIONS))
+    data = GainData(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape[:2], np.nan))
+    for row, case in enumerate(by_case.values()):
+        for (subset, region), record in case.items():
+            place = row, SUBSETS.index(subset), region.channel
+            data.dice[place] = record.dice
+            if not math.isnan(record.estimated_dice):
+                data.expected[place] = curves[region].expected(record.estimated_dice)
+            if region is Region.ET:
+                data.log_enhancing[place[:2]] = math.log1p(record.predicted_ml)
+    return data
+
+
+def fit_gains(data: GainData) -> GainModel:
+    """Fit the gains with the kind of terms that predicts left-out cases best for each region."""
+    cases = np.arange(len(data.dice))
+    error = {(kind, region): [0.0] for kind in KINDS for region in REGIONS}
+    for case in cases:
+        for kind in KINDS:
+            model = fit_kind(data.part(cases != case), dict.fromkeys(REGIONS, kind))
+            for gain in predict_gains(model, data.part(cases == case)):
+                error[kind, gain.region].append((gain.true - gain.predicted) ** 2)
+    best = {region: min(KINDS, key=lambda kind: float(np.mean(error[kind, region]))) for region in REGIONS}
+    return fit_kind(data, best)
+
+
+def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
+    """Fit mean Dice per subset, and the terms of one kind per region by ridge regression through the origin."""
+    seen = ~np.isnan(data.dice).any(axis=2)
+    table, enhancing = _means(data.dice, seen), _means(data.log_enhancing, seen)
+    known = np.isfinite(data.expected)
+    above = np.where(known, data.expected - table, 0.0)[:, _FEWER]
+    brighter = np.where(known, (data.log_enhancing - enhancing)[..., None], 0.0)[:, _FEWER]
+    gain = data.dice[:, _MORE] - data.dice[:, _FEWER]
+    rest = gain - (table[_MORE] - table[_FEWER])
+    terms: dict[Region, dict[Modality, GainTerm]] = {region: {} for region in REGIONS}
+    for region in REGIONS:
+        uses_dice, uses_enhancing = KINDS[kinds[region]]
+        if not uses_dice and not uses_enhancing:
+            continue
+        for added in MODALITIES:
+            own = [index for index, (_, one) in enumerate(PAIRS) if one is added]
+            x = np.stack([one[:, own, region.channel].ravel() for one in (above, brighter)])
+            y = rest[:, own, region.channel].ravel()
+            x[1] *= uses_enhancing
+            valid = np.isfinite(x).all(axis=0) & np.isfinite(y)
+            terms[region][added] = _ridge(x[:, valid], y[valid], len(data.dice))
+    scored = [index for index in range(len(SUBSETS)) if np.isfinite(table[index]).all()]
+    return GainModel(
+        dice={SUBSETS[index]: {region: float(table[index, region.channel]) for region in REGIONS} for index in scored},
+        log_enhancing={SUBSETS[index]: float(enhancing[index]) for index in scored},
+        terms=terms,
+    )
+
+
+def predict_gains(model: GainModel, data: GainData) -> Iterator[Gain]:
+    """Compare true and predicted gains of cases, where both subsets were scored."""
+    for case in range(len(data.dice)):
+        for (subset, added), fewer, more in zip(PAIRS, _FEWER, _MORE, strict=True):
+            enhancing_ml = math.expm1(np.nan_to_num(data.log_enhancing[case, fewer]))
+            for region in REGIONS:
+                before, after, own = (
+                    float(array[case, index, region.channel])
+                    for array, index in ((data.dice, fewer), (data.dice, more), (data.expected, fewer))
+                )
+                expected = None if math.isnan(own) else own
+                predicted = model.gain(subset, added, region, expected, enhancing_ml)
+                if predicted is not None and not math.isnan(after - before):
+                    yield Gain(subset, region, added, after - before, predicted)
+
+
+def _means(values: Numbers, seen: npt.NDArray[np.bool_]) -> Numbers:
+    """Average over the cases whose regions were all scored. NaN without such cases."""
+    mask = seen if values.ndim == 2 else seen[..., None]
+    count = mask.sum(axis=0)
+    total = np.where(mask, values, 0.0).sum(axis=0)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def _ridge(x: Numbers, y: Numbers, cases: int) -> GainTerm:
+    """Fit what the table leaves. The penalty weighs as much as one case."""
+    square = x @ x.T
+    per_dice, per_enhancing = np.linalg.solve(square + np.diag(np.diag(square) / cases + 1e-9), x @ y)
+    return GainTerm(float(per_dice), float(per_enhancing))

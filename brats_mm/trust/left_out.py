@@ -1,0 +1,99 @@
+"""Predict each case with a trust profile that was fitted to the other cases."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brats_mm.domain.availability import Availability
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.errors import OptionError
+from brats_mm.trust.fit import COVERAGE, LEAST_CASES, fit_profile
+from brats_mm.trust.gains import KINDS, Gain, fit_kind, gain_data, predict_gains
+from brats_mm.trust.record import TrustRecord, cases_of
+
+
+@dataclass(frozen=True)
+class LeftOutAnswer:
+    """What the profile of the other cases says about one segmentation.
+
+    Attributes:
+        case: the case's name.
+        subset: the sequences used.
+        region: region.
+        record: true and estimated values.
+        expected_dice: calibrated estimate. NaN if nothing was segmented.
+        mean_dice: mean Dice of the other cases with these sequences, which a model card quotes.
+        dice_interval, volume_interval_ml: intervals. None if too few cases support them.
+    """
+
+    case: str
+    subset: Availability
+    region: Region
+    record: TrustRecord
+    expected_dice: float
+    mean_dice: float
+    dice_interval: tuple[float, float] | None
+    volume_interval_ml: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class LeftOutGain:
+    """True and predicted gain of a sequence for a left-out case, and the way of predicting it."""
+
+    case: str
+    kind: str
+    gain: Gain
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Answers for all left-out cases.
+
+    Attributes:
+        answers: one per segmentation.
+        gains: one per way of predicting gains (`gains.KINDS` and `fitted`), subset, region and absent sequence.
+    """
+
+    answers: tuple[LeftOutAnswer, ...]
+    gains: tuple[LeftOutGain, ...]
+
+
+FITTED = "fitted"
+"""The way that the profile chose itself."""
+
+
+def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERAGE) -> LeftOut:
+    """Leave each case out in turn. Needs at least four cases.
+
+    Raises:
+        OptionError: there are too few cases.
+    """
+    answers: list[LeftOutAnswer] = []
+    gains: list[LeftOutGain] = []
+    cases = cases_of(records)
+    if len(cases) <= LEAST_CASES:
+        message = f"Leaving cases out needs at least {LEAST_CASES + 1} labelled cases, got {len(cases)}. Evaluate more."
+        raise OptionError(message)
+    for name, case in cases.items():
+        others = [record for record in records if record.case != name]
+        profile, by_case = fit_profile(others, coverage=coverage), cases_of(others)
+        for (subset, region), record in case.items():
+            estimate, curve = record.estimated_dice, profile.curves[region]
+            empty = math.isnan(estimate)
+            answers.append(
+                LeftOutAnswer(
+                    case=name,
+                    subset=subset,
+                    region=region,
+                    record=record,
+                    expected_dice=math.nan if empty else curve.expected(estimate),
+                    mean_dice=profile.gains.dice.get(subset, {}).get(region, math.nan),
+                    dice_interval=None if empty else curve.interval(estimate),
+                    volume_interval_ml=profile.volume_interval_ml(subset, region, record.predicted_ml),
+                )
+            )
+        data, own = (gain_data(some, profile.curves) for some in (by_case, {name: case}))
+        models = {kind: fit_kind(data, dict.fromkeys(REGIONS, kind)) for kind in KINDS}
+        for kind, model in {**models, FITTED: profile.gains}.items():
+            gains += [LeftOutGain(name, kind, gain) for gain in predict_gains(model, own)]
+    return LeftOut(tuple(answers), tuple(gains))

@@ -1,0 +1,130 @@
+"""`models/trust.json` of a bundle: what labelled cases say about the trustworthiness of these weights.
+
+The file records the hash of the weights and a fingerprint of their temperatures. A profile of other weights or
+temperatures is ignored, and outputs then fall back to uncalibrated estimates. `brats-mm bundle trust` writes the file.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, SequenceGroup, TrustProfile
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle
+
+TRUST_PROFILE = "models/trust.json"
+FORMAT = 1
+DIGITS = 5
+
+
+def fingerprint(model: Mapping[str, Any]) -> str:
+    """Return the hash of the weights and temperatures that a profile belongs to.
+
+    Args:
+        model: the model as in `ModelIdentity.document()` or in an evaluation's summary.
+    """
+    parts = {"weights_sha256": model["weights_sha256"], "calibration": _rounded(model.get("calibration") or {})}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile | None:
+    """Read the profile of a model. None if the bundle has none, or one of other weights or temperatures.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    path = bundle.root / TRUST_PROFILE
+    if not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return profile_from(document) if document["fingerprint"] == fingerprint(model) else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle trust`, or delete it."
+        raise BundleError(message) from error
+
+
+def profile_from(document: Mapping[str, Any]) -> TrustProfile:
+    """Read the file's content."""
+    gains = document["gains"]
+    return TrustProfile(
+        cases=int(document["cases"]),
+        coverage=float(document["coverage"]),
+        coverage_floor=float(document["coverage_floor"]),
+        curves={region: _curve(document["expected_dice"][region.value]) for region in REGIONS},
+        volume_widths={
+            group: {region: float(row[region.value]) for region in REGIONS if region.value in row}
+            for group in SequenceGroup
+            if (row := document["log_volume_widths"].get(group.value)) is not None
+        },
+        gains=GainModel(
+            dice={
+                subset: {region: float(row[region.value]) for region in REGIONS}
+                for subset in SUBSETS
+                if (row := gains["dice"].get(subset_name(subset))) is not None
+            },
+            log_enhancing={
+                subset: float(gains["log_enhancing"][subset_name(subset)])
+                for subset in SUBSETS
+                if subset_name(subset) in gains["log_enhancing"]
+            },
+            terms={
+                region: {Modality(name): GainTerm(*map(float, term)) for name, term in row.items()}
+                for region in REGIONS
+                if (row := gains["terms"].get(region.value)) is not None
+            },
+        ),
+    )
+
+
+def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's content."""
+    document = {
+        "format": FORMAT,
+        "fingerprint": fingerprint(model),
+        "weights_sha256": model["weights_sha256"],
+        "cases": profile.cases,
+        "coverage": profile.coverage,
+        "coverage_floor": profile.coverage_floor,
+        "expected_dice": {
+            region.value: {"estimates": list(curve.estimates), "dice": list(curve.dice), "width": curve.width}
+            for region, curve in profile.curves.items()
+        },
+        "log_volume_widths": {
+            group.value: {region.value: width for region, width in row.items()}
+            for group, row in profile.volume_widths.items()
+        },
+        "gains": {
+            "dice": {
+                subset_name(subset): {region.value: dice for region, dice in row.items()}
+                for subset, row in profile.gains.dice.items()
+            },
+            "log_enhancing": {subset_name(subset): value for subset, value in profile.gains.log_enhancing.items()},
+            "terms": {
+                region.value: {added.value: [term.per_dice, term.per_log_enhancing] for added, term in row.items()}
+                for region, row in profile.gains.terms.items()
+            },
+        },
+    }
+    return _rounded(document)
+
+
+def _curve(document: Mapping[str, Any]) -> DiceCurve:
+    width = document["width"]
+    return DiceCurve(
+        tuple(map(float, document["estimates"])),
+        tuple(map(float, document["dice"])),
+        None if width is None else float(width),
+    )
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return round(value, DIGITS) if isinstance(value, float) else value

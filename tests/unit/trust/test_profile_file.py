@@ -1,0 +1,42 @@
+"""The trust profile as stored in a bundle."""
+
+import json
+
+import pytest
+
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle
+from brats_mm.trust.fit import fit_profile
+from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document, profile_from, read_trust_profile
+from tests.fakes.trust_records import made_records
+
+MODEL = {"weights_sha256": "a" * 64, "calibration": {"t1": {"wt": {"inside": 2.0}}}}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    path = tmp_path / TRUST_PROFILE
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(profile_document(fit_profile(made_records()), MODEL)))
+    return Bundle(tmp_path)
+
+
+def test_a_profile_is_read_as_it_was_written(bundle):
+    document = profile_document(fit_profile(made_records()), MODEL)
+    assert read_trust_profile(bundle, MODEL) == profile_from(document)
+    assert profile_document(profile_from(document), MODEL) == document
+
+
+def test_a_profile_of_other_weights_or_temperatures_is_ignored(bundle):
+    assert read_trust_profile(bundle, {**MODEL, "weights_sha256": "b" * 64}) is None
+    assert read_trust_profile(bundle, {**MODEL, "calibration": {}}) is None
+
+
+def test_a_bundle_without_a_profile_has_none(tmp_path):
+    assert read_trust_profile(Bundle(tmp_path), MODEL) is None
+
+
+def test_a_damaged_profile_is_an_error(bundle):
+    (bundle.root / TRUST_PROFILE).write_text("{}")
+    with pytest.raises(BundleError, match="brats-mm bundle trust"):
+        read_trust_profile(bundle, MODEL)
