@@ -8,17 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
+from brats_mm.data.checked_nifti import load_checked
 from brats_mm.data.datalist import Item, resolved_item, section_entries
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
-from brats_mm.errors import CaseError, InputError
+from brats_mm.errors import CaseError, InputError, VolumeError
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +183,8 @@ def _opened(path: Path, axes: int) -> tuple[Any, str | None]:
     if not path.is_file():
         return None, f"{path} does not exist"
     try:
-        image: Any = nib.load(path)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        image = load_checked(path)
+    except VolumeError as error:
         return None, f"{path.name} cannot be read ({error})"
     if len(image.shape) != axes:
         return None, f"{path.name} has {len(image.shape)} axes instead of {axes}"

@@ -6,11 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel.filebasedimages import ImageFileError
 
+from brats_mm.data.checked_nifti import load_checked
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
 from brats_mm.errors import OptionError, VolumeError
 
@@ -51,8 +50,8 @@ def read_label_values(path: Path) -> Values:
         VolumeError: the file cannot be read, or holds no labels.
     """
     try:
-        stored = np.unique(np.asanyarray(nib.load(path).dataobj))
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        stored = np.unique(np.asanyarray(load_checked(path).dataobj))
+    except (OSError, EOFError, ValueError, VolumeError) as error:
         message = f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
         raise VolumeError(message) from error
     return frozenset(whole_labels(stored, path.name).tolist()) - {0}

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform, Transform
 from torch import Tensor
 
+from brats_mm.data.checked_nifti import CheckedNibabelReader
 from brats_mm.data.label_maps import named_scheme, whole_labels
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.background import without_background
@@ -44,6 +45,7 @@ class LoadSequencesd(Transform):
     def __init__(self, modalities: Sequence[str] = CHANNELS) -> None:
         self.modalities = tuple(Modality(name) for name in modalities)
         self._load = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
+        self._load.register(CheckedNibabelReader())
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         files: Mapping[str, str] = data["image"]

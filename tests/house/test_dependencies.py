@@ -1,0 +1,66 @@
+"""No dependency that may be installed has a known advisory, by the list beside this file."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+ADVISORIES = {
+    name: (Version(row[0]), row[1])
+    for name, row in json.loads((Path(__file__).parent / "advisories.json").read_text(encoding="utf-8")).items()
+    if name != "about"
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (ROOT / "docker" / "requirements.lock").read_text(encoding="utf-8")
+
+
+def _declared():
+    """Extra, name and lowest version of each dependency of the project."""
+    groups = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    for extra, lines in groups.items():
+        for requirement in map(Requirement, lines):
+            lowest = [Version(one.version) for one in requirement.specifier if one.operator in (">=", "==", "~=")]
+            yield extra, canonicalize_name(requirement.name), max(lowest, default=Version("0"))
+
+
+DECLARED = list(_declared())
+PINNED = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", LOCK, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ADVISORIES)
+def test_the_lowest_version_that_is_admitted_has_no_known_advisory(name):
+    fixed, advisory = ADVISORIES[name]
+    rows = [(extra, lowest) for extra, declared, lowest in DECLARED if declared == name]
+    assert rows, f"{name} is not declared, so that any version is admitted"
+    for extra, lowest in rows:
+        assert lowest >= fixed, f"{name} of extra {extra!r} admits {lowest}: {advisory}"
+
+
+def test_the_lock_file_has_no_version_with_a_known_advisory():
+    known = {name: version for name, version in PINNED.items() if name in ADVISORIES}
+    assert len(known) > 8
+    assert {name: version for name, version in known.items() if Version(version) < ADVISORIES[name][0]} == {}
+
+
+def test_the_lock_file_has_a_hash_for_each_package_and_fits_what_the_project_asks_for():
+    blocks = re.split(r"^(?=[a-z0-9.-]+==)", LOCK, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(PINNED) > 60
+    assert [block.split("==")[0] for block in blocks if "--hash=sha256:" not in block] == []
+    for extra, name, lowest in DECLARED:
+        if extra in ("", "service", "dicom", "openvino", "parquet") and name not in ("torch", "brats-mm"):
+            assert Version(PINNED[name]) >= lowest, name
+
+
+def test_the_image_installs_the_lock_file_by_its_hashes():
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert "pip install --require-hashes --no-deps -r docker/requirements.lock" in dockerfile
