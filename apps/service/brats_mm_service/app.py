@@ -149,7 +149,7 @@ def _add_problems(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, error: Exception) -> JSONResponse:
         log("request_error", level="error", error=type(error).__name__)
-        message = "The service met an error of its own. Try again; tell its owner if it lasts."
+        message = "An internal error occurred. Try again. If it persists, tell the operator of the service."
         return answer(Problem("internal", message))
 
 

@@ -56,7 +56,7 @@ def test_every_hash_inside_and_beside_is_right(small: Bundle, tmp_path: Path) ->
 
 def test_weights_with_another_hash_are_refused(small: Bundle, tmp_path: Path) -> None:
     small.weights.write_text("other")
-    with pytest.raises(BundleError, match="not those that the bundle records"):
+    with pytest.raises(BundleError, match="do not match the recorded hash"):
         zip_bundle(small, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

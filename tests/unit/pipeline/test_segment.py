@@ -132,7 +132,7 @@ def test_weights_that_are_not_the_recorded_ones_are_refused(tiny_bundle, tmp_pat
     shutil.copytree(tiny_bundle, broken)
     with (broken / "models" / "model.pt").open("ab") as stream:
         stream.write(b"x")
-    with pytest.raises(BundleError, match="not those that the bundle records"):
+    with pytest.raises(BundleError, match="do not match the recorded hash"):
         Segmenter.from_bundle(broken)
 
 

@@ -103,7 +103,7 @@ class DicomwebLink:
             self._transfers.later(transfer, self._settings.retry_s)
         except Exception as error:  # noqa: BLE001 (one study must not stop the others)
             log("dicomweb_error", level="error", error=type(error).__name__, transfer=transfer.id)
-            self._fail(transfer, "The service met an error of its own with this study; tell its owner.")
+            self._fail(transfer, "An internal error occurred with this study. Tell the operator of the service.")
 
     def _try_again(self, transfer: Transfer, why: str) -> None:
         if transfer.attempts + 1 >= self._settings.attempts:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 
 
 def fair_order(waiting: Iterable[tuple[str, str]], last_served: Mapping[str, float]) -> list[str]:
-    """The order in which waiting jobs will run if none joins them.
+    """Return the order in which waiting jobs will run if no other job arrives.
 
     A caller with a hundred jobs delays another caller's first job by one job, not by a hundred.
 
     Args:
-        waiting: (job, caller) in the order of their arrival.
-        last_served: caller -> when a job of theirs was last started; callers without one come first.
+        waiting: (job, caller) in order of arrival.
+        last_served: time at which a job of each caller was last started. Callers without one come first.
     """
     turn: Counter[str] = Counter()
     ranked = []

@@ -1,10 +1,10 @@
-"""The files of jobs: one folder each, results visible all or not at all, deletion real.
+"""Files of jobs: one folder per job, results published atomically, real deletion.
 
-incoming/<random>/    an upload that is being received
+incoming/<random>/    an upload in progress
 jobs/<id>/upload/     the sequences of an accepted job
-jobs/<id>/attempt-N/  what the worker is writing
-jobs/<id>/result/     a finished result: an attempt that was renamed
-trash/<random>/       on its way out
+jobs/<id>/attempt-N/  output of the running attempt
+jobs/<id>/result/     a finished result: a renamed attempt
+trash/<random>/       being deleted
 """
 
 import os
@@ -20,7 +20,7 @@ from brats_mm.io.bundle import sha256_of
 from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
-"""Files that are hashed and put on disk at the same time; both happen outside Python's lock."""
+"""Number of files that are hashed and synced at the same time. Both release Python's lock."""
 _VERIFIED_S, _MOST_VERIFIED = 60.0, 10_000
 _ORPHANED_S = 3600.0
 
@@ -57,7 +57,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / "all.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
-        """Make an upload that was received the upload of a job; it is on disk when this returns."""
+        """Turn a received upload into the upload of a job. It is on disk when this returns."""
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
@@ -67,7 +67,7 @@ class JobFiles:
         _sync(folder.parent)
 
     def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
-        """Make what an attempt wrote the result, in one step; returns what that is."""
+        """Turn the output of an attempt into the result atomically, and return its files."""
         attempt, result = self.attempt(job_id, number), self.result(job_id)
         if result.is_dir() and not attempt.is_dir():
             return manifest(result)  # published before, though the record of it could not be written
@@ -82,7 +82,7 @@ class JobFiles:
         return files
 
     def clear_attempt(self, job_id: str, number: int) -> None:
-        """Remove what an unfinished attempt left."""
+        """Remove the output of an unfinished attempt."""
         self._trash(self.attempt(job_id, number))
 
     def clear_attempts(self, job_id: str) -> None:
@@ -95,7 +95,7 @@ class JobFiles:
         self._trash(self.upload(job_id))
 
     def remove(self, job_id: str) -> None:
-        """Remove all files of a job; they are out of sight at once."""
+        """Remove all files of a job. They disappear at once."""
         self._trash(self.root / "jobs" / job_id)
 
     def discard(self, incoming: Path) -> None:
@@ -124,7 +124,7 @@ class JobFiles:
         return folder_bytes(self.root / "jobs" / job_id)
 
     def matches(self, path: Path, file: ResultFile) -> bool:
-        """Whether a file has the recorded size and hash; remembered for a minute while the file is untouched."""
+        """Whether a file has the recorded size and hash. Cached for a minute while the file is unchanged."""
         try:
             found = path.stat()
             state = (str(path), file.sha256, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -9,16 +9,16 @@ from brats_mm.pipeline.request import SegmentRequest, make_request
 from brats_mm_service.jobs.states import JobState
 
 DEFAULT_REQUEST = make_request(report=True, scene=True, dicom_folder="")
-"""What a job computes unless its caller says otherwise. All results of a job lie in one folder."""
+"""Default results of a job, all in one folder."""
 
 
 def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """Replace the names of stored files in a sentence by those that the caller gave them.
+    """Replace the names of stored files in a sentence by the caller's names.
 
     Args:
-        sentence: for the caller.
-        stored: sequence -> stored file name; a folder of DICOM is named as its sequence, and is left alone.
-        names: sequence -> the caller's file name.
+        sentence: sentence for the caller.
+        stored: stored file name by sequence. A DICOM folder is named like its sequence and is not replaced.
+        names: the caller's file name by sequence.
     """
     told = {name: names[sequence] for sequence, name in stored.items() if sequence in names and name != sequence}
     if not told:
@@ -52,18 +52,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job about to be accepted.
+    """A job to be accepted.
 
     Attributes:
-        id: unguessable.
+        id: random identifier.
         owner: the caller.
-        request: what is requested, without input and output.
-        sequences: sequence -> stored file name, in channel order.
-        ignored: uploaded file -> why it is not used.
-        notes: how the sequences were recognised, where that is not plain.
-        names: sequence -> name of the file that the caller sent for it.
+        request: the request, without input and output.
+        sequences: stored file name by sequence, in channel order.
+        ignored: reason by ignored file.
+        notes: how the sequences were recognised, unless obvious.
+        names: the caller's file name by sequence.
         key: the caller's Idempotency-Key.
-        fingerprint: SHA-256 over options and files, to tell a repeated request from another one.
+        fingerprint: SHA-256 over options and files, to detect repeated requests.
         keep_upload: keep the uploaded files as long as the results.
     """
 
@@ -81,13 +81,13 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Job:
-    """The record of an accepted job; times are seconds since 1970.
+    """Record of an accepted job. Times are seconds since 1970.
 
     Attributes:
-        attempts: how often it was started.
+        attempts: number of starts.
         error: problem body, if it failed.
-        results: what it made, if it is done.
-        seconds: stage -> seconds, if it is done.
+        results: result files, if done.
+        seconds: seconds per stage, if done.
     """
 
     id: str

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 
 class Subscription:
-    """One subscriber on an event loop; a change between two calls of `wait` is not missed."""
+    """A subscriber on an event loop. It misses no change between two calls of `wait`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -28,10 +28,10 @@ _CANCEL_WAIT_S = 1.8
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as it stands now.
+    """Current state of a job.
 
     Attributes:
-        position: 0 for the job that is next; None unless it waits.
+        position: position in the queue, 0 for the next job. None unless it waits.
     """
 
     job: Job
@@ -40,7 +40,7 @@ class JobView:
 
 
 class JobQueue:
-    """Accepts, shows, cancels and expires jobs; the supervisors take them from here."""
+    """Accept, show, cancel and expire jobs, and hand them to the supervisors."""
 
     def __init__(
         self, records: JobRecords, files: JobFiles, limits: QueueLimits, retention: Retention, metrics: Metrics
@@ -58,13 +58,13 @@ class JobQueue:
         self._idle = threading.Condition()
 
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
-        """Accept a job whose sequences lie in `incoming`; the folder is taken over, whatever comes of it.
+        """Accept a job whose sequences are in `incoming`. Takes over the folder in any case.
 
         Returns:
-            The job, and whether it is new: False where the caller's key stands for an earlier one.
+            The job, and whether it is new. False if the caller's key stands for an earlier job.
 
         Raises:
-            QueueFull: too many jobs wait.
+            QueueFull: too many jobs are waiting.
             OSError: the disk is full.
         """
         try:
@@ -83,7 +83,7 @@ class JobQueue:
         return job, True
 
     def view(self, job_id: str) -> JobView | None:
-        """A job as it stands now; None if there is none."""
+        """Return the current state of a job, or None."""
         job = self.records.get(job_id)
         if job is None:
             return None
@@ -102,7 +102,7 @@ class JobQueue:
         return Progress("finished")
 
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
-        """The job once it has ended, or as it stands after `timeout_s`; None if it is gone."""
+        """Return the job once it has ended, or its state after `timeout_s`. None if it is gone."""
         end = time.monotonic() + timeout_s
         with self.notifications.subscribe(job_id) as subscription:
             while True:
@@ -113,7 +113,7 @@ class JobQueue:
                 await subscription.wait(left)
 
     def remove(self, job: Job) -> None:
-        """Cancel a job that has not ended, forget one that has; its files are gone when this returns."""
+        """Cancel a running or waiting job, or delete an ended one with its files."""
         if self.records.cancel(job.id):
             self.wake.set()
             with self._idle:
@@ -151,7 +151,7 @@ class JobQueue:
         return job is None or job.state is not JobState.RUNNING
 
     def finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        """For the supervisor: publish what the attempt wrote."""
+        """Publish the output of an attempt. Called by the supervisor."""
         self._finish(job, self.files.publish(job.id, job.attempts), seconds)
 
     def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
@@ -181,16 +181,16 @@ class JobQueue:
         self._clear(job)
 
     def _clear(self, job: Job) -> None:
-        """Remove what an ended job needs no more."""
+        """Remove what an ended job no longer needs."""
         self.files.clear_attempts(job.id)
         if not job.keep_upload:
             self.files.drop_upload(job.id)
 
     def verified(self, job: Job, name: str) -> Path:
-        """The path of a result that is what was recorded; one that is not fails the job.
+        """Return the path of a result after checking its hash. Fails the job if it differs.
 
         Raises:
-            Problem: the file is gone or damaged.
+            Problem: the file is missing or damaged.
         """
         file, path = job.result(name), self.files.result(job.id) / name
         if file is not None and self.files.matches(path, file):
@@ -229,13 +229,15 @@ class JobQueue:
                 self._idle.notify_all()
 
     def requeue(self, job: Job) -> None:
-        """For the supervisor: the service stops in good order; the attempt does not count."""
+        """Return a job to the queue on an orderly shutdown. The attempt does not count. Called by the supervisor."""
         self.files.clear_attempts(job.id)
         self.records.requeue(job.id, attempts=job.attempts - 1)
         self.notifications.notify(job.id)
 
     def retry(self, job: Job, kind: str, detail: str) -> None:
-        """For the supervisor: the attempt ended through no fault of the job's; the last one allowed fails it."""
+        """Retry a job after a failure that it did not cause, or fail it after the last attempt. Called by the
+        supervisor.
+        """
         if job.attempts >= self.limits.attempts:
             self.fail(job, kind, detail)
             return
@@ -246,7 +248,7 @@ class JobQueue:
             self.wake.set()
 
     def recover(self) -> None:
-        """After a start: settle what was open when the service ended, and remove files of no job."""
+        """Settle jobs that were open when the service last ended, and remove orphaned files."""
         self.files.clean(self.records.ids())
         for job in self.records.in_states(list(JobState)):
             self._recover(job)
@@ -264,7 +266,7 @@ class JobQueue:
             self._clear(job)
 
     def sweep(self, now: Callable[[], float] = time.time) -> None:
-        """Expire results, forget records whose time has come, and settle running jobs that no worker has."""
+        """Expire results and records, and settle running jobs that no worker has."""
         with self._idle:
             at_work = dict(self._at_work)
             lost = [job for job in self.records.in_states([JobState.RUNNING]) if job.id not in at_work]

@@ -19,7 +19,7 @@ _WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
 
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)
-    """No more jobs are accepted for now; says of whom."""
+    """No more jobs are accepted at the moment. The message names the limit."""
 
 
 class JobRecords:
@@ -30,13 +30,13 @@ class JobRecords:
         self._now = now
 
     def add(self, new: NewJob, limits: QueueLimits) -> tuple[Job, bool]:
-        """Accept a job, or find the one that the same caller's same key stands for.
+        """Accept a job, or return the earlier job with the same caller and key.
 
         Returns:
             The job, and whether it is new.
 
         Raises:
-            QueueFull: too many jobs wait.
+            QueueFull: too many jobs are waiting.
         """
         with self._database.writing() as connection:
             if new.key is not None and (earlier := self._by_key(connection, new.owner, new.key)) is not None:
@@ -59,12 +59,12 @@ class JobRecords:
                     json.dumps(dict(new.names)),
                 ),
             )
-            # Read before the commit: nothing after it may fail, or the caller would be told that it was not accepted.
+            # Read before the commit: a failure afterwards would tell the caller that an accepted job was refused.
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
         return _job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
-        """Raise QueueFull where a job of that caller would not be accepted now."""
+        """Raise QueueFull if a job of that caller would not be accepted now."""
         _check_room(self._database.connection(), owner, limits)
 
     def get(self, job_id: str) -> Job | None:
@@ -73,7 +73,7 @@ class JobRecords:
         return None if row is None else _job(row)
 
     def by_key(self, owner: str, key: str) -> Job | None:
-        """The job that a caller's Idempotency-Key stands for."""
+        """Return the job of a caller's Idempotency-Key."""
         return self._by_key(self._database.connection(), owner, key)
 
     @staticmethod
@@ -82,7 +82,7 @@ class JobRecords:
         return None if row is None else _job(row)
 
     def page(self, owner: str, *, before: int | None, size: int) -> tuple[list[Job], int | None]:
-        """A caller's own jobs, newest first, and where the next page begins."""
+        """Return a page of a caller's jobs, newest first, and the start of the next page."""
         rows = (
             self._database.connection()
             .execute(
@@ -117,7 +117,7 @@ class JobRecords:
         return _waiting(self._database.connection())
 
     def start_next(self) -> Job | None:
-        """Move the next job to running; None where none waits."""
+        """Move the next job to running. None if no job waits."""
         with self._database.writing() as connection:
             order = _waiting(connection)
             if not order:
@@ -136,7 +136,7 @@ class JobRecords:
         return _job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
-        """Move a job to done; False if it is not running any more."""
+        """Move a job to done. False if it is no longer running."""
         return self._move(
             job_id,
             JobState.DONE,
@@ -146,15 +146,15 @@ class JobRecords:
         )
 
     def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move an open job to failed, with its reason; False if it has ended already."""
+        """Move an open job to failed with its reason. False if it has already ended."""
         return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
 
     def spoil(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move a job from done to failed: its results are not what they were."""
+        """Move a job from done to failed because its results have changed."""
         return self._move(job_id, JobState.FAILED, {JobState.DONE}, error=json.dumps(dict(error)), results="[]")
 
     def cancel(self, job_id: str) -> bool:
-        """Move a job to cancelled; False if it has ended already."""
+        """Move a job to cancelled. False if it has already ended."""
         return self._move(job_id, JobState.CANCELLED, (), finished=self._now(), **_WITHOUT_NAMES)
 
     def expire(self, job_id: str) -> bool:
@@ -162,7 +162,7 @@ class JobRecords:
         return self._move(job_id, JobState.EXPIRED, (), results="[]", error=None, **_WITHOUT_NAMES)
 
     def requeue(self, job_id: str, **values: int) -> bool:
-        """Move a job that was interrupted back to the queue; it keeps its place."""
+        """Move an interrupted job back to its place in the queue."""
         return self._move(job_id, JobState.QUEUED, (), started=None, **values)
 
     def delete(self, job_id: str) -> None:
@@ -205,7 +205,7 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
         (owner, JobState.QUEUED.value),
     ).fetchone()
     if counted["own"] >= limits.queued_per_caller:
-        message = f"You have {counted['own']} jobs waiting already, which is as many as are allowed."
+        message = f"You already have {counted['own']} waiting jobs, the largest number allowed."
         raise QueueFull(message)
     if counted["every"] >= limits.queued:
         message = f"The queue is full: {counted['every']} jobs are waiting."

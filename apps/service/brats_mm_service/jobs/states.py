@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class JobState(str, Enum):
-    """Where a job stands. A job that was accepted ends in one of the last four."""
+    """State of a job. An accepted job ends in one of the last four."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -17,9 +17,9 @@ class JobState(str, Enum):
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     # Queued to failed: the files of the job are gone, or it was interrupted too often.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
-    # Running to queued: the service itself was killed meanwhile, and starts anew.
+    # Running to queued: the service was killed and has restarted.
     JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
-    # Done to failed: a result is not what was recorded any more.
+    # Done to failed: a result no longer matches its record.
     JobState.DONE: frozenset({JobState.EXPIRED, JobState.FAILED}),
     JobState.FAILED: frozenset({JobState.EXPIRED}),
     JobState.CANCELLED: frozenset(),
@@ -27,9 +27,9 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
-"""States in which a job will still change by itself."""
+"""States in which a job will still change on its own."""
 
 
 def sources_of(target: JobState) -> tuple[JobState, ...]:
-    """The states from which a job may come to `target`."""
+    """Return the states from which a job can reach `target`."""
     return tuple(state for state in JobState if target in TRANSITIONS[state])

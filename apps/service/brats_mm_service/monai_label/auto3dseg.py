@@ -1,6 +1,6 @@
-"""The remote protocol of 3D Slicer's module MONAIAuto3DSeg, which knows several input volumes a model.
+"""Remote protocol of 3D Slicer's module MONAIAuto3DSeg, which supports several input volumes per model.
 
-It takes every input of a model for mandatory, so each of the 15 subsets of the four sequences is a model of its own.
+All inputs of a model are mandatory there, so each of the 15 subsets of sequences is offered as a model.
 """
 
 import csv
@@ -53,11 +53,11 @@ _OCTETS = {"application/octet-stream": {"example": "(the bytes of a file)"}}
 
 
 def model_id(subset: Availability) -> str:
-    """The model of a subset, such as `brats-mm-t1ce-flair`; nothing in it needs quoting in a query."""
+    """Return the model ID of a subset, such as `brats-mm-t1ce-flair`. It needs no quoting in a query."""
     return "-".join(["brats-mm", *(modality.value for modality in ordered(subset))])
 
 
-# All four first: it is what the module offers first.
+# All four come first, because the module offers the first model by default.
 MODELS: dict[str, Availability] = {model_id(subset): subset for subset in reversed(SUBSETS)}
 
 
@@ -181,7 +181,7 @@ def _subset(name: str) -> Availability:
 
 
 def _named(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
-    """The volumes by the sequences that the model's inputs are, whatever their files are called."""
+    """Return the volumes by the sequences of the model's inputs, regardless of their file names."""
     wanted = ordered(subset)
     sent = {file.field: file for file in form.files}
     if len(form.files) != len(sent) or set(sent) != set(FILES[: len(wanted)]):

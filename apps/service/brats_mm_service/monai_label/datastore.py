@@ -1,6 +1,6 @@
-"""MONAI Label's datastore: cases on the server, the caller's own uploaded images and corrected labels.
+"""MONAI Label's datastore: cases on the server, and the caller's uploaded images and corrected labels.
 
-Cases on the server are read only. Uploads and labels belong to their caller, and end as results do.
+Cases on the server are read-only. Uploads and labels belong to their caller and expire like results.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> N
 
     @routes.get("/", summary="MONAI Label: images and labels", responses=shown({"total": 3, "completed": 1}))
     def listed(caller: Annotated[Caller, reader], output: Annotated[Listing, Query()] = Listing.STATS) -> Any:
-        """Numbers, or every image with its labels; nothing is listed for training, which the service does not do."""
+        """Return counts, or all images with their labels. Lists nothing for training, which is not supported."""
         if output is Listing.ALL:
             about = {"name": "BraTS-MM", "description": "Cases on the server, and your own uploads"}
             return {**about, "objects": images.objects(caller)}
@@ -78,7 +78,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> No
     async def uploaded(
         request: Request, caller: Annotated[Caller, writer], image: Annotated[str, Query(max_length=300)] = ""
     ) -> dict[str, str]:
-        """A volume, or a zip of a case's folder; its sequence is told by its name, by the id, or when it is used."""
+        """Receive a volume, or a zip of a case folder. Its sequence follows from its name, the ID, or its later use."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("file",), texts=("params", "client_id")
@@ -104,7 +104,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> No
     @routes.delete("/", summary="MONAI Label: delete an uploaded image")
     @routes.delete("/image", summary="MONAI Label: delete an uploaded image")
     def removed(caller: Annotated[Caller, writer], id: Annotated[str, Query(max_length=300)]) -> dict[str, str]:
-        """The caller's own uploads only, with their labels; cases on the server stay."""
+        """Delete the caller's own uploads and their labels. Cases on the server are kept."""
         if images.store.get(caller.name, Kind.IMAGE, id) is None:
             raise _not_own(images, id)
         images.store.remove(caller.name, Kind.IMAGE, id)
@@ -156,7 +156,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     async def saved(
         image: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
     ) -> dict[str, str]:
-        """For the caller alone; fetch it before it ends, as results do."""
+        """Store a label for the caller only. It expires like results."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("label",), texts=("params", "client_id")
@@ -193,7 +193,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     async def say_of_label(
         label: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
     ) -> dict[str, Any]:
-        """Added to what was said before."""
+        """Merge into the existing information."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         item = await asyncio.to_thread(found, caller, label, tag)

@@ -26,7 +26,7 @@ _TEXT = {"type": "string", "contentMediaType": "application/json", "description"
 
 @asynccontextmanager
 async def incoming(service: Service) -> AsyncIterator[Path]:
-    """A folder for what comes in; what is still there at the end is deleted."""
+    """Yield a folder for received files. Its remaining content is deleted at the end."""
     folder = await asyncio.to_thread(service.queue.files.incoming)
     try:
         yield folder
@@ -37,10 +37,10 @@ async def incoming(service: Service) -> AsyncIterator[Path]:
 async def receive_viewer_form(
     service: Service, request: Request, caller: Caller, folder: Path, *, files: Collection[str], texts: Collection[str]
 ) -> Form:
-    """Receive a viewer's form into `folder`: multipart, or without files also url-encoded or nothing at all.
+    """Receive a viewer's form into `folder`: multipart, or without files also url-encoded or empty.
 
     Raises:
-        Problem: the body is not what it must be, or beyond a limit, or nothing can be accepted now.
+        Problem: the body is invalid or exceeds a limit, or nothing can be accepted now.
         OSError: the disk is full.
     """
     await asyncio.to_thread(check_room, service, caller.name)
@@ -55,12 +55,12 @@ async def receive_viewer_form(
 
 
 async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
-    """The fields of a url-encoded body; none where the body is of another kind.
+    """Return the fields of a url-encoded body. Empty for another content type.
 
     Args:
-        request: whose body was not read yet.
-        most: bytes.
-        seconds: until the body must have come whole.
+        request: request whose body has not been read.
+        most: largest size in bytes.
+        seconds: time limit for the body.
 
     Raises:
         Problem: the body is too large, or too slow.

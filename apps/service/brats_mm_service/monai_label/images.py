@@ -24,19 +24,19 @@ FINAL = "final"
 STRATEGIES = {
     "first": "First case without a corrected label",
     "random": "Random case without a corrected label",
-    "uncertain": "Most doubtful result without a corrected label; cases without a result come last",
+    "uncertain": "Least certain result without a corrected label. Cases without a result come last",
 }
 """Name -> description of each way to choose the next case."""
 
 
 def no_image(image: str) -> Problem:
     """There is no such image, or it is somebody else's."""
-    return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired; upload it again.")
+    return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired. Upload it again.")
 
 
 def no_session() -> Problem:
     """There is no such session, or it is somebody else's."""
-    return Problem("not-found", "There is no such session. It may have expired; make a new one.")
+    return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
 
 def label_key(image: str, tag: str) -> str:
@@ -101,10 +101,10 @@ class ViewerImages:
         return found
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
-        """Return the next case on the server without the caller's final label; empty if none is left.
+        """Return the next case on the server without the caller's final label. Empty if none is left.
 
         Raises:
-            Problem: there is no such strategy.
+            Problem: the strategy is unknown.
         """
         if strategy not in STRATEGIES:
             message = f"There is no strategy {strategy[:40]!r}. Choose one of {', '.join(STRATEGIES)}."
@@ -131,17 +131,17 @@ class ViewerImages:
         return waiting[0]
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
-        """Return the id of the case on the server that a request segments; None for what the caller sent."""
+        """Return the ID of the server case that a request segments, or None for uploaded files."""
         sent = session_id or any(file.field == "file" for file in form.files)
         if sent or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
             return None
         return image
 
     def file_of(self, caller: Caller, image: str, modality: object = None) -> Path:
-        """The file of an image; of a case the one asked for, or its first sequence.
+        """Return the file of an image. For a case, this is the requested or the first sequence.
 
         Raises:
-            Problem: there is none.
+            Problem: there is no such file.
         """
         named = modality_of(modality)
         item = self.store.get(caller.name, Kind.IMAGE, image)
@@ -191,7 +191,7 @@ def _paths(item: Item, folder: Path) -> dict[Modality, Path]:
 def _select(
     sequences: Mapping[Modality, Path], unsorted: Path | None, named: Modality | None
 ) -> Mapping[Modality, Path]:
-    """A single volume is what the request says it is; of several sequences a request may want one."""
+    """Select the volumes of a request, which may name the sequence of a single volume or of a case."""
     if len(sequences) <= 1 and named is not None:
         only = next(iter(sequences.values()), unsorted)
         return {} if only is None else {named: only}
@@ -201,7 +201,7 @@ def _select(
         return sequences
     if named not in sequences:
         there = ", ".join(modality.value for modality in sequences)
-        raise Problem("bad-case", f"The case has no {named.value}; it has {there}. Leave the modality at auto.")
+        raise Problem("bad-case", f"The case has no {named.value}, only {there}. Leave the modality at auto.")
     return {named: sequences[named]}
 
 

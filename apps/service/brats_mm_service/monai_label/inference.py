@@ -1,7 +1,7 @@
-"""What MONAI Label's clients ask of their server: what there is, who may, infer, and the next case.
+"""MONAI Label's API for clients: models, authentication, inference and the next case.
 
-Followed from MONAI Label 0.8.5 (its Python client, 3D Slicer module and OHIF plugin), which is synchronous: `infer`
-answers when the job has ended.
+Follows MONAI Label 0.8.5 (its Python client, 3D Slicer module and OHIF plugin), which is synchronous: `infer` responds
+when the job has ended.
 """
 
 import json
@@ -95,7 +95,7 @@ def router(service: Service) -> APIRouter:
         session_id: Annotated[str, Query(max_length=100)] = "",
         output: Annotated[Output | None, Query()] = None,
     ) -> Response:
-        """A job as any other, whose caller waits; a caller that goes away cancels it."""
+        """Run an ordinary job while the caller waits. If the caller disconnects, the job is cancelled."""
         start = time.monotonic()
         view = _model(model)
         if output is Output.DICOM_SEG:
@@ -134,12 +134,12 @@ def router(service: Service) -> APIRouter:
 
 
 def _add_auth(routes: APIRouter, service: Service) -> None:
-    """3D Slicer asks for a name and a password where tokens are needed; the password is the token."""
+    """3D Slicer asks for a name and a password if tokens are required. The password is the token."""
     enabled = service.settings.needs_tokens
 
     @routes.get(
         "/auth/",
-        summary="MONAI Label: whether a token is needed; 404 where none is",
+        summary="MONAI Label: whether a token is required (404 if not)",
         responses=problems(404) | shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
     )
     async def auth() -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
         responses=problems(401) | shown({"valid": True}),
     )
     def valid(request: Request) -> dict[str, bool]:
-        """401 where it is not."""
+        """Respond with 401 to an invalid token."""
         service.auth.authenticate(request)
         return {"valid": True}
 
@@ -180,7 +180,7 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         "name": "BraTS-MM",
         "description": f"Brain tumour segmentation on MRI when sequences are missing. {NOT_FOR_DIAGNOSIS}",
         "version": __version__,
-        # OHIF takes the first of these for the background and drops it, whatever it is.
+        # OHIF drops the first of these as the background.
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
         "models": {model.value: _about(model) for model in ViewerModel},
         "trainers": {},
@@ -202,7 +202,7 @@ def _about(model: ViewerModel) -> dict[str, Any]:
         "dimension": 3,
         "description": f"{_ABOUT[model]} {NOT_FOR_DIAGNOSIS}",
         "version": __version__,
-        # Viewers show a list as a choice, whose first entry is the default.
+        # Viewers show a list as a choice with the first entry as the default.
         "config": {"modality": [AUTO, *(modality.value for modality in MODALITIES)]},
     }
 
@@ -212,7 +212,7 @@ def _model(name: str) -> ViewerModel:
         return ViewerModel(name)
     except ValueError as error:
         there = ", ".join(model.value for model in ViewerModel)
-        raise Problem("not-found", f"There is no model of that name; there are {there}.") from error
+        raise Problem("not-found", f"There is no such model. Choose one of {there}.") from error
 
 
 def _label_form(params: Mapping[str, Any]) -> LabelForm:
@@ -225,7 +225,7 @@ def _label_form(params: Mapping[str, Any]) -> LabelForm:
 
 
 def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
-    """The part `params`: what viewers need, and what a person should know of the result."""
+    """Return the part `params`: information for viewers and readers of the result."""
     found = list(job.sequences)
     return {
         "label_names": model.labels,

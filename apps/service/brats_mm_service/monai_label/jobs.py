@@ -31,13 +31,13 @@ class ViewerJobs:
         self._waiting: Counter[str] = Counter()
 
     async def run(self, request: Request, caller: Caller, found: SortedUpload, folder: Path) -> Job:
-        """The finished job of a case.
+        """Run the job of a case to its end and return it.
 
         Args:
-            request: of the viewer; if it goes away, the job is cancelled.
-            caller: whose job it is.
-            found: the case's sequences.
-            folder: where they lie; it is taken over.
+            request: request of the viewer. If the viewer disconnects, the job is cancelled.
+            caller: owner of the job.
+            found: sequences of the case.
+            folder: folder of the sequences, which the job takes over.
 
         Raises:
             Problem: the job was not accepted, or failed.
@@ -94,7 +94,7 @@ def _finished(job: Job) -> Job:
 
 
 def result_json(result: Path, name: str) -> Mapping[str, object]:
-    """A JSON result of a job; empty where there is none."""
+    """Return a JSON result of a job. Empty if there is none."""
     try:
         content = json.loads((result / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

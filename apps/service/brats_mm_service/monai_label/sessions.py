@@ -40,10 +40,10 @@ def router(service: Service) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, writer],
         *,
-        uncompress: Annotated[bool, Query(description="not needed: archives are told by their content")] = False,
-        expiry: Annotated[int, Query(description="seconds; 0 for the longest, 3600")] = 0,
+        uncompress: Annotated[bool, Query(description="not needed, since archives are detected")] = False,
+        expiry: Annotated[int, Query(description="seconds, 0 for the maximum of 3600")] = 0,
     ) -> dict[str, Any]:
-        """The files are checked at once, and each is told by its name."""
+        """Receive files, which are checked at once and recognised by name."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("files",), texts=("client_id", "params")
@@ -57,7 +57,7 @@ def router(service: Service) -> APIRouter:
         caller: Annotated[Caller, reader],
         *,
         update_ts: Annotated[bool, Query(description="count this as a use")] = False,
-        image: Annotated[bool, Query(description="the file, instead of what is known of it")] = False,
+        image: Annotated[bool, Query(description="the file instead of its description")] = False,
     ) -> Any:
         """404 once it has ended."""
         item = _found(images, caller, session_id)
@@ -101,7 +101,7 @@ def _file(images: ViewerImages, caller: Caller, item: Item) -> Response:
 
 
 def _shown(item: Item) -> dict[str, Any]:
-    """MONAI Label's fields; where the files lie is nobody's business, so paths are names."""
+    """Return MONAI Label's fields. Paths are replaced by names, to hide locations on the server."""
     return {
         "name": item.name,
         "path": "",

@@ -1,1 +1,1 @@
-"""One router a group of routes; each is made for one `Service` and mounted by `create_app`."""
+"""One router per group of routes, created for a `Service` and mounted by `create_app`."""

@@ -23,7 +23,7 @@ def router(service: Service) -> APIRouter:
     watcher = Depends(service.auth.require_scope("metrics"))
     bundle = service.settings.worker.model.bundle
     described = describe_installation(None if bundle is None else str(bundle))
-    described["model"].pop("folder", None)  # where it lies is nobody's business
+    described["model"].pop("folder", None)  # do not reveal locations on the server
 
     @routes.get(
         "/v1/models",
@@ -83,7 +83,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _storage_problem(service: Service) -> str | None:
-    """Why nothing could be stored; None if it can."""
+    """Return why nothing can be stored, or None."""
     try:
         service.queue.files.discard(service.queue.files.incoming())
         service.queue.records.counts()

@@ -34,12 +34,12 @@ class TransferBody(BaseModel):
     id: str
     study: str
     state: str = Field(description="fetching, computing, storing, done or failed")
-    detail: str = Field(description="why it failed, or what it waits for")
-    attempts: int = Field(description="of the present step, as far as they failed")
+    detail: str = Field(description="reason for a failure or delay")
+    attempts: int = Field(description="failed attempts of the current step")
     created: datetime
     job: str | None = Field(description="the job that computes it")
     stored: list[str] = Field(description="SOP Instance UIDs of the objects that were stored")
-    already_there: list[str] = Field(description="of those that the archive had already")
+    already_there: list[str] = Field(description="objects that the archive already had")
 
     @classmethod
     def of(cls, one: Transfer) -> "TransferBody":

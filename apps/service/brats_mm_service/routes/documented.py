@@ -6,12 +6,12 @@ from brats_mm_service.problems import MEDIA_TYPE, TITLES, problem_body
 from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
 
 _SENTENCES = {
-    400: "There is no part named 'scan'; the parts may be named t1, t1ce, t2, flair, case, options.",
+    400: "There is no part named 'scan'. Use t1, t1ce, t2, flair, case, options.",
     401: "This service needs a token. Send the header `Authorization: Bearer TOKEN`.",
     403: "Your token lacks the scope jobs:write. Ask for one that has it.",
     404: "There is no such job. It may have been deleted, or belong to another caller.",
     408: "The upload stalled or took too long. Send it again over a faster line.",
-    409: "The job is still running; its results are not there yet. Look again later, or follow its events.",
+    409: "The job is still running, so its results are not ready. Try again later, or follow its events.",
     410: "The results have expired and are deleted. Submit the case again.",
     413: "The part 't1' is larger than 512 MiB, the most allowed here.",
     415: "t1 is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix.",

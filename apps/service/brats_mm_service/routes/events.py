@@ -20,12 +20,12 @@ from brats_mm_service.service import Service
 from brats_mm_service.uploads.slots import NoSlot
 
 _LOOK_S = 2.0
-"""Also without being told: a waiting job's place in the queue changes with the jobs of others."""
+"""Also sent without a notification, because a waiting job's position changes with other jobs."""
 _SIGN_S = 15.0
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events named `job`, the data of each a job as GET answers it; the last one has ended",
+        "description": "Events named `job` with the job as returned by GET. The last one has ended",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
@@ -61,7 +61,7 @@ def router(service: Service) -> APIRouter:
 
 
 async def follow(service: Service, job_id: str, request: Request) -> AsyncIterator[str]:
-    """The text of the stream. Records and the caller's token are looked at again at each change and every 2 s."""
+    """Stream the events. Checks records and the caller's token at each change and every 2 s."""
     keep_s = service.settings.retention.result_s
     sent, sent_at = "", time.monotonic()
 

@@ -27,7 +27,7 @@ class KeptBody(BaseModel):
     """An image that was kept."""
 
     sequence: str
-    name: str = Field(description="the sequence and the suffix of what was sent, not its name there")
+    name: str = Field(description="the sequence with the suffix of the uploaded file")
     size: int = Field(description="bytes")
     href: str
 
@@ -44,7 +44,7 @@ def router(service: Service) -> APIRouter:
         | {200: {"description": "One a sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
     )
     def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
-        """Empty where none are kept, or none any more."""
+        """Return the kept inputs. Empty if none are kept."""
         job = own_view(service, job_id, caller).job
         folder = service.queue.files.upload(job.id)
         return [

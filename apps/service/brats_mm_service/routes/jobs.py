@@ -55,10 +55,10 @@ def router(service: Service) -> APIRouter:
         caller: Annotated[Caller, writer],
         key: Annotated[
             str | None,
-            Header(alias="Idempotency-Key", description="Any text of your own; the same request is run once."),
+            Header(alias="Idempotency-Key", description="Any text. A repeated request with the same key runs once."),
         ] = None,
     ) -> JobBody:
-        """Streams the files to disk, checks them, and answers with the job, and with what was found and missing."""
+        """Stream the files to disk, check them, and return the job with its recognised and missing sequences."""
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise Problem("bad-request", f"The Idempotency-Key must have 1 to {_LONGEST_KEY} characters.")
         job, is_new = await accept(service, request, caller, key)
@@ -97,7 +97,7 @@ def router(service: Service) -> APIRouter:
     @routes.delete(
         "/{job_id}",
         status_code=204,
-        summary="Cancel a job that has not ended; delete one that has",
+        summary="Cancel an open job, or delete an ended one",
         responses=problems(401, 403, 404),
     )
     def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
@@ -108,10 +108,10 @@ def router(service: Service) -> APIRouter:
 
 
 def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
-    """A job of the caller.
+    """Return a job of the caller.
 
     Raises:
-        Problem: there is none of that id, or it is somebody else's, which looks the same.
+        Problem: the job does not exist or belongs to another caller, which are not distinguished.
     """
     view = service.queue.view(job_id)
     if view is None or view.job.owner != caller.name:
@@ -120,7 +120,7 @@ def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
 
 
 async def accept(service: Service, request: Request, caller: Caller, key: str | None) -> tuple[Job, bool]:
-    """Receive a submission; returns the job and whether it is new.
+    """Receive a submission, and return the job and whether it is new.
 
     Raises:
         Problem: it cannot be accepted.
@@ -161,10 +161,10 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
 
 
 def parse_options(text: str | None) -> OptionsBody:
-    """The options of a submission; the usual ones where none were sent.
+    """Parse the options of a submission. Defaults to the standard options.
 
     Raises:
-        Problem: they are no JSON object of known options.
+        Problem: the text is not a JSON object of known options.
     """
     if text is None or not text.strip():
         return OptionsBody()
@@ -179,10 +179,10 @@ def parse_options(text: str | None) -> OptionsBody:
 
 
 def check_room(service: Service, owner: str, key: str | None = None) -> None:
-    """Refuse before the body is read where it could not be accepted anyway.
+    """Refuse a request that cannot be accepted before reading its body.
 
     Raises:
-        Problem: too many jobs wait, the disk or the caller's share of it is full, or the model cannot be loaded.
+        Problem: too many jobs are waiting, the disk or the caller's share of it is full, or the model cannot be loaded.
     """
     queue = service.queue
     if key is None or queue.records.by_key(owner, key) is None:
@@ -218,7 +218,7 @@ def _serial(cursor: str | None) -> int | None:
     try:
         serial = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except ValueError as error:
-        raise Problem("bad-request", "The cursor is none of ours. Use `next` of the page before.") from error
+        raise Problem("bad-request", "The cursor is invalid. Use `next` of the previous page.") from error
     if not 0 <= serial < 2**62:
-        raise Problem("bad-request", "The cursor is none of ours. Use `next` of the page before.")
+        raise Problem("bad-request", "The cursor is invalid. Use `next` of the previous page.")
     return serial

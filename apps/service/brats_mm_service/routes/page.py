@@ -1,4 +1,4 @@
-"""The page for people: the built viewer, or a sentence on how to build it. Needs no token; what it asks for does."""
+"""The web page: the built viewer, or instructions to build it. The page itself needs no token."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ HOME = "/viewer/"
 API_DOCS = "/viewer/docs.html"
 _PACKAGE = Path(__file__).resolve().parents[1]
 PLACES = (_PACKAGE / "page", _PACKAGE.parents[1] / "viewer" / "dist")
-"""Where a built page lies: in an installed wheel, in a checkout."""
+"""Folders of the built page in an installed wheel and in a checkout."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -22,7 +22,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".json": "application/json",
 }
-# Scripts and styles of this host only, nothing inline; NiiVue keeps its typeface and textures in data: pictures.
+# Scripts and styles of this host only, nothing inline. NiiVue stores its font and textures in data: images.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -43,7 +43,7 @@ pip install --force-reinstall --no-deps dist/brats_mm-*.whl</pre>
 
 
 def absent_page(checkout: Path = _CHECKOUT) -> str:
-    """The answer where there is no page: how to get it, for a checkout and for an installed package."""
+    """Return instructions to get the page, for a checkout and for an installed package."""
     how = _IN_A_CHECKOUT if (checkout / "package.json").is_file() else _INSTALLED
     return f"""<!doctype html>
 <html lang="en">
@@ -58,12 +58,12 @@ def absent_page(checkout: Path = _CHECKOUT) -> str:
 
 
 def built_page(places: tuple[Path, ...] = PLACES) -> Path | None:
-    """The folder of the built page; None where there is none."""
+    """Return the folder of the built page, or None."""
     return next((place for place in places if (place / "index.html").is_file()), None)
 
 
 def router(_: Service) -> APIRouter:
-    """The routes of the page; they are for people, so the OpenAPI document leaves them out."""
+    """Return the routes of the page, which the OpenAPI document leaves out."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
@@ -79,7 +79,7 @@ def router(_: Service) -> APIRouter:
 
     @routes.get("/viewer/{name:path}")
     def file(name: str) -> Response:
-        """A file of the page; found anew each time, so that a page built meanwhile is there."""
+        """Serve a file of the page. Looked up for each request, so a page built meanwhile is found."""
         root = built_page()
         if root is None:
             return HTMLResponse(absent_page(), status_code=404)
@@ -89,14 +89,14 @@ def router(_: Service) -> APIRouter:
 
 
 def page_file(root: Path, name: str) -> Response:
-    """A file below `root`; names of assets change with their content, so browsers may keep them.
+    """Return a file below `root`. Names of assets change with their content, so browsers may cache them.
 
     Raises:
-        Problem: there is no such file.
+        Problem: the file does not exist.
     """
     path = root if "\0" in name else (root / name).resolve()
     if not path.is_relative_to(root) or path.suffix not in _TYPES or not path.is_file():
-        raise Problem("not-found", "The page has no such file. Load the page again: it may have been built anew.")
+        raise Problem("not-found", "The page has no such file. Reload the page, which may have been rebuilt.")
     keep = _FOR_EVER if path.parent.name == "assets" else "no-cache"
     headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": keep}
     return FileResponse(path, headers=headers, media_type=_TYPES[path.suffix])

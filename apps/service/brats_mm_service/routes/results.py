@@ -1,4 +1,4 @@
-"""Results by name, with ranges and entity tags; and all of them in one zip."""
+"""Serve results by name, with ranges and entity tags, or all results in one zip."""
 
 import json
 import secrets
@@ -73,12 +73,12 @@ def router(service: Service) -> APIRouter:
         if_none_match: Annotated[str | None, Header(description="entity tags that you have")] = None,
         range_: Annotated[str | None, Header(alias="Range", description="such as bytes=0-1023")] = None,
     ) -> Response:
-        """Ranges, `If-Range` and `If-None-Match` work; the entity tag is the file's SHA-256, which is checked first."""
+        """Serve a result. Supports `Range`, `If-Range` and `If-None-Match`. The entity tag is the verified SHA-256."""
         job = _finished(service, job_id, caller)
         file = _zip(service, job) if name == ARCHIVE else job.result(name)
         if file is None:
             there = ", ".join([*(one.name for one in job.results), ARCHIVE])
-            raise Problem("not-found", f"This job has no result of that name; there are {there}.")
+            raise Problem("not-found", f"This job has no such result. It has {there}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)
@@ -95,7 +95,7 @@ def router(service: Service) -> APIRouter:
 
 
 def check_range(asked: str | None, size: int) -> None:
-    """Raise a problem where a Range header asks for bytes that are not there."""
+    """Raise a problem if a Range header requests bytes beyond the file."""
     kind, _, spec = (asked or "").partition("=")
     if not asked or kind.strip() != "bytes":
         return
@@ -120,20 +120,20 @@ def _finished(service: Service, job_id: str, caller: Caller) -> Job:
     if job.state is JobState.EXPIRED:
         raise Problem("expired", "The results have expired and are deleted. Submit the case again.")
     if job.state is JobState.FAILED:
-        raise Problem("not-ready", "The job failed, so there are no results; its error says why.")
+        raise Problem("not-ready", "The job failed, so there are no results. See its error.")
     if job.state is JobState.CANCELLED:
         raise Problem("not-ready", "The job was cancelled, so there are no results.")
     message = (
-        f"The job is still {job.state.value}; its results are not there yet. Look again later, or follow its events."
+        f"The job is still {job.state.value}, so its results are not ready. Try again later, or follow its events."
     )
     raise Problem("not-ready", message)
 
 
 def _zip(service: Service, job: Job) -> ResultFile:
-    """All results in one zip, made once; stored, not compressed, as they are compressed already.
+    """Return all results in one zip, created once. Stored without compression, because results are compressed.
 
     Raises:
-        Problem: a result is gone or damaged.
+        Problem: a result is missing or damaged.
     """
     files = service.queue.files
     path = files.archive(job.id)

@@ -1,6 +1,6 @@
-"""The service's own cases, which viewers name instead of uploading: sub-folders and volumes of one folder.
+"""Cases on the server that viewers open instead of uploading: sub-folders and volumes of one folder.
 
-The folder is its owner's: it is read, never written to, and where it lies is told nobody.
+The folder is only read, and its location is not revealed.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ class ServerCase:
     """A case on the server.
 
     Attributes:
-        id: the folder's name, or the file's without its suffix.
-        sequences: sequence -> file, in channel order.
-        unsorted: a single volume whose name does not say which sequence it is.
-        notes: what was ignored, and how sequences were recognised.
+        id: name of the folder, or of the file without its suffix.
+        sequences: file by sequence, in channel order.
+        unsorted: a single volume whose name does not give its sequence.
+        notes: ignored files, and how sequences were recognised.
     """
 
     id: str
@@ -40,7 +40,7 @@ class ServerCase:
 
 
 class ServerCases:
-    """The cases in a folder; None for no folder."""
+    """The cases in a folder. Empty without a folder."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class ServerCases:
         return sorted(self._places())
 
     def get(self, case_id: str) -> ServerCase | None:
-        """A case by its id; only names that are in the folder are ids, so no path leads out of it."""
+        """Return a case by its ID. IDs are names in the folder, so no ID leads outside."""
         place = self._places().get(case_id)
         if place is None:
             return None

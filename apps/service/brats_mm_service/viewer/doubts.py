@@ -29,7 +29,7 @@ class Doubts:
         self._lock = threading.Lock()
 
     def all(self) -> dict[str, float]:
-        """Return the doubt about each case with a result; empty if the file is unreadable."""
+        """Return the uncertainty of each case with a result. Empty if the file is unreadable."""
         try:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""From what a viewer sends or names to the sequences of a case.
+"""Sort a viewer's upload or server case into sequences.
 
-Viewers know single images; which sequence one is stands in its name, in the name of the image it is sent for, or in
-the request's `modality`.
+Viewers send single images. The sequence follows from the image's name, from the name of the image that it belongs to,
+or from the request's `modality`.
 """
 
 import os
@@ -31,8 +31,8 @@ class SortedViewerFiles:
     """Files of a viewer's upload.
 
     Attributes:
-        upload: the sequences, stored as `<sequence>.<suffix>`; none where the only file is unsorted.
-        unsorted: the stored name of a single volume of which nothing says which sequence it is.
+        upload: sequences stored as `<sequence>.<suffix>`. Empty if the only file is unsorted.
+        unsorted: stored name of a single volume of unknown sequence.
     """
 
     upload: SortedUpload
@@ -46,33 +46,33 @@ def plain_name(name: str) -> str:
 
 
 def modality_of(text: object) -> Modality | None:
-    """A request's `modality`; None for `auto` and for none.
+    """Parse a request's `modality`. None for `auto` or a missing value.
 
     Raises:
-        Problem: there is no such sequence.
+        Problem: the sequence is unknown.
     """
     if text in (None, "", AUTO):
         return None
     named = modalities_in_name(str(text)[:80])
     if len(named) != 1:
         choices = ", ".join([AUTO, *(modality.value for modality in MODALITIES)])
-        raise Problem("bad-option", f"There is no modality {str(text)[:40]!r}; set it to one of {choices}.")
+        raise Problem("bad-option", f"There is no modality {str(text)[:40]!r}. Choose one of {choices}.")
     return named.pop()
 
 
 def sort_viewer_files(
     files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, hint: str = ""
 ) -> SortedViewerFiles:
-    """Sort what a viewer has sent: one volume, several, or one zip of a case folder.
+    """Sort a viewer's upload: one volume, several volumes, or one zip of a case folder.
 
     Args:
-        files: as received.
-        folder: where they lie; has the sorted files afterwards, and nothing else.
-        limits: for archives.
-        hint: a further name that may say which sequence a single volume is.
+        files: received files.
+        folder: folder of the files. Contains only the sorted files afterwards.
+        limits: limits for archives.
+        hint: further name that may give the sequence of a single volume.
 
     Raises:
-        Problem: they cannot be used; the detail says why, and what to do.
+        Problem: the files cannot be used.
         OSError: the disk is full.
     """
     if not files:
@@ -106,7 +106,7 @@ def _check(path: Path) -> None:
 
 
 def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedViewerFiles:
-    """Files told apart by their names, as those of a case folder are."""
+    """Sort files by name, like those of a case folder."""
     together = folder / "together"
     together.mkdir()
     by_name: dict[str, ReceivedFile] = {}
@@ -127,10 +127,10 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
 
 
 def store_label(file: ReceivedFile, folder: Path) -> str:
-    """Check a label map and store it as `label.<suffix>`; returns that name.
+    """Check a label map, store it as `label.<suffix>`, and return that name.
 
     Raises:
-        Problem: it is no volume, or damaged.
+        Problem: the file is not a volume, or is damaged.
     """
     stored = "label" + checked_content(file.path, "The label map", plain_name(file.filename)).value
     file.path.rename(folder / stored)
@@ -153,7 +153,7 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
 
 
 def _link_or_copy(source: Path, place: Path) -> None:
-    """Nobody writes to these files, so a second name will do; another disk needs a copy."""
+    """Link a file, which nobody modifies. Copies it to another disk."""
     try:
         os.link(source.resolve(), place)
     except OSError:

@@ -25,7 +25,7 @@ BAND_SHARES = (0.95, 0.85, 0.70)
 """A voxel is in the low, medium or high band from the entropy of a choice between two at these odds."""
 
 BAND_NATS: tuple[float, ...] = tuple(float(binary_entropy(np.array([share], np.float32))[0]) for share in BAND_SHARES)
-"""0.199, 0.423 and 0.611 nats; of at most ln 4 = 1.386."""
+"""0.199, 0.423 and 0.611 nats. The maximum is ln 4 = 1.386."""
 
 _NRRD_TYPES = {
     "uint8": "unsigned char",
@@ -60,12 +60,12 @@ class ViewerModel(str, Enum):
 
 @dataclass(frozen=True)
 class LabelForm:
-    """How a viewer wants a label map.
+    """Requested form of a label map.
 
     Attributes:
         extension: one of `EXTENSIONS`.
-        dtype: of the voxels of an NRRD file; NIfTI files have uint8.
-        compressed: whether an NRRD file's voxels are gzip.
+        dtype: voxel type of an NRRD file. NIfTI files have uint8.
+        compressed: whether an NRRD file's voxels are gzipped.
     """
 
     extension: str = ".nii.gz"
@@ -78,8 +78,8 @@ class LabelAnswer:
     """A label map as a file.
 
     Attributes:
-        data: the file's bytes.
-        centroids: label -> its value and the voxel index of its centre; labels without a voxel are left out.
+        data: bytes of the file.
+        centroids: value and voxel index of the centre by label. Empty labels are left out.
     """
 
     data: bytes
@@ -87,7 +87,7 @@ class LabelAnswer:
 
 
 def check_form(form: LabelForm) -> None:
-    """Raise a problem where a label map cannot be given in that form."""
+    """Raise a problem if a label map cannot be written in that form."""
     if form.extension not in EXTENSIONS:
         message = f"Results cannot be given as {form.extension[:20]!r}; set result_extension to one of "
         raise Problem("bad-option", f"{message}{', '.join(EXTENSIONS)}.")
@@ -121,7 +121,7 @@ def entropy_bands(entropy: Array) -> Labels:
     Args:
         entropy: nats, any shape.
     """
-    # A map is stored in steps of max/65535; half a step less keeps a voxel at a bound in its band.
+    # Values are stored in steps of max/65535. Subtract half a step to keep a voxel at a bound in its band.
     return np.digitize(entropy, np.array(BAND_NATS) - 1e-5).astype(np.uint8)
 
 

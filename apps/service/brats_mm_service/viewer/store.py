@@ -1,7 +1,7 @@
-"""What viewers leave with the service between two requests: images, sessions, corrected labels.
+"""Store what viewers upload between requests: images, sessions, corrected labels.
 
-One folder an item below `<data>/viewers/<caller>/<kind>/`, with an `item.json`; names there are hashes, so that
-nothing a caller types becomes a path, and a caller finds only what is their own. Every item has an end.
+Each item has a folder below `<data>/viewers/<caller>/<kind>/` with an `item.json`. Folder names are hashes, so no user
+input becomes a path, and callers find only their own items. All items expire.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Item:
-    """Something that was left; times are seconds since 1970.
+    """A stored item. Times are seconds since 1970.
 
     Attributes:
-        id: under which its caller asks for it.
-        name: of the file or case, for people.
-        sequences: sequence -> stored file name, where it is known which sequence a file is.
-        unsorted: stored file name of a volume of which that is not known, or of a label map.
-        notes: how sequences were recognised, what was ignored and why.
-        info: what the viewer said about it.
-        keep_s: the item ends this long after it was last used.
+        id: identifier for the caller.
+        name: display name of the file or case.
+        sequences: stored file name by known sequence.
+        unsorted: stored file name of a volume of unknown sequence, or of a label map.
+        notes: how sequences were recognised, and ignored files.
+        info: information from the viewer.
+        keep_s: seconds after its last use at which the item expires.
     """
 
     id: str
@@ -69,10 +69,10 @@ class ViewerStore:
         self._lock = threading.Lock()
 
     def put(self, owner: str, kind: Kind, item: Item, incoming: Path) -> Item:
-        """Keep an item whose files lie in `incoming`; it takes the place of one of the same id.
+        """Store an item whose files are in `incoming`. Replaces an item with the same ID.
 
         Raises:
-            Problem: the caller has left too much.
+            Problem: the caller has stored too much.
             OSError: the disk is full.
         """
         now = self._now()
@@ -89,7 +89,7 @@ class ViewerStore:
         return kept
 
     def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
-        """The caller's item of that id; None if there is none, or not any more."""
+        """Return the caller's item with that ID, or None if it does not exist or has expired."""
         item = _read(self.folder(owner, kind, item_id))
         return item if item is not None and not self._is_over(item) else None
 
@@ -117,7 +117,7 @@ class ViewerStore:
         return folder_bytes(self._root / _hash(owner))
 
     def sweep(self) -> None:
-        """Delete what is over, and what is damaged."""
+        """Delete expired and damaged items."""
         for folder in self._root.glob("*/*/*"):
             item = _read(folder)
             if item is None or self._is_over(item):

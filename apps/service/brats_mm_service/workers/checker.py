@@ -31,9 +31,9 @@ R = TypeVar("R")
 
 
 class UploadChecker:
-    """Sorts and checks uploads in forks of a confined process; callable from any thread.
+    """Sort and check uploads in forks of a confined process. Methods can be called from any thread.
 
-    Every method raises Problem where the upload cannot be used, and OSError where the disk is full.
+    Every method raises Problem if the upload cannot be used, and OSError if the disk is full.
     """
 
     def __init__(self, limits: UploadLimits) -> None:
@@ -107,7 +107,7 @@ class UploadChecker:
         process = self._process
         if process is None or process.poll() is not None:
             log("checker_died", level="error")
-            raise Problem("unavailable", "The reader of uploads is being started anew.", {"Retry-After": "5"})
+            raise Problem("unavailable", "The upload checker is restarting.", {"Retry-After": "5"})
         message = (
             f"Reading the upload takes more than {limits.check_bytes // MIB} MiB of memory or {limits.check_s:g} s, "
             "the most allowed here. Send fewer or smaller files."
@@ -115,7 +115,7 @@ class UploadChecker:
         raise Problem("too-large", message)
 
     def _exchange(self, request: bytes) -> bytes:
-        """Send a request to a fork; what it answers, nothing where it died."""
+        """Send a request to a fork and return its reply. Empty if the fork died."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:

@@ -56,7 +56,7 @@ def _serve(handle: int) -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Do a task; the answer is its `result`, a `problem`, or what the operating system refused."""
+    """Perform a task and return its `result`, a `problem`, or the error of the operating system."""
     try:
         _confine(request)
         result = validate_call(TASKS[request["task"]])(**request["arguments"])

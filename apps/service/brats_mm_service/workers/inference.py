@@ -35,7 +35,7 @@ class Outlet(Protocol):
     """Where messages to the service go."""
 
     def emit(self, what: str, **values: object) -> None:
-        """Send one message; from any thread."""
+        """Send one event, from any thread."""
 
 
 class Channel:
@@ -46,7 +46,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def emit(self, what: str, **values: object) -> None:
-        """Send one message; a service that is gone ends the process."""
+        """Send one event. Ends the process if the service is gone."""
         with self._lock:
             try:
                 self._stream.write(json.dumps({"event": what, **values}) + "\n")
@@ -65,7 +65,7 @@ class Commands:
         self._current = ""
 
     def listen(self, source: TextIO) -> None:
-        """Read commands until the service is gone; runs in a thread."""
+        """Read commands until the service is gone. Runs in a thread."""
         for line in source:
             self.put(json.loads(line))
         os._exit(0)
@@ -99,7 +99,7 @@ class Commands:
 def main() -> None:
     """Run until the service is gone."""
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)  # whatever a library prints must not look like a message
+    os.dup2(2, 1)  # output of libraries must not look like an event
     source = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a file that names standard input as its data must not block
     start = json.loads(source.readline())
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
-    """Load the model and do what is commanded, without end; returns where the model cannot be loaded, which it says."""
+    """Load the model and execute commands forever. If the model cannot be loaded, report that and return."""
     _limit(start)
     threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
     try:
@@ -156,7 +156,7 @@ def _do(
             channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
             return
         frames = traceback.format_tb(error.__traceback__)  # no message: it could quote the input
-        detail = "The software met an error of its own. Nothing was written; please report it with the job's number."
+        detail = "An internal error occurred, and nothing was written. Please report it with the job's number."
         channel.emit("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
         # Said before the volumes are given back, which takes the system a while.
@@ -164,7 +164,7 @@ def _do(
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, PyTorch or ITK could not get memory; the latter two raise RuntimeError, told by its words."""
+    """Whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError with a typical message."""
     words = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
     return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
@@ -202,7 +202,7 @@ def _kind(error: BratsMMError) -> str:
 
 
 def _without_paths(sentence: str, job: dict[str, Any]) -> str:
-    """The caller knows file names; where the service keeps them is nobody's business."""
+    """Remove paths from a sentence. Callers see file names, but not locations on the server."""
     for folder in (job["upload"], job["output"]):
         sentence = sentence.replace(f"{folder}/", "").replace(folder, "the service's folder")
     return sentence
@@ -221,7 +221,7 @@ def _confine_process(start: dict[str, Any]) -> None:
     from brats_mm.inference.openvino_cache import cache_folder
 
     kept = cache_folder()
-    home = kept / "home"  # packages keep settings and caches there, and some fail where they cannot read them
+    home = kept / "home"  # packages store settings and caches there, and some fail if they cannot
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
     # With CI set, OpenVINO sends no telemetry, for which it would fork.
@@ -239,7 +239,7 @@ def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
 
 
 def _model_files(start: dict[str, Any]) -> list[Path]:
-    """The bundle's folder, and what links in it lead to; nothing where there is no bundle, which loading it reports."""
+    """Return the bundle's folder and the targets of links in it. Empty without a bundle, which loading reports."""
     from brats_mm.io.bundle import default_bundle
 
     try:
@@ -256,10 +256,10 @@ def _devices() -> tuple[Path | str, ...]:
 
 
 def _limit(start: dict[str, Any]) -> None:
-    """Bounds that the operating system keeps: memory on the CPU, no core dumps; and other processes go first."""
+    """Set limits of the operating system: memory on the CPU, no core dumps, low priority."""
     try:
         import resource
-    except ImportError:  # (Windows has no such bounds; the service watches the memory there too)
+    except ImportError:  # Windows has no such limits, and the service watches the memory there too
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if start["device"] in ("cpu", "auto") and not Path("/dev/nvidiactl").exists():

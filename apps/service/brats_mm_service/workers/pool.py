@@ -1,4 +1,4 @@
-"""All workers of the service, one supervisor each; they take from one queue."""
+"""All workers of the service, with one supervisor each and a common queue."""
 
 import threading
 
@@ -25,7 +25,7 @@ class WorkerPool:
             one.start()
 
     def stop(self) -> None:
-        """Stop them; jobs that run go back to the queue."""
+        """Stop all workers. Running jobs return to the queue."""
         self._stopping.set()
         self._queue.wake.set()
         for one in self._supervisors:
@@ -33,7 +33,7 @@ class WorkerPool:
 
     @property
     def readiness(self) -> Readiness:
-        """That of a worker which is ready, or of the first where none is."""
+        """Return the state of a ready worker, or else of the first."""
         states = [one.readiness for one in self._supervisors]
         return next((one for one in states if one.ready), states[0])
 
@@ -44,7 +44,7 @@ class WorkerPool:
 
     @property
     def pids(self) -> tuple[int | None, ...]:
-        """The workers' numbers, each on its machine; None of one that is still to come."""
+        """Process IDs of the workers, each on its machine. None for a worker that has not started."""
         return tuple(one.pid for one in self._supervisors)
 
     def _given_up(self, kind: str, detail: str) -> None:

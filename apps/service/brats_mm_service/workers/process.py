@@ -27,7 +27,7 @@ COMMAND = (sys.executable, "-m", "brats_mm_service.workers.inference")
 class WorkerProcess:
     """A worker on this machine."""
 
-    retry_on_crash = False  # what ends it, memory or a fault of its own, came of the job
+    retry_on_crash = False  # a local crash, such as lack of memory, is caused by the job
 
     def __init__(self, settings: WorkerSettings, command: Sequence[str] = COMMAND, *, jobs: Path | None = None) -> None:
         self._process = subprocess.Popen(
@@ -60,7 +60,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def send(self, command: dict[str, Any]) -> None:
-        """Send a command; one that has died is noticed when its messages end."""
+        """Send a command. A dead process is noticed when its events end."""
         assert self._process.stdin is not None
         self._has_jobs = self._has_jobs or "command" in command
         try:
@@ -70,7 +70,7 @@ class WorkerProcess:
             log("worker_deaf", pid=self.pid)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next message but signs of life; None if there is none in time, or the process has ended."""
+        """Return the next event except heartbeats. None after the timeout or if the process has ended."""
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
             try:
@@ -86,7 +86,7 @@ class WorkerProcess:
         return None
 
     def kill(self) -> None:
-        """Stop it at once, with all that it started: a helper of its own that lives on would keep the pipes open."""
+        """Kill the process group at once. A surviving child would keep the pipes open."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -102,7 +102,7 @@ class WorkerProcess:
                     log("worker_pipe", pid=self.pid)
 
     def resident_bytes(self) -> int:
-        """Memory that it holds; 0 where the system does not tell."""
+        """Return the resident memory. 0 if unknown."""
         return resident_bytes(self.pid)
 
     def death(self) -> str:
@@ -128,14 +128,14 @@ class WorkerProcess:
         try:
             for line in self._process.stderr:
                 if self._has_jobs:
-                    continue  # what a library prints of a stranger's file may name a patient
+                    continue  # output of a library about an upload may contain a patient's name
                 log("worker_output", level="debug", line=line.decode("utf-8", "replace").rstrip()[:500])
         except (ValueError, OSError):
             pass
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the environment of a worker: where it finds modules and how it computes, without the service's secrets."""
+    """Return the environment of a worker: module paths and threads, without the service's secrets."""
     kept = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
     python = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
     # PyTorch's compiler looks up the user's name, and a confined worker cannot read /etc/passwd.

@@ -13,7 +13,7 @@ class Worker(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Its process's number, on its machine; None while that is not known."""
+        """Process ID on its machine. None if unknown."""
 
     @property
     def running(self) -> bool:
@@ -21,7 +21,7 @@ class Worker(Protocol):
 
     @property
     def started(self) -> float | None:
-        """When it began to load the model, by the monotonic clock; None while it waits for a machine with room."""
+        """Monotonic time at which it began to load the model. None while it waits for a machine."""
 
     @property
     def last_heartbeat(self) -> float:
@@ -32,16 +32,16 @@ class Worker(Protocol):
         """Whether it may go through no fault of its job's, with its machine: then the job is worth another attempt."""
 
     def send(self, command: dict[str, Any]) -> None:
-        """Send a command; one that is gone is noticed by `running`."""
+        """Send a command. `running` tells whether the worker is gone."""
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next message but signs of life; None if there is none in time, or it is gone."""
+        """Return the next event except heartbeats. None after the timeout or if the worker is gone."""
 
     def kill(self) -> None:
         """Stop it at once."""
 
     def resident_bytes(self) -> int:
-        """Memory that it holds; 0 where that is not known."""
+        """Return the resident memory. 0 if unknown."""
 
     def death(self) -> str:
         """How it ended, for people."""

@@ -1,8 +1,9 @@
-"""A worker on a Ray cluster: an actor that holds the model, and the service's end of it.
+"""A worker on a Ray cluster: an actor with the model, and the service's handle to it.
 
-Commands and messages are those of a worker process, a few hundred bytes. Files stay in the service's data folder, which
-every machine has under the same path. A machine that is lost takes its actors with it; the service notices, asks for
-others and gives them the job again, in a folder of its own, so that one that is cut off cannot spoil the result.
+Commands and events are those of a local worker, a few hundred bytes each. Files stay in the service's data folder,
+which all
+machines mount at the same path. If a machine is lost, the service requests new actors and retries the job in
+a new folder, so that a disconnected actor cannot corrupt the result.
 """
 
 import os
@@ -49,7 +50,7 @@ class WorkerActor:
         self._commands.put(command)
 
     def receive(self, timeout_s: float) -> list[dict[str, Any]]:
-        """All messages that are there, after waiting for one."""
+        """Wait for an event and return all available ones."""
         found = []
         try:
             found.append(self._messages.get(timeout=timeout_s))
@@ -92,7 +93,7 @@ class RayWorker:
         self._actor.send.remote(command)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next message but signs of life; None if there is none in time, or it is gone."""
+        """Return the next event except heartbeats. None after the timeout or if the worker is gone."""
         end = time.monotonic() + timeout_s
         while True:
             while self._messages:

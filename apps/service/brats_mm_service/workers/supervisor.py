@@ -1,4 +1,4 @@
-"""Keeps one worker running and gives it one job after the other; a thread of the service."""
+"""Keep one worker running and give it one job after another, in a thread of the service."""
 
 import sqlite3
 import threading
@@ -19,28 +19,28 @@ _TICK_S = 0.1
 _RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
 _IDLE_S = 0.2
 _STARTS = 3
-"""Starts in a row that may fail before waiting jobs are told so."""
+"""Consecutive failed starts before waiting jobs are failed."""
 
 _CRASHED = (
     "The worker that computed this job stopped ({how}). The files may be damaged, or memory too small. "
     "Check the files and submit the job again."
 )
 _LOST = (
-    "The worker that computed this job was lost in each of {attempts} attempts, at last so: {how}. The files may need "
-    "more memory than a worker has; or submit the job again when the cluster is well."
+    "The worker was lost in each of {attempts} attempts at this job, the last time as follows: {how}. The files may "
+    "need more memory than a worker has. Otherwise submit the job again when the cluster is healthy."
 )
 _NO_ROOM = "The cluster has no room for a worker yet."
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether jobs can be computed now, and by what.
+    """Whether jobs can be computed now, and by which model.
 
     Attributes:
-        ready: the model is loaded.
-        reason: a sentence where it is not.
-        device, model: what it runs on, and which model it is.
-        confined: the kernel keeps jobs from every file but their own.
+        ready: whether the model is loaded.
+        reason: reason if it is not.
+        device, model: device and name of the model.
+        confined: whether the kernel confines jobs to their own files.
     """
 
     ready: bool = False
@@ -51,14 +51,14 @@ class Readiness:
 
 
 class Supervisor:
-    """Runs jobs of a queue in a worker.
+    """Runs the jobs of a queue in a worker.
 
     Args:
-        queue: of jobs; other hosts may take from it too.
-        settings: of the worker.
-        spawn: starts one.
-        stopping: set when the service stops.
-        given_up: told of a problem, its kind and a sentence, each time that a start fails after several others.
+        queue: queue of jobs, which other supervisors can share.
+        settings: settings of the worker.
+        spawn: function that starts a worker.
+        stopping: event that is set when the service stops.
+        given_up: called with the kind and description of a problem after several failed starts.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the worker, once `stopping` is set; a job that runs goes back to the queue."""
+        """Stop the worker once `stopping` is set. A running job returns to the queue."""
         self._thread.join(timeout=10)
         self._drop()
 
@@ -136,7 +136,7 @@ class Supervisor:
             self._queue.release(job)
 
     def _computed(self, worker: Worker, job: Job) -> Callable[[], None]:
-        """Have the worker compute a job; returns what records how it ended."""
+        """Have the worker compute a job, and return a function that records its end."""
         try:
             self._queue.files.clear_attempts(job.id)  # of a worker that was cut off and wrote on
             return self._compute(worker, job)
@@ -147,7 +147,7 @@ class Supervisor:
             raise
 
     def _settle(self, job: Job, settle: Callable[[], None]) -> None:
-        """Record how a job ended; where records or disk cannot be written, again and again until they can."""
+        """Record the end of a job. Retries until the records and the disk can be written."""
         wait_s = _RETRY_S
         while True:
             try:
@@ -168,7 +168,7 @@ class Supervisor:
         return partial(self._queue.fail, job, "disk-full", detail)
 
     def _compute(self, worker: Worker, job: Job) -> Callable[[], None]:
-        """Follow the worker's events until the job has ended in one way or another; returns what records that."""
+        """Follow the worker's events until the job has ended, and return a function that records its end."""
         queue, files = self._queue, self._queue.files
         worker.send(
             {
@@ -208,7 +208,7 @@ class Supervisor:
     def _is_cancelled(self, job: Job) -> bool:
         try:
             return self._queue.is_cancelled(job.id)
-        except sqlite3.Error:  # not known now, so the worker goes on
+        except sqlite3.Error:  # unknown for now, so the worker continues
             return False
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
@@ -233,7 +233,7 @@ class Supervisor:
         return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
 
     def _fault(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
-        """Why the worker must not go on with this job, if so: the kind of problem, and a sentence."""
+        """Return the kind and description of a problem if the worker must stop this job, or None."""
         limits = self._settings
         if elapsed_s > limits.job_s:
             return "time-limit", f"The job was stopped after {limits.job_s:g} s, the longest time allowed here."
@@ -245,7 +245,7 @@ class Supervisor:
         return None
 
     def _ready_worker(self) -> Worker | None:
-        """The worker with the model loaded; None if that failed, or the service stops."""
+        """Return the worker with the model loaded. None if that failed, or the service is stopping."""
         if self._worker is not None:
             return self._worker
         self._queue.metrics.worker_starts.inc()
@@ -286,7 +286,7 @@ class Supervisor:
             self._given_up(kind, detail)
         self._stopping.wait(min(60.0, 2.0**self._failed_starts))
 
-    def _drop(self, reason: str = "The worker is being started anew.") -> None:
+    def _drop(self, reason: str = "The worker is restarting.") -> None:
         worker, self._worker = self._worker, None
         self.readiness = Readiness(reason=reason)
         if worker is not None:

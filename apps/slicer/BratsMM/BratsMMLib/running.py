@@ -124,5 +124,5 @@ class Run:
         except Failure as failure:
             end = Failed(str(failure))
         except Exception as error:  # noqa: BLE001 (the border of the thread: the window must hear of it)
-            end = Failed(f"The module met an error of its own: {type(error).__name__}: {error}")
+            end = Failed(f"An internal error occurred: {type(error).__name__}: {error}")
         self._news.put(end)
