@@ -74,7 +74,7 @@ def test_names_and_scopes_of_tokens_are_checked(tmp_path):
     tokens = Tokens(open_database(tmp_path))
     with pytest.raises(OptionError, match="1 to 64 letters"):
         tokens.create("a b")
-    with pytest.raises(OptionError, match="no scope everything"):
+    with pytest.raises(OptionError, match="Unknown scope everything"):
         tokens.create("ann", ["everything"])
     with pytest.raises(OptionError, match="no token 'x'"):
         tokens.revoke("x")

@@ -45,21 +45,21 @@ ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
 )
 
 _BY_STATUS = {
-    404: ("not-found", "There is nothing at this address. /openapi.json lists what there is."),
-    405: ("method-not-allowed", "This address does not take that method. /openapi.json lists what there is."),
+    404: ("not-found", "This address does not exist. See /openapi.json for the available ones."),
+    405: ("method-not-allowed", "This address does not support that method. See /openapi.json."),
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
-    """The application; the workers start with it and stop with it.
+    """Create the application. The workers start and stop with it.
 
     Args:
-        settings: how the service is set up.
-        spawn: how a worker is started; by default as the settings say.
+        settings: settings of the service.
+        spawn: function that starts a worker. Defaults to the settings.
 
     Raises:
-        OptionError: the data folder cannot be used, or another service uses it.
+        OptionError: the data folder cannot be used, or is in use by another service.
     """
     service = open_service(settings, spawn)
 
@@ -73,8 +73,8 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
         title="BraTS-MM",
         version=__version__,
         summary="Brain tumour segmentation on MRI when sequences are missing.",
-        description=f"Submit the sequences you have; get segmentation, entropy and importance. {NOT_FOR_DIAGNOSIS}",
-        docs_url=None,  # FastAPI's pages load scripts from the internet; `routes.page` serves its own
+        description=f"Upload the sequences you have and get segmentation, entropy and importance. {NOT_FOR_DIAGNOSIS}",
+        docs_url=None,  # FastAPI's pages load scripts from the internet, so `routes.page` serves its own
         redoc_url=None,
         lifespan=lifespan,
         responses={500: {"model": ProblemBody, "description": "The service is at fault"}},
@@ -156,7 +156,8 @@ def _add_problems(app: FastAPI, service: Service) -> None:
 def _storage(error: OSError) -> Problem:
     if error.errno in _FULL:
         return Problem(
-            "disk-full", "The service's disk is full. Delete jobs that you no longer need, or tell its owner."
+            "disk-full",
+            "The service's disk is full. Delete jobs that you no longer need, or tell the operator.",
         )
     log("storage_error", level="error", error=type(error).__name__, code=error.errno)
     return Problem("internal", "The service cannot use its disk. Tell its owner.")

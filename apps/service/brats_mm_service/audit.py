@@ -1,7 +1,7 @@
-"""The audit log: who submitted, read and deleted what. Apart from diagnostics, and without patient data.
+"""Audit log of submitted, read and deleted data. Separate from diagnostics, and without patient data.
 
-`audit.jsonl` in the data folder has one JSON object a line: time, caller, method, route, status, and the job's id. The
-route is its template, never the path that was typed. The service only appends; the file's owner rotates it.
+`audit.jsonl` in the data folder has one JSON object per line: time, caller, method, route, status and job ID. The route
+is a template, never the requested path. The service only appends, and the operator rotates the file.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Confine the calling thread, and what it starts, to a few folders: Landlock, where the kernel has it (Linux 5.13).
+"""Confine the calling thread and its children to a few folders with Landlock (Linux 5.13).
 
-What parses a stranger's file may be tricked into opening another. Confined, it cannot: the kernel refuses every path
-that was not named, and every TCP connection (from Linux 6.7). Nothing lifts a restriction again.
+A parser of untrusted files may be tricked into opening other files. When confined, the kernel refuses all other paths
+and
+every TCP connection (from Linux 6.7). A restriction cannot be lifted.
 """
 
 import ctypes
@@ -58,21 +59,21 @@ class ConfinementError(OSError):
 
 
 def landlock_version() -> int:
-    """The kernel's Landlock ABI version; 0 where there is none."""
+    """Return the kernel's Landlock ABI version, or 0 without Landlock."""
     if sys.platform != "linux":
         return 0
     return max(0, _syscall(_CREATE_RULESET, None, 0, _QUERY_VERSION))
 
 
 def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
-    """Deny the calling thread every path but these, for ever.
+    """Permanently deny the calling thread all paths but these.
 
     Args:
-        read: files and folders to read; those that do not exist are passed over.
-        write: files and folders to read, write, make and remove in.
+        read: files and folders to read. Missing ones are skipped.
+        write: files and folders to read, write, create and remove.
 
     Returns:
-        Whether it is confined now: False where the kernel has no Landlock.
+        Whether the thread is confined. False if the kernel does not support Landlock.
 
     Raises:
         ConfinementError: the kernel refused.
@@ -96,7 +97,7 @@ def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
 
 
 def library_paths() -> list[str]:
-    """Read-only paths that Python and its packages need; never the home folder or the working folder as a whole."""
+    """Return the read-only paths of Python and its packages, but never the whole home or working folder."""
     import brats_mm
 
     whole = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}

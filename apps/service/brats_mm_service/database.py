@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEG
 _VERSION_2 = "ALTER TABLE jobs ADD COLUMN names TEXT NOT NULL DEFAULT '{}'"
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
-"""What brings a file of version n to version n + 1; a file's version is its `user_version`. Append, never change."""
+"""Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
 
 
 class Database:
@@ -145,7 +145,7 @@ class Database:
 
 
 def check_records(path: Path) -> str | None:
-    """What is wrong with a file of records, as a sentence; None if nothing is, or there is none."""
+    """Return the fault of a database file as a sentence. None if it is valid or does not exist."""
     if not path.is_file():
         return None
     try:

@@ -19,23 +19,23 @@ class JsonLines(logging.Formatter):
         """The line."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         values = getattr(record, "values", {})
-        if record.exc_info and record.exc_info[0] is not None:  # no traceback: it could quote what was sent
+        if record.exc_info and record.exc_info[0] is not None:  # no traceback, which could quote the input
             values = {**values, "error": record.exc_info[0].__name__}
         return json.dumps({"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **values})
 
 
 class StandardError(logging.Handler):
-    """To what is standard error at that moment: the one of the start may be closed by the time a thread logs last."""
+    """Log to the current standard error, because the original one may be closed before the last thread logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; where nobody can read it, it is lost."""
+        """Write a line, or drop it if the stream is closed."""
         with suppress(OSError, ValueError):
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
 
 
 def log(event: str, *, level: str = "info", **values: object) -> None:
-    """Log an event; `values` must be free of patient data."""
+    """Log an event. `values` must not contain patient data."""
     logger.log(_LEVELS[level], event, extra={"values": values})
 
 

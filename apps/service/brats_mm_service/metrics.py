@@ -7,7 +7,7 @@ _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 
 class Metrics:
-    """The service's numbers; no label holds anything of a caller or a case."""
+    """Metrics of the service. Labels contain nothing about callers or cases."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -104,7 +104,7 @@ class Guard:
         job = scope.get("path_params", {}).get("job_id")
         method = scope["method"] if scope["method"] in (*_SAFE_METHODS, "POST", "PUT", "DELETE") else "other"
         self._metrics.requests.labels(method, route, str(status)).observe(seconds)
-        # The route's template, never the path: what a caller typed may hold anything.
+        # The route's template, never the path, which can contain any input.
         known = {"job": job} if job is not None and status < 400 else {}
         log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **known)
         state = scope.get("state", {})

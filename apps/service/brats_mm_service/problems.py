@@ -69,12 +69,12 @@ _KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
 
 @dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 (the name of the thing in RFC 9457)
-    """A request that is answered with a problem body.
+    """A request that is answered with a problem body (RFC 9457).
 
     Attributes:
         kind: one of `TITLES`.
-        detail: one or two sentences for the person who meets it.
-        headers: of the response.
+        detail: one or two sentences for the user.
+        headers: response headers.
         extra: further members of the body.
     """
 
@@ -94,7 +94,7 @@ class Problem(Exception):  # noqa: N818 (the name of the thing in RFC 9457)
 
 
 def problem_body(kind: str, detail: str) -> dict[str, Any]:
-    """An RFC 9457 body; also the `error` of a failed job."""
+    """Return an RFC 9457 body, which is also the `error` of a failed job."""
     status, title = TITLES[kind]
     return {"type": f"urn:brats-mm:problem:{kind}", "title": title, "status": status, "detail": detail}
 

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, as they stand in the OpenAPI document."""
+"""Bodies of requests and responses in the OpenAPI document."""
 
 from datetime import datetime, timezone
 from typing import Any
@@ -137,7 +137,7 @@ class JobBody(BaseModel):
     notes: list[str]
     options: OptionsBody
     progress: ProgressBody
-    queue_position: int | None = Field(description="0 for the next one; null unless the job waits")
+    queue_position: int | None = Field(description="0 for the next job, null unless the job waits")
     created: datetime
     started: datetime | None
     finished: datetime | None
@@ -181,7 +181,7 @@ class JobsBody(BaseModel):
     """A page of the caller's own jobs, newest first."""
 
     jobs: list[JobBody]
-    next: str | None = Field(description="path of the next page; null on the last one")
+    next: str | None = Field(description="path of the next page, null on the last page")
 
 
 def path_of(job_id: str) -> str:

@@ -32,13 +32,13 @@ DATABASE = "records.sqlite3"
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """Everything that routes use.
+    """All parts that routes use.
 
     Attributes:
         uploads: slots for receiving uploads.
-        streams: slots for following jobs.
-        transfers: studies on their way from and to the DICOMweb server.
-        dicomweb: what moves them; None where no DICOMweb server is configured.
+        streams: slots for event streams.
+        transfers: transfers from and to the DICOMweb server.
+        dicomweb: thread that performs transfers. None without a DICOMweb server.
     """
 
     settings: Settings
@@ -58,7 +58,7 @@ class Service:
     dicomweb: DicomwebLink | None
 
     def start(self) -> None:
-        """Settle what an earlier run left, start the workers and the clean-up."""
+        """Settle what an earlier run left open, and start the workers and the clean-up."""
         self.queue.recover()
         self.checker.start()
         self.workers.start()
@@ -103,14 +103,14 @@ def open_database(folder: Path) -> Database:
 
 
 def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
-    """Make the parts; nothing runs yet.
+    """Create the service without starting it.
 
     Args:
-        settings: how it is set up.
-        spawn: how a worker is started; by default as the settings say.
+        settings: settings of the service.
+        spawn: function that starts a worker. Defaults to the settings.
 
     Raises:
-        OptionError: the data folder cannot be used, or another service uses it.
+        OptionError: the data folder cannot be used, or is in use by another service.
     """
     database = open_database(settings.data)
     lock = _lock(settings.data)

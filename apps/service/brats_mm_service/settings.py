@@ -1,4 +1,4 @@
-"""How the service is set up: where it listens, what it accepts, what it keeps and for how long."""
+"""Settings of the service: addresses, limits, retention."""
 
 import ipaddress
 from dataclasses import dataclass, field, replace
@@ -52,15 +52,15 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How many jobs may wait, and how often one may be tried.
+    """Limits of waiting jobs and attempts.
 
     Attributes:
-        queued: jobs waiting in all.
-        queued_per_caller: jobs waiting of one caller.
-        attempts: starts of one job, where the service or a machine of the cluster was lost while it ran.
+        queued: total number of waiting jobs.
+        queued_per_caller: waiting jobs per caller.
+        attempts: starts of one job if the service or a cluster machine was lost during it.
         kept_bytes_per_caller: disk space of one caller's uploads, results and images.
-        streams: event streams at the same time.
-        streams_per_caller: those of one caller, where callers have tokens.
+        streams: concurrent event streams.
+        streams_per_caller: concurrent event streams per caller, if callers have tokens.
     """
 
     queued: int = 100
@@ -73,15 +73,15 @@ class QueueLimits:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """A worker: the process that holds the model.
+    """Settings of a worker, the process with the model.
 
     Attributes:
-        model: which model runs, and how.
-        memory_bytes: the process is stopped beyond this much resident memory.
-        job_s: a job is stopped after this time.
-        start_s: loading the model is given up after this time.
-        silent_s: the process is taken for hung after this time without a sign of life.
-        cancel_s: time for a cancelled job to stop by itself before its process is stopped.
+        model: model to run, and how.
+        memory_bytes: limit of the resident memory, at which the process is stopped.
+        job_s: time limit of a job.
+        start_s: time limit for loading the model.
+        silent_s: time without a heartbeat after which the process counts as hung.
+        cancel_s: time for a cancelled job to stop before its process is stopped.
     """
 
     model: ModelOptions = field(default_factory=ModelOptions)
@@ -100,12 +100,12 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class RaySettings:
-    """A Ray cluster on which the workers live, instead of one process on this machine.
+    """A Ray cluster for the workers, instead of one process on this machine.
 
     Attributes:
         address: auto, local or HOST:PORT.
-        workers: how many are asked for.
-        share: what each gets of a machine.
+        workers: number of workers.
+        share: resources of each worker.
     """
 
     address: str = "auto"
@@ -133,10 +133,10 @@ class OidcSettings:
     """An OpenID Connect issuer whose access tokens are accepted.
 
     Attributes:
-        issuer: its URL, as in the tokens' `iss`.
-        audience: what the tokens' `aud` must hold.
-        jwks: where its keys are, if not where its discovery document says.
-        caller_claim: the claim that names the caller.
+        issuer: its URL, as in the `iss` of tokens.
+        audience: required `aud` of tokens.
+        jwks: URL of its keys. Defaults to that of its discovery document.
+        caller_claim: claim with the caller's name.
     """
 
     issuer: str
@@ -147,15 +147,15 @@ class OidcSettings:
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What a connection may do before anybody knows who calls.
+    """Limits of connections before authentication.
 
     Attributes:
-        waiting: connections without a whole request, from when the oldest of them is closed for a new one.
-        waiting_per_peer: those of one address.
-        waiting_s: a connection is closed that has sent no whole request in this time.
-        body_s: a small form is refused that has not come whole in this time.
-        sending_s: a connection is closed that takes nothing of an answer for this long.
-        active: requests under way; further ones are answered 503.
+        waiting: number of connections without a complete request above which the oldest is closed for a new one.
+        waiting_per_peer: the same per address.
+        waiting_s: time limit for a complete request, after which the connection is closed.
+        body_s: time limit for the body of a small form.
+        sending_s: time after which a connection that accepts no response data is closed.
+        active: number of active requests. Further ones get a 503 response.
     """
 
     waiting: int = 256
@@ -168,17 +168,17 @@ class ConnectionLimits:
 
 @dataclass(frozen=True)
 class DicomwebSettings:
-    """A DICOMweb server that studies are fetched from and results stored in; nothing else is ever called.
+    """A DICOMweb server to fetch studies from and store results in. No other address is contacted.
 
     Attributes:
         url: its DICOMweb root.
         token_file: file with a bearer token, or with a whole header (`Name: value`).
-        verify: check its certificate.
-        ca_file: certificates to check it against, where the system's do not do.
-        poll_s: look for new studies this often; None: never.
-        attempts: of a step, before it is given up.
-        retry_s: before the second attempt; each further one waits twice as long.
-        timeout_s: longest silence of the server.
+        verify: verify its certificate.
+        ca_file: CA certificates, if those of the system do not suffice.
+        poll_s: interval for polling new studies. None disables polling.
+        attempts: attempts per step.
+        retry_s: delay before the second attempt, doubled for each further one.
+        timeout_s: timeout of a response.
     """
 
     url: str
@@ -212,17 +212,17 @@ class DicomwebSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that `create_app` needs to know.
+    """Settings of `create_app`.
 
     Attributes:
         data: folder for records and files.
-        datastore: folder of cases on the server, which viewers may name; read only.
-        host, port: where to listen.
-        allowed_hosts: names under which the service may be called, besides those of this machine's loopback.
-        allowed_origins: web pages that may call it from a browser.
-        require_tokens: also on loopback.
-        dicomweb: the server to fetch studies from, if any.
-        ray: the cluster on which workers live, if any.
+        datastore: folder of cases that viewers can open, read-only.
+        host, port: address to listen on.
+        allowed_hosts: host names of the service besides the loopback names.
+        allowed_origins: web origins that may call it from a browser.
+        require_tokens: require tokens on loopback too.
+        dicomweb: DICOMweb server, if any.
+        ray: cluster for the workers, if any.
     """
 
     data: Path
@@ -263,10 +263,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_settings(settings: Settings, *, has_tokens: bool) -> None:
-    """Refuse to listen to other machines without knowing who calls.
+    """Refuse to listen to other machines without authentication.
 
     Raises:
-        OptionError: tokens are needed, and there are none; or an option has a value that cannot be used.
+        OptionError: tokens are required but missing, or an option has an invalid value.
     """
     if not 0 <= settings.port < 1 << 16:
         message = f"--port is {settings.port}. It must be between 0 and 65535."
@@ -278,7 +278,7 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         )
         raise OptionError(message)
     if settings.dicomweb is not None and urlsplit(settings.dicomweb.url).scheme not in ("http", "https"):
-        message = f"The DICOMweb address is {settings.dicomweb.url!r}; it must begin with https:// or http://."
+        message = f"The DICOMweb address is {settings.dicomweb.url!r}. It must begin with https:// or http://."
         raise OptionError(message)
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (

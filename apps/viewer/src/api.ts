@@ -131,7 +131,7 @@ export function problemOf(status: number, body: string): ServiceProblem {
   } catch {
     // not JSON: a proxy in between has answered
   }
-  return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell its owner.`);
+  return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell the operator of the service.`);
 }
 
 /** Send a form; `onSent` is called with the share that has been sent, 0 to 1. */

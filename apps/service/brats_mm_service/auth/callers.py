@@ -28,7 +28,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who may call; jobs belong to `name`."""
+    """An authenticated caller. Jobs belong to `name`."""
 
     name: str
     scopes: tuple[str, ...] = SCOPES
@@ -46,7 +46,7 @@ class Authenticator:
         """A FastAPI dependency that returns the caller and requires a scope."""
 
         async def caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
-            # Only an issuer's keys may have to be fetched; the rest takes less time than a change of threads.
+            # Only an issuer's keys may need a request. Everything else is faster than a change of threads.
             if self._issuer is None:
                 known = self.authenticate(request)
             else:
@@ -59,10 +59,10 @@ class Authenticator:
         return caller
 
     def authenticate(self, request: Request) -> Caller:
-        """Who calls.
+        """Return the caller.
 
         Raises:
-            Problem: a token is needed, and there is none or a bad one.
+            Problem: a token is required, but is missing or invalid.
         """
         if self._open:
             return Caller(LOCAL)

@@ -20,7 +20,7 @@ _LARGEST = 1 << 20
 
 
 class OidcIssuer:
-    """An issuer and its keys; the only network address that the service ever asks."""
+    """An issuer and its keys, which is the only network address that authentication contacts."""
 
     def __init__(self, settings: OidcSettings) -> None:
         self.name = settings.issuer.rstrip("/")
@@ -30,7 +30,7 @@ class OidcIssuer:
         self._lock = threading.Lock()
 
     def caller_of(self, text: str) -> str | None:
-        """The caller that a token names; None if the token is not good."""
+        """Return the caller named by a token, or None if the token is invalid."""
         import jwt
 
         try:
@@ -53,9 +53,9 @@ class OidcIssuer:
         return name if isinstance(name, str) and 0 < len(name) <= 200 else None
 
     def _key(self, kid: str) -> Any:
-        """The issuer's key of that name; asks the issuer anew for one it has not named yet, but not at every call.
+        """Return the issuer's key with that ID. Fetches the keys again for an unknown ID, but not at every call.
 
-        One thread asks; the others go on with the keys there are, so that unknown names stall nobody else's.
+        Only one thread fetches. The others continue with the known keys, so unknown IDs do not delay them.
         """
         with self._lock:
             age_s = time.monotonic() - self._fetched

@@ -23,7 +23,7 @@ _CALLER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 @dataclass(frozen=True)
 class Token:
-    """A token without its secret; times are seconds since 1970."""
+    """A token without its secret. Times are seconds since 1970."""
 
     id: str
     caller: str
@@ -50,23 +50,23 @@ class Tokens:
             OptionError: the name or a scope cannot be used.
         """
         if not _CALLER.fullmatch(caller):
-            message = f"The caller's name is {caller!r}; use 1 to 64 letters, digits, and any of . _ @ -"
+            message = f"The caller's name is {caller!r}. Use 1 to 64 letters, digits, and any of . _ @ -"
             raise OptionError(message)
         if caller in RESERVED:
             message = f"The name {caller} is the service's own. Choose another for the caller."
             raise OptionError(message)
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
-            message = f"There is no scope {', '.join(unknown) or 'given'}; use any of {', '.join(SCOPES)}."
+            message = f"Unknown scope {', '.join(unknown) or 'given'}. Use any of {', '.join(SCOPES)}."
             raise OptionError(message)
         if days is not None and days <= 0:
-            message = f"The token would end after {days:g} days; give a number above 0."
+            message = f"The token would expire after {days:g} days. Give a positive number."
             raise OptionError(message)
         made = self._now()
         token = Token(
             secrets.token_hex(4), caller, tuple(scopes), made, None if days is None else made + days * 86400, None
         )
-        # 256 random bits: a plain hash is enough, where a password would need a slow one.
+        # A fast hash is enough for 256 random bits. Only passwords need a slow one.
         secret = secrets.token_urlsafe(32)
         with self._database.writing() as connection:
             connection.execute(
@@ -96,7 +96,7 @@ class Tokens:
             )
         found = [token for token in self.all() if token.id == token_id]
         if not found:
-            message = f"There is no token {token_id!r}; `brats-mm token list` shows those there are."
+            message = f"There is no token {token_id!r}. `brats-mm token list` shows the existing ones."
             raise OptionError(message)
         return found[0]
 

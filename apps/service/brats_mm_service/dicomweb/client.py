@@ -1,4 +1,4 @@
-"""The one DICOMweb archive that the service speaks to: find, fetch, store; its configured address and nowhere else."""
+"""Client of the configured DICOMweb archive: find, fetch, store. Contacts no other address."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DicomwebRefused(Exception):  # noqa: N818 (its sentence is what matters)
-    """The archive cannot do what was asked, and will not later either; the message is for the caller."""
+    """The archive permanently refused a request. The message is for the caller."""
 
 
 class DicomwebUnreachable(Exception):  # noqa: N818
@@ -58,11 +58,11 @@ class DicomwebClient:
         return [(_value(one, "0020000D"), int(_value(one, "00201208") or 0)) for one in found]
 
     def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
-        """Fetch the MR series of a study, one file an instance, as the archive holds them; returns how many.
+        """Fetch the MR series of a study unchanged, one file per instance, and return their number.
 
         Raises:
-            DicomwebRefused: there is no such study, no MR series in it, or more than is allowed.
-            DicomwebUnreachable: the archive does not answer.
+            DicomwebRefused: the study does not exist, has no MR series, or exceeds the limit.
+            DicomwebUnreachable: the archive does not respond.
         """
         with _told():
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
@@ -78,7 +78,7 @@ class DicomwebClient:
                     image.save_as(place)
                     count, left = count + 1, left - place.stat().st_size
                     if left < 0:
-                        message = "The study is larger than is allowed here; send the four series as a job instead."
+                        message = "The study exceeds the size limit. Send the four series as a job instead."
                         raise DicomwebRefused(message)
         return count
 
@@ -107,7 +107,7 @@ class DicomwebClient:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn what goes wrong into our two kinds; neither quotes what the archive says, which may name a patient."""
+    """Turn errors into the two exceptions above. They do not quote the archive, which may name a patient."""
     import requests
 
     try:

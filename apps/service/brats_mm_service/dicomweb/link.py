@@ -1,6 +1,6 @@
-"""Takes studies from the archive through an ordinary job and back; a thread of its own, the only one that calls it.
+"""Thread that moves studies from the archive through ordinary jobs and back. Only this thread contacts the archive.
 
-The worker stays without a network: what it reads was fetched before, and what it writes is stored afterwards.
+Workers have no network: their input is fetched before, and their output is stored afterwards.
 """
 
 import json
@@ -57,7 +57,7 @@ class DicomwebLink:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop it; what was under way goes on after the next start."""
+        """Stop. Open transfers continue after the next start."""
         self._stopping.set()
         self._thread.join(timeout=5)
 

@@ -12,7 +12,7 @@ from brats_mm_service.database import Database
 
 
 class TransferState(str, Enum):
-    """Where a transfer stands; the last two are ends."""
+    """State of a transfer. The last two are final."""
 
     FETCHING = "fetching"
     COMPUTING = "computing"
@@ -26,14 +26,14 @@ ENDED = (TransferState.DONE, TransferState.FAILED)
 
 @dataclass(frozen=True)
 class Transfer:
-    """A study on its way through.
+    """A study being processed.
 
     Attributes:
-        next: not before this time, seconds since 1970.
-        attempts: of the present step.
-        job: the job that computes it, once it was fetched.
-        detail: why it failed, or what it waits for.
-        stored, present: SOP Instance UIDs that were stored, and that were there already.
+        next: earliest time of the next attempt, seconds since 1970.
+        attempts: attempts at the current step.
+        job: the job that computes it, once fetched.
+        detail: reason for a failure or delay.
+        stored, present: SOP Instance UIDs that were stored or already existed.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Transfers:
         self._now = now
 
     def begin(self, study: str, owner: str) -> tuple[Transfer, bool]:
-        """Begin a transfer, or find the caller's open one of that study; and whether it is new."""
+        """Begin a transfer, or return the caller's open transfer of that study, and whether it is new."""
         with self._database.writing() as connection:
             row = connection.execute(
                 "SELECT * FROM transfers WHERE study = ? AND owner = ? AND state NOT IN (?, ?)",
@@ -87,7 +87,7 @@ class Transfers:
         return [_transfer(row) for row in rows]
 
     def due(self) -> list[Transfer]:
-        """Open transfers whose time has come, oldest first."""
+        """Return open transfers that are due, oldest first."""
         rows = self._database.connection().execute(
             "SELECT * FROM transfers WHERE state NOT IN (?, ?) AND next <= ? ORDER BY created",
             (*(state.value for state in ENDED), self._now()),
@@ -95,7 +95,7 @@ class Transfers:
         return [_transfer(row) for row in rows]
 
     def move(self, transfer: Transfer, state: TransferState, **values: Any) -> None:
-        """Move a transfer on; the next step starts with no attempts."""
+        """Move a transfer to a state and reset its attempts."""
         self._update(transfer.id, state=state.value, attempts=0, next=self._now(), **values)
 
     def again(self, transfer: Transfer, detail: str, wait_s: float) -> None:
@@ -103,7 +103,7 @@ class Transfers:
         self._update(transfer.id, attempts=transfer.attempts + 1, detail=detail, next=self._now() + wait_s)
 
     def later(self, transfer: Transfer, wait_s: float) -> None:
-        """Look again later; that is no attempt."""
+        """Postpone a transfer without counting an attempt."""
         self._update(transfer.id, next=self._now() + wait_s)
 
     def forget(self, older_than_s: float) -> None:
@@ -115,9 +115,9 @@ class Transfers:
             )
 
     def new_stable(self, studies: list[tuple[str, int]]) -> list[str]:
-        """Studies that are new since polling began and have not grown since the poll before; each is named once.
+        """Return studies that are new since polling began and unchanged since the last poll, each once.
 
-        What is there at the very first poll counts as known.
+        Studies found by the first poll count as known.
         """
         with self._database.writing() as connection:
             seen = {row["study"]: row for row in connection.execute("SELECT * FROM seen_studies")}

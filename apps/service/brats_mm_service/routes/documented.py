@@ -19,7 +19,7 @@ _SENTENCES = {
     422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm, but each must be between 0.05 and 50 mm.",
     429: "The queue is full: 100 jobs are waiting. Try again in 60 s.",
     503: "The model is being loaded.",
-    507: "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner.",
+    507: "The service's disk is nearly full. Delete jobs that you no longer need, or tell the operator.",
 }
 
 

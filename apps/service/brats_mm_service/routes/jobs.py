@@ -193,7 +193,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     if service.workers.is_hopeless:
         raise Problem("unavailable", service.workers.readiness.reason)
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
-        message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell its owner."
+        message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell the operator."
         raise Problem("disk-full", message)
     most = queue.limits.kept_bytes_per_caller
     used = queue.used_bytes(owner) + service.viewer_store.used_bytes(owner)

@@ -1,1 +1,1 @@
-"""Receive uploads: stream them to disk, tell what they are, and sort them into sequences."""
+"""Receive uploads: stream them to disk, recognise their content, and sort them into sequences."""

@@ -116,9 +116,9 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
 
 
 def check_volume(path: Path) -> None:
-    """Check a stored volume's header, and that it holds as many bytes as the header says; keeps no voxels.
+    """Check the header and length of a stored volume without keeping voxels.
 
     Raises:
-        VolumeError: the header is damaged, lies, names another file, or describes what cannot be used.
+        VolumeError: the header is damaged or wrong, names another file, or describes unusable voxels.
     """
     volume.check_volume(path, one_file=True)

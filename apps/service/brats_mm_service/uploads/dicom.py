@@ -1,6 +1,6 @@
-"""A DICOM study that was sent as a zip: which of its series the job needs, by their headers; the others are dropped.
+"""A DICOM study uploaded as a zip: keep the series that the job needs, chosen by their headers.
 
-pydicom, which is Python alone, reads the headers here. Voxels are decoded in the worker.
+pydicom, which is pure Python, reads the headers here. Voxels are decoded in the worker.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> Sto
     """Choose the series of an unpacked study and move their files to `folder`.
 
     Raises:
-        Problem: there is no usable series, or it takes the caller to choose; the detail says how.
+        Problem: there is no usable series, or the caller must choose.
     """
     try:
         chosen = choose_series(unpacked, overrides)

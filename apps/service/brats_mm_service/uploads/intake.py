@@ -31,13 +31,13 @@ FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)
 
 @dataclass(frozen=True)
 class SortedUpload:
-    """The usable files of an upload, stored as `<sequence>.<suffix>`; series of DICOM as folders `<sequence>`.
+    """The usable files of an upload, stored as `<sequence>.<suffix>`, or as folders `<sequence>` for DICOM series.
 
     Attributes:
-        sequences: sequence -> stored file name, in channel order.
-        ignored: file -> why it is not used.
-        notes: how the sequences were recognised, where that is not plain.
-        names: sequence -> name of the file that the caller sent for it.
+        sequences: stored file name by sequence, in channel order.
+        ignored: reason by ignored file.
+        notes: how the sequences were recognised, unless obvious.
+        names: the caller's file name by sequence.
     """
 
     sequences: Mapping[str, str]
@@ -49,16 +49,16 @@ class SortedUpload:
 def sort_upload(
     files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits, *, dicom: SeriesOverrides | None = None
 ) -> SortedUpload:
-    """Sort received files, check them, and leave in `folder` the sequences and nothing else.
+    """Sort and check received files, and leave only the sequences in `folder`.
 
     Args:
-        files: as they were received, in `folder`.
-        folder: of this upload alone.
-        limits: of archives.
-        dicom: what the caller says about the series of a DICOM study; None where no DICOM is taken.
+        files: received files in `folder`.
+        folder: folder of this upload only.
+        limits: limits of archives.
+        dicom: the caller's choice of DICOM series. None if DICOM is not accepted.
 
     Raises:
-        Problem: they cannot be a case; the detail says why, and what to do.
+        Problem: the files cannot be used as a case.
         OSError: the disk is full.
     """
     for file in files:
@@ -70,7 +70,7 @@ def sort_upload(
     if not files:
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:
-        raise Problem("bad-case", "A case archive and single files were both sent; send one or the other.")
+        raise Problem("bad-case", "Both a case archive and single files were sent. Send only one of them.")
     found = _sort_archive(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(found, folder)
     return found
@@ -102,7 +102,7 @@ def new_job(
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is free of control characters, and of those that turn the direction of writing (U+202E)."""
+    """Whether a name is free of control characters and of characters that change the writing direction (U+202E)."""
     return not any(unicodedata.category(letter).startswith("C") for letter in name)
 
 
@@ -170,10 +170,10 @@ def for_archives(sentence: str, folder: Path) -> str:
 
 
 def _check_volumes(found: SortedUpload, folder: Path) -> None:
-    """Check each volume; all faults are told at once."""
+    """Check each volume, and report all faults at once."""
     faults: list[BratsMMError] = []
     for name in found.sequences.values():
-        if (folder / name).is_dir():  # DICOM, whose headers were read to choose the series
+        if (folder / name).is_dir():  # DICOM, whose headers have been read already
             continue
         try:
             check_volume(folder / name)

@@ -27,13 +27,13 @@ _BEHIND = 4
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A file part on disk, under a name of ours.
+    """A file part on disk, under a generated name.
 
     Attributes:
-        field: the part's name.
-        filename: what the sender calls it; never a place to write to.
-        path: where it is.
-        size, sha256: of its bytes.
+        field: name of the part.
+        filename: the sender's name, never used as a path.
+        path: path on disk.
+        size, sha256: size and hash of its bytes.
     """
 
     field: str
@@ -165,7 +165,7 @@ class _Receiver:
         part.buffer = bytearray()
 
     async def keep_up(self) -> None:
-        """Have what has gathered written; waits where writing falls behind what comes in."""
+        """Write the buffered bytes. Waits if writing is slower than receiving."""
         if self.part is not None and self.part.path is not None and len(self.part.buffer) >= _FLUSH_BYTES:
             self._hand_over(self.part)
         while len(self._behind) > _BEHIND:
@@ -178,7 +178,7 @@ class _Receiver:
         return tuple([await asyncio.wrap_future(file) for file in self.files])
 
     def close(self) -> None:
-        """Stop writing and close what is open."""
+        """Stop writing and close open files."""
         self._writer.shutdown(cancel_futures=True)
         for stream in self._open:
             stream.close()
@@ -187,17 +187,17 @@ class _Receiver:
 async def receive_form(
     request: Request, folder: Path, limits: UploadLimits, *, files: Collection[str], texts: Collection[str]
 ) -> Form:
-    """Receive a multipart body; files go to `folder`, under names that the sender has no say in.
+    """Receive a multipart body. Files go to `folder` under generated names.
 
     Args:
-        request: whose body was not read yet.
-        folder: exists, and is the caller's to remove.
-        limits: for sizes, counts and pace.
-        files: names of file parts that are allowed.
-        texts: names of text parts that are allowed.
+        request: request whose body has not been read.
+        folder: existing folder, which the caller removes.
+        limits: limits of sizes, counts and speed.
+        files: allowed names of file parts.
+        texts: allowed names of text parts.
 
     Raises:
-        Problem: the body is not what it must be, or beyond a limit.
+        Problem: the body is invalid or exceeds a limit.
         OSError: the disk is full.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -259,7 +259,7 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
     if part.filename is not None and part.name in texts:
         return Problem("bad-request", f"The part {part.name!r} must be text, not a file.")
     named = ", ".join([*files, *texts])
-    return Problem("bad-request", f"There is no part named {part.name[:80]!r}; the parts may be named {named}.")
+    return Problem("bad-request", f"There is no part named {part.name[:80]!r}. Use {named}.")
 
 
 def _body_too_large(limits: UploadLimits) -> Problem:

@@ -1,4 +1,4 @@
-"""Limits on what is under way at the same time, in all and per caller; for one event loop."""
+"""Limits of concurrent operations, in total and per caller, for one event loop."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class NoSlot(Exception):  # noqa: N818 (a state of the service)
-    """Everything is taken; the message says by whom."""
+    """All slots are taken. The message names the limit."""
 
 
 class Slots:
@@ -25,7 +25,7 @@ class Slots:
         self._held: Counter[str] = Counter()
 
     def check(self, caller: str) -> None:
-        """Raise NoSlot where none is free."""
+        """Raise NoSlot if no slot is free."""
         if self._held[caller] >= self._per_caller:
             message = f"You have {self._held[caller]} {self._what} under way, the most allowed per caller."
             raise NoSlot(message)

@@ -13,15 +13,15 @@ def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
     """Unpack the images of a case, or the files of a DICOM study.
 
     Args:
-        path: the uploaded file.
-        folder: is made, and gets the files.
-        limits: for entries and sizes; sizes count as they come out, whatever the archive declares.
+        path: uploaded file.
+        folder: folder to create for the files.
+        limits: limits of entries and unpacked sizes.
 
     Raises:
-        Problem: the archive is damaged, hostile or too large.
+        Problem: the archive is damaged, unsafe or too large.
         OSError: the disk is full.
     """
-    # Uploads that are unpacked at the same time share what the disk can spare.
+    # Uploads that are unpacked concurrently share the free disk space.
     spare = max(0, shutil.disk_usage(path.parent).free - limits.free_bytes) // limits.at_once
     bounds = ZipLimits(limits.archive_entries, min(limits.unpacked_bytes, spare), limits.file_bytes * 4)
     try:
