@@ -77,6 +77,15 @@ def spread(expected: float) -> float:
     return 0.05 + expected * (1 - expected)
 
 
+def volume_scale(expected: float | None) -> float:
+    """Largest logarithm of the ratio of two volumes whose Dice is `expected`: log((2 - Dice) / Dice).
+
+    Clipped to Dice from 0.1, which also stands for an empty segmentation, to 0.95.
+    """
+    dice = min(0.95, max(0.1, 0.0 if expected is None else expected))
+    return math.log((2 - dice) / dice)
+
+
 def volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float]:
     """Return the interval of the true volume in millilitres, symmetric on the logarithm of volume plus offset."""
     middle = math.log(predicted_ml + VOLUME_OFFSET_ML)
@@ -144,7 +153,8 @@ class TrustProfile:
         coverage: nominal coverage of the intervals, such as 0.9.
         coverage_floor: coverage that the intervals have with 95 % confidence, given so few cases.
         curves: region -> calibration of the estimated Dice.
-        volume_widths: group -> region -> half width of the log-volume interval. Missing where too few cases support it.
+        volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing
+            where too few cases support it.
         gains: expected gains of absent sequences.
     """
 
@@ -161,11 +171,18 @@ class TrustProfile:
         return self.coverage_floor < self.coverage - 0.05
 
     def volume_interval_ml(
-        self, available: Availability, region: Region, predicted_ml: float
+        self, available: Availability, region: Region, predicted_ml: float, expected: float | None
     ) -> tuple[float, float] | None:
-        """Return the interval of a region's true volume in millilitres. None if too few cases support it."""
+        """Return the interval of a region's true volume in millilitres. None if too few cases support it.
+
+        Args:
+            available: sequences of the case.
+            region: region.
+            predicted_ml: volume of its segmentation.
+            expected: expected Dice. None if nothing was segmented.
+        """
         width = self.volume_widths.get(group_of(available), {}).get(region)
-        return None if width is None else volume_interval(predicted_ml, width)
+        return None if width is None else volume_interval(predicted_ml, width * volume_scale(expected))
 
 
 def absent(available: Availability) -> tuple[Modality, ...]:

@@ -79,13 +79,11 @@ def assess(prediction: Prediction) -> Assessment:
         if profile is not None and estimate is not None:
             curve = profile.curves[region]
             expected, interval = curve.expected(estimate), curve.interval(estimate)
-        regions[region] = RegionTrust(
-            estimate=estimate,
-            expected_dice=expected,
-            dice_interval=interval,
-            grade=None if expected is None else grade_of(expected),
-            volume_interval_ml=None if profile is None else profile.volume_interval_ml(available, region, volume_ml),
-        )
+        volumes = None
+        if profile is not None:
+            volumes = profile.volume_interval_ml(available, region, volume_ml, expected)
+        grade = None if expected is None else grade_of(expected)
+        regions[region] = RegionTrust(estimate, expected, interval, grade, volumes)
     model = gain_model(prediction.model)
     if model is None:
         return Assessment(regions, (), profile)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from brats_mm.domain.availability import Availability
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import (
     VOLUME_OFFSET_ML,
@@ -14,9 +15,10 @@ from brats_mm.domain.trust_profile import (
     TrustProfile,
     group_of,
     spread,
+    volume_scale,
 )
 from brats_mm.errors import OptionError
-from brats_mm.trust.conformal import Scores, coverage_floor, grouped_quantile
+from brats_mm.trust.conformal import coverage_floor, grouped_quantile
 from brats_mm.trust.gains import fit_gains, gain_data
 from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
 
@@ -42,13 +44,14 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     if len(by_case) < LEAST_CASES:
         message = f"A trust profile needs at least {LEAST_CASES} labelled cases, got {len(by_case)}. Evaluate more."
         raise OptionError(message)
-    curves = {region: _curve(by_case, region, coverage) for region in REGIONS}
+    left_out = _left_out_dice(by_case)
+    curves = {region: _curve(by_case, region, left_out, coverage) for region in REGIONS}
     return TrustProfile(
         cases=len(by_case),
         coverage=coverage,
         coverage_floor=coverage_floor(len(by_case), coverage),
         curves=curves,
-        volume_widths=_volume_widths(by_case, coverage),
+        volume_widths=_volume_widths(by_case, left_out, coverage),
         gains=fit_gains(gain_data(by_case, curves)),
     )
 
@@ -70,20 +73,41 @@ def fit_curve(pairs: Sequence[tuple[float, float]]) -> DiceCurve:
     return DiceCurve(tuple(float(value) for value in x), tuple(float(value) for value in fitted))
 
 
-def _curve(by_case: Mapping[str, CaseRecords], region: Region, coverage: float) -> DiceCurve:
-    pairs = {name: _pairs(case, region) for name, case in by_case.items()}
-    every = [pair for one in pairs.values() for pair in one]
-    if not every:
+LeftOutDice = Mapping[tuple[str, Availability, Region], float]
+"""Expected Dice by the curve of the other cases, for each segmentation that is not empty."""
+
+
+def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
+    found = {}
+    for region in REGIONS:
+        for name, case in by_case.items():
+            others = [pair for other, one in by_case.items() if other != name for pair in _pairs(one, region)]
+            if not others:
+                continue
+            curve = fit_curve(others)
+            for (subset, of), record in case.items():
+                if of is region and not math.isnan(record.estimated_dice):
+                    found[name, subset, region] = curve.expected(record.estimated_dice)
+    return found
+
+
+def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOutDice, coverage: float) -> DiceCurve:
+    pairs = [pair for case in by_case.values() for pair in _pairs(case, region)]
+    if not pairs:
         message = f"No case has a segmented {region.label}, so its expected Dice cannot be calibrated."
         raise OptionError(message)
-    scores = []
-    for name, own in pairs.items():
-        others = [pair for other, one in pairs.items() if other != name for pair in one]
-        if own and others:
-            curve = fit_curve(others)
-            errors = [abs(dice - (middle := curve.expected(estimate))) / spread(middle) for estimate, dice in own]
-            scores.append(np.array(errors, np.float64))
-    curve = fit_curve(every)
+    scores = [
+        np.array(
+            [
+                abs(record.dice - expected) / spread(expected)
+                for (subset, of), record in case.items()
+                if of is region and (expected := left_out.get((name, subset, region))) is not None
+            ],
+            np.float64,
+        )
+        for name, case in by_case.items()
+    ]
+    curve = fit_curve(pairs)
     return DiceCurve(curve.estimates, curve.dice, grouped_quantile(scores, coverage))
 
 
@@ -95,17 +119,24 @@ def _pairs(case: CaseRecords, region: Region) -> list[tuple[float, float]]:
     ]
 
 
-def _volume_widths(by_case: Mapping[str, CaseRecords], coverage: float) -> dict[SequenceGroup, Mapping[Region, float]]:
+def _volume_widths(
+    by_case: Mapping[str, CaseRecords], left_out: LeftOutDice, coverage: float
+) -> dict[SequenceGroup, Mapping[Region, float]]:
     widths: dict[SequenceGroup, Mapping[Region, float]] = {}
     for group in SequenceGroup:
-        found = {
-            region: grouped_quantile([_volume_scores(case, group, region) for case in by_case.values()], coverage)
-            for region in REGIONS
-        }
+        found = {}
+        for region in REGIONS:
+            scores = [
+                np.array(
+                    [
+                        volume_score(record) / volume_scale(left_out.get((name, subset, region)))
+                        for (subset, of), record in case.items()
+                        if of is region and group_of(subset) is group
+                    ],
+                    np.float64,
+                )
+                for name, case in by_case.items()
+            ]
+            found[region] = grouped_quantile(scores, coverage)
         widths[group] = {region: width for region, width in found.items() if width is not None}
     return widths
-
-
-def _volume_scores(case: CaseRecords, group: SequenceGroup, region: Region) -> Scores:
-    own = [record for (subset, of), record in case.items() if of is region and group_of(subset) is group]
-    return np.array([volume_score(record) for record in own], np.float64)

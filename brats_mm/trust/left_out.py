@@ -80,16 +80,17 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
         for (subset, region), record in case.items():
             estimate, curve = record.estimated_dice, profile.curves[region]
             empty = math.isnan(estimate)
+            expected = None if empty else curve.expected(estimate)
             answers.append(
                 LeftOutAnswer(
                     case=name,
                     subset=subset,
                     region=region,
                     record=record,
-                    expected_dice=math.nan if empty else curve.expected(estimate),
+                    expected_dice=math.nan if expected is None else expected,
                     mean_dice=profile.gains.dice.get(subset, {}).get(region, math.nan),
                     dice_interval=None if empty else curve.interval(estimate),
-                    volume_interval_ml=profile.volume_interval_ml(subset, region, record.predicted_ml),
+                    volume_interval_ml=profile.volume_interval_ml(subset, region, record.predicted_ml, expected),
                 )
             )
         data, own = (gain_data(some, profile.curves) for some in (by_case, {name: case}))

@@ -8,7 +8,7 @@ import pytest
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.trust_profile import DiceCurve, SequenceGroup, group_of, volume_interval
+from brats_mm.domain.trust_profile import DiceCurve, SequenceGroup, group_of, volume_interval, volume_scale
 from brats_mm.errors import OptionError
 from brats_mm.trust.fit import fit_curve, fit_profile
 from brats_mm.trust.left_out import FITTED, predict_left_out
@@ -37,17 +37,27 @@ def test_intervals_of_dice_stay_between_nought_and_one():
     assert DiceCurve((0.0, 1.0), (0.0, 1.0)).interval(0.5) is None
 
 
-def test_volume_widths_cover_the_log_ratio_of_most_cases():
-    widths = fit_profile(made_records(12)).volume_widths
-    # Of twelve cases 90 % are reached by the last: 10 mL predicted, 21 mL true.
-    assert widths[SequenceGroup.CONTRAST][Region.WT] == pytest.approx(math.log(22 / 11))
+def test_volume_intervals_cover_the_true_volume_of_most_cases_and_widen_where_little_dice_is_expected():
+    profile = fit_profile(made_records(12))
+    # Predicted are 10 mL, true 10 to 21 mL.
+    low, high = profile.volume_interval_ml(ALL_AVAILABLE, Region.WT, 10.0, 0.7)
+    assert low < 10.0
+    assert high > 18.0
+    assert profile.volume_interval_ml(ALL_AVAILABLE, Region.WT, 10.0, 0.4)[1] > high
+    empty = profile.volume_interval_ml(ALL_AVAILABLE, Region.WT, 0.0, None)
+    assert empty[0] == 0.0 < empty[1]
+
+
+def test_volume_intervals_are_symmetric_on_the_logarithm():
     assert volume_interval(10.0, math.log(2)) == (pytest.approx(4.5), pytest.approx(21.0))
     assert volume_interval(0.0, math.log(2)) == (0.0, pytest.approx(1.0))
+    assert volume_scale(0.5) == pytest.approx(math.log(3))  # one volume thrice the other, one inside the other
+    assert volume_scale(None) == volume_scale(0.0) == pytest.approx(math.log(19))
 
 
 def test_fewer_than_nine_cases_support_no_interval_of_ninety_percent():
     profile = fit_profile(made_records(8))
-    assert profile.volume_interval_ml(ALL_AVAILABLE, Region.WT, 10.0) is None
+    assert profile.volume_interval_ml(ALL_AVAILABLE, Region.WT, 10.0, 0.7) is None
     assert profile.curves[Region.WT].interval(0.5) is None
     assert profile.is_small
 
