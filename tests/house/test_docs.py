@@ -68,7 +68,7 @@ def test_a_python_block_parses(block):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", [one for one in BLOCKS if not one.id.startswith("docs/add_output.md")])
 def test_a_python_block_runs(block, made_head, tmp_path, monkeypatch):
     """In a folder that has a.nii.gz, b.nii.gz and CASE_FOLDER of a synthetic head."""
     for word, package in NEEDS.items():
