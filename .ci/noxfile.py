@@ -13,7 +13,7 @@ import nox
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-TORCHES = ("2.8", "2.11", "2.13")
+TORCHES = ("2.10", "2.11", "2.13")
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "docs"]

@@ -42,7 +42,7 @@ def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny
     [
         (["--workers", "0"], "--workers is 0. It must be at least 1."),
         (["--window", "65"], "The window side is 65"),
-        (["--layout", "bids", "--keep-intermediate"], "--keep-intermediate writes folders that BIDS does not know."),
+        (["--layout", "bids", "--keep-intermediate"], "--keep-intermediate writes folders that BIDS does not allow."),
         ([], "There is no manifest nowhere."),
     ],
 )
