@@ -22,17 +22,19 @@ RUN = Run(device="unknown", backend="label maps", window=(0, 0, 0), windows=0, s
 def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, name: str | None = None) -> SetPredictor:
     """Score the label maps of a folder.
 
-    `FOLDER/<case>.nii.gz` is the prediction from all sequences that the case has, and
-    `FOLDER/t1ce+flair/<case>.nii.gz` that from a subset. Label maps say nothing of probabilities, so calibration and
-    uncertainty in the tables are those of a prediction that is always sure.
+    `FOLDER/<case>.nii.gz` is the prediction from all sequences of the case, and `FOLDER/t1ce+flair/<case>.nii.gz` that
+    from
+    a subset. Label maps have no probabilities, so calibration and uncertainty in the tables are those of a prediction
+    that is
+    always certain.
 
     Args:
-        folder: of the predictions; they lie on the grids of the cases.
-        scheme: what their label values mean.
-        name: of the method, for the tables; the folder's name unless given.
+        folder: folder of the predictions, which are on the grids of the cases.
+        scheme: label scheme of the predictions.
+        name: name of the method for the tables. Defaults to the name of the folder.
 
     Raises:
-        CaseError: there is no such folder.
+        CaseError: the folder does not exist.
     """
     if not folder.is_dir():
         message = f"There is no folder {folder}. Give --predictions a folder of label maps, one a case."

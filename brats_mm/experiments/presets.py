@@ -28,25 +28,26 @@ def mmp(
     """Masked modality projection on encoders of a preset's widths.
 
     Args:
-        size: a key of `presets.WIDTHS`; `light` has 8.2 M parameters and 15.4 G multiply-accumulates on a
-            window of 64 voxels a side, against the mixture's 7.8 M and 15.1 G.
-        projected_scales: how many scales are projected, from the coarsest on; the others, the skips, hold zeros for a
-            missing modality. 0 is the host alone, for the baselines.
-        aggregated: aggregated tokens a modality. The paper's number was not found.
-        heads: of the cross-attention.
-        hidden: features inside the MLP, as a multiple of a token's.
+        size: a key of `presets.WIDTHS`. `light` has 8.2 M parameters and 15.4 G multiply-accumulates on a window of 64
+            voxels per side, compared with 7.8 M and 15.1 G of the mixture.
+        projected_scales: number of projected scales, from the coarsest. At the other scales, missing modalities are
+            zero. 0 gives the host network, for the baselines.
+        aggregated: number of aggregated tokens per modality. The paper's number is unknown.
+        heads: heads of the cross-attention.
+        hidden: hidden width of the MLP as a multiple of the token width.
 
     Raises:
-        OptionError: there is no such size, or so many scales, or a token cannot be split into so many heads.
+        OptionError: the size is unknown, or the number of scales or heads is invalid.
     """
     widths = _widths(size)
     if not 0 <= projected_scales <= len(widths):
-        message = f"projected_scales is {projected_scales}; the network of size {size} has {len(widths)} scales."
+        message = f"projected_scales is {projected_scales}, but the network of size {size} has {len(widths)} scales."
         raise OptionError(message)
     projected = widths[::-1][:projected_scales]
     if aggregated < 1 or heads < 1 or any(width % heads for width in projected):
         message = (
-            f"aggregated is {aggregated} and heads is {heads}; both are at least 1, and heads must divide the widths "
+            f"aggregated is {aggregated} and heads is {heads}. Both must be at least 1, and heads must divide the "
+            "widths "
             f"{', '.join(map(str, projected))}."
         )
         raise OptionError(message)

@@ -30,8 +30,9 @@ DEFINITIONS = {
         "(share of voxels) x |share of the class - mean probability|; the mean of the two."
     ),
     "class_ece": (
-        "ECE over the voxels predicted as foreground and over those predicted as background, each by itself; the mean "
-        "of the two. Unlike ECE and SCE it is not swamped by the background."
+        "Mean of the ECE over the voxels predicted as foreground and the ECE over those predicted as background. "
+        "Unlike "
+        "ECE and SCE, it is not dominated by the background."
     ),
 }
 

@@ -17,7 +17,7 @@ DEFINITION = (
 
 
 TOLERANCE = 0.01
-"""One point of Dice: what a reader would not notice."""
+"""One point of Dice, which a reader would not notice."""
 
 
 @dataclass(frozen=True)

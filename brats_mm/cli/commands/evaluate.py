@@ -114,7 +114,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _predictor(options: argparse.Namespace, model: ModelOptions, console: Console) -> "SetPredictor":
-    """Return what is scored: the model, or label maps of another program."""
+    """Return the predictor to evaluate: the model, or label maps of another program."""
     if options.predictions is not None:
         from brats_mm.data.label_maps import named_scheme
         from brats_mm.evaluation.foreign import label_maps

@@ -8,7 +8,7 @@ from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
 _SMALLEST_EXPERT_SIDE = 96
-"""In a smaller crop, the coarsest level of an expert has one voxel, whose instance norm has no finite gradient."""
+"""In smaller crops, the coarsest level of an expert has one voxel, where instance norm has no finite gradient."""
 
 
 def add(commands: Commands) -> None:

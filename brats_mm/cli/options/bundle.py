@@ -16,10 +16,10 @@ def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def chosen_bundle(options: argparse.Namespace) -> "Bundle":
-    """The bundle that the options name.
+    """Return the bundle that the options name.
 
     Raises:
-        BundleError: there is none, or its configs hold unknown code and the user did not say to trust it.
+        BundleError: the bundle does not exist, or its configs hold unknown code that the user did not trust.
     """
     from brats_mm.io.bundle import open_bundle
     from brats_mm.io.bundle_trust import check_configs

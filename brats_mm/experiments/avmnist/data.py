@@ -1,12 +1,12 @@
-"""avMNIST: written digits (1x28x28) and spoken ones (1x20x20), in either of the layouts that it is passed on in.
+"""avMNIST: written digits (1x28x28) and spoken digits (1x20x20), in either of two layouts.
 
-* Arrays (MultiBench and those after it): `image/train_data.npy` (n, 784) and `audio/train_data.npy` (n, s, s), values
-  from 0 to 255, `train_labels.npy` (n,); the same with `test`. Spectrograms of another side than 20 (theirs have 112)
-  are averaged down to it.
-* Files (SMIL): `mnist/train/<digit>/*.png` and `sound_450/train/<digit>/*.wav` (or `sound/`), the same with `test`. The
-  k-th picture of a digit goes with its k-th sound, in the order of their names, as far as both reach.
+* Arrays (MultiBench and successors): `image/train_data.npy` (n, 784) and `audio/train_data.npy` (n, s, s) with values
+from 0 to 255, `train_labels.npy` (n,), and the same with `test`. Spectrograms of other sides than 20 (MultiBench has
+112) are downsampled by averaging.
+* Files (SMIL): `mnist/train/<digit>/*.png` and `sound_450/train/<digit>/*.wav` (or `sound/`), and the same with `test`.
+The k-th image of a digit is paired with its k-th sound, in order of names.
 
-There is no download.
+Data is not downloaded.
 """
 
 from collections.abc import Hashable, Mapping
@@ -26,21 +26,21 @@ from brats_mm.experiments.avmnist.spoken_digits import read_mfcc
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
 VALIDATION_SHARE = 1 / 12
-"""Of the training data; MultiBench takes the last 5000 of 60000."""
+"""Samples of the training data for validation. MultiBench takes the last 5000 of 60000."""
 
 IMAGE_SIDE, AUDIO_SIDE = 28, 20
 SOUND_FOLDERS = ("sound_450", "sound")
 
 Item = dict[str, Any]
-"""`image` and `audio`: an array or a file; `label`: the digit; `name`; `available`: a flag each."""
+"""`image` and `audio` (an array or a file), `label` (the digit), `name`, and `available` (one flag per modality)."""
 
 
 def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
-    """The samples of a section; of the training data, every twelfth is for validation.
+    """Return the samples of a section. Every twelfth training sample is for validation.
 
     Raises:
-        OptionError: there is no such section.
-        CaseError: the folder has neither layout, or parts that do not go together.
+        OptionError: the section is unknown.
+        CaseError: the folder has neither layout, or its parts do not match.
     """
     if section not in SECTIONS:
         message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."
@@ -86,7 +86,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
     if not len(images) == len(audio) == len(labels):
         message = (
             f"avMNIST in {root} has {len(images)} images, {len(audio)} sounds and {len(labels)} labels for {split}. "
-            "They must be as many; restore the files from one source."
+            "The numbers must be equal. Restore the files from one source."
         )
         raise CaseError(message)
     return [

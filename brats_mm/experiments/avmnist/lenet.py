@@ -6,12 +6,12 @@ from torch import Tensor, nn
 class LeNet5(nn.Module):
     """Two 5x5 convolutions with pooling and three linear layers, from (b, 1, s, s) to logits (b, c).
 
-    6 and 16 maps, 120 and 84 units, as in 1998, with ReLU and max pooling in the place of scaled tanh and subsampling.
-    The paper names the network only; which variant it used is not known.
+    6 and 16 maps, 120 and 84 units, as in 1998, but with ReLU and max pooling instead of scaled tanh and subsampling.
+    The paper does not state which variant it used.
 
     Args:
-        side: s, pixels a side: 28 for the pictures of avMNIST, 20 for its sounds.
-        classes: c.
+        side: s, image side in pixels: 28 for the images of avMNIST, 20 for its sounds.
+        classes: c, number of classes.
     """
 
     def __init__(self, side: int, *, classes: int = 10) -> None:

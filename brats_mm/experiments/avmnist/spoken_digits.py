@@ -14,7 +14,7 @@ COEFFICIENTS = 20
 FRAMES = 20
 BANDS = 40
 WINDOW = 512
-"""Samples of a frame; 64 ms of the Free Spoken Digit Dataset, which has 8000 a second."""
+"""Samples per frame: 64 ms of the Free Spoken Digit Dataset at 8000 samples per second."""
 
 
 def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
@@ -26,18 +26,19 @@ def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
     try:
         rate, sound = wavfile.read(path)
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read as a WAV file ({error}). Replace it, or take it out of the folder."
+        message = f"{path} cannot be read as a WAV file ({error}). Replace it, or remove it from the folder."
         raise InputError(message) from error
     mono = sound.astype(np.float32)
     return mfcc(mono.mean(axis=1) if mono.ndim > 1 else mono, rate)
 
 
 def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coefficients frames"]:
-    """Cepstral coefficients, 20 of each of 20 frames, over the picture's mean and standard deviation.
+    """Return 20 cepstral coefficients of each of 20 frames, standardised.
 
-    Power spectra of Hann windows are summed in 40 triangular bands of equal width on the mel scale, and the DCT-II of
-    their logarithm is taken. Departure from SMIL's preparation, whose frames have a fixed step and are followed by
-    zeros: here the 20 frames are spread evenly over the whole recording.
+    Power spectra of Hann windows are summed in 40 triangular bands of equal width on the mel scale. The coefficients
+    are the DCT-II
+    of their logarithm. In contrast to SMIL, whose frames have a fixed step and zero padding, the 20 frames are spread
+    evenly over the whole recording.
     """
     padded = np.pad(sound, (0, max(0, WINDOW + FRAMES - len(sound))))
     starts = np.linspace(0, len(padded) - WINDOW, FRAMES).astype(int)

@@ -59,23 +59,23 @@ class EveryFlagsd(Transform):
 def with_gaps(
     items: Sequence[Mapping[str, Any]], shares: Mapping[str, float | int], *, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Items of which some lack modalities for good, as when only a part of the training data was recorded in full.
+    """Return items of which some lack modalities permanently, as in partly recorded training data.
 
     SimMLM trains on avMNIST with the sounds of 5, 10, 20, 30 or 50 % of the samples (supplement, figure A2).
 
     Args:
-        items: with `available`, a flag a modality.
-        shares: of each modality, in the order of the flags: how many of the samples keep it, 0 to 1, rounded; which
-            ones follows from the seed. A sample that would keep none keeps one of those that it had.
-        seed: of the draw.
+        items: items with `available`, one flag per modality.
+        shares: share of the samples that keep each modality, in the order of the flags, 0 to 1. The seed selects the
+            samples. A sample that would keep no modality keeps one of its own.
+        seed: seed of the selection.
 
     Raises:
-        OptionError: a share is none.
+        OptionError: a share is invalid.
     """
     strange = {name: share for name, share in shares.items() if not 0 <= share <= 1}
     if strange:
         said = ", ".join(f"{name} {share}" for name, share in strange.items())
-        message = f"The shares of samples that keep a modality are {said}; each must be from 0 to 1."
+        message = f"The shares of samples that keep a modality are {said}. Each must be from 0 to 1."
         raise OptionError(message)
     rng = np.random.RandomState(seed)
     kept = np.zeros((len(items), len(shares)), dtype=bool)

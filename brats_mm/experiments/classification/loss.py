@@ -8,13 +8,14 @@ from brats_mm.losses.mofe import RANKING_WEIGHT, hinge
 
 
 class CrossEntropyMoFeLoss(nn.Module):
-    """`L+ + L- + weight * mean relu(l+ - l-)`, on a batch of stacked views: first those with more modalities.
+    """`L+ + L- + weight * mean relu(l+ - l-)` on a batch of stacked views, views with more modalities first.
 
-    l is the cross-entropy of a sample in nats, L its mean over samples; + and - are the views with more and with fewer
-    modalities. Where a sample has a single modality, both of its views are the same and its hinge is 0.
+    l is the cross-entropy of a sample in nats, and L its mean over samples. + and - denote the views with more and with
+    fewer
+    modalities. For a sample with a single modality, both views are equal and its hinge is 0.
 
     Args:
-        weight: lambda; 0 leaves the task losses alone.
+        weight: lambda. 0 uses the task losses only.
     """
 
     def __init__(self, weight: float | int = RANKING_WEIGHT) -> None:

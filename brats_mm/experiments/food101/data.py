@@ -31,7 +31,7 @@ MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225
 """Of ImageNet's red, green and blue."""
 
 Item = dict[str, Any]
-"""`image`: a file or None; `text`: a title; `label`: the class's number; `name`; `available`: a flag each."""
+"""`image` (a file or None), `text` (a title), `label` (class number), `name`, and `available` (flag per modality)."""
 
 Tokenise = Callable[[str], Any]
 """From a text to (2, t) integers: token numbers and mask."""
@@ -77,11 +77,11 @@ def food101_classes(root: Path) -> list[str]:
 
 
 class LoadFoodd(Transform):
-    """Files and titles to tensors: `image` (3, s, s), `text` (2, t), `label`, `available`; zeros for what is missing.
+    """Load files and titles as tensors: `image` (3, s, s), `text` (2, t), `label`, `available`. Zeros if missing.
 
     Args:
-        tokenise: from a title to (2, t) integers, such as `bert_tokens.BertTokens`.
-        side: s; a picture's shorter side is brought to it and the middle is taken.
+        tokenise: function from a title to (2, t) integers, such as `bert_tokens.BertTokens`.
+        side: s. The shorter side of an image is resized to it, and the centre is cropped.
     """
 
     def __init__(self, tokenise: Tokenise, *, side: int = SIDE) -> None:
@@ -121,7 +121,7 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
     except OSError as error:
-        message = f"{path} cannot be read as a picture ({first_line(error)}). Replace it, or take it out of the list."
+        message = f"{path} cannot be read as an image ({first_line(error)}). Replace it, or remove it from the list."
         raise VolumeError(message) from error
     scale = side / min(picture.size)
     width, height = (max(side, round(length * scale)) for length in picture.size)

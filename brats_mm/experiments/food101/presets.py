@@ -13,22 +13,22 @@ MODALITIES = ("image", "text")
 FOODS = 101
 
 GATE_HIDDEN = 128
-"""Units of the MLP that gates Food-101; the paper's widths are not known."""
+"""Units of the MLP that gates Food-101. The paper does not state its widths."""
 
 WORD_FEATURES = 64
 
 
 def expert(modality: str, *, inception_weights: str | None, bert_folder: str, classes: int = FOODS) -> nn.Module:
-    """Inception V3 for pictures or BERT for titles.
+    """Inception V3 for images or BERT for titles.
 
     Args:
         modality: `image` or `text`.
-        inception_weights: local state dict of torchvision's network; None starts from fresh weights.
+        inception_weights: local state dict of torchvision's network. None starts from fresh weights.
         bert_folder: local folder of a BERT model.
-        classes: of food.
+        classes: number of classes.
 
     Raises:
-        OptionError: there is no such modality, or a library or file is absent.
+        OptionError: the modality is unknown, or a library or file is missing.
     """
     if known_modality(modality, MODALITIES) == "image":
         return inception_expert(inception_weights, classes=classes)
@@ -38,15 +38,15 @@ def expert(modality: str, *, inception_weights: str | None, bert_folder: str, cl
 def simmlm(
     *, inception_weights: str | None, bert_folder: str, vocabulary: int = 30522, classes: int = FOODS
 ) -> ModalityMixture:
-    """Inception V3, BERT and an MLP gate on a small look at either: a CNN's 128 features, and the mean of word vectors.
+    """Inception V3, BERT and an MLP gate on small features of both: a CNN's 128 features, and the mean word vector.
 
-    The gate sees the inputs and not the experts' features, so that it can be asked before any expert runs.
+    The gate sees the inputs and not the experts' features, so that it can run before any expert.
 
     Args:
         inception_weights: see `expert`.
         bert_folder: see `expert`.
-        vocabulary: words of BERT's vocabulary.
-        classes: of food.
+        vocabulary: size of BERT's vocabulary.
+        classes: number of classes.
     """
     experts = {
         modality: expert(modality, inception_weights=inception_weights, bert_folder=bert_folder, classes=classes)

@@ -1,4 +1,4 @@
-"""Experts of Food-101 whose first weights come from elsewhere: from local files, never from the network."""
+"""Pretrained experts of Food-101, loaded from local files only."""
 
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 from brats_mm.errors import BundleError, OptionError, first_line
 
 HEADS = ("fc.", "AuxLogits.")
-"""Layers of a trained Inception that answer in ImageNet's classes; they are not taken over."""
+"""Layers of a trained Inception that output ImageNet's classes and are not loaded."""
 
 
 class TextExpert(nn.Module):
     """A text encoder and a linear layer on its pooled output.
 
     Args:
-        encoder: called with `input_ids` and `attention_mask`, answers with a `pooler_output` (b, width), as BERT does.
-        width: see `encoder`.
-        classes: c.
+        encoder: module that takes `input_ids` and `attention_mask` and returns a `pooler_output` (b, width), like BERT.
+        width: width of the pooled output.
+        classes: c, number of classes.
 
     Shapes:
-        input (b, 2, t) integers, token numbers and mask; output (b, c).
+        input (b, 2, t) integers, token numbers and mask. Output (b, c).
     """
 
     def __init__(self, encoder: nn.Module, *, width: int, classes: int) -> None:
@@ -37,21 +37,21 @@ class TextExpert(nn.Module):
 
 
 def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
-    """Inception V3 of torchvision with a new head, from pictures (b, 3, 299, 299) normalised as ImageNet's to (b, c).
+    """Inception V3 of torchvision with a new head, from ImageNet-normalised images (b, 3, 299, 299) to (b, c).
 
-    The auxiliary head of its training is left out.
+    The auxiliary head is left out.
 
     Args:
-        weights: a state dict of `torchvision.models.inception_v3`; None, or the word `none`, starts from fresh weights.
-        classes: c.
+        weights: state dict of `torchvision.models.inception_v3`. None or the word `none` starts from fresh weights.
+        classes: c, number of classes.
 
     Raises:
         OptionError: torchvision is not installed.
-        BundleError: the file is absent or holds other weights.
+        BundleError: the file is missing or holds other weights.
     """
     try:
         from torchvision.models import Inception3
-    except (ImportError, RuntimeError) as error:  # a RuntimeError where it was built for another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError if it was built for another torch
         message = (
             f"The expert for pictures is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
             'Install it: pip install "brats-mm[food101]".'
@@ -88,8 +88,8 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the library raises its own types, and torch's
         message = (
-            f"{folder} holds no BERT model ({first_line(error)}). Name a folder with config.json and its weights by "
-            "--bert_folder; nothing is downloaded."
+            f"{folder} holds no BERT model ({first_line(error)}). Name a local folder with config.json and weights "
+            "(--bert_folder)."
         )
         raise BundleError(message) from error
     return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)

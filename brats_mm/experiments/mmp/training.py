@@ -7,13 +7,13 @@ from brats_mm.training.wrapper import TrainingWrapper
 
 
 class AlignedTraining(TrainingWrapper):
-    """A projecting network that answers in training with what its alignment compares, and otherwise with logits alone.
+    """Return the inputs of the alignment loss in training, and only logits otherwise.
 
-    It is a module, and not a way of calling one, so that the wrapper of distributed training sees every parameter that
-    takes part. Checkpoints hold the network itself (`warm_start.unwrap`).
+    This is a module and not a function, so that the wrapper for distributed training sees every parameter that takes
+    part. Checkpoints hold the network itself (`warm_start.unwrap`).
 
     Args:
-        network: what is trained.
+        network: network to train.
     """
 
     def __init__(self, network: MaskedProjectionNetwork) -> None:

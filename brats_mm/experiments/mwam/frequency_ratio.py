@@ -48,8 +48,9 @@ class RatioSettings:
     def __post_init__(self) -> None:
         if not 0 < 2 * self.corner <= self.patch:
             message = (
-                f"The frequency ratio was given blocks of {self.corner} coefficients a side in patches of "
-                f"{self.patch}; a block has at least one, and two of them fit side by side."
+                f"The frequency ratio has blocks of {self.corner} coefficients per side in patches of {self.patch}. "
+                "Use at "
+                "least one coefficient and at most half of the patch."
             )
             raise OptionError(message)
 
@@ -74,7 +75,7 @@ def patch_ratios(
     axes = 3 if settings.volumetric else 2
     tiles = _tiles(image.float(), patch, axes)  # (b m patches, then the sides of a patch)
     matrix = dct_matrix(patch).to(image.device)
-    both_ends = torch.cat([matrix[:corner], matrix[-corner:]])  # (2q p); the rest is never looked at
+    both_ends = torch.cat([matrix[:corner], matrix[-corner:]])  # (2q p), the only rows that are needed
     coefficients = tiles
     for axis in range(3, 3 + axes):
         coefficients = torch.tensordot(coefficients, both_ends, dims=([axis], [1])).movedim(-1, axis)
@@ -121,6 +122,6 @@ def _tiles(image: Float[Tensor, "b m *space"], side: int, axes: int) -> Float[Te
     """Split the first `axes` spatial axes into complete patches. Further axes count as additional patches."""
     for axis in range(2, 2 + axes):
         image = image.narrow(axis, 0, image.shape[axis] // side * side)
-    for axis in range(2, 2 + axes):  # each splits into (how many, side); the sides gather at the end
+    for axis in range(2, 2 + axes):  # split each axis into (count, side) and move the sides to the end
         image = image.unflatten(axis, (-1, side)).movedim(axis + 1, -1)  # type: ignore[no-untyped-call]
     return image.flatten(2, image.dim() - axes - 1)

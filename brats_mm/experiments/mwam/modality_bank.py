@@ -10,18 +10,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class WeightSettings:
-    """From a ratio to a weight: `K = alpha - beta sigmoid(steepness (T - centre))`, between alpha - beta and alpha.
+    """Map a ratio to a weight: `K = alpha - beta sigmoid(steepness (T - centre))`, between alpha - beta and alpha.
 
-    The defaults are those of the paper's main experiments, where the weight of a modality of average ratio (T = 1) is
-    0.64; it names a centre of 1 and a steepness of 4 for batches of 1 to 4, and the released code has 1 and 10.
+    The defaults are those of the paper's main experiments, where a modality of average ratio (T = 1) has the weight
+    0.64. The paper
+    names a centre of 1 and a steepness of 4 for batches of 1 to 4. The released code has 1 and 10.
 
     Attributes:
-        alpha: largest weight, that of a modality without low frequencies.
-        beta: how much less the most dominant one has.
+        alpha: largest weight, for a modality without low frequencies.
+        beta: difference to the weight of the most dominant modality.
         steepness: lambda of the paper.
         centre: gamma of the paper: the relative score with the weight alpha - beta / 2.
-        momentum: w of the bank: `bank = w bank + (1 - w) ratio`, the first ratio as it is.
-        sigma: added to the mean of the bank.
+        momentum: w of the bank: `bank = w bank + (1 - w) ratio`, starting with the first ratio.
+        sigma: constant added to the mean of the bank.
     """
 
     alpha: float | int = 1.5
@@ -41,18 +42,19 @@ def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Flo
 class ModalityBank:
     """Running ratios of the modalities, and their weights (MWAM, section 3).
 
-    The relative score is `T = ratio / (mean of the bank + sigma)`, the ratio being the batch's, as in the released
-    code; the text of the paper can be read either way. The mean is over the modalities seen so far. A modality that is
-    in no sample of a batch has its banked ratio in the place of the batch's, and leaves the bank as it is; one that was
-    never seen has weight 1.
+    The relative score is `T = ratio / (mean of the bank + sigma)` with the ratio of the batch, as in the released code.
+    The paper's
+    text is ambiguous. The mean is over the modalities seen so far. A modality that is absent from a batch uses its
+    banked ratio and does not change the bank. A modality that was
+    never seen has the weight 1.
 
     Args:
-        modalities: how many.
+        modalities: number of modalities.
         settings: see `WeightSettings`.
 
     Attributes:
-        ratios: (m,), not a number where a modality was never seen.
-        weights: (m,), of the last batch.
+        ratios: (m,) banked ratios. NaN for modalities never seen.
+        weights: (m,) weights of the last batch.
     """
 
     def __init__(self, modalities: int, settings: WeightSettings = WeightSettings()) -> None:

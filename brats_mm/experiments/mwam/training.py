@@ -152,7 +152,7 @@ def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
         return dict(network.get_submodule(name).named_children())
     except AttributeError as error:
         kind, parts = type(network).__name__, ", ".join(part for part, _ in network.named_children())
-        message = f"MWAM's branches are {name!r}, which the {kind} has not; it has {parts}. Give --mwam::branches."
+        message = f"The {kind} has no branches {name!r}, only {parts}. Set --mwam::branches."
         raise OptionError(message) from error
 
 

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="model.pt of a training; several checkpoints of one lineage are averaged",
+        help="model.pt of a training. Several checkpoints of one lineage are averaged",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
     add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
@@ -48,12 +48,12 @@ def add(commands: Commands) -> None:
     fit.add_argument(
         "--per-subset",
         action="store_true",
-        help="with --calibrate: fit an offset and a temperature per subset, stored beside the weights",
+        help="with --calibrate: fit an offset and a temperature per subset, stored with the weights",
     )
     fit.add_argument(
         "--calibrate-confidence",
         action="store_true",
-        help="with --calibrate: fit a foreground temperature per subset and region; the segmentation is unchanged",
+        help="with --calibrate: fit a foreground temperature per subset and region, without changing the segmentation",
     )
     parser.add_argument(
         "--dataset-dir", type=Path, metavar="DIR", help="folder that the paths of the list are relative to (its own)"

@@ -73,5 +73,5 @@ def test_gaps_follow_from_the_seed_and_leave_nobody_with_nothing():
 
 
 def test_a_share_above_one_is_refused():
-    with pytest.raises(OptionError, match="audio 30; each must be from 0 to 1"):
+    with pytest.raises(OptionError, match=r"audio 30\. Each must be from 0 to 1"):
         with_gaps(items(2), {"image": 1.0, "audio": 30})
