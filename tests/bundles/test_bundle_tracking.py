@@ -77,7 +77,7 @@ def test_float16_on_a_processor_is_refused(cases: Path, tiny: dict[str, Any], tm
     cause: BaseException = caught.value
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    assert "Give --precision bfloat16" in str(cause)
+    assert "Use --precision bfloat16" in str(cause)
 
 
 def test_one_command_trains_the_experts_of_all_modalities(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:

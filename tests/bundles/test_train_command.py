@@ -57,7 +57,7 @@ def test_one_command_leaves_four_experts_and_the_mixture_that_starts_from_them(
     [
         (["leaning_rate=0.1"], "error: Unknown settings: leaning_rate (did you mean learning_rate?)"),
         (["epochs=0"], "error: epochs is 0 but must be 1 or more"),
-        (["precision=float16"], "error: float16 trains on CUDA devices only"),
+        (["precision=float16"], "error: float16 needs a CUDA device"),
         (["epochs"], "error: Expected NAME=VALUE, such as epochs=100, got 'epochs'."),
     ],
 )

@@ -108,7 +108,7 @@ def test_weights_of_another_voxel_size_are_refused_unless_allowed(
     start = {"initial_weights": str(trained / "model.pt"), "spacing_mm": 3.0}
     with pytest.raises(Exception, match="instantiate") as caught:
         _run(_workflow(tiny, cases, tmp_path, **start))
-    assert "was trained at voxels of 4.0 mm, and this training has 3.0 mm" in str(_cause(caught.value))
+    assert "was trained with voxels of 4.0 mm, but this training uses 3.0 mm" in str(_cause(caught.value))
     workflow = _workflow(tiny, cases, tmp_path, **start, allow_other_spacing="true")
     workflow.initialize()
     assert workflow.parser.get_parsed_content("network") is not None

@@ -247,7 +247,7 @@ def test_parts_are_known_by_name_and_sent_once(client, good):
     refused(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
     twice = [("t1", ("a.nii.gz", good)), ("t1", ("b.nii.gz", good))]
     refused(client, 422, "t1 was sent more than once", files=twice)
-    refused(client, 422, "send one or the other", files={"t1": ("a.nii.gz", good), "case": ("c.zip", zipped(a=b"x"))})
+    refused(client, 422, "Send only one of them", files={"t1": ("a.nii.gz", good), "case": ("c.zip", zipped(a=b"x"))})
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
     only = b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n--b--\r\n'
     refused(client, 422, "No sequence was sent", content=only, headers=kind)

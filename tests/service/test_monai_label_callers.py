@@ -158,7 +158,7 @@ def test_cases_on_the_server_cannot_be_changed(tmp_path, made_head):
             http.delete("/datastore/image?id=a_t1"),
             http.put("/datastore/image/info?image=a_t1", data={"info": "{}"}),
         ):
-            assert (answer.status_code, "read only" in answer.json()["detail"]) == (403, True)
+            assert (answer.status_code, "read-only" in answer.json()["detail"]) == (403, True)
         assert (store / "a_t1.nii.gz").exists()
         assert str(store) not in http.get("/datastore/?output=all").text
 

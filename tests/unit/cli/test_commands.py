@@ -192,7 +192,7 @@ def test_info_is_json_on_request(capsys):
 def test_the_demo_refuses_to_drop_everything(capsys, tmp_path):
     code, _, err = run(capsys, "demo", "-o", tmp_path, "--drop", "t1", "t1ce", "t2", "flair")
     assert code == 2
-    assert "leave at least one" in err
+    assert "Keep at least one" in err
 
 
 @pytest.mark.parametrize("command", ["segment", "demo", "doctor", "info"])

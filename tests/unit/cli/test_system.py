@@ -79,7 +79,7 @@ def test_names_too_long_and_ports_beyond_the_last(capsys, tmp_path):
     assert main(["serve", "--port", "99999"]) == 2
 
     said = capsys.readouterr().err
-    assert "The port is 99999. It must be 0 to 65535." in said
+    assert "--port is 99999. It must be 0 to 65535." in said
     assert "File name too long" in said
 
 

@@ -58,7 +58,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_goes_on(tmp_pa
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
         _, said = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert said == "error: Interrupted. What is done is kept; go on with the same command.\n"
+    assert said == "error: Interrupted. Finished cases are kept. Run the same command to continue.\n"
     done = pq.read_table(tmp_path / "out" / "results.parquet").num_rows
     assert 1 <= done < 30
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -160,7 +160,7 @@ def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
     ("names", "match"),
     [
         (("head.nii.gz", "x.txt"), r"it holds x\.txt, head\.nii\.gz\. Names must say the sequence, as in case_t1\.nii"),
-        (("1.dcm", "2.dcm"), "brats-mm inspect says what is in them"),
+        (("1.dcm", "2.dcm"), "See brats-mm inspect"),
         (("t1_seg.nii.gz",), "it holds t1_seg"),
     ],
 )

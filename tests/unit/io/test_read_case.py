@@ -85,7 +85,7 @@ def test_different_grids(tmp_path, affine):
     assert "T1 (x_t1.nii.gz) has 12 x 12 x 12 voxels of 1 x 1 x 1 mm, orientation RAS, offset (0, 0, 0) mm" in str(
         caught.value
     )
-    assert "Co-register them and resample" in str(caught.value)
+    assert "Register and resample them" in str(caught.value)
 
 
 def test_different_shapes(tmp_path):

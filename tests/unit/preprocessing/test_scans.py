@@ -129,7 +129,7 @@ def test_stripped_sequences_on_one_grid_are_never_registered(scans):
 
 def test_a_stripped_sequence_that_is_moved_is_told(prepared):
     (warning,) = [warning for warning in prepared.case.warnings if "was moved by" in warning]
-    assert "FLAIR and T1ce are skull-stripped but lie on different grids" in warning
+    assert "FLAIR and T1ce are skull-stripped but have different grids" in warning
 
 
 def test_a_brain_mask_given_replaces_the_brain_that_would_be_found(scans):

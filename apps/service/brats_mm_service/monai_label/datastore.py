@@ -242,7 +242,7 @@ def _say_more(images: ViewerImages, caller: Caller, kind: Kind, item_id: str, fo
 def _not_own(images: ViewerImages, image: str) -> Problem:
     if images.cases.get(image) is None:
         return no_image(image)
-    return Problem("forbidden", "Cases on the server are read only. Ask the service's owner to change them.")
+    return Problem("forbidden", "Cases on the server are read-only. Ask the operator to change them.")
 
 
 def _has_sum(path: Path, text: str) -> bool:

@@ -87,7 +87,7 @@ def test_rows_that_are_short_and_classes_that_training_has_not_are_said(food):
 
 def test_a_broken_picture_is_named(tmp_path):
     (tmp_path / "dish.jpg").write_bytes(b"no picture")
-    with pytest.raises(VolumeError, match=r"dish\.jpg cannot be read as a picture"):
+    with pytest.raises(VolumeError, match=r"dish\.jpg cannot be read as an image"):
         read_picture(tmp_path / "dish.jpg", 8)
 
 

@@ -118,5 +118,5 @@ def test_smooth_pictures_have_higher_ratios_than_rough_ones():
 
 
 def test_blocks_that_would_overlap_are_refused():
-    with pytest.raises(OptionError, match="blocks of 5 coefficients a side in patches of 8"):
+    with pytest.raises(OptionError, match="blocks of 5 coefficients per side in patches of 8"):
         RatioSettings(corner=5)

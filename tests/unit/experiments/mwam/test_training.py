@@ -226,7 +226,7 @@ def test_what_was_there_before_dropping_goes_before_what_is_left() -> None:
 
 
 def test_branches_that_a_network_has_not_are_refused_with_those_that_it_has() -> None:
-    with pytest.raises(OptionError, match="'encoders', which the DMoME has not; it has experts, gate, output_layer"):
+    with pytest.raises(OptionError, match="The DMoME has no branches 'encoders', only experts, gate, output_layer"):
         Mwam(_network(), branches="encoders")
 
 
