@@ -26,12 +26,12 @@ CREATE TABLE IF NOT EXISTS faults (serial INTEGER PRIMARY KEY, name TEXT NOT NUL
 
 @dataclass(frozen=True)
 class Entry:
-    """A case that was done.
+    """A finished case.
 
     Attributes:
-        stamp, content: of its files.
-        identity: model and options that its results were made with.
-        sizes: result file -> bytes; empty where an earlier version did not record them.
+        stamp, content: stamp and content hash of its files.
+        identity: hash of the model and options of its results.
+        sizes: size in bytes by result file. Empty if an earlier version did not record them.
     """
 
     stamp: str
@@ -92,7 +92,10 @@ class Ledger:
             "WHERE name = ? AND state = ?",
             (name, CaseState.DONE.value),
         ).fetchone()
-        return None if found is None else Entry(*found[:3], json.loads(found[3] or "{}"))
+        if found is None:
+            return None
+        stamp, content, identity, sizes = found
+        return Entry(stamp, content, identity, json.loads(sizes or "{}"))
 
     def record(
         self,
