@@ -1,5 +1,6 @@
 """Print the results of a segmented case."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from brats_mm.cli.output import Console
@@ -12,10 +13,20 @@ def say_result(report: dict[str, Any], console: Console) -> None:
         console.warn(warning)
     for name, region in report["regions"].items():
         entropy = region["mean_entropy_inside_nats"]
-        sure = "empty" if entropy is None else f"mean entropy {entropy:.3f} nats"
-        if region.get("estimated_dice") is not None:
-            sure += f", expected Dice {region['estimated_dice']:.2f} ({region['reliability']})"
-        console.say(f"{name.upper()} {region['name']:<17}{format_ml(region['volume_ml']):>8} mL, {sure}")
+        parts = [f"{format_ml(region['volume_ml']):>8} mL{_interval(region.get('volume_interval_ml'), format_ml)}"]
+        parts.append("empty" if entropy is None else f"mean entropy {entropy:.3f} nats")
+        expected = region.get("expected_dice", region.get("estimated_dice"))
+        if expected is not None:
+            interval = _interval(region.get("expected_dice_interval"), "{:.2f}".format)
+            parts += [f"expected Dice {expected:.2f}{interval}", region["reliability"]]
+        console.say(f"{name.upper()} {region['name']:<17}{', '.join(parts)}")
+    for sentence in (report.get("trust", {}).get("advice"), report.get("trust", {}).get("statement")):
+        if sentence is not None:
+            console.say(sentence)
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report["run"]["seconds"].items())
     console.say(f"on {report['run']['device']}: {seconds}")
     console.say(report["statement"])
+
+
+def _interval(limits: Sequence[float] | None, as_text: Callable[[float], str]) -> str:
+    return "" if limits is None else f" ({as_text(limits[0])} to {as_text(limits[1])})"

@@ -37,7 +37,13 @@ COLUMNS: Mapping[str, type] = {
     **{f"volume_{region.value}_high_ml": float for region in REGIONS},
     **{f"entropy_{region.value}_nats": float for region in REGIONS},
     **{f"estimated_dice_{region.value}": float for region in REGIONS},
+    **{f"expected_dice_{region.value}": float for region in REGIONS},
+    **{f"expected_dice_{region.value}_low": float for region in REGIONS},
+    **{f"expected_dice_{region.value}_high": float for region in REGIONS},
     **{f"reliability_{region.value}": str for region in REGIONS},
+    **{f"volume_{region.value}_interval_low_ml": float for region in REGIONS},
+    **{f"volume_{region.value}_interval_high_ml": float for region in REGIONS},
+    "advice": str,
     "uncertain_regions": int,
     **{f"importance_{modality.value}_{region.value}": float for modality in MODALITIES for region in REGIONS},
     **{f"seconds_{stage}": float for stage in STAGES},
@@ -66,7 +72,11 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
         high, low = sorted(region["volume_range_ml"], reverse=True)
         row |= {f"volume_{name}_ml": region["volume_ml"], f"volume_{name}_low_ml": low, f"volume_{name}_high_ml": high}
         row[f"entropy_{name}_nats"] = region["mean_entropy_inside_nats"]
-        row |= {f"{key}_{name}": region.get(key) for key in ("estimated_dice", "reliability")}
+        row |= {f"{key}_{name}": region.get(key) for key in ("estimated_dice", "expected_dice", "reliability")}
+        if (dice := region.get("expected_dice_interval")) is not None:
+            row |= {f"expected_dice_{name}_low": dice[0], f"expected_dice_{name}_high": dice[1]}
+        if (volume := region.get("volume_interval_ml")) is not None:
+            row |= {f"volume_{name}_interval_low_ml": volume[0], f"volume_{name}_interval_high_ml": volume[1]}
     for modality, weights in importance["weights"].items():
         row |= {f"importance_{modality}_{name}": weight for name, weight in weights.items()}
     seconds, model = report["run"]["seconds"], report["model"]
@@ -74,6 +84,7 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
     return row | {
         "seconds": round(sum(seconds.values()), 3),
         "uncertain_regions": len(report["uncertain_regions"]),
+        "advice": report.get("trust", {}).get("advice"),
         "raw": (report["preparation"] or {}).get("kind") == "raw",
         "warnings": "; ".join(report["warnings"]),
         "model": model["name"],

@@ -67,6 +67,16 @@ class Assessment:
     gains: tuple[SequenceGain, ...]
     profile: TrustProfile | None
 
+    @property
+    def expected_dice(self) -> dict[Region, float | None]:
+        """Expected Dice of each region."""
+        return {region: one.expected_dice for region, one in self.regions.items()}
+
+    @property
+    def advice(self) -> str | None:
+        """One sentence about the sequence that would help most. None if no sequence is absent or nothing is known."""
+        return advice(self.gains)
+
 
 def assess(prediction: Prediction) -> Assessment:
     """Assess a prediction with its model's profile, or with uncalibrated estimates where the model has none."""

@@ -5,6 +5,7 @@ truth in `sum(p inside)` voxels on average, and the truth has `sum(p)` voxels. H
 `2 sum(p inside) / (n + sum(p))`, the ratio of the expected numerator and denominator of Dice.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 
 import numpy as np
@@ -22,9 +23,10 @@ NEGLIGIBLE = 1e-3
 """Probabilities below this do not count: summed over a million background voxels they would."""
 
 MEANING = (
-    "Dice expected from the calibrated probabilities of this case, 0 to 1: 2 sum(p inside) / (voxels inside + sum(p)). "
-    f"Does not cover confident errors. Grades: reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else "
-    "unreliable."
+    "estimated_dice: Dice that the model expects of its own outline in this case, 0 to 1, from its probabilities: "
+    "2 sum(p inside) / (voxels inside + sum(p)). An error that the model is sure of does not lower it. "
+    "expected_dice: the same after calibration on labelled cases, where the bundle has one. reliability grades it: "
+    f"reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else unreliable."
 )
 
 
@@ -67,11 +69,11 @@ def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
     return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
 
 
-def reliability_warnings(estimates: dict[Region, float | None]) -> tuple[str, ...]:
+def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
     """One sentence for each region that is graded unreliable."""
     return tuple(
-        f"The outline of the {region.label} is unreliable in this case: the model itself expects a Dice of "
-        f"{estimate:.2f}. Check it against the images before you use it."
-        for region, estimate in estimates.items()
-        if estimate is not None and grade_of(estimate) is Grade.UNRELIABLE
+        f"The outline of the {region.label} is unreliable in this case: its expected Dice is {dice:.2f}. Check it "
+        "against the images before you use it."
+        for region, dice in expected.items()
+        if dice is not None and grade_of(dice) is Grade.UNRELIABLE
     )

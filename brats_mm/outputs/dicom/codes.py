@@ -5,6 +5,7 @@ from typing import Any
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Code, Region
+from brats_mm.trust.case_dice import Grade
 
 SCHEME = "99BRATSMM"
 """Coding Scheme Designator of the private codes. Private designators start with 99 (PS3.3, 8.2)."""
@@ -22,6 +23,13 @@ ENTROPY = Code(SCHEME, "entropy-comp", "Entropy of the predicted compartment")
 """At a voxel, over none, oedema, necrosis and enhancing, in nats: 0 to ln 4. No standard scheme has a code for it."""
 MEAN_ENTROPY = Code(SCHEME, "entropy-comp-m", "Mean entropy of the predicted compartment")
 MEAN_REGION_ENTROPY = Code(SCHEME, "entropy-region-m", "Mean entropy of the predicted region")
+EXPECTED_DICE = Code(SCHEME, "dice-expected", "Expected Dice coefficient of the outline")
+EXPECTED_DICE_LOW = Code(SCHEME, "dice-expected-low", "Lower limit of the expected Dice coefficient")
+EXPECTED_DICE_HIGH = Code(SCHEME, "dice-expected-high", "Upper limit of the expected Dice coefficient")
+VOLUME_LOW = Code(SCHEME, "volume-low", "Lower limit of the volume")
+VOLUME_HIGH = Code(SCHEME, "volume-high", "Upper limit of the volume")
+RELIABILITY = Code(SCHEME, "reliability", "Reliability of the outline in this case")
+GRADES = {grade: Code(SCHEME, grade.value, grade.value.capitalize()) for grade in Grade}
 SEQUENCE_USED = Code(SCHEME, "sequence-used", "MR sequence used")
 SEQUENCE_MISSING = Code(SCHEME, "sequence-missing", "MR sequence missing")
 

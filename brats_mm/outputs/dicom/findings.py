@@ -12,6 +12,7 @@ from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nes
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.preprocessing.regridding import on_grid
+from brats_mm.trust.assess import Assessment, assess
 
 CONVENTION = LabelConvention.BRATS2023
 
@@ -35,6 +36,7 @@ class Findings:
         regions: volume of each region and mean entropy of its own probability inside.
         used, missing: used and missing sequences.
         model: identity of the model.
+        trust: expected Dice, grade, intervals and advice, from the probabilities on the grid of the case.
     """
 
     labels: Labels
@@ -44,6 +46,7 @@ class Findings:
     used: Availability
     missing: Availability
     model: ModelIdentity
+    trust: Assessment
 
 
 def findings_on(prediction: Prediction, grid: Grid) -> Findings:
@@ -68,6 +71,7 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
         used=prediction.case.available,
         missing=prediction.case.missing,
         model=prediction.model,
+        trust=assess(prediction),
     )
 
 

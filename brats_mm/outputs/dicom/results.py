@@ -243,6 +243,7 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
     said: dict[str, Any] = {
         "software": __version__,
         "model": prediction.model.document(),
+        "trust": repr(findings.trust.regions) + str(findings.trust.advice),
         "run": [prediction.run.backend, prediction.run.precision, list(prediction.run.window), prediction.run.windows],
         "steps": [step.name for step in steps],
         "reference": source.instance_uids,

@@ -11,6 +11,7 @@ from brats_mm.outputs.dicom.findings import Findings, Measured
 from brats_mm.outputs.dicom.objects import MANUFACTURER, PRODUCT, Provenance, common, finish, model_version, parameters
 from brats_mm.outputs.dicom.segmentation_object import segment_number, tracking_uid
 from brats_mm.outputs.dicom.source import SourceSeries
+from brats_mm.trust.assess import RegionTrust, coverage_statement
 
 SERIES_NUMBER = 9803
 _DIGITS = 6
@@ -53,10 +54,15 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
 
 
 def _comment(findings: Findings) -> str:
-    return (
-        f"{NOT_FOR_DIAGNOSIS} Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}. "
-        "Entropy in nats: 0 to ln 4 for compartments, 0 to ln 2 for regions. 0 is certain."
-    )
+    trust = findings.trust
+    sentences = [
+        NOT_FOR_DIAGNOSIS,
+        f"Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}.",
+        "Entropy in nats: 0 to ln 4 for compartments, 0 to ln 2 for regions. 0 is certain.",
+        None if trust.profile is None else coverage_statement(trust.profile),
+        trust.advice,
+    ]
+    return " ".join(sentence for sentence in sentences if sentence is not None)
 
 
 def _context(findings: Findings, provenance: Provenance) -> Any:
@@ -109,8 +115,11 @@ def _of_region(region: Region, findings: Findings, provenance: Provenance) -> An
         finding_category=concept(codes.NEOPLASM),
         finding_type=concept(codes.REGION_NAMES[region]),
         finding_sites=[FindingSite(concept(BRAIN))],
-        measurements=_measurements(findings.regions[region], codes.MEAN_REGION_ENTROPY),
-        qualitative_evaluations=_sequences(findings),
+        measurements=[
+            *_measurements(findings.regions[region], codes.MEAN_REGION_ENTROPY),
+            *_trust_measurements(findings.trust.regions[region]),
+        ],
+        qualitative_evaluations=[*_reliability(findings.trust.regions[region]), *_sequences(findings)],
         algorithm_id=_algorithm(findings),
     )
 
@@ -122,6 +131,32 @@ def _measurements(found: Measured, entropy: Code) -> list[Any]:
     if found.mean_entropy_nats is not None:
         made.append(Measurement(concept(entropy), round(found.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS)))
     return made
+
+
+def _trust_measurements(trust: RegionTrust) -> list[Any]:
+    """Expected Dice, and the limits of the intervals that are known."""
+    from highdicom.sr import Measurement
+
+    values = [(codes.EXPECTED_DICE, trust.expected_dice, codes.NO_UNITS)]
+    if trust.dice_interval is not None:
+        limits = zip((codes.EXPECTED_DICE_LOW, codes.EXPECTED_DICE_HIGH), trust.dice_interval, strict=True)
+        values += [(code, limit, codes.NO_UNITS) for code, limit in limits]
+    if trust.volume_interval_ml is not None:
+        limits = zip((codes.VOLUME_LOW, codes.VOLUME_HIGH), trust.volume_interval_ml, strict=True)
+        values += [(code, limit, codes.MILLILITRE) for code, limit in limits]
+    return [
+        Measurement(concept(code), round(value, _DIGITS), concept(unit))
+        for code, value, unit in values
+        if value is not None
+    ]
+
+
+def _reliability(trust: RegionTrust) -> list[Any]:
+    from highdicom.sr import QualitativeEvaluation
+
+    if trust.grade is None:
+        return []
+    return [QualitativeEvaluation(concept(codes.RELIABILITY), concept(codes.GRADES[trust.grade]))]
 
 
 def _sequences(findings: Findings) -> list[Any]:

@@ -14,8 +14,9 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
+from brats_mm.trust.assess import Assessment, RegionTrust, assess, coverage_statement
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
-from brats_mm.trust.case_dice import estimates_of, grade_of, reliability_warnings
+from brats_mm.trust.case_dice import reliability_warnings
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
 from brats_mm.trust.uncertain_regions import Spot, uncertain_regions
@@ -26,6 +27,10 @@ DIGITS = 6
 VOLUME_RANGE_MEANING = (
     "Volumes at probability thresholds 0.75 and 0.25, while volume_ml uses 0.5. The range reflects the model's own "
     "uncertainty. It is not a confidence interval, because it does not cover errors that the model is certain of."
+)
+UNCALIBRATED = (
+    "The bundle has no trust profile for these weights. The expected Dice is the model's own estimate, without "
+    "calibration on labelled cases and without intervals."
 )
 CORRECTION_MEANING = (
     "Fitted on labelled cases after training: (logit - offset) / temperature. Positive results are also divided by "
@@ -46,15 +51,16 @@ NO_WEIGHTS_MEANING = "This model gives no weights to its sequences, so their imp
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
     """Return the content of `report.json`. `seconds` covers all stages including reading and writing."""
     case, run = prediction.case, prediction.run
-    estimates = estimates_of(prediction)
+    assessed = assess(prediction)
     return {
         "report_version": REPORT_VERSION,
         "statement": NOT_FOR_DIAGNOSIS,
         "sequences_found": [modality.value for modality in ordered(case.available)],
         "sequences_missing": [modality.value for modality in ordered(case.missing)],
-        "regions": {region.value: _region(prediction, region, estimates[region]) for region in REGIONS},
+        "regions": {region.value: _region(prediction, region, assessed.regions[region]) for region in REGIONS},
         "estimated_dice_meaning": ESTIMATE_MEANING,
         "volume_range_meaning": VOLUME_RANGE_MEANING,
+        "trust": trust_of(assessed),
         "uncertain_regions": [
             {"rank": rank, **_spot(spot)}
             for rank, spot in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
@@ -89,7 +95,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
         "preparation": None if case.preparation is None else _preparation(case.preparation),
-        "warnings": [*prediction.warnings, *reliability_warnings(estimates)],
+        "warnings": [*prediction.warnings, *reliability_warnings(assessed.expected_dice)],
     }
 
 
@@ -101,16 +107,42 @@ def _correction(calibration: SubsetCalibration | None, available: Availability) 
     return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
 
 
-def _region(prediction: Prediction, region: Region, estimate: float | None) -> dict[str, Any]:
+def trust_of(assessed: Assessment) -> dict[str, Any]:
+    """Return how far expected Dice and intervals can be relied on, and what an absent sequence would add."""
+    profile = assessed.profile
+    return {
+        "calibrated": profile is not None,
+        "labelled_cases": None if profile is None else profile.cases,
+        "nominal_coverage": None if profile is None else profile.coverage,
+        "statement": UNCALIBRATED if profile is None else coverage_statement(profile),
+        "advice": assessed.advice,
+        "expected_gains": {
+            gain.sequence.value: {
+                region.value: {"from": round(gain.before[region], 4), "to": round(gain.after[region], 4)}
+                for region in REGIONS
+            }
+            for gain in assessed.gains
+        },
+    }
+
+
+def _region(prediction: Prediction, region: Region, trust: RegionTrust) -> dict[str, Any]:
     entropy = prediction.mean_entropy_inside(region)
     return {
         "name": region.label,
         "volume_ml": round(prediction.volume_ml(region), 3),
         "volume_range_ml": [round(volume, 3) for volume in prediction.volume_range_ml(region)],
         "mean_entropy_inside_nats": None if entropy is None else round(entropy, DIGITS),
-        "estimated_dice": None if estimate is None else round(estimate, 4),
-        "reliability": None if estimate is None else grade_of(estimate).value,
+        "volume_interval_ml": _rounded(trust.volume_interval_ml, 3),
+        "estimated_dice": None if trust.estimate is None else round(trust.estimate, 4),
+        "expected_dice": None if trust.expected_dice is None else round(trust.expected_dice, 4),
+        "expected_dice_interval": _rounded(trust.dice_interval, 4),
+        "reliability": None if trust.grade is None else trust.grade.value,
     }
+
+
+def _rounded(interval: tuple[float, float] | None, digits: int) -> list[float] | None:
+    return None if interval is None else [round(value, digits) for value in interval]
 
 
 def _spot(spot: Spot) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         sequences=[(m, m.value in report["sequences_found"], _USES[m]) for m in MODALITIES],
         regions=REGIONS,
         outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in OUTLINES.items()},
-        largest_ml=max([1e-3, *(report["regions"][region.value]["volume_range_ml"][1] for region in REGIONS)]),
+        largest_ml=_axis_ml(report),
         rows=drawing.rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),
@@ -91,7 +91,16 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         entropy_colours=entropy_gradient(),
         most_nats=MAX_COMPARTMENT_NATS,
         steps=step_rows(report.get("preparation")),
+        trust=report.get("trust"),
     )
+
+
+def _axis_ml(report: Mapping[str, Any]) -> float:
+    """Upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
+    regions = [report["regions"][region.value] for region in REGIONS]
+    limits = [(one.get("volume_interval_ml") or one["volume_range_ml"])[1] for one in regions]
+    largest = max(one["volume_ml"] for one in regions)
+    return max(1e-3, min(max(limits), 3 * largest) if largest > 0 else max(limits))
 
 
 def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:

@@ -23,10 +23,14 @@ REPORT = {
             "volume_range_ml": [3.0, 1.0],
             "mean_entropy_inside_nats": None,
             "estimated_dice": 0.8,
+            "expected_dice": 0.76,
+            "expected_dice_interval": [0.6, 0.9],
+            "volume_interval_ml": [1.5, 4.0],
             "reliability": "reliable",
         }
         for name in ("wt", "tc", "et")
     },
+    "trust": {"advice": "Adding T2 would help."},
     "uncertain_regions": [{}, {}],
     "preparation": {"kind": "raw"},
     "warnings": ["left is right", "up is down"],
@@ -110,6 +114,9 @@ def test_a_row_has_what_the_report_says_and_columns_know_every_value(tmp_path):
     assert row["sequences"] == "t1ce+flair"
     assert (row["volume_wt_low_ml"], row["volume_wt_ml"], row["volume_wt_high_ml"]) == (1.0, 2.0, 3.0)
     assert (row["estimated_dice_wt"], row["reliability_wt"]) == (0.8, "reliable")
+    assert (row["expected_dice_wt_low"], row["expected_dice_wt"], row["expected_dice_wt_high"]) == (0.6, 0.76, 0.9)
+    assert (row["volume_et_interval_low_ml"], row["volume_et_interval_high_ml"]) == (1.5, 4.0)
+    assert row["advice"] == "Adding T2 would help."
     assert (row["importance_t1ce_et"], row["seconds"], row["uncertain_regions"], row["raw"]) == (0.75, 1.75, 2, True)
     table = pq.read_table(write_results_table(tmp_path, iter([row]), TableFormat.PARQUET)).to_pylist()
     assert table == [{name: row.get(name) for name in COLUMNS}]

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -16,14 +17,16 @@ from hypothesis import strategies as st
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import SEGMENT_STYLES, Compartment
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment
 from brats_mm.outputs.dicom.findings import findings_on
 from brats_mm.outputs.dicom.objects import Provenance, content_description, series_description
 from brats_mm.outputs.dicom.parametric_map import make_entropy_map
 from brats_mm.outputs.dicom.segmentation_object import make_segmentation
 from brats_mm.outputs.dicom.structured_report import make_report
+from brats_mm.trust.fit import fit_profile
 from tests.fakes.dicom_results import made_source, prediction_on, turned
 from tests.fakes.dicom_series import TYPICAL
+from tests.fakes.trust_records import made_records
 
 AXIAL = turned((0, 1, 2), (-1, -1, 1))
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -141,8 +144,32 @@ def test_the_report_measures_each_segment_of_the_segmentation(made):
     assert [group.finding_type.meaning for group in regions] == ["Whole tumour", "Tumour core", "Enhancing tumour"]
     items = pydicom.dcmread(paths["report"]).ContentSequence
     text = next(item.TextValue for item in items if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment")
-    assert "Sequences used: T1ce, FLAIR; missing: T1, T2." in text
+    assert "Sequences used: T1ce, FLAIR. Missing: T1, T2." in text
     assert "Not a medical device" in text
+
+
+def test_the_report_grades_each_region_with_its_expected_dice_and_intervals(tmp_path):
+    source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
+    trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
+    findings = findings_on(trusted, source.grid)
+    segmentation = make_segmentation(findings, source, Provenance("k"))
+    make_report(findings, source, segmentation, Provenance("k")).save_as(tmp_path / "report.dcm")
+    content = hd.sr.srread(tmp_path / "report.dcm").content
+    for group, region in zip(content.get_image_measurement_groups(), REGIONS, strict=True):
+        values = {one.name.value: one.value for one in group.get_measurements()}
+        trust = findings.trust.regions[region]
+        assert values["dice-expected"] == pytest.approx(trust.expected_dice, abs=1e-5)
+        assert (values["dice-expected-low"], values["dice-expected-high"]) == pytest.approx(
+            trust.dice_interval, abs=1e-5
+        )
+        assert values["volume-low"] < values["118565006"] < values["volume-high"]
+        grades = [one.value.meaning for one in group.get_qualitative_evaluations() if one.name.value == "reliability"]
+        assert grades == [trust.grade.value.capitalize()]
+    items = pydicom.dcmread(tmp_path / "report.dcm").ContentSequence
+    text = next(item.TextValue for item in items if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment")
+    assert "Adding T" in text
+    assert "calibrated on only 12 labelled cases" in text
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian package dicom3tools)")

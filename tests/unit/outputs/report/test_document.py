@@ -14,6 +14,8 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.report.document import report_of
+from brats_mm.trust.fit import fit_profile
+from tests.fakes.trust_records import made_records
 
 PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
 SHAPE = (24, 24, 24)
@@ -88,3 +90,32 @@ def test_the_report_is_json(report):
 def test_a_models_identity_is_its_weights_not_its_figures():
     model = prediction_of().model
     assert replace(model, expected=None) == model
+
+
+def test_expected_dice_intervals_grade_and_advice_come_from_the_trust_profile():
+    prediction = prediction_of()
+    trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
+    report = report_of(trusted, LabelConvention.BRATS2023, seconds={})
+    whole, enhancing = report["regions"]["wt"], report["regions"]["et"]
+    assert whole["expected_dice"] == pytest.approx(
+        trusted.model.trust.curves[Region.WT].expected(whole["estimated_dice"]), abs=1e-3
+    )
+    assert whole["expected_dice"] < whole["estimated_dice"]
+    assert whole["expected_dice_interval"][0] < whole["expected_dice"] < whole["expected_dice_interval"][1]
+    assert whole["volume_interval_ml"][0] < whole["volume_ml"] < whole["volume_interval_ml"][1]
+    assert enhancing["reliability"] is None
+    trust = report["trust"]
+    assert (trust["calibrated"], trust["labelled_cases"], trust["nominal_coverage"]) == (True, 12, 0.9)
+    assert "as low as" in trust["statement"]
+    assert trust["advice"].startswith("Adding T")
+    assert set(trust["expected_gains"]) == {"t1", "t2"}
+    json.dumps(report)
+
+
+def test_without_a_profile_the_report_says_so_and_advises_from_the_card(report):
+    trust = report["trust"]
+    assert not trust["calibrated"]
+    assert "no trust profile" in trust["statement"]
+    assert report["regions"]["wt"]["expected_dice"] == report["regions"]["wt"]["estimated_dice"]
+    assert report["regions"]["wt"]["expected_dice_interval"] is None
+    assert trust["advice"] is None, "the card scores neither three sequences with T1 nor with T2"

@@ -25,6 +25,8 @@ from brats_mm.outputs.report.document import importance_of, report_of
 from brats_mm.outputs.report.page import in_letters, render_page
 from brats_mm.outputs.report.pictures import OUTLINES
 from brats_mm.outputs.report.source import source_of
+from brats_mm.trust.fit import fit_profile
+from tests.fakes.trust_records import made_records
 
 PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
 NASTY = "<script>alert('x')</script>"
@@ -259,3 +261,20 @@ def test_a_raw_case_shows_what_its_preparation_measured_and_what_is_doubted():
     assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) review" in words
     assert "Preprocessing" in words
     assert "Preprocessing" not in words_of(page_of(made))
+
+
+def test_the_reliability_of_each_region_is_shown_with_its_light_interval_and_advice():
+    prediction = prediction_of()
+    page = page_of(replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records()))))
+    lights = [value for tag, name, value in Elements(page).attributes if name == "class" and value.startswith("light ")]
+    assert lights
+    assert set(lights) <= {"light reliable", "light review", "light unreliable"}
+    said = words_of(page)
+    assert "Reliability in this case" in said
+    assert re.search(r"\d+ to \d+\xa0?\s?%", said)
+    assert "Adding T" in said
+    assert "calibrated on only 12 labelled cases" in said
+
+
+def test_without_a_profile_the_page_says_that_the_expected_dice_is_uncalibrated(page):
+    assert "no trust profile" in words_of(page)
