@@ -1,7 +1,8 @@
-"""The rival of `brats_mm.preprocessing.brain` without learning: threshold, erosion, largest piece, growth, as of old.
+"""Classical brain extraction for comparison: threshold, erosion, largest component, growth.
 
-Of each sequence: what is not dark, parted from the scalp along the skull by erosion; the largest piece near the head's
-middle grown back; then the vote of the sequences. It is here to be measured against, not to be used.
+In each sequence, bright voxels are separated from the scalp by erosion, the largest component near the centre of the
+head is
+grown back, and the sequences vote. Only used in benchmarks.
 """
 
 from collections.abc import Mapping

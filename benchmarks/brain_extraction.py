@@ -1,11 +1,11 @@
-"""Train the small brain extraction network on made heads, and measure it and its rivals on others.
+"""Train the small brain extraction network on synthetic heads, and compare it with other methods on unseen heads.
 
-    python benchmarks/brain_extraction.py make CASES --split split.json -o heads      # made heads of 3 mm, once
-    python benchmarks/brain_extraction.py train heads --minutes 3                     # CPU minutes; writes the weights
+    python benchmarks/brain_extraction.py make CASES --split split.json -o heads      # synthetic heads of 3 mm, once
+    python benchmarks/brain_extraction.py train heads --minutes 3                     # CPU minutes, writes the weights
     python benchmarks/brain_extraction.py measure CASES --split split.json --limit 5  # Dice at 2 mm, unseen cases
     python benchmarks/brain_extraction.py agree brain_mask.nii.gz other.nii.gz        # two masks of one real head
 
-CASES holds a folder of skull-stripped sequences for each case; the split is JSON with `train` and `validation`.
+CASES holds a folder of skull-stripped sequences for each case. The split is a JSON file with `train` and `validation`.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     train.add_argument("heads", type=Path)
     train.add_argument("--minutes", type=float, default=8.0)
     train.add_argument("--batch", type=int, default=1)
-    train.add_argument("--further", action="store_true", help="go on from the weights that are there")
+    train.add_argument("--further", action="store_true", help="continue from the existing weights")
     train.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     run = {"make": make_heads, "train": train_network, "measure": measure_methods, "agree": compare_masks}
@@ -77,7 +77,7 @@ def make_heads(options: argparse.Namespace) -> None:
 
 
 def _coarse(volume: Volume, spacing_mm: float = SPACING_MM) -> Volume:
-    """At `spacing_mm` and in RAS; the cases are axis-aligned."""
+    """Resample to `spacing_mm` and RAS. The cases are axis-aligned."""
     grid = volume.grid
     x, y, z = (max(1, round(n * mm / spacing_mm)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
     data = resample_signal(volume.data, (x, y, z))
@@ -153,7 +153,7 @@ def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torc
 
 
 def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
-    """Turned, scaled and shifted; the head's top stays about where inference puts it."""
+    """Rotate, scale and shift. The top of the head stays about where inference puts it."""
     shape = np.array(volumes.shape[2:])
     angles = np.deg2rad(rng.normal(0, 9, 3))
     turn = np.eye(3)
@@ -233,7 +233,7 @@ def measure_methods(options: argparse.Namespace) -> None:
 
 
 def compare_masks(options: argparse.Namespace) -> None:
-    """Dice of two masks on one grid, and what the first misses and has too much, as shares of the second."""
+    """Compute the Dice of two masks on one grid, and missing and excess voxels as shares of the second mask."""
     found, true = (read_volume(path).data > 0.5 for path in (options.mask, options.other))
     missed, extra = ((one & ~other).sum() / true.sum() for one, other in ((true, found), (found, true)))
     print(f"dice {dice(found, true):.3f}, missed {missed:.1%}, extra {extra:.1%}")

@@ -1,6 +1,6 @@
-"""BraTS-MM for 3D Slicer: brain tumours on whatever of T1, T1ce, T2 and FLAIR is loaded.
+"""BraTS-MM for 3D Slicer: segment brain tumours from any loaded subset of T1, T1ce, T2 and FLAIR.
 
-The module is thin: what it knows is in BratsMMLib, which needs no Slicer; here are the widgets and the scene.
+This module contains only widgets and the scene. The logic is in BratsMMLib, which does not need Slicer.
 """
 
 import tempfile
@@ -43,8 +43,9 @@ class BratsMM(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["The BraTS-MM developers"]
         parent.helpText = (
-            "Segments brain tumours on MRI with whatever of T1, T1ce, T2 and FLAIR is loaded, and shows where the "
-            f"model is unsure. {NOT_FOR_DIAGNOSIS}"
+            "Segments brain tumours on MRI from any loaded subset of T1, T1ce, T2 and FLAIR, and shows where the "
+            "model is "
+            f"uncertain. {NOT_FOR_DIAGNOSIS}"
         )
         parent.acknowledgementText = "Method: Li, Chen, Han: SimMLM, ICCV 2025."
 
@@ -103,7 +104,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.discard()
         self.removeObservers()
 
-    # Settings: what is chosen once, and kept by Slicer between sessions. Consent and token are never kept.
+    # Settings that Slicer keeps between sessions. Consent and token are never kept.
 
     def restoreSettings(self):
         """As they were when Slicer was closed."""
@@ -113,7 +114,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.programEdit.text = settings.value("BratsMM/program", "brats-mm")
 
     def onSettings(self, *_):
-        """Keep them; consent was given for another address, so it does not count for this one."""
+        """Save the settings. Consent for an earlier address does not apply to a new one."""
         settings = qt.QSettings()
         settings.setValue("BratsMM/place", self.ui.placeBox.currentIndex)
         settings.setValue("BratsMM/url", self.ui.urlEdit.text)
@@ -124,11 +125,11 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Choosing
 
     def onNodeAdded(self, *_):
-        """Volumes come one after the other; look once when all are there."""
+        """Schedule one look for sequences, because volumes are added one after another."""
         qt.QTimer.singleShot(500, self.guessIfUntouched)
 
     def guessIfUntouched(self):
-        """Guess where nothing has been chosen yet."""
+        """Guess the sequences if nothing has been chosen yet."""
         if self.run is None and not any(selector.currentNode() for selector in self.selectors.values()):
             self.guessSequences()
 
@@ -141,7 +142,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.showState()
 
     def chosen(self):
-        """Sequence -> node, of those that were chosen."""
+        """Return the chosen node of each sequence."""
         found = {sequence: selector.currentNode() for sequence, selector in self.selectors.items()}
         return {sequence: node for sequence, node in found.items() if node is not None}
 
@@ -164,14 +165,14 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.runButton.enabled = (
             bool(chosen) and not running and not twice and (not away or self.ui.consentBox.checked)
         )
-        self.ui.runButton.toolTip = "One volume is chosen twice." if twice else "Segment with what is chosen."
+        self.ui.runButton.toolTip = "One volume is chosen twice." if twice else "Segment the chosen volumes."
         for widget in (self.ui.resultsBox,):
             widget.enabled = self.shown is not None
 
     # Running
 
     def onRun(self):
-        """Write the chosen volumes to files, and begin; the window stays free."""
+        """Write the chosen volumes to files and start the run in the background."""
         remote = self.ui.placeBox.currentIndex == SERVICE
         place = Place(self.ui.urlEdit.text, self.ui.tokenEdit.text, self.ui.consentBox.checked)
         runner = ServiceRunner(place) if remote else CommandRunner(self.ui.programEdit.text)
@@ -183,12 +184,12 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.showState()
 
     def onCancel(self):
-        """Stop; the timer hears of the end."""
+        """Cancel the run. The timer handles its end."""
         self.run.cancel()
         self.ui.progressBar.setFormat("Cancelling")
 
     def onTimer(self):
-        """What the run says, told in the window's own thread."""
+        """Handle the run's events in the window's thread."""
         for news in self.run.news():
             if isinstance(news, Progress):
                 self.ui.progressBar.setRange(0, 0 if news.share is None else 1000)
@@ -245,7 +246,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table.resizeColumnsToContents()
 
     def onThreshold(self, nats):
-        """Hide what is surer than this."""
+        """Hide entropy below this value."""
         if self.shown is not None:
             self.logic.builder.set_shown_from(self.shown, nats)
 
@@ -278,7 +279,7 @@ class ImportanceChart:
         self.label = qt.QLabel()
 
     def draw(self, bars):
-        """Paint the bars; none clears the chart."""
+        """Draw the bars. An empty list clears the chart."""
         blocks = bar_blocks(bars, self.WIDTH, self.ROW)
         pixmap = qt.QPixmap(self.WIDTH, max(1, blocks.height))
         pixmap.fill(qt.QColor(0, 0, 0, 0))
@@ -302,13 +303,13 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
         self._folder = None
 
     def loaded(self):
-        """The scalar volumes of the scene, with those DICOM fields that say what they are."""
+        """Return the scene's scalar volumes with the DICOM fields that identify sequences."""
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
         return [Loaded(node.GetID(), node.GetName(), self._dicom(node)) for node in images]
 
     def start(self, runner, inputs):
-        """Write the volumes as NRRD, whose header holds their geometry and no more, and run."""
+        """Write the volumes as NRRD, with geometry only in their headers, and run."""
         self.discard()
         self._folder = tempfile.TemporaryDirectory(prefix="brats-mm-", ignore_cleanup_errors=True)
         place = Path(self._folder.name)
@@ -324,14 +325,14 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
             return self.builder.show(result, inputs)
 
     def discard(self):
-        """Delete the files of the last run; what is shown is in memory."""
+        """Delete the files of the last run. Shown results are in memory."""
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
     @staticmethod
     def _write(node, path):
-        """A copy without name and attributes: what is in them stays here."""
+        """Write a copy without name and attributes, which may identify the patient."""
         copy = slicer.vtkMRMLScalarVolumeNode()
         copy.SetName("volume")
         copy.SetAndObserveImageData(node.GetImageData())
@@ -349,7 +350,7 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
 
     @staticmethod
     def _dicom(node):
-        """The fields of the first instance that the volume was loaded from; none where the database has it not."""
+        """Return the fields of the volume's first DICOM instance. Empty if it is not in the database."""
         first = (node.GetAttribute("DICOM.instanceUIDs") or "").split(" ")[0]
         database = slicer.dicomDatabase
         if not first or database is None or not database.isOpen:
@@ -384,7 +385,7 @@ class BratsMMTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def test_guessAndConsent(self):
-        """Two named volumes are guessed; another machine needs the tick."""
+        """Two named volumes are guessed, and another machine needs consent."""
         for name in ("case_T1ce", "case_FLAIR"):
             slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         widget = slicer.modules.bratsmm.widgetRepresentation().self()

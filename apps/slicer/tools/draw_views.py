@@ -62,7 +62,9 @@ def open_scene(path: Path) -> tuple[Any, list[Any]]:
 
 
 def draw_slice(scene: Any, application: Any, colour: str, *, closer: float = 1.0) -> Image.Image:
-    """A slice view, blended, with outlines, points and the legend; `closer` times as large, around the first place."""
+    """Draw a blended slice view with outlines, points and the legend, magnified `closer` times around the first
+    point.
+    """
     node = scene.GetNodeByID(f"vtkMRMLSliceNode{colour}")
     if closer > 1:
         wide, high, deep = node.GetFieldOfView()
@@ -87,7 +89,7 @@ def draw_slice(scene: Any, application: Any, colour: str, *, closer: float = 1.0
 
 
 def draw_space(scene: Any, application: Any) -> Image.Image:
-    """The 3D view, from where the scene's camera stands."""
+    """Draw the 3D view from the scene's camera."""
     node, stored = scene.GetFirstNodeByClass("vtkMRMLViewNode"), scene.GetFirstNodeByClass("vtkMRMLCameraNode")
     window, renderer = _window()
     renderer.SetBackground(0, 0, 0)
@@ -102,7 +104,7 @@ def _window() -> tuple[Any, Any]:
     window.SetOffScreenRendering(1)
     window.SetMultiSamples(4)
     window.SetSize(*SIZE)
-    window.SetNumberOfLayers(3)  # the legend is drawn in one of its own
+    window.SetNumberOfLayers(3)  # the legend has its own layer
     window.AddRenderer(renderer)
     interactor = vtk.vtkRenderWindowInteractor()
     interactor.SetRenderWindow(window)

@@ -1,4 +1,4 @@
-"""What the BraTS-MM module for 3D Slicer knows without 3D Slicer: standard library and numpy only.
+"""Logic of the BraTS-MM module for 3D Slicer, with the standard library and numpy only.
 
-`scene` and the widget get Slicer handed in; nothing here imports qt, ctk, vtk or slicer.
+`scene` and the widget receive Slicer as an argument. Nothing here imports qt, ctk, vtk or slicer.
 """

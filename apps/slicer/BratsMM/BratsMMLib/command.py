@@ -1,4 +1,4 @@
-"""The command line `brats-mm` on this machine, as a process of its own; no volume leaves the machine."""
+"""Run the command line `brats-mm` on this machine. No volume leaves the machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WINDOWS = re.compile(r"(\w+): (\d+) of (\d+) windows")
 _LINES_KEPT = 20
 _LOOK_S = 0.1
 _SLICERS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Variables with which Slicer starts; another Python would break on them."""
+"""Environment variables of Slicer that would break another Python."""
 
 
 class Process(Protocol):
     """A running program."""
 
     def lines(self) -> Iterator[str]:
-        """What it says, until it ends; both of its outputs."""
+        """Yield the lines of both of its outputs until it ends."""
         ...
 
     def end(self) -> int:
@@ -36,7 +36,7 @@ class Process(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it, and what it started."""
+        """Kill the program and its children."""
         ...
 
 
@@ -76,7 +76,7 @@ class RealProcess:
         return self._process.wait()
 
     def kill(self) -> None:
-        """End it with its children: on POSIX it leads a session of its own."""
+        """Kill the program and its children. On POSIX it leads its own session."""
         with suppress(OSError):
             if os.name == "posix":
                 os.killpg(self._process.pid, 15)
@@ -103,11 +103,11 @@ class CommandRunner:
     start: Start = field(default=RealProcess)
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        """Run it, and hand on what it says of its progress.
+        """Run the program and report its progress.
 
         Raises:
-            Refused: it ended with an error; its own sentence.
-            Stopped: it was cancelled; the program has ended, and wrote nothing.
+            Refused: the program ended with an error, which is the message.
+            Stopped: the run was cancelled, and the program wrote nothing.
         """
         stop.check()
         tell(Progress("Starting", 0.02))
@@ -138,10 +138,10 @@ def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str
 
 
 def found(program: str) -> str:
-    """The program's path.
+    """Return the path of the program.
 
     Raises:
-        Refused: there is none of that name.
+        Refused: there is no such program.
     """
     place = shutil.which(program.strip() or "brats-mm")
     if place is None:

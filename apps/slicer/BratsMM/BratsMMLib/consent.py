@@ -36,7 +36,7 @@ def stays_here(url: str) -> bool:
 
 
 def what_leaves(url: str, sequences: Iterable[Sequence]) -> str:
-    """For the check box: what would leave the machine, and where it would go."""
+    """Return the text of the check box: which data leave the machine, and where they go."""
     names = ", ".join(sequence.label for sequence in sequences) or "the chosen"
     host = urlsplit(url.strip()).netloc or "that machine"
     return (

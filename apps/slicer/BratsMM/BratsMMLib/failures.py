@@ -2,7 +2,7 @@
 
 
 class Failure(Exception):  # noqa: N818 (what came of a run)
-    """Nothing came of a run; the message says why and what to do."""
+    """A run failed. The message gives the reason and what to do."""
 
 
 class Unreachable(Failure):
@@ -10,7 +10,7 @@ class Unreachable(Failure):
 
 
 class Refused(Failure):
-    """The service or the command line said why it cannot; `status` is the service's, 0 where there is none."""
+    """The service or the command line refused the run. `status` is the service's HTTP status, or 0."""
 
     status: int = 0
 

@@ -1,4 +1,4 @@
-"""A form with files (multipart/form-data), read from disk as it is sent: no volume is held in memory."""
+"""A multipart form whose files are read from disk while it is sent, so no volume is held in memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Form:
-    """What is sent: files by field, under names that tell nothing but the sequence, and texts by field.
+    """Form with files by field, named only by sequence, and texts by field.
 
     Attributes:
-        files: field -> file on this machine; its own name is not sent.
-        texts: field -> text.
-        boundary: what parts the parts.
+        files: file on this machine by field. Its name is not sent.
+        texts: text by field.
+        boundary: boundary between parts.
     """
 
     files: Mapping[str, Path]
@@ -26,7 +26,7 @@ class Form:
 
     @classmethod
     def of(cls, files: Mapping[str, Path], texts: Mapping[str, str] | None = None) -> Form:
-        """A form with a boundary of its own."""
+        """Return a form with a new boundary."""
         return cls(files, dict(texts or {}), f"----brats-mm-{secrets.token_hex(16)}")
 
     @property
@@ -42,7 +42,7 @@ class Form:
         return texts + heads + sum(path.stat().st_size for path in self.files.values()) + len(self._end())
 
     def chunks(self, on_sent: Callable[[int, int], None] | None = None) -> Iterator[bytes]:
-        """The body in pieces; `on_sent(bytes so far, bytes of all)` after each."""
+        """Yield the body in chunks, calling `on_sent(bytes so far, total bytes)` after each."""
         sent, total = 0, self.length
         for piece in self._pieces():
             yield piece

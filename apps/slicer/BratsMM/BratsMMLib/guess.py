@@ -20,7 +20,7 @@ DICOM_FIELDS = (
     "InversionTime",
     "ContrastBolusAgent",
 )
-"""What is asked of a series' header; no field of these says who the patient is."""
+"""Header fields to read. None of them identifies the patient."""
 
 _DERIVED = frozenset({"derived", "mpr", "adc", "trace", "projection", "localizer", "localiser", "phasemap"})
 _FLAIR_INVERSION_MS = (1600.0, 2900.0)
@@ -57,7 +57,7 @@ class _Candidate:
 
 
 def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
-    """For each sequence the volume that it most likely is; none where nothing speaks for one, or two speak equally."""
+    """Return the most likely volume of each sequence, or none without evidence or with equal evidence for two."""
     readings = read_names([volume.name for volume in volumes])
     found = [_candidate(volume, reading) for volume, reading in zip(volumes, readings, strict=True)]
     return {sequence: _chosen(sequence, (one for one in found if one)) for sequence in SEQUENCES}
@@ -111,7 +111,7 @@ def _by_description(volume: Loaded) -> _Candidate | None:
 
 
 def _by_physics(volume: Loaded) -> _Candidate | None:
-    """Echo, repetition and inversion time; which sequences they mean is a rule of thumb, so it is said."""
+    """Guess by echo, repetition and inversion time, which is only a rule of thumb."""
     echo, repetition, inversion = (
         _number(volume.dicom, name) for name in ("EchoTime", "RepetitionTime", "InversionTime")
     )

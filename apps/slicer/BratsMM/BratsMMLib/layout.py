@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from BratsMMLib.sequences import Sequence
 
 BACKGROUNDS = (Sequence.FLAIR, Sequence.T1CE, Sequence.T2, Sequence.T1)
-"""Which sequence lies below, the most telling first."""
+"""Preferred sequences for the background, most informative first."""
 
 
 @dataclass(frozen=True)
 class OverlayLook:
-    """The entropy volume over the image.
+    """Appearance of the entropy volume over the image.
 
     Attributes:
-        name: of the volume, and title of the legend.
-        window, level: what the colours span: 0 to ln 4 nats.
+        name: name of the volume and title of the legend.
+        window, level: range of the colours, 0 to ln 4 nats.
         shown_from: entropy below this is hidden, in nats.
-        shown_to: above everything that there can be.
-        opacity: of the foreground.
+        shown_to: a value above all possible entropies.
+        opacity: opacity of the foreground.
         legend: whether the colour legend is shown.
         legend_size, legend_position: shares of a view.
     """
@@ -38,7 +38,7 @@ class OverlayLook:
 
 @dataclass(frozen=True)
 class SegmentLook:
-    """One segment; the colour is that of the file."""
+    """Appearance of one segment, in the colour of the file."""
 
     id: str
     surface_opacity: float
@@ -75,5 +75,5 @@ class Look:
 
 
 def background_of(sequences: set[Sequence]) -> Sequence:
-    """Which of the sequences at hand lies below."""
+    """Return the available sequence to use as the background."""
     return next(sequence for sequence in BACKGROUNDS if sequence in sequences)

@@ -1,4 +1,4 @@
-"""Where the bars of the importance chart lie, in pixels; the widget only fills rectangles and writes words."""
+"""Geometry of the importance chart in pixels. The widget only fills rectangles and draws text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Words:
-    """A text; `y` is the line that letters stand on."""
+    """A text with its baseline `y`."""
 
     x: int
     y: int
@@ -43,10 +43,10 @@ class Chart:
 
 
 def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
-    """One group a sequence, one bar a region, with a legend on top; nothing for no bars.
+    """Lay out one group per sequence and one bar per region, with a legend on top. Empty without bars.
 
     Args:
-        bars: of all sequences and regions.
+        bars: bars of all sequences and regions.
         width: of the chart in pixels.
         row: height of a group in pixels.
     """

@@ -19,7 +19,7 @@ REGION_NAMES = {"wt": "Whole tumour", "tc": "Tumour core", "et": "Enhancing tumo
 
 @dataclass(frozen=True)
 class VolumeRow:
-    """A line of the volumes table; what is not known is None."""
+    """A row of the volumes table. Unknown values are None."""
 
     region: str
     volume_ml: float
@@ -39,7 +39,7 @@ VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats")
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the importance chart: the share of a sequence in a region, 0 to 1; None for a missing sequence."""
+    """A bar of the importance chart: the share of a sequence in a region, 0 to 1, or None for a missing sequence."""
 
     sequence: Sequence
     region: str
@@ -95,10 +95,10 @@ def registered_name(sequence: Sequence) -> str:
 
 
 def read_result(folder: Path) -> CaseResult:
-    """Read a result folder; a report of an older version, without uncertain spots, will do.
+    """Read a result folder. Reports of older versions, without uncertain regions, are accepted.
 
     Raises:
-        Refused: it is no result folder of this software.
+        Refused: the folder does not hold results of this software.
     """
     try:
         report, importance = (_json(folder / name) for name in ("report.json", "importance.json"))
@@ -128,7 +128,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             Bar(sequence, region, float(importance["weights"][sequence.value][region]) if sequence in used else None)
             for sequence in SEQUENCES
             for region in REGIONS
-            if importance["weights"]  # none of a model that does not weigh its sequences
+            if importance["weights"]  # empty for a model without a gate
         ),
         spots=tuple(_spot(one) for one in report.get("uncertain_regions") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),
@@ -165,11 +165,11 @@ class Stepper:
     at: int = -1
 
     def next(self) -> Spot | None:
-        """The next spot; the first after the last."""
+        """Return the next uncertain region, and the first after the last."""
         return self._go(1)
 
     def previous(self) -> Spot | None:
-        """The spot before; the last before the first."""
+        """Return the previous uncertain region, and the last before the first."""
         return self._go(-1 if self.at >= 0 else 0)
 
     def _go(self, step: int) -> Spot | None:

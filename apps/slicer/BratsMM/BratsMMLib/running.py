@@ -1,6 +1,6 @@
-"""A run beside Slicer's window: the work in a thread, its news in a queue that the window's timer empties.
+"""Run the work in a thread and queue its events for the window's timer.
 
-Nothing here touches a window: a thread must not.
+Nothing here touches a window, which only its own thread may do.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from BratsMMLib.failures import Failure, Stopped
 from BratsMMLib.sequences import Sequence
 
 Inputs = Mapping[Sequence, Path]
-"""The file of each sequence that is there."""
+"""File of each available sequence."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; `share` is from 0 to 1, or None where nobody knows."""
+    """Progress of a run. `share` is from 0 to 1, or None if unknown."""
 
     text: str
     share: float | None = None
@@ -52,7 +52,7 @@ News = Progress | Done | Failed | Cancelled
 
 @dataclass
 class Stop:
-    """Whether a run is to stop; asked often, from the run's thread."""
+    """Whether to stop a run. Checked often from the run's thread."""
 
     event: threading.Event = field(default_factory=threading.Event)
 
@@ -85,7 +85,7 @@ class Runner(Protocol):
 
 
 class Run:
-    """One run of a runner, in a thread of its own."""
+    """One run of a runner in its own thread."""
 
     def __init__(self, runner: Runner, inputs: Inputs, folder: Path) -> None:
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -93,16 +93,16 @@ class Run:
         self._thread = threading.Thread(target=self._work, args=(runner, dict(inputs), folder), daemon=True)
 
     def start(self) -> Run:
-        """Begin; returns at once."""
+        """Start the run and return at once."""
         self._thread.start()
         return self
 
     def cancel(self) -> None:
-        """Ask it to stop; returns at once, and `news` says when it has."""
+        """Request cancellation and return at once. `news` reports when the run has stopped."""
         self._stop.event.set()
 
     def news(self) -> list[News]:
-        """What has happened since the last call; the last of all is Done, Failed or Cancelled."""
+        """Return the events since the last call. The final one is Done, Failed or Cancelled."""
         found: list[News] = []
         with suppress(queue.Empty):
             while True:
@@ -110,7 +110,7 @@ class Run:
         return found
 
     def join(self, seconds: float) -> bool:
-        """Wait for the end; whether it came."""
+        """Wait for the end, and return whether it was reached."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 

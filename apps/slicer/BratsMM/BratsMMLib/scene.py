@@ -44,14 +44,15 @@ class SceneBuilder:
     look: Look = field(default_factory=Look)
 
     def show(self, result: CaseResult, inputs: Mapping[Sequence, Any]) -> Shown:
-        """Add nodes for a result, and lay the uncertainty over the best of the images.
+        """Add nodes for a result, and overlay the uncertainty on the best image.
 
-        The segmentation of raw scans lies on one of them, the reference. The others are shown as they were registered
-        to it, since by their own headers they may lie elsewhere.
+        The segmentation of raw scans is on the grid of one of them, the reference. The others are shown as registered
+        to it,
+        because their own headers may place them elsewhere.
 
         Args:
-            result: what to show.
-            inputs: the volume node of each sequence that was used; results take over the transform of the reference.
+            result: result to show.
+            inputs: volume node of each used sequence. Results inherit the transform of the reference.
 
         Raises:
             Refused: a result file cannot be read.
@@ -84,7 +85,7 @@ class SceneBuilder:
             layers.SetForegroundOpacity(self.look.overlay.opacity)
 
     def set_opacity(self, opacity: float) -> None:
-        """Of the uncertainty, in each slice view; 0 to 1."""
+        """Set the opacity of the uncertainty in each slice view, 0 to 1."""
         for layers in self._nodes("vtkMRMLSliceCompositeNode"):
             layers.SetForegroundOpacity(opacity)
 
@@ -98,7 +99,7 @@ class SceneBuilder:
             shown.legend.SetVisibility(int(visible))
 
     def go_to(self, position_mm_ras: tuple[float, float, float]) -> None:
-        """Move each slice through a point; what it shows beside stays in the middle of the view."""
+        """Move each slice to a point and centre it in the view."""
         for node in self._nodes("vtkMRMLSliceNode"):
             node.JumpSliceByCentering(*position_mm_ras)
 
@@ -112,7 +113,7 @@ class SceneBuilder:
         return self.scene.AddNode(node)
 
     def _registered(self, folder: Path) -> dict[Sequence, Any]:
-        """The raw scans of a result on the grid of its segmentation, as volumes; none for other input."""
+        """Return the raw scans of a result on the grid of its segmentation as volumes. Empty for other input."""
         paths = {sequence: folder / registered_name(sequence) for sequence in SEQUENCES}
         return {sequence: self._image(path, sequence) for sequence, path in paths.items() if path.is_file()}
 
@@ -145,7 +146,7 @@ class SceneBuilder:
         return node
 
     def _read(self, path: Path, node: Any, kind: str) -> None:
-        """Read a file into a node; the storage is not kept, so that saving the scene asks for a new place."""
+        """Read a file into a node without storage, so that saving the scene asks for a new location."""
         storage = getattr(self.slicer, kind)()
         self.scene.AddNode(storage)
         storage.SetFileName(str(path))

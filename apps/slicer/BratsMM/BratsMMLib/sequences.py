@@ -36,15 +36,15 @@ NUMBERS = name_words.CHANNEL_NUMBERS
 
 @dataclass(frozen=True)
 class Reading:
-    """What a name says.
+    """Meaning of a name.
 
     Attributes:
         sequences: the sequences that it names. One if the name is clear, several if it is ambiguous.
-        contrast: True after contrast, False before, None if nothing is said.
-        is_label: the name marks a label map.
-        is_other: the name marks another kind of image, or a result.
-        copy: the word that marks a worse copy, such as `annotated`; empty otherwise.
-        number: the channel number that stands for the sequence where no words do.
+        contrast: True after contrast, False before, None if unstated.
+        is_label: whether the name marks a label map.
+        is_other: whether the name marks another kind of image or a result.
+        copy: the word that marks a worse copy, such as `annotated`, or empty.
+        number: the channel number that identifies the sequence if no words do.
     """
 
     sequences: tuple[Sequence, ...] = ()

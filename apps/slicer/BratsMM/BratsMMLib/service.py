@@ -1,4 +1,4 @@
-"""A client of the service's `/v1` API: submit, follow, fetch; a cancelled run deletes its job."""
+"""Client of the service's `/v1` API: submit, follow, fetch. A cancelled run deletes its job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from BratsMMLib.transport import HttpTransport, Request, Transport
 
 NEEDED = ("segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json")
 OPTIONAL = tuple(registered_name(sequence) for sequence in SEQUENCES)
-"""Raw scans on the grid of the results; there are none for input that was on one grid already."""
+"""Raw scans on the grid of the results. Absent for input on one grid."""
 _OPTIONS = {"labels": "brats2023", "preview": False}
 _ASK_S = 0.5
 _ATTEMPTS = 5
@@ -29,7 +29,7 @@ _MAY_FAIL = (429, 502, 503, 504)
 
 @dataclass(frozen=True)
 class Place:
-    """A service: its address, a token where it needs one, and whether volumes may leave this machine for it."""
+    """A service: its address, an optional token, and whether the user allows volumes to leave this machine."""
 
     url: str
     token: str = ""
@@ -47,13 +47,13 @@ class ServiceRunner:
     transport: Transport = field(default_factory=HttpTransport)
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        """Submit, follow, fetch; then the job is deleted there, however it went.
+        """Submit a job, follow it and fetch its results, then delete it in any case.
 
         Raises:
-            NotAllowed: the service is another machine, and nobody agreed.
-            Unreachable: it does not answer.
-            Refused: it says why not.
-            Stopped: it was cancelled; the job is gone.
+            NotAllowed: the service is on another machine, and the user has not agreed.
+            Unreachable: the service does not respond.
+            Refused: the service refused the job.
+            Stopped: the run was cancelled, and the job deleted.
         """
         url = checked_url(self.place.url)
         check_consent(url, agreed=self.place.agreed)
@@ -63,7 +63,7 @@ class ServiceRunner:
             finished = self._follow(url, job, tell, stop)
             self._fetch(url, finished, folder, tell, stop)
         finally:
-            with suppress(Failure):  # what is left there is deleted after a day
+            with suppress(Failure):  # otherwise the service deletes the job after a day
                 self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
 
     def _submit(self, url: str, inputs: Inputs, tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def progress_of(job: dict[str, Any]) -> Progress:
 
 
 def _body(status: int, content: bytes) -> dict[str, Any]:
-    """The answer's JSON; a problem's sentence as an error."""
+    """Return the JSON of a response. Raises the detail of a problem as an error."""
     try:
         body = json.loads(content) if content else {}
     except ValueError:

@@ -17,7 +17,7 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a service."""
+    """A request to a service."""
 
     method: str
     url: str
@@ -36,7 +36,7 @@ class Answer(Protocol):
 
 
 class Transport(Protocol):
-    """Sends a request; the answer can be read inside the `with` block."""
+    """Sends a request. The response can be read inside the `with` block."""
 
     def send(self, request: Request) -> AbstractContextManager[Answer]:
         """Send, and wait for the answer's first line."""
@@ -54,7 +54,7 @@ class _HttpAnswer:
 
 
 class HttpTransport:
-    """HTTP, or HTTPS with checked certificates, by the standard library; no proxy of the environment is used."""
+    """HTTP, or HTTPS with verified certificates, by the standard library. Ignores proxies of the environment."""
 
     def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
         self.timeout_s = timeout_s

@@ -1,4 +1,4 @@
-"""Run in 3D Slicer: a made result becomes nodes, laid over a made volume, and the settings are as the look says."""
+"""Run in 3D Slicer: show a generated result over a generated volume, and check the display settings."""
 
 import json
 import tempfile
