@@ -1,6 +1,4 @@
-"""Try the headers of a series before anything is computed: make the DICOM objects of an empty result from one slice."""
-
-from dataclasses import replace
+"""Try the headers of a series before computing: make the DICOM objects of a trivial result on all its slices."""
 
 import numpy as np
 
@@ -31,13 +29,12 @@ def check_headers(source: SourceSeries, title: str) -> None:
     from brats_mm.outputs.dicom.segmentation_object import make_segmentation
     from brats_mm.outputs.dicom.structured_report import make_report
 
-    one = replace(source.one_slice(0), places=(0,))
-    findings, provenance = _empty_findings(source), Provenance("trial")
+    findings, provenance = _trivial_findings(source), Provenance("trial")
     try:
         with without_warnings():
-            segmentation = make_segmentation(findings, one, provenance)
-            make_entropy_map(findings, one, provenance)
-            make_report(findings, one, segmentation, provenance)
+            segmentation = make_segmentation(findings, source, provenance)
+            make_entropy_map(findings, source, provenance)
+            make_report(findings, source, segmentation, provenance)
     except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote values)
         message = (
             f"DICOM results cannot refer to {title}: its headers lack an attribute, or hold a value that DICOM does "
@@ -46,11 +43,11 @@ def check_headers(source: SourceSeries, title: str) -> None:
         raise VolumeError(message) from None
 
 
-def _empty_findings(source: SourceSeries) -> Findings:
-    shape = (*source.grid.shape[:2], 1)
+def _trivial_findings(source: SourceSeries) -> Findings:
+    """Findings with a label on every slice, because a segmentation refers to the slices that it has frames of."""
     return Findings(
-        labels=np.zeros(shape, np.uint8),
-        entropy=np.zeros(shape, np.float32),
+        labels=np.ones(source.grid.shape, np.uint8),
+        entropy=np.zeros(source.grid.shape, np.float32),
         compartments=dict.fromkeys(Compartment, _NOTHING),
         regions=dict.fromkeys(Region, _NOTHING),
         used=frozenset(MODALITIES),

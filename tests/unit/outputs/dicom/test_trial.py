@@ -49,5 +49,14 @@ def test_headers_that_no_object_can_be_made_of_are_refused(tmp_path):
         check_headers(source, "series 5")
 
 
+@pytest.mark.parametrize("place", [0, 1, -1], ids=["first", "second", "last"])
+@pytest.mark.parametrize("keyword", ["Rows", "ImagePositionPatient", "SOPInstanceUID"])
+def test_the_headers_of_every_slice_are_tried(tmp_path, keyword, place):
+    source = made_source(tmp_path, AXIAL)
+    del source.images[place][keyword]
+    with pytest.raises(VolumeError, match="cannot refer to series 5"):
+        check_headers(source, "series 5")
+
+
 def test_sound_headers_pass(tmp_path):
     check_headers(made_source(tmp_path, AXIAL), "series 5")
