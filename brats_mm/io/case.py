@@ -9,6 +9,7 @@ import numpy as np
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
+from brats_mm.domain.content_doubts import content_doubts, copies
 from brats_mm.domain.input_kind import looks_stripped
 from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
@@ -18,15 +19,6 @@ from brats_mm.io.case_files import explicit_case, find_case
 from brats_mm.io.volume import header_warnings, read_volume
 
 __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
-
-COPY_CORRELATION = 0.9995
-"""Correlation over the brain above which two sequences are copies. Two scans of one contrast stay below 0.99."""
-
-MIN_COMPARED = 100
-"""Voxels needed to compare two sequences."""
-
-MASK_SHARE = 0.5
-"""Share of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
 
 LEANING_DEG = 1.0
 """Shear that a prepared image may have without a warning."""
@@ -192,42 +184,8 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
                 f"{modality.label} does not look skull-stripped: {evidence}. "
                 "The model was trained on skull-stripped images, so results will be poor."
             )
-        found += [f"{modality.label} {doubt}." for doubt in _content_doubts(volume)]
-    return (*found, *_copies(together.volumes))
-
-
-def _content_doubts(volume: Volume) -> list[str]:
-    """What speaks against an image being an MR sequence as it was scanned."""
-    doubts = []
-    if volume.background.is_inverted:
-        doubts.append(
-            "is darker than its background almost everywhere, so its contrast may be inverted (a negative slope in "
-            "the header). The model expects a dark background"
-        )
-    values = volume.data[volume.foreground][::16]
-    if values.size and values.min() >= 0 and values.max() <= 1 and np.mean(values > 0.98 * values.max()) > MASK_SHARE:
-        doubts.append("looks like a mask: most of its foreground has the largest value, 1. Give the MR sequence itself")
-    return doubts
-
-
-def _copies(volumes: Mapping[Modality, Volume]) -> list[str]:
-    """Pairs of sequences that are one image but for scale and offset."""
-    present = ordered(volumes)
-    found = []
-    for i, a in enumerate(present):
-        for b in present[i + 1 :]:
-            one, other = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
-            both = volumes[a].foreground[::4, ::4, ::4] & volumes[b].foreground[::4, ::4, ::4]
-            x, y = one[both], other[both]
-            if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
-                continue
-            if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
-                found.append(
-                    f"{a.label} and {b.label} are the same image except for scale. Give each sequence its own file, "
-                    "and "
-                    "leave out missing ones."
-                )
-    return found
+        found += content_doubts(modality, volume)
+    return (*found, *copies(together.volumes))
 
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from brats_mm.domain.availability import Availability, describe, ordered
 from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, without_background
 from brats_mm.domain.case import Case, Scans
+from brats_mm.domain.content_doubts import content_doubts, copies
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.lattice import match_lattice
@@ -115,7 +116,9 @@ def prepare_scans(
             "equal, check the headers or raise --grid-tolerance."
         )
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
-    case = Case(scans.name, images, working, (*scans.warnings, *preparation.warnings), scans.files, preparation)
+    contents = [doubt for m in ordered(kept) for doubt in content_doubts(m, scans.volumes[m])]
+    warnings = (*scans.warnings, *contents, *copies(images), *preparation.warnings)
+    case = Case(scans.name, images, working, warnings, scans.files, preparation)
     shown = registered if options.keep_intermediate else {}
     return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices, kept)
 

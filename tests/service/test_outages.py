@@ -109,6 +109,59 @@ def test_every_accepted_job_ends_after_the_disk_was_full(tmp_path, made_head, mo
         assert outage.failed
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (JobRecords, "cancel", locked),
+        (JobRecords, "delete", locked),
+        (JobFiles, "remove", full),
+        (JobRecords, "erase", locked),
+    ],
+    ids=["cancel", "delete", "remove", "erase"],
+)
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_a_delete_in_an_outage_is_answered_and_leaves_nothing_after_it(
+    tmp_path, made_head, monkeypatch, owner, name, error, state
+):
+    outage = Outage(monkeypatch, owner, name, error)
+    steps = 200 if state == "running" else 1
+    with serving(small_settings(tmp_path), behaviour={"steps": steps, "pause_s": 0.2}) as client:
+        job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
+        until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == state)
+        outage.on = True
+        first = client.delete(f"/v1/jobs/{job}")
+        assert first.status_code in (204, 404, 500, 503), first.text
+        if first.status_code >= 500:
+            assert first.json()["detail"].endswith(".")
+        outage.on = False
+        client.delete(f"/v1/jobs/{job}")
+        start = time.monotonic()
+        until(lambda: client.get(f"/v1/jobs/{job}").status_code == 404 or _is_cancelled(client, job), 60)
+        until(lambda: not (tmp_path / "jobs" / job).exists(), 60)
+        print(f"{name}, {state}: {outage.failed} calls failed, gone {time.monotonic() - start:.1f} s after")  # noqa: T201
+        after = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
+        until(lambda: client.get(f"/v1/jobs/{after}").json()["state"] in ("running", "done"), 60)
+
+
+def _is_cancelled(client, job):
+    return client.get(f"/v1/jobs/{job}").json().get("state") == "cancelled"
+
+
+def test_a_lost_job_that_cannot_be_queued_again_at_once_is_so_after_the_outage(tmp_path, made_head, monkeypatch):
+    outage = Outage(monkeypatch, JobRecords, "requeue", locked)
+    with serving(small_settings(tmp_path), behaviour={"steps": 2, "pause_s": 0.5}) as client:
+        files = two_files(made_head)
+        client.post("/v1/jobs", files=files)
+        waiting = client.post("/v1/jobs", files=files).json()["id"]
+        outage.on = True
+        lost = client.service.queue.records.start_next()  # a job that no worker has
+        until(lambda: outage.failed, 60)
+        outage.on = False
+        job = ended(client, waiting, 60)
+    assert lost.id == waiting
+    assert job["state"] == "done"
+
+
 def test_a_lock_held_by_another_program_is_waited_out(tmp_path, made_head):
     with serving(small_settings(tmp_path), behaviour={"steps": 3, "pause_s": 0.2}) as client:
         sent = client.post("/v1/jobs", files=two_files(made_head)).json()

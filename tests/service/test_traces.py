@@ -3,10 +3,14 @@
 import io
 import logging
 import zipfile
+from dataclasses import replace
 
+import numpy as np
+import pydicom
 import pytest
 
 from brats_mm_service.settings import QueueLimits
+from tests.fakes.dicom_series import TYPICAL, make_slices
 from tests.fakes.serving import ended, serving, small_settings
 
 CANARY = "Quetzalcoatl-Smith"
@@ -38,6 +42,56 @@ def test_a_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
     ours = [record for record in caplog.records if record.name.startswith(("brats_mm_service", "uvicorn"))]
     assert ours
     assert CANARY not in " ".join(str(vars(record)) for record in ours)
+
+
+TEXT = ("LO", "SH", "PN", "LT", "ST", "UT")
+"""Value representations that can hold a name."""
+GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)
+
+
+def named_study(description):
+    """A zip of a series that has a name in every text attribute of its headers and in its path."""
+    keywords = [
+        keyword
+        for tag, (representation, multiplicity, _, retired, keyword) in pydicom.datadict.DicomDictionary.items()
+        if representation in TEXT and tag >> 16 in GROUPS and keyword and not retired and multiplicity[:1] == "1"
+    ]
+    extra = dict.fromkeys(keywords, CANARY[:16]) | {"SeriesDescription": f"{description} {CANARY}"}
+    facts = replace(TYPICAL["t2"], description=extra["SeriesDescription"], extra=extra)
+    data = np.random.default_rng(0).integers(0, 3000, (8, 8, 10)).astype(float)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index, one in enumerate(make_slices(data, np.diag([-1.0, -1.0, 5.0, 1.0]), facts)):
+            raw = io.BytesIO()
+            one.save_as(raw, enforce_file_format=True)
+            archive.writestr(f"{CANARY}/{CANARY}_{index}", raw.getvalue())
+        archive.writestr(f"{CANARY}/{CANARY}.txt", CANARY)
+    assert len(keywords) > 100
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("fail", [None, "bad-volume", "internal"])
+def test_a_deleted_job_leaves_no_text_of_its_dicom_headers(tmp_path, caplog, fail):
+    caplog.set_level(logging.DEBUG)
+    case, unknown = named_study("AX T2 TSE"), named_study("phase contrast")
+    with serving(small_settings(tmp_path), behaviour={"fail": fail, "detail": f"{CANARY} cannot be used."}) as client:
+        sent = client.post("/v1/jobs", files={"case": (f"{CANARY}.zip", case)})
+        assert sent.status_code == 202, sent.text
+        job = sent.json()["id"]
+        ended(client, job)
+        client.post("/v1/inspect", files={"case": (f"{CANARY}.zip", case)})
+        for refused in (unknown, case[: len(case) // 2]):
+            assert client.post("/v1/jobs", files={"case": ("case.zip", refused)}).status_code >= 400
+        assert client.delete(f"/v1/jobs/{job}").status_code == 204
+        left = [path for path in tmp_path.rglob("*") if path.is_file() and CANARY[:16].encode() in path.read_bytes()]
+        named = list(tmp_path.rglob(f"*{CANARY[:16]}*"))
+    print(f"{fail}: {len(left)} files with a text of the headers, {len(named)} named so")  # noqa: T201
+    assert (left, named) == ([], [])
+    ours = [
+        record for record in caplog.records if record.name.startswith(("brats_mm", "uvicorn", "pydicom", "highdicom"))
+    ]
+    assert ours
+    assert CANARY[:16] not in " ".join(str(vars(record)) for record in ours)
 
 
 def test_a_caller_has_a_share_of_the_disk(tmp_path, made_head):

@@ -150,3 +150,26 @@ def binary(volume):
 def centre_mm(volume):
     index = np.argwhere(volume.data >= 0.5).mean(axis=0)
     return volume.grid.affine[:3, :3] @ index + volume.grid.affine[:3, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (lambda data: np.where(data != 0, 2.5 * data, 0), "T1ce and T2 are the same image except for scale"),
+        (lambda data: (data != 0).astype(np.float32), "T2 looks like a mask"),
+        (lambda data: np.float32(data.max() * 1.5) - data, "T2 is darker than its background almost everywhere"),
+    ],
+    ids=["scaled copy", "mask", "inverted contrast"],
+)
+def test_an_image_that_is_no_scan_of_its_own_is_warned_of_on_the_raw_path_too(scans, change, warning):
+    """`Scans` of two grids are raw, whatever their content."""
+    t1ce = scans.volumes[Modality.T1CE]
+    other = Volume(np.asarray(change(t1ce.data), np.float32), t1ce.grid)
+    given = Scans("made", {Modality.T1CE: t1ce, Modality.T2: other, Modality.FLAIR: scans.volumes[Modality.FLAIR]})
+    made = prepare_scans(given, recognise_kind(scans.volumes), PreprocessingOptions())
+    assert [one for one in made.case.warnings if warning in one], made.case.warnings
+
+
+def test_sound_scans_raise_no_doubt_about_their_content(prepared):
+    said = " ".join(prepared.case.warnings)
+    assert not any(word in said for word in ("same image", "looks like a mask", "darker than its background"))

@@ -1,0 +1,55 @@
+"""Warnings about images that are not what they are given as: copies of another sequence, masks, inverted contrast."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Volume
+
+COPY_CORRELATION = 0.9995
+"""Correlation over the brain above which two sequences are copies. Two scans of one contrast stay below 0.99."""
+
+MIN_COMPARED = 100
+"""Voxels needed to compare two sequences."""
+
+MASK_SHARE = 0.5
+"""Share of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
+
+
+def content_doubts(modality: Modality, volume: Volume) -> list[str]:
+    """Return warnings about an image that does not look like an MR sequence as it was scanned."""
+    doubts = []
+    if volume.background.is_inverted:
+        doubts.append(
+            "is darker than its background almost everywhere, so its contrast may be inverted (a negative slope in "
+            "the header). The model expects a dark background"
+        )
+    values = volume.data[volume.foreground][::16]
+    if values.size and values.min() >= 0 and values.max() <= 1 and np.mean(values > 0.98 * values.max()) > MASK_SHARE:
+        doubts.append("looks like a mask: most of its foreground has the largest value, 1. Give the MR sequence itself")
+    return [f"{modality.label} {doubt}." for doubt in doubts]
+
+
+def copies(volumes: Mapping[Modality, Volume]) -> list[str]:
+    """Return warnings about pairs of sequences that are one image except for scale and offset.
+
+    Args:
+        volumes: sequences on one grid.
+    """
+    present = ordered(volumes)
+    found = []
+    for i, a in enumerate(present):
+        for b in present[i + 1 :]:
+            one, other = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
+            both = volumes[a].foreground[::4, ::4, ::4] & volumes[b].foreground[::4, ::4, ::4]
+            x, y = one[both], other[both]
+            if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
+                continue
+            if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
+                found.append(
+                    f"{a.label} and {b.label} are the same image except for scale. Give each sequence its own file, "
+                    "and leave out missing ones."
+                )
+    return found
