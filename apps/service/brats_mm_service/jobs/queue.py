@@ -55,6 +55,7 @@ class JobQueue:
         self._retention = retention
         self._progress: dict[str, Progress] = {}
         self._at_work: set[tuple[str, int]] = set()  # attempts of jobs
+        self._doomed: set[str] = set()  # jobs whose removal an error cut short
         self._idle = threading.Condition()
 
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
@@ -113,7 +114,18 @@ class JobQueue:
                 await subscription.wait(left)
 
     def remove(self, job: Job) -> None:
-        """Cancel a running or waiting job, or delete an ended one with its files."""
+        """Cancel a running or waiting job, or delete an ended one with its files.
+
+        The next sweep removes what an error left.
+        """
+        try:
+            self._remove(job)
+        except Exception:
+            self._doomed.add(job.id)
+            raise
+        self.notifications.notify(job.id)
+
+    def _remove(self, job: Job) -> None:
         if self.records.cancel(job.id):
             self.wake.set()
             with self._idle:
@@ -127,7 +139,15 @@ class JobQueue:
             self.records.delete(job.id)
             self.files.remove(job.id)
             log("job_deleted", job=job.id)
-        self.notifications.notify(job.id)
+
+    def _finish_removals(self) -> None:
+        """Remove what is left of jobs whose removal was cut short by an error."""
+        for job_id in tuple(self._doomed):
+            job = self.records.get(job_id)
+            if job is None or job.state is JobState.CANCELLED:
+                self.files.remove(job_id)
+                self.records.erase()
+            self._doomed.discard(job_id)
 
     def take(self) -> Job | None:
         """For the supervisor: start the next job."""
@@ -267,6 +287,7 @@ class JobQueue:
 
     def sweep(self, now: Callable[[], float] = time.time) -> None:
         """Expire results and records, and settle running jobs that no worker has."""
+        self._finish_removals()
         with self._idle:
             at_work = dict(self._at_work)
             lost = [job for job in self.records.in_states([JobState.RUNNING]) if job.id not in at_work]
