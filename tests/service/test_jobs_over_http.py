@@ -66,8 +66,11 @@ def test_one_zip_holds_all_results(client, done):
     answer = client.get(done["links"]["archive"])
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert sorted(archive.namelist()) == ["preview.png", "report.json", "segmentation.nii.gz"]
-        assert archive.read("segmentation.nii.gz") == bytes(range(256)) * 40
+        (folder,) = {name.partition("/")[0] for name in archive.namelist()}
+        assert re.fullmatch(r"brats-mm_\d{4}-\d\d-\d\d_\d{6}", folder)
+        names = sorted(name.removeprefix(f"{folder}/") for name in archive.namelist())
+        assert names == ["preview.png", "report.json", "segmentation.nii.gz"]
+        assert archive.read(f"{folder}/segmentation.nii.gz") == bytes(range(256)) * 40
 
 
 def test_a_result_that_is_not_there_names_those_that_are(client, done):

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -130,7 +131,7 @@ def _finished(service: Service, job_id: str, caller: Caller) -> Job:
 
 
 def _zip(service: Service, job: Job) -> ResultFile:
-    """Return all results in one zip, created once. Stored without compression, because results are compressed.
+    """Return all results in one folder of a zip, named after the job's time. Created once, without compression.
 
     Raises:
         Problem: a result is missing or damaged.
@@ -142,12 +143,13 @@ def _zip(service: Service, job: Job) -> ResultFile:
         made = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
         if files.matches(path, made):
             return made
+    folder = f"brats-mm_{datetime.fromtimestamp(job.created, tz=timezone.utc):%Y-%m-%d_%H%M%S}"
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
             for file in job.results:
                 # Fixed dates: made twice, the zip is the same, and so is its entity tag.
-                entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry = zipfile.ZipInfo(f"{folder}/{file.name}", date_time=(1980, 1, 1, 0, 0, 0))
                 with (
                     service.queue.verified(job, file.name).open("rb") as source,
                     packed.open(entry, "w", force_zip64=True) as target,
