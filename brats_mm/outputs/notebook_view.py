@@ -64,7 +64,7 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality].data
-    black, white = grey_window(case.volumes[modality])
+    black, white = grey_window(case.volumes[modality], modality)
     return [
         {
             "name": f"{modality.value}.nii.gz",

@@ -107,7 +107,7 @@ export class Pane {
     this.element.dataset.aligned = String(aligned);
     const title = [SEQUENCE_LABELS[sequence], how, this.content.note].filter(Boolean).join(", ");
     this.canvas.setAttribute("aria-label", `Images of the case: ${title}`);
-    this.viewer.setBackground(image, title);
+    this.viewer.setBackground(image, title, sequence);
   }
 
   private image(sequence: Sequence): Promise<NVImage> {

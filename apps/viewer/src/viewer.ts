@@ -5,6 +5,7 @@ import { outlinePath, sliceOf } from "./contours";
 import { listenForGestures, type Tool } from "./gestures";
 import { distanceMm, Grid, PLANES, type Millimetres, type Plane, type SliceNumber } from "./grid";
 import { Marks, type Line, type Outlines, type Tile as MarkedTile } from "./marks";
+import type { Sequence } from "./sequences";
 import { draggedWindow, FIRST_PRESET, presetWindow, windowText, type Window } from "./window";
 
 /** How a compartment is labelled and coloured. */
@@ -113,6 +114,7 @@ export class Viewer {
   private difference: NVImage | null = null;
   private hasImage = false;
   private title = "";
+  private sequence: Sequence = "t1ce";
   private measurements: Measurement[] = [];
   private measuring: Measurement | null = null;
   private readonly windowed = new WeakSet<NVImage>();
@@ -166,7 +168,7 @@ export class Viewer {
     return viewer;
   }
 
-  /** Show a case. Without a background, the segmentation and the entropy stand on black. */
+  /** Show a case. Without a background, the segmentation and the entropy stand on black; `setBackground` names one. */
   show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number, look: Look): void {
     this.grid = gridOf(segmentation);
     this.labels = labels;
@@ -175,11 +177,12 @@ export class Viewer {
     this.niivue.volumes = [background ?? darkness(entropy), this.dressed(entropy, entropyMax), this.segmentation];
     this.set(look);
     this.layOut();
-    this.setBackground(background);
+    if (!background) this.setBackground(null);
   }
 
   /** Show another image beneath the overlays, or none. */
-  setBackground(image: NVImage | null, title = ""): void {
+  setBackground(image: NVImage | null, title = "", sequence: Sequence = "t1ce"): void {
+    this.sequence = sequence;
     const map = this.niivue.volumes[1];
     if (!map) return;
     const background = image ?? darkness(map);
@@ -293,7 +296,7 @@ export class Viewer {
   /** Set the grey window to one of `PRESETS`. */
   setPreset(preset: string): void {
     const image = this.niivue.volumes[0];
-    if (image?.img) this.setWindow(presetWindow(preset, image.img, image.hdr?.scl_slope || 1, image.hdr?.scl_inter ?? 0));
+    if (image?.img) this.setWindow(presetWindow(preset, image.img, image.hdr?.scl_slope || 1, image.hdr?.scl_inter ?? 0, this.sequence));
   }
 
   /** Zoom and pan as they were at first. */

@@ -1,15 +1,19 @@
 /** Grey windows: which intensities show as black and as white. Pure arithmetic. */
 
 import display from "../../../brats_mm/domain/display.json";
+import type { Sequence } from "./sequences";
 
 export interface Window {
   low: number;
   high: number;
 }
 
+/** Percentiles of the head's voxels that each sequence shows as black and white, as in every other output. */
+const BY_SEQUENCE = display.grey_percentiles as unknown as Record<Sequence, [number, number]>;
+
 /** Named windows as percentiles of the head's voxels; null stands for the whole range. */
 export const PRESETS: Record<string, { name: string; percentiles: [number, number] | null }> = {
-  automatic: { name: "Automatic", percentiles: display.grey_percentiles as [number, number] },
+  automatic: { name: "Automatic", percentiles: BY_SEQUENCE.t1ce },
   full: { name: "Full range", percentiles: null },
   contrast: { name: "High contrast", percentiles: [25, 97] },
   bright: { name: "Bright tissue", percentiles: [50, 99.9] },
@@ -18,8 +22,8 @@ export const FIRST_PRESET = "automatic";
 
 const MOST_SAMPLES = 200_000;
 
-/** The window of a preset for a volume; background voxels (the corner's value) do not count. */
-export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 1, intercept = 0): Window {
+/** The window of a preset for a sequence's volume; background voxels (the corner's value) do not count. */
+export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 1, intercept = 0, sequence: Sequence = "t1ce"): Window {
   const step = Math.max(1, Math.floor(voxels.length / MOST_SAMPLES));
   const background = voxels[0] ?? 0;
   const values: number[] = [];
@@ -30,7 +34,7 @@ export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 
   const sorted = Float64Array.from(values).sort();
   const last = sorted.length - 1;
   if (last < 0) return { low: background * slope + intercept, high: background * slope + intercept + 1 };
-  const percentiles = PRESETS[preset]?.percentiles;
+  const percentiles = preset === FIRST_PRESET ? BY_SEQUENCE[sequence] : PRESETS[preset]?.percentiles;
   const outside = background * slope + intercept;
   const at = (percentile: number): number => sorted[Math.round((percentile / 100) * last)] ?? 0;
   // The background stays black: the full range starts at it where it is darkest.

@@ -72,6 +72,7 @@ test("a slice keeps the order of the other axes", () => {
 test("a preset is of the head's voxels, the background left out", () => {
   const voxels = [...new Array<number>(500).fill(0), ...Array.from({ length: 101 }, (_, at) => at + 100)];
   expect(presetWindow("automatic", voxels)).toEqual({ low: 102, high: 199 });
+  expect(presetWindow("automatic", voxels, 1, 0, "flair").high).toBeGreaterThan(199);
   expect(presetWindow("full", voxels)).toEqual({ low: 0, high: 200 });
   expect(presetWindow("full", voxels, 2, 10)).toEqual({ low: 10, high: 410 });
   const flat = presetWindow("automatic", [0, 0, 0]);

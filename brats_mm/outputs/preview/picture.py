@@ -86,7 +86,7 @@ def _pictures(prediction: Prediction) -> _Pictures:
     return _Pictures(
         background=to_ras(image.data, affine),
         background_name=modality.label,
-        window=grey_window(image),
+        window=grey_window(image, modality),
         labels=to_ras(prediction.labels(), affine),
         probabilities=(wt, tc, et),
         slices=choose_slices(case.grid, prediction.mask(Region.WT), image.foreground),

@@ -83,7 +83,7 @@ class Drawing:
         self._masks = {region: to_ras(mask, affine) for region, mask in source.masks.items()}
         self._entropy = to_ras(source.entropy, affine)
         self._images = {modality.label: to_ras(image.data, affine) for modality, image in source.images.items()}
-        self._windows: Mapping[str, Window] = {m.label: grey_window(image) for m, image in source.images.items()}
+        self._windows: Mapping[str, Window] = {m.label: grey_window(image, m) for m, image in source.images.items()}
 
     @cached_property
     def slices(self) -> Cuts:

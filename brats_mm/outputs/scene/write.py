@@ -90,7 +90,7 @@ def write_scene(
 
 def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
     volumes, grid = prediction.case.volumes, prediction.case.grid
-    images = tuple(Image(modality, grey_window(volumes[modality])) for modality in ordered(volumes))
+    images = tuple(Image(modality, grey_window(volumes[modality], modality)) for modality in ordered(volumes))
     background = next(modality for modality in BACKGROUNDS if modality in volumes)
     low, high = _box_mm(volumes[background], grid)
     return Scene(

@@ -19,8 +19,13 @@ _CONSTANTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="
 
 COLOURS = 256
 
-GREY_PERCENTILES: tuple[float, float] = tuple(_CONSTANTS["grey_percentiles"])
-"""Percentiles of the foreground drawn black and white. Vessels with contrast agent must not darken the brain."""
+GREY_PERCENTILES: dict[str, tuple[float, float]] = {
+    sequence: (low, high) for sequence, (low, high) in _CONSTANTS["grey_percentiles"].items()
+}
+"""Sequence -> percentiles of the foreground drawn black and white.
+
+Vessels with contrast agent must not darken the brain on T1ce. Bright tumour must keep its texture on FLAIR.
+"""
 
 
 def entropy_colours() -> npt.NDArray[np.float64]:
