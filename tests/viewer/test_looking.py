@@ -68,6 +68,16 @@ def test_every_plane_and_the_render_show_something(result):
     assert all((part.max(axis=-1) > 60).mean() > 0.02 for part in parts), "three planes beside the large one"
 
 
+def test_what_is_certain_is_not_veiled_by_the_uncertainty(result):
+    """Beside the head the picture is as black with the uncertainty as without, in the planes and in the render."""
+    tab = result
+    tab.slide("entropy-opacity", 1)
+    for view in ("Axial", "3D"):
+        tab.view(view)
+        corners = tab.picture()[[60, 60, -60, -60], [60, -60, 60, -60]]
+        assert corners.max() <= 2, view
+
+
 def test_every_file_and_the_whole_can_be_downloaded(result):
     tab = result
     job = tab.client.get("/v1/jobs").json()["jobs"][0]

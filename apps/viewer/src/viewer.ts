@@ -85,10 +85,10 @@ export async function readVolume(content: ArrayBuffer, name: string): Promise<NV
   return NVImage.loadFromUrl({ url: content, name });
 }
 
-/** The stops of the entropy colours as NiiVue takes a colour map. */
+/** The stops of the entropy colours as NiiVue takes a colour map. The lowest is transparent, or it would veil all that is certain. */
 export function entropyColourMap(stops: readonly string[]): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[] } {
   const channel = (at: number): number[] => stops.map((stop) => Number.parseInt(stop.slice(at, at + 2), 16));
-  return { R: channel(1), G: channel(3), B: channel(5), A: stops.map(() => 255), I: stops.map((_, at) => Math.round((at / (stops.length - 1)) * 255)) };
+  return { R: channel(1), G: channel(3), B: channel(5), A: stops.map((_, at) => (at ? 255 : 0)), I: stops.map((_, at) => Math.round((at / (stops.length - 1)) * 255)) };
 }
 
 /** A volume's value at a place in patient space; null beyond its borders. */

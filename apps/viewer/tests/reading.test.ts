@@ -99,5 +99,6 @@ test("entropy has the colours of every other output, from index 0 to 255", () =>
   const map = entropyColourMap(display.entropy_colours);
   expect([map.R[0], map.G[0], map.B[0], map.I[0]]).toEqual([6, 5, 12, 0]);
   expect([map.R.at(-1), map.G.at(-1), map.B.at(-1), map.I.at(-1)]).toEqual([134, 242, 254, 255]);
+  expect([map.A[0], map.A[1], map.A.at(-1)], "what is certain is not veiled").toEqual([0, 255, 255]);
   expect(map.I).toHaveLength(display.entropy_colours.length);
 });
