@@ -21,7 +21,7 @@ class BratsMMError(Exception):
 
 
 class InputError(BratsMMError):
-    """What the user gave cannot be used."""
+    """The user's input cannot be used."""
 
 
 class CaseError(InputError):
@@ -45,7 +45,7 @@ class OutputError(InputError):
 
 
 class BundleError(BratsMMError):
-    """A model bundle is absent, incomplete, or does not hold the weights it says."""
+    """A model bundle is missing or incomplete, or its weights do not match their hash."""
 
 
 class TrainingError(BratsMMError):

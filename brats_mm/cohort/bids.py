@@ -65,14 +65,14 @@ def bids_prefix(name: str) -> str:
 
 
 def bids_folder(name: str) -> Path:
-    """Where a case's results go, from the dataset's folder."""
+    """Return the location of a case's results, relative to the dataset."""
     found = _ENTITY.match(bids_prefix(name))
     assert found is not None
     return Path(*(part for part in found.groups() if part), "anat")
 
 
 def bids_file(case: str, name: str) -> str:
-    """What the result `name` of a case is called."""
+    """Return the BIDS file name of the result `name` of a case."""
     prefix = bids_prefix(case)
     if name in ("segmentation.nii.gz", "segmentation.seg.nrrd"):
         return f"{prefix}_desc-tumour_dseg.{name.partition('.')[2]}"

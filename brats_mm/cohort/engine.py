@@ -1,4 +1,4 @@
-"""What runs a cohort's cases: the interface between the one who plans and those who compute, wherever they are."""
+"""Interface between the planner of a cohort and the engines that compute its cases."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class Engine(Protocol):
 
     @property
     def width(self) -> int:
-        """How many tasks it holds at most: no more may be under way, so that memory does not grow with the cohort."""
+        """Largest number of tasks in progress, so that memory does not grow with the cohort."""
 
     @property
     def retries(self) -> int:
-        """How often a lost task is worth submitting again."""
+        """Number of times to submit a lost task again."""
 
     def __enter__(self) -> "Engine":
         """Start."""
@@ -67,7 +67,7 @@ class MakeRunner(Protocol):
     """Loads the model in a worker, to which it is pickled."""
 
     def __call__(self, slot: int) -> Runner:
-        """The runner of the worker number `slot`, from 0.
+        """Return the runner of worker number `slot`, counted from 0.
 
         Raises:
             BratsMMError: there is no such model or device.

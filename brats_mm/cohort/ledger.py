@@ -1,4 +1,4 @@
-"""What is known of a cohort's cases, in one SQLite file: it outlives a kill, and a hundred thousand cases fit."""
+"""Records of a cohort's cases in one SQLite file, which survives a kill and scales to a hundred thousand cases."""
 
 import json
 import sqlite3
@@ -143,7 +143,7 @@ class Ledger:
             yield json.loads(row)
 
     def failures(self) -> Iterator[Failure]:
-        """The cases that failed, and the manifest's faults."""
+        """Yield the failed cases and the manifest's faults."""
         chosen = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
         for found in self._records.execute(chosen, (CaseState.FAILED.value,)):
             yield Failure(*found)

@@ -80,7 +80,7 @@ class LocalEngine:
         self._hand_out()
 
     def collect(self, timeout_s: float) -> list[Finished]:
-        """What has come back.
+        """Return finished tasks.
 
         Raises:
             BratsMMError: the model cannot be loaded.
@@ -153,7 +153,7 @@ class LocalEngine:
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """A process that is started inside never sees Ctrl-C, which a terminal sends to all: not while it loads either."""
+    """Start processes that ignore Ctrl-C, which a terminal sends to all, even while they load."""
     if not hasattr(signal, "pthread_sigmask"):  # (Windows)
         yield
         return

@@ -25,7 +25,7 @@ _BATCH = 2000
 
 @dataclass(frozen=True)
 class Manifest:
-    """The cases of a cohort.
+    """Cases of a cohort.
 
     Attributes:
         path: path of the manifest.

@@ -1,4 +1,4 @@
-"""How a cohort's worker loads its model. The planner imports this, and so no torch before a worker calls it."""
+"""Load the model in a cohort's worker. Imports torch only when called, because the planner imports this module."""
 
 from dataclasses import dataclass, replace
 

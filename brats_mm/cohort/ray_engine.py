@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class CaseActor:
-    """Runs in a worker of Ray. Tasks come as calls of `run` at the same time, and go through one runner, overlapped."""
+    """Runs in a Ray worker. Concurrent calls of `run` pass their tasks to one overlapped runner."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
         compute_on(threads)
@@ -53,7 +53,7 @@ class CaseActor:
         return self._fault
 
     def run(self, task: CaseTask) -> TaskResult:
-        """What came of a task, once it has come."""
+        """Return the result of a task once it is available."""
         coming: Future[TaskResult] = Future()
         self._results[task.case.name] = coming
         self._tasks.put(task)
@@ -89,7 +89,7 @@ class _Place:
     held: dict[Any, CaseTask] = field(default_factory=dict)
 
     def has_room(self, room: int) -> bool:
-        """Whether it is ready, holds fewer tasks than that, and none that is to be alone."""
+        """Whether it is ready, holds fewer tasks than that, and none that must run alone."""
         return self.hello is None and len(self.held) < room and not any(task.alone for task in self.held.values())
 
 
@@ -135,7 +135,7 @@ class RayEngine:
         self._hand_out()
 
     def collect(self, timeout_s: float) -> list[Finished]:
-        """What has come back.
+        """Return finished tasks.
 
         Raises:
             BratsMMError: the model cannot be loaded.

@@ -20,7 +20,7 @@ class CaseState(str, Enum):
 
 
 class Layout(str, Enum):
-    """How results are laid out: a folder a case, or a BIDS derivative dataset."""
+    """Layout of the results: one folder per case, or a BIDS derivative dataset."""
 
     PLAIN = "plain"
     BIDS = "bids"

@@ -69,7 +69,7 @@ OnCase = Callable[[CohortStatus], None]
 
 
 _NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "trust_bundle", "device", "backend", "overwrite")
-"""Fields of a request on which results do not depend, or which are those of a case."""
+"""Fields of a request that do not affect results, or that belong to a case."""
 
 
 def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:

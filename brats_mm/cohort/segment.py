@@ -34,7 +34,7 @@ class SegmentRunner:
     layout: Layout = Layout.PLAIN
 
     def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
-        """Results as they come."""
+        """Yield results as they become available."""
         with ThreadPoolExecutor(1, thread_name_prefix="hash") as hasher:
             # The folder is the cohort's own, and its records say that the case is not done.
             template = replace(self.request, outputs=replace(self.request.outputs, overwrite=True))
@@ -83,7 +83,7 @@ class _Jobs:
             yield replace(self.template, input=_source(task), output=folder)
 
     def unchanged(self) -> Iterator[TaskResult]:
-        """Those that were passed over since it was last asked."""
+        """Return the tasks skipped since the last call."""
         while self.same:
             yield self.same.pop(0)
 

@@ -1,4 +1,4 @@
-"""The tables of a cohort: `results.parquet` or `.csv`, a row a case, and `failures.csv`, with each one's sentence."""
+"""Tables of a cohort: `results.parquet` or `.csv` with one row per case, and `failures.csv` with reasons."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ STAGES = ("read", "register", "bias", "brain", "prepare", "network", "restore", 
 
 
 class TableFormat(str, Enum):
-    """The format of the table of results."""
+    """Format of the results table."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -56,7 +56,7 @@ COLUMNS: Mapping[str, type] = {
     "device": str,
     "results": str,
 }
-"""Of the table of results. Empty: there is no such value, the entropy inside an empty region for instance."""
+"""Columns of the results table. Empty cells have no value, such as the entropy inside an empty region."""
 
 
 def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ CENTRE_RATIOS = (0.3, 0.45, 0.25)
 """Share of windows centred on brain, whole tumour and enhancing tumour (see `CropCandidatesd`)."""
 
 MARGIN = 1.3
-"""How much larger a window is cut before rotation and zoom, so that its corners hold brain rather than nothing."""
+"""Enlargement of a window before rotation and scaling, so that its corners contain brain."""
 
 
 class InsideBraind(Randomizable, Transform):
@@ -92,7 +92,7 @@ def paper_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
-    """For a few dozen cases: windows that favour the tumour, more kinds of change of shape and of intensity.
+    """Augmentation for a few dozen cases: windows that favour the tumour, and more changes of shape and intensity.
 
     Needs `centres` from `CropCandidatesd`.
     """

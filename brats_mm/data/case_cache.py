@@ -100,14 +100,14 @@ class PreparedCases:
 
 
 def item_fingerprint(item: Item) -> bytes:
-    """Of a case's entry and of its files' sizes and times of change."""
+    """Return a hash of a case's entry and of its files' sizes and modification times."""
     files = [*item["image"].values(), *([item["label"]] if "label" in item else [])]
     stats = [Path(file).stat() for file in dict.fromkeys(files) if Path(file).is_file()]
     return _digest([item, [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
 
 
 def chain_fingerprint(chain: Sequence[Transform]) -> bytes:
-    """Of the settings and the code of the preprocessing, and of MONAI's version."""
+    """Return a hash of the settings and code of the preprocessing, and of MONAI's version."""
     code = [Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in _CODE]
     return _digest([[_described(step) for step in chain], code, monai.__version__])
 
@@ -140,7 +140,7 @@ def _is_random(step: Callable[..., Any]) -> bool:
 
 
 def _transplants(step: Any) -> Iterator[RandTransplantTumourd]:
-    """Those in a chain, chains within steps included."""
+    """Return the transforms of a chain, including nested ones."""
     if isinstance(step, RandTransplantTumourd):
         yield step
     elif isinstance(step, list | tuple):

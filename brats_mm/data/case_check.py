@@ -22,7 +22,7 @@ from brats_mm.errors import CaseError, InputError, VolumeError
 logger = logging.getLogger(__name__)
 
 THREADS = 4
-"""Cases checked side by side: most of the time goes into waiting for the disk and unpacking."""
+"""Number of cases to check in parallel, because most time is spent on disk access and decompression."""
 
 SECTIONS = ("training", "validation")
 
@@ -154,7 +154,7 @@ def _shared_files(item: Item) -> Iterator[str]:
 
 
 def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
-    """What only reading all voxels shows."""
+    """Yield faults that only reading all voxels shows."""
     volumes = item.get("volumes") or {}
     name = Path(path).name
     if volumes and image.shape[3] <= max(volumes.values()):

@@ -177,4 +177,4 @@ SHIFTS = (
     thick_slices(3.0),
     thick_slices(5.0),
 )
-"""What clinical scans bring, from harmless to hard."""
+"""Changes seen in clinical scans, from harmless to hard."""

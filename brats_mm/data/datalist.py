@@ -1,4 +1,4 @@
-"""Which cases there are: folders of BraTS cases, Decathlon-style JSON lists, and files that name a split."""
+"""List cases from folders of BraTS cases, Decathlon-style JSON lists, and files that name a split."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ SHOWN = 5
 SUFFIXES = (".nii.gz", ".nii")
 
 SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val"), "testing": ("testing", "test")}
-"""Names that lists give to their sections."""
+"""Names of the sections of a list."""
 
 
 def find_item(folder: Path) -> Item | None:
@@ -58,7 +58,7 @@ def find_item(folder: Path) -> Item | None:
 
 
 def find_items(dataset_dir: Path | str) -> list[Item]:
-    """The cases of a folder with one sub-folder a case, by name.
+    """Return the cases of a folder with one sub-folder per case, by name.
 
     Raises:
         CaseError: there is no such folder, or no case in it.
@@ -195,7 +195,7 @@ def inference_items(
 
 
 def section_entries(path: Path, section: str) -> Iterator[Any]:
-    """The entries of a section as the list has them: items, or names of case folders.
+    """Return the raw entries of a section: items, or names of case folders.
 
     Raises:
         CaseError: the list cannot be read, or has no such section.

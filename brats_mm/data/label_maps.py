@@ -1,4 +1,4 @@
-"""The values of reference label maps: reading them, and deciding the label scheme of a data set by them."""
+"""Read reference label maps, and detect the label scheme of a dataset from their values."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_sc
 from brats_mm.errors import OptionError, VolumeError
 
 THREADS = 4
-"""Label maps read side by side: most of the time goes into waiting for the disk and unpacking."""
+"""Number of label maps to read in parallel, because most time is spent on disk access and decompression."""
 
 ROUNDING = 1e-3
 """Largest distance of a stored value from an integer. Conversion between types changes values slightly."""
@@ -98,7 +98,7 @@ def named_scheme(name: str) -> LabelScheme:
 
 
 def _values_if_sound(path: str) -> Values | None:
-    """The values of a label map; None where it cannot be read or holds values of no scheme."""
+    """Return the values of a label map. None if it is unreadable or matches no scheme."""
     file = Path(path)
     return _values_at(file, file.stat().st_mtime_ns) if file.is_file() else None
 

@@ -53,7 +53,7 @@ PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
     "released": accepted_draws,
     "uniform": nested_pairs,
 }
-"""`released` is SimMLM's redraw rule, `uniform` gives each of the nested pairs the same chance."""
+"""`released` is SimMLM's rejection rule. `uniform` draws all nested pairs with equal probability."""
 
 
 def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILABLE) -> Availability:

@@ -21,7 +21,7 @@ def is_nnunet_raw(root: Path) -> bool:
 
 
 def nnunet_items(root: Path) -> list[Item]:
-    """The cases of a raw folder, those without a label map (imagesTs) included.
+    """Return the cases of a raw folder, including those without a label map (imagesTs).
 
     `dataset.json` says which channel is which sequence (`channel_names`, or `modality` up to version 1).
 

@@ -1,4 +1,4 @@
-"""Which windows the two views of a MoFe pair see: the same one (the paper), or one each (the released code)."""
+"""Windows of the two views of a MoFe pair: the same window (the paper), or one each (the released code)."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any

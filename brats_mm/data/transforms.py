@@ -29,7 +29,7 @@ CHANNELS = tuple(modality.value for modality in MODALITIES)
 """Names of an image's channels, in order."""
 
 CANDIDATES = 4000
-"""Crop centres kept of each kind for a case: enough to look random, little enough to cache."""
+"""Crop centres kept per kind and case: enough for randomness, few enough to cache."""
 
 
 class LoadSequencesd(Transform):
@@ -183,7 +183,7 @@ class ToSpacingd(Transform):
 
 
 def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
-    """The affine of a grid with another number of voxels over the same field of view."""
+    """Return the affine of a grid with another number of voxels over the same field of view."""
     scale = torch.eye(4, dtype=affine.dtype)
     for axis in range(3):
         ratio = old[axis] / new[axis]
@@ -244,6 +244,6 @@ def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
 
 
 def grid_of(image: Any) -> Grid:
-    """The grid of a MetaTensor (1, h, w, d) or of a nibabel image."""
+    """Return the grid of a MetaTensor (1, h, w, d) or of a nibabel image."""
     x, y, z = (int(side) for side in image.shape[-3:]) if isinstance(image, MetaTensor) else image.shape[:3]
     return Grid((x, y, z), np.asarray(image.affine, np.float64))

@@ -75,13 +75,13 @@ class RandWarpd(RandomizableTransform):
 
 
 def offsets(window: Sequence[int]) -> Float[Tensor, "3 h w d"]:
-    """Of each voxel from a window's middle, in voxels."""
+    """Return the offset of each voxel from the window's centre, in voxels."""
     axes = [torch.arange(side, dtype=torch.float32) - (side - 1) / 2 for side in window]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """The matrix of rotations about the three axes, in radians, one after another."""
+    """Return the matrix of successive rotations about the three axes, in radians."""
     turns = []
     for axis, angle in enumerate((x, y, z)):
         one, two = [other for other in range(3) if other != axis]
@@ -93,7 +93,7 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
 
 
 def intervals(window: Sequence[int]) -> tuple[int, ...]:
-    """How many distances between control points fit along each side."""
+    """Number of control-point intervals per side."""
     return tuple(max(1, round(INTERVALS * side / min(window))) for side in window)
 
 

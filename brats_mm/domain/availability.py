@@ -1,4 +1,4 @@
-"""Which sequences a case has: the 15 non-empty subsets of the four, and the pairs of them that nest."""
+"""The 15 non-empty subsets of the four sequences, and their nested pairs."""
 
 from collections.abc import Iterable
 from itertools import combinations
@@ -38,5 +38,5 @@ def subset_name(available: Iterable[Modality]) -> str:
 
 
 def describe(available: Iterable[Modality]) -> str:
-    """For people: `T1ce, FLAIR`, or `none`."""
+    """Format a set as `T1ce, FLAIR`, or `none`."""
     return ", ".join(modality.label for modality in ordered(available)) or "none"

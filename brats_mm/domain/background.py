@@ -1,4 +1,4 @@
-"""Which voxels of an image are background: one definition for inference, training, pictures and scenes.
+"""Background voxels of an image: one definition for inference, training, pictures and scenes.
 
 Skull-stripped images mark "no brain here" with one value, 0 in BraTS data. Then every other voxel is foreground,
 however dark. Resampling with splines, float arithmetic and noise blur that value. Then a tolerance relative to the
@@ -48,7 +48,7 @@ _SAMPLED_SIDE = 64
 
 @dataclass(frozen=True)
 class Background:
-    """The background of one image.
+    """Background of one image.
 
     Attributes:
         value: intensity of the background.

@@ -27,7 +27,7 @@ class CaseFiles:
 
     @property
     def missing(self) -> Availability:
-        """The sequences that are not there."""
+        """The missing sequences."""
         return frozenset(MODALITIES) - frozenset(self.found)
 
 
@@ -75,5 +75,5 @@ class Case:
 
     @property
     def missing(self) -> Availability:
-        """The sequences that are not there."""
+        """The missing sequences."""
         return frozenset(MODALITIES) - self.available

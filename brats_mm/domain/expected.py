@@ -1,4 +1,4 @@
-"""What to expect of a model: the Dice that it reached on labelled cases with each subset of sequences."""
+"""Expected performance of a model: its Dice on labelled cases with each subset of sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

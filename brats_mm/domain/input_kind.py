@@ -1,4 +1,4 @@
-"""Whether the sequences of an input are prepared as BraTS data are, or raw scans as they come from a scanner.
+"""Decide whether sequences are prepared like BraTS data, or raw scans.
 
 The model wants what BraTS has: one grid, the skull taken away. What an input is follows from its voxels and geometry
 alone, and each conclusion comes with its evidence.
@@ -16,7 +16,7 @@ from brats_mm.domain.volume import Grid, Volume
 STRIPPED_SHARE = 0.6
 """A volume in which more of the voxels than this differ from the background still has its skull, neck and air noise."""
 CROPPED_SHARE = 0.8
-"""As much may differ in a volume that was cut to the brain's box, provided that it is no more than a brain."""
+"""Tolerance for a volume cropped to the brain's box, if it is no larger than a brain."""
 LARGEST_BRAIN_ML = 2400.0
 """Larger than any brain, but smaller than a head with its air set to zero."""
 LARGEST_SECTION_CM2 = 225.0
@@ -27,7 +27,7 @@ The largest of 124 BraTS brains has 219, and a head with skull has 249. A slab o
 
 
 class InputKind(str, Enum):
-    """What an input is, or is to be taken for."""
+    """Kind of an input."""
 
     PREPARED = "prepared"
     RAW = "raw"

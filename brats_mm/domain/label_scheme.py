@@ -13,13 +13,13 @@ from brats_mm.domain.regions import Compartment
 from brats_mm.errors import CaseError
 
 Values = frozenset[int]
-"""The values of a label map, without background."""
+"""Values of a label map, without background."""
 
 NCR, ED, ET = Compartment.NECROSIS, Compartment.OEDEMA, Compartment.ENHANCING
 
 
 class LabelScheme(str, Enum):
-    """How a data set numbers the parts of the tumour."""
+    """Numbering of the tumour's parts in a dataset."""
 
     BRATS2018 = "brats2018"
     BRATS2023 = "brats2023"
@@ -66,7 +66,7 @@ _NOTES = {
 }
 
 SCHEMES = ", ".join(scheme.value for scheme in LabelScheme)
-"""For messages."""
+"""Return a short description for messages."""
 
 _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(brats(17|18|19|20|2021)_|brats_201\d_|ucsf-pdgm-|upenn-gbm-)", re.IGNORECASE), "2018"),
@@ -113,7 +113,7 @@ def _family(name: str) -> str:
 
 
 def _family_of_case(name: str, values: Values) -> str:
-    """The family of a case's name, corrected where its own values rule that family out.
+    """Return the family of a case's name, corrected if its own values rule that family out.
 
     Until 2021 no label was 3. A case of that time that holds 3 and not 4 was published again with the labels of 2023.
     """

@@ -24,7 +24,7 @@ LOST_SHARE = 0.001
 """Largest share of a sequence's foreground outside the case's grid."""
 
 _SUMS = 1e-6
-"""What rounding of sums may add to a distance in voxels."""
+"""Tolerance of rounding for distances in voxels."""
 
 _Voxel = TypeVar("_Voxel", bound=np.generic)
 

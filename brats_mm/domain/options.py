@@ -69,7 +69,7 @@ def option(default: T, help: str, **how: Any) -> T:
 
 @cache
 def options_of(kind: type) -> tuple[Option, ...]:
-    """The options that a dataclass offers, in the order of its fields."""
+    """Return the options of a dataclass, in the order of its fields."""
     return tuple(
         Option(one.name, one.type, {} if one.default is MISSING else one.default, one.metadata["offer"])
         for one in fields(kind)
@@ -79,7 +79,7 @@ def options_of(kind: type) -> tuple[Option, ...]:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Which files to write.
+    """Files to write.
 
     Raises:
         OptionError: the options contradict each other.
@@ -126,7 +126,7 @@ class OutputOptions:
         return self.dicom or self.dicom_reference is not None
 
     def names(self, available: Availability) -> tuple[str, ...]:
-        """The files of a case with these sequences, relative to its output folder."""
+        """Return the files of a case with these sequences, relative to its output folder."""
         names = ["segmentation.nii.gz", "segmentation.seg.nrrd", "entropy.nii.gz", "importance.json", "report.json"]
         names += [f"entropy_{region.value}.nii.gz" for region in REGIONS]
         if self.probabilities:
@@ -191,7 +191,7 @@ class PreprocessingOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model runs, and how.
+    """Model to run, and how.
 
     Raises:
         OptionError: an option has no such value.

@@ -85,17 +85,17 @@ class Importance:
 
     @property
     def known(self) -> bool:
-        """Whether the model says how much each sequence counted."""
+        """Whether the model weighs its sequences."""
         return bool(self.weights)
 
 
 NO_IMPORTANCE = Importance({})
-"""Of a model that does not weigh its sequences."""
+"""Importance for a model that does not weigh its sequences."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """How the prediction was made: device, backend, window, seconds a stage, precision of the network's arithmetic."""
+    """Settings of a run: device, backend, window, seconds per stage, precision."""
 
     device: str
     backend: str
@@ -107,7 +107,7 @@ class Run:
 
 @runtime_checkable
 class PredictionTools(Protocol):
-    """What `Prediction` needs of files and libraries: `outputs.prediction_tools` implements it."""
+    """Functions of `Prediction` that need files and libraries. Implemented by `outputs.prediction_tools`."""
 
     def view(self, prediction: "Prediction", **options: Any) -> Any:
         """Return a notebook widget."""
@@ -273,7 +273,9 @@ class Prediction:
 
     @cached_property
     def _box(self) -> tuple[slice, slice, slice]:
-        """The box beyond which all probabilities are those of the first voxel: two thirds of a scan are no brain."""
+        """Return the box outside of which all probabilities equal those of the first voxel. Two thirds of a scan are
+        outside.
+        """
         differs = np.zeros_like(self.probabilities[Region.WT], np.bool_)
         for one in self.probabilities.values():
             differs |= one != one.flat[0]

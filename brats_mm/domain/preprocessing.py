@@ -65,7 +65,7 @@ class Preparation:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Those of all steps."""
+        """Return the warnings of all steps."""
         return tuple(warning for step in self.steps for warning in step.warnings)
 
     @property
@@ -123,7 +123,7 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
 
 
 def _upright_grid(sheared: Grid, spacing_mm: float) -> Grid:
-    """The grid with right angles that is turned most like a sheared one and holds all of it."""
+    """Return the orthogonal grid that contains a sheared grid and is oriented most like it."""
     left, _, right = np.linalg.svd(sheared.affine[:3, :3] / np.array(sheared.spacing_mm))
     turn = left @ right
     edges = np.array(list(product(*((-0.5, side - 0.5) for side in sheared.shape))))

@@ -19,7 +19,7 @@ class Region(str, Enum):
 
     @property
     def label(self) -> str:
-        """The name as people write it."""
+        """Return the name for display."""
         return {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}[self.value]
 
     @property
@@ -40,7 +40,7 @@ class Compartment(str, Enum):
 
 
 class LabelConvention(str, Enum):
-    """How label maps number the compartments: enhancing tumour was 4 until BraTS 2021 and is 3 since 2023."""
+    """Numbering of compartments in label maps: enhancing tumour was 4 until BraTS 2021 and is 3 since 2023."""
 
     BRATS2023 = "brats2023"
     BRATS2021 = "brats2021"
@@ -76,7 +76,7 @@ class Code:
 
 @dataclass(frozen=True)
 class SegmentStyle:
-    """How a compartment is named, coloured and coded in viewers and archives."""
+    """Name, colour and codes of a compartment in viewers and archives."""
 
     name: str
     colour: tuple[int, int, int]

@@ -17,7 +17,7 @@ SPACING_TOLERANCE = 0.02
 """Relative difference of spacings below which resampling is skipped."""
 
 HALF = 0.4999
-"""Half a voxel, less what rounding may take: whether a voxel is kept must not hang on the order of a sum."""
+"""Half a voxel minus a tolerance, so that rounding does not decide whether a voxel is kept."""
 
 
 def resampled_side(size: int, spacing_mm: float, wanted_mm: float) -> int:
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def box(self) -> tuple[slice, slice, slice]:
-        """The box as an index into the volume."""
+        """Return the box as an index into the volume."""
         x, y, z = (slice(start, start + side) for start, side in zip(self.start, self.data.shape, strict=True))
         return x, y, z
 

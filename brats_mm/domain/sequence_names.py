@@ -62,7 +62,7 @@ def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, 
 
 
 def modalities_in_name(stem: str) -> set[Modality]:
-    """Return the modalities that a name speaks of. One if the name is clear, none if it names no sequence.
+    """Return the modalities that a name mentions. One if it is clear, none if it names no sequence.
 
     `T2_FLAIR` is FLAIR. `T1_Gd` and `T1+C` are T1ce, `T1_pre_Gd` and `T1_C-` are T1. `t2_to_t1` gives both.
     """
@@ -80,12 +80,12 @@ def is_other_image_name(stem: str) -> bool:
 
 
 def names_of(modality: Modality) -> tuple[str, ...]:
-    """Return the words that name a modality by themselves."""
+    """Return the words that name a modality on their own."""
     return tuple(sorted(word for word, name in name_words.WEIGHTING.items() if name == modality.value))
 
 
 def modality_named(name: str) -> Modality:
-    """The sequence that a user names: `t1`, `t1ce`, `t2`, `flair`, or an alias such as `t1n`, `t1c`, `t2w`, `t2f`.
+    """Parse the user's name of a sequence: `t1`, `t1ce`, `t2`, `flair`, or an alias `t1n`, `t1c`, `t2w`, `t2f`.
 
     Raises:
         OptionError: there is no such sequence.

@@ -47,7 +47,7 @@ class Grid:
 
     @cached_property
     def shear_deg(self) -> float:
-        """How far two axes are from a right angle, at most, in degrees."""
+        """Return the largest deviation of two axes from a right angle, in degrees."""
         turn = self.affine[:3, :3] / np.array(self.spacing_mm)
         cosines = np.abs((turn.T @ turn)[np.triu_indices(3, 1)])
         return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
@@ -89,12 +89,12 @@ class Volume:
 
     @cached_property
     def background(self) -> Background:
-        """The intensity that marks the background."""
+        """The intensity of the background."""
         return find_background(self.data)
 
     @cached_property
     def foreground(self) -> Mask:
-        """The voxels that are not background: the brain, in skull-stripped images."""
+        """Mask of the foreground voxels, which are the brain in skull-stripped images."""
         return foreground_of(self.data, self.background)
 
     @cached_property

@@ -34,7 +34,7 @@ class ActorShare:
 
     @property
     def threads(self) -> int:
-        """On which it may compute."""
+        """Number of threads to compute on."""
         return max(1, int(self.cores))
 
 
@@ -129,7 +129,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Raise an OSError where nobody listens: Ray itself would try for minutes."""
+    """Raise an OSError if nothing listens at the address. Ray itself would retry for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -1,4 +1,4 @@
-"""Keep dependencies from reporting their use: nothing here looks up a name or connects unless a user asks for it.
+"""Disable usage reports of dependencies, so that nothing connects unless the user asks for it.
 
 Call `switch_off` before such a dependency is imported. It changes the environment, so that child processes inherit it.
 """

@@ -1,4 +1,4 @@
-"""From a case to a prediction."""
+"""Inference: from a case to a prediction."""
 
 from brats_mm.execution.telemetry import switch_off
 

@@ -1,4 +1,4 @@
-"""What runs experts and gate behind one small interface, and the mixing that is the same for all of them."""
+"""Interface of backends for experts and gate, and the mixing that they share."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
@@ -123,7 +123,7 @@ def mix(
 
 
 def needed(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
-    """The experts that must run for these sets."""
+    """Return the experts that must run for these sets."""
     return ordered(frozenset().union(*subsets))
 
 

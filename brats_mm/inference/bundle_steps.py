@@ -37,7 +37,7 @@ AVAILABLE = "available"
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where an image on the model's grid comes from."""
+    """Case and placement of an image on the model's grid."""
 
     case: Case
     placement: Placement
@@ -71,7 +71,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):
         return {**data, self.key: image, AVAILABLE: model_input.flags}
 
     def origin_of(self, image: MetaTensor) -> "Origin":
-        """The case and the placement of an image that this step made, which may have come through a batch."""
+        """Return the case and placement of an image from this transform, possibly after batching."""
         told = self.pop_transform(image.clone())["extra_info"]
         return Origin(told["case"], told["placement"])
 
@@ -189,7 +189,7 @@ def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
 
 
 def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
-    """What whole cases seem to hold: a channel without any signal is a missing sequence."""
+    """Return the availability of whole cases: a channel without signal is a missing sequence."""
     seen = (images != 0).flatten(2).any(dim=2)
     return [_set_of(row) or ALL_AVAILABLE for row in seen]
 

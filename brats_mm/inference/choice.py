@@ -1,4 +1,4 @@
-"""Which backend runs a network here."""
+"""Choose the backend for a network."""
 
 import importlib.util
 import logging

@@ -39,7 +39,7 @@ SYSTEM = (
     "/proc/cpuinfo",
     "/proc/meminfo",
 )
-"""Read-only: shared libraries, fonts, and what tells how many processors there are."""
+"""Read-only: shared libraries, fonts, and the files that report the number of processors."""
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 

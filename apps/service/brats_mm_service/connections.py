@@ -69,7 +69,7 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def close(self) -> None:
-        """Close it, as it waits too long or there are too many."""
+        """Close the connection, because it has waited too long or there are too many."""
         self._stop_waiting()
         if not self.transport.is_closing():
             self.transport.abort()

@@ -86,7 +86,7 @@ class Database:
             raise _damaged(path) from error
 
     def connection(self) -> sqlite3.Connection:
-        """The connection of the calling thread, for reading."""
+        """Return the calling thread's connection for reading."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         return connection or self._open()
 

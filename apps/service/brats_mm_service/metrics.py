@@ -38,5 +38,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """In the format that Prometheus reads."""
+        """Return the metrics in Prometheus' format."""
         return generate_latest(self.registry)

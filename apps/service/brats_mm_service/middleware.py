@@ -66,7 +66,7 @@ class Guard:
         return timely
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        """Why a request is not taken.
+        """Return why a request is refused, or None.
 
         Web pages must not reach a service on this machine through the browser of somebody who sits at it.
         """

@@ -1,4 +1,4 @@
-"""What goes wrong, as problem bodies (RFC 9457) that hold the same sentences as the command line."""
+"""Errors as problem bodies (RFC 9457), with the same messages as the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,7 +100,7 @@ def problem_body(kind: str, detail: str) -> dict[str, Any]:
 
 
 def kind_of(error: BratsMMError) -> str:
-    """The kind of problem that an error of the library is."""
+    """Return the kind of problem for a library error."""
     return next((kind for of, kind in _KINDS if isinstance(error, of)), "internal")
 
 

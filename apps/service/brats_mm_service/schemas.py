@@ -40,7 +40,7 @@ def content_type(name: str) -> str:
 HTTP_OPTIONS = tuple(
     one for kind in (OutputOptions, PreprocessingOptions, SegmentRequest) for one in options_of(kind) if one.offer.http
 )
-"""The options of a request that a caller may set."""
+"""Options of a request that a caller may set."""
 
 _DEFAULTS = to_json(DEFAULT_REQUEST)
 _RequestOptions: Any = create_model(  # type: ignore[call-overload]
@@ -53,7 +53,7 @@ _RequestOptions: Any = create_model(  # type: ignore[call-overload]
 
 
 class OptionsBody(_RequestOptions):
-    """What is requested besides the segmentation, its entropy and the importance of each sequence."""
+    """Requested results besides the segmentation, its entropy and the importance of each sequence."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
@@ -70,12 +70,12 @@ class OptionsBody(_RequestOptions):
         return self
 
     def request(self) -> SegmentRequest:
-        """The request of a job, without input and output."""
+        """Return the request of a job, without input and output."""
         return from_json(self.model_dump(mode="json", exclude={"keep_upload"}), DEFAULT_REQUEST)
 
     @classmethod
     def of(cls, request: SegmentRequest, *, keep_upload: bool) -> "OptionsBody":
-        """The options of a job as its owner sees them."""
+        """Return the options of a job for its owner."""
         values = to_json(request)
         return cls(**{one.name: values[one.name] for one in HTTP_OPTIONS}, keep_upload=keep_upload)
 
@@ -92,7 +92,7 @@ class ProblemBody(BaseModel):
 
 
 class ProgressBody(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     stage: str = Field(description="waiting, reading, segmenting, writing or finished")
     windows_done: int
@@ -100,7 +100,7 @@ class ProgressBody(BaseModel):
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressBody":
-        """As it is shown."""
+        """Return the body of this object."""
         return cls(stage=progress.stage, windows_done=progress.done, windows_total=progress.total)
 
 
@@ -115,7 +115,7 @@ class ResultBody(BaseModel):
 
     @classmethod
     def of(cls, job_id: str, file: ResultFile) -> "ResultBody":
-        """As it is shown."""
+        """Return the body of this object."""
         return cls(
             name=file.name,
             size=file.size,
@@ -185,7 +185,7 @@ class JobsBody(BaseModel):
 
 
 def path_of(job_id: str) -> str:
-    """Where a job is found."""
+    """Return the location of a job."""
     return f"/v1/jobs/{job_id}"
 
 

@@ -14,7 +14,7 @@ from brats_mm_service.settings import Settings, check_settings
 
 
 def serve(settings: Settings, *, verbose: bool) -> None:
-    """Listen until a signal comes.
+    """Listen until a signal arrives.
 
     Raises:
         OptionError: the settings cannot be used, the address is taken, or there is no such cluster.

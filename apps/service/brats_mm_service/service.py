@@ -1,4 +1,4 @@
-"""The parts of a running service, made once and passed to every router."""
+"""Parts of a running service, created once and passed to every router."""
 
 import fcntl
 import os
@@ -67,7 +67,7 @@ class Service:
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop the workers, and give the folder free."""
+        """Stop the workers and release the folder."""
         self.stopping.set()
         if self.dicomweb is not None:
             self.dicomweb.stop()
@@ -88,7 +88,7 @@ class Service:
 
 
 def open_database(folder: Path) -> Database:
-    """The records in a data folder, which is made if need be, for its owner only.
+    """Open the records in a data folder. Creates the folder for its owner only, if needed.
 
     Raises:
         OptionError: the folder cannot be used.
@@ -144,7 +144,7 @@ def _slots(what: str, settings: Settings, total: int, per_caller: int) -> Slots:
 
 
 def _spawn(settings: Settings) -> Spawn:
-    """How the workers are started: here, or on the cluster that the process has joined."""
+    """Return how to start workers: locally, or on the cluster that this process has joined."""
     cluster = settings.ray
     if cluster is None:
         return lambda: WorkerProcess(settings.worker, jobs=settings.data / "jobs")

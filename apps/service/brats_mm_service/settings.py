@@ -17,7 +17,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What one request may bring.
+    """Limits of one request.
 
     Attributes:
         file_bytes: largest single file, as sent.
@@ -115,7 +115,7 @@ class RaySettings:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long things are kept.
+    """Retention times.
 
     Attributes:
         result_s: results, after the job ended.
@@ -191,7 +191,7 @@ class DicomwebSettings:
     timeout_s: float = 30.0
 
     def headers(self) -> dict[str, str]:
-        """What every request to it bears.
+        """Return the headers of every request to it.
 
         Raises:
             OptionError: the token's file cannot be read, or is empty.
@@ -243,7 +243,7 @@ class Settings:
 
     @property
     def worker_count(self) -> int:
-        """How many jobs may be computed at the same time."""
+        """Number of jobs that can be computed at the same time."""
         return 1 if self.ray is None else self.ray.workers
 
     @property

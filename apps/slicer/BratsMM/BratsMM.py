@@ -34,7 +34,7 @@ SERVICE, COMMAND = 0, 1
 
 
 class BratsMM(ScriptedLoadableModule):
-    """What Slicer's module list shows."""
+    """Entry in Slicer's list of modules."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
@@ -51,7 +51,7 @@ class BratsMM(ScriptedLoadableModule):
 
 
 class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: choose, run, look."""
+    """The panel: choose sequences, run, inspect."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -107,7 +107,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Settings that Slicer keeps between sessions. Consent and token are never kept.
 
     def restoreSettings(self):
-        """As they were when Slicer was closed."""
+        """Restore the settings of the last session."""
         settings = qt.QSettings()
         self.ui.placeBox.currentIndex = int(settings.value("BratsMM/place", SERVICE))
         self.ui.urlEdit.text = settings.value("BratsMM/url", "http://127.0.0.1:8000")
@@ -134,7 +134,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.guessSequences()
 
     def guessSequences(self):
-        """Choose volumes by their names and DICOM fields, and say why."""
+        """Guess volumes by names and DICOM fields, and show the reasons."""
         for sequence, found in guess(self.logic.loaded()).items():
             node = slicer.mrmlScene.GetNodeByID(found.key) if found.key else None
             self.selectors[sequence].setCurrentNode(node)
@@ -147,7 +147,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return {sequence: node for sequence, node in found.items() if node is not None}
 
     def showState(self, *_):
-        """What can be done now, and what would leave the machine."""
+        """Update what can be done now, and what would leave the machine."""
         chosen, running = self.chosen(), self.run is not None
         remote = self.ui.placeBox.currentIndex == SERVICE
         away = remote and not stays_here(self.ui.urlEdit.text)
@@ -235,7 +235,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Looking
 
     def fillTable(self):
-        """The volumes, with the spread that uncertainty gives them."""
+        """Show the volumes with their intervals."""
         table = self.ui.volumesTable
         table.setColumnCount(len(VOLUME_HEADS))
         table.setHorizontalHeaderLabels(list(VOLUME_HEADS))
@@ -262,7 +262,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.spotLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.spots)}. {spot.sentence}"
 
     def onSceneClosed(self, *_):
-        """The nodes are gone."""
+        """Reset after the nodes were removed."""
         self.shown, self.stepper = None, Stepper(())
         self.ui.spotLabel.text = ""
         self.ui.volumesTable.setRowCount(0)
@@ -271,7 +271,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class ImportanceChart:
-    """How much each sequence counted, as bars."""
+    """Bar chart of the importance of each sequence."""
 
     WIDTH, ROW = 360, 46
 
@@ -373,7 +373,7 @@ DICOM_TAGS = {
 
 
 class BratsMMTest(ScriptedLoadableModuleTest):
-    """What only a Slicer can try: the panel loads, guesses, and refuses to send without consent."""
+    """Tests that need Slicer: the panel loads, guesses, and refuses to send without consent."""
 
     def runTest(self):
         """All of it."""

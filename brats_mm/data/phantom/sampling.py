@@ -1,4 +1,4 @@
-"""From the phantom's coarse head fields to the voxels of an output grid."""
+"""Sample the phantom's coarse head fields at the voxels of an output grid."""
 
 from dataclasses import dataclass
 

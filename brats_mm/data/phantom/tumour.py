@@ -65,7 +65,7 @@ def _crossing(axes: Axes, centre: tuple[float, float, float]) -> Array:
 
 
 def _oedema(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, core: Array) -> Array:
-    """Distance from the core, uneven, cut at the level that gives the wanted volume in white matter."""
+    """Return the uneven distance from the core, offset to give the wanted volume in white matter."""
     arrival = core + 6.0 * smooth_noise(rng, axes.shape, 12.0) + 1.2 * smooth_noise(rng, axes.shape, 4.0)
     open_to_it = (np.abs(anatomy.fold) > 3) | (anatomy.pial > anatomy.sulcus_reach + 3)
     open_to_it &= (anatomy.pial > 3) & (anatomy.ventricle > 0.5) & (anatomy.nucleus > 0) & (core > 0)

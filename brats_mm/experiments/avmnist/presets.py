@@ -1,4 +1,4 @@
-"""The networks that the configs of `avmnist_simmlm` call."""
+"""Networks for the configs of `avmnist_simmlm`."""
 
 from brats_mm.experiments.avmnist.lenet import LeNet5
 from brats_mm.experiments.classification.modalities import known_modality

@@ -18,7 +18,7 @@ WINDOW = 512
 
 
 def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
-    """The picture of a WAV file.
+    """Read a WAV file as an image.
 
     Raises:
         InputError: the file is no readable WAV file.

@@ -92,7 +92,7 @@ def with_gaps(
 
 
 def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
-    """The items that have a modality, by its place in the order: what its expert is trained on."""
+    """Return the items that have a modality, by its index, to train its expert on."""
     return [dict(item) for item in items if _flags(item["available"])[modality]]
 
 

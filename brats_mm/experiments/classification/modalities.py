@@ -1,4 +1,4 @@
-"""The modalities of a classification task, by name."""
+"""Modalities of a classification task, by name."""
 
 from brats_mm.errors import OptionError
 

@@ -1,4 +1,4 @@
-"""UPMC Food-101: pictures of dishes (3x299x299) and the titles of the web pages that they come from.
+"""UPMC Food-101: images of dishes (3x299x299) and the titles of their web pages.
 
 Layout: `images/train/<class>/<name>.jpg` and `images/test/...` (or `images/<class>/<name>.jpg` for both), and
 `texts/train_titles.csv`, `texts/test_titles.csv` without a header: name of the picture, title, class. Classes are
@@ -28,17 +28,17 @@ VALIDATION_EVERY = 20
 
 SIDE = 299
 MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
-"""Of ImageNet's red, green and blue."""
+"""Mean and standard deviation of ImageNet's red, green and blue."""
 
 Item = dict[str, Any]
 """`image` (a file or None), `text` (a title), `label` (class number), `name`, and `available` (flag per modality)."""
 
 Tokenise = Callable[[str], Any]
-"""From a text to (2, t) integers: token numbers and mask."""
+"""Converts a text to (2, t) integers: token numbers and mask."""
 
 
 def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
-    """The samples of a section that have a picture or a title.
+    """Return the samples of a section that have an image or a title.
 
     Raises:
         OptionError: there is no such section.
@@ -72,7 +72,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
 
 
 def food101_classes(root: Path) -> list[str]:
-    """The names of the classes in the training list, sorted."""
+    """Return the sorted class names of the training list."""
     return sorted({food for _, _, food in _rows(root / "texts" / "train_titles.csv")})
 
 
@@ -112,7 +112,7 @@ class RandMirrord(RandomizableTransform):
 
 
 def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
-    """The middle of a picture as (3, side, side), over ImageNet's mean and deviation.
+    """Return the centre of an image as (3, side, side), normalised as for ImageNet.
 
     Raises:
         VolumeError: the file is no readable picture.

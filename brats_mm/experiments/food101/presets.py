@@ -1,4 +1,4 @@
-"""The networks that the configs of `food101_simmlm` call."""
+"""Networks for the configs of `food101_simmlm`."""
 
 from torch import nn
 

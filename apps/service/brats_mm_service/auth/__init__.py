@@ -1,1 +1,1 @@
-"""Who calls: tokens of this service, and access tokens of an OpenID Connect issuer."""
+"""Authenticate callers by tokens of this service or access tokens of an OpenID Connect issuer."""

@@ -22,7 +22,7 @@ BEARER = HTTPBearer(
     description="A token of `brats-mm token create`, or of the OpenID Connect issuer that the service trusts. "
     "Callers on the service's own machine need none.",
 )
-"""For the OpenAPI document alone. `Authenticator` reads the header itself, and answers with a problem body."""
+"""Only for the OpenAPI document. `Authenticator` reads the header itself and responds with a problem body."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
 
 

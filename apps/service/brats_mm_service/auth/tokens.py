@@ -1,4 +1,4 @@
-"""Tokens of callers: shown once, kept as hashes, with scopes, an end, and a way to revoke them."""
+"""Tokens of callers: shown once, stored as hashes, with scopes, expiry and revocation."""
 
 import hashlib
 import hmac
@@ -34,7 +34,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens in the database."""
+    """Tokens in the database."""
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -101,7 +101,7 @@ class Tokens:
         return found[0]
 
     def check(self, text: str) -> Token | None:
-        """The token that a caller sent, if it is good."""
+        """Return a caller's token if it is valid."""
         prefix, _, rest = text.partition("_")
         token_id, _, secret = rest.partition("_")
         row = self._database.connection().execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()

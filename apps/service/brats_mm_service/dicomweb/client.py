@@ -20,7 +20,7 @@ class DicomwebRefused(Exception):  # noqa: N818 (its sentence is what matters)
 
 
 class DicomwebUnreachable(Exception):  # noqa: N818
-    """The archive does not answer, or is busy: to be tried again."""
+    """The archive does not respond or is busy. Try again later."""
 
 
 def is_uid(text: str) -> bool:

@@ -75,7 +75,7 @@ class Transfers:
         return found, True
 
     def get(self, transfer_id: str) -> Transfer | None:
-        """The transfer of that id."""
+        """Return the transfer with that ID."""
         row = self._database.connection().execute("SELECT * FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
         return None if row is None else _transfer(row)
 

@@ -45,7 +45,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / "upload"
 
     def attempt(self, job_id: str, number: int) -> Path:
-        """Where the worker writes in that attempt."""
+        """Return the folder that the worker writes to in an attempt."""
         return self.root / "jobs" / job_id / f"attempt-{number}"
 
     def result(self, job_id: str) -> Path:
@@ -53,7 +53,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / "result"
 
     def archive(self, job_id: str) -> Path:
-        """All results in one zip, made when it is first asked for."""
+        """Return the zip of all results, created on first request."""
         return self.root / "jobs" / job_id / "all.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
@@ -159,7 +159,7 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """The size of all files below a folder."""
+    """Return the total size of all files below a folder."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

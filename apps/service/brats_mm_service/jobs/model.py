@@ -1,4 +1,4 @@
-"""What is known of a job: plain frozen data, no patient data."""
+"""Plain frozen data of a job, without patient data."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running job is.
+    """Progress of a running job.
 
     Attributes:
         stage: waiting, reading, segmenting, writing or finished.
@@ -113,5 +113,5 @@ class Job:
         return in_callers_names(sentence, self.sequences, self.names)
 
     def result(self, name: str) -> ResultFile | None:
-        """The result of that name."""
+        """Return the result with that name."""
         return next((one for one in self.results if one.name == name), None)

@@ -95,7 +95,7 @@ class JobQueue:
         return JobView(job, self.progress(job), position)
 
     def progress(self, job: Job) -> Progress:
-        """How far a job is."""
+        """Return the progress of a job."""
         if job.state is JobState.QUEUED:
             return Progress("waiting")
         if job.state is JobState.RUNNING:
@@ -150,7 +150,7 @@ class JobQueue:
             self._doomed.discard(job_id)
 
     def take(self) -> Job | None:
-        """For the supervisor: start the next job."""
+        """Start the next job. Called by the supervisor."""
         with self._idle:
             job = self.records.start_next()
             if job is not None:
@@ -161,12 +161,12 @@ class JobQueue:
         return job
 
     def note(self, job_id: str, progress: Progress) -> None:
-        """For the supervisor: how far it is."""
+        """Record the progress of a job. Called by the supervisor."""
         self._progress[job_id] = progress
         self.notifications.notify(job_id)
 
     def is_cancelled(self, job_id: str) -> bool:
-        """For the supervisor: whether to stop."""
+        """Whether a job was cancelled. Called by the supervisor."""
         job = self.records.get(job_id)
         return job is None or job.state is not JobState.RUNNING
 
@@ -185,7 +185,7 @@ class JobQueue:
         self._ended(job, JobState.DONE)
 
     def fail(self, job: Job, kind: str, detail: str) -> None:
-        """For the supervisor: the job cannot be done."""
+        """Fail a job. Called by the supervisor."""
         if self.records.fail(job.id, problem_body(kind, detail)):
             self.metrics.failures.labels(kind).inc()
             self._ended(job, JobState.FAILED, kind=kind)
@@ -236,7 +236,7 @@ class JobQueue:
         return sum(self.files.used_bytes(job_id) for job_id in self.records.ids(owner))
 
     def release(self, job: Job) -> None:
-        """For the supervisor: nothing touches the files of this attempt any more."""
+        """Note that nothing uses the files of an attempt any more. Called by the supervisor."""
         self._progress.pop(job.id, None)
         try:
             if self.is_cancelled(job.id):

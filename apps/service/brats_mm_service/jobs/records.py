@@ -1,4 +1,4 @@
-"""The records of jobs: accepted once, moved only along the allowed ways, each move one transaction."""
+"""Records of jobs: accepted once, with only the allowed transitions, each in one transaction."""
 
 import json
 import sqlite3
@@ -68,7 +68,7 @@ class JobRecords:
         _check_room(self._database.connection(), owner, limits)
 
     def get(self, job_id: str) -> Job | None:
-        """The record of a job."""
+        """Return the record of a job."""
         row = self._database.connection().execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return None if row is None else _job(row)
 
@@ -103,17 +103,17 @@ class JobRecords:
         return [_job(row) for row in rows]
 
     def ids(self, owner: str | None = None) -> set[str]:
-        """The ids of all jobs, or of one caller's."""
+        """Return the IDs of all jobs, or of one caller's jobs."""
         rows = self._database.connection().execute("SELECT id FROM jobs WHERE owner = COALESCE(?, owner)", (owner,))
         return {row["id"] for row in rows}
 
     def counts(self) -> dict[JobState, int]:
-        """How many jobs are in each state."""
+        """Return the number of jobs in each state."""
         rows = self._database.connection().execute("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["n"] for row in rows}
 
     def waiting(self) -> list[str]:
-        """The ids of the waiting jobs, in the order in which they will run."""
+        """Return the IDs of waiting jobs in the order in which they will run."""
         return _waiting(self._database.connection())
 
     def start_next(self) -> Job | None:
@@ -158,7 +158,7 @@ class JobRecords:
         return self._move(job_id, JobState.CANCELLED, (), finished=self._now(), **_WITHOUT_NAMES)
 
     def expire(self, job_id: str) -> bool:
-        """Move a job to expired: its files are gone, and what names or quotes them."""
+        """Move a job to expired, and delete its files and all file names."""
         return self._move(job_id, JobState.EXPIRED, (), results="[]", error=None, **_WITHOUT_NAMES)
 
     def requeue(self, job_id: str, **values: int) -> bool:

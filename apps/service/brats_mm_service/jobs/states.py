@@ -1,4 +1,4 @@
-"""The states of a job, and the only ways between them."""
+"""States of a job and the allowed transitions."""
 
 from enum import Enum
 

@@ -1,1 +1,1 @@
-"""The routes of MONAI Label and of MONAIAuto3DSeg."""
+"""Routes of MONAI Label and MONAIAuto3DSeg."""

@@ -79,7 +79,7 @@ def router(service: Service) -> APIRouter:
     async def infer(
         request: Request, caller: Annotated[Caller, writer], model_name: Annotated[str, Query(max_length=100)]
     ) -> Response:
-        """The volumes in the order of the model's inputs."""
+        """Return the volumes in the order of the model's inputs."""
         subset = _subset(model_name)
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
@@ -111,7 +111,7 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
         responses=problems(401, 403, 404, 422) | shown(_model(next(iter(MODELS))), "The model"),
     )
     def one(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> dict[str, Any]:
-        """As in the list."""
+        """Return a model as in the list."""
         return _model(model_id(_subset(id)))
 
     @routes.get(

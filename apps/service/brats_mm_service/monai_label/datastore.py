@@ -39,7 +39,7 @@ _ALGORITHMS = ("MD5", "SHA256", "SHA512")
 
 
 class Listing(str, Enum):
-    """What `/datastore/` lists."""
+    """Content of a `/datastore/` response."""
 
     ALL = "all"
     STATS = "stats"
@@ -47,7 +47,7 @@ class Listing(str, Enum):
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /datastore/."""
+    """Return the routes under /datastore/."""
     routes = APIRouter(prefix="/datastore", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
     images = ViewerImages(service)
     _add_listing(routes, service, images)
@@ -94,7 +94,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> No
         check_sum: Annotated[str, Query(max_length=200)] = "",
         modality: Annotated[str, Query(max_length=20, description="which sequence of a case")] = "",
     ) -> FileResponse:
-        """Of a case the first sequence, or the one named."""
+        """Serve an image. For a case, this is the first or the named sequence."""
         path = images.file_of(caller, image, modality)
         if check_sum and not _has_sum(path, check_sum):
             raise no_image(image)
@@ -120,7 +120,7 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
 
     @routes.get("/image/info", summary="MONAI Label: about an image", responses=shown({"sequences": ["t1ce"]}))
     def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        """Which sequences it has, and what its uploader said of it."""
+        """Return the sequences of an image, and the information from its uploader."""
         found = images.objects(caller).get(image)
         if found is None:
             raise no_image(image)
@@ -129,7 +129,7 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
 
     @routes.put("/image/info", summary="MONAI Label: say more about an image", openapi_extra=form_body(texts=("info",)))
     async def say_of_image(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
-        """Of the caller's own uploads only."""
+        """Update the information about the caller's own uploads."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         if images.store.get(caller.name, Kind.IMAGE, image) is None:
@@ -167,7 +167,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     @routes.get("/label", summary="MONAI Label: a label's file", response_class=FileResponse, responses=_FILE)
     @routes.head("/label", include_in_schema=False)
     def label_file(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> FileResponse:
-        """As it was saved."""
+        """Serve a label as it was saved."""
         item = found(caller, label, tag)
         path = images.store.folder(caller.name, Kind.LABEL, item.id) / item.main_file
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
@@ -185,7 +185,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
 
     @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
     def about_label(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> dict[str, Any]:
-        """What was said when it was saved."""
+        """Return the information that was saved with a label."""
         item = found(caller, label, tag)
         return {"name": item.name, "ts": int(item.created), **item.info}
 

@@ -113,5 +113,5 @@ def form_body(*files: str, texts: Collection[str] = (), many: bool = False, requ
 
 
 def shown(example: Any, description: str = "As MONAI Label answers") -> Answers:
-    """The 200 of a route, with an example."""
+    """Return the documentation of a route's 200 response, with an example."""
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}

@@ -1,4 +1,4 @@
-"""The images that a MONAI Label client can name: cases on the server, uploaded images, sessions."""
+"""Images that MONAI Label clients can name: cases on the server, uploaded images, sessions."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -30,17 +30,17 @@ STRATEGIES = {
 
 
 def no_image(image: str) -> Problem:
-    """There is no such image, or it is somebody else's."""
+    """The image does not exist or belongs to another caller."""
     return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired. Upload it again.")
 
 
 def no_session() -> Problem:
-    """There is no such session, or it is somebody else's."""
+    """The session does not exist or belongs to another caller."""
     return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
 
 def label_key(image: str, tag: str) -> str:
-    """The id of an image's label."""
+    """Return the ID of an image's label."""
     return f"{tag}\n{image}"
 
 
@@ -56,7 +56,7 @@ class ViewerImages:
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
     ) -> SortedUpload:
-        """The sequences that a request names, stored in `folder` for a job.
+        """Collect the sequences that a request names in `folder`, for a job.
 
         Raises:
             Problem: there are none, or nothing says which sequence the only volume is.
@@ -77,7 +77,7 @@ class ViewerImages:
         return self._on_server(image, named, folder)
 
     def stats(self, caller: Caller) -> dict[str, Any]:
-        """How many images there are, and how many labels the caller has left."""
+        """Return the number of images, and of the caller's labels."""
         labels = self.store.all(caller.name, Kind.LABEL)
         tags: dict[str, int] = {}
         for label in labels:

@@ -58,7 +58,7 @@ _INFERRED: dict[int | str, dict[str, Any]] = {
 
 
 class Output(str, Enum):
-    """What `infer` answers with."""
+    """Requested content of an `infer` response."""
 
     IMAGE = "image"
     JSON = "json"
@@ -77,7 +77,7 @@ def router(service: Service) -> APIRouter:
         "/info/", summary="MONAI Label: models and labels", responses=problems(401, 403) | shown({"name": "BraTS-MM"})
     )
     def info(caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        """What viewers build their panels from."""
+        """Return the information from which viewers build their panels."""
         return _info(images, caller)
 
     @routes.post(
@@ -126,7 +126,7 @@ def router(service: Service) -> APIRouter:
         responses=VIEWER_PROBLEMS | shown({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
     )
     def following(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        """An empty object if none is left. The strategies are those of /info/."""
+        """Return the next image, or an empty object if none is left. /info/ lists the strategies."""
         return images.following(caller, strategy)
 
     _add_auth(routes, service)

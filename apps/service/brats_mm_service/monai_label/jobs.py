@@ -24,7 +24,7 @@ _TRIES = 20
 
 
 class ViewerJobs:
-    """Runs cases for viewers. The same case asked for again, for its entropy say, is not computed again."""
+    """Run cases for viewers. A repeated request for the same case, such as for its entropy, is not computed again."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -24,7 +24,7 @@ _EXAMPLE = {"name": "t1ce.nii.gz", "path": "", "image": "t1ce.nii.gz", "expiry":
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /session/."""
+    """Return the routes under /session/."""
     routes = APIRouter(prefix="/session", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -67,7 +67,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
-        """Its files are gone when this answers."""
+        """Delete a session. Its files are gone when the response arrives."""
         item = _found(images, caller, session_id)
         images.store.remove(caller.name, Kind.SESSION, session_id)
         return _shown(item)

@@ -17,7 +17,7 @@ _READY = {"status": "ready", "confinement": "landlock"}
 
 
 def router(service: Service) -> APIRouter:
-    """The routes that are about no job."""
+    """Return the routes that do not concern a job."""
     routes = APIRouter(tags=["service"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     watcher = Depends(service.auth.require_scope("metrics"))
@@ -74,7 +74,7 @@ def router(service: Service) -> APIRouter:
         },
     )
     def metrics(caller: Annotated[Caller, watcher]) -> Response:
-        """In Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         service.metrics.queue_length.set(service.queue.records.counts()[JobState.QUEUED])
         service.metrics.free_bytes.set(service.queue.files.free_bytes())
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -43,7 +43,7 @@ class TransferBody(BaseModel):
 
     @classmethod
     def of(cls, one: Transfer) -> "TransferBody":
-        """As it is shown."""
+        """Return the body of a transfer."""
         return cls(
             id=one.id,
             study=one.study,
@@ -58,7 +58,7 @@ class TransferBody(BaseModel):
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /v1/dicomweb."""
+    """Return the routes under /v1/dicomweb."""
     routes = APIRouter(prefix="/v1/dicomweb", tags=["archive"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -88,7 +88,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404, 422) | {200: listed},
     )
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
-        """Only the caller's own."""
+        """Return one of the caller's own transfers."""
         _check(service, uid)
         return [TransferBody.of(one) for one in service.transfers.of_study(uid, caller.name)]
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the code: examples, problem bodies, the multipart body."""
+"""Additions to the OpenAPI document: examples, problem bodies, the multipart body."""
 
 from typing import Any
 

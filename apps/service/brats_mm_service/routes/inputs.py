@@ -1,4 +1,4 @@
-"""The images that a job was made from, for whoever asked to keep them: a viewer shows results on them."""
+"""Serve the kept input images of a job, so that viewers can show results on them."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ _FILE = {"description": "The file", "content": {"application/octet-stream": {"ex
 
 
 class KeptBody(BaseModel):
-    """An image that was kept."""
+    """A kept image."""
 
     sequence: str
     name: str = Field(description="the sequence with the suffix of the uploaded file")
@@ -33,7 +33,7 @@ class KeptBody(BaseModel):
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /v1/jobs/{id}/inputs."""
+    """Return the routes under /v1/jobs/{id}/inputs."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/inputs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
 
@@ -65,7 +65,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404) | {200: _FILE},
     )
     def one(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
-        """As it was sent."""
+        """Serve an image as it was uploaded."""
         job = own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)
         if name is None or not _is_kept(service, job, name):

@@ -1,4 +1,4 @@
-"""What a case would be segmented from: the table of `brats-mm inspect`, before a job is submitted."""
+"""Show the table of `brats-mm inspect` for a case before a job is submitted."""
 
 import asyncio
 from pathlib import Path
@@ -79,7 +79,7 @@ _BODY: dict[str, Any] = {
 
 
 def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any]:
-    """The table of a received zip.
+    """Return the table of a received zip.
 
     Raises:
         Problem: there is no zip, or nothing in it that could be inspected.

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, list, cancel."""
+"""Submit, show, list and cancel jobs."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ _STILL_SHOWN = (
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /v1/jobs."""
+    """Return the routes under /v1/jobs."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -76,7 +76,7 @@ def router(service: Service) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100, description="jobs a page")] = 20,
         cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the page before")] = None,
     ) -> JobsBody:
-        """Only the caller's own."""
+        """List the caller's own jobs."""
         jobs, more = service.queue.records.page(caller.name, before=_serial(cursor), size=limit)
         following = None if more is None else f"/v1/jobs?limit={limit}&cursor={_cursor(more)}"
         waiting = service.queue.records.waiting()
@@ -101,7 +101,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404),
     )
     def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
-        """All of its files are gone when this answers. A cancelled job's record stays for a while, as cancelled."""
+        """Delete all files of a job before the response. A cancelled job's record stays for a while."""
         service.queue.remove(own_view(service, job_id, caller).job)
 
     return routes

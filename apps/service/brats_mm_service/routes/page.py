@@ -69,7 +69,7 @@ def router(_: Service) -> APIRouter:
     @routes.get("/")
     @routes.get("/viewer")
     async def home() -> Response:
-        """To the page."""
+        """Redirect to the page."""
         return RedirectResponse(HOME)
 
     @routes.get("/docs")

@@ -28,7 +28,7 @@ PAGE_HEADERS = {
         "frame-ancestors 'none'; sandbox"
     )
 }
-"""For the one kind of result that a browser shows: its own styles and pictures, and nothing from anywhere else."""
+"""Policy of the HTML report: inline styles and embedded images, and nothing from other hosts."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[int | str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under /v1/jobs/{id}/results."""
+    """Return the routes under /v1/jobs/{id}/results."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/results", tags=["results"])
     reader = Depends(service.auth.require_scope("jobs:read"))
 

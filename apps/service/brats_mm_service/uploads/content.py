@@ -1,4 +1,4 @@
-"""What a file is by its content, and whether its header tells the truth: before it is accepted, and without its voxels.
+"""Recognise uploaded files by content, and check their headers before accepting them, without keeping voxels.
 
 Only Python looks at uploads here. The libraries that read voxels run in the worker.
 """
@@ -51,7 +51,7 @@ VOLUMES = (
 
 
 def content_of(path: Path) -> Content:  # noqa: PLR0911 (one answer a signature)
-    """What the file is, by its first bytes."""
+    """Recognise a file by its first bytes."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if head.startswith(b"PK"):
@@ -90,7 +90,7 @@ def _inflated(head: bytes) -> bytes:
 
 
 def checked_content(path: Path, field: str, filename: str) -> Content:
-    """The kind of an uploaded volume.
+    """Recognise the kind of an uploaded volume.
 
     Raises:
         Problem: it is no volume, or not of the kind that its name says.

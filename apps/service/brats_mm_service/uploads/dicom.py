@@ -17,7 +17,7 @@ from brats_mm_service.problems import Problem, kind_of
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """The series of a study, stored as `<sequence>/`, a folder each.
+    """Series of a study, each stored in a folder `<sequence>/`.
 
     Attributes:
         sequences: sequence -> folder, in channel order.

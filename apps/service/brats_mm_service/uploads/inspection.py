@@ -1,4 +1,4 @@
-"""What a case would be segmented from: the table of `brats-mm inspect` for a zip that was received."""
+"""Return the table of `brats-mm inspect` for a received zip."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""From uploaded files to a job: which file is which sequence, and whether it can be used, before it is accepted."""
+"""Sort uploaded files into sequences and check them before a job is accepted."""
 
 import hashlib
 import json

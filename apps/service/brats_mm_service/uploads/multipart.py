@@ -1,4 +1,4 @@
-"""Multipart bodies, streamed to disk: sizes, counts and pace are checked while the bytes come in."""
+"""Stream multipart bodies to disk, checking sizes, counts and speed on arrival."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
 _DISK_CHECK_BYTES = 16 * MIB
 _BEHIND = 4
-"""Pieces that may wait to be hashed and written while more come in."""
+"""Number of chunks that may wait to be hashed and written."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class Form:
-    """What a multipart body held."""
+    """Content of a multipart body."""
 
     files: tuple[ReceivedFile, ...]
     texts: dict[str, str]
@@ -53,7 +53,7 @@ class Form:
 
 @dataclass
 class _Part:
-    """A part while it comes in."""
+    """A part being received."""
 
     name: str = ""
     filename: str | None = None
@@ -96,7 +96,7 @@ class _Receiver:
         self.ended = False
 
     def callbacks(self) -> Any:
-        """As the parser wants them."""
+        """Return the callbacks that the parser expects."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
@@ -224,7 +224,7 @@ async def receive_form(
 
 
 async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> AsyncIterator[bytes]:
-    """The body's pieces, while they come fast enough and are not too many."""
+    """Yield the body's chunks if they arrive fast enough and within the limit."""
     total, checked, end = 0, 0, time.monotonic() + limits.total_s
     stream = request.stream()
     while True:

@@ -1,1 +1,1 @@
-"""What viewers name, send and leave: cases on the server, uploaded images, sessions, label maps."""
+"""Data of viewers: cases on the server, uploaded images, sessions, label maps."""

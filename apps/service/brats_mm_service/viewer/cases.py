@@ -46,7 +46,7 @@ class ServerCases:
         self._folder = folder
 
     def ids(self) -> list[str]:
-        """The ids of all cases, sorted."""
+        """Return the sorted IDs of all cases."""
         return sorted(self._places())
 
     def get(self, case_id: str) -> ServerCase | None:
@@ -57,7 +57,7 @@ class ServerCases:
         return _from_folder(case_id, place) if place.is_dir() else _from_file(case_id, place)
 
     def all(self) -> list[ServerCase]:
-        """The cases that can be segmented."""
+        """Return the cases that can be segmented."""
         return [case for case in map(self.get, self.ids()) if case is not None]
 
     def _places(self) -> dict[str, Path]:

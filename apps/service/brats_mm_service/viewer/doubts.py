@@ -1,4 +1,4 @@
-"""How doubtful the model was about the cases on the server, kept across restarts.
+"""Store the model's uncertainty about the cases on the server across restarts.
 
 Only a number for each case id is kept, of the newest result.
 """

@@ -139,7 +139,7 @@ def store_label(file: ReceivedFile, folder: Path) -> str:
 
 
 def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
-    """Bring kept files, or those of a case on the server, to `folder`, as if they had been uploaded.
+    """Copy kept files, or those of a server case, to `folder` like an upload.
 
     Raises:
         OSError: a file cannot be read, or the disk is full.

@@ -39,7 +39,7 @@ EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
 
 
 class ViewerModel(str, Enum):
-    """What viewers see as models: two views on one result."""
+    """Models as viewers see them: two views of one result."""
 
     SEGMENTATION = "brats_mm"
     ENTROPY = "brats_mm_entropy"
@@ -97,7 +97,7 @@ def check_form(form: LabelForm) -> None:
 
 
 def label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnswer:
-    """Read a job's result and make the file that a viewer asked for, on the grid of the input.
+    """Convert a job's result to the label file that a viewer requested, on the grid of the input.
 
     Args:
         result: the job's result folder.

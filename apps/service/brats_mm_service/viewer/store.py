@@ -22,7 +22,7 @@ MOST_OF_A_KIND = 64
 
 
 class Kind(str, Enum):
-    """What an item is."""
+    """Kind of an item."""
 
     IMAGE = "images"
     SESSION = "sessions"
@@ -60,7 +60,7 @@ class Item:
 
 
 class ViewerStore:
-    """The items of all callers."""
+    """Items of all callers."""
 
     def __init__(self, files: JobFiles, now: Callable[[], float] = time.time) -> None:
         self._root = files.root / "viewers"
@@ -109,7 +109,7 @@ class ViewerStore:
         self._files.discard(self.folder(owner, kind, item_id))
 
     def folder(self, owner: str, kind: Kind, item_id: str) -> Path:
-        """Where an item's files are."""
+        """Return the folder of an item's files."""
         return self._root / _hash(owner) / kind.value / _hash(item_id)
 
     def used_bytes(self, owner: str) -> int:

@@ -1,4 +1,4 @@
-"""The service's end of the process that reads uploads. The service itself parses nothing that a stranger sent."""
+"""The service's handle to the process that reads uploads. The service itself parses no uploaded file."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class UploadChecker:
 
     @property
     def pid(self) -> int | None:
-        """Its process, while there is one."""
+        """Return the ID of its process, or None."""
         process = self._process
         return None if process is None else process.pid
 

@@ -1,4 +1,4 @@
-"""The process that reads strangers' uploads: one fork per upload, confined to its folders, bounded in memory and time.
+"""Process that reads untrusted uploads: one fork per upload, confined to its folders, limited in memory and time.
 
 It receives one socket per upload over its standard input, itself a socket. A fork reads the request from it, a JSON
 document, and answers with another. A fork that dies answers nothing. When the service is gone, the process ends.
@@ -31,7 +31,7 @@ _PRELOADED = ("pydicom", "nibabel")
 
 
 def main() -> None:
-    """Fork for one upload after the other until the service is gone."""
+    """Fork for one upload after another until the service is gone."""
     for name in _PRELOADED:
         __import__(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets forks that have ended

@@ -32,7 +32,7 @@ ALIVE_S = 1.0
 
 
 class Outlet(Protocol):
-    """Where messages to the service go."""
+    """Destination of events for the service."""
 
     def emit(self, what: str, **values: object) -> None:
         """Send one event, from any thread."""

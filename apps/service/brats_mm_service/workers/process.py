@@ -106,7 +106,7 @@ class WorkerProcess:
         return resident_bytes(self.pid)
 
     def death(self) -> str:
-        """How it ended, for people."""
+        """Describe how it ended."""
         code = self._process.poll()
         if code is None:
             return "it still runs"

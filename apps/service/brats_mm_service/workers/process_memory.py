@@ -1,4 +1,4 @@
-"""How much memory a process holds."""
+"""Measure the memory of a process."""
 
 import os
 from pathlib import Path

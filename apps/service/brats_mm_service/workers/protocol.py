@@ -17,7 +17,7 @@ class Worker(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether it is still there, or still to come."""
+        """Whether the worker is running or still to start."""
 
     @property
     def started(self) -> float | None:
@@ -44,7 +44,7 @@ class Worker(Protocol):
         """Return the resident memory. 0 if unknown."""
 
     def death(self) -> str:
-        """How it ended, for people."""
+        """Describe how it ended."""
 
 
 Spawn = Callable[[], Worker]

@@ -25,7 +25,7 @@ from brats_mm_service.workers.inference import Commands, Outlet, work
 _LISTEN_S = 5.0
 
 Work = Callable[[dict[str, Any], Commands, Outlet], None]
-"""What an actor does with its start message, its commands and its messages."""
+"""The work of an actor, given its start message, commands and event sink."""
 
 
 class WorkerActor:
@@ -85,7 +85,7 @@ class RayWorker:
 
     @property
     def running(self) -> bool:
-        """Whether it is still there, or still to come."""
+        """Whether the worker is running or still to start."""
         return not self._death
 
     def send(self, command: dict[str, Any]) -> None:
@@ -119,11 +119,11 @@ class RayWorker:
         return self._resident
 
     def death(self) -> str:
-        """How it ended, for people."""
+        """Describe how it ended."""
         return self._death or "it still runs"
 
     def _fetched(self, timeout_s: float) -> bool:
-        """Whether messages have come in time."""
+        """Whether events have arrived in time."""
         import ray
         from ray.exceptions import RayError
 

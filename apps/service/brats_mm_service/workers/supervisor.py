@@ -95,13 +95,13 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The worker's number, while there is one."""
+        """Return the worker's process ID, or None."""
         worker = self._worker
         return None if worker is None else worker.pid
 
     @property
     def memory_bytes(self) -> int:
-        """What the worker holds, while there is one."""
+        """Return the worker's resident memory, or None."""
         worker = self._worker
         return 0 if worker is None else worker.resident_bytes()
 
@@ -219,7 +219,7 @@ class Supervisor:
         return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))
 
     def _loss(self, worker: Worker) -> str | None:
-        """How the worker was lost, if it was."""
+        """Describe how the worker was lost, or return None."""
         if not worker.running:
             return worker.death()
         if time.monotonic() - worker.last_heartbeat > self._settings.silent_s:

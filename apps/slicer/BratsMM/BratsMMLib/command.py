@@ -66,7 +66,7 @@ class RealProcess:
             raise Refused(message) from error
 
     def lines(self) -> Iterator[str]:
-        """What it says, until it ends."""
+        """Yield its output until it ends."""
         if self._process.stdout is not None:
             with self._process.stdout as said:
                 yield from said
@@ -132,7 +132,7 @@ class CommandRunner:
 
 
 def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str]:
-    """The words of the command: named files, so that nothing is guessed again."""
+    """Return the arguments of the command: named files, so that nothing is guessed again."""
     files = [word for sequence, path in inputs.items() for word in (f"--{sequence.value}", str(path))]
     return [program, "segment", *files, "-o", str(folder), "--device", device, "--overwrite"]
 
@@ -159,7 +159,7 @@ def own_environment() -> dict[str, str]:
 
 
 def progress_in(line: str) -> Progress | None:
-    """The progress that a line of the program speaks of."""
+    """Parse the progress in a line of the program."""
     match = _WINDOWS.search(line)
     if match is None:
         return None
@@ -168,7 +168,7 @@ def progress_in(line: str) -> Progress | None:
 
 
 def reason_in(said: Sequence[str] | deque[str], code: int) -> str:
-    """The program's own sentence on why nothing came of it."""
+    """Return the program's own error message."""
     errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
     if errors:
         return " ".join(errors)

@@ -1,4 +1,4 @@
-"""Whether volumes would leave this machine, and the sentence that says which would."""
+"""Decide whether volumes would leave this machine, and describe them."""
 
 from __future__ import annotations
 

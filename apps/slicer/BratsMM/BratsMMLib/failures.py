@@ -1,4 +1,4 @@
-"""What can go wrong, each with a sentence for the person who meets it."""
+"""Errors of a run, each with a message for the user."""
 
 
 class Failure(Exception):  # noqa: N818 (what came of a run)
@@ -6,7 +6,7 @@ class Failure(Exception):  # noqa: N818 (what came of a run)
 
 
 class Unreachable(Failure):
-    """There is no service at the address."""
+    """The service does not respond at the address."""
 
 
 class Refused(Failure):

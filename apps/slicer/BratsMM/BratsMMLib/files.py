@@ -31,7 +31,7 @@ class Form:
 
     @property
     def content_type(self) -> str:
-        """For the header of that name."""
+        """Return the value of the Content-Type header."""
         return f"multipart/form-data; boundary={self.boundary}"
 
     @property

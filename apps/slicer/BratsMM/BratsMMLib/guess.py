@@ -1,4 +1,4 @@
-"""Which loaded volume is which sequence: a guess from names and DICOM fields, with its reason in a sentence."""
+"""Guess the sequence of each loaded volume from names and DICOM fields, with a reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SURE, _LIKELY, _PERHAPS = 3, 2, 1
 
 @dataclass(frozen=True)
 class Loaded:
-    """A volume of the scene: its node's id and name, and those of `DICOM_FIELDS` that are known of it."""
+    """A volume of the scene: ID and name of its node, and known `DICOM_FIELDS`."""
 
     key: str
     name: str
@@ -41,7 +41,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a sequence's selector shows: the volume, or None, and why."""
+    """Content of a sequence's selector: the volume or None, and the reason."""
 
     key: str | None
     reason: str

@@ -1,4 +1,4 @@
-"""How results look in Slicer: settings as plain data, so that a scene file and this module look the same (tested)."""
+"""Appearance of results in Slicer as plain data, tested to be equal in scene files and this module."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SegmentationLook:
 
 @dataclass(frozen=True)
 class PlacesLook:
-    """The points to look at twice."""
+    """Appearance of the uncertain regions."""
 
     name: str = "Uncertain places"
     colour: tuple[float, float, float] = (1.0, 0.35, 0.9)

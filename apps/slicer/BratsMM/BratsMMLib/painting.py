@@ -35,7 +35,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Chart:
-    """All that there is to paint."""
+    """Everything to paint."""
 
     height: int
     blocks: tuple[Block, ...]

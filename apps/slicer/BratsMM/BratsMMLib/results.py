@@ -1,4 +1,4 @@
-"""The findings of a run: volumes, importance, uncertain places and warnings, read from its JSON files."""
+"""Read the findings of a run from its JSON files: volumes, importance, uncertain regions, warnings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class VolumeRow:
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
-        """As it is shown."""
+        """Return the row's texts."""
         spread = "" if self.range_ml is None else " to ".join(map(format_ml, self.range_ml))
         unsure = "none found" if self.entropy_nats is None else f"{self.entropy_nats:.2f}"
         return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure
@@ -48,7 +48,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Spot:
-    """A place to look at twice, in patient space."""
+    """An uncertain region in patient space."""
 
     rank: int
     region: str
@@ -58,19 +58,19 @@ class Spot:
 
     @property
     def label(self) -> str:
-        """In a few words."""
+        """Return a short description."""
         return f"{self.rank}: {self.region.upper()}, {format_ml(self.volume_ml)} mL"
 
     @property
     def sentence(self) -> str:
-        """For the line under the buttons."""
+        """Return the text for the line under the buttons."""
         unsure = f"{self.mean_entropy_nats:.2f} nats of at most {math.log(2):.2f}"
         return f"{REGION_NAMES[self.region]}: {format_ml(self.volume_ml)} mL are uncertain here, {unsure}."
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What was found in a case."""
+    """Findings of a case."""
 
     folder: Path
     used: tuple[Sequence, ...]
@@ -83,7 +83,7 @@ class CaseResult:
 
     @property
     def summary(self) -> str:
-        """What was used and by which model, in a line."""
+        """Return one line with the used sequences and the model."""
         used = ", ".join(sequence.label for sequence in self.used)
         missing = ", ".join(sequence.label for sequence in self.missing) or "none"
         return f"Used {used}; missing {missing}. {self.model}"

@@ -37,7 +37,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """Why nothing came of it."""
+    """The run failed, with a reason."""
 
     message: str
 

@@ -20,7 +20,7 @@ _USER = 13
 
 @dataclass(frozen=True)
 class Shown:
-    """The nodes of a result that is shown."""
+    """Nodes of a shown result."""
 
     segmentation: Any
     entropy: Any

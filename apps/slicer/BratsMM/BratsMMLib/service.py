@@ -128,7 +128,7 @@ class ServiceRunner:
 
 
 def progress_of(job: dict[str, Any]) -> Progress:
-    """What a job's progress is in words, and as a part of the whole."""
+    """Return a job's progress in words and as a share."""
     if job["state"] == "queued":
         position = job.get("queue_position")
         ahead = "" if not position else f", {position} ahead"

@@ -1,4 +1,4 @@
-"""How bytes get to a service and back: a protocol, so that tests need no network, and one on the standard library."""
+"""Exchange bytes with a service: a protocol, so that tests need no network, and a standard-library implementation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Request:
 
 
 class Answer(Protocol):
-    """What a service answers, read once."""
+    """Response of a service, which can be read once."""
 
     status: int
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in pieces."""
+        """Yield the body in chunks."""
         ...
 
 
