@@ -5,6 +5,7 @@ import argparse
 from brats_mm import __version__
 from brats_mm.cli.command import HelpFormatter
 from brats_mm.cli.commands import (
+    advise,
     bundle,
     cohort,
     compare,
@@ -37,6 +38,7 @@ COMMANDS = (
     experiment,
     bundle,
     report,
+    advise,
     doctor,
     info,
     serve,

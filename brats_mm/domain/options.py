@@ -90,6 +90,11 @@ class OutputOptions:
     )
     probabilities: bool = option(default=False, help="write probability_{wt,tc,et}.nii.gz")
     importance_maps: bool = option(default=False, help="write each gate weight as a map")
+    leave_one_out: bool = option(
+        default=False,
+        help="measure how the result changes when each sequence is left out (in importance.json)",
+        http=False,
+    )
     preview: bool = option(default=True, help="write preview.png")
     report: bool = option(default=False, help="write report.html, a page to read and to print")
     scene: bool = option(default=False, help="write scene.mrb for 3D Slicer")

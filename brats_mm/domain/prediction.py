@@ -67,6 +67,21 @@ class ModelIdentity:
         }
 
 
+@dataclass(frozen=True)
+class LeftOutChange:
+    """Change of a region when a sequence is left out.
+
+    Attributes:
+        volume_ml: volume without the sequence minus volume with it.
+        dice: Dice of the two outlines, 0 to 1.
+        probability: mean absolute change of the probability where the region is possible, 0 to 1.
+    """
+
+    volume_ml: float
+    dice: float
+    probability: float
+
+
 @dataclass(frozen=True, eq=False)
 class Importance:
     """Importance of each sequence.
@@ -77,11 +92,13 @@ class Importance:
         maps: gate weights per voxel on the input grid, if requested.
         joint: gate weight of the cross-sequence expert in [0, 1] by region, for models with one. `weights` are then the
             shares of the single-sequence experts.
+        left_out: change of each region when a sequence is left out, by left-out sequence, if requested.
     """
 
     weights: Mapping[Modality, Mapping[Region, float]]
     maps: Mapping[Modality, Mapping[Region, Array]] | None = None
     joint: Mapping[Region, float] | None = None
+    left_out: Mapping[Modality, Mapping[Region, LeftOutChange]] | None = None
 
     @property
     def known(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.options import OutputOptions, PreprocessingOptions
@@ -25,6 +26,7 @@ from brats_mm.pipeline.request import SegmentRequest, make_request
 
 if TYPE_CHECKING:
     from brats_mm.inference.engine import Progress
+    from brats_mm.inference.predictor import Predictor
     from brats_mm.inference.prepare import ModelInput
     from brats_mm.outputs.dicom.results import DicomOutput
     from brats_mm.pipeline.segmenter import Segmenter
@@ -194,8 +196,27 @@ def predict(
     predictor = segmenter.predictor
     if options.importance_maps:
         predictor = replace(predictor, settings=replace(predictor.settings, keep_weight_maps=True))
-    prediction = predictor.predict(ready.case, on_window=on_window, prepared=ready.model_input)
+    if options.leave_one_out:
+        prediction = _predict_with_changes(predictor, ready, on_window)
+    else:
+        prediction = predictor.predict(ready.case, on_window=on_window, prepared=ready.model_input)
     return _with_seconds(prediction, {**prediction.run.seconds, **ready.seconds})
+
+
+def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window: "Progress | None") -> Prediction:
+    """Predict with all sequences and without each of them. Single-sequence experts run once."""
+    from brats_mm.trust.leave_one_out import left_out_changes
+
+    available = ready.case.available
+    others = {modality: available - {modality} for modality in ordered(available) if len(available) > 1}
+    predictions = predictor.predict_subsets(
+        ready.case, [available, *others.values()], on_window=on_window, prepared=ready.model_input
+    )
+    prediction = predictions[available]
+    changes = left_out_changes(prediction, {modality: predictions[subset] for modality, subset in others.items()})
+    # The time of all subsets, since the user waits for all of them.
+    run = replace(prediction.run, seconds=list(predictions.values())[-1].run.seconds)
+    return replace(prediction, importance=replace(prediction.importance, left_out=changes), run=run)
 
 
 def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:

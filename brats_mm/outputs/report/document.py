@@ -18,6 +18,7 @@ from brats_mm.trust.assess import Assessment, RegionTrust, assess, coverage_stat
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
 from brats_mm.trust.case_dice import reliability_warnings
 from brats_mm.trust.expected_performance import expected_performance
+from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
 from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
 from brats_mm.trust.uncertain_regions import Spot, uncertain_regions
 
@@ -172,6 +173,30 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
             for modality, by_region in prediction.importance.weights.items()
         },
         **_joint(prediction),
+        **_left_out(prediction),
+    }
+
+
+def _left_out(prediction: Prediction) -> dict[str, Any]:
+    """Return the change of each region when a sequence is left out, if it was measured."""
+    changes = prediction.importance.left_out
+    if changes is None:
+        return {}
+    return {
+        "leave_one_out": {
+            "meaning": LEFT_OUT_MEANING,
+            "changes": {
+                modality.value: {
+                    region.value: {
+                        "volume_change_ml": round(one.volume_ml, 3),
+                        "dice": round(one.dice, DIGITS),
+                        "mean_probability_change": round(one.probability, DIGITS),
+                    }
+                    for region, one in regions.items()
+                }
+                for modality, regions in changes.items()
+            },
+        }
     }
 
 

@@ -1,0 +1,41 @@
+"""`brats-mm advise`: say which absent sequence would help most."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_json_option
+from brats_mm.cli.output import Console
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm advise`."""
+    parser = add_command(
+        commands,
+        "advise",
+        run,
+        help="say which absent sequence would help most",
+        description="Say which absent sequence would raise the expected Dice most: of a segmented case, or of a subset "
+        "of sequences before anything is segmented.",
+        epilog="examples:\n  brats-mm advise result\n  brats-mm advise t1+flair",
+    )
+    parser.add_argument("case", metavar="RESULT_OR_SUBSET", help="folder written by `brats-mm segment`, or t1+flair")
+    parser.add_argument("--bundle", metavar="DIR", help="bundle whose scores count for a subset (default: installed)")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.io.bundle import open_bundle
+    from brats_mm.pipeline.advise import advise_result, advise_subset, parse_subset
+
+    place = Path(options.case)
+    if place.exists():
+        advised = advise_result(place)
+    else:
+        advised = advise_subset(parse_subset(options.case), open_bundle(options.bundle))
+    console.result(advised["advice"])
+    for added, regions in advised["expected_gains"].items():
+        parts = (f"{name.upper()} {100 * one['from']:.0f} to {100 * one['to']:.0f} %" for name, one in regions.items())
+        console.result(f"with {added}: {', '.join(parts)}")
+    console.document(advised)
+    return EXIT_OK

@@ -1,0 +1,96 @@
+"""Advise which absent sequence would improve a segmentation most, from a result or from a subset of sequences."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.prediction import ModelIdentity
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.trust.assess import advice, expected_gains, gain_model
+from brats_mm.trust.calibration_file import read_subset_calibration
+from brats_mm.trust.expected_performance import read_expected_dice
+from brats_mm.trust.profile_file import read_trust_profile
+
+COMPLETE = "All four sequences are available."
+UNKNOWN = "The bundle has no scores of these sequences, so no advice is possible."
+
+
+def advise_result(folder: Path) -> dict[str, Any]:
+    """Return the advice in the report of a segmented case.
+
+    Args:
+        folder: folder written by `brats-mm segment`, or its `report.json`.
+
+    Raises:
+        OptionError: there is no report, or one without advice.
+    """
+    path = folder / "report.json" if folder.is_dir() else folder
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        trust, sequences = report["trust"], "+".join(report["sequences_found"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{path} holds no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
+        raise OptionError(message) from error
+    gains = trust["expected_gains"]
+    return _document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])
+
+
+def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
+    """Return the advice for a subset of sequences, before anything was segmented.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    model = gain_model(_identity(bundle))
+    gains = () if model is None else expected_gains(model, available)
+    document = {
+        gain.sequence.value: {
+            region.value: {"from": round(gain.before[region], 4), "to": round(gain.after[region], 4)}
+            for region in REGIONS
+        }
+        for gain in gains
+    }
+    return _document(subset_name(available), document, advice(gains), complete=available == SUBSETS[-1])
+
+
+def parse_subset(text: str) -> Availability:
+    """Read a subset of sequences such as `t1+flair` or `t1,flair`.
+
+    Raises:
+        OptionError: a name is unknown.
+    """
+    wanted = "+".join(sorted(text.lower().replace(",", "+").split("+")))
+    found = {"+".join(sorted(subset_name(subset).split("+"))): subset for subset in SUBSETS}
+    if wanted not in found:
+        message = (
+            f"{text} is neither a result folder nor a subset of sequences. Give a folder written by "
+            "`brats-mm segment`, or sequences such as t1+flair (t1, t1ce, t2, flair)."
+        )
+        raise OptionError(message)
+    return found[wanted]
+
+
+def _identity(bundle: Bundle) -> ModelIdentity:
+    """Describe the model without loading its network."""
+    digest, metadata = checked_hash(bundle), bundle.metadata()
+    identity = ModelIdentity(
+        str(metadata.get("name", bundle.root.name)),
+        str(metadata.get("version", "unknown")),
+        digest,
+        0,
+        expected=read_expected_dice(bundle, digest),
+        calibration=read_subset_calibration(bundle, digest),
+    )
+    return replace(identity, trust=read_trust_profile(bundle, identity.document()))
+
+
+def _document(sequences: str, gains: dict[str, Any], sentence: str | None, *, complete: bool) -> dict[str, Any]:
+    return {
+        "sequences": sequences,
+        "advice": sentence or (COMPLETE if complete else UNKNOWN),
+        "expected_gains": gains,
+    }

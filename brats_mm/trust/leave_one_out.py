@@ -1,0 +1,43 @@
+"""How a segmentation changes when each of its sequences is left out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.prediction import LeftOutChange, Prediction
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.trust.case_dice import NEGLIGIBLE
+
+MEANING = (
+    "Change when a sequence is left out: volume without it minus volume with it, the Dice of the two outlines (1 if "
+    "both are empty), and the mean absolute change of the probability over the voxels where either is at least 0.001. "
+    "A large change means that the result depends on the sequence, not that the sequence is right."
+)
+
+
+def left_out_changes(
+    prediction: Prediction, without: Mapping[Modality, Prediction]
+) -> dict[Modality, dict[Region, LeftOutChange]]:
+    """Compare a prediction with those that lack one of its sequences.
+
+    Args:
+        prediction: from all sequences of the case.
+        without: left-out sequence -> prediction from the others, on the same grid.
+    """
+    return {
+        modality: {region: _change(prediction, other, region) for region in REGIONS}
+        for modality, other in without.items()
+    }
+
+
+def _change(prediction: Prediction, other: Prediction, region: Region) -> LeftOutChange:
+    before, after = prediction.mask(region), other.mask(region)
+    total = np.count_nonzero(before) + np.count_nonzero(after)
+    p, q = prediction.probabilities[region], other.probabilities[region]
+    likely = (p >= NEGLIGIBLE) | (q >= NEGLIGIBLE)
+    return LeftOutChange(
+        volume_ml=other.volume_ml(region) - prediction.volume_ml(region),
+        dice=2 * np.count_nonzero(before & after) / total if total else 1.0,
+        probability=float(np.abs(p[likely] - q[likely]).mean(dtype=np.float64)) if likely.any() else 0.0,
+    )

@@ -1,0 +1,53 @@
+"""Advice on absent sequences, from a result or a subset."""
+
+import json
+import shutil
+
+import pytest
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
+from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.pipeline.advise import advise_result, advise_subset, parse_subset
+from brats_mm.trust.fit import fit_profile
+from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
+from tests.fakes.trust_records import made_records
+
+GAINS = {"t2": {"wt": {"from": 0.5, "to": 0.6}}}
+
+
+@pytest.fixture
+def bundle(tiny_bundle, tmp_path):
+    made = Bundle(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    model = {"weights_sha256": checked_hash(made), "calibration": {}}
+    (made.root / TRUST_PROFILE).write_text(json.dumps(profile_document(fit_profile(made_records()), model)))
+    return made
+
+
+def test_a_subset_is_advised_by_the_bundle_s_scores(bundle):
+    advised = advise_subset(parse_subset("flair+t1"), bundle)
+    assert advised["sequences"] == "t1+flair"
+    assert list(advised["expected_gains"]) == ["t1ce", "t2"]
+    gain = advised["expected_gains"]["t1ce"]["et"]
+    assert gain["to"] - gain["from"] == pytest.approx(0.3, abs=1e-3)
+    assert advised["advice"].startswith("Adding T1ce would raise")
+
+
+def test_nothing_can_be_added_to_all_four_sequences(bundle):
+    advised = advise_subset(frozenset(Modality), bundle)
+    assert (advised["advice"], advised["expected_gains"]) == ("All four sequences are available.", {})
+
+
+def test_a_result_is_advised_by_its_report(tmp_path):
+    trust = {"expected_gains": GAINS, "advice": "Adding T2 would help."}
+    report = {"trust": trust, "sequences_found": ["t1"], "sequences_missing": ["t1ce", "t2", "flair"]}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert advise_result(tmp_path) == {"sequences": "t1", "advice": "Adding T2 would help.", "expected_gains": GAINS}
+
+
+def test_reports_without_advice_and_unknown_sequences_are_refused(tmp_path):
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(OptionError, match="holds no advice"):
+        advise_result(tmp_path)
+    with pytest.raises(OptionError, match="neither a result folder nor a subset"):
+        parse_subset("t1+t9")
