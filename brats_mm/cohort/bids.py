@@ -27,11 +27,12 @@ cases' images. {NOT_FOR_DIAGNOSIS}
 """
 _SIDECARS = {
     "desc-tumour_dseg.json": "Compartments of the brain tumour. desc-tumour_dseg.tsv names the values.",
+    "mask.json": "Mask of a nested region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
     "probseg.json": "Probability of a nested region: whole tumour (WT), tumour core (TC), enhancing tumour (ET).",
 }
 """Sidecar files of the dataset that describe all images of a kind."""
 _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
-_MAP = re.compile(r"^(entropy|probability|importance)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
+_MAP = re.compile(r"^(entropy|probability|importance|mask)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
 
 def bids_cases(folder: Path, wanted: BidsFilter) -> Iterator[CohortCase]:
@@ -82,6 +83,8 @@ def bids_file(case: str, name: str) -> str:
         return f"{prefix}_desc-{re.sub('[^A-Za-z0-9]', '', stem)}_bratsmm.{suffix}"
     kind, modality, region = found.groups()
     label = "" if region is None else f"_label-{region.upper()}"
+    if kind == "mask":
+        return f"{prefix}{label}_mask.nii.gz"
     if kind == "probability":
         return f"{prefix}{label}_probseg.nii.gz"
     return f"{prefix}{label}_desc-{kind}{(modality or '').upper()}_map.nii.gz"

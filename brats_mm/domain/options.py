@@ -89,6 +89,7 @@ class OutputOptions:
         LabelConvention.BRATS2023, "label values: enhancing tumour is 3 (brats2023) or 4 (brats2021)"
     )
     probabilities: bool = option(default=False, help="write probability_{wt,tc,et}.nii.gz")
+    masks: bool = option(default=False, help="write mask_{wt,tc,et}.nii.gz, a binary mask of each region")
     importance_maps: bool = option(default=False, help="write each gate weight as a map")
     leave_one_out: bool = option(
         default=False,
@@ -136,6 +137,8 @@ class OutputOptions:
         names += [f"entropy_{region.value}.nii.gz" for region in REGIONS]
         if self.probabilities:
             names += [f"probability_{region.value}.nii.gz" for region in REGIONS]
+        if self.masks:
+            names += [f"mask_{region.value}.nii.gz" for region in REGIONS]
         if self.importance_maps:
             names += [f"importance_{m.value}_{region.value}.nii.gz" for m in ordered(available) for region in REGIONS]
         extra = {"preview.png": self.preview, "report.html": self.report, "scene.mrb": self.scene}

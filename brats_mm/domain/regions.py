@@ -4,6 +4,7 @@ Regions nest: the whole tumour contains the core, which contains the enhancing t
 whole tumour = necrosis + oedema + enhancing, core = necrosis + enhancing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,6 +38,14 @@ class Compartment(str, Enum):
     NECROSIS = "ncr"
     OEDEMA = "ed"
     ENHANCING = "et"
+
+
+COMPARTMENTS: Mapping[Region, frozenset[Compartment]] = {
+    Region.WT: frozenset(Compartment),
+    Region.TC: frozenset({Compartment.NECROSIS, Compartment.ENHANCING}),
+    Region.ET: frozenset({Compartment.ENHANCING}),
+}
+"""The compartments that make up each region."""
 
 
 class LabelConvention(str, Enum):

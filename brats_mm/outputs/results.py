@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
 from brats_mm.domain.options import DICOM_WRITTEN, OutputOptions
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.regions import COMPARTMENTS, REGIONS
 from brats_mm.domain.volume import Array
 from brats_mm.errors import GridError, OptionError, VolumeError
 from brats_mm.outputs.folder import OutputFolder
@@ -123,6 +125,9 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
         labels = prediction.labels(options.labels)
         write_labels(out.staged("segmentation.nii.gz"), labels, grid)
         write_segmentation(out.staged("segmentation.seg.nrrd"), labels, grid, options.labels)
+        for region in REGIONS if options.masks else ():
+            values = [options.labels.value_of(part) for part in COMPARTMENTS[region]]
+            write_labels(out.staged(f"mask_{region.value}.nii.gz"), np.isin(labels, values).astype(np.uint8), grid)
 
     most = f"entropy of compartment, nats, 0 to ln 4 = {MAX_COMPARTMENT_NATS:.4f}"
     yield partial(store, "entropy", prediction.combined_entropy, most, MAX_COMPARTMENT_NATS)

@@ -21,7 +21,7 @@ from brats_mm.pipeline.request import make_request
 
 pytestmark = pytest.mark.slow
 
-REQUEST = make_request(probabilities=True, importance_maps=True, report=True, scene=True)
+REQUEST = make_request(probabilities=True, masks=True, importance_maps=True, report=True, scene=True)
 NAMES = ("sub-01", "sub-02_ses-1", "a case 7")
 
 

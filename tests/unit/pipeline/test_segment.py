@@ -65,6 +65,18 @@ def test_every_output_is_written_and_lies_on_the_input_grid(segmenter, head_fold
         assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
 
 
+@pytest.mark.parametrize(("labels", "enhancing"), [("brats2023", 3), ("brats2021", 4)])
+def test_masks_are_the_regions_of_the_label_map(segmenter, head_folder, tmp_path, labels, enhancing):
+    segment(make_request(two(head_folder), tmp_path / "out", masks=True, labels=labels, preview=False), segmenter)
+    stored = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
+    parts = {"wt": (1, 2, enhancing), "tc": (1, enhancing), "et": (enhancing,)}
+    for region, values in parts.items():
+        mask = nib.load(tmp_path / "out" / f"mask_{region}.nii.gz")
+        assert mask.get_data_dtype() == np.uint8
+        np.testing.assert_array_equal(np.asanyarray(mask.dataobj), np.isin(stored, values))
+    assert stored.any()
+
+
 def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, head_folder, tmp_path):
     made = segment(make_request(two(head_folder), tmp_path / "out", probabilities=True), segmenter)
     stored = nib.load(tmp_path / "out" / "entropy.nii.gz")
