@@ -126,7 +126,7 @@ class LocalEngine:
         self._failed_starts += not worker.ready
         if self._failed_starts >= _STARTS:
             message = (
-                f"The worker processes end while they load the model ({how}). Try fewer --workers, or see "
+                f"Worker processes crash while loading the model ({how}). Try fewer --workers, or see "
                 "`brats-mm doctor`."
             )
             raise ResourceError(message)

@@ -139,7 +139,7 @@ class RayEngine:
 
         Raises:
             BratsMMError: the model cannot be loaded.
-            ResourceError: the actors end while they load it.
+            ResourceError: the actors crash while loading it.
         """
         import ray
 
@@ -183,7 +183,7 @@ class RayEngine:
             self._failed_starts += 1
         if self._failed_starts >= _STARTS:
             message = (
-                f"The workers on the cluster end while they load the model ({first_line(error)}). Install this version "
+                f"Workers on the cluster crash while loading the model ({first_line(error)}). Install this version "
                 "of brats-mm on every machine, or give each worker more memory."
             )
             raise ResourceError(message) from error

@@ -168,7 +168,7 @@ def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
     parts = {modality: voxels[..., place] for modality, place in volumes.items()} or {name: voxels}
     for part, values in parts.items():
         if not bool(np.isfinite(values).all()):
-            yield f"{part} has voxels that are not numbers"
+            yield f"{part} has NaN or infinite voxels"
         elif not bool(values.any()):
             yield f"{part} is zero everywhere. Remove the sequence from the list"
 

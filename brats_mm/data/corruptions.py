@@ -81,7 +81,7 @@ def noisy(share: float) -> Shift:
 
 
 def biased(strength: float) -> Shift:
-    """A smooth field, different for each sequence, that multiplies intensities by up to 1 +- strength."""
+    """Multiply each sequence by its own smooth field of up to 1 +- strength."""
 
     def change(voxels: Array, rng: np.random.Generator) -> Array:
         coarse = rng.uniform(-1, 1, (3, 3, 3)).astype(np.float32)

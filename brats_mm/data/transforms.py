@@ -90,7 +90,7 @@ class LoadSequencesd(Transform):
             for channel in volume.numpy():
                 channel[...] = fill_nan_background(channel)[0]
         if not bool(torch.isfinite(volume).all()):
-            message = f"{path} has voxels that are not numbers. Repair or leave out the file."
+            message = f"{path} has NaN or infinite voxels. Repair the file, or remove it from the list."
             raise VolumeError(message)
         volume.meta["file"] = path
         return volume

@@ -47,7 +47,7 @@ JOINT_FROM = 2
 
 @runtime_checkable
 class CrossSequenceBackend(ExpertBackend, Protocol):
-    """The parts of a `CrossSequenceMixture`, run by an engine."""
+    """Parts of a `CrossSequenceMixture`, run by an engine."""
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
@@ -194,7 +194,7 @@ def add_joint(
 
 
 def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
-    """How much the cross-sequence expert counts in its box: 1, falling over `FADE` voxels towards inner faces.
+    """Return the weight of the cross-sequence expert in its box: 1, fading over `FADE` voxels towards inner faces.
 
     A face on the border of the brain's box does not fade. Without this, the box would show in the entropy.
     """

@@ -1,4 +1,4 @@
-"""How much memory this process may address."""
+"""Read the address-space limit of this process."""
 
 import sys
 

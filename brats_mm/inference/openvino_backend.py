@@ -78,7 +78,7 @@ class OpenVinoBackend:
         return answer
 
     def on(self, device: torch.device) -> "OpenVinoBackend":
-        """Itself: there is no other device."""
+        """Return this backend, which only runs on the CPU."""
         assert device.type == "cpu"
         return self
 
@@ -139,7 +139,7 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         return self._network.weights_of(small, available)
 
     def on(self, device: torch.device) -> "OpenVinoCrossSequenceBackend":
-        """Itself: there is no other device."""
+        """Return this backend, which only runs on the CPU."""
         assert device.type == "cpu"
         return self
 

@@ -1,4 +1,4 @@
-"""Compiled experts kept on disk, so that a model is converted once a machine and not once a start."""
+"""Cache of compiled experts on disk, so that a model is compiled once per machine and not at every start."""
 
 import hashlib
 import logging
@@ -16,13 +16,13 @@ CACHE_VARIABLE = "BRATS_MM_CACHE"
 """Environment variable that names another folder."""
 
 UNUSED_DAYS = 60.0
-"""Compiled experts that nothing has asked for in so many days are deleted when others are kept."""
+"""Days after which unused compiled experts are deleted."""
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what can be made again: `brats-mm` in the system's cache folder."""
+    """Return the user's cache folder: `brats-mm` in the system's cache folder."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named)
@@ -46,7 +46,7 @@ class CompiledCache:
     key: tuple[str, ...]
 
     def path(self, name: str) -> Path:
-        """The file of one expert."""
+        """Return the file of one expert."""
         digest = hashlib.sha256("\n".join((*self.key, name)).encode()).hexdigest()
         return self.folder / "openvino" / f"{name}-{digest[:32]}.bin"
 

@@ -121,7 +121,7 @@ def _in_space(values: Node, channels: int) -> Node:
 
 
 def _block(first: Node, block: ConvBlock) -> Node:
-    """What follows a block's first convolution."""
+    """Add the layers after a block's first convolution."""
     x = _activate(_normalise(first, block.norm1))
     return _activate(_normalise(_convolve_without_bias(x, block.conv2), block.norm2))
 

@@ -1,4 +1,4 @@
-"""From a case to a prediction: prepare, run the windows, and bring everything back to the input grid."""
+"""Run a loaded model on a case: prepare, run the windows, and restore the result to the input grid."""
 
 import logging
 import time

@@ -51,7 +51,7 @@ class Placement:
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """The box as an index into the model grid."""
+        """Return the box as an index into the model grid."""
         x, y, z = (slice(start, stop) for start, stop in self.box)
         return x, y, z
 

@@ -1,4 +1,4 @@
-"""What runs a network that is no mixture, and the one function that asks any backend about windows."""
+"""Backend for a single network, and the common function to predict windows with any backend."""
 
 from collections.abc import Callable, Sequence
 

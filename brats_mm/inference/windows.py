@@ -100,7 +100,7 @@ def clip_window(
 
 
 def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
-    """How much each voxel of a window counts: 1 at its centre."""
+    """Return the importance of each voxel of a window: 1 at the centre."""
     profiles = []
     for side in window:
         distance = torch.arange(side) - (side - 1) / 2

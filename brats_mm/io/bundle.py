@@ -87,7 +87,7 @@ def default_bundle() -> Path:
 
 
 def open_bundle(root: Path | str | None = None) -> Bundle:
-    """The bundle at `root`, or the one that comes with the package."""
+    """Return the bundle at `root`, or the bundle of the package."""
     folder = default_bundle() if root is None else Path(root).expanduser()
     if not folder.is_dir():
         message = f"There is no bundle folder {folder}. Give the folder that holds configs/ and models/."
@@ -105,7 +105,7 @@ def sha256_of(path: Path) -> str:
 
 
 def checked_hash(bundle: Bundle) -> str:
-    """The hash of the bundle's weights, after comparing it with the recorded one.
+    """Return the hash of the bundle's weights after checking it.
 
     Raises:
         BundleError: there are no weights, or they are not the ones recorded.

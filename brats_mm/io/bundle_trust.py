@@ -1,4 +1,4 @@
-"""What a bundle's configs may run: known parts only, unless the user trusts the bundle.
+"""Restrict the configs of untrusted bundles to known classes and functions.
 
 A MONAI config can name any function and hold any expression. Loading a bundle of a stranger would run their code.
 """
@@ -52,7 +52,7 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
 
 
 def _check_defined_there(target: str) -> None:
-    """Check that a target is what its path says, and not something that the module has imported for itself."""
+    """Check that a target is defined at its path, and not just imported there."""
     module, _, name = target.rpartition(".")
     try:
         made = getattr(import_module(module), name)

@@ -277,7 +277,7 @@ def _common_name(paths: list[Path]) -> str:
 
 
 def _first_tokens(stem: str, count: int) -> str:
-    """The beginning of a name up to the end of its first `count` tokens, as spelled."""
+    """Return a name up to the end of its first `count` tokens, as spelled."""
     end, position = 0, 0
     for token in name_tokens(stem)[:count]:
         position = stem.lower().index(token, position) + len(token)

@@ -1,4 +1,4 @@
-"""Which cases an evaluation walks over, and where their reference label maps are."""
+"""List the cases of an evaluation with their reference label maps."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

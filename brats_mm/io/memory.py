@@ -32,7 +32,7 @@ class ArrayImage:
 
 
 def volume_of(image: Any, name: str) -> Volume:
-    """The volume of an image in memory, checked as one from a file is.
+    """Return an in-memory image as a volume, with the same checks as for files.
 
     Args:
         image: a `Volume`, a nibabel or SimpleITK image, an `ArrayImage`, a pair (array, affine) of NumPy or torch, or a

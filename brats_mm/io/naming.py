@@ -88,7 +88,7 @@ _LARGEST_DESCRIPTION = 4 << 20
 
 
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
-    """Which sequence each channel number is, where files are numbered."""
+    """Return the sequence of each channel number, if files are numbered."""
     if not any(reading.number for reading in readings):
         return {}, ()
     order, source = _channel_order(folder)

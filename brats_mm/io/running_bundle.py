@@ -1,4 +1,4 @@
-"""Which bundle a running config belongs to: MONAI tells a config nothing about its own place on disk."""
+"""Find the bundle of a running config, since MONAI does not tell a config its location."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which files are images, by the ends of their names, and why others are not read."""
+"""Recognise images by file suffix, and explain why other files are not read."""
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 PAIR_SUFFIXES = {".img": ".hdr", ".img.gz": ".hdr.gz"}
@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (
 """Files that `io.volume` reads."""
 
 MOST_VOLUMES = 2000
-"""Volume files of one archive or folder. More are no case, and reading each name takes long."""
+"""Largest number of volume files in an archive or folder. A case has fewer, and reading each name takes time."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
 """Files of voxels without a header, which an .mhd or .nhdr beside them refers to."""
@@ -59,5 +59,5 @@ def known_format(name: str) -> str | None:
 
 
 def unreadable_reason(name: str) -> str:
-    """Why a file that is not an image by its name is not read, and what to do."""
+    """Return why a file without an image suffix is not read, and what to do."""
     return known_format(name) or "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)"

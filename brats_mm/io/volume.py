@@ -22,7 +22,7 @@ from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_suffix, un
 from brats_mm.io.volume_checks import check_voxels
 
 AGREEMENT_MM = 0.5
-"""How far apart the two matrices of a NIfTI header may place a corner before a reader should know."""
+"""Largest distance between corners of a NIfTI header's two matrices without a warning."""
 
 _PARSERS: dict[str, Callable[[Path], Raster]] = {
     **dict.fromkeys((*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *PAIR_SUFFIXES.values()), parse_nifti),
@@ -107,7 +107,7 @@ def volumes_in(path: Path) -> int | None:
 
 
 def header_warnings(grid: Grid) -> tuple[str, ...]:
-    """What a reader should know about a header's geometry, without the file's name."""
+    """Return warnings about a header's geometry, without the file name."""
     if grid.sform_code <= 0 and grid.qform_code <= 0:
         return (
             "the header does not give the position of the volume (in NIfTI, the sform and qform codes are 0), so "

@@ -1,4 +1,4 @@
-"""What makes a volume usable: shape, geometry, voxels. Each fault is a sentence that names the file."""
+"""Check shape, geometry and voxels of a volume. Each fault is a message with the file name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
 
 
 def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
-    """Raise VolumeError unless all three spacings are finite, positive and those of a head scan."""
+    """Raise VolumeError unless all spacings are finite, positive and plausible for a head scan."""
     values = [float(value) for value in spacing_mm]
     if all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in values):
         return
@@ -99,7 +99,7 @@ def check_voxels(data: Array, path: Path) -> None:
         raise VolumeError(message)
     if lowest == highest:
         what = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
-        message = f"{path.name} is {what}: there is no image in it. Leave a missing sequence out instead of filling it."
+        message = f"{path.name} is {what}, so it contains no image. Leave out a missing sequence instead of filling it."
         raise VolumeError(message)
     values = _few_whole_values(data)
     if values is not None:

@@ -64,7 +64,7 @@ class Unpacked:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file begins as zip archives do."""
+    """Whether a file starts like a zip archive."""
     try:
         with path.open("rb") as stream:
             return stream.read(2) == b"PK"
@@ -194,7 +194,7 @@ def _shared_folders(names: list[PurePosixPath]) -> int:
 
 
 def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
-    """Where a volume is written: below `folder`, at most one level deep, in harmless letters."""
+    """Return the output path of a volume: below `folder`, at most one level deep, with safe characters."""
     below = [_harmless(part) for part in name.parts[shared:]]
     place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
     if place.exists():

@@ -18,7 +18,7 @@ class Rule(str, Enum):
     """Post-processing applied to a prediction before scoring. Papers differ."""
 
     RAW = "raw"
-    """None, as in SimMLM."""
+    """No rule, as in SimMLM."""
 
     ET500 = "et500"
     """Enhancing tumour of fewer than 500 voxels becomes necrosis, as in DeMoSeg."""

@@ -22,7 +22,7 @@ LESION_PENALTY_MM = 374.0
 
 
 class EmptyPolicy(str, Enum):
-    """Scoring of a region that is empty in the reference, the prediction or both."""
+    """Policy for a region that is empty in the reference, the prediction or both."""
 
     BRATS = "brats"
     """Both empty: Dice, sensitivity and precision 1, HD95 0. One empty: Dice 0, HD95 the penalty, and a ratio without a

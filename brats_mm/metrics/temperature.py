@@ -16,7 +16,7 @@ INSIDE_TEMPERATURES = (0.25, 20.0)
 
 _MIDDLES = (LOGIT_EDGES[1:] + LOGIT_EDGES[:-1]) / 2
 _INSIDE_LOGITS = np.append(_MIDDLES[_MIDDLES > 0], LOGIT_EDGES[-1])
-"""Middles of the bins above 0. The upper edge stands for the overflow bin."""
+"""Centres of the bins above 0. The overflow bin is represented by its lower edge."""
 
 
 def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[float, float]:

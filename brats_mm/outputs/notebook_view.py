@@ -25,7 +25,7 @@ _UNSURE_NATS = 0.35
 """Lower end of the displayed entropy, a quarter of the maximum."""
 _HEIGHT_PX = 480
 _ENTROPY_MAP = "electric_blue"
-"""NiiVue's own map that is nearest to `domain.display.entropy_colours`. NiiVue loses maps sent before it is shown."""
+"""NiiVue's colour map closest to `domain.display.entropy_colours`. NiiVue loses maps that are added before display."""
 
 
 def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:

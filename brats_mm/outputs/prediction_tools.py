@@ -1,4 +1,4 @@
-"""What a prediction can do in Python: be shown, saved, and converted to images of nibabel and SimpleITK.
+"""Show, save and convert a prediction in Python.
 
 `Prediction` belongs to the domain, which knows no files and no libraries. Whoever makes a prediction gives it `TOOLS`.
 """
@@ -35,7 +35,7 @@ _CONTENTS: dict[str, Callable[[Prediction, LabelConvention], _Voxels]] = {
     "tc": lambda prediction, _: prediction.probabilities[Region.TC],
     "et": lambda prediction, _: prediction.probabilities[Region.ET],
 }
-"""What can be converted: the label map, the entropy, and the probability of each region."""
+"""Content that can be converted: the label map, the entropy, and the probability of each region."""
 
 
 class Tools:

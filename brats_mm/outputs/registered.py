@@ -19,7 +19,7 @@ def registered_name(modality: Modality) -> str:
 
 
 def registered_names(prepared: Prepared) -> tuple[str, ...]:
-    """The files that `write_registered` writes: one for each sequence that was moved onto the reference."""
+    """Return the files of `write_registered`: one for each sequence that was registered to the reference."""
     return tuple(registered_name(modality) for modality in ordered(prepared.transforms))
 
 

@@ -1,4 +1,4 @@
-"""The files of a segmented case: which there are, and writing them at the same time as one another."""
+"""Write the files of a segmented case in parallel."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def write_results(
 
 
 def _try_dicom(prediction: Prediction, out: OutputFolder, wanted: "DicomOutput") -> list[str]:
-    """Write the DICOM objects. A fault of their headers is a warning, so that the other results are kept."""
+    """Write the DICOM objects. A fault of their headers gives a warning, and the other results are kept."""
     from brats_mm.outputs.dicom.results import write_dicom
 
     try:
@@ -115,7 +115,7 @@ def _try_dicom(prediction: Prediction, out: OutputFolder, wanted: "DicomOutput")
 
 
 def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptions) -> Iterator[Callable[[], None]]:
-    """What to do for each volume file, the longest first."""
+    """Return the tasks to write volume files, longest first."""
     grid = prediction.case.grid
 
     def store(name: str, compute: Callable[[], Array], description: str, maximum: float) -> None:
@@ -140,7 +140,7 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
 
 
 def _shares(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
-    """Name, values and meaning of the maps from 0 to 1 that were asked for."""
+    """Return name, values and meaning of the requested maps from 0 to 1."""
     if options.probabilities:
         for region in REGIONS:
             said = f"probability {region.value.upper()}, 0 to 1"

@@ -138,7 +138,7 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
 
 
 def weights_in(state: Any) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, averaged ones if the training kept an average."""
+    """Return the weights of a checkpoint, or their average if the training kept one."""
     if "network" not in state:
         weights: dict[str, Tensor] = state
         return weights

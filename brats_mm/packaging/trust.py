@@ -22,7 +22,7 @@ FIGURES = "docs/trust_figures.json"
 
 @dataclass(frozen=True)
 class UpdatedTrust:
-    """What was written, and what it says.
+    """Updated files and the fitted profile.
 
     Attributes:
         files: the profile, its figures, the model card, and the page if one was named.

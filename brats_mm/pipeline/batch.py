@@ -124,7 +124,7 @@ def _computed(
     writers: ThreadPoolExecutor,
     on_window: Progress | None,
 ) -> "Future[CaseOutcome]":
-    """The outcome of writing the prediction, or at once that of a case that failed before."""
+    """Return the future outcome of writing the prediction, or the outcome of an earlier failure."""
     if isinstance(ready, Preprocessed):
         case = ready
         made = _caught(lambda: restore(predict(case, segmenter, request.outputs, on_window=on_window), case))
@@ -146,7 +146,7 @@ def _write(request: SegmentRequest, prediction: Prediction, extras: Extras) -> C
 
 
 def _caught(make: Callable[[], _Result]) -> _Result | Exception:
-    """The result, or the error that came instead: one bad case must not stop the rest."""
+    """Return the result or the error, because one failed case must not stop the others."""
     try:
         return make()
     except Cancelled:

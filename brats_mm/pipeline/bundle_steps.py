@@ -124,7 +124,7 @@ class WriteResults:
 
 
 def _grid_step(grid: Any) -> ToModelGridd:
-    """The step itself, or the one in a chain."""
+    """Return the transform itself, or the one in a chain."""
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
     found = next((step for step in steps if isinstance(step, ToModelGridd)), None)
     if found is None:

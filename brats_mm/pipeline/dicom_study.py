@@ -15,7 +15,7 @@ from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 
 @dataclass(frozen=True)
 class SeriesOverrides:
-    """Which series of a study the user chose.
+    """The user's choice of series.
 
     Attributes:
         series: sequence -> series, by its UID, an end or a beginning of it, a label, or `none`.

@@ -1,4 +1,4 @@
-"""What this installation can do, from light modules only: the source of `brats-mm info`."""
+"""Describe this installation from light modules only, for `brats-mm info`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a bundle on disk to a network ready to run."""
+"""Load a network from a bundle on disk."""
 
 import importlib
 import json
@@ -69,7 +69,7 @@ def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: flo
 
 
 def ready_to_run(network: nn.Module) -> None:
-    """Set a network, in place, to evaluation in the layout that is faster wherever 3D convolutions run here."""
+    """Set a network to evaluation mode in the faster memory layout, in place."""
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
 
@@ -124,7 +124,7 @@ def network_of(
 
 
 def _is_plain(definition: Any) -> bool:
-    """Whether it names one function of ours or its user's by its path, with plain values: no references, no code."""
+    """Whether a definition names one known function with plain values, without references or code."""
     if not isinstance(definition, dict) or "." not in str(definition.get("_target_", "")):
         return False
     values = [value for key, value in definition.items() if key != "_target_"]
@@ -134,7 +134,7 @@ def _is_plain(definition: Any) -> bool:
 
 
 def _called(definition: dict[str, Any]) -> Any:
-    """What MONAI's parser would make of a plain definition, without the seconds that importing MONAI takes."""
+    """Instantiate a plain definition like MONAI's parser, without the slow import of MONAI."""
     module, _, name = definition["_target_"].rpartition(".")
     options = {key: value for key, value in definition.items() if key != "_target_"}
     return getattr(importlib.import_module(module), name)(**options)

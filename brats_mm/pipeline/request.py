@@ -121,7 +121,7 @@ def to_json(request: SegmentRequest) -> dict[str, Any]:
 
 
 def options_to_json(options: Any) -> dict[str, Any]:
-    """The fields of one of the options classes as plain JSON values."""
+    """Return the fields of an options class as plain JSON values."""
     return {one.name: _plain(getattr(options, one.name)) for one in fields(options)}
 
 

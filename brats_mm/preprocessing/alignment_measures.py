@@ -1,4 +1,4 @@
-"""What is measured of a registration, apart from the registration's own sums: on a coarse sample, in plain arrays."""
+"""Measure a registration independently of the registration itself, on a coarse sample in plain arrays."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +69,7 @@ class Side:
 
 
 def side_of(volume: Volume) -> Side:
-    """Make a volume ready to be registered or measured."""
+    """Prepare a volume for registration or measurement."""
     volume = upright(volume)
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
@@ -117,7 +117,7 @@ def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
 
 
 def _peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:
-    """How much information is lost at least by moving the transform, as a share of it."""
+    """Return the smallest loss of information when the transform is moved, as a share."""
     if information <= 0:
         return 0.0
     return 1 - max(_information(fixed, moving, matrix @ probe) for probe in _probes(fixed.centre_mm)) / information
@@ -140,7 +140,7 @@ def _probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
 
 
 def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    """Dice of the heads, where both images look."""
+    """Return the Dice of the heads inside both fields of view."""
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
     affine = fixed.coarse.grid.affine
     values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))

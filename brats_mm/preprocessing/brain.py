@@ -90,7 +90,7 @@ def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
 
 
 def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
-    """For each of R, A, S the grid's axis that runs along it, and whether it runs against it."""
+    """Return the grid axis along each of R, A and S, and whether it is reversed."""
     axes = grid.ras_axes
     order = [next(axis for axis, (world, _) in enumerate(axes) if world == wanted) for wanted in range(3)]
     return order, [axes[axis][1] < 0 for axis in order]
@@ -140,7 +140,7 @@ def _level(logits: Array, images: Mapping[Modality, Array]) -> float:
 
 
 def _fall(brightness: Array, mask: Mask, seen: Mask) -> float:
-    """Median brightness of a mask's outermost voxels less that of those around it."""
+    """Return the median brightness of a mask's outermost voxels minus that of the surrounding voxels."""
     inside = brightness[mask & ~ndimage.binary_erosion(mask) & seen]
     outside = brightness[ndimage.binary_dilation(mask) & ~mask & seen]
     return float(np.median(inside) - np.median(outside)) if inside.size and outside.size else -np.inf

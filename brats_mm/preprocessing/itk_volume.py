@@ -11,7 +11,7 @@ _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
 def to_itk(volume: Volume) -> sitk.Image:
-    """The volume as a float32 image with its geometry."""
+    """Convert a volume to a float32 image with its geometry."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T, np.float32))
     spacing, direction, origin = _geometry(volume.grid)
     image.SetSpacing(spacing)
@@ -51,7 +51,7 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
 
 
 def upright(volume: Volume) -> Volume:
-    """A volume with axes at right angles: itself, or a sheared one resampled at its finest voxel size."""
+    """Return an orthogonal volume. A sheared volume is resampled at its finest voxel size."""
     if volume.grid.shear_deg <= LARGEST_SHEAR_DEG:
         return volume
     return resample_onto(volume, working_grid(volume.grid, min(volume.grid.spacing_mm)), sitk.AffineTransform(3))

@@ -19,7 +19,7 @@ from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
 BINS = 32
 SEED = 20
 STILL_MM = 0.3
-"""On one grid, a head that would move less than this stays: interpolation would cost more than it gives."""
+"""Smaller movements of a head on the same grid are skipped, because interpolation would lose more than it gains."""
 
 STILL_STRIPPED_MM = 1.0
 """Skull-stripped images that would move less than this stay: they were registered before, and better."""
@@ -93,7 +93,7 @@ def _centred(fixed: Side, moving: Side) -> Matrix:
 
 
 def _movement_mm(matrix: Matrix, fixed: Side) -> float:
-    """How far the point of the head that moves most is moved."""
+    """Return the largest displacement of any point of the head."""
     points = fixed.points_mm
     return float(np.linalg.norm(points @ matrix[:3, :3].T + matrix[:3, 3] - points, axis=1).max())
 

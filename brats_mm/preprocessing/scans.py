@@ -263,7 +263,7 @@ def _on_same_voxels(mask: Grid, image: Grid) -> bool:
 def _outlined_brain(
     stripped: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
 ) -> Mask:
-    """The brain as the sequences that are skull-stripped already show it."""
+    """Return the brain outlined by the sequences that are already skull-stripped."""
     with log.step("brain", "extracting the brain") as quality:
         quality["method"] = f"outline of {describe(stripped)}, skull-stripped already"
         outlines = [
@@ -276,7 +276,7 @@ def _outlined_brain(
 
 
 def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
-    """The brain as the network finds it in scans with skull."""
+    """Extract the brain from scans with skull."""
     grid = next(iter(volumes.values())).grid
     with log.step("brain", "extracting the brain") as quality:
         brain = extract_brain({modality: volume.data for modality, volume in volumes.items()}, grid)

@@ -16,7 +16,7 @@ LEAST_GAIN = 0.02
 
 @dataclass(frozen=True)
 class RegionTrust:
-    """How far to trust a region's outline and volume.
+    """Trustworthiness of a region's outline and volume.
 
     Attributes:
         estimate: Dice estimated from the probabilities. None if nothing was segmented.
@@ -55,7 +55,7 @@ class SequenceGain:
 
 @dataclass(frozen=True)
 class Assessment:
-    """How far to trust a segmentation.
+    """Trustworthiness of a segmentation.
 
     Attributes:
         regions: region -> trust.

@@ -31,7 +31,7 @@ MEANING = (
 
 
 class Grade(str, Enum):
-    """How far to trust a region's outline in this case."""
+    """Trustworthiness of a region's outline in this case."""
 
     RELIABLE = "reliable"
     REVIEW = "review"
@@ -58,7 +58,7 @@ def expected_voxels(probability: Array) -> float:
 
 
 def grade_of(estimate: float) -> Grade:
-    """The grade of an estimate."""
+    """Return the grade of an estimate."""
     if estimate >= RELIABLE_FROM:
         return Grade.RELIABLE
     return Grade.REVIEW if estimate >= REVIEW_FROM else Grade.UNRELIABLE
@@ -70,7 +70,7 @@ def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
 
 
 def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
-    """One sentence for each region that is graded unreliable."""
+    """Return one sentence for each region with the grade unreliable."""
     return tuple(
         f"The outline of the {region.label} is unreliable in this case: its expected Dice is {dice:.2f}. Check it "
         "against the images before you use it."

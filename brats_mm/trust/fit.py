@@ -74,7 +74,7 @@ def fit_curve(pairs: Sequence[tuple[float, float]]) -> DiceCurve:
 
 
 LeftOutDice = Mapping[tuple[str, Availability, Region], float]
-"""Expected Dice by the curve of the other cases, for each segmentation that is not empty."""
+"""Return the expected Dice of each segmentation, by a curve fitted to the other cases."""
 
 
 def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:

@@ -33,7 +33,7 @@ _MORE = np.array([SUBSETS.index(subset | {added}) for subset, added in PAIRS])
 
 @dataclass(frozen=True, eq=False)
 class GainData:
-    """What gains are fitted to. Missing values are NaN.
+    """Data to fit gains to. Missing values are NaN.
 
     Attributes:
         dice: (cases, 15, 3) true Dice by subset and region.
@@ -63,7 +63,7 @@ class Gain:
 
 
 def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCurve]) -> GainData:
-    """Collect the data of cases, with the expected Dice that the curves give."""
+    """Collect the data of cases, with the expected Dice of the curves."""
     shape = (len(by_case), len(SUBSETS), len(REGIONS))
     data = GainData(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape[:2], np.nan))
     for row, case in enumerate(by_case.values()):
@@ -144,7 +144,7 @@ def _means(values: Numbers, seen: npt.NDArray[np.bool_]) -> Numbers:
 
 
 def _ridge(x: Numbers, y: Numbers, cases: int) -> GainTerm:
-    """Fit what the table leaves. The penalty weighs as much as one case."""
+    """Fit a ridge regression to the residuals of the table, with a penalty equal to one case."""
     square = x @ x.T
     per_dice, per_enhancing = np.linalg.solve(square + np.diag(np.diag(square) / cases + 1e-9), x @ y)
     return GainTerm(float(per_dice), float(per_enhancing))

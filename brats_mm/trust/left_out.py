@@ -14,7 +14,7 @@ from brats_mm.trust.record import TrustRecord, cases_of
 
 @dataclass(frozen=True)
 class LeftOutAnswer:
-    """What the profile of the other cases says about one segmentation.
+    """Statements of a profile fitted to the other cases about one segmentation.
 
     Attributes:
         case: the case's name.
@@ -59,7 +59,7 @@ class LeftOut:
 
 
 FITTED = "fitted"
-"""The way that the profile chose itself."""
+"""Return the profile's own choice."""
 
 
 def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERAGE) -> LeftOut:

@@ -1,4 +1,4 @@
-"""`models/trust.json` of a bundle: what labelled cases say about the trustworthiness of these weights.
+"""`models/trust.json` of a bundle: the trust profile of its weights, fitted to labelled cases.
 
 The file records the hash of the weights and a fingerprint of their temperatures. A profile of other weights or
 temperatures is ignored, and outputs then fall back to uncalibrated estimates. `brats-mm bundle trust` writes the file.

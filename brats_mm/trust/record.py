@@ -1,4 +1,4 @@
-"""What an evaluation records of each segmentation, so that trust can be fitted and measured without voxels."""
+"""Records of an evaluation for each segmentation, so that trust can be fitted without voxels."""
 
 import math
 from collections import defaultdict
@@ -50,7 +50,7 @@ class TrustRecord:
 
 
 CaseRecords: TypeAlias = Mapping[tuple[Availability, Region], TrustRecord]
-"""The records of one case by subset and region."""
+"""Return the records of one case by subset and region."""
 
 SUBSET_OF: Mapping[str, Availability] = {subset_name(subset): subset for subset in SUBSETS}
 

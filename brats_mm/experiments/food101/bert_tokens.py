@@ -13,8 +13,8 @@ class BertTokens:
     """Convert a text to (2, length) integers: truncated or padded word pieces, and a mask that is 0 for padding.
 
     Args:
-        folder: local, with BERT's `vocab.txt` or `tokenizer.json`.
-        length: t.
+        folder: local folder with BERT's `vocab.txt` or `tokenizer.json`.
+        length: t, number of word pieces.
 
     Raises:
         OptionError: transformers is not installed.

@@ -61,7 +61,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
                 {"image": picture, "text": title, "label": classes[food], "name": name, "available": available}
             )
     if not any(item["available"][0] for item in items):
-        message = f"None of the pictures in texts/{split}_titles.csv is in {root / 'images'}. Unpack them there."
+        message = f"None of the images in texts/{split}_titles.csv is in {root / 'images'}. Unpack them there."
         raise CaseError(message)
     if split == "test":
         return items
@@ -137,8 +137,8 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
             rows = [row for row in csv.reader(stream) if row]
     except OSError as error:
         message = (
-            f"{path} cannot be read ({first_line(error)}). Name the folder of UPMC Food-101, with images and texts in "
-            "it, by --dataset_dir."
+            f"{path} cannot be read ({first_line(error)}). Name the UPMC Food-101 folder with "
+            "images and texts (--dataset_dir)."
         )
         raise CaseError(message) from error
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)

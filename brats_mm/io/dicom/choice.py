@@ -18,7 +18,7 @@ _CLOSE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The series of each sequence.
+    """Chosen series of each sequence.
 
     Attributes:
         chosen: series by sequence.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from brats_mm.domain.modality import Modality
 
 CONFIDENT = 0.8
-"""Decisions of at least this confidence need no second look."""
+"""Confidence from which a decision needs no review."""
 USABLE = 0.5
-"""Decisions below this confidence are never acted upon without being asked for."""
+"""Confidence below which a decision is only used if the user confirms it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class HeaderFacts:
 
     @property
     def extent_mm(self) -> float:
-        """How much of the head the slices cover, along their normal."""
+        """Extent of the slices along their normal."""
         return self.slices * self.spacing_mm[2]
 
 
@@ -90,5 +90,5 @@ class Verdict:
 
     @property
     def is_confident(self) -> bool:
-        """Whether it needs no second look."""
+        """Whether the verdict needs no review."""
         return self.confidence >= CONFIDENT

@@ -11,7 +11,7 @@ from brats_mm.io.dicom.values import directions, number, numbers, text, vector, 
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of a file, and facts that only their groups hold.
+    """Frames of a file, with facts from their functional groups.
 
     Attributes:
         slices: one per frame, in file order.

@@ -115,7 +115,7 @@ class Physics:
 
 @dataclass(frozen=True)
 class FileHeader:
-    """The header of a file: identity, physics, and its slices (one in a classic file)."""
+    """Header of a file: identity, physics, and its slices (one in a classic file)."""
 
     identity: Identity
     physics: Physics

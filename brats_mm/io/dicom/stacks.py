@@ -28,7 +28,7 @@ _APART = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}.union(
 
 @dataclass(frozen=True)
 class Stack:
-    """The slices of one volume.
+    """Slices of one volume.
 
     Attributes:
         slices: slices of one orientation and size, at different positions.

@@ -51,7 +51,7 @@ _TYPES = {
     "FLOAT": "f4",
     "DOUBLE": "f8",
 }
-"""As ITK reads them: a LONG has four bytes."""
+"""Element types as ITK reads them, with four bytes for a LONG."""
 
 
 def parse_metaimage(path: Path) -> Raster:

@@ -21,7 +21,7 @@ _CORONAL = ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 
 def parse_mgh(path: Path) -> Raster:
-    """What the header of an .mgz or .mgh file says.
+    """Parse the header of an .mgz or .mgh file.
 
     Raises:
         VolumeError: it is none, or describes voxels that cannot be used.

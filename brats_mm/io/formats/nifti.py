@@ -15,7 +15,7 @@ from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_stem, imag
 from brats_mm.io.volume_checks import check_affine, check_spacing, spatial_shape, usable_affine
 
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-"""By the header's first field, its own size."""
+"""Formats by the first header field, the header's size."""
 
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
@@ -46,7 +46,7 @@ def parse_nifti(path: Path, channel: int | None = None) -> Raster:
 
 
 def volumes_of(path: Path) -> int:
-    """How many volumes a NIfTI file says it holds.
+    """Return the number of volumes in the header of a NIfTI file.
 
     Raises:
         VolumeError: it has no NIfTI header.
@@ -142,7 +142,7 @@ def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[in
 
 
 def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
-    """Analyze headers say how large voxels are, but not where left is."""
+    """Return the grid of an Analyze header, which gives voxel sizes but no orientation."""
     check_spacing(header["pixdim"][1:4].tolist(), path)
     affine = np.asarray(header.get_best_affine(), np.float64)
     check_affine(affine, path)
@@ -180,7 +180,7 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
 
 
 def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:
-    """The voxel sizes, with a wrong sign put right in the header itself, and a note of that."""
+    """Return the voxel sizes with negative signs corrected in the header, and notes about that."""
     if header["pixdim"][0] not in (-1, 1):
         header["pixdim"][0] = 1  # the standard reads any other value so
     sizes = np.asarray(header["pixdim"][1:4], np.float64)

@@ -249,7 +249,7 @@ def _vector(text: str, path: Path) -> list[float] | None:
 
 
 def _space(fields: dict[str, str], path: Path) -> tuple[tuple[int, int, int], int]:
-    """Which axes of the header's space run against LPS, and the NIfTI code of the geometry."""
+    """Return the axes of the header's space that run against LPS, and the NIfTI code of the geometry."""
     if ("space" in fields) == ("space dimension" in fields):
         raise bad_field(path, "space", fields.get("space", ""))
     if "space dimension" in fields:

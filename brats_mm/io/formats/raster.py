@@ -30,7 +30,7 @@ FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_OFFSET = 2**26
 _LARGEST_RATIO = 1100
-"""Deflate cannot shrink more than 1032 times: a shorter file cannot hold the voxels that its header speaks of."""
+"""Largest compression ratio of Deflate. A smaller file cannot hold the voxels of its header."""
 _MOST_BEHIND = 2**26
 _CHUNK = 1 << 20
 _LONGEST_POINTER = 2**15
@@ -38,7 +38,7 @@ _ZLIB_OR_GZIP = 47
 
 
 class Encoding(Enum):
-    """How voxels are stored."""
+    """Encoding of stored voxels."""
 
     RAW = "raw"
     GZIP = "gzip"

@@ -40,7 +40,7 @@ ENTROPY_EXPLANATION = f"Entropy of compartment in nats, 0 (sure) to ln 4 = {MAX_
 
 
 def concept(code: Code) -> Any:
-    """As highdicom takes it."""
+    """Return the code for highdicom."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=code.meaning)

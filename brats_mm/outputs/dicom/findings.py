@@ -1,4 +1,4 @@
-"""What a prediction says, on the slices of a series: labels, entropy, volumes."""
+"""Findings of a prediction on the slices of a series: labels, entropy, volumes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ _LONGEST = 64
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the UIDs of a result's objects come from, and whether they may tell when it was made.
+    """Source of the UIDs of a result's objects, and whether they may reveal the time.
 
     Attributes:
         key: all that the result follows from, as one text: equal keys give equal UIDs, so that the same result is the
@@ -56,7 +56,7 @@ def model_version(model: ModelIdentity) -> str:
 
 
 def parameters(findings: Findings) -> dict[str, str]:
-    """What the algorithm was given."""
+    """Return the inputs of the algorithm."""
     return {
         "sequences used": describe(findings.used),
         "sequences missing": describe(findings.missing),
@@ -96,7 +96,7 @@ def common(what: str, series_number: int, findings: Findings, provenance: Proven
 
 
 def finish(made: Any, source: Any, provenance: Provenance) -> Any:
-    """What highdicom leaves out, for every object: text in Unicode, and whether an identity was taken away."""
+    """Add attributes that highdicom leaves out: the character set, and whether the identity was removed."""
     made.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"):
         if keyword in source:

@@ -49,7 +49,7 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
 
 
 def segment_number(part: Compartment) -> int:
-    """The number of a compartment's segment."""
+    """Return the segment number of a compartment."""
     return tuple(Compartment).index(part) + 1
 
 

@@ -1,4 +1,4 @@
-"""The headers of the series that DICOM results refer to, without voxels, and its grid."""
+"""Headers and grid of the series that DICOM results refer to, without voxels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,7 +102,7 @@ def _header(path: Path, step_mm: float) -> Any:
 
 
 def _mend_thickness(image: Any, step_mm: float) -> None:
-    """Fill in a Slice Thickness that is absent or no positive number with the distance of the slices."""
+    """Replace a missing or invalid Slice Thickness by the distance of the slices."""
     groups = [
         *(image.get("SharedFunctionalGroupsSequence") or ()),
         *(image.get("PerFrameFunctionalGroupsSequence") or ()),

@@ -19,7 +19,7 @@ CLIP_PERCENTILE = 99.95
 """Brighter voxels of a channel are clipped to this percentile of its brain voxels."""
 
 CENTRES_PER_KIND = 20_000
-"""Crop centres kept for each kind of tissue."""
+"""Number of crop centres kept per kind of tissue."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -259,5 +259,5 @@ def test_workers_without_a_model_end_the_run_with_its_sentence(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     with pytest.raises(BundleError, match="The bundle has no weights"):
         run_cohort(manifest, tmp_path / "one", LocalEngine(FakeCases(unable=True)), SETTINGS)
-    with pytest.raises(ResourceError, match=r"end while they load the model \(exit code 3\)"):
+    with pytest.raises(ResourceError, match=r"crash while loading the model \(exit code 3\)"):
         run_cohort(manifest, tmp_path / "two", LocalEngine(FakeCases(dies=True)), SETTINGS)

@@ -29,7 +29,7 @@ _EXAMPLE = {
 
 
 class TransferBody(BaseModel):
-    """A study on its way through."""
+    """Body of a transfer."""
 
     id: str
     study: str
@@ -100,5 +100,5 @@ def _check(service: Service, uid: str) -> None:
         message = "This service speaks to no archive. Start it with --dicomweb-url."
         raise Problem("not-found", message)
     if not is_uid(uid):
-        message = "A Study Instance UID has numbers with points between them, 64 characters at most."
+        message = "A Study Instance UID consists of numbers separated by dots, up to 64 characters."
         raise Problem("bad-option", message)
