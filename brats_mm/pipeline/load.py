@@ -180,8 +180,8 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
         return DicomOutput(headers, deidentify=wanted.deidentify, folder=wanted.dicom_folder)
     if wanted.dicom_reference is None:
         message = (
-            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study itself as input, "
-            "or name the series that the files were converted from with --dicom-reference."
+            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study itself as "
+            "input, or name the series that the files were converted from with --dicom-reference."
         )
         raise OptionError(message)
     reference = named_reference(wanted.dicom_reference)

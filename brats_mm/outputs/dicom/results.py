@@ -100,9 +100,7 @@ def headers_in(folder: Path) -> SourceSeries:
     """
     require_dicom_out()
     if not folder.is_dir():
-        message = (
-            "DICOM results were requested, but the input is not DICOM. Send a zip of the study, or leave them out."
-        )
+        message = "DICOM results need DICOM input. Send a zip of the study, or leave them out."
         raise OptionError(message)
     with without_warnings():
         series = one_study(scan(folder)).series

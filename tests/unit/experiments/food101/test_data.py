@@ -71,7 +71,7 @@ def test_absent_lists_and_pictures_are_said(food, tmp_path):
     with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* by --dataset_dir"):
         food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
-    with pytest.raises(CaseError, match="None of the pictures"):
+    with pytest.raises(CaseError, match="None of the images"):
         food101_items(food, "testing")
 
 
