@@ -130,6 +130,7 @@ def test_the_version_is_in_the_changelog() -> None:
     assert METADATA["version"] in METADATA["changelog"]
 
 
+@pytest.mark.slow
 def test_the_network_takes_and_gives_what_the_metadata_say() -> None:
     verify_net_in_out(
         net_id="network_def",

@@ -14,6 +14,8 @@ from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.regridding import on_grid as regridded
 from brats_mm.preprocessing.scans import prepare_scans
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scans():
