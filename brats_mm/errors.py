@@ -17,7 +17,7 @@ Catch `InputError` for faults that the user can fix. Catch `BratsMMError` at the
 
 
 class BratsMMError(Exception):
-    """Base of every error that the library raises on purpose."""
+    """Base class of all errors that the library raises deliberately."""
 
 
 class InputError(BratsMMError):

@@ -79,7 +79,7 @@ def _manifest(path: Path, wanted: BidsFilter) -> Manifest:
         return _table(path, _parquet_rows)
     if path.suffix.lower() in (".csv", ".tsv"):
         return _table(path, _csv_rows)
-    message = f"{path.name} is no manifest: it must be a .csv, .tsv or .parquet table, or a folder of cases."
+    message = f"{path.name} is not a manifest. It must be a .csv, .tsv or .parquet table, or a folder of cases."
     raise CaseError(message)
 
 
@@ -146,5 +146,5 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
                 for row in batch.to_pylist():
                     yield {key.strip().lower(): str("" if value is None else value) for key, value in row.items()}
     except ArrowException as error:
-        message = f"{path.name} is no Parquet table, or is damaged. Write it again, or give a CSV table."
+        message = f"{path.name} is not a valid Parquet table. Write it again, or give a CSV table."
         raise CaseError(message) from error

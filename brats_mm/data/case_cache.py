@@ -75,7 +75,7 @@ class CasesOnDisk(PersistentDataset):
 
 
 class PreparedCases:
-    """A dataset's cases as they are before the random part: what tumours are taken from.
+    """Cases of a dataset before the random transforms, as donors of tumours.
 
     Of a dataset that keeps some cases in memory, only those.
     """

@@ -1,4 +1,4 @@
-"""Dropping sequences on purpose: which ones, and how, so that the network learns to live without them.
+"""Drop sequences at random in training, so that the network learns to handle missing ones.
 
 Sets are drawn from those a case has, so a case with three sequences trains too. Dropping comes last in a chain of
 transforms: the channel of a dropped sequence then holds exact zeros, and `available` says so.

@@ -1,4 +1,4 @@
-"""Warnings about images that are not what they are given as: copies of another sequence, masks, inverted contrast."""
+"""Warnings about unsuitable images: copies of another sequence, masks, inverted contrast."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ MASK_SHARE = 0.5
 
 
 def content_doubts(modality: Modality, volume: Volume) -> list[str]:
-    """Return warnings about an image that does not look like an MR sequence as it was scanned."""
+    """Return warnings about an image that does not look like a scanned MR sequence."""
     doubts = []
     if volume.background.is_inverted:
         doubts.append(

@@ -115,7 +115,7 @@ def _family(name: str) -> str:
 def _family_of_case(name: str, values: Values) -> str:
     """Return the family of a case's name, corrected if its own values rule that family out.
 
-    Until 2021 no label was 3. A case of that time that holds 3 and not 4 was published again with the labels of 2023.
+    Until 2021, no label was 3. A case from then with label 3 but not 4 was republished with the labels of 2023.
     """
     family = _family(name)
     return "2023" if family == "2018" and 3 in values and 4 not in values else family

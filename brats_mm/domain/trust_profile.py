@@ -25,7 +25,7 @@ class SequenceGroup(str, Enum):
 
     @property
     def label(self) -> str:
-        """The name as people write it."""
+        """Return the name for display."""
         return _GROUP_LABELS[self]
 
 

@@ -37,7 +37,7 @@ def graph_of(expert: nn.Module) -> ov.Model:
     """An expert as a graph from (b, 1, h, w, d) to (b, c, h, w, d), all but the channels open.
 
     Raises:
-        TypeError: it is no expert of ours.
+        TypeError: the module is not a known expert.
     """
     image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
     return ov.Model([_expert(image, expert)], [image])

@@ -30,7 +30,7 @@ def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
 
     Raises:
         CaseError: not one session fits, or its images do not tell the sequences apart.
-        OptionError: the folder is no BIDS dataset.
+        OptionError: the folder is not a BIDS dataset.
     """
     _check_folder(dataset)
     if not is_bids(dataset) and not (wanted.participants or wanted.sessions):
@@ -169,7 +169,7 @@ def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
 def _unusable(path: Path) -> str | None:
     """Return why a file is not used as an image of a folder, or None if it is."""
     if path.is_symlink() and not path.exists():
-        return "it is a link to nothing: fetch the file, for example with datalad get"
+        return "it is a broken link, so fetch the file, for example with datalad get"
     if not path.is_file():
         return "it is not an ordinary file"
     if image_suffix(path.name) is None:

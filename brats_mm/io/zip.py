@@ -109,7 +109,7 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
         tail = stream.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise _bad(what="is damaged or cut off, or is no zip. Make it again")
+        raise _bad(what="is damaged or truncated, or is not a zip file. Make it again")
     if _END_64 in tail[max(0, at - 20) : at]:
         raise _bad(what="is a ZIP64 archive. Pack one case, without ZIP64")
     entries, directory = (

@@ -143,13 +143,13 @@ def test_the_sentence_says_what_leaves_and_where_to():
     """Which sequences, which host, and that a head can be recognised."""
     said = what_leaves("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
     assert "T1ce, FLAIR to example.org:8443" in said
-    assert "can show whose they are" in said
+    assert "can identify a person" in said
 
 
 @pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://me:secret@example.org"])
 def test_a_text_that_is_no_address_is_refused(url):
     """In a sentence."""
-    with pytest.raises(NotAllowed, match="no address of a service"):
+    with pytest.raises(NotAllowed, match="not the address of a service"):
         checked_url(url)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from brats_mm.io.bundle import Bundle
 
-TRUST = "use a bundle whose configs hold code that no installed bundle has; that code runs"
+TRUST = "run a bundle although its configs contain code that no installed bundle has"
 
 
 def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:

@@ -21,7 +21,7 @@ def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
     """Read a WAV file as an image.
 
     Raises:
-        InputError: the file is no readable WAV file.
+        InputError: the file is not a readable WAV file.
     """
     try:
         rate, sound = wavfile.read(path)

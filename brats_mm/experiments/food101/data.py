@@ -5,7 +5,7 @@ Layout: `images/train/<class>/<name>.jpg` and `images/test/...` (or `images/<cla
 numbered in the order of their names in the list for training. A picture that is absent or an empty title is a missing
 modality.
 
-There is no download.
+Data is not downloaded.
 """
 
 import csv
@@ -115,7 +115,7 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
     """Return the centre of an image as (3, side, side), normalised as for ImageNet.
 
     Raises:
-        VolumeError: the file is no readable picture.
+        VolumeError: the file is not a readable image.
     """
     try:
         with Image.open(path) as opened:

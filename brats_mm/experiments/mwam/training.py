@@ -164,8 +164,8 @@ def _plain(image: Any) -> Tensor:
 def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     if "available" not in batch:
         message = (
-            "MWAM needs to know which sequences each sample has, but the batch has no available. Add it to the keys "
-            "that the training's SelectItemsd keeps, as configs/methods/mwam.json does."
+            "MWAM needs to know which sequences each sample has, but the batch lacks `available`. Add it to the keys "
+            "of SelectItemsd, as in configs/methods/mwam.json."
         )
         raise TrainingError(message)
     available: Tensor = (

@@ -135,7 +135,7 @@ def check_fetched(path: Path) -> None:
         OSError: it cannot be opened.
     """
     if path.is_symlink() and not path.exists():
-        message = f"{path.name} is a link to nothing. {FETCH}"
+        message = f"{path.name} is a broken link. {FETCH}"
         raise VolumeError(message)
     with open_file(path) as stream:
         start = stream.read(_LONGEST_POINTER + 1)

@@ -160,7 +160,7 @@ def _reliability(trust: RegionTrust) -> list[Any]:
 
 
 def _sequences(findings: Findings) -> list[Any]:
-    """Each sequence as used or missing."""
+    """Return a content item for each sequence, used or missing."""
     from highdicom.sr import QualitativeEvaluation
 
     kinds = ((codes.SEQUENCE_USED, findings.used), (codes.SEQUENCE_MISSING, findings.missing))

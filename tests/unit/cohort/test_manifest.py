@@ -89,8 +89,8 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(tmp_path):
     for place, said in {
         Path("nowhere.csv"): "There is no manifest",
         one_case: "it is one case",
-        one_case / "t1.nii.gz": "is no manifest",
-        spoilt: "is no Parquet table",
+        one_case / "t1.nii.gz": "is not a manifest",
+        spoilt: "is not a valid Parquet table",
         strange: "has the columns id, path",
         latin: "cannot be read",
         tmp_path / "none": "lists no case",

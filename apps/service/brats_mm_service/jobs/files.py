@@ -103,7 +103,7 @@ class JobFiles:
         self._trash(incoming)
 
     def clean(self, known: Collection[str]) -> None:
-        """After a start: remove what belongs to no job."""
+        """Remove orphaned files after a start."""
         for folder in (self.root / "incoming").iterdir():
             self._trash(folder)
         for folder in (self.root / "jobs").iterdir():

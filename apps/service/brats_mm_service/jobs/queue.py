@@ -55,7 +55,7 @@ class JobQueue:
         self._retention = retention
         self._progress: dict[str, Progress] = {}
         self._at_work: set[tuple[str, int]] = set()  # attempts of jobs
-        self._doomed: set[str] = set()  # jobs whose removal an error cut short
+        self._doomed: set[str] = set()  # jobs whose removal failed
         self._idle = threading.Condition()
 
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
@@ -141,7 +141,7 @@ class JobQueue:
             log("job_deleted", job=job.id)
 
     def _finish_removals(self) -> None:
-        """Remove what is left of jobs whose removal was cut short by an error."""
+        """Remove the remaining files of jobs whose removal failed."""
         for job_id in tuple(self._doomed):
             job = self.records.get(job_id)
             if job is None or job.state is JobState.CANCELLED:

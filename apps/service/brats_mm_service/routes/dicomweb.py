@@ -74,7 +74,7 @@ def router(service: Service) -> APIRouter:
         | {202: shown, 200: {**shown, "description": "It is under way already"}},
     )
     def begin(uid: Annotated[str, study], response: Response, caller: Annotated[Caller, writer]) -> TransferBody:
-        """Answers at once. The results are a Segmentation, a Parametric Map and a Structured Report."""
+        """Responds at once. The results are a Segmentation, a Parametric Map and a Structured Report."""
         _check(service, uid)
         check_room(service, caller.name)
         transfer, is_new = service.transfers.begin(uid, caller.name)
@@ -97,7 +97,7 @@ def router(service: Service) -> APIRouter:
 
 def _check(service: Service, uid: str) -> None:
     if service.dicomweb is None:
-        message = "This service speaks to no archive. Start it with --dicomweb-url."
+        message = "No archive is configured. Start the service with --dicomweb-url."
         raise Problem("not-found", message)
     if not is_uid(uid):
         message = "A Study Instance UID consists of numbers separated by dots, up to 64 characters."

@@ -69,9 +69,7 @@ def router(service: Service) -> APIRouter:
         job = own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)
         if name is None or not _is_kept(service, job, name):
-            message = (
-                "That image is not here. Images are kept only of jobs sent with keep_upload, as long as the results."
-            )
+            message = "There is no such image. Only jobs with keep_upload keep their images, as long as their results."
             raise Problem("not-found", message)
         path = service.queue.files.upload(job.id) / name
         return FileResponse(path, media_type="application/octet-stream", filename=name)

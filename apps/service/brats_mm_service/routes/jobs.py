@@ -90,7 +90,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404) | {200: JOB_EXAMPLE},
     )
     async def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
-        """Answers at once, also while the model computes."""
+        """Responds at once, even while the model computes."""
         # Reading a record takes a fraction of a millisecond, and never waits for a writer: no thread is worth it.
         return shown(own_view(service, job_id, caller))
 

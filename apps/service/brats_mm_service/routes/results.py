@@ -103,7 +103,7 @@ def check_range(asked: str | None, size: int) -> None:
     for one in spec.split(","):
         first, dash, last = one.strip().partition("-")
         if not dash or not (first + last).isdecimal() or not (first + last).isascii():
-            raise Problem("bad-request", "The Range header is malformed. Ask for example for bytes=0-1023.")
+            raise Problem("bad-request", "The Range header is malformed. Use a range such as bytes=0-1023.")
         beyond = int(first) >= size if first else int(last) == 0
         if beyond or (first and last and int(last) < int(first)):
             message = f"The file has {size:,} bytes. Ask for a range within them."

@@ -93,7 +93,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     """Recognise the kind of an uploaded volume.
 
     Raises:
-        Problem: it is no volume, or not of the kind that its name says.
+        Problem: the file is not a volume, or its content does not match its suffix.
     """
     found = content_of(path)
     if found is Content.DICOM:

@@ -1,6 +1,6 @@
 """A finished job's label map in the form that a viewer asks for: tumour compartments, or bands of entropy.
 
-These files are the worker's own, not a stranger's, so they may be read here.
+The worker wrote these files, so they are trusted and can be read here.
 """
 
 import tempfile

@@ -103,7 +103,7 @@ class UploadChecker:
             raise OSError(answer["os_error"], "upload")
         if "error" in answer:
             log("upload_error", level="error", error=answer["error"], task=task)
-            raise Problem("bad-case", "The upload cannot be read. Make its files again, or send them one by one.")
+            raise Problem("bad-case", "The upload cannot be read. Create its files again, or send them separately.")
         process = self._process
         if process is None or process.poll() is not None:
             log("checker_died", level="error")

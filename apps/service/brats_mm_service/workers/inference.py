@@ -56,7 +56,7 @@ class Channel:
 
 
 class Commands:
-    """Commands from the service: jobs are waited for, a cancellation counts at once."""
+    """Commands from the service: jobs are queued, and a cancellation takes effect at once."""
 
     def __init__(self) -> None:
         self._jobs: list[dict[str, Any]] = []

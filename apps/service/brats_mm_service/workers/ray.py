@@ -105,7 +105,7 @@ class RayWorker:
                 return None
 
     def kill(self) -> None:
-        """Stop it at once, or ask for it no longer."""
+        """Stop it at once, or cancel its request."""
         import ray
 
         self._death = self._death or "it was stopped"

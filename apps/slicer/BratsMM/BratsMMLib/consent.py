@@ -14,12 +14,12 @@ def checked_url(text: str) -> str:
     """A service's address without a trailing slash.
 
     Raises:
-        NotAllowed: it is no address of a service.
+        NotAllowed: the address is invalid.
     """
     url = text.strip().rstrip("/")
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname or place.username or place.query or place.fragment:
-        message = f"“{text}” is no address of a service. Give one such as http://127.0.0.1:8000."
+        message = f"“{text}” is not the address of a service. Give one such as http://127.0.0.1:8000."
         raise NotAllowed(message)
     return url
 
@@ -41,7 +41,7 @@ def what_leaves(url: str, sequences: Iterable[Sequence]) -> str:
     host = urlsplit(url.strip()).netloc or "that machine"
     return (
         f"Send the voxels and the geometry of {names} to {host}. Names of patients, files and nodes and DICOM fields "
-        "are not sent, but a head's images can show whose they are."
+        "are not sent, but images of a head can identify a person."
     )
 
 
