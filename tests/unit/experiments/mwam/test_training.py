@@ -211,7 +211,7 @@ def test_modalities_may_be_tensors_of_their_own() -> None:
 def test_a_batch_that_does_not_say_what_is_available_is_refused() -> None:
     batches = [{key: value for key, value in _batches(1)[0].items() if key != "available"}]
     network = _network()
-    with pytest.raises(TrainingError, match="Add it to the keys that the training's SelectItemsd keeps"):
+    with pytest.raises(TrainingError, match="Add it to the keys of SelectItemsd"):
         _trained(network, Mwam(network), batches=batches)
 
 
