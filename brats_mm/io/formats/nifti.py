@@ -17,6 +17,9 @@ from brats_mm.io.volume_checks import check_affine, check_spacing, spatial_shape
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Formats by the first header field, the header's size."""
 
+_LARGEST_CODE, _ALIGNED = 5, 2
+"""Codes of coordinate systems. A larger code is unknown, but says that there is a matrix: it counts as aligned."""
+
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
 
@@ -94,8 +97,10 @@ def _read_header(place: Path, path: Path) -> Any:
     if magic not in (_SINGLE if single else _PAIR):
         raise _no_nifti(path)
     for code in ("sform_code", "qform_code"):
-        if not 0 <= int(header[code]) <= 5:
+        if int(header[code]) < 0:
             header[code] = 0
+        elif int(header[code]) > _LARGEST_CODE:
+            header[code] = _ALIGNED
     return header
 
 
@@ -110,7 +115,10 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     if kind.kind not in "iuf" or kind.itemsize > 8:
         message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
         raise VolumeError(message)
-    offset = int(header.get_data_offset())
+    offset, said = int(header.get_data_offset()), ()
+    if offset == 0 and data == path:
+        offset = int(header.sizeof_hdr) + 4
+        said = ("the header does not say where its voxels begin, so they are read right after it",)
     if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
         message = (
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
@@ -129,7 +137,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         is_exact=False,
-        notes=notes,
+        notes=(*notes, *said),
     )
 
 

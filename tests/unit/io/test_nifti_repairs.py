@@ -1,0 +1,65 @@
+"""NIfTI headers with one unusable field that the rest of the header settles are read, with a note."""
+
+import gzip
+import struct
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm.errors import VolumeError
+from brats_mm.io.volume import read_volume
+
+AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 8], [0, 0, 2, -7], [0, 0, 0, 1]])
+DATA = np.random.default_rng(0).integers(1, 900, (10, 9, 8)).astype(np.int16)
+NAN = float("nan")
+
+
+def volume(tmp_path, *changes):
+    """A volume with fields of its header overwritten: (format, offset, values)."""
+    image = nib.Nifti1Image(DATA, AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    raw = bytearray(image.to_bytes())
+    for form, offset, *values in changes:
+        struct.pack_into(form, raw, offset, *values)
+    path = tmp_path / "t1.nii.gz"
+    path.write_bytes(gzip.compress(bytes(raw)))
+    return read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([("<3f", 80, NAN, NAN, NAN)], "spacing"),
+        ([("<f", 84, float("inf"))], "spacing"),
+        ([("<f", 88, 0.0)], "spacing"),
+        ([("<3f", 80, -1, -1, -2)], "spacing"),
+        ([("<12f", 280, *[NAN] * 12)], "sform"),
+        ([("<4f", 312, 0, 0, 0, 0)], "sform"),
+        ([("<f", 292, NAN)], "sform"),
+        ([("<3f", 256, NAN, NAN, NAN)], "qform"),
+        ([("<3f", 256, 2, 2, 2)], "qform"),
+        ([("<f", 108, 0.0)], "where its voxels begin"),
+    ],
+    ids=["NaN", "infinite", "zero", "negative", "NaN sform", "flat", "NaN offset", "NaN turn", "long turn", "voxels"],
+)
+def test_what_the_rest_of_the_header_settles_is_mended_with_a_note(tmp_path, changes, note):
+    read = volume(tmp_path, *changes)
+    np.testing.assert_array_equal(read.data, DATA)
+    np.testing.assert_allclose(read.grid.affine, AFFINE, atol=1e-5)
+    assert note in " ".join(read.notes)
+
+
+@pytest.mark.parametrize("changes", [[("<2h", 252, 9, 9)], [("<2h", 252, 0, 9)], [("<h", 252, 6)], [("<h", 252, -3)]])
+def test_an_unknown_code_still_says_that_there_is_a_matrix(tmp_path, changes):
+    """As nibabel reads it; a negative code says nothing."""
+    np.testing.assert_allclose(volume(tmp_path, *changes).grid.affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [[("<f", 108, NAN)], [("<f", 108, 100.0)], [("<12f", 280, *[0] * 12), ("<3f", 256, NAN, NAN, NAN)]]
+)
+def test_what_nothing_settles_is_refused(tmp_path, changes):
+    with pytest.raises(VolumeError):
+        volume(tmp_path, *changes)
