@@ -13,7 +13,7 @@ from brats_mm.outputs.scene import style as scene_style
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import BACKGROUNDS, Look, background_of
 from BratsMMLib.painting import bar_blocks
-from BratsMMLib.results import NOT_FOR_DIAGNOSIS, Stepper, read_result
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, VOLUME_HEADS, Stepper, read_result
 from BratsMMLib.sequences import Sequence
 
 MODULE = Path(__file__).parents[2] / "apps" / "slicer" / "BratsMM"
@@ -45,8 +45,23 @@ def write_result(folder, **report):
 def test_volumes_have_their_range_and_uncertainty(tmp_path):
     """Also a region that was not found, and a report from before there was a range."""
     rows = read_result(write_result(tmp_path)).volumes
-    assert rows[0].cells == ("Whole tumour", "12.3", "10.0 to 15.0", "0.21")
-    assert rows[2].cells == ("Enhancing tumour", "0.0", "", "none found")
+    assert rows[0].cells == ("Whole tumour", "12.3", "10.0 to 15.0", "0.21", "", "")
+    assert rows[2].cells == ("Enhancing tumour", "0.0", "", "none found", "", "")
+
+
+def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp_path):
+    """Where the result has them."""
+    region = {
+        "volume_ml": 12.34,
+        "volume_range_ml": [10.0, 15.0],
+        "volume_interval_ml": [8.0, 20.0],
+        "mean_entropy_inside_nats": 0.21,
+        "expected_dice": 0.634,
+        "reliability": "review",
+    }
+    rows = read_result(write_result(tmp_path, regions=dict.fromkeys(("wt", "tc", "et"), region))).volumes
+    assert rows[0].cells == ("Whole tumour", "12.3", "8.0 to 20.0", "0.21", "0.63", "review")
+    assert len(rows[0].cells) == len(VOLUME_HEADS)
 
 
 def test_missing_sequences_have_no_bar(tmp_path):

@@ -50,6 +50,15 @@ export interface Report {
   warnings: string[];
   uncertain_regions?: UncertainSpot[];
   expected_performance?: Expectation | null;
+  trust?: Trust;
+}
+
+/** How far expected Dice and intervals can be relied on, and what an absent sequence would add. */
+export interface Trust {
+  calibrated: boolean;
+  nominal_coverage: number | null;
+  statement: string;
+  advice: string | null;
 }
 
 /** Dice that the model reached on other cases with the same sequences, by region; and with all four. */
@@ -64,6 +73,10 @@ export interface RegionReport {
   name: string;
   volume_ml: number;
   volume_range_ml?: [number, number] | null;
+  volume_interval_ml?: [number, number] | null;
+  expected_dice?: number | null;
+  expected_dice_interval?: [number, number] | null;
+  reliability?: "reliable" | "review" | "unreliable" | null;
   mean_entropy_inside_nats: number | null;
 }
 

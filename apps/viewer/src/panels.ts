@@ -19,10 +19,11 @@ function header(...columns: [string, ...string[]]): HTMLElement {
 /** Volumes by region; the name of a region that has voxels is a button that brings the crosshair into it. */
 export function volumesPanel(report: Report, goTo: (region: Region) => void): HTMLElement {
   const ranged = REGIONS.some((region) => report.regions[region]?.volume_range_ml);
+  const coverage = REGIONS.some((region) => report.regions[region]?.volume_interval_ml) && report.trust?.nominal_coverage;
   const rows = REGIONS.flatMap((name) => {
     const region = report.regions[name];
     if (!region) return [];
-    const range = region.volume_range_ml;
+    const range = region.volume_interval_ml ?? region.volume_range_ml;
     const entropy = region.mean_entropy_inside_nats;
     return h(
       "tr",
@@ -34,12 +35,40 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
     );
   });
   const head = ranged ? header("Region", "mL", "interval", "entropy") : header("Region", "mL", "entropy");
-  const hint = ranged ? "Interval: volumes at 75 % and 25 % probability, not a confidence interval. " : "";
+  const plain = ranged ? "Interval: volumes at 75 % and 25 % probability, not a confidence interval. " : "";
+  const hint = coverage ? `Interval: nominal coverage ${percent(coverage)}. ` : plain;
   return panel(
     "Volumes",
     "volumes",
     h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
     h("p", { class: "hint" }, `${hint}Entropy: mean inside, in nats. 0 is certain, ${report.entropy_range_nats.region.toFixed(2)} is undecided.`),
+  );
+}
+
+/** How far to trust each region's outline in this case; null for results of earlier versions. */
+export function trustPanel(report: Report): HTMLElement | null {
+  const trust = report.trust;
+  if (!trust) return null;
+  const rows = REGIONS.flatMap((name) => {
+    const region = report.regions[name];
+    if (!region) return [];
+    const interval = region.expected_dice_interval;
+    const light = region.reliability;
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, REGION_NAMES[name]),
+      h("td", {}, light ? h("span", { class: `light ${light}`, "aria-hidden": "true" }) : null, light ?? "not graded: none found"),
+      h("td", { class: "number strong" }, typeof region.expected_dice === "number" ? percent(region.expected_dice) : ""),
+      h("td", { class: "number" }, interval ? `${percent(interval[0])} to ${percent(interval[1])}` : ""),
+    );
+  });
+  return panel(
+    "Reliability in this case",
+    "trust",
+    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Region"), h("th", { scope: "col" }, "reliability"), h("th", { scope: "col", class: "number" }, "expected Dice"), h("th", { scope: "col", class: "number" }, "interval"))), h("tbody", {}, ...rows)),
+    trust.advice && h("p", {}, h("strong", {}, trust.advice)),
+    h("p", { class: "hint" }, trust.statement),
   );
 }
 

@@ -25,16 +25,19 @@ class VolumeRow:
     volume_ml: float
     range_ml: tuple[float, float] | None
     entropy_nats: float | None
+    expected_dice: float | None = None
+    reliability: str | None = None
 
     @property
-    def cells(self) -> tuple[str, str, str, str]:
+    def cells(self) -> tuple[str, ...]:
         """Return the row's texts."""
         spread = "" if self.range_ml is None else " to ".join(map(format_ml, self.range_ml))
         unsure = "none found" if self.entropy_nats is None else f"{self.entropy_nats:.2f}"
-        return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure
+        dice = "" if self.expected_dice is None else f"{self.expected_dice:.2f}"
+        return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure, dice, self.reliability or ""
 
 
-VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats")
+VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats", "Expected Dice", "Reliability")
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,17 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
 
 
 def _row(region: str, values: dict[str, Any]) -> VolumeRow:
-    spread, entropy = values.get("volume_range_ml"), values.get("mean_entropy_inside_nats")
+    spread, entropy = values.get("volume_interval_ml"), values.get("mean_entropy_inside_nats")
+    if spread is None:
+        spread = values.get("volume_range_ml")
+    dice, grade = values.get("expected_dice", values.get("estimated_dice")), values.get("reliability")
     return VolumeRow(
         region=region,
         volume_ml=float(values["volume_ml"]),
         range_ml=None if spread is None else (float(spread[0]), float(spread[1])),
         entropy_nats=None if entropy is None else float(entropy),
+        expected_dice=None if dice is None else float(dice),
+        reliability=None if grade is None else str(grade),
     )
 
 
