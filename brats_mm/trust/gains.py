@@ -92,7 +92,7 @@ def fit_gains(data: GainData) -> GainModel:
 
 def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
     """Fit mean Dice per subset, and the terms of one kind per region by ridge regression through the origin."""
-    seen = ~np.isnan(data.dice).any(axis=2)
+    seen = np.asarray(~np.isnan(data.dice).any(axis=2))
     table, enhancing = _means(data.dice, seen), _means(data.log_enhancing, seen)
     known = np.isfinite(data.expected)
     above = np.where(known, data.expected - table, 0.0)[:, _FEWER]

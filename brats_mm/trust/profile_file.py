@@ -83,7 +83,7 @@ def profile_from(document: Mapping[str, Any]) -> TrustProfile:
 
 def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file's content."""
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": fingerprint(model),
         "weights_sha256": model["weights_sha256"],
@@ -110,7 +110,7 @@ def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[st
             },
         },
     }
-    return _rounded(document)
+    return {key: _rounded(value) for key, value in document.items()}
 
 
 def _curve(document: Mapping[str, Any]) -> DiceCurve:

@@ -10,9 +10,12 @@ from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.findings import Findings, Measured
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.source import SourceSeries
+from brats_mm.trust.assess import Assessment, RegionTrust
+from brats_mm.trust.case_dice import Grade
 
 _MODEL = ModelIdentity("trial", "0", "0" * 64, 0)
 _NOTHING = Measured(0.0, None)
+_TRUST = RegionTrust(0.5, 0.5, (0.4, 0.6), Grade.REVIEW, (0.0, 1.0))
 
 
 def check_headers(source: SourceSeries, title: str) -> None:
@@ -53,4 +56,5 @@ def _trivial_findings(source: SourceSeries) -> Findings:
         used=frozenset(MODALITIES),
         missing=frozenset(),
         model=_MODEL,
+        trust=Assessment(dict.fromkeys(Region, _TRUST), (), None),
     )
