@@ -125,7 +125,7 @@ def test_refused_paths_and_full_disks_get_a_sentence(number, code):
     sentence, got = explanation(OSError(number, os.strerror(number), "/a/b"))
 
     assert got == code
-    assert sentence.startswith(f"/a/b cannot be {'used' if code == 2 else 'written or read'}: {os.strerror(number)}.")
+    assert sentence.startswith(f"/a/b cannot be {'used' if code == 2 else 'read or written'}: {os.strerror(number)}.")
 
 
 def test_an_error_of_the_program_is_not_explained_away():

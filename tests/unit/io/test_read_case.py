@@ -55,7 +55,7 @@ def test_shift_below_half_a_voxel_is_tolerated_and_told(tmp_path, offset_mm):
 
     case = read_case(find_case(tmp_path))
 
-    assert case.warnings[0].startswith(f"T2 lies {offset_mm:.3f} mm off the case's grid")
+    assert case.warnings[0].startswith(f"T2 is {offset_mm:.3f} mm off the case's grid")
     np.testing.assert_array_equal(case.volumes[T2].data, brain(2))
     with pytest.raises(GridError):
         read_case(find_case(tmp_path), tolerance=0.04)
