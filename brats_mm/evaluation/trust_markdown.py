@@ -31,10 +31,10 @@ def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
 
 def _summary(figures: Figures, profile: TrustProfile) -> str:
     rows = [
-        ["Spearman of expected and true Dice", *_each(figures, lambda one: _two(one["calibrated"]["spearman"]))],
+        ["Spearman of expected and true Dice", *_each(figures, lambda one: _two(one["estimate"]["spearman"]))],
         [
             "AUROC for Dice below 0.5",
-            *_each(figures, lambda one: _two(one["calibrated"]["auroc_failure"])),
+            *_each(figures, lambda one: _two(one["estimate"]["auroc_failure"])),
         ],
         ["mean absolute error, points", *_each(figures, lambda one: _points(one["calibrated"]["mean_absolute_error"]))],
         ["coverage of the Dice interval, %", *_each(figures, lambda one: _points(one["interval"]["coverage"]))],
@@ -69,15 +69,15 @@ def _expected_dice(figures: Figures) -> str:
     for way, name in ways.items():
         for region in REGIONS:
             own = figures["expected_dice"][region.value]
-            one = own[way]
+            one, ranked = own[way], own["estimate" if way == "calibrated" else way]
             rows.append(
                 [
                     name,
                     region.value.upper(),
                     str(own["segmentations"]),
                     str(own["failures"]),
-                    _two(one["spearman"]),
-                    _two(one["auroc_failure"]),
+                    _two(ranked["spearman"]),
+                    _two(ranked["auroc_failure"]),
                     _points(one["mean_absolute_error"]),
                 ]
             )
@@ -130,8 +130,8 @@ def _by_group(figures: Figures) -> str:
                     region.value.upper(),
                     str(one["segmentations"]),
                     str(one["failures"]),
-                    _two(one["calibrated"]["spearman"]),
-                    _two(one["calibrated"]["auroc_failure"]),
+                    _two(one["estimate"]["spearman"]),
+                    _two(one["estimate"]["auroc_failure"]),
                     _points(one["calibrated"]["mean_absolute_error"]),
                     _points(one["interval"]["coverage"]),
                 ]
