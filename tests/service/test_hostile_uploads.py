@@ -201,16 +201,16 @@ ARCHIVES = {
     "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than 20 entries"),
     "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "unpacks to more than is allowed"),
     "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "unpacks to more"),
-    "no dicom in spite of its name": (archive_with("IM0001.dcm"), 422, "No sequence was recognised in the archive"),
+    "no dicom in spite of its name": (archive_with("IM0001.dcm"), 422, "none is a volume or DICOM"),
     "dicom that is none": (archive_with("IM1", bytes(128) + b"DICM" + bytes(99)), 422, "no DICOM image"),
-    "no image": (archive_with("readme.txt"), 422, "No sequence was recognised in the archive"),
+    "no image": (archive_with("readme.txt"), 422, "none is a volume or DICOM"),
     "unclear": (
         zipped(**{"a_t1.nii.gz": b"x", "b_t1.nii.gz": b"y"}),
         422,
         "In the archive, more than one file could be the same sequence",
     ),
     "not a zip": (b"hello", 415, "not a zip archive"),
-    "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or cut off"),
+    "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or truncated"),
     "no volume inside": (archive_with("t1.nii.gz", b"hello"), 415, "not a volume file"),
 }
 

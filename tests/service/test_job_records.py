@@ -90,7 +90,7 @@ def test_limits_count_the_waiting_jobs_of_all_and_of_one(tmp_path):
     )
     submitted(queue, "a1")
     submitted(queue, "a2")
-    with pytest.raises(QueueFull, match="You have 2 jobs waiting"):
+    with pytest.raises(QueueFull, match="You already have 2 waiting jobs"):
         submitted(queue, "a3")
     submitted(queue, "b1", owner="bob")
     with pytest.raises(QueueFull, match="The queue is full: 3 jobs"):
