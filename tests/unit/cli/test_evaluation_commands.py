@@ -54,3 +54,13 @@ def test_a_folder_without_labels_is_told(capsys, head_folder, tmp_path, tiny_bun
     code = main(["evaluate", str(head_folder.parent), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
     assert code == 2
     assert "needs true labels" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_evaluate_refuses_an_existing_evaluation_before_it_loads_anything(tmp_path, capsys, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cases.csv").write_text("")
+    monkeypatch.setattr("brats_mm.cli.commands.evaluate.load_segmenter", pytest.fail)
+
+    assert main(["evaluate", str(tmp_path / "no_such_list.json"), "-o", str(tmp_path / "out")]) == 2
+
+    assert "already holds an evaluation" in capsys.readouterr().err
