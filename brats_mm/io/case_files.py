@@ -246,7 +246,7 @@ def _reasons(ignored: Mapping[str, str]) -> str:
     told = {
         name: reason
         for name, reason in ignored.items()
-        if known_format(name) == reason or (image_suffix(name) and ("link to" in reason or "missing" in reason))
+        if known_format(name) == reason or (image_suffix(name) and ("broken link" in reason or "missing" in reason))
     }
     return ". ".join(f"{name} cannot be used: {reason}" for name, reason in list(told.items())[:_SHOWN_REASONS])
 
