@@ -134,7 +134,7 @@ def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
 
 def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
     if find_spec("pyarrow") is None:
-        message = f"{path.name} needs pyarrow, which is not installed. Do `pip install pyarrow`, or give a CSV table."
+        message = f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or give a CSV table."
         raise OptionError(message)
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile

@@ -100,10 +100,10 @@ def network_of(
     Args:
         bundle: bundle that the config's paths are relative to.
         config: content of an inference config. Defaults to that of the bundle.
-        trusted: run whatever the config names. Otherwise only networks of this library and layers of PyTorch.
+        trusted: whether the config may name any class. Otherwise, only networks of this library and PyTorch layers.
 
     Raises:
-        BundleError: the config is missing, or defines no network or one that is not known.
+        BundleError: the config is missing, or defines no known network.
     """
     path = bundle.root / INFERENCE
     config = inference_config(bundle) if config is None else config

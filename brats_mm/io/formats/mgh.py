@@ -35,7 +35,7 @@ def parse_mgh(path: Path) -> Raster:
         raise damaged(path)
     shape = spatial_shape(sizes, path)
     if kind not in _TYPES:
-        message = f"{path.name} has voxels of a type that is not read ({kind}). Convert it with mri_convert -odt float."
+        message = f"{path.name} has the unsupported voxel type ({kind}). Convert it with mri_convert -odt float."
         raise VolumeError(message)
     geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _without_geometry()
     affine = np.eye(4)

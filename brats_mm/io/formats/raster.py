@@ -149,7 +149,7 @@ def check_fetched(path: Path) -> None:
 
 
 def read_start(path: Path, size: int) -> bytes:
-    """The first bytes of a file, decompressed where its content is gzip."""
+    """Return the first bytes of a file, decompressed if it is gzipped."""
     with open_file(path) as raw:
         compressed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
