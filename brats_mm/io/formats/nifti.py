@@ -115,7 +115,8 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     if kind.kind not in "iuf" or kind.itemsize > 8:
         message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
         raise VolumeError(message)
-    offset, said = int(header.get_data_offset()), ()
+    offset = int(header.get_data_offset())
+    said: tuple[str, ...] = ()
     if offset == 0 and data == path:
         offset = int(header.sizeof_hdr) + 4
         said = ("the header does not say where its voxels begin, so they are read right after it",)
