@@ -99,6 +99,6 @@ def test_the_api_is_described_in_the_browser_without_another_host(page_service, 
     """Swagger UI from the service's own files; the tab fails on a request elsewhere and on a breach of the policy."""
     with page_service() as client:
         tab = open_tab(client, "/docs")
-        tab.page.wait_for_selector(".opblock-summary-post [data-path='/v1/jobs']")
+        tab.page.wait_for_selector(".opblock-post [data-path='/v1/jobs']")
         assert tab.page.locator("button.authorize").first.is_visible()
         assert "not for diagnosis" in tab.page.locator("footer").inner_text()
