@@ -48,7 +48,9 @@ def _process_is_as_started() -> Iterator[None]:
     """Undo what earlier tests left in the process: log levels, disabled loggers, Ray's handler of SIGTERM."""
     _restore_logging()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for name in ("SIGTERM", "SIGHUP"):  # under nohup, SIGHUP is ignored
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
     yield
     _restore_logging()
 

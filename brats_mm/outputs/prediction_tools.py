@@ -23,7 +23,6 @@ from brats_mm.errors import OptionError, OutputError
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import header_of
 from brats_mm.outputs.notebook_view import show
-from brats_mm.outputs.preview.picture import preview_png
 from brats_mm.outputs.results import write_results, written_names
 
 _Voxels = npt.NDArray[Any]
@@ -96,6 +95,9 @@ class Tools:
     def to_html(self, prediction: Prediction) -> str:
         """Return the preview with volumes and sequences as HTML. It contains no name of the case or its files."""
         case, model = prediction.case, prediction.model
+        # matplotlib takes a second to import and creates a folder in the user's home.
+        from brats_mm.outputs.preview.picture import preview_png
+
         picture = base64.b64encode(preview_png(prediction)).decode("ascii")
         rows = "".join(_row(prediction, region) for region in REGIONS)
         warnings = "".join(f"<li>{escape(warning)}</li>" for warning in prediction.warnings)

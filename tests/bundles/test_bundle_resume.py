@@ -116,7 +116,7 @@ def test_resuming_without_a_checkpoint_starts_from_the_beginning(
 ) -> None:
     _run(_workflow(tiny, cases, tmp_path, resume=True, epochs=1))
 
-    assert "no checkpoint" in caplog.text
+    assert "No checkpoint" in caplog.text
     assert (tmp_path / "expert_flair_last.pt").is_file()
 
 

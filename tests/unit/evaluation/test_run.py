@@ -478,7 +478,7 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
     if ALONE not in os.environ:  # caches that other tests filled would move the figures
         name = f"{__file__}::test_memory_does_not_grow_with_the_number_of_cases"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", name]
         root = Path(__file__).parents[3]
         done = subprocess.run(
             command, check=False, cwd=root, env={**environment, ALONE: "1"}, capture_output=True, text=True

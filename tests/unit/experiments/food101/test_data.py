@@ -68,7 +68,7 @@ def test_mirroring_is_left_to_right(food):
 
 
 def test_absent_lists_and_pictures_are_said(food, tmp_path):
-    with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* by --dataset_dir"):
+    with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* \(--dataset_dir\)"):
         food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
     with pytest.raises(CaseError, match="None of the images"):

@@ -96,7 +96,7 @@ def test_the_preset_is_of_the_mixtures_size():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"size": "huge"}, "must be one of light, full"),
+        ({"size": "huge"}, "Choose one of light, full"),
         ({"projected_scales": 7}, "has 6 scales"),
         ({"heads": 3}, "heads must divide the widths 80"),
         ({"aggregated": 0}, "at least 1"),

@@ -59,7 +59,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     before = cross_sequence()
     torch.save(before.state_dict(), initial)
     command = ["train-cross", str(made_cases), "-o", str(out), "--side", "96", "--threads", "1", "--quiet"]
-    assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.02", "--initial", str(initial)]) == 0
+    assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.1", "--initial", str(initial)]) == 0
     network = cross_sequence()
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
     tuned = torch.load(out / "experts" / "weights.pt", weights_only=True)
