@@ -217,9 +217,9 @@ def measure_methods(options: argparse.Namespace) -> None:
         row = {"case": name}
         for method, find in (("network", extract_brain), ("classical", extract_brain_classically)):
             begun = time.perf_counter()
-            found = find(images, head.grid)
+            mask = find(images, head.grid)
             row[f"{method}_s"] = round(time.perf_counter() - begun, 1)
-            row[f"{method}_dice"] = round(dice(found.mask, head.brain), 4)
+            row[f"{method}_dice"] = round(dice(mask.mask, head.brain), 4)
         for modality, image in images.items():
             row[f"network_{modality.value}_dice"] = round(
                 dice(extract_brain({modality: image}, head.grid).mask, head.brain), 4
@@ -234,13 +234,13 @@ def measure_methods(options: argparse.Namespace) -> None:
 
 def compare_masks(options: argparse.Namespace) -> None:
     """Compute the Dice of two masks on one grid, and missing and excess voxels as shares of the second mask."""
-    found, true = (read_volume(path).data > 0.5 for path in (options.mask, options.other))
-    missed, extra = ((one & ~other).sum() / true.sum() for one, other in ((true, found), (found, true)))
-    print(f"dice {dice(found, true):.3f}, missed {missed:.1%}, extra {extra:.1%}")
+    predicted, true = (read_volume(path).data > 0.5 for path in (options.mask, options.other))
+    missed, extra = ((one & ~other).sum() / true.sum() for one, other in ((true, predicted), (predicted, true)))
+    print(f"dice {dice(predicted, true):.3f}, missed {missed:.1%}, extra {extra:.1%}")
 
 
-def dice(found: np.ndarray, true: np.ndarray) -> float:
-    return float(2 * (found & true).sum() / (found.sum() + true.sum()))
+def dice(predicted: np.ndarray, true: np.ndarray) -> float:
+    return float(2 * (predicted & true).sum() / (predicted.sum() + true.sum()))
 
 
 if __name__ == "__main__":

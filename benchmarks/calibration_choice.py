@@ -35,10 +35,10 @@ def main() -> None:
         create_bundle([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)
         predictor = Segmenter.from_bundle(bundle, device="cpu").predictor
         counted = count_cases(predictor, cases, on_case=lambda *said: print(*said, flush=True))
-    found = compare_corrections(counted)
+    comparison = compare_corrections(counted)
     heads = [f"{kind} {region.value.upper()}" for kind in ("Dice", "nats", "inside") for region in REGIONS]
     print("| correction | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
-    for name, scores in found.items():
+    for name, scores in comparison.items():
         cells = [f"{100 * scores.dice[region]:.1f}" for region in REGIONS]
         cells += [f"{nats[region]:.3f}" for nats in (scores.cross_entropy, scores.inside) for region in REGIONS]
         print(f"| {name} | " + " | ".join(cells) + " |")
@@ -49,7 +49,7 @@ def main() -> None:
                 "cross_entropy": {region.value: scores.cross_entropy[region] for region in REGIONS},
                 "inside": {region.value: scores.inside[region] for region in REGIONS},
             }
-            for name, scores in found.items()
+            for name, scores in comparison.items()
         }
         options.output.write_text(json.dumps({"cases": len(cases), "corrections": rows}, indent=2) + "\n")
 

@@ -143,20 +143,22 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100_000, help="of the manifest of part 3")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
-    found: dict[str, Any] = {"cores": os.cpu_count()}
+    results: dict[str, Any] = {"cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        found["planning"] = planning(folder, options.planned, writes=True)
-        found["resuming"] = planning(folder, options.planned, writes=True)
-        found["long_manifest"] = planning(folder, options.lines, writes=False)
+        results["planning"] = planning(folder, options.planned, writes=True)
+        results["resuming"] = planning(folder, options.planned, writes=True)
+        results["long_manifest"] = planning(folder, options.lines, writes=False)
         if options.cases is not None:
             cases = sorted(path for path in options.cases.iterdir() if path.is_dir())
-            found["real"] = [throughput(folder, cases, options.count, workers) for workers in (1, 2)]
-            case_s = 60 / found["real"][0]["cases_a_minute"]
-            found["planning"]["percent_of_a_case"] = round(found["planning"]["milliseconds_a_case"] / case_s / 10, 3)
-    print(json.dumps(found, indent=2))
+            results["real"] = [throughput(folder, cases, options.count, workers) for workers in (1, 2)]
+            case_s = 60 / results["real"][0]["cases_a_minute"]
+            results["planning"]["percent_of_a_case"] = round(
+                results["planning"]["milliseconds_a_case"] / case_s / 10, 3
+            )
+    print(json.dumps(results, indent=2))
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

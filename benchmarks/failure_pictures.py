@@ -119,13 +119,13 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("failures.jpg"))
     options = parser.parse_args()
     wanted = [shown.split(":") for shown in options.show]
-    found = {
+    pictures = {
         labelled.files.name: labelled for labelled in labelled_cases(options.cases, names=[case for case, _ in wanted])
     }
     predictor = Segmenter.from_bundle(options.bundle).predictor
     draw(
         [
-            row_of(found[case], frozenset(Modality(name) for name in sequences.split("+")), predictor)
+            row_of(pictures[case], frozenset(Modality(name) for name in sequences.split("+")), predictor)
             for case, sequences in wanted
         ],
         options.output,

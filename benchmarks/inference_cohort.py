@@ -84,13 +84,13 @@ def main() -> None:
     segmenter = Segmenter.from_bundle(options.bundle, device=options.device)
     with tempfile.TemporaryDirectory() as folder:
         cases = sorted(path for path in options.cases.iterdir() if path.is_dir()) if options.cases else []
-        found = measure(
+        seconds = measure(
             cases or made_cases(Path(folder)), options.count, segmenter, Overlap(options.ahead, options.writers)
         )
-    found["machine"] = {"processor": platform.processor(), "threads": torch.get_num_threads()}
-    print(json.dumps(found, indent=2))
+    seconds["machine"] = {"processor": platform.processor(), "threads": torch.get_num_threads()}
+    print(json.dumps(seconds, indent=2))
     if options.output:
-        options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps(seconds, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

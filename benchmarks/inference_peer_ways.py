@@ -114,8 +114,8 @@ def zoo(device: str) -> Way:
     @torch.inference_mode()
     def run(folder_in: Path, folder: Path) -> None:
         data: Any = before({"image": _paths(folder_in)})
-        found = inferer(data["image"][None].to(device), network)[0]
-        data["pred"] = torch.sigmoid(found)
+        logits = inferer(data["image"][None].to(device), network)[0]
+        data["pred"] = torch.sigmoid(logits)
         SaveImage(output_dir=folder, print_log=False)(after(data)["pred"].cpu())
 
     return run
@@ -236,8 +236,8 @@ def _brats_plan() -> dict[str, Any]:
 
 def _paths(folder: Path) -> list[str]:
     """The four files, in the networks' order of channels."""
-    found = find_case(folder).found
-    return [found[modality] for modality in MODALITIES]
+    files = find_case(folder).paths
+    return [files[modality] for modality in MODALITIES]
 
 
 def _stack(folder: Path) -> tuple[Tensor, np.ndarray]:

@@ -39,7 +39,7 @@ def timed(way: Way, case: Path) -> float:
 
 def measure(ways: dict[str, Way], cases: list[Path], rounds: int, say: Callable[[str], None]) -> dict[str, list[float]]:
     """Seconds a case of each way: one value a case and round."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         order = list(ways) if number % 2 == 0 else list(reversed(ways))
         for case in cases:
@@ -48,19 +48,19 @@ def measure(ways: dict[str, Way], cases: list[Path], rounds: int, say: Callable[
                 counts = rounds == 1 or number > 0
                 say(f"round {number + 1} {case.name} {name}: {spent:.2f} s{'' if counts else ' (warming up)'}")
                 if counts:
-                    found[name].append(round(spent, 3))
-    return found
+                    seconds[name].append(round(spent, 3))
+    return seconds
 
 
-def summary(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Median seconds of each way, and the median over pairs of how many times as long as the first way it takes."""
-    first = next(iter(found.values()))
+    first = next(iter(seconds.values()))
     return {
         name: {
             "median_s": round(statistics.median(values), 3),
             "times_ours": round(statistics.median(a / b for a, b in zip(values, first, strict=True)), 2),
         }
-        for name, values in found.items()
+        for name, values in seconds.items()
     }
 
 
@@ -83,8 +83,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cases = sorted(path for path in options.cases.iterdir() if path.is_dir()) if options.cases else []
         cases = (cases or made_cases(Path(folder), 1))[: options.limit]
-        found = measure(ways, cases, options.rounds, lambda said: print(said, flush=True))
-    table = summary(found)
+        seconds = measure(ways, cases, options.rounds, lambda said: print(said, flush=True))
+    table = summary(seconds)
     print(f"\n{'way':18}{'median s':>10}{'times ' + next(iter(table)):>16}")
     for name, row in table.items():
         print(f"{name:18}{row['median_s']:10.2f}{row['times_ours']:16.1f}")
@@ -98,7 +98,7 @@ def main() -> None:
             "device": options.device,
             "cases": len(cases),
             "table": table,
-            "seconds": found,
+            "seconds": seconds,
         }
         options.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -154,8 +154,8 @@ def _truth(folder: Path, case: Case) -> Any:
     from brats_mm.io.labelled_cases import labelled_cases
     from brats_mm.io.reference_labels import read_reference
 
-    found = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
-    return read_reference(found[0].label, case.grid, found[0].scheme) if found else None
+    matching = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
+    return read_reference(matching[0].label, case.grid, matching[0].scheme) if matching else None
 
 
 def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, Any]]:
@@ -194,12 +194,12 @@ def arithmetic(ways: dict[str, Way], rows: Sequence[dict[str, Any]], case: Case,
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 4, *side), torch.tensor([flags(case.available)]))
     gflop = counter.get_total_flops() / 1e9
-    found: dict[str, Any] = {"matrix_product_gflop_s": rate, "case_gflop": gflop, "window": list(side)}
+    results: dict[str, Any] = {"matrix_product_gflop_s": rate, "case_gflop": gflop, "window": list(side)}
     for name in ways:
         if name.endswith(" default"):
             reached = gflop / min(row["network_s"] for row in rows if row["way"] == name)
-            found[name] = {"gflop_s": reached, "share_of_matrix_product": reached / rate}
-    return found
+            results[name] = {"gflop_s": reached, "share_of_matrix_product": reached / rate}
+    return results
 
 
 ALONE = """

@@ -112,12 +112,12 @@ def registration(options: argparse.Namespace) -> None:
         reference = scanned(head.images[Modality.T1CE], np.eye(4))
         moving = scanned(head.images[other], moved, plane=plane)
         begun = time.perf_counter()
-        found = register(reference, moving)
+        registered = register(reference, moving)
         seconds.append(time.perf_counter() - begun)
-        apart = np.linalg.norm(_at(found.matrix, points) - _at(moved, points), axis=1)
+        apart = np.linalg.norm(_at(registered.matrix, points) - _at(moved, points), axis=1)
         before = np.linalg.norm(points - _at(moved, points), axis=1).mean()
         errors.append(float(apart.mean()))
-        doubted += bool(found.doubts)
+        doubted += bool(registered.doubts)
         print(
             json.dumps(
                 {
@@ -127,8 +127,8 @@ def registration(options: argparse.Namespace) -> None:
                     "tre_mm": round(errors[-1], 3),
                     "worst_point_mm": round(float(apart.max()), 2),
                     "s": round(seconds[-1], 1),
-                    "doubts": found.doubts,
-                    **{k: round(v, 3) for k, v in asdict(found.alignment).items() if k != "start"},
+                    "doubts": registered.doubts,
+                    **{k: round(v, 3) for k, v in asdict(registered.alignment).items() if k != "start"},
                 }
             ),
             flush=True,
@@ -150,19 +150,19 @@ def spoilt(options: argparse.Namespace) -> None:
         for other in (Modality.T1, Modality.T2, Modality.FLAIR):
             moving = side_of(scanned(head.images[other], np.eye(4)))
             for name, matrix in {"right": np.eye(4), **_wrong(rng, points.mean(axis=0))}.items():
-                found = replace(measure(reference, moving, matrix, start="given"), information_before_nats=0.0)
-                _note(rows, name, found)
+                registered = replace(measure(reference, moving, matrix, start="given"), information_before_nats=0.0)
+                _note(rows, name, registered)
         stranger = heads[(number + 1) % len(heads)]
         for name, volume in _hopeless(rng, head, stranger, Modality.FLAIR).items():
-            found = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
-            _note(rows, name, found.alignment)
+            registered = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
+            _note(rows, name, registered.alignment)
     for name, doubted in rows.items():
         print(f"{name}: {sum(doubted)} of {len(doubted)} doubted")
 
 
-def _note(rows: dict[str, list[bool]], name: str, found) -> None:
-    rows.setdefault(name, []).append(bool(registration_warnings(found)))
-    print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(found).items()}, flush=True)
+def _note(rows: dict[str, list[bool]], name: str, registered) -> None:
+    rows.setdefault(name, []).append(bool(registration_warnings(registered)))
+    print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(registered).items()}, flush=True)
 
 
 def _wrong(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.ndarray]:
@@ -241,7 +241,7 @@ def _dice(prediction, labels: Path) -> dict[str, float]:
     convention = LabelConvention.BRATS2023 if (truth == 3).any() else LabelConvention.BRATS2021
     regions = regions_from_labels(truth, convention)
     grid = prediction.case.grid
-    found = {}
+    dice = {}
     for region in REGIONS:
         exact = Volume(regions[region].astype(np.float32), Grid(truth.shape, image.affine))
         true = exact.data if grid.shape == truth.shape else resample_onto(exact, grid, transform_of(np.eye(4))).data
@@ -255,8 +255,8 @@ def _dice(prediction, labels: Path) -> dict[str, float]:
             true = true.reshape(*grid.shape, fine_z).mean(axis=-1)
         mask, wanted = prediction.mask(region), true >= 0.5
         total = mask.sum() + wanted.sum()
-        found[region.value] = round(float(2 * (mask & wanted).sum() / total), 4) if total else 1.0
-    return found
+        dice[region.value] = round(float(2 * (mask & wanted).sum() / total), 4) if total else 1.0
+    return dice
 
 
 def _brain_dice(prediction, head: RawHead) -> float:

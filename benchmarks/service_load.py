@@ -111,9 +111,9 @@ class _Engine:
 
 
 async def _service(options: argparse.Namespace, case: Path, data: Path, engine: _Engine) -> dict[str, float]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     code = "from brats_mm.cli.main import entry; entry()"
     command = [sys.executable, "-c", code, "serve", "-q", "--data", str(data), "--port", str(port), "--device", "cpu"]
     command += ["--bundle", str(options.bundle)] if options.bundle else []

@@ -107,12 +107,12 @@ class Side:
         self.trainer.run()
         seconds = self.end_s - self.start_s
         if keep:
-            found = {"crops_per_second": len(self.plan.items) / seconds, "wait_share": self.waited_s / seconds}
-            self.rounds.append({**found, "seconds": seconds})
+            rates = {"crops_per_second": len(self.plan.items) / seconds, "wait_share": self.waited_s / seconds}
+            self.rounds.append({**rates, "seconds": seconds})
 
     def median(self, name: str) -> float:
         """Over the rounds kept."""
-        return statistics.median(found[name] for found in self.rounds)
+        return statistics.median(rates[name] for rates in self.rounds)
 
     def _now(self) -> float:
         if self.trainer.state.device.type == "cuda":
@@ -182,9 +182,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def machine_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the numbers depend on."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    found = {"python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count()}
+    machine = {"python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count()}
     device = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.machine()
-    return {**found, "threads": torch.get_num_threads(), "device": device, "load_at_start": load}
+    return {**machine, "threads": torch.get_num_threads(), "device": device, "load_at_start": load}
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -52,10 +52,10 @@ def main() -> None:
     parser.add_argument("--spacing", type=float, nargs="+", default=[2.0, 1.5], help="voxel sizes, millimetres")
     options = parser.parse_args()
     chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
-    found = np.asarray([ceilings(labelled, options.spacing) for labelled in chosen])  # (cases, spacings, regions)
+    per_case = np.asarray([ceilings(labelled, options.spacing) for labelled in chosen])  # (cases, spacings, regions)
     print("| voxels | " + " | ".join(region.value.upper() for region in REGIONS) + " |")
     print("|---|" + "---:|" * len(REGIONS))
-    for wanted, row in zip(options.spacing, 100 * found.mean(axis=0), strict=True):
+    for wanted, row in zip(options.spacing, 100 * per_case.mean(axis=0), strict=True):
         print(f"| {wanted:g} mm | " + " | ".join(f"{dice:.1f}" for dice in row) + " |")
 
 

@@ -42,7 +42,7 @@ def bids_cases(folder: Path, wanted: BidsFilter) -> Iterator[CohortCase]:
             yield CohortCase(session.name, folder=str(session.folder))
             continue
         try:
-            files = find_case(session.folder, wanted=wanted).found
+            files = find_case(session.folder, wanted=wanted).paths
         except InputError as fault:
             yield CohortCase(session.name, fault=str(fault))
         else:
@@ -67,9 +67,9 @@ def bids_prefix(name: str) -> str:
 
 def bids_folder(name: str) -> Path:
     """Return the location of a case's results, relative to the dataset."""
-    found = _ENTITY.match(bids_prefix(name))
-    assert found is not None
-    return Path(*(part for part in found.groups() if part), "anat")
+    match = _ENTITY.match(bids_prefix(name))
+    assert match is not None
+    return Path(*(part for part in match.groups() if part), "anat")
 
 
 def bids_file(case: str, name: str) -> str:
@@ -77,11 +77,11 @@ def bids_file(case: str, name: str) -> str:
     prefix = bids_prefix(case)
     if name in ("segmentation.nii.gz", "segmentation.seg.nrrd"):
         return f"{prefix}_desc-tumour_dseg.{name.partition('.')[2]}"
-    found = _MAP.match(name)
-    if found is None:
+    match = _MAP.match(name)
+    if match is None:
         stem, _, suffix = name.partition(".")
         return f"{prefix}_desc-{re.sub('[^A-Za-z0-9]', '', stem)}_bratsmm.{suffix}"
-    kind, modality, region = found.groups()
+    kind, modality, region = match.groups()
     label = "" if region is None else f"_label-{region.upper()}"
     if kind == "mask":
         return f"{prefix}{label}_mask.nii.gz"
@@ -114,10 +114,10 @@ def describe_dataset(folder: Path, convention: LabelConvention, version: str) ->
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text("utf-8"))
+        document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _write_json(file: Path, content: Mapping[str, object]) -> None:

@@ -24,8 +24,8 @@ def stamp_of(case: CohortCase) -> str:
     """
     said = []
     for name, path in files_of(case):
-        found = path.stat()
-        said.append([name, str(path), found.st_size, found.st_mtime_ns])
+        status = path.stat()
+        said.append([name, str(path), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -51,5 +51,5 @@ def files_of(case: CohortCase) -> Iterator[tuple[str, Path]]:
     for place, folders, files in os.walk(top):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for file in sorted(file for file in files if not file.startswith(".")):
-            found = Path(place, file)
-            yield found.relative_to(top).as_posix(), found
+            file_path = Path(place, file)
+            yield file_path.relative_to(top).as_posix(), file_path

@@ -76,10 +76,10 @@ def clear_work(folder: Path) -> None:
 def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
     """Return the files of a case's results, from the cohort's folder, with their bytes."""
     if layout is Layout.PLAIN:
-        found = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
+        paths = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
     else:
-        found = (folder / bids_folder(case)).glob(f"{bids_prefix(case)}_*")
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(found) if path.is_file()}
+        paths = (folder / bids_folder(case)).glob(f"{bids_prefix(case)}_*")
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(paths) if path.is_file()}
 
 
 def lost_results(folder: Path, recorded: Mapping[str, int]) -> list[str]:

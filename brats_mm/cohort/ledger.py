@@ -87,14 +87,14 @@ class Ledger:
 
     def done(self, name: str) -> Entry | None:
         """Return the entry of a finished case, or None."""
-        found = self._records.execute(
+        row = self._records.execute(
             "SELECT stamp, content, identity, sizes FROM cases LEFT JOIN results USING (name) "
             "WHERE name = ? AND state = ?",
             (name, CaseState.DONE.value),
         ).fetchone()
-        if found is None:
+        if row is None:
             return None
-        stamp, content, identity, sizes = found
+        stamp, content, identity, sizes = row
         return Entry(stamp, content, identity, json.loads(sizes or "{}"))
 
     def record(
@@ -145,7 +145,7 @@ class Ledger:
     def failures(self) -> Iterator[Failure]:
         """Yield the failed cases and the manifest's faults."""
         chosen = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
-        for found in self._records.execute(chosen, (CaseState.FAILED.value,)):
-            yield Failure(*found)
+        for row in self._records.execute(chosen, (CaseState.FAILED.value,)):
+            yield Failure(*row)
         for name, detail in self._records.execute("SELECT name, detail FROM faults ORDER BY serial"):
             yield Failure(name, "manifest", detail, 0)

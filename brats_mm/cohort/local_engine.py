@@ -105,19 +105,19 @@ class LocalEngine:
         return _Worker(process, ours, slot)
 
     def _received(self, worker: _Worker) -> list[Finished]:
-        found = []
+        results = []
         try:
             while worker.pipe.poll(0):
                 message = worker.pipe.recv()
                 if isinstance(message, TaskResult):
-                    found.append(Finished(worker.held.pop(message.name), message))
+                    results.append(Finished(worker.held.pop(message.name), message))
                 elif isinstance(message, Ready):
                     worker.ready, self._failed_starts = True, 0
                 elif isinstance(message, Unable):
                     raise message.error
         except (EOFError, OSError):  # the worker died, which is handled elsewhere
             worker.process.join(timeout=5)
-        return found
+        return results
 
     def _replaced(self, worker: _Worker) -> list[Finished]:
         """Replace a dead worker. Its tasks are lost, except those that had not started."""

@@ -51,14 +51,14 @@ def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
             installed.
     """
     try:
-        found = _manifest(path, wanted or BidsFilter())
+        manifest = _manifest(path, wanted or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
         raise CaseError(message) from error
-    if not found.count:
+    if not manifest.count:
         message = f"{path} lists no case. Give a table with a line a case, or a folder with a sub-folder a case."
         raise CaseError(message)
-    return found
+    return manifest
 
 
 def _manifest(path: Path, wanted: BidsFilter) -> Manifest:

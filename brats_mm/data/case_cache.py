@@ -88,15 +88,15 @@ class PreparedCases:
         return kept or len(self.dataset.data)
 
     def __getitem__(self, index: int) -> Mapping[Hashable, Any]:
-        found: Mapping[Hashable, Any]
+        prepared: Mapping[Hashable, Any]
         if isinstance(self.dataset, PersistentDataset):
-            found = self.dataset._cachecheck(self.dataset.data[index])
+            prepared = self.dataset._cachecheck(self.dataset.data[index])
         elif self.dataset._cache:
-            found = self.dataset._cache[index]
+            prepared = self.dataset._cache[index]
         else:
             chain = self.dataset.transform
-            found = chain(self.dataset.data[index], end=chain.get_index_of_first(_is_random))
-        return found
+            prepared = chain(self.dataset.data[index], end=chain.get_index_of_first(_is_random))
+        return prepared
 
 
 def item_fingerprint(item: Item) -> bytes:

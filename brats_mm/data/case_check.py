@@ -97,8 +97,8 @@ def _fault(checked: Checked, needs: Sequence[str]) -> str | None:
         return item
     if not all(item["image"].get(modality) for modality in needs):
         return None
-    found = "; ".join(_item_faults(item))
-    return f"{item['name']}: {found}" if found else None
+    faults = "; ".join(_item_faults(item))
+    return f"{item['name']}: {faults}" if faults else None
 
 
 def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:

@@ -96,17 +96,17 @@ def make_datalist(
         CaseError: there is no case, or a name is unknown.
     """
     root = Path(dataset_dir).expanduser()
-    found = [_relative(item, root) for item in (find_items(root) if items is None else items)]
-    labelled = [item for item in found if "label" in item]
+    entries = [_relative(item, root) for item in (find_items(root) if items is None else items)]
+    labelled = [item for item in entries if "label" in item]
     _refuse_unknown([*validation, *testing], labelled, root)
-    unlabelled = {item["name"] for item in found} - {item["name"] for item in labelled}
+    unlabelled = {item["name"] for item in entries} - {item["name"] for item in labelled}
     taken = {*validation, *testing}
     return {
         "name": root.resolve().name,
         "modality": {str(modality.channel): modality.value for modality in MODALITIES},
         "training": [item for item in labelled if item["name"] not in taken],
         "validation": [item for item in labelled if item["name"] in validation],
-        "testing": [item for item in found if item["name"] in testing or item["name"] in unlabelled],
+        "testing": [item for item in entries if item["name"] in testing or item["name"] in unlabelled],
     }
 
 
@@ -161,12 +161,12 @@ def training_items(
 
 def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
     """The labelled items of the list's other sections, which help to tell the label scheme."""
-    found: list[Item] = []
+    items: list[Item] = []
     for other in SECTIONS:
         with suppress(CaseError):
             entries = list(section_entries(path, other)) if other != section else []
-            found += [item for item in (resolved_item(entry, root) for entry in entries) if "label" in item]
-    return found
+            items += [item for item in (resolved_item(entry, root) for entry in entries) if "label" in item]
+    return items
 
 
 def inference_items(

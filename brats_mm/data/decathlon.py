@@ -64,7 +64,7 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
 
 def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     named = {number: modalities_in_name(str(name)) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, found in named.items() if len(found) != 1]
+    odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
     if odd or not named:
         message = (
             f"{path} lists a file a case, but does not say which of its volumes is which sequence: "
@@ -72,7 +72,7 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
         raise CaseError(message)
-    return {next(iter(found)).value: int(number) for number, found in named.items()}
+    return {next(iter(modalities)).value: int(number) for number, modalities in named.items()}
 
 
 def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:

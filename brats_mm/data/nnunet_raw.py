@@ -42,13 +42,13 @@ def _items(
     folders: tuple[Path, Path], channels: Mapping[str, Modality], scheme: LabelScheme, ending: str
 ) -> list[Item]:
     images, labels = folders
-    found: dict[str, dict[str, str]] = {}
+    cases: dict[str, dict[str, str]] = {}
     for path in sorted(images.glob(f"*{ending}")):
         name, _, number = path.name.removesuffix(ending).rpartition("_")
         if name and number.isdigit() and number.lstrip("0").zfill(1) in channels:
-            found.setdefault(name, {})[channels[number.lstrip("0").zfill(1)].value] = str(path)
+            cases.setdefault(name, {})[channels[number.lstrip("0").zfill(1)].value] = str(path)
     items: list[Item] = []
-    for name, sequences in found.items():
+    for name, sequences in cases.items():
         label = labels / f"{name}{ending}"
         labelled = {"label": str(label), "label_scheme": scheme.value} if label.is_file() else {}
         items.append({"name": name, "image": sequences, **labelled})
@@ -66,11 +66,11 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
     named = {number: modalities_in_name(name) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, found in named.items() if len(found) != 1]
+    odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
     if odd or not named:
         message = (
             f"{path} does not say of each channel which sequence it is: {', '.join(odd) or 'no channel_names'}. Name "
             "them T1, T1ce, T2, FLAIR in its channel_names."
         )
         raise CaseError(message)
-    return {number: next(iter(found)) for number, found in named.items()}
+    return {number: next(iter(modalities)) for number, modalities in named.items()}

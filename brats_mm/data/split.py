@@ -20,8 +20,8 @@ SHOWN = 5
 
 def patient_of(name: str) -> str:
     """Return the patient of a case. BraTS 2023 and later number the scans of a patient. Otherwise it is the name."""
-    found = _TIMEPOINT.fullmatch(name)
-    return found["patient"] if found else name
+    match = _TIMEPOINT.fullmatch(name)
+    return match["patient"] if match else name
 
 
 def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
@@ -69,15 +69,15 @@ def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]
     except (OSError, ValueError, SyntaxError) as error:
         message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name a line."
         raise CaseError(message) from error
-    found = {name: _known_name(name, known) for part in parts for name in part}
-    absent = sorted(name for name, case in found.items() if case is None)
+    known_names = {name: _known_name(name, known) for part in parts for name in part}
+    absent = sorted(name for name, case in known_names.items() if case is None)
     if absent:
         message = (
             f"{path} lists {len(absent)} cases that the folder does not have labelled: {', '.join(absent[:SHOWN])}. "
             "Give the folder that belongs to the list."
         )
         raise CaseError(message)
-    return tuple(frozenset(case for name in part if (case := found[name]) is not None) for part in parts)
+    return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)
 
 
 def _parts(lines: list[str]) -> Iterator[Iterator[str]]:

@@ -51,18 +51,18 @@ class LoadSequencesd(Transform):
         files: Mapping[str, str] = data["image"]
         read = lru_cache(self._volume)  # sequences may share a file
         places: Mapping[str, int] = data.get("volumes", {})
-        found = {
+        volumes = {
             modality: _clean(_one_of(read(files[modality.value]), places.get(modality.value), files[modality.value]))
             for modality in self.modalities
             if modality.value in files
         }
-        if not found:
+        if not volumes:
             names = ", ".join(modality.value for modality in self.modalities)
             message = (
                 f"The case {data.get('name', '?')} has none of {names}. Remove it from the list, or add the files."
             )
             raise CaseError(message)
-        empty = [modality.value for modality, volume in found.items() if not bool(volume.any())]
+        empty = [modality.value for modality, volume in volumes.items() if not bool(volume.any())]
         if empty:
             message = (
                 f"{', '.join(empty)} of the case {data.get('name', '?')} contains only zeros. Remove the sequence "
@@ -70,11 +70,11 @@ class LoadSequencesd(Transform):
                 "list, so that it counts as missing."
             )
             raise VolumeError(message)
-        first = next(iter(found.values()))
-        found = {modality: _onto(volume, first) for modality, volume in found.items()}
-        channels = [found.get(modality, torch.zeros_like(first)) for modality in self.modalities]
+        first = next(iter(volumes.values()))
+        volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}
+        channels = [volumes.get(modality, torch.zeros_like(first)) for modality in self.modalities]
         image = MetaTensor(torch.cat([torch.as_tensor(channel) for channel in channels]), affine=first.affine)
-        available = torch.tensor([modality in found for modality in self.modalities])
+        available = torch.tensor([modality in volumes for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
             label = _one_of(self._volume(data["label"]), None, data["label"])

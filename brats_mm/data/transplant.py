@@ -133,9 +133,9 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
     box, centre = [], []
     for axis in range(3):
         others = [other for other in range(3) if other != axis]
-        found = torch.nonzero(tumour.any(dim=others[1]).any(dim=others[0])).flatten()
-        low = max(0, int(found[0]) - FEATHER)
-        high = min(tumour.shape[axis], int(found[-1]) + 1 + FEATHER)
+        indices = torch.nonzero(tumour.any(dim=others[1]).any(dim=others[0])).flatten()
+        low = max(0, int(indices[0]) - FEATHER)
+        high = min(tumour.shape[axis], int(indices[-1]) + 1 + FEATHER)
         box.append(slice(low, high))
         centre.append((low + high) / 2 / tumour.shape[axis])
     i, j, k = box

@@ -46,21 +46,21 @@ class Alignment:
     edge_agreement: float
 
 
-def registration_warnings(found: Alignment) -> tuple[str, ...]:
+def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     """Return the reasons to check a registration. Empty if there are none."""
     doubts = []
-    if found.covered < LEAST_COVERED:
-        doubts.append(f"it shows only {found.covered:.0%} of the head")
-    if found.head_overlap < LEAST_HEAD_OVERLAP:
-        doubts.append(f"the heads overlap to {found.head_overlap:.2f} (Dice) only")
-    if found.information_nats < LEAST_INFORMATION_NATS:
-        doubts.append(f"the images share little ({found.information_nats:.2f} nats)")
-    if found.information_nats < found.information_before_nats:
+    if alignment.covered < LEAST_COVERED:
+        doubts.append(f"it shows only {alignment.covered:.0%} of the head")
+    if alignment.head_overlap < LEAST_HEAD_OVERLAP:
+        doubts.append(f"the heads overlap to {alignment.head_overlap:.2f} (Dice) only")
+    if alignment.information_nats < LEAST_INFORMATION_NATS:
+        doubts.append(f"the images share little ({alignment.information_nats:.2f} nats)")
+    if alignment.information_nats < alignment.information_before_nats:
         doubts.append("the images share less than they do by their headers")
-    if found.peak < LEAST_PEAK:
+    if alignment.peak < LEAST_PEAK:
         doubts.append("moving it by 10 mm or 10 degrees fits about as well")
-    if found.edge_agreement < LEAST_EDGE_AGREEMENT:
-        doubts.append(f"edges agree to {found.edge_agreement:.2f} (correlation) only")
-    if found.rotation_deg > LARGEST_ROTATION_DEG or found.shift_mm > LARGEST_SHIFT_MM:
-        doubts.append(f"it moves the head by {found.shift_mm:.0f} mm and {found.rotation_deg:.0f} degrees")
+    if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:
+        doubts.append(f"edges agree to {alignment.edge_agreement:.2f} (correlation) only")
+    if alignment.rotation_deg > LARGEST_ROTATION_DEG or alignment.shift_mm > LARGEST_SHIFT_MM:
+        doubts.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
     return tuple(doubts)

@@ -113,16 +113,16 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
     background however far they are, and the other way round.
     """
-    found = background or find_background(data)
-    value = np.float32(found.value)
-    if found.is_exact:
+    known = background or find_background(data)
+    value = np.float32(known.value)
+    if known.is_exact:
         mask = data != value
-    elif found.below < ONE_SIDED_SHARE:
-        mask = data > value + np.float32(found.tolerance)
-    elif found.below > 1 - ONE_SIDED_SHARE:
-        mask = data < value - np.float32(found.tolerance)
+    elif known.below < ONE_SIDED_SHARE:
+        mask = data > value + np.float32(known.tolerance)
+    elif known.below > 1 - ONE_SIDED_SHARE:
+        mask = data < value - np.float32(known.tolerance)
     else:
-        mask = np.abs(data - value) > np.float32(found.tolerance)
+        mask = np.abs(data - value) > np.float32(known.tolerance)
     return mask if _all_finite(data) else np.asarray(mask & np.isfinite(data))
 
 
@@ -132,11 +132,11 @@ def without_background(data: Array, background: Background | None = None) -> Arr
     Returns:
         `data` itself if its background is already exactly 0.
     """
-    found = background or find_background(data)
+    known = background or find_background(data)
     clean = data
-    if not (found.is_exact and found.value == 0 and _all_finite(data)):
-        clean = np.where(foreground_of(data, found), data - np.float32(found.value), np.float32(0))
-    return limit_outliers(clean, OUTLIER_FACTOR * found.scale)
+    if not (known.is_exact and known.value == 0 and _all_finite(data)):
+        clean = np.where(foreground_of(data, known), data - np.float32(known.value), np.float32(0))
+    return limit_outliers(clean, OUTLIER_FACTOR * known.scale)
 
 
 def limit_outliers(data: Array, limit: float) -> Array:

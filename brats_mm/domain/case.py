@@ -15,20 +15,20 @@ class CaseFiles:
 
     Attributes:
         name: name of the case for outputs.
-        found: path of each available sequence.
+        paths: path of each available sequence.
         ignored: reason by name of each file that is not used.
         notes: remarks on how the sequences were recognised.
     """
 
     name: str
-    found: Mapping[Modality, str]
+    paths: Mapping[Modality, str]
     ignored: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def missing(self) -> Availability:
         """The missing sequences."""
-        return frozenset(MODALITIES) - frozenset(self.found)
+        return frozenset(MODALITIES) - frozenset(self.paths)
 
 
 @dataclass(frozen=True, eq=False)

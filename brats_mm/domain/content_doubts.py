@@ -39,7 +39,7 @@ def copies(volumes: Mapping[Modality, Volume]) -> list[str]:
         volumes: sequences on one grid.
     """
     present = ordered(volumes)
-    found = []
+    pairs = []
     for i, a in enumerate(present):
         for b in present[i + 1 :]:
             one, other = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
@@ -48,8 +48,8 @@ def copies(volumes: Mapping[Modality, Volume]) -> list[str]:
             if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
                 continue
             if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
-                found.append(
+                pairs.append(
                     f"{a.label} and {b.label} are the same image except for scale. Give each sequence its own file, "
                     "and leave out missing ones."
                 )
-    return found
+    return pairs

@@ -275,8 +275,8 @@ class Prediction:
         for region in REGIONS:
             inside = self.mask(region)
             box = bounding_box(inside)
-            found = self.probabilities[region][box][inside[box]]
-            means[region] = float(binary_entropy(found).mean()) if found.size else None
+            probabilities = self.probabilities[region][box][inside[box]]
+            means[region] = float(binary_entropy(probabilities).mean()) if probabilities.size else None
         return means
 
     def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:

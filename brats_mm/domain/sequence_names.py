@@ -57,8 +57,8 @@ class Reading:
 
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
     """Read the names of a folder's images together. See `name_rules.read_names`."""
-    found = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
-    return tuple(_reading(one) for one in found)
+    readings = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
+    return tuple(_reading(one) for one in readings)
 
 
 def modalities_in_name(stem: str) -> set[Modality]:
@@ -90,11 +90,11 @@ def modality_named(name: str) -> Modality:
     Raises:
         OptionError: there is no such sequence.
     """
-    found = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
-    if found is None:
+    weighting = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
+    if weighting is None:
         message = f"Unknown sequence {name!r}. Choose one of {', '.join(modality.value for modality in MODALITIES)}."
         raise OptionError(message)
-    return Modality(found)
+    return Modality(weighting)
 
 
 def _reading(one: NameReading) -> Reading:

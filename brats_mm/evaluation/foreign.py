@@ -42,14 +42,14 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
     model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
-        found = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
-        if not found:
+        maps = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
+        if not maps:
             message = (
                 f"{folder} has no prediction of {case.name}: neither {case.name}.nii.gz nor one in a folder of a "
                 f"subset, such as {subset_name(case.available)}/{case.name}.nii.gz."
             )
             raise CaseError(message)
-        for subset, path in found:
+        for subset, path in maps:
             masks = read_reference(path, case.grid, scheme)
             volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
             probabilities = {region: np.asfortranarray(mask, np.float32) for region, mask in masks.items()}

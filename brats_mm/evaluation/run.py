@@ -156,10 +156,10 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
 
 def _identity(case: LabelledCase) -> dict[str, Any]:
     """Identify a case by its name, sequences, label scheme and file sizes."""
-    files = [Path(case.files.found[modality]) for modality in ordered(frozenset(case.files.found))]
+    files = [Path(case.files.paths[modality]) for modality in ordered(frozenset(case.files.paths))]
     return {
         "name": case.files.name,
-        "sequences": subset_name(frozenset(case.files.found)),
+        "sequences": subset_name(frozenset(case.files.paths)),
         "labels": case.scheme.value if case.scheme else None,
         "bytes": [path.stat().st_size if path.is_file() else None for path in (*files, case.label)],
     }

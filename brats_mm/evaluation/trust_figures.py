@@ -221,6 +221,6 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
 
 
 def _mean(values: Iterable[float | bool]) -> float:
-    found = [float(value) for value in values]
-    found = [value for value in found if not math.isnan(value)]
-    return float(np.mean(found)) if found else math.nan
+    numbers = [float(value) for value in values]
+    numbers = [value for value in numbers if not math.isnan(value)]
+    return float(np.mean(numbers)) if numbers else math.nan

@@ -102,10 +102,10 @@ class EngineInferer(Inferer):
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
         """Return and forget the map of these logits, or a map of these logits alone if there is none."""
-        for place, found in enumerate(self._maps):
-            if found.logits.shape == logits.shape and torch.equal(found.logits.float().cpu(), logits):
+        for place, logit_map in enumerate(self._maps):
+            if logit_map.logits.shape == logits.shape and torch.equal(logit_map.logits.float().cpu(), logits):
                 del self._maps[place]
-                return found
+                return logit_map
         window = self.settings.window
         return LogitMap(logits, logits.new_zeros((0, len(logits))), None, window, 0)
 
@@ -130,7 +130,7 @@ class EngineInferer(Inferer):
         ]
         self.device = device
         self._maps.extend(maps)
-        logits = [found.logits for found in maps]
+        logits = [logit_map.logits for logit_map in maps]
         # Tensors created in inference mode cannot be modified in place later. A clone can.
         return torch.stack(logits).clone().to(device)
 

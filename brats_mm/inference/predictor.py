@@ -130,19 +130,21 @@ Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"
 """Probabilities and importance on the input grid."""
 
 
-def prediction_from(case: Case, found: LogitMap, placement: Placement, model: ModelIdentity, run: Run) -> Prediction:
+def prediction_from(
+    case: Case, logit_map: LogitMap, placement: Placement, model: ModelIdentity, run: Run
+) -> Prediction:
     """Create the prediction of a case from the network's result over the model's box."""
-    return _predicted(case, restore_map(found, case.available, placement, model), model, run, ())
+    return _predicted(case, restore_map(logit_map, case.available, placement, model), model, run, ())
 
 
-def restore_map(found: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
+def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
     """Apply the model's calibration, and bring probabilities and importance to the input grid."""
     calibration = model.calibration
     corrections = IDENTITY_BY_REGION
     if calibration is not None:
         corrections = {region: calibration.of(subset, region) for region in REGIONS}
-    logits = apply_calibration(found.logits, corrections)
-    return restore_probabilities(logits, placement, corrections), _importance(found, subset, placement)
+    logits = apply_calibration(logit_map.logits, corrections)
+    return restore_probabilities(logits, placement, corrections), _importance(logit_map, subset, placement)
 
 
 def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:

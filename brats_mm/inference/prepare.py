@@ -161,12 +161,12 @@ def _model_part(
     volume: Volume, axes: tuple[int, int, int], flipped: tuple[bool, bool, bool], shape: tuple[int, int, int]
 ) -> Part:
     """A volume's box with signal, z-scored, turned to RAS and at the model's voxel size."""
-    found, box = volume.background, bounding_box(volume.foreground)
+    background, box = volume.background, bounding_box(volume.foreground)
     inside = volume.foreground[box]
-    data = volume.data[box] - np.float32(found.value)
-    if not found.is_exact:
+    data = volume.data[box] - np.float32(background.value)
+    if not background.is_exact:
         data[~inside] = 0
-    data = limit_outliers(data, OUTLIER_FACTOR * found.scale)
+    data = limit_outliers(data, OUTLIER_FACTOR * background.scale)
     count = max(1, np.count_nonzero(inside))
     data -= np.float32(data.sum(dtype=np.float64) / count)
     data *= inside.astype(np.float32)

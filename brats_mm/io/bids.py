@@ -86,12 +86,12 @@ def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
             "Give a folder with sub-... folders, or leave the options out."
         )
         raise OptionError(message)
-    found = list(bids_sessions(folder, wanted))
-    if len(found) == 1:
-        return found[0]
-    every = found or list(bids_sessions(folder))
+    sessions = list(bids_sessions(folder, wanted))
+    if len(sessions) == 1:
+        return sessions[0]
+    every = sessions or list(bids_sessions(folder))
     listed = ", ".join(one.name for one in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
-    which = f"{len(found)} sessions fit" if found else "No session fits"
+    which = f"{len(sessions)} sessions fit" if sessions else "No session fits"
     message = f"{which}, and one is needed: {listed}. Choose with --participant and --session."
     raise CaseError(message)
 

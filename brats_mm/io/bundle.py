@@ -36,7 +36,7 @@ class Bundle:
         """
         path = self.root / "configs" / "metadata.json"
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             message = (
                 f"{self.root} is not a model bundle: it has no configs/metadata.json. Give the folder of a bundle."
@@ -45,7 +45,7 @@ class Bundle:
         except (OSError, ValueError) as error:
             message = f"{path} cannot be read ({error}). Restore the bundle from its archive."
             raise BundleError(message) from error
-        return found
+        return document
 
     def recorded_hash(self) -> str | None:
         """The recorded SHA-256 of the weights, or None."""
@@ -115,11 +115,11 @@ def checked_hash(bundle: Bundle) -> str:
             f"The bundle has no weights: {bundle.weights} is absent. Reinstall brats-mm, or train and save them there."
         )
         raise BundleError(message)
-    found, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
-    if recorded is not None and found != recorded:
+    computed, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
+    if recorded is not None and computed != recorded:
         message = (
-            f"The weights {bundle.weights} do not match the recorded hash (SHA-256 {found[:12]}..., recorded "
+            f"The weights {bundle.weights} do not match the recorded hash (SHA-256 {computed[:12]}..., recorded "
             f"{recorded[:12]}...). Reinstall brats-mm. If you trained them yourself, update {HASHES}."
         )
         raise BundleError(message)
-    return found
+    return computed

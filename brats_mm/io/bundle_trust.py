@@ -37,18 +37,18 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
     Raises:
         BundleError: the config names another class or function, or contains an expression or a macro.
     """
-    found: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     open_names = [name]
     while open_names:
         entry = open_names.pop()
-        if entry in found or entry not in config:
+        if entry in known or entry not in config:
             continue
-        found[entry] = config[entry]
+        known[entry] = config[entry]
         for key, value in _leaves(config[entry]):
             open_names += _referred(key, value)
             if key == "_target_":
                 _check_defined_there(value)
-    return found
+    return known
 
 
 def _check_defined_there(target: str) -> None:

@@ -107,10 +107,10 @@ def _any_is(faults: list[InputError], kind: type[InputError]) -> bool:
 def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Modality, Volume], list[InputError]]:
     volumes: dict[Modality, Volume] = {}
     faults: list[InputError] = []
-    if not files.found:
+    if not files.paths:
         faults.append(CaseError(f"Case {files.name} has no sequence. Give at least one, for example with --t1ce FILE."))
     with ThreadPoolExecutor(max_workers=4) as pool:  # decompression runs outside Python's lock
-        tasks = {modality: pool.submit(read, Path(files.found[modality])) for modality in ordered(files.found)}
+        tasks = {modality: pool.submit(read, Path(files.paths[modality])) for modality in ordered(files.paths)}
         for modality, task in tasks.items():
             try:
                 volumes[modality] = task.result()
@@ -132,7 +132,7 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
     spacing = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
     offset = ", ".join(f"{value:.4g}" for value in grid.affine[:3, 3])
     axes = "".join(nib.aff2axcodes(grid.affine))
-    file = f" ({Path(files.found[modality]).name})" if files is not None else ""
+    file = f" ({Path(files.paths[modality]).name})" if files is not None else ""
     return f"{modality.label}{file} has {shape} voxels of {spacing} mm, orientation {axes}, offset ({offset}) mm"
 
 
@@ -140,7 +140,7 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
     """Return a fault if the same image was given as two sequences, under any names."""
     present = ordered(volumes)
     twins = [
-        f"{a.label} ({Path(files.found[a]).name}) and {b.label} ({Path(files.found[b]).name})"
+        f"{a.label} ({Path(files.paths[a]).name}) and {b.label} ({Path(files.paths[b]).name})"
         for i, a in enumerate(present)
         for b in present[i + 1 :]
         if _same_voxels(volumes[a].data, volumes[b].data)
@@ -162,30 +162,30 @@ def _same_voxels(a: Array, b: Array) -> bool:
 
 
 def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[str, ...]:
-    found: list[str] = []
+    warnings: list[str] = []
     for modality in ordered(volumes):
         volume = volumes[modality]
-        found += _header_warnings(modality, volumes)
+        warnings += _header_warnings(modality, volumes)
         apart_mm = together.apart_mm[modality]
         if apart_mm > EXACT_GRID_MM:
-            found.append(
+            warnings.append(
                 f"{modality.label} is {apart_mm:.3f} mm off the case's grid. Its voxels are assigned to the nearest "
                 "voxels of "
                 "that grid. --grid-tolerance sets the largest distance."
             )
         if volume.grid.shear_deg > LEANING_DEG:
-            found.append(
+            warnings.append(
                 f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees off right angles, so the model "
                 "sees a leaning head. Resample it to a grid with right angles, or use --raw."
             )
         stripped, evidence = looks_stripped(volume)
         if not stripped:
-            found.append(
+            warnings.append(
                 f"{modality.label} does not look skull-stripped: {evidence}. "
                 "The model was trained on skull-stripped images, so results will be poor."
             )
-        found += content_doubts(modality, volume)
-    return (*found, *copies(together.volumes))
+        warnings += content_doubts(modality, volume)
+    return (*warnings, *copies(together.volumes))
 
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:

@@ -62,8 +62,8 @@ def find_case(
     unwanted = {path: reason for path in inside if wanted and (reason := wanted.reason_against(path.name))}
     inside = [path for path in inside if path not in unwanted]
     ignored |= {path.name: reason for path, reason in unwanted.items()}
-    found = recognise(inside, folder)
-    if not found.candidates and not found.unclear:
+    recognised = recognise(inside, folder)
+    if not recognised.candidates and not recognised.unclear:
         below = _below(folder)
         _check_one_case(below, folder)
         images: list[Path] = []
@@ -73,15 +73,17 @@ def find_case(
             ignored |= {f"{sub.name}/{name}": reason for name, reason in passed_over.items()}
         if images:
             deeper = recognise(images, folder)
-            found = Recognised(deeper.candidates, {**found.ignored, **deeper.ignored}, deeper.unclear, deeper.notes)
-    several = [path for path in inside if (volumes_in(path) or 1) > 1] if not found.candidates else []
+            recognised = Recognised(
+                deeper.candidates, {**recognised.ignored, **deeper.ignored}, deeper.unclear, deeper.notes
+            )
+    several = [path for path in inside if (volumes_in(path) or 1) > 1] if not recognised.candidates else []
     if len(several) == 1:
         return find_channels(several[0], channels)
-    ignored |= {_shown(path, folder): reason for path, reason in found.ignored.items()}
-    ignored |= _settle_unclear(found, folder)
-    _check_found(found, ignored, folder)
-    chosen = {modality: str(found.candidates[modality][0]) for modality in ordered(found.candidates)}
-    return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), found.notes)
+    ignored |= {_shown(path, folder): reason for path, reason in recognised.ignored.items()}
+    ignored |= _settle_unclear(recognised, folder)
+    _check_found(recognised, ignored, folder)
+    chosen = {modality: str(recognised.candidates[modality][0]) for modality in ordered(recognised.candidates)}
+    return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), recognised.notes)
 
 
 def is_four_dimensional(path: Path) -> bool:
@@ -197,27 +199,29 @@ def _check_one_case(below: Iterable[Path], folder: Path) -> None:
         raise CaseError(message)
 
 
-def _settle_unclear(found: Recognised, folder: Path) -> dict[str, str]:
+def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
     """Ignore files whose names match two sequences that both have other files, such as subtractions."""
-    open_ones = {path: named for path, named in found.unclear.items() if not set(named) <= set(found.candidates)}
+    open_ones = {
+        path: named for path, named in recognised.unclear.items() if not set(named) <= set(recognised.candidates)
+    }
     if open_ones:
         shown = "; ".join(f"{_shown(path, folder)} ({_or(named)})" for path, named in open_ones.items())
         message = f"In {folder}, these names are ambiguous: {shown}. Rename them, or {_BY_OPTION}."
         raise CaseError(message)
-    return {_shown(path, folder): f"its name says {_or(named)}" for path, named in found.unclear.items()}
+    return {_shown(path, folder): f"its name says {_or(named)}" for path, named in recognised.unclear.items()}
 
 
 def _or(named: Iterable[Modality]) -> str:
     return " or ".join(modality.label for modality in named)
 
 
-def _check_found(found: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
-    if not found.candidates:
+def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
+    if not recognised.candidates:
         raise CaseError(_nothing_found(ignored, folder))
     doubles = [
-        f"{modality.label} could be {_or_listed([_shown(path, folder) for path in found.candidates[modality]])}"
-        for modality in ordered(found.candidates)
-        if len(found.candidates[modality]) > 1
+        f"{modality.label} could be {_or_listed([_shown(path, folder) for path in recognised.candidates[modality]])}"
+        for modality in ordered(recognised.candidates)
+        if len(recognised.candidates[modality]) > 1
     ]
     if doubles:
         message = (

@@ -73,9 +73,11 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
         raise CaseError(message)
     from brats_mm.domain.case import CaseFiles  # imports numpy, which checks of a request must not wait for
 
-    found = {modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order}
+    channels = {
+        modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order
+    }
     spelled = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
-    return CaseFiles(image_stem(path.name), found, notes=(f"volumes of {path.name} are read {source}: {spelled}",))
+    return CaseFiles(image_stem(path.name), channels, notes=(f"volumes of {path.name} are read {source}: {spelled}",))
 
 
 def no_order(path: Path, volumes: int) -> CaseError:

@@ -124,7 +124,7 @@ def _dataset_names(path: Path) -> dict[str, Modality]:
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     order = {}
     for number, name in pairs:
-        found = modalities_in_name(str(name))
-        if len(found) == 1 and str(number).isdecimal():
-            order[f"{int(number):04d}"] = found.pop()
+        modalities = modalities_in_name(str(name))
+        if len(modalities) == 1 and str(number).isdecimal():
+            order[f"{int(number):04d}"] = modalities.pop()
     return order

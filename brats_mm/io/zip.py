@@ -141,14 +141,14 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
 
 def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, limits: ZipLimits) -> Unpacked:
     """Write files that start like DICOM files, and skip the rest."""
-    found = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
-    if entries and not found:
+    images = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
+    if entries and not images:
         raise _bad(what=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
-    _write_all(opened, found, _side_by_side(folder), limits)
-    count = len(entries) - len(found)
+    _write_all(opened, images, _side_by_side(folder), limits)
+    count = len(entries) - len(images)
     if not count:
         return Unpacked(folder, {}, is_dicom=True)
-    wanted = {id(entry) for entry in found}
+    wanted = {id(entry) for entry in images}
     name = next(entry.filename for entry in entries if id(entry) not in wanted)[-200:]
     shown = name if count == 1 else f"{name} and {count - 1:,} more"
     return Unpacked(folder, {shown: "it is not DICOM"}, is_dicom=True)

@@ -99,7 +99,7 @@ def _score(mask: Mask, region: Region, reference: Reference, policy: EmptyPolicy
         precision=voxels.precision,
         lesion_dice=lesions.dice,
         lesion_hd95_mm=lesions.hd95_mm,
-        lesions_found=lesions.found,
+        lesions_found=lesions.detected,
         lesions_missed=lesions.missed,
         lesions_false=lesions.false,
         predicted_voxels=counts.predicted,

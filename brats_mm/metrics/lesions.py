@@ -62,14 +62,14 @@ class LesionScore:
     Attributes:
         dice: lesion-wise Dice in [0, 1]. NaN if the policy skips the case.
         hd95_mm: lesion-wise HD95, at least 0 mm. NaN if the policy skips the case.
-        found: scored lesions with a predicted component.
+        detected: scored lesions with a predicted component.
         missed: scored lesions without one.
         false: predicted components assigned to no lesion.
     """
 
     dice: float
     hd95_mm: float
-    found: int
+    detected: int
     missed: int
     false: int
 
@@ -121,7 +121,7 @@ def lesion_score(
             distances.append(distance if assigned.size else LESION_PENALTY_MM)
             detected += assigned.size > 0
     false = int(number - is_assigned.sum())
-    counts = {"found": int(detected), "missed": len(dice) - int(detected), "false": false}
+    counts = {"detected": int(detected), "missed": len(dice) - int(detected), "false": false}
     if not lesions and policy is EmptyPolicy.SKIP:
         return LesionScore(math.nan, math.nan, **counts)
     parts = len(dice) + false

@@ -102,7 +102,7 @@ def create_bundle(
             subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
             metadata["calibration"] = _document(calibration)
     with OutputFolder(folder) as out:
-        for path in (found for found in (template.root / "configs").rglob("*") if found.is_file()):
+        for path in (entry for entry in (template.root / "configs").rglob("*") if entry.is_file()):
             out.staged(path.relative_to(template.root).as_posix()).write_bytes(path.read_bytes())
         for name, content in (("metadata", metadata), ("inference", method.inference)):
             out.staged(f"configs/{name}.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

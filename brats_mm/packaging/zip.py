@@ -69,8 +69,8 @@ def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> Zipp
 
 def _files(root: Path) -> Iterator[Path]:
     """Yield the bundle's files relative to its root, in the same order on every machine."""
-    found = (Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
-    for path in sorted(found, key=lambda path: path.as_posix()):
+    paths = (Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
+    for path in sorted(paths, key=lambda path: path.as_posix()):
         hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
         if not hidden and path.as_posix() != CONTENTS:
             yield path

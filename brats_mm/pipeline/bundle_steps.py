@@ -77,9 +77,9 @@ class ToPredictiond(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         logits = data[PRED] if PRED in data else data[SEGMENTATION]
         origin = self.grid.origin_of(data["image"])
-        found = self.inferer.taken(torch.as_tensor(logits).float().cpu())
-        run = Run(str(self.inferer.device), "torch", found.window, found.windows, {})
-        prediction = prediction_from(origin.case, found, origin.placement, self.model, run)
+        logit_map = self.inferer.taken(torch.as_tensor(logits).float().cpu())
+        run = Run(str(self.inferer.device), "torch", logit_map.window, logit_map.windows, {})
+        prediction = prediction_from(origin.case, logit_map, origin.placement, self.model, run)
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
         meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
         label_map = MetaTensor(labels, affine=torch.as_tensor(origin.case.grid.affine), meta=meta)
@@ -126,8 +126,8 @@ class WriteResults:
 def _grid_step(grid: Any) -> ToModelGridd:
     """Return the transform itself, or the one in a chain."""
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
-    found = next((step for step in steps if isinstance(step, ToModelGridd)), None)
-    if found is None:
+    grid_step = next((step for step in steps if isinstance(step, ToModelGridd)), None)
+    if grid_step is None:
         message = "The preprocessing has no ToModelGridd, which the results need. Name that transform as `grid`."
         raise OptionError(message)
-    return found
+    return grid_step

@@ -43,9 +43,9 @@ class ChosenStudy:
     @property
     def files(self) -> CaseFiles:
         """The study as `CaseFiles`, with series labels instead of paths."""
-        found = {modality: series.title for modality, series in self.choice.chosen.items()}
+        titles = {modality: series.title for modality, series in self.choice.chosen.items()}
         ignored = {f"…{label}": reason for label, reason in self.choice.passed_over.items()}
-        return CaseFiles("study", found, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
+        return CaseFiles("study", titles, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
 
 
 def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> ChosenStudy:
@@ -56,9 +56,9 @@ def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> Cho
         OptionError: a named series does not exist.
     """
     said = overrides or SeriesOverrides()
-    found = scan(folder)
-    study = one_study(found, said.study)
-    return ChosenStudy(found, study, require_unambiguous(choose(study, said.series)))
+    result = scan(folder)
+    study = one_study(result, said.study)
+    return ChosenStudy(result, study, require_unambiguous(choose(study, said.series)))
 
 
 def read_chosen(chosen: ChosenStudy) -> Scans:
@@ -74,19 +74,19 @@ def read_chosen(chosen: ChosenStudy) -> Scans:
 
 def study_warnings(choice: Choice) -> tuple[str, ...]:
     """Return warnings about the series. They quote no header text, which can contain patient names."""
-    found = []
+    warnings = []
     for modality, series in choice.chosen.items():
-        found += [f"{modality.label}: {remark}." for remark in series.remarks]
+        warnings += [f"{modality.label}: {remark}." for remark in series.remarks]
         told = choice.reasons[modality] == "you named it"
         if not series.verdict.is_confident and not told:
-            found.append(
+            warnings.append(
                 f"The series taken for {modality.label} is that with a confidence of "
                 f"{series.verdict.confidence:.2f} only."
             )
     frames = {series.identity.frame_of_reference for series in choice.chosen.values()}
     if len(frames) > 1:
-        found.append("The series do not share a frame of reference, so the patient may have moved between them.")
-    return tuple(found)
+        warnings.append("The series do not share a frame of reference, so the patient may have moved between them.")
+    return tuple(warnings)
 
 
 def grids_agree(choice: Choice) -> bool:

@@ -68,8 +68,8 @@ def _gpu() -> Check:
 
 def _backend() -> Check:
     if importlib.util.find_spec("openvino") is None:
-        found = 'PyTorch (on a CPU, OpenVINO halves the time: pip install "brats-mm[openvino]")'
-        return Check("backend", "ok", found)
+        description = 'PyTorch (on a CPU, OpenVINO halves the time: pip install "brats-mm[openvino]")'
+        return Check("backend", "ok", description)
     from brats_mm.inference.openvino_backend import best_precision
 
     return Check("backend", "ok", f"OpenVINO {_version('openvino')} on the CPU, {best_precision()}")
@@ -103,9 +103,9 @@ def _writing(folder: Path) -> Check:
 
 def _versions() -> Check:
     names = ("brats-mm", "torch", "monai", "numpy", "nibabel", "SimpleITK")
-    found = ", ".join(f"{name} {_version(name)}" for name in names)
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
     return Check(
-        "versions", "ok", f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {found}"
+        "versions", "ok", f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {versions}"
     )
 
 

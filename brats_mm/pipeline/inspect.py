@@ -39,27 +39,27 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
         return _inspect_files(folder)
 
 
-def _inspect_dicom(found: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
-    studies = [_study(study, overrides) for study in found.studies if _is_wanted(study, found, overrides)]
+def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
+    studies = [_study(study, overrides) for study in scan.studies if _is_wanted(study, scan, overrides)]
     problems = []
     try:
-        one_study(found, overrides.study)
+        one_study(scan, overrides.study)
     except InputError as error:
         problems.append(str(error))
     return {
         "kind": "DICOM",
-        "patients": found.patients,
+        "patients": scan.patients,
         "studies": studies,
         "problems": problems + [problem for study in studies for problem in study.pop("problems")],
-        "ignored": found.ignored_in_words(),
+        "ignored": scan.ignored_in_words(),
     }
 
 
-def _is_wanted(study: Study, found: Scan, overrides: SeriesOverrides) -> bool:
+def _is_wanted(study: Study, scan: Scan, overrides: SeriesOverrides) -> bool:
     if overrides.study is None:
         return True
     try:
-        return one_study(found, overrides.study) is study
+        return one_study(scan, overrides.study) is study
     except InputError:
         return True
 
@@ -116,7 +116,7 @@ def _inspect_files(folder: Path) -> dict[str, Any]:
     files = recognise(folder)
     grids: dict[Modality, Grid] = {}
     problems = []
-    for modality, path in files.found.items():
+    for modality, path in files.paths.items():
         try:
             grids[modality] = read_grid(Path(path))
         except InputError as error:  # noqa: PERF203 (all faults are told at once)
@@ -124,7 +124,7 @@ def _inspect_files(folder: Path) -> dict[str, Any]:
     agree = not grids or share_lattice(list(grids.values()))
     return {
         "kind": "volume files",
-        "files": {modality.value: Path(path).name for modality, path in files.found.items()},
+        "files": {modality.value: Path(path).name for modality, path in files.paths.items()},
         "missing": [modality.value for modality in MODALITIES if modality in files.missing],
         "geometry": _geometry(grids, agree=agree),
         "notes": list(files.notes),

@@ -72,7 +72,7 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     if isinstance(source, Case | Scans):
         return source, {}
     if isinstance(source, CaseFiles):
-        return read_scans(source), _headers_in(source.found, request)
+        return read_scans(source), _headers_in(source.paths, request)
     if isinstance(source, Mapping):
         return _read_mapping(source, request)
     message = (
@@ -104,7 +104,7 @@ def _read_mapping(
     def read(path: Path) -> Volume:
         return volume_of(by_place[path], path.name) if path in by_place else read_volume(path)
 
-    return read_scans(files, read=read), {} if images else _headers_in(files.found, request)
+    return read_scans(files, read=read), {} if images else _headers_in(files.paths, request)
 
 
 def _refuse_series(request: SegmentRequest) -> None:

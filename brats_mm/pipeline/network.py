@@ -82,14 +82,14 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
     """
     path = bundle.root / INFERENCE
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         message = f"The bundle has no {path}. Restore the bundle from its archive."
         raise BundleError(message) from error
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read ({first_line(error)}). Restore the bundle from its archive."
         raise BundleError(message) from error
-    return found
+    return document
 
 
 def network_of(

@@ -57,15 +57,15 @@ def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Reg
         The best transform, with doubts if it may be wrong.
     """
     fixed, other = side_of(reference), side_of(moving)
-    found = _try(fixed, other, np.eye(4), "header")
-    if found.doubts:
+    best = _try(fixed, other, np.eye(4), "header")
+    if best.doubts:
         again = _try(fixed, other, _centred(fixed, other), "centres")
-        if _rank(again) > _rank(found):
-            found = again
+        if _rank(again) > _rank(best):
+            best = again
     unmoved = _judged(fixed, other, np.eye(4), "header")
-    if _rank(unmoved) > _rank(found) or _movement_mm(found.matrix, fixed) < still_mm:
+    if _rank(unmoved) > _rank(best) or _movement_mm(best.matrix, fixed) < still_mm:
         return unmoved
-    return found
+    return best
 
 
 def keep_in_place(reference: Volume, moving: Volume) -> Registered:
@@ -73,8 +73,8 @@ def keep_in_place(reference: Volume, moving: Volume) -> Registered:
     return Registered(np.eye(4), measure(side_of(reference), side_of(moving), np.eye(4), start="header"), ())
 
 
-def _rank(found: Registered) -> tuple[int, float]:
-    return -len(found.doubts), found.alignment.information_nats
+def _rank(registered: Registered) -> tuple[int, float]:
+    return -len(registered.doubts), registered.alignment.information_nats
 
 
 def _try(fixed: Side, moving: Side, start: Matrix, name: str) -> Registered:

@@ -95,10 +95,10 @@ def prepare_scans(
     grids = {modality: volume.grid for modality, volume in volumes.items()}
     reference, reason = choose_reference(grids, options.reference)
     log = _Log(on_step or (lambda _: None))
-    found = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
-    left_out = {m for m, one in found.items() if one.alignment.covered < LEAST_USABLE}
+    registrations = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
+    left_out = {m for m, one in registrations.items() if one.alignment.covered < LEAST_USABLE}
     kept = {m: volume for m, volume in volumes.items() if m not in left_out}
-    matrices = {m: one.matrix for m, one in found.items() if m not in left_out}
+    matrices = {m: one.matrix for m, one in registrations.items() if m not in left_out}
     working = working_grid(grids[reference])
     registered = _resampled(kept, working, matrices, log)
     if options.n4:
@@ -189,7 +189,7 @@ def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private
 def _register_all(
     volumes: Mapping[Modality, Volume], reference: Modality, stripped: Availability, tolerance: float, log: _Log
 ) -> dict[Modality, Registered]:
-    found = {}
+    registered = {}
     for modality in ordered(set(volumes) - {reference}):
         both_stripped = {modality, reference} <= stripped
         with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
@@ -199,7 +199,7 @@ def _register_all(
             else:
                 still_mm = STILL_STRIPPED_MM if both_stripped else STILL_MM if together else 0.0
                 one = register(volumes[reference], volumes[modality], still_mm=still_mm)
-            found[modality] = one
+            registered[modality] = one
             quality.update(_rounded(asdict(one.alignment)))
             quality["trusted"] = not one.doubts
         if one.alignment.covered < LEAST_USABLE:
@@ -214,7 +214,7 @@ def _register_all(
                 "them to one "
                 "grid and use --prepared."
             )
-    return found
+    return registered
 
 
 def _doubted(modality: Modality, reference: Modality, one: Registered) -> str:

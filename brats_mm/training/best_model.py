@@ -59,8 +59,8 @@ class BestModel:
 
     def __call__(self, engine: Any) -> None:
         metric = self.metric or engine.state.key_metric_name
-        found = float(engine.state.metrics[metric])
-        score = -found if metric == LOSS else found
+        value = float(engine.state.metrics[metric])
+        score = -value if metric == LOSS else value
         if not score > self.score:  # also true for NaN
             self.waited += 1
             return
@@ -71,7 +71,7 @@ class BestModel:
             if self.record is not None:
                 self.record.write_beside(self.path)
         self.score, self.epoch, self.waited = score, int(engine.state.epoch), 0
-        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, metric, found)
+        logger.info("Epoch %d has the best %s so far, %.4f.", self.epoch, metric, value)
 
     def state_dict(self) -> dict[str, float]:
         """Return the state for a resumed run."""

@@ -112,8 +112,8 @@ def read_record(checkpoint: Path) -> Record | None:
     path, inference = record_path(checkpoint), checkpoint.parent.parent / "configs" / "inference.json"
     try:
         if path.is_file():
-            found: Record = json.loads(path.read_text(encoding="utf-8"))
-            return found
+            record: Record = json.loads(path.read_text(encoding="utf-8"))
+            return record
         if checkpoint.parent.name == "models" and inference.is_file():
             config = json.loads(inference.read_text(encoding="utf-8"))
             return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
@@ -178,9 +178,9 @@ def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if workflow is None:
         return {}
     names = [name for name, value in config.items() if name not in NO_SETTINGS and not isinstance(value, dict)]
-    found = {name: workflow.parser.get_parsed_content(name) for name in names}
+    settings = {name: workflow.parser.get_parsed_content(name) for name in names}
     loss = config.get("loss")
-    return dict(_plain({**found, "loss": loss.get("_target_") if isinstance(loss, dict) else None}))
+    return dict(_plain({**settings, "loss": loss.get("_target_") if isinstance(loss, dict) else None}))
 
 
 def _changed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,12 +91,12 @@ def _trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dic
 
 def _config_file(name: str, configs: Path) -> Path:
     places = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
+    existing = next((place for place in places if place.is_file()), None)
+    if existing is None:
         known = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
         message = f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {known}."
         raise OptionError(message)
-    return found
+    return existing
 
 
 def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:

@@ -34,7 +34,7 @@ class ValidationScores:
 
     def __init__(self) -> None:
         self.loss = TaskLoss()
-        self.found = Cumulative()
+        self.scores = Cumulative()
         self.logits: Tensor | None = None
 
     def attach(self, engine: Any) -> None:
@@ -44,13 +44,13 @@ class ValidationScores:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def _start(self, engine: Any) -> None:
-        self.found.reset()
+        self.scores.reset()
 
     def _keep_logits(self, engine: Any) -> None:
         """Keep the logits before post-processing turns them into masks."""
         logits, target = (torch.as_tensor(engine.state.output[key]).float() for key in ("pred", "label"))
         losses = torch.stack([self.loss(one[None], truth[None]) for one, truth in zip(logits, target, strict=True)])
-        self.found.extend(dice_of(logits >= 0, target > 0.5), self._views(engine, len(logits)), losses[:, None])
+        self.scores.extend(dice_of(logits >= 0, target > 0.5), self._views(engine, len(logits)), losses[:, None])
 
     def _views(self, engine: Any, count: int) -> Bool[Tensor, "v m"]:
         available = engine.state.batch.get("available")
@@ -60,7 +60,7 @@ class ValidationScores:
         return views
 
     def _finish(self, engine: Any) -> None:
-        dice, views, losses = self.found.get_buffer()
+        dice, views, losses = self.scores.get_buffer()
         engine.state.metrics.update(summarised(dice, views.bool(), losses))
 
 
@@ -82,6 +82,6 @@ def summarised(
         "with_t1ce": has_t1ce,
         "without_t1ce": ~has_t1ce & (sizes > 0),
     }
-    found = {LOSS: float(losses.mean())}
-    found |= {f"val_dice_{region.value}": float(dice[:, region.channel].mean()) for region in REGIONS}
-    return found | {f"val_dice_{name}": float(dice[rows].mean()) for name, rows in groups.items() if bool(rows.any())}
+    scores = {LOSS: float(losses.mean())}
+    scores |= {f"val_dice_{region.value}": float(dice[:, region.channel].mean()) for region in REGIONS}
+    return scores | {f"val_dice_{name}": float(dice[rows].mean()) for name, rows in groups.items() if bool(rows.any())}

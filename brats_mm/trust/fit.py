@@ -78,7 +78,7 @@ LeftOutDice = Mapping[tuple[str, Availability, Region], float]
 
 
 def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
-    found = {}
+    predicted = {}
     for region in REGIONS:
         for name, case in by_case.items():
             others = [pair for other, one in by_case.items() if other != name for pair in _pairs(one, region)]
@@ -87,8 +87,8 @@ def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
             curve = fit_curve(others)
             for (subset, of), record in case.items():
                 if of is region and not math.isnan(record.estimated_dice):
-                    found[name, subset, region] = curve.expected(record.estimated_dice)
-    return found
+                    predicted[name, subset, region] = curve.expected(record.estimated_dice)
+    return predicted
 
 
 def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOutDice, coverage: float) -> DiceCurve:
@@ -124,7 +124,7 @@ def _volume_widths(
 ) -> dict[SequenceGroup, Mapping[Region, float]]:
     widths: dict[SequenceGroup, Mapping[Region, float]] = {}
     for group in SequenceGroup:
-        found = {}
+        by_region = {}
         for region in REGIONS:
             scores = [
                 np.array(
@@ -137,6 +137,6 @@ def _volume_widths(
                 )
                 for name, case in by_case.items()
             ]
-            found[region] = grouped_quantile(scores, coverage)
-        widths[group] = {region: width for region, width in found.items() if width is not None}
+            by_region[region] = grouped_quantile(scores, coverage)
+        widths[group] = {region: width for region, width in by_region.items() if width is not None}
     return widths

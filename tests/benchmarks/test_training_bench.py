@@ -57,10 +57,10 @@ def test_both_sides_train_all_crops_in_every_round(plan: Plan, tmp_path: Path, s
 
     (row,) = rows_of([ours, plain])
     for side in (ours, plain):
-        (found,) = side.rounds
+        (result,) = side.rounds
         assert side.trainer.state.iteration == 2, "one step to warm up, one that counts"
-        assert found["crops_per_second"] == pytest.approx(2 / found["seconds"])
-        assert 0 < found["wait_share"] < 1
+        assert result["crops_per_second"] == pytest.approx(2 / result["seconds"])
+        assert 0 < result["wait_share"] < 1
         assert side.trainer.state.output[0]["image"].shape == (1 if stage == 1 else 4, 64, 32, 32)
     assert row["ratio"] == pytest.approx(plain.rounds[0]["seconds"] / ours.rounds[0]["seconds"])
 

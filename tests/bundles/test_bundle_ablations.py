@@ -33,22 +33,22 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `_train` found out about the run: its `workflow`, and the mixture's weights before the first step."""
-    found: dict[str, Any] = {}
+    caught_values: dict[str, Any] = {}
     initialize = ConfigWorkflow.initialize
 
     def watched(self: ConfigWorkflow) -> Any:
         result = initialize(self)
         trainer = self.parser.get_parsed_content("train::trainer")
-        found["workflow"] = self
+        caught_values["workflow"] = self
 
         def note(engine: Any) -> None:
-            found["start"] = {name: value.clone() for name, value in engine.network.state_dict().items()}
+            caught_values["start"] = {name: value.clone() for name, value in engine.network.state_dict().items()}
 
         trainer.add_event_handler(Events.STARTED, note)
         return result
 
     monkeypatch.setattr(ConfigWorkflow, "initialize", watched)
-    return found
+    return caught_values
 
 
 def _train(cases: Path, experts: Path, models: Path, *override: str) -> dict[str, Tensor]:
@@ -74,12 +74,12 @@ def _train(cases: Path, experts: Path, models: Path, *override: str) -> dict[str
 
 def _pretrained(start: dict[str, Tensor], experts: Path, prefix: str = "") -> list[bool]:
     """Whether the mixture's experts started from the checkpoints, by modality."""
-    found = []
+    result = []
     for modality in MODALITIES:
         saved = torch.load(experts / f"expert_{modality.value}.pt", weights_only=True)
         names = {name: f"experts.{modality.value}.{prefix}{name}" for name in saved}
-        found.append(all(torch.equal(start[names[name]], value) for name, value in saved.items()))
-    return found
+        result.append(all(torch.equal(start[names[name]], value) for name, value in saved.items()))
+    return result
 
 
 def test_the_default_starts_from_the_experts_and_moves_experts_and_gate(

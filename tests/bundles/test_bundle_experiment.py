@@ -315,16 +315,16 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
     (tmp_path / "three.json").write_text(json.dumps(content))
     (tmp_path / "experts").mkdir()
 
-    found = planned(cases, tmp_path / "three.json", tmp_path / "out", experts=tmp_path / "experts")
+    result = planned(cases, tmp_path / "three.json", tmp_path / "out", experts=tmp_path / "experts")
 
-    starts = {run.method: run.training.config["experts_dir"] for run in found.runs}
+    starts = {run.method: run.training.config["experts_dir"] for run in result.runs}
     assert starts == {
         "mixture": str(tmp_path / "experts"),
         "fresh": "none",
         "mmp": str(tmp_path / "experts"),
     }
-    assert all(not run.experts and run.training.config["epochs"] == 3 for run in found.runs)
-    told = {run.method: run.starts_from for run in found.runs}
+    assert all(not run.experts and run.training.config["epochs"] == 3 for run in result.runs)
+    told = {run.method: run.starts_from for run in result.runs}
     assert told == {
         "mixture": "given experts (experts)",
         "fresh": "fresh weights",

@@ -44,8 +44,8 @@ def _run(tiny: dict[str, Any], cases: Path, models: Path, *overlay: str, until: 
 
 
 def _last(models: Path) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(models / "model_last.pt", weights_only=True)
-    return found
+    state: dict[str, Any] = torch.load(models / "model_last.pt", weights_only=True)
+    return state
 
 
 def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_bank(
@@ -66,8 +66,8 @@ def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_ban
         torch.testing.assert_close(resumed["network"][name], value)
     assert "Frequency ratios: t1 " in caplog.text
     assert 0.5 <= trainer.state.metrics["mwam_t1"] <= 1.5
-    found = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
-    assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= set(found)
+    tags = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
+    assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= set(tags)
 
 
 def test_weights_of_one_leave_the_training_as_it_is_and_others_do_not(

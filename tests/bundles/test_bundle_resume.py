@@ -143,8 +143,8 @@ def test_tensorboard_gets_curves_and_deep_supervision_trains(cases: Path, tiny: 
     curves = tmp_path / "curves"
     _run(_workflow(tiny, cases, tmp_path, epochs=1, tensorboard_dir=str(curves), supervised_levels=2))
 
-    found = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
-    assert {"train_loss", "val_mean_dice", "mean_loss", "data_wait_share", "learning_rate"} <= set(found)
+    tags = reader.EventAccumulator(str(curves)).Reload().Tags()["scalars"]
+    assert {"train_loss", "val_mean_dice", "mean_loss", "data_wait_share", "learning_rate"} <= set(tags)
 
 
 def test_the_bundle_runner_can_add_its_own_tracking(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ def test_mlflow_has_parameters_loss_and_validation_and_a_resumed_training_goes_o
 
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("brats_mm")
-    found = client.search_runs([experiment.experiment_id])
-    assert [(one.info.run_name, one.info.status) for one in found] == [("expert_t1", "FINISHED")]
-    assert found[0].data.params.items() >= {"learning_rate": "0.003", "modality": "t1", "precision": "float32"}.items()
-    assert found[0].data.params["loss"] == "brats_mm.losses.deep_supervision.LevelsLoss"
+    result = client.search_runs([experiment.experiment_id])
+    assert [(one.info.run_name, one.info.status) for one in result] == [("expert_t1", "FINISHED")]
+    assert result[0].data.params.items() >= {"learning_rate": "0.003", "modality": "t1", "precision": "float32"}.items()
+    assert result[0].data.params["loss"] == "brats_mm.losses.deep_supervision.LevelsLoss"
     curves = {
-        name: client.get_metric_history(found[0].info.run_id, name)
+        name: client.get_metric_history(result[0].info.run_id, name)
         for name in ("mean_loss", "val_mean_dice", "images_per_second", "learning_rate")
     }
     assert {name: [point.step for point in curve] for name, curve in curves.items()} == {

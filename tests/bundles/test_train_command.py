@@ -76,7 +76,7 @@ def test_a_dry_run_checks_and_trains_nothing(
 ) -> None:
     words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--dry-run", "--json", "-q"]
     assert main([*words, "--set", *QUICK]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert list(found) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
-    assert found["mixture"]["spacing_mm"] == 4.0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(document) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
+    assert document["mixture"]["spacing_mm"] == 4.0
     assert not (tmp_path / "models").exists()

@@ -172,11 +172,11 @@ def test_the_checkpoint_is_chosen_by_a_named_metric(
 ) -> None:
     workflow = _workflow(tiny, cases, tmp_path, checkpoint_metric=metric)
     _run(workflow)
-    found = workflow.parser.get_parsed_content("validate::evaluator").state.metrics
+    result = workflow.parser.get_parsed_content("validate::evaluator").state.metrics
     best = torch.load(tmp_path / "model_last.pt", weights_only=True)["best"]["score"]
-    assert best == pytest.approx(-found[metric] if metric == "val_loss" else found[metric])
-    means = [found[f"val_dice_{region}"] for region in ("wt", "tc", "et")]
-    assert sum(means) / 3 == pytest.approx(found["val_mean_dice"], abs=1e-5)
+    assert best == pytest.approx(-result[metric] if metric == "val_loss" else result[metric])
+    means = [result[f"val_dice_{region}"] for region in ("wt", "tc", "et")]
+    assert sum(means) / 3 == pytest.approx(result["val_mean_dice"], abs=1e-5)
 
 
 @pytest.mark.parametrize(("stage", "epochs", "rate"), [("train", 300, 0.001), ("pretrain_expert", 500, 0.01)])

@@ -27,13 +27,13 @@ def segmenter():
 
 def complete_cases(folder: Path) -> list[Path]:
     """Up to three case folders whose four sequences lie on one grid."""
-    found = []
+    result = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = recognise(case).found
+        files = recognise(case).paths
         shapes = {nib.load(path).shape for path in files.values()}
         if len(files) == len(MODALITIES) and len(shapes) == 1:
-            found.append(case)
-    return found[:MOST_CASES]
+            result.append(case)
+    return result[:MOST_CASES]
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids=subset_name)
@@ -42,7 +42,7 @@ def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmen
     if not cases:
         pytest.skip("no case with four sequences on one grid")
     for case in cases:
-        files = recognise(case).found
+        files = recognise(case).paths
         given = {modality: Path(files[modality]) for modality in subset}
         out = tmp_path / case.name
         segment(make_request(given, out, probabilities=True), segmenter)
@@ -64,7 +64,7 @@ def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmen
 
 def test_sequences_on_different_grids_are_registered_unless_they_are_said_to_be_prepared(real_cases, segmenter):
     for case in sorted(path for path in real_cases.iterdir() if path.is_dir()):
-        files = recognise(case).found
+        files = recognise(case).paths
         if len({nib.load(path).shape for path in files.values()}) > 1:
             with pytest.raises(GridError, match="grid"):
                 segmenter.predict(case, prepared=True)

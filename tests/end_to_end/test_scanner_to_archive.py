@@ -23,7 +23,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def multi_grid_case(folder: Path) -> dict[Modality, Path]:
     """The first case whose sequences lie on different grids."""
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = {modality: Path(path) for modality, path in recognise(case).found.items()}
+        files = {modality: Path(path) for modality, path in recognise(case).paths.items()}
         if len({nib.load(path).shape for path in files.values()}) > 1:
             return files
     pytest.skip("no case with sequences on different grids")
@@ -57,8 +57,8 @@ def reference(done):
     report = json.loads((done / "result" / "report.json").read_text("utf-8"))
     assert report["preparation"]["kind"] == "raw"
     wanted = TYPICAL[report["preparation"]["reference"]].series_uid
-    found = [pydicom.dcmread(path) for path in (done / "study").iterdir()]
-    return {str(one.SOPInstanceUID): one for one in found if one.SeriesInstanceUID == wanted}
+    result = [pydicom.dcmread(path) for path in (done / "study").iterdir()]
+    return {str(one.SOPInstanceUID): one for one in result if one.SeriesInstanceUID == wanted}
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +89,17 @@ def test_every_frame_lies_on_the_slice_that_it_was_derived_from(segmentation, re
 
 def test_highdicom_finds_the_same_voxels_in_the_same_place_as_the_nifti_file(done, segmentation, reference):
     series = hd.get_volume_from_series(list(reference.values()))
-    found = segmentation.get_volume(combine_segments=True).match_geometry(series)
+    volume = segmentation.get_volume(combine_segments=True).match_geometry(series)
     labels = nib.load(done / "result" / "segmentation.nii.gz")
     expected = np.asarray(labels.dataobj)
     where = np.argwhere(expected)
     assert len(where) > 100, "there is a tumour to speak of"
     in_patient = LPS @ labels.affine @ np.c_[where, np.ones(len(where))].T
-    voxels = np.linalg.inv(found.affine) @ in_patient
+    voxels = np.linalg.inv(volume.affine) @ in_patient
     at = np.rint(voxels[:3]).astype(int)
     np.testing.assert_allclose(voxels[:3], at, atol=0.01)
-    assert np.array_equal(found.array[tuple(at)], expected[tuple(where.T)])
-    assert np.count_nonzero(found.array) == len(where)
+    assert np.array_equal(volume.array[tuple(at)], expected[tuple(where.T)])
+    assert np.count_nonzero(volume.array) == len(where)
 
 
 def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segmentation):
@@ -107,9 +107,9 @@ def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segment
     image = nib.load(done / "result" / "intermediate" / "flair_registered.nii.gz")
     flair = image.get_fdata(dtype=np.float32)
     brain = np.median(flair[np.asarray(nib.load(done / "result" / "intermediate" / "brain_mask.nii.gz").dataobj) > 0])
-    found = segmentation.get_volume(combine_segments=True)
-    where = np.argwhere(found.array)
-    voxels = np.linalg.inv(LPS @ image.affine) @ found.affine @ np.c_[where, np.ones(len(where))].T
+    volume = segmentation.get_volume(combine_segments=True)
+    where = np.argwhere(volume.array)
+    voxels = np.linalg.inv(LPS @ image.affine) @ volume.affine @ np.c_[where, np.ones(len(where))].T
     assert float(np.median(flair[tuple(np.rint(voxels[:3]).astype(int))])) > 1.15 * brain
 
 

@@ -143,8 +143,8 @@ class Place:
 
     def last(self, models: str) -> dict[str, object]:
         """The state after the last epoch of stage 2."""
-        found: dict[str, object] = torch.load(self.root / models / "model_last.pt", weights_only=True)
-        return found
+        state: dict[str, object] = torch.load(self.root / models / "model_last.pt", weights_only=True)
+        return state
 
 
 def finished(run: Started) -> str:
@@ -185,8 +185,8 @@ def experts(place: Place) -> dict[str, dict[int, float]]:
 
 def stage_2(place: Place, models: str, ranking_weight: float, **settings: object) -> Started:
     """Start stage 2 from the experts."""
-    found = place.root / "experts"
-    return place.start("train", models, experts_dir=found, ranking_weight=ranking_weight, **settings)
+    result = place.root / "experts"
+    return place.start("train", models, experts_dir=result, ranking_weight=ranking_weight, **settings)
 
 
 @pytest.fixture(scope="module")

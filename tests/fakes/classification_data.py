@@ -111,9 +111,9 @@ class LetterTokens:
         self.length = length
 
     def __call__(self, text: str) -> np.ndarray:
-        found = [ord(letter) % 32 for letter in text.lower()[: self.length]]
-        padding = [0] * (self.length - len(found))
-        return np.array([found + padding, [1] * len(found) + padding])
+        result = [ord(letter) % 32 for letter in text.lower()[: self.length]]
+        padding = [0] * (self.length - len(result))
+        return np.array([result + padding, [1] * len(result) + padding])
 
 
 class LetterEncoder(nn.Module):

@@ -17,9 +17,9 @@ REASON = "Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb
 
 def free_port():
     """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @contextmanager

@@ -36,9 +36,9 @@ def serving(settings, *, behaviour=None, app=None):
         return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
 
     app = app or create_app(settings, spawn)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     server = uvicorn.Server(
         server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
     )

@@ -18,10 +18,10 @@ SCRIPTS = sorted((ROOT / "docker").glob("*.sh"))
 
 def linter(name: str) -> str:
     """A program of the extra `test`, beside this Python or on the path."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
+    result = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if result is None:
         pytest.skip(f"{name} is not installed for this platform")
-    return found
+    return result
 
 
 def lint(*command: str) -> None:
@@ -32,14 +32,14 @@ def lint(*command: str) -> None:
 def stages() -> dict[str, list[str]]:
     """Instructions of each stage by its name, continued lines joined."""
     text = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():
         if named := re.match(r"FROM .* AS (\w+)$", line):
-            lines = found[named[1]] = []
+            lines = result[named[1]] = []
         elif line and not line.startswith("#"):
             lines.append(line)
-    return found
+    return result
 
 
 def test_hadolint_finds_nothing():

@@ -61,8 +61,8 @@ def test_every_page_is_in_the_navigation_once():
 def test_links_out_of_the_folder_are_resolved():
     pattern, resolve = hook().LINK, hook().resolve
     text = "[card](../bundles/brats_mm_segmentation/docs/README.md#figures), [yaml](../docker/kuberay.yaml), [a](cohorts.md)"
-    found = pattern.sub(lambda link: resolve(link, "docs/clusters.md", "clusters.md"), text)
-    assert found == "[card](model-card.md#figures), yaml, [a](cohorts.md)"
+    result = pattern.sub(lambda link: resolve(link, "docs/clusters.md", "clusters.md"), text)
+    assert result == "[card](model-card.md#figures), yaml, [a](cohorts.md)"
 
 
 @pytest.mark.parametrize("block", BLOCKS)

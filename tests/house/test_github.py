@@ -19,8 +19,8 @@ def steps(path):
 
 def quoted(name):
     """The strings of a tuple in the noxfile."""
-    (found,) = re.findall(rf"^{name} = \((.*)\)$", NOXFILE, re.MULTILINE)
-    return re.findall(r'"([\d.]+)"', found)
+    (result,) = re.findall(rf"^{name} = \((.*)\)$", NOXFILE, re.MULTILINE)
+    return re.findall(r'"([\d.]+)"', result)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

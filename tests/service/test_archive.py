@@ -34,12 +34,12 @@ def datasets(study):
 
 def send(archive, study):
     """Give the archive a study; its UID."""
-    found = datasets(study)
-    for one in found:
+    images = datasets(study)
+    for one in images:
         stream = io.BytesIO()
         one.save_as(stream, enforce_file_format=True)
         assert archive.post("/instances", content=stream.getvalue()).status_code == 200
-    return found[0].StudyInstanceUID
+    return images[0].StudyInstanceUID
 
 
 def settings_for(data, port, bundle, **changes):
@@ -60,8 +60,8 @@ def ended(http, uid):
 
 def instances(archive, modality):
     """Objects of a kind in the archive."""
-    found = archive.post("/tools/find", json={"Level": "Instance", "Query": {"Modality": modality}}).json()
-    return [pydicom.dcmread(io.BytesIO(archive.get(f"/instances/{one}/file").content)) for one in found]
+    result = archive.post("/tools/find", json={"Level": "Instance", "Query": {"Modality": modality}}).json()
+    return [pydicom.dcmread(io.BytesIO(archive.get(f"/instances/{one}/file").content)) for one in result]
 
 
 @pytest.mark.skipif(MISSING, reason=REASON)

@@ -163,8 +163,8 @@ def ohif_source():
     """The data source of the page's OHIF configuration; the script's literal read as JSON."""
     script = re.search(r"```js\nwindow\.config = (.*?);\n```", PAGE, re.DOTALL).group(1)
     text = re.sub(r"(\w+):(?=\s)", r'"\1":', script).replace("'", '"')
-    found = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
-    (source,) = [one for one in found["dataSources"] if one["sourceName"] == found["defaultDataSourceName"]]
+    document = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
+    (source,) = [one for one in document["dataSources"] if one["sourceName"] == document["defaultDataSourceName"]]
     return source
 
 
@@ -181,8 +181,8 @@ def test_orthanc_answers_at_the_addresses_of_ohif_s_configuration(tmp_path):
     about = ohif_source()["configuration"]
     with orthanc(tmp_path / "orthanc", free_port()) as archive:
         study = send(archive, "ohif")
-        (found,) = archive.get(f"{about['qidoRoot']}/studies").json()
-        assert found["0020000D"]["Value"] == [study]
+        (result,) = archive.get(f"{about['qidoRoot']}/studies").json()
+        assert result["0020000D"]["Value"] == [study]
         (one, *_) = archive.get(f"{about['wadoRoot']}/studies/{study}/metadata").json()
         series, image = (one[tag]["Value"][0] for tag in ("0020000E", "00080018"))
         asked = f"requestType=WADO&contentType=application/dicom&studyUID={study}&seriesUID={series}&objectUID={image}"

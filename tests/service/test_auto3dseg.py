@@ -62,8 +62,8 @@ def test_there_is_a_model_for_each_of_the_15_subsets(http):
 )
 def test_volumes_find_their_inputs_by_name_and_no_others(http, names):
     for given in http.get("/models").json()[0]["inputs"]:
-        found = [title for title, name in names.items() if fnmatch.fnmatchcase(name, given["namePattern"])]
-        assert found == [given["title"]]
+        result = [title for title, name in names.items() if fnmatch.fnmatchcase(name, given["namePattern"])]
+        assert result == [given["title"]]
 
 
 def test_one_model_is_described_and_unknown_ones_are_404(http):

@@ -51,10 +51,10 @@ def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
         check=True,
         timeout=120,
     )
-    found = json.loads(made.stdout.splitlines()[-1])
-    assert found.pop("own") == "open"
-    assert set(found.values()) == {"refused"}, found
-    assert len(found) == len(others) + 3
+    document = json.loads(made.stdout.splitlines()[-1])
+    assert document.pop("own") == "open"
+    assert set(document.values()) == {"refused"}, document
+    assert len(document) == len(others) + 3
 
 
 def test_the_same_header_is_followed_where_nothing_is_confined(tmp_path):

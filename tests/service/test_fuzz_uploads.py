@@ -116,8 +116,8 @@ def test_a_spoilt_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
         file = ReceivedFile(field, name, path, path.stat().st_size, sha256_of(path))
         problem = None
         try:
-            found = sort_upload((file,), folder, LIMITS)
-            for stored in found.sequences.values():
+            upload = sort_upload((file,), folder, LIMITS)
+            for stored in upload.sequences.values():
                 read_volume(folder / stored)  # what the worker does
         except Problem as told:
             problem = told

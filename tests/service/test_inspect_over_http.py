@@ -15,13 +15,13 @@ def test_the_series_of_a_zip_are_listed_with_their_use(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         table = client.post("/v1/inspect", files=files).json()
         assert table["kind"] == "DICOM"
-        (found,) = table["studies"]
-        assert {one["description"]: one["used_as"] for one in found["series"]} == {
+        (result,) = table["studies"]
+        assert {one["description"]: one["used_as"] for one in result["series"]} == {
             "AX T2 TSE": "t2",
             "AX T2 FLAIR": "flair",
         }
-        assert found["missing"] == ["t1", "t1ce"]
-        label = next(one["series"] for one in found["series"] if one["used_as"] == "flair")
+        assert result["missing"] == ["t1", "t1ce"]
+        label = next(one["series"] for one in result["series"] if one["used_as"] == "flair")
         options = {"options": json.dumps({"series": {"t2": "none", "t1": "none", "t1ce": "none", "flair": label}})}
         job = client.post("/v1/jobs", files=files, data=options).json()
         assert job["sequences_found"] == ["flair"], "the labels of the table are what a job takes"

@@ -116,8 +116,8 @@ def test_a_result_that_was_published_before_the_kill_is_the_result(queue, tmp_pa
     queue.files.publish("one", 1)
     again = reopened(tmp_path)
     again.recover()
-    found = again.records.get("one")
-    assert (found.state, [file.name for file in found.results]) == (JobState.DONE, ["report.json"])
+    result = again.records.get("one")
+    assert (result.state, [file.name for file in result.results]) == (JobState.DONE, ["report.json"])
     assert not again.files.upload("one").exists()
 
 

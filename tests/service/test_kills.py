@@ -30,9 +30,9 @@ class Killed:
     """A service in a process of its own that is killed and started again."""
 
     def __init__(self, data):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
         self.data = data
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
@@ -119,8 +119,8 @@ def look(client, accepted, seen, *, again=False):
         job = answer.json()
         if job["state"] in ENDS:
             ended += 1
-            found = (job["state"], tuple(sorted((one["name"], one["sha256"]) for one in job["results"])))
-            assert seen.setdefault(job_id, found) == found, "a job ended in two ways"
+            result = (job["state"], tuple(sorted((one["name"], one["sha256"]) for one in job["results"])))
+            assert seen.setdefault(job_id, result) == result, "a job ended in two ways"
         else:
             assert job["results"] == []
             assert client.get(f"/v1/jobs/{job_id}/results/report.json").status_code in (200, 409)

@@ -49,7 +49,7 @@ def test_made_up_requests_never_meet_a_server_error(client):
         from schemathesis import checks
 
         schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
-        operations = [found.ok() for found in schema.get_all_operations()]
+        operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 10
     tried = 0
     for operation in operations:

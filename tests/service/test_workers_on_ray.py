@@ -55,10 +55,10 @@ def test_each_job_is_done_once_though_a_node_is_killed(cluster, tmp_path, made_h
         jobs = submit(client, made_head, 12)
         until(lambda: client.get(f"/v1/jobs/{jobs[3]}").json()["state"] != "queued", 30)
         cluster.remove_node(second, allow_graceful=False)
-        found = [ended(client, job, 90) for job in jobs]
+        finished = [ended(client, job, 90) for job in jobs]
         attempts = [client.service.queue.records.get(job).attempts for job in jobs]
-    assert [job["state"] for job in found] == ["done"] * 12
-    assert [[one["name"] for one in job["results"]] for job in found] == [["report.json"]] * 12
+    assert [job["state"] for job in finished] == ["done"] * 12
+    assert [[one["name"] for one in job["results"]] for job in finished] == [["report.json"]] * 12
     ran = (tmp_path / "data" / "runs").read_text().split()
     assert sorted(ran) == sorted(jobs), "each ran to its end once"
     assert max(attempts) == 2, "those that the node held were begun again"
@@ -81,9 +81,9 @@ def test_a_job_whose_process_is_killed_is_done_by_another(cluster, tmp_path, mad
 def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path, made_head):
     with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=0.1, dies=True))) as client:
         (job,) = submit(client, made_head, 1)
-        found = ended(client, job, 90)
-    assert found["state"] == "failed"
-    assert "was lost in each of 3 attempts" in found["error"]["detail"]
+        finished = ended(client, job, 90)
+    assert finished["state"] == "failed"
+    assert "was lost in each of 3 attempts" in finished["error"]["detail"]
 
 
 def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(cluster, tmp_path, made_head):

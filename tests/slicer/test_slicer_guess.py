@@ -8,24 +8,24 @@ from BratsMMLib.sequences import SEQUENCES, Sequence, read_names
 
 
 def chosen(*volumes):
-    return {sequence: found.key for sequence, found in guess(volumes).items() if found.key}
+    return {sequence: result.key for sequence, result in guess(volumes).items() if result.key}
 
 
 def test_named_volumes_are_chosen_with_the_reason():
     """Those that are missing say so."""
-    found = guess([Loaded("a", "study_T1ce"), Loaded("b", "study_FLAIR"), Loaded("c", "study_seg")])
-    assert found[Sequence.T1CE].key == "a"
-    assert found[Sequence.T1CE].reason == "Its name says so: “study_T1ce”."
-    assert found[Sequence.FLAIR].key == "b"
-    assert found[Sequence.T1].key is None
-    assert "Leave it empty" in found[Sequence.T1].reason
+    guesses = guess([Loaded("a", "study_T1ce"), Loaded("b", "study_FLAIR"), Loaded("c", "study_seg")])
+    assert guesses[Sequence.T1CE].key == "a"
+    assert guesses[Sequence.T1CE].reason == "Its name says so: “study_T1ce”."
+    assert guesses[Sequence.FLAIR].key == "b"
+    assert guesses[Sequence.T1].key is None
+    assert "Leave it empty" in guesses[Sequence.T1].reason
 
 
 def test_two_equal_candidates_are_left_to_the_person():
     """Neither is chosen, and both are named."""
-    found = guess([Loaded("a", "T2 tra"), Loaded("b", "T2 cor")])[Sequence.T2]
-    assert found.key is None
-    assert found.reason == "T2 tra and T2 cor could each be T2. Choose one."
+    guesses = guess([Loaded("a", "T2 tra"), Loaded("b", "T2 cor")])[Sequence.T2]
+    assert guesses.key is None
+    assert guesses.reason == "T2 tra and T2 cor could each be T2. Choose one."
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_two_equal_candidates_are_left_to_the_person():
 )
 def test_dicom_fields_speak_where_the_name_does_not(dicom, sequence, said):
     """Description first, then echo, repetition and inversion time."""
-    found = guess([Loaded("a", "12: series", dicom)])
-    assert found[sequence].key == "a"
-    assert said in found[sequence].reason
+    guesses = guess([Loaded("a", "12: series", dicom)])
+    assert guesses[sequence].key == "a"
+    assert said in guesses[sequence].reason
 
 
 def test_contrast_agent_makes_a_t1_by_name_a_t1ce():
@@ -72,8 +72,8 @@ def test_other_images_are_not_chosen(dicom):
 
 def test_channel_numbers_are_those_of_the_decathlon():
     """Where names say nothing else."""
-    found = chosen(*(Loaded(str(number), f"BRATS_001_000{number}") for number in range(4)))
-    assert found == {Sequence.FLAIR: "0", Sequence.T1: "1", Sequence.T1CE: "2", Sequence.T2: "3"}
+    result = chosen(*(Loaded(str(number), f"BRATS_001_000{number}") for number in range(4)))
+    assert result == {Sequence.FLAIR: "0", Sequence.T1: "1", Sequence.T1CE: "2", Sequence.T2: "3"}
 
 
 def test_no_dicom_field_says_who_the_patient_is():
@@ -88,9 +88,9 @@ def test_the_sequences_are_those_of_the_library():
 
 def test_names_are_read_together():
     """What all names start with is the case's name."""
-    found = read_names(["T1_study_007_flair", "T1_study_007_C+", "T1_study_007_mask"])
-    assert found[0].sequences == (Sequence.FLAIR,)
-    assert found[2].is_label
+    result = read_names(["T1_study_007_flair", "T1_study_007_C+", "T1_study_007_mask"])
+    assert result[0].sequences == (Sequence.FLAIR,)
+    assert result[2].is_label
 
 
 def test_an_ambiguous_name_is_left_to_the_person():

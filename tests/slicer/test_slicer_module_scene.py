@@ -109,8 +109,8 @@ def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
     assert background.GetName() == "FLAIR, registered"
     matrix = vtk.vtkMatrix4x4()
     background.GetIJKToRASMatrix(matrix)
-    found = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
-    np.testing.assert_allclose(found, AFFINE, atol=1e-4)
+    matrix_values = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
+    np.testing.assert_allclose(matrix_values, AFFINE, atol=1e-4)
     for node in (background, shown.segmentation, shown.entropy):
         assert node.GetTransformNodeID() == turned.GetID(), "all follow the reference, which was not moved"
 
@@ -138,8 +138,8 @@ def test_entropy_lies_where_the_file_has_it(slicer, scene, result):
     node = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene)).entropy
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    found = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
-    np.testing.assert_allclose(found, AFFINE, atol=1e-4)
+    matrix_values = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
+    np.testing.assert_allclose(matrix_values, AFFINE, atol=1e-4)
     assert node.GetImageData().GetScalarRange()[1] == pytest.approx(1.0, abs=1e-4)
 
 

@@ -70,8 +70,8 @@ def faults(page, axe):
     met = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        met += [(scheme, one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found["violations"]]
+        evaluation = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        met += [(scheme, one["id"], [node["html"][:120] for node in one["nodes"]]) for one in evaluation["violations"]]
     return met
 
 

@@ -152,13 +152,13 @@ class JobBody(BaseModel):
     def of(cls, view: JobView, keep_s: float) -> "JobBody":
         """A job as its owner sees it."""
         job = view.job
-        found = list(job.sequences)
+        sequences = list(job.sequences)
         ended = job.state in (JobState.DONE, JobState.FAILED)
         return cls(
             id=job.id,
             state=job.state,
-            sequences_found=found,
-            sequences_missing=[modality.value for modality in MODALITIES if modality.value not in found],
+            sequences_found=sequences,
+            sequences_missing=[modality.value for modality in MODALITIES if modality.value not in sequences],
             files=dict(job.names),
             ignored=dict(job.ignored),
             notes=list(job.notes),

@@ -135,16 +135,16 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def guessSequences(self):
         """Guess volumes by names and DICOM fields, and show the reasons."""
-        for sequence, found in guess(self.logic.loaded()).items():
-            node = slicer.mrmlScene.GetNodeByID(found.key) if found.key else None
+        for sequence, guessed in guess(self.logic.loaded()).items():
+            node = slicer.mrmlScene.GetNodeByID(guessed.key) if guessed.key else None
             self.selectors[sequence].setCurrentNode(node)
-            self.reasons[sequence].text = found.reason
+            self.reasons[sequence].text = guessed.reason
         self.showState()
 
     def chosen(self):
         """Return the chosen node of each sequence."""
-        found = {sequence: selector.currentNode() for sequence, selector in self.selectors.items()}
-        return {sequence: node for sequence, node in found.items() if node is not None}
+        nodes = {sequence: selector.currentNode() for sequence, selector in self.selectors.items()}
+        return {sequence: node for sequence, node in nodes.items() if node is not None}
 
     def showState(self, *_):
         """Update what can be done now, and what would leave the machine."""

@@ -25,14 +25,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.pipeline.info import describe_installation
 
-    found = describe_installation(options.bundle)
-    console.result(f"brats-mm {found['version']}. {found['statement']}")
-    console.result(f"model: {_one_line(found['model'])}")
-    for name, sequence in found["sequences"].items():
+    installation = describe_installation(options.bundle)
+    console.result(f"brats-mm {installation['version']}. {installation['statement']}")
+    console.result(f"model: {_one_line(installation['model'])}")
+    for name, sequence in installation["sequences"].items():
         console.result(f"{name}: files named with {', '.join(sequence['file_name_tokens'])}")
-    for name, values in found["labels"].items():
+    for name, values in installation["labels"].items():
         console.result(f"labels {name}: {_one_line(values)}")
-    console.document(found)
+    console.document(installation)
     return EXIT_OK
 
 

@@ -38,20 +38,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.inspect import inspect_input
 
     series = {Modality(name): word for name, word in sequence_options(options).items()}
-    found = inspect_input(options.path, SeriesOverrides(series, options.study))
-    if found["kind"] == "DICOM":
-        for study in found["studies"]:
+    inspection = inspect_input(options.path, SeriesOverrides(series, options.study))
+    if inspection["kind"] == "DICOM":
+        for study in inspection["studies"]:
             _say_study(study, console)
     else:
-        for name, file in found["files"].items():
+        for name, file in inspection["files"].items():
             console.result(f"found    {Modality(name).label}: {file}")
-        _say_rest(found, console)
-    for name, reason in found["ignored"].items():
+        _say_rest(inspection, console)
+    for name, reason in inspection["ignored"].items():
         console.result(f"ignored  {name}: {reason}")
-    for problem in found["problems"]:
+    for problem in inspection["problems"]:
         console.warn(f"segment would stop: {problem}")
-    console.document(found)
-    return 2 if found["problems"] else 0
+    console.document(inspection)
+    return 2 if inspection["problems"] else 0
 
 
 def _say_study(study: Mapping[str, Any], console: Console) -> None:
@@ -88,15 +88,15 @@ def _reasons(one: Mapping[str, Any]) -> Sequence[str]:
     return [*one["evidence"], *(f"Note: {remark}." for remark in one["remarks"]), *chosen]
 
 
-def _say_rest(found: Mapping[str, Any], console: Console) -> None:
-    for name, labels in found.get("ambiguous", {}).items():
+def _say_rest(inspection: Mapping[str, Any], console: Console) -> None:
+    for name, labels in inspection.get("ambiguous", {}).items():
         console.result(f"ambiguous {Modality(name).label}: {' or '.join(f'…{label}' for label in labels)}")
-    if found["missing"]:
-        console.result(f"missing  {', '.join(Modality(name).label for name in found['missing'])}")
-    console.result(f"geometry {found['geometry']['says']}")
-    for name, grid in found["geometry"]["grids"].items():
+    if inspection["missing"]:
+        console.result(f"missing  {', '.join(Modality(name).label for name in inspection['missing'])}")
+    console.result(f"geometry {inspection['geometry']['says']}")
+    for name, grid in inspection["geometry"]["grids"].items():
         shape = " x ".join(map(str, grid["shape"]))
         spacing = " x ".join(f"{value:.3g}" for value in grid["spacing_mm"])
         console.result(f"         {Modality(name).label}: {shape} voxels of {spacing} mm")
-    for note in found["notes"]:
+    for note in inspection["notes"]:
         console.result(f"note     {note}")

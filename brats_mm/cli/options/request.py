@@ -92,8 +92,8 @@ def say_loaded(loaded: "Loaded", console: Console) -> None:
     files = loaded.files
     if files is None:
         return
-    for modality in ordered(files.found):
-        console.say(f"found    {modality.label}: {files.found[modality]}")
+    for modality in ordered(files.paths):
+        console.say(f"found    {modality.label}: {files.paths[modality]}")
     if files.missing:
         console.say(f"missing  {describe(files.missing)}")
     for name, reason in files.ignored.items():

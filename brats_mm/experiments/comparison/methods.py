@@ -123,11 +123,11 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
 
 def _read(path: Path) -> Settings:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"The config {path} cannot be read ({error}). Give a JSON file."
         raise OptionError(message) from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         message = f"The config {path} must be a JSON object."
         raise OptionError(message)
-    return found
+    return document

@@ -145,12 +145,12 @@ def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _sets_of(rows: Sequence[SetRow]) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        found[row.subset][row.region].append(row.dice)
+        scores[row.subset][row.region].append(row.dice)
     return {
         subset: {region: _mean_and_std(values)["mean"] for region, values in regions.items()}
-        for subset, regions in found.items()
+        for subset, regions in scores.items()
     }
 
 
@@ -166,7 +166,7 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
         for region in REGIONS:
             first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], other))
             cases = sorted(first.keys() & second.keys())
-            a, b = (np.array([found[case] for case in cases], np.float64) for found in (first, second))
+            a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
             tests[other][region.value] = paired(a, b, ComparisonSettings())
     results = [one for regions in tests.values() for one in regions.values() if one["p"] is not None]
     for result, p in zip(results, holm([one["p"] for one in results]), strict=True):
@@ -177,11 +177,11 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
 def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
     """Map (case, region) to the mean raw Dice over the case's subsets."""
     assert outcome.evaluation is not None
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    dice: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in read_case_rows(outcome.evaluation):
         if row.rule == Rule.RAW.value and not np.isnan(row.dice):
-            found[row.case, row.region].append(row.dice)
-    return {key: float(np.mean(values)) for key, values in found.items()}
+            dice[row.case, row.region].append(row.dice)
+    return {key: float(np.mean(values)) for key, values in dice.items()}
 
 
 def _over_common(

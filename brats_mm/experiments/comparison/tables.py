@@ -188,8 +188,8 @@ def _difference(one: Mapping[str, Any]) -> str:
 def _sets(methods: Mapping[str, Any], region: Region) -> str:
     rows = []
     for subset in PAPER_ORDER:
-        found = [one["sets"].get(subset_name(subset), {}).get(region.value) for one in methods.values()]
-        rows.append([describe(subset), *(NOTHING if dice is None else f"{100 * dice:.1f}" for dice in found)])
+        scores = [one["sets"].get(subset_name(subset), {}).get(region.value) for one in methods.values()]
+        rows.append([describe(subset), *(NOTHING if dice is None else f"{100 * dice:.1f}" for dice in scores)])
     return _table([region.value.upper(), *(one["title"] for one in methods.values())], rows)
 
 

@@ -38,5 +38,5 @@ class BertTokens:
         self.length = length
 
     def __call__(self, text: str) -> Int[Array, "two length"]:
-        found = self.tokeniser(text, max_length=self.length, truncation=True, padding="max_length")
-        return np.array([found["input_ids"], found["attention_mask"]])
+        encoding = self.tokeniser(text, max_length=self.length, truncation=True, padding="max_length")
+        return np.array([encoding["input_ids"], encoding["attention_mask"]])

@@ -47,9 +47,9 @@ OTHER_PART_WORDS = frozenset({
 def exclusion_of(facts: HeaderFacts) -> Exclusion | None:
     """Return why a series is none of the four sequences, or None."""
     for check in (_object, _derived_kind, _named_kind, _echo_planar, _component, _projection, _body, _size):
-        found = check(facts)
-        if found is not None:
-            return found
+        exclusion = check(facts)
+        if exclusion is not None:
+            return exclusion
     return None
 
 
@@ -116,14 +116,16 @@ def _derived_kind(facts: HeaderFacts) -> Exclusion | None:
 
 def _named_kind(facts: HeaderFacts) -> Exclusion | None:
     for text, where in ((facts.description, "description"), (facts.sequence_name, "sequence name")):
-        found = _kind_in(text)
-        if found is not None and not (found[0] == "proton density" and (facts.echo_ms or 0) >= _SECOND_ECHO_MS):
-            kind, word = found
+        named_kind = _kind_in(text)
+        if named_kind is not None and not (
+            named_kind[0] == "proton density" and (facts.echo_ms or 0) >= _SECOND_ECHO_MS
+        ):
+            kind, word = named_kind
             return Exclusion(kind, f"The {where} says {word!r}.", 0.9)
     if not facts.description.strip():
-        found = _kind_in(facts.protocol)
-        if found is not None:
-            return Exclusion(found[0], f"The protocol's name says {found[1]!r}.", 0.85)
+        named_kind = _kind_in(facts.protocol)
+        if named_kind is not None:
+            return Exclusion(named_kind[0], f"The protocol's name says {named_kind[1]!r}.", 0.85)
     return None
 
 
@@ -143,10 +145,10 @@ def _echo_planar(facts: HeaderFacts) -> Exclusion | None:
 def _component(facts: HeaderFacts) -> Exclusion | None:
     names = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real part", "REAL": "real part"}
     names |= {"I": "imaginary part", "IMAGINARY": "imaginary part"}
-    found = next((names[value] for value in facts.image_type[2:4] if value in names), None)
-    if found is None:
+    component = next((names[value] for value in facts.image_type[2:4] if value in names), None)
+    if component is None:
         return None
-    return Exclusion(f"{found} image", f"The image type says that it is the {found}, not the magnitude.", 0.9)
+    return Exclusion(f"{component} image", f"The image type says that it is the {component}, not the magnitude.", 0.9)
 
 
 def _projection(facts: HeaderFacts) -> Exclusion | None:

@@ -101,10 +101,10 @@ def _timing(dataset: Any, groups: Groups) -> dict[str, Any]:
 def _scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
     """Return Scanning Sequence in the terms of classic MR."""
     echo = text(dataset, "EchoPulseSequence").upper()
-    found = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echo, ())
+    codes = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echo, ())
     if text(dataset, "EchoPlanarPulseSequence").upper() == "YES":
-        found = (*found, "EP")
-    return (*found, "IR") if inverts else found
+        codes = (*codes, "EP")
+    return (*codes, "IR") if inverts else codes
 
 
 def _saturates_fat(modifier: Any) -> bool:

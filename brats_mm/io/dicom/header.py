@@ -245,8 +245,8 @@ def _slice(dataset: Any, path: Path, stored: Stored) -> Slice:
 
 
 def _seconds(time: str) -> float | None:
-    found = re.match(r"(\d{2})(\d{2})(\d{2})?", time)
-    if found is None:
+    match = re.match(r"(\d{2})(\d{2})(\d{2})?", time)
+    if match is None:
         return None
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return 3600.0 * hours + 60.0 * minutes + seconds

@@ -67,7 +67,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         raise VolumeError(message)
     try:
         with _ONE_AT_A_TIME:
-            found, slope, intercept = _decoded(path)
+            values, slope, intercept = _decoded(path)
     except RuntimeError as error:
         reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         message = (
@@ -75,10 +75,10 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
             "The file is damaged or uses a rare compression. Send it again, uncompressed."
         )
         raise VolumeError(message) from error
-    if found.shape != (stored.frames, stored.rows, stored.columns):
+    if values.shape != (stored.frames, stored.rows, stored.columns):
         message = f"{path.name} in {name} holds other voxels than its header says. Send it again."
         raise VolumeError(message)
-    return _undone(found, slope, intercept)
+    return _undone(values, slope, intercept)
 
 
 def _decoded(path: Path) -> tuple[Array, float, float]:

@@ -80,8 +80,8 @@ def scan(folder: Path) -> Scan:
     for header in unique:
         by_study[header.identity.study_uid].append(header)
     labels = _endings(list(by_study))
-    studies = [_study(uid, labels[uid], found, doubled) for uid, found in by_study.items()]
-    dates = {uid: min(header.identity.study_date for header in found) for uid, found in by_study.items()}
+    studies = [_study(uid, labels[uid], members, doubled) for uid, members in by_study.items()]
+    dates = {uid: min(header.identity.study_date for header in members) for uid, members in by_study.items()}
     studies.sort(key=lambda study: (dates[study.uid], study.uid))
     return Scan(tuple(studies), len({header.identity.patient for header in unique}), ignored)
 
@@ -144,14 +144,14 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
     by_series: dict[str, list[FileHeader]] = defaultdict(list)
     for header in headers:
         by_series[header.identity.series_uid].append(header)
-    found: list[Series] = []
+    series: list[Series] = []
     for series_uid, members in by_series.items():
         copies = doubled[series_uid]
         notes = (f"{copies} of its files were duplicates and were ignored",) if copies else ()
-        found += series_of(members, notes)
-    found.sort(key=lambda one: (_number(one), one.identity.series_uid, one.part))
+        series += series_of(members, notes)
+    series.sort(key=lambda one: (_number(one), one.identity.series_uid, one.part))
     patients = len({header.identity.patient for header in headers})
-    return Study(uid, label, patients, labelled(found))
+    return Study(uid, label, patients, labelled(series))
 
 
 def _number(series: Series) -> int:
@@ -175,32 +175,32 @@ def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     )
 
 
-def one_study(found: Scan, wanted: str | None = None) -> Study:
+def one_study(scanned: Scan, wanted: str | None = None) -> Study:
     """Return the study that the user named, or the only one.
 
     Args:
-        found: content of a folder.
+        scanned: content of a folder.
         wanted: a Study Instance UID, or its start or end.
 
     Raises:
         CaseError: not exactly one study fits, or its files belong to several patients.
     """
     if wanted is not None:
-        fitting = [study for study in found.studies if fits(study.uid, wanted)]
+        fitting = [study for study in scanned.studies if fits(study.uid, wanted)]
         if len(fitting) != 1:
             what = "No study has" if not fitting else f"{len(fitting)} studies have"
-            message = f"{what} a UID that begins or ends with {wanted!r}. The studies here: {_listed(found.studies)}."
+            message = f"{what} a UID that begins or ends with {wanted!r}. The studies here: {_listed(scanned.studies)}."
             raise CaseError(message)
         study = fitting[0]
-    elif len(found.studies) > 1:
-        who = "one patient" if found.patients == 1 else f"{found.patients} patients"
+    elif len(scanned.studies) > 1:
+        who = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         message = (
-            f"There are {len(found.studies)} studies of {who}, and one is needed: {_listed(found.studies)}. "
+            f"There are {len(scanned.studies)} studies of {who}, and one is needed: {_listed(scanned.studies)}. "
             "Choose one with --study and that ending of its UID, or give its folder alone."
         )
         raise CaseError(message)
     else:
-        study = found.studies[0]
+        study = scanned.studies[0]
     if study.patients > 1:
         message = (
             f"The files of study …{study.label} name {study.patients} patients, so they cannot be one examination. "

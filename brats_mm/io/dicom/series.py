@@ -69,15 +69,15 @@ class Series:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Joined pieces, duplicates, lossy compression, gaps and faults, each as a clause."""
-        found = list(self.notes)
+        remarks = list(self.notes)
         if any(one.stored.is_lossy for one in self.layout.slices):
-            found.append("its voxels were compressed with loss")
+            remarks.append("its voxels were compressed with loss")
         if self.layout.fault:
-            found.append(self.layout.fault)
+            remarks.append(self.layout.fault)
         elif self.layout.missing:
             shown = ", ".join(str(place + 1) for place in self.layout.missing[:5])
-            found.append(f"slice {shown} of {len(self.layout.places) + len(self.layout.missing)} is missing")
-        return tuple(found)
+            remarks.append(f"slice {shown} of {len(self.layout.places) + len(self.layout.missing)} is missing")
+        return tuple(remarks)
 
 
 def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:

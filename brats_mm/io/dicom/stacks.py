@@ -81,7 +81,7 @@ def _shares_plane(one: Slice, first: Slice) -> bool:
     same_size = (one.stored.rows, one.stored.columns) == (first.stored.rows, first.stored.columns)
     if not (one.is_placed and first.is_placed):  # a slice without geometry must not vanish from its series
         return same_size
-    planes = [[*(found.along or ()), *(found.down or ()), *(found.spacing_mm or ())] for found in (one, first)]
+    planes = [[*(header.along or ()), *(header.down or ()), *(header.spacing_mm or ())] for header in (one, first)]
     return same_size and bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
 
 

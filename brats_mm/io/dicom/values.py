@@ -22,8 +22,8 @@ def words(dataset: Any, keyword: str) -> tuple[str, ...]:
 
 def number(dataset: Any, keyword: str) -> float | None:
     """Return a number. None if absent, empty or not finite."""
-    found = numbers(dataset, keyword)
-    return found[0] if found else None
+    values = numbers(dataset, keyword)
+    return values[0] if values else None
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
@@ -32,30 +32,30 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     if value is None:
         return ()
     try:
-        found = tuple(float(part) for part in (value if _is_several(value) else (value,)))
+        values = tuple(float(part) for part in (value if _is_several(value) else (value,)))
     except (TypeError, ValueError):
         return ()
-    return found if all(map(math.isfinite, found)) else ()
+    return values if all(map(math.isfinite, values)) else ()
 
 
 def whole(dataset: Any, keyword: str) -> int | None:
     """Return an integer. None if absent or invalid."""
-    found = number(dataset, keyword)
-    return None if found is None else int(found)
+    value = number(dataset, keyword)
+    return None if value is None else int(value)
 
 
 def vector(values: Iterable[float]) -> Vector | None:
     """Return three numbers as a vector, else None."""
-    found = tuple(values)
-    return (found[0], found[1], found[2]) if len(found) == 3 else None
+    vector = tuple(values)
+    return (vector[0], vector[1], vector[2]) if len(vector) == 3 else None
 
 
 def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
     """Return Image Orientation (Patient) as two directions. None if they are not orthogonal unit vectors."""
-    found = tuple(values)
-    if len(found) != 6:
+    directions = tuple(values)
+    if len(directions) != 6:
         return None, None
-    along, down = (found[0], found[1], found[2]), (found[3], found[4], found[5])
+    along, down = (directions[0], directions[1], directions[2]), (directions[3], directions[4], directions[5])
     lengths = [math.hypot(*one) for one in (along, down)]
     across = sum(a * b for a, b in zip(along, down, strict=True))
     if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(across) > 0.02:

@@ -89,11 +89,11 @@ def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
         if not newline and not _may_end_here(line, start, path):
             raise without_end(path, start) if len(start) == LONGEST_HEADER and seen else damaged(path)
         end += len(line) + len(newline)
-        found = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
-        if found is None:
+        match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
+        if match is None:
             raise damaged(path) if not seen else bad_field(path, "a line", line.decode("latin-1"))
         check_characters(line + newline, path)
-        key, value = found[1], found[2].strip()
+        key, value = match[1], match[2].strip()
         if key in seen:
             message = f"The header of {path.name} has {key!r} twice. Convert the volume again."
             raise VolumeError(message)

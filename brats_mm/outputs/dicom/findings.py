@@ -54,8 +54,10 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
 
     If the grid has the same voxels, in any order of axes, they are only reordered.
     """
-    found = {region: on_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS}
-    wt, tc, et = (np.clip(found[region], 0, 1) for region in REGIONS)
+    probabilities = {
+        region: on_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS
+    }
+    wt, tc, et = (np.clip(probabilities[region], 0, 1) for region in REGIONS)
     labels = labels_from_regions(wt >= THRESHOLD, tc >= THRESHOLD, et >= THRESHOLD, CONVENTION)
     entropy = np.asarray(compartment_entropy(*nested(wt, tc, et)), np.float32)
     parts = {part: labels == CONVENTION.value_of(part) for part in Compartment}

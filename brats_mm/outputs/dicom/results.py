@@ -258,7 +258,7 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
 
 
 def _digest(*maps: npt.NDArray[Any]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for one in maps:
-        found.update(np.ascontiguousarray(one).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(one).tobytes())
+    return digest.hexdigest()

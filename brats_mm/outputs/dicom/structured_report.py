@@ -124,12 +124,12 @@ def _of_region(region: Region, findings: Findings, provenance: Provenance) -> An
     )
 
 
-def _measurements(found: Measured, entropy: Code) -> list[Any]:
+def _measurements(measured: Measured, entropy: Code) -> list[Any]:
     from highdicom.sr import Measurement
 
-    made = [Measurement(concept(codes.VOLUME), round(found.volume_ml, _DIGITS), concept(codes.MILLILITRE))]
-    if found.mean_entropy_nats is not None:
-        made.append(Measurement(concept(entropy), round(found.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS)))
+    made = [Measurement(concept(codes.VOLUME), round(measured.volume_ml, _DIGITS), concept(codes.MILLILITRE))]
+    if measured.mean_entropy_nats is not None:
+        made.append(Measurement(concept(entropy), round(measured.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS)))
     return made
 
 

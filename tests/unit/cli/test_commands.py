@@ -165,28 +165,28 @@ def test_doctor_ends_on_ok(capsys, tiny_bundle):
 
 def test_doctor_tells_what_is_wrong(capsys, tmp_path):
     code, out, _ = run(capsys, "doctor", "--bundle", tmp_path / "none", "--json")
-    found = json.loads(out)
+    document = json.loads(out)
     assert code == 1
-    assert not found["ok"]
-    assert {check["name"] for check in found["checks"] if check["state"] == "failed"} == {"weights", "model"}
+    assert not document["ok"]
+    assert {check["name"] for check in document["checks"] if check["state"] == "failed"} == {"weights", "model"}
 
 
 def test_doctor_checks_the_records_of_a_service(capsys, tiny_bundle, tmp_path):
     records = tmp_path / "records.sqlite3"
     records.write_bytes(b"no database" * 1000)
     code, out, _ = run(capsys, "doctor", "--bundle", tiny_bundle, "--data", tmp_path, "--json")
-    found = {check["name"]: check for check in json.loads(out)["checks"]}
-    assert (code, found["records"]["state"]) == (1, "failed")
-    assert f"The records {records} cannot be read" in found["records"]["found"]
-    assert "Landlock" in found["confinement"]["found"]
+    document = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert (code, document["records"]["state"]) == (1, "failed")
+    assert f"The records {records} cannot be read" in document["records"]["found"]
+    assert "Landlock" in document["confinement"]["found"]
 
 
 def test_info_is_json_on_request(capsys):
     code, out, _ = run(capsys, "info", "--json")
-    found = json.loads(out)
+    document = json.loads(out)
     assert code == 0
-    assert len(found["subsets"]) == 15
-    assert found["labels"]["brats2021"]["et"] == 4
+    assert len(document["subsets"]) == 15
+    assert document["labels"]["brats2021"]["et"] == 4
 
 
 def test_the_demo_refuses_to_drop_everything(capsys, tmp_path):

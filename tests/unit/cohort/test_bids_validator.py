@@ -44,8 +44,8 @@ class Here:
         self.results.append(Finished(task, result))
 
     def collect(self, timeout_s):
-        found, self.results = self.results, []
-        return found
+        result, self.results = self.results, []
+        return result
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_the_validator_finds_no_error(derivatives):
         [program, "--json", str(derivatives)], capture_output=True, text=True, check=False, timeout=120
     )
     issues = json.loads(done.stdout)["issues"]["issues"]
-    found = {(one["severity"], one["code"], one.get("location", "")) for one in issues}
-    assert found == {("warning", "TOO_FEW_AUTHORS", "/dataset_description.json")}, "only the user knows the authors"
+    result = {(one["severity"], one["code"], one.get("location", "")) for one in issues}
+    assert result == {("warning", "TOO_FEW_AUTHORS", "/dataset_description.json")}, "only the user knows the authors"
     assert done.returncode == 0
 
 
@@ -86,5 +86,5 @@ def test_what_somebody_adds_to_the_description_is_kept(tmp_path):
     describe_dataset(tmp_path, LabelConvention.BRATS2023, "1")
     description.write_text(json.dumps({**json.loads(description.read_text()), "Authors": ["A. Nother"]}))
     describe_dataset(tmp_path, LabelConvention.BRATS2023, "2")
-    found = json.loads(description.read_text())
-    assert (found["Authors"], found["GeneratedBy"][0]["Version"]) == (["A. Nother"], "2")
+    document = json.loads(description.read_text())
+    assert (document["Authors"], document["GeneratedBy"][0]["Version"]) == (["A. Nother"], "2")

@@ -24,9 +24,9 @@ def expected(folder):
 def test_csv_with_other_columns_and_a_byte_order_mark(tmp_path):
     table = tmp_path / "cases.csv"
     table.write_text("Case,folder, T1ce ,age\na,,x/t1ce.nii.gz,61\n,cohort/b,,62\n", encoding="utf-8-sig")
-    found = open_manifest(table)
-    assert (found.count, list(found.cases())) == (2, expected(tmp_path))
-    assert list(found.cases()) == expected(tmp_path), "it can be listed again"
+    manifest = open_manifest(table)
+    assert (manifest.count, list(manifest.cases())) == (2, expected(tmp_path))
+    assert list(manifest.cases()) == expected(tmp_path), "it can be listed again"
 
 
 def test_parquet_and_tab_separated_tables_say_the_same(tmp_path):
@@ -47,9 +47,9 @@ def test_bids_has_a_case_for_each_session_and_for_subjects_without(tmp_path):
     places = ["sub-01/anat", "sub-02/ses-1/anat", "sub-02/ses-2/anat", "sub-03/dwi", "derivatives/sub-01/anat"]
     for place in places:
         (tmp_path / place).mkdir(parents=True)
-    found = open_manifest(tmp_path)
-    assert found.count == 3
-    assert list(found.cases()) == [
+    manifest = open_manifest(tmp_path)
+    assert manifest.count == 3
+    assert list(manifest.cases()) == [
         CohortCase("sub-01", str(tmp_path / "sub-01" / "anat")),
         CohortCase("sub-02_ses-1", str(tmp_path / "sub-02" / "ses-1" / "anat")),
         CohortCase("sub-02_ses-2", str(tmp_path / "sub-02" / "ses-2" / "anat")),

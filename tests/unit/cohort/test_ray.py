@@ -72,9 +72,9 @@ def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
     assert actor.fault() is None
     tasks = [CaseTask(CohortCase(name, folder="."), ".") for name in "abc"]
     with ThreadPoolExecutor(3) as callers:
-        found = list(callers.map(actor.run, tasks))
-    assert [one.name for one in found] == ["a", "b", "c"]
-    assert {"".join(sorted(one.content)) for one in found} == {"++abc"}
+        result = list(callers.map(actor.run, tasks))
+    assert [one.name for one in result] == ["a", "b", "c"]
+    assert {"".join(sorted(one.content)) for one in result} == {"++abc"}
 
 
 def test_an_actor_without_a_model_says_why():

@@ -34,23 +34,23 @@ def test_a_folder_named_files_a_bad_and_an_unchanged_case(segmenter, made_head, 
     absent = CohortCase("absent", folder=str(tmp_path / "nowhere"))
     known = CaseTask(folder, str(tmp_path), known=content_of(folder))
     tasks = [CaseTask(case, str(tmp_path)) for case in (folder, absent, named)] + [known]
-    found = list(runner(segmenter, Layout.PLAIN).run(tasks))
-    by_state = {state: [one.name for one in found if one.state is state] for state in CaseState}
+    result = list(runner(segmenter, Layout.PLAIN).run(tasks))
+    by_state = {state: [one.name for one in result if one.state is state] for state in CaseState}
     assert by_state == {CaseState.DONE: ["folder", "named"], CaseState.SAME: ["folder"], CaseState.FAILED: ["absent"]}
-    rows = {one.name: one.row for one in found if one.state is CaseState.DONE}
+    rows = {one.name: one.row for one in result if one.state is CaseState.DONE}
     assert rows["named"]["sequences"] == "t1ce+flair"
     assert set(rows["folder"]) <= set(COLUMNS)
     report = json.loads((tmp_path / rows["named"]["results"] / "report.json").read_text())
     assert report["regions"]["wt"]["volume_ml"] == rows["named"]["volume_wt_ml"]
-    (failed,) = [one for one in found if one.state is CaseState.FAILED]
+    (failed,) = [one for one in result if one.state is CaseState.FAILED]
     assert (failed.kind, failed.content) == ("CaseError", "")
     assert "nowhere does not exist" in failed.detail
 
 
 def test_tasks_that_come_one_by_one_lie_as_bids_wants_them(segmenter, made_head, tmp_path):
     case = CohortCase("sub-01_ses-1", files=two_files(made_head))
-    (found,) = runner(segmenter, Layout.BIDS).run([CaseTask(case, str(tmp_path)), None])
-    assert found.state is CaseState.DONE
+    (result,) = runner(segmenter, Layout.BIDS).run([CaseTask(case, str(tmp_path)), None])
+    assert result.state is CaseState.DONE
     names = {path.name for path in (tmp_path / "sub-01" / "ses-1" / "anat").iterdir()}
     assert "sub-01_ses-1_desc-tumour_dseg.nii.gz" in names
     assert "sub-01_ses-1_label-WT_desc-entropy_map.nii.gz" in names

@@ -30,8 +30,8 @@ def dice(one, other):
 def test_beside_an_exact_background_every_other_voxel_is_foreground_however_dark():
     data = brain()
     data[24, 24, 20:28] = 1.0
-    found = find_background(data)
-    assert (found.value, found.tolerance, found.is_exact) == (0.0, 0.0, True)
+    background = find_background(data)
+    assert (background.value, background.tolerance, background.is_exact) == (0.0, 0.0, True)
     np.testing.assert_array_equal(foreground_of(data), data != 0)
     assert without_background(data) is data
 

@@ -22,11 +22,11 @@ def noisy(grid=GRID):
 
 
 def test_stripped_sequences_on_one_grid_are_prepared_and_the_evidence_says_so():
-    found = recognise_kind({Modality.T1: brain(), Modality.T2: brain(value=50)})
-    assert found.kind is InputKind.PREPARED
-    assert found.stripped == {Modality.T1, Modality.T2}
-    assert found.evidence[0] == "The 2 sequences share a grid."
-    assert found.evidence[1] == "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped."
+    recognition = recognise_kind({Modality.T1: brain(), Modality.T2: brain(value=50)})
+    assert recognition.kind is InputKind.PREPARED
+    assert recognition.stripped == {Modality.T1, Modality.T2}
+    assert recognition.evidence[0] == "The 2 sequences share a grid."
+    assert recognition.evidence[1] == "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped."
 
 
 def test_a_shifted_background_is_a_background():
@@ -37,9 +37,9 @@ def test_a_shifted_background_is_a_background():
 def test_a_stripped_brain_with_noise_around_it_is_prepared(share):
     volume = brain()
     data = volume.data + np.random.default_rng(0).normal(0, share * 100, GRID.shape)
-    found = recognise_kind({Modality.T1: Volume(data.astype(np.float32), GRID), Modality.T2: volume})
-    assert found.kind is InputKind.PREPARED
-    assert found.evidence[1] == (
+    recognition = recognise_kind({Modality.T1: Volume(data.astype(np.float32), GRID), Modality.T2: volume})
+    assert recognition.kind is InputKind.PREPARED
+    assert recognition.evidence[1] == (
         "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped (background with noise)."
     )
 
@@ -57,10 +57,10 @@ def test_a_slab_of_a_head_in_quiet_air_is_raw_by_its_section():
 
 
 def test_noise_around_the_head_means_raw():
-    found = recognise_kind({Modality.T1: brain(), Modality.FLAIR: noisy()})
-    assert found.kind is InputKind.RAW
-    assert found.stripped == {Modality.T1}
-    assert found.evidence[2] == (
+    recognition = recognise_kind({Modality.T1: brain(), Modality.FLAIR: noisy()})
+    assert recognition.kind is InputKind.RAW
+    assert recognition.stripped == {Modality.T1}
+    assert recognition.evidence[2] == (
         "FLAIR: the background varies by 2.8% of the intensity range, as air around a head does: with skull."
     )
 
@@ -68,9 +68,9 @@ def test_noise_around_the_head_means_raw():
 def test_air_of_exactly_zero_around_a_whole_head_means_raw_all_the_same():
     """9.9 voxels of 8 mm: 3.9 L inside zeros, which a scanner may write for air."""
     wide = Grid((28, 28, 28), GRID.affine)
-    found = recognise_kind({Modality.T1: brain(wide, radius=11)})
-    assert found.kind is InputKind.RAW
-    assert "more than a brain has" in found.evidence[1]
+    recognition = recognise_kind({Modality.T1: brain(wide, radius=11)})
+    assert recognition.kind is InputKind.RAW
+    assert "more than a brain has" in recognition.evidence[1]
 
 
 def test_a_volume_cut_to_the_brain_s_box_is_still_stripped():
@@ -82,13 +82,13 @@ def test_a_volume_cut_to_the_brain_s_box_is_still_stripped():
 
 def test_different_grids_mean_raw_though_every_sequence_is_stripped():
     other = Grid((20, 20, 20), np.array([[8, 0, 0, 4], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]]))
-    found = recognise_kind({Modality.T1: brain(), Modality.T2: brain(other)})
-    assert found.kind is InputKind.RAW
-    assert found.evidence[0] == "The 2 sequences have 2 different grids."
-    assert len(found.stripped) == 2
+    recognition = recognise_kind({Modality.T1: brain(), Modality.T2: brain(other)})
+    assert recognition.kind is InputKind.RAW
+    assert recognition.evidence[0] == "The 2 sequences have 2 different grids."
+    assert len(recognition.stripped) == 2
 
 
 def test_what_the_user_says_counts_and_is_told():
-    found = recognise_kind({Modality.T1: brain()}, InputKind.RAW)
-    assert found.kind is InputKind.RAW
-    assert found.evidence[-1] == "This looks prepared, and is taken as raw because that was asked for."
+    recognition = recognise_kind({Modality.T1: brain()}, InputKind.RAW)
+    assert recognition.kind is InputKind.RAW
+    assert recognition.evidence[-1] == "This looks prepared, and is taken as raw because that was asked for."

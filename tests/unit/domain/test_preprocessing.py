@@ -30,14 +30,14 @@ def grid(*spacing, size=(200.0, 200.0, 150.0)):
 
 
 def test_the_thinnest_slices_make_the_reference():
-    found, why = choose_reference({Modality.T1CE: grid(0.9, 0.9, 5), Modality.FLAIR: grid(1, 1, 1)})
-    assert found is Modality.FLAIR
+    reference, why = choose_reference({Modality.T1CE: grid(0.9, 0.9, 5), Modality.FLAIR: grid(1, 1, 1)})
+    assert reference is Modality.FLAIR
     assert why == "FLAIR has the thinnest slices (1 mm)."
 
 
 def test_among_equally_thin_ones_t1ce_comes_first():
-    found, why = choose_reference({m: grid(0.9, 0.9, 5) for m in Modality})
-    assert found is Modality.T1CE
+    reference, why = choose_reference({m: grid(0.9, 0.9, 5) for m in Modality})
+    assert reference is Modality.T1CE
     assert "T1ce has priority" in why
 
 

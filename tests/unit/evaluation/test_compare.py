@@ -40,12 +40,12 @@ def write_run(folder: Path, dice: dict[str, float], *, step: float = 0.01, polic
 def test_differences_are_paired_by_case(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.50, "y": 0.60, "z": 0.70})
     b = write_run(tmp_path / "b", {"y": 0.62, "z": 0.73, "w": 0.10})
-    found = compare(a, b, tmp_path / "out", QUICK)
-    one = found["means"]["raw"]["wt"]["dice"]
-    assert (found["cases"], found["cases_only_in_one"], one["cases"]) == (2, 2, 2)
+    comparison = compare(a, b, tmp_path / "out", QUICK)
+    one = comparison["means"]["raw"]["wt"]["dice"]
+    assert (comparison["cases"], comparison["cases_only_in_one"], one["cases"]) == (2, 2, 2)
     assert one["difference"] == pytest.approx(0.025)
     assert 0.02 <= one["low"] <= one["difference"] <= one["high"] <= 0.03 + 1e-9
-    assert found["sets"]["t1"]["wt"]["p_holm"] >= found["sets"]["t1"]["wt"]["p"]
+    assert comparison["sets"]["t1"]["wt"]["p_holm"] >= comparison["sets"]["t1"]["wt"]["p"]
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["cases"] == 2
     page = (tmp_path / "out" / "comparison.md").read_text()
     assert "| dice | WT | raw |" in page
@@ -76,8 +76,8 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path):
 
 
 def test_missing_scores_leave_the_case_out():
-    found = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]), QUICK)
-    assert (found["cases"], found["difference"]) == (2, pytest.approx(0.15))
+    result = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]), QUICK)
+    assert (result["cases"], result["difference"]) == (2, pytest.approx(0.15))
     assert paired(np.array([np.nan]), np.array([0.5]), QUICK)["difference"] is None
 
 

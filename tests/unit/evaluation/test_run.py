@@ -108,21 +108,21 @@ def tiny_predictor() -> Predictor:
 
 
 def test_a_perfect_prediction_scores_perfectly_everywhere(cases, tmp_path):
-    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
+    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
     rows = list(read_case_rows(tmp_path / "out"))
     assert len(rows) == 2 * 15 * 3 * 2, "cases, sets, regions, rules"
     assert {(row.dice, row.hd95_mm, row.sensitivity, row.precision, row.lesion_dice) for row in rows} == {
         (1, 0, 1, 1, 1)
     }
     assert {(row.ece, row.sce) for row in rows} == {(0, 0)}
-    assert found.summary["counterintuitive"]["raw"]["et"]["rate"] == 0
-    wt = found.summary["means"]["raw"]["all_sets"]["wt"]
+    assert evaluation.summary["counterintuitive"]["raw"]["et"]["rate"] == 0
+    wt = evaluation.summary["means"]["raw"]["all_sets"]["wt"]
     assert wt["error_auroc"] is None, "without errors there is no ranking of errors"
 
 
 def test_a_sequence_that_decides_enhancing_tumour_shows_in_the_means(cases, tmp_path):
-    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
-    means = found.summary["means"]["raw"]
+    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
+    means = evaluation.summary["means"]["raw"]
     assert (means["with_t1ce"]["et"]["dice"], means["without_t1ce"]["et"]["dice"]) == (1, 0)
     assert (means["with_t1ce"]["et"]["sets"], means["without_t1ce"]["et"]["sets"]) == (8, 7)
     assert means["all_sets"]["et"]["dice"] == pytest.approx(8 / 15)
@@ -153,10 +153,10 @@ def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
 
 
 def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
-    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in found.files}
+    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in evaluation.files}
     assert {"cases.csv", "summary.json", "summary.md", "dice_by_set.png", "reliability.png"} < {
-        path.name for path in found.files
+        path.name for path in evaluation.files
     }
     summary = read_summary(tmp_path / "out")
     assert summary["empty_policy"]["name"] == "brats"
@@ -175,10 +175,10 @@ def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases
     known = knowing()
     model = replace(known.model, expected=card, calibration=corrections)
 
-    found = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
+    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
 
     told = read_summary(tmp_path / "out")["model"]
-    assert told == found.summary["model"]
+    assert told == evaluation.summary["model"]
     assert told["calibration"] == {
         "t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "foreground_temperature": 3.0}}
     }
@@ -207,8 +207,8 @@ def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(cases, tmp_pat
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
     told = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
-    found = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=told)
-    assert (found.summary["cases"], list(found.summary["failed"])) == (1, ["a"])
+    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=told)
+    assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (1, ["a"])
     assert "does not lie on the grid" in (tmp_path / "out" / "summary.md").read_text()
     assert heard == [(1, 2, "a"), (2, 2, "b")]
     (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
@@ -276,8 +276,8 @@ def test_the_summary_takes_no_more_memory_after_more_cases(cases):
     sizes = []
     for _ in range(3):
         for labelled in labelled_cases(cases):
-            found = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
-            summary.add_case(found.rows, found.weights, found.tables)
+            result = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
+            summary.add_case(result.rows, result.weights, result.tables)
         sizes.append(len(pickle.dumps(summary)))
     assert summary.cases == 6
     assert sizes[2] == pytest.approx(sizes[0], rel=0.01)
@@ -378,8 +378,8 @@ def test_a_case_that_failed_before_the_stop_is_still_named_after_it(three, tmp_p
     (three / "one" / "one_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(KeyboardInterrupt):
         evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
-    found = evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
-    assert (found.summary["cases"], list(found.summary["failed"])) == (2, ["one"])
+    evaluation = evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (2, ["one"])
 
 
 @pytest.fixture
@@ -419,8 +419,8 @@ def test_starting_anew_drops_the_stopped_evaluation(stopped, three):
 
 
 def test_resume_without_a_stopped_evaluation_starts_one(three, tmp_path):
-    found = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
-    assert found.summary["cases"] == 3
+    evaluation = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
+    assert evaluation.summary["cases"] == 3
 
 
 def test_an_evaluation_stopped_before_its_first_case_leaves_nothing(three, tmp_path):
@@ -435,20 +435,20 @@ def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
     settings = replace(FEW, parquet=True, policy=EmptyPolicy.SKIP)
     write_case(three, "plain", enhancing=0)
     evaluate(labelled_cases(three), tmp_path / "out", unsure(), settings)
-    found = parquet.read_table(tmp_path / "out" / f"{table}.parquet")
+    reliability = parquet.read_table(tmp_path / "out" / f"{table}.parquet")
     rows = list(read_rows(tmp_path / "out" / f"{table}.csv", kind))
-    assert found.num_rows == len(rows)
-    assert found.column_names == [column.name for column in fields(kind)]
+    assert reliability.num_rows == len(rows)
+    assert reliability.column_names == [column.name for column in fields(kind)]
     for column in fields(kind):
         expected = [getattr(row, column.name) for row in rows]
-        assert found[column.name].to_pylist() == [
+        assert reliability[column.name].to_pylist() == [
             None if isinstance(value, float) and math.isnan(value) else value for value in expected
         ], column.name
-    types = {name: str(found.schema.field(name).type).split("<")[0] for name in found.column_names}
+    types = {name: str(reliability.schema.field(name).type).split("<")[0] for name in reliability.column_names}
     assert types["subset"] == types["region"] == "dictionary"
     if kind is CaseRow:
         assert (types["case"], types["dice"], types["lesions_found"]) == ("string", "double", "int64")
-        assert found["dice"].null_count > 0, "scores that do not exist are null"
+        assert reliability["dice"].null_count > 0, "scores that do not exist are null"
 
 
 def test_parquet_is_written_group_by_group(cases, tmp_path):

@@ -90,10 +90,10 @@ def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
     assert 7.8e6 <= sum(parameter.numel() for parameter in network.parameters()) <= 7.9e6
     image, subset = torch.randn(1, 4, 64, 32, 32), torch.tensor([flags(SUBSETS[1])])
     with torch.no_grad():
-        found = network(image, subset)
+        result = network(image, subset)
         hidden = torch.where(subset[:, :, None, None, None], image, 3.0)
-        torch.testing.assert_close(found, network(hidden, subset))
-    assert found.shape == (1, 3, 64, 32, 32)
+        torch.testing.assert_close(result, network(hidden, subset))
+    assert result.shape == (1, 3, 64, 32, 32)
 
 
 def test_a_size_that_is_not_there():

@@ -18,9 +18,9 @@ def drawn(item: dict, sampler: str, times: int = 3000, **options: float) -> Coun
 
 
 def test_uniform_draws_each_of_the_15_sets_alike():
-    found = drawn(WHOLE, "uniform")
-    assert len(found) == 15
-    assert max(found.values()) < 1.4 * min(found.values())
+    counts = drawn(WHOLE, "uniform")
+    assert len(counts) == 15
+    assert max(counts.values()) < 1.4 * min(counts.values())
 
 
 def test_sets_are_drawn_from_what_a_case_has():
@@ -29,15 +29,15 @@ def test_sets_are_drawn_from_what_a_case_has():
 
 
 def test_each_modality_is_dropped_with_its_chance_but_never_all():
-    found = drawn(WHOLE, "each", drop_prob=0.2)
-    assert found[True, True, True, True] / 3000 == pytest.approx(0.8**4 / (1 - 0.2**4), abs=0.03)
-    assert (False, False, False, False) not in found
+    counts = drawn(WHOLE, "each", drop_prob=0.2)
+    assert counts[True, True, True, True] / 3000 == pytest.approx(0.8**4 / (1 - 0.2**4), abs=0.03)
+    assert (False, False, False, False) not in counts
 
 
 def test_one_drops_at_most_one():
-    found = drawn(WHOLE, "one")
-    assert {sum(row) for row in found} == {3, 4}
-    assert found[True, True, True, True] / 3000 == pytest.approx(1 / 5, abs=0.03)
+    counts = drawn(WHOLE, "one")
+    assert {sum(row) for row in counts} == {3, 4}
+    assert counts[True, True, True, True] / 3000 == pytest.approx(1 / 5, abs=0.03)
 
 
 def test_the_last_sequence_stays():

@@ -14,15 +14,15 @@ from brats_mm.networks.presets import expert
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Batch sizes of the convolutions that PyTorch chose itself."""
-    found: list[int] = []
+    result: list[int] = []
     own = nn.Conv3d._conv_forward
 
     def watched(module: nn.Conv3d, x: torch.Tensor, *rest: torch.Tensor | None) -> torch.Tensor:
-        found.append(len(x))
+        result.append(len(x))
         return own(module, x, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(nn.Conv3d, "_conv_forward", watched)
-    return found
+    return result
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_the_answer_is_the_same(asked: list[int]) -> None:
     with torch.inference_mode():
         wanted = plain(image)
         asked.clear()
-        found = quick(image)
+        result = quick(image)
 
     assert not asked  # PyTorch was left no choice
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(result, wanted, atol=1e-4, rtol=1e-4)
     assert quick.state_dict().keys() == plain.state_dict().keys()
 
 

@@ -52,9 +52,9 @@ def test_the_tumour_is_where_it_was_in_the_input(predictor, case):
     """Through flips and 2 mm resampling, on the input grid."""
     labels = predictor.predict(case).labels()
     assert labels.shape == case.grid.shape
-    found = np.argwhere(labels == 3)
-    assert np.abs(found.mean(axis=0) - [7.5, 21.5, 9.5]).max() < 0.3
-    assert 30 <= len(found) <= 120
+    result = np.argwhere(labels == 3)
+    assert np.abs(result.mean(axis=0) - [7.5, 21.5, 9.5]).max() < 0.3
+    assert 30 <= len(result) <= 120
 
 
 @pytest.mark.parametrize("subset", SUBSETS)

@@ -26,12 +26,12 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="module")
 def cases(real_cases):
     """Those whose sequences share a grid; others are refused before any backend sees them."""
-    found = []
+    result = []
     for folder in sorted(real_cases.iterdir()):
         with suppress(GridError):
-            found += [load_case(folder)] if folder.is_dir() else []
-    assert found
-    return found
+            result += [load_case(folder)] if folder.is_dir() else []
+    assert result
+    return result
 
 
 @pytest.fixture(scope="module")

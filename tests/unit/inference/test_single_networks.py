@@ -59,8 +59,8 @@ def test_each_set_has_the_answer_of_its_own_and_no_weights() -> None:
     image = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(2, 4, 2, 2, 2)
     logits, weights = predict_windows(SingleBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
     assert weights.shape == (15, 2, 0, 3)
-    for found, subset in zip(logits, SUBSETS, strict=True):
-        assert float(found.mean()) == pytest.approx(np.mean([modality.channel for modality in subset]))
+    for logit, subset in zip(logits, SUBSETS, strict=True):
+        assert float(logit.mean()) == pytest.approx(np.mean([modality.channel for modality in subset]))
 
 
 def test_progress_counts_the_sequences_wanted() -> None:

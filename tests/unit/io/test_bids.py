@@ -55,9 +55,9 @@ def test_without_filters_all_sessions_are_there(dataset):
 def test_run_and_acquisition_choose_images(dataset, run):
     """Images without the entity stay; runs are numbers."""
     files = find_bids_case(dataset, BidsFilter(("01",), ("pre",), run, "mprage"))
-    found = {m: path.rsplit("_ses-pre_")[-1] for m, path in files.found.items()}
+    names = {m: path.rsplit("_ses-pre_")[-1] for m, path in files.paths.items()}
 
-    assert found == {T1: "acq-mprage_run-02_T1w.nii.gz", T1CE: "ce-gd_T1w.nii.gz", FLAIR: "FLAIR.nii.gz"}
+    assert names == {T1: "acq-mprage_run-02_T1w.nii.gz", T1CE: "ce-gd_T1w.nii.gz", FLAIR: "FLAIR.nii.gz"}
     assert files.name == "sub-01_ses-pre"
     assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was asked for"
 

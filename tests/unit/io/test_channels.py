@@ -106,9 +106,9 @@ def test_a_file_that_is_really_called_so_is_no_channel(file):
 
 def test_segment_takes_the_file(tmp_path, head_folder, tiny_bundle):
     """The sequences of a made head in one file, in the Decathlon's order."""
-    found = {m: nib.load(path) for m, path in recognise(head_folder).found.items()}
-    data = np.stack([np.asarray(found[m].dataobj) for m in (FLAIR, T1, T1CE, T2)], axis=-1)
-    nib.Nifti1Image(data, found[T1].affine).to_filename(tmp_path / "case.nii.gz")
+    names = {m: nib.load(path) for m, path in recognise(head_folder).paths.items()}
+    data = np.stack([np.asarray(names[m].dataobj) for m in (FLAIR, T1, T1CE, T2)], axis=-1)
+    nib.Nifti1Image(data, names[T1].affine).to_filename(tmp_path / "case.nii.gz")
     words = ["segment", str(tmp_path / "case.nii.gz"), "-o", str(tmp_path / "out"), "--channels", "decathlon"]
 
     assert main([*words, "--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "-q", "--no-preview"]) == 0

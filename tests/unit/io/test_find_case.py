@@ -21,7 +21,7 @@ def folder_of(tmp_path, *names, case="case"):
 
 def found_in(folder):
     """Sequence -> file name, in channel order."""
-    return {modality: path.rsplit("/", 1)[-1] for modality, path in find_case(folder).found.items()}
+    return {modality: path.rsplit("/", 1)[-1] for modality, path in find_case(folder).paths.items()}
 
 
 CONVENTIONS = {
@@ -49,7 +49,7 @@ def test_brats_2015_keeps_each_sequence_in_a_folder_of_its_own(tmp_path):
     names.append("VSD.Brain_3more.XX.O.OT.9")
     case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
 
-    assert [path.rsplit("/", 1)[-1] for path in case.found.values()] == [f"{name}.mha" for name in names[:4]]
+    assert [path.rsplit("/", 1)[-1] for path in case.paths.values()] == [f"{name}.mha" for name in names[:4]]
     assert case.ignored == {f"{names[4]}/{names[4]}.mha": "its name says that it holds labels"}
 
 
@@ -57,7 +57,7 @@ def test_sub_folder_may_name_the_sequence(tmp_path):
     """Files that are all called the same."""
     folder = folder_of(tmp_path, "T1/image.nii.gz", "T2_FLAIR/image.nii.gz")
 
-    assert list(find_case(folder).found) == [T1, FLAIR]
+    assert list(find_case(folder).paths) == [T1, FLAIR]
 
 
 def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
@@ -65,7 +65,7 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
     names = ("a_t1.nii.gz", "a_seg.nii.gz", "a_adc.nii.gz", "a_x.nii.gz", "notes.txt", ".DS_Store", "entropy_et.nii.gz")
     case = find_case(folder_of(tmp_path, *names))
 
-    assert list(case.found) == [T1]
+    assert list(case.paths) == [T1]
     assert case.ignored == {
         ".DS_Store": "it is a hidden file",
         "a_adc.nii.gz": "its name says that it is another kind of image or a result (ADC map: 'adc')",
@@ -97,7 +97,7 @@ def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
     """And a note says so."""
     case = find_case(folder_of(tmp_path, *(f"BRATS_001_000{n}.nii.gz" for n in range(4))))
 
-    assert {m: path[-11:-7] for m, path in case.found.items()} == {T1: "0001", T1CE: "0002", T2: "0003", FLAIR: "0000"}
+    assert {m: path[-11:-7] for m, path in case.paths.items()} == {T1: "0001", T1CE: "0002", T2: "0003", FLAIR: "0000"}
     assert case.notes == (
         "channel numbers are read in the order of the Medical Segmentation Decathlon: "
         "0000 FLAIR, 0001 T1, 0002 T1ce, 0003 T2",
@@ -120,7 +120,7 @@ def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, con
 
     case = find_case(folder)
 
-    assert list(case.found) == [T1CE, FLAIR]
+    assert list(case.paths) == [T1CE, FLAIR]
     assert "dataset.json names them" in case.notes[0]
 
 
@@ -152,7 +152,7 @@ def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
     """A difference of two sequences, say."""
     case = find_case(folder_of(tmp_path, "t1.nii.gz", "t1ce.nii.gz", "t1ce_minus_t1.nii.gz"))
 
-    assert list(case.found) == [T1, T1CE]
+    assert list(case.paths) == [T1, T1CE]
     assert case.ignored == {"t1ce_minus_t1.nii.gz": "its name says T1 or T1ce"}
 
 
@@ -212,7 +212,7 @@ def test_name_of_files_given_by_option(tmp_path, names, expected):
 
     assert explicit_case(paths).name == expected
     assert explicit_case(paths, "mine").name == "mine"
-    assert explicit_case(paths).found == {modality: str(path) for modality, path in paths.items()}
+    assert explicit_case(paths).paths == {modality: str(path) for modality, path in paths.items()}
 
 
 def test_same_file_for_two_sequences(tmp_path):
@@ -244,7 +244,7 @@ def test_an_original_is_taken_before_its_annotated_copy(tmp_path):
     """The reason names the original."""
     case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_annotated.nii.gz", "FLAIR_MPR.nii.gz"))
 
-    assert {m: path.rsplit("/", 1)[-1] for m, path in case.found.items()} == {
+    assert {m: path.rsplit("/", 1)[-1] for m, path in case.paths.items()} == {
         T1: "T1.nii.gz",
         FLAIR: "FLAIR_MPR.nii.gz",
     }

@@ -26,17 +26,17 @@ def test_a_map_stored_ras_beside_lps_images_is_the_same_map(tmp_path):
     nib.save(nib.Nifti1Image(labels(), LPS), straight)
     nib.save(nib.as_closest_canonical(nib.Nifti1Image(labels(), LPS)), turned)
     assert nib.aff2axcodes(nib.load(turned).affine) == ("R", "A", "S")
-    expected, found = read_reference(straight, GRID), read_reference(turned, GRID)
+    expected, actual = read_reference(straight, GRID), read_reference(turned, GRID)
     for region in Region:
-        np.testing.assert_array_equal(found[region], expected[region])
-    assert int(found[Region.ET].sum()) == 1
-    assert bool(found[Region.ET][6, 7, 4])
+        np.testing.assert_array_equal(actual[region], expected[region])
+    assert int(actual[Region.ET].sum()) == 1
+    assert bool(actual[Region.ET][6, 7, 4])
 
 
 def test_a_cropped_map_is_padded_with_background(tmp_path):
     nib.save(nib.Nifti1Image(labels(), LPS).slicer[2:-2, 3:, 1:], tmp_path / "cut.nii.gz")
-    found = read_reference(tmp_path / "cut.nii.gz", GRID)
-    np.testing.assert_array_equal(found[Region.WT], labels() > 0)
+    actual = read_reference(tmp_path / "cut.nii.gz", GRID)
+    np.testing.assert_array_equal(actual[Region.WT], labels() > 0)
 
 
 @pytest.mark.parametrize("voxels", [0.5, 8.0])

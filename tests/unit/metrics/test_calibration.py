@@ -23,35 +23,35 @@ def direct_ece(p: np.ndarray, reference: np.ndarray) -> float:
 
 
 def test_sure_and_right_is_calibrated():
-    found = table([0, 0, 1, 1], [0, 0, 1, 1])
-    assert (found.ece, found.sce, found.class_ece) == (0, 0, 0)
+    reliability = table([0, 0, 1, 1], [0, 0, 1, 1])
+    assert (reliability.ece, reliability.sce, reliability.class_ece) == (0, 0, 0)
 
 
 def test_sure_and_wrong_errs_by_one():
-    found = table([0, 1], [1, 0])
-    assert (found.ece, found.sce, found.class_ece) == (1, 1, 1)
+    reliability = table([0, 1], [1, 0])
+    assert (reliability.ece, reliability.sce, reliability.class_ece) == (1, 1, 1)
 
 
 def test_opposite_errors_of_the_two_classes_cancel_in_ece_but_not_in_sce():
     # Foreground at 0.9 is right half the time (0.4 too sure); background at 0.9 is always right (0.1 too unsure).
-    found = table([0.9, 0.9, 0.1, 0.1], [1, 0, 0, 0])
-    assert pytest.approx(abs((0.5 + 1.0) / 2 - 0.9)) == found.ece
-    assert pytest.approx((0.4 + 0.1) / 2) == found.sce
-    assert pytest.approx((0.4 + 0.1) / 2) == found.class_ece
+    reliability = table([0.9, 0.9, 0.1, 0.1], [1, 0, 0, 0])
+    assert pytest.approx(abs((0.5 + 1.0) / 2 - 0.9)) == reliability.ece
+    assert pytest.approx((0.4 + 0.1) / 2) == reliability.sce
+    assert pytest.approx((0.4 + 0.1) / 2) == reliability.class_ece
 
 
 def test_class_ece_is_not_swamped_by_background():
     # 2 foreground voxels, 0.4 too sure, beside 98 voxels of certain background.
-    found = table([0.9, 0.9] + [0.0] * 98, [1, 0] + [0] * 98)
-    assert pytest.approx(0.008) == found.ece
-    assert pytest.approx(0.2) == found.class_ece
+    reliability = table([0.9, 0.9] + [0.0] * 98, [1, 0] + [0] * 98)
+    assert pytest.approx(0.008) == reliability.ece
+    assert pytest.approx(0.2) == reliability.class_ece
 
 
 def test_halves_of_the_middle_bin_belong_to_different_predicted_classes_but_one_bin():
-    found = table([0.48, 0.52], [0, 1])
-    assert found.curve()[7]["voxels"] == 2
-    assert pytest.approx(0.48) == found.ece
-    assert pytest.approx(0.0, abs=1e-7) == found.sce
+    reliability = table([0.48, 0.52], [0, 1])
+    assert reliability.curve()[7]["voxels"] == 2
+    assert pytest.approx(0.48) == reliability.ece
+    assert pytest.approx(0.0, abs=1e-7) == reliability.sce
 
 
 def test_curve_gives_mean_probability_and_share_of_foreground():
@@ -87,8 +87,8 @@ def monai_ece(confidence: np.ndarray, right: np.ndarray) -> float:
 def test_errors_agree_with_monai(seed):
     rng = np.random.default_rng(seed)
     p, reference = rng.beta(0.4, 0.8, 500).astype(np.float32), rng.random(500) < 0.3
-    found, foreground = table(p, reference), p >= 0.5
+    reliability, foreground = table(p, reference), p >= 0.5
     by_class = monai_ece(p[foreground], reference[foreground]), monai_ece(1 - p[~foreground], ~reference[~foreground])
-    assert found.class_ece == pytest.approx(np.mean(by_class), abs=1e-5)
-    assert found.sce == pytest.approx(monai_ece(p, reference), abs=1e-5)
-    assert found.ece == pytest.approx(monai_ece(np.maximum(p, 1 - p), reference == foreground), abs=1e-5)
+    assert reliability.class_ece == pytest.approx(np.mean(by_class), abs=1e-5)
+    assert reliability.sce == pytest.approx(monai_ece(p, reference), abs=1e-5)
+    assert reliability.ece == pytest.approx(monai_ece(np.maximum(p, 1 - p), reference == foreground), abs=1e-5)

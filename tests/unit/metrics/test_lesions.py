@@ -28,8 +28,8 @@ def test_two_far_lesions_found_wholly():
 
 
 def test_a_missed_lesion_and_a_made_up_one_count_as_zeros():
-    found = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
-    assert (pytest.approx(1 / 3), 1, 1, 1) == (found.dice, found.found, found.missed, found.false)
+    lesions = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
+    assert (pytest.approx(1 / 3), 1, 1, 1) == (lesions.dice, lesions.detected, lesions.missed, lesions.false)
 
 
 def test_half_a_lesion_scores_its_own_dice():
@@ -45,8 +45,8 @@ def test_components_that_touch_when_dilated_are_one_lesion():
 
 
 def test_a_component_beside_a_lesion_belongs_to_it_and_lowers_its_dice():
-    found = score(cubes((2, 2, 2), (8, 2, 2)), cubes((2, 2, 2)))
-    assert (pytest.approx(2 * 64 / (128 + 64)), 1, 0) == (found.dice, found.found, found.false)
+    lesions = score(cubes((2, 2, 2), (8, 2, 2)), cubes((2, 2, 2)))
+    assert (pytest.approx(2 * 64 / (128 + 64)), 1, 0) == (lesions.dice, lesions.detected, lesions.false)
 
 
 def test_lesions_of_50_mm3_or_less_are_not_scored_nor_what_lies_on_them():
@@ -67,44 +67,44 @@ def test_empty_reference_follows_the_policy():
 
 
 def test_a_missed_lesion_and_a_made_up_one_count_374_mm_each():
-    found = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
-    assert pytest.approx((0 + 374 + 374) / 3) == found.hd95_mm
+    lesions = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
+    assert pytest.approx((0 + 374 + 374) / 3) == lesions.hd95_mm
 
 
 def test_a_lesions_distance_is_that_of_what_belongs_to_it():
     """A cube moved by two voxels: of each cube's 56 surface voxels more than 5 % are two voxels from the other."""
-    found = score(cubes((4, 2, 2)), cubes((2, 2, 2)))
-    assert (pytest.approx(0.5), pytest.approx(2.0)) == (found.dice, found.hd95_mm)
+    lesions = score(cubes((4, 2, 2)), cubes((2, 2, 2)))
+    assert (pytest.approx(0.5), pytest.approx(2.0)) == (lesions.dice, lesions.hd95_mm)
 
 
 def test_a_made_up_component_counts_however_small():
     predicted = cubes((2, 2, 2))
     predicted[38, 38, 38] = True
-    found = score(predicted, cubes((2, 2, 2)))
-    assert (found.dice, found.hd95_mm, found.false) == (0.5, 187.0, 1)
+    lesions = score(predicted, cubes((2, 2, 2)))
+    assert (lesions.dice, lesions.hd95_mm, lesions.false) == (0.5, 187.0, 1)
 
 
 def test_a_component_that_meets_two_lesions_counts_for_both():
     """A bar of 4 x 4 x 24 over two cubes of 4 a side, 16 apart: each lesion has Dice 2 x 64 / (384 + 64)."""
     bar = cubes()
     bar[2:26, 2:6, 2:6] = True
-    found = score(bar, cubes((2, 2, 2), (22, 2, 2)))
-    assert (pytest.approx(128 / 448), 2, 0) == (found.dice, found.found, found.false)
+    lesions = score(bar, cubes((2, 2, 2), (22, 2, 2)))
+    assert (pytest.approx(128 / 448), 2, 0) == (lesions.dice, lesions.detected, lesions.false)
 
 
 def test_a_lesion_met_by_its_rim_only_is_found_with_dice_zero():
     """Two voxels beside the lesion: within the dilation of three, without a shared voxel."""
-    found = score(cubes((8, 2, 2)), cubes((2, 2, 2)))
-    assert (found.dice, found.found, found.missed, found.false) == (0.0, 1, 0, 0)
-    assert found.hd95_mm < 374
+    lesions = score(cubes((8, 2, 2)), cubes((2, 2, 2)))
+    assert (lesions.dice, lesions.detected, lesions.missed, lesions.false) == (0.0, 1, 0, 0)
+    assert lesions.hd95_mm < 374
 
 
 def test_beyond_three_voxels_a_component_is_made_up():
     """Faces three voxels apart meet when one is dilated by three; four apart do not."""
     lesion = cubes((2, 2, 2))  # ends at voxel 5
     near, far = score(cubes((8, 2, 2)), lesion), score(cubes((9, 2, 2)), lesion)
-    assert (near.found, near.false) == (1, 0)
-    assert (far.found, far.false) == (0, 1)
+    assert (near.detected, near.false) == (1, 0)
+    assert (far.detected, far.false) == (0, 1)
 
 
 def test_dilation_grows_along_faces_and_edges_and_not_along_corners_alone():

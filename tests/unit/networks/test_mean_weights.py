@@ -8,10 +8,10 @@ from brats_mm.networks.mean_weights import mean_weights
 def test_each_weight_is_the_mean_in_single_precision_and_counters_are_the_firsts():
     one = {"w": torch.tensor([1.0, 2.0], dtype=torch.float16), "steps": torch.tensor(3)}
     other = {"w": torch.tensor([2.0, -4.0]), "steps": torch.tensor(8)}
-    found = mean_weights([one, other])
-    assert found["w"].tolist() == [1.5, -1.0]
-    assert found["w"].dtype == torch.float32
-    assert found["steps"] == 3
+    averaged = mean_weights([one, other])
+    assert averaged["w"].tolist() == [1.5, -1.0]
+    assert averaged["w"].dtype == torch.float32
+    assert averaged["steps"] == 3
 
 
 def test_of_one_checkpoint_it_is_that_one():

@@ -39,11 +39,11 @@ def test_values_and_gradients_are_those_of_pytorch(shape, layout):
     norm = normed(shape[1])
     x = (50 + torch.randn(shape)).contiguous(memory_format=layout).requires_grad_()
     upstream = torch.randn(shape)
-    found, expected = norm(x), reference(x, norm)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    result, expected = norm(x), reference(x, norm)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
     wanted = (x, norm.weight, norm.bias)
     for ours, theirs in zip(
-        torch.autograd.grad(found, wanted, upstream), torch.autograd.grad(expected, wanted, upstream), strict=True
+        torch.autograd.grad(result, wanted, upstream), torch.autograd.grad(expected, wanted, upstream), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 

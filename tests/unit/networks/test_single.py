@@ -62,9 +62,9 @@ def test_views_are_those_of_separate_passes_and_missing_voxels_do_not_matter(net
     image = torch.randn(2, 4, 16, 8, 8)
     every = torch.tensor([flags(subset) for subset in SUBSETS])
     together = network(image, every.repeat_interleave(2, dim=0)).unflatten(0, (15, 2))
-    for found, subset in zip(together, every, strict=True):
+    for logit, subset in zip(together, every, strict=True):
         hidden = torch.where(subset[None, :, None, None, None], image, 7.0)
-        torch.testing.assert_close(found, network(hidden, subset.expand(2, -1)), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(logit, network(hidden, subset.expand(2, -1)), atol=1e-5, rtol=1e-4)
 
 
 def test_every_sequence_at_hand_has_an_effect(network):

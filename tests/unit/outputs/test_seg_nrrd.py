@@ -123,8 +123,8 @@ def test_slicer_reads_segments_where_they_lie(tmp_path, affine):
         assert segment.GetTag("TerminologyEntry", tag)
         assert f"{style.type.scheme}^{style.type.value}^{style.type.meaning}" == str(tag).split("~")[2]
         expected = np.argwhere(blocks() == value) @ affine[:3, :3].T + affine[:3, 3]
-        found = points_of(segment.GetRepresentation("Binary labelmap"), value, vtk)
-        np.testing.assert_allclose(sorted_points(found), sorted_points(expected), atol=1e-3)
+        result = points_of(segment.GetRepresentation("Binary labelmap"), value, vtk)
+        np.testing.assert_allclose(sorted_points(result), sorted_points(expected), atol=1e-3)
     assert scene is not None
 
 

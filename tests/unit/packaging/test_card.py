@@ -73,8 +73,8 @@ def test_the_shipped_card_and_its_file_for_programs_agree_and_are_of_the_shipped
         row = next(line for line in card.splitlines() if line.startswith(f"| {describe(subset)} |"))
         et, _, tc, wt = (float(cell) for cell in row.split("|")[2:6])
         dice = expected.dice[subset]
-        found = [100 * dice[region].mean for region in (Region.ET, Region.TC, Region.WT)]
-        assert found == pytest.approx([et, tc, wt], abs=0.056), describe(subset)
+        result = [100 * dice[region].mean for region in (Region.ET, Region.TC, Region.WT)]
+        assert result == pytest.approx([et, tc, wt], abs=0.056), describe(subset)
 
 
 def test_one_command_writes_the_tables_and_the_rows(bundle, evaluation):

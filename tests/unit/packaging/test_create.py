@@ -164,9 +164,9 @@ def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied
     fitted, raw = (Predictor(network, one, cpu).predict(case) for one in (identity, bare))
     inside = case.volumes[Modality.FLAIR].data > 0
     for region in REGIONS:
-        found = identity.calibration.of(flair, region)
+        correction = identity.calibration.of(flair, region)
         before, after = (np.log(one.probabilities[region] / (1 - one.probabilities[region])) for one in (raw, fitted))
-        expected = (before - found.offset) / found.temperature
+        expected = (before - correction.offset) / correction.temperature
         np.testing.assert_allclose(after[inside], expected[inside], atol=2e-3)
         assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
 
@@ -191,10 +191,10 @@ def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
     )
     np.testing.assert_array_equal(fitted.labels(), raw.labels())
     for region in REGIONS:
-        found = identity.calibration.of(flair, region)
-        assert found.offset == 0
-        assert found.temperature == 1
-        assert found.foreground_temperature != 1
+        correction = identity.calibration.of(flair, region)
+        assert correction.offset == 0
+        assert correction.temperature == 1
+        assert correction.foreground_temperature != 1
         before, after = raw.probabilities[region], fitted.probabilities[region]
         np.testing.assert_array_equal(after[before < 0.4], before[before < 0.4])
 

@@ -137,11 +137,11 @@ def test_a_ct_is_told(tmp_path: Path) -> None:
 def test_different_grids_are_said_by_inspect(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
     write_series(tmp_path / "b", grey(1, (8, 8, 9)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
-    found = inspect_input(tmp_path)
+    inspection = inspect_input(tmp_path)
 
-    assert found["studies"][0]["geometry"]["one_grid"] is False
-    assert "raw scans" in found["studies"][0]["geometry"]["says"]
-    assert found["problems"] == []
+    assert inspection["studies"][0]["geometry"]["one_grid"] is False
+    assert "raw scans" in inspection["studies"][0]["geometry"]["says"]
+    assert inspection["problems"] == []
 
 
 def test_inspect_names_no_patient_and_is_json(tmp_path: Path) -> None:
@@ -158,19 +158,19 @@ def test_inspect_says_what_would_stop_segment(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
     write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
     write_series(tmp_path / "c", grey(2), AFFINE, replace(TYPICAL["t2"], study="another"))
-    found = inspect_input(tmp_path)
+    inspection = inspect_input(tmp_path)
 
-    assert len(found["studies"]) == 2
-    assert any("--study" in problem for problem in found["problems"])
-    assert any("T2 could be" in problem for problem in found["problems"])
+    assert len(inspection["studies"]) == 2
+    assert any("--study" in problem for problem in inspection["problems"])
+    assert any("T2 could be" in problem for problem in inspection["problems"])
 
 
 def test_inspect_of_volume_files(made_head: Path) -> None:
-    found = inspect_input(made_head)
+    inspection = inspect_input(made_head)
 
-    assert found["kind"] == "volume files"
-    assert list(found["files"]) == ["t1", "t1ce", "t2", "flair"]
-    assert found["geometry"]["one_grid"] is True
+    assert inspection["kind"] == "volume files"
+    assert list(inspection["files"]) == ["t1", "t1ce", "t2", "flair"]
+    assert inspection["geometry"]["one_grid"] is True
 
 
 def test_a_zip_is_what_is_in_it(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None
     ):
         facts = replace(TYPICAL["t1"], description=description, number=number + 1, extra=extra)
         write_series(tmp_path / str(number), grey(number, (8, 8, 10 + 3 * number)), AFFINE, facts)
-    found = inspect_input(tmp_path)["studies"][0]
-    used, *copies = found["series"]
+    inspection = inspect_input(tmp_path)["studies"][0]
+    used, *copies = inspection["series"]
 
     assert used["why"].startswith("the best of 3: it is an original, not an annotated copy")
     assert (
@@ -232,11 +232,11 @@ def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None
 def test_an_ambiguous_sequence_is_not_called_missing(tmp_path: Path) -> None:
     for number in (4, 8):
         write_series(tmp_path / str(number), grey(number), AFFINE, with_number(TYPICAL["t2"], number))
-    found = inspect_input(tmp_path)["studies"][0]
+    inspection = inspect_input(tmp_path)["studies"][0]
 
-    assert list(found["ambiguous"]) == ["t2"]
-    assert len(found["ambiguous"]["t2"]) == 2
-    assert found["missing"] == ["t1", "t1ce", "flair"]
+    assert list(inspection["ambiguous"]) == ["t2"]
+    assert len(inspection["ambiguous"]["t2"]) == 2
+    assert inspection["missing"] == ["t1", "t1ce", "flair"]
 
 
 def test_slices_left_out_of_a_series_are_told(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_slices_left_out_of_a_series_are_told(tmp_path: Path) -> None:
     for index, one in enumerate(make_slices(grey(1, (8, 8, 9)), odd, rest)):
         one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"2.25.{index + 1}"
         one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
-    found = inspect_input(tmp_path)["studies"][0]
+    inspection = inspect_input(tmp_path)["studies"][0]
 
-    assert found["chosen"].keys() == {"t2"}
-    assert any("T2 uses 20 slices" in note and "9 in …" in note for note in found["notes"])
+    assert inspection["chosen"].keys() == {"t2"}
+    assert any("T2 uses 20 slices" in note and "9 in …" in note for note in inspection["notes"])

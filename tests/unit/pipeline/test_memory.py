@@ -111,10 +111,10 @@ def test_lps_becomes_ras():
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(10, 9, 8)))
     image.SetOrigin((1.0, 2.0, 3.0))
     image.SetSpacing((0.5, 1.0, 2.0))
-    found = volume_of(image, "t1")
-    assert found.grid.shape == (8, 9, 10)
+    result = volume_of(image, "t1")
+    assert result.grid.shape == (8, 9, 10)
     expected = [[-0.5, 0, 0, -1], [0, -1, 0, -2], [0, 0, 2, 3], [0, 0, 0, 1]]
-    np.testing.assert_array_equal(found.grid.affine, expected)
+    np.testing.assert_array_equal(result.grid.affine, expected)
 
 
 @pytest.mark.parametrize(

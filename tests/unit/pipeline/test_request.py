@@ -44,17 +44,17 @@ def wanted(name):
 
 def words(name):
     """The words of the command line that ask for it."""
-    found = []
+    result = []
     for one, value in wanted(name).items():
         _, option = FIELDS[one]
         flag = one.replace("_", "-")
         if option.offer.flags:
-            found.append(f"--{value}")
+            result.append(f"--{value}")
         elif isinstance(value, bool):
-            found.append(f"--{flag}" if value else f"--no-{flag}")
+            result.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            found += [f"--{flag}", str(getattr(value, "value", value))]
-    return found
+            result += [f"--{flag}", str(getattr(value, "value", value))]
+    return result
 
 
 def option_of(request, name):

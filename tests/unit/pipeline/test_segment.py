@@ -180,9 +180,9 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
 def test_leaving_out_each_sequence_changes_neither_the_result_nor_its_gate_weights(segmenter, head_folder, tmp_path):
     segment(make_request(two(head_folder), tmp_path / "plain", preview=False), segmenter)
     segment(make_request(two(head_folder), tmp_path / "out", preview=False, leave_one_out=True), segmenter)
-    plain, found = (json.loads((tmp_path / name / "importance.json").read_text()) for name in ("plain", "out"))
-    changes = found.pop("leave_one_out")["changes"]
-    assert found == plain
+    plain, document = (json.loads((tmp_path / name / "importance.json").read_text()) for name in ("plain", "out"))
+    changes = document.pop("leave_one_out")["changes"]
+    assert document == plain
     assert set(changes) == {"t1ce", "flair"}
     assert set(changes["t1ce"]["et"]) == {"volume_change_ml", "dice", "mean_probability_change"}
     images = [nib.load(tmp_path / name / "segmentation.nii.gz").get_fdata() for name in ("plain", "out")]

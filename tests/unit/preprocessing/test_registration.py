@@ -35,20 +35,20 @@ def moved(volume, matrix):
     return resample_onto(volume, volume.grid, transform_of(np.linalg.inv(matrix)))
 
 
-def error_mm(found, true, head):
+def error_mm(result, true, head):
     points = side_of(head[Modality.T1CE]).points_mm
-    apart = points @ (found - true)[:3, :3].T + (found - true)[:3, 3]
+    apart = points @ (result - true)[:3, :3].T + (result - true)[:3, 3]
     return float(np.linalg.norm(apart, axis=1).mean())
 
 
 def test_a_known_movement_is_found_to_within_half_a_voxel_and_always_the_same(head):
     true = movement(7.0, (5.0, -4.0, 6.0))
     moving = moved(head[Modality.T2], true)
-    found = register(head[Modality.T1CE], moving)
-    assert error_mm(found.matrix, true, head) < 2.0
-    assert found.doubts == ()
-    assert found.alignment.information_nats > found.alignment.information_before_nats
-    np.testing.assert_array_equal(register(head[Modality.T1CE], moving).matrix, found.matrix)
+    registered = register(head[Modality.T1CE], moving)
+    assert error_mm(registered.matrix, true, head) < 2.0
+    assert registered.doubts == ()
+    assert registered.alignment.information_nats > registered.alignment.information_before_nats
+    np.testing.assert_array_equal(register(head[Modality.T1CE], moving).matrix, registered.matrix)
 
 
 def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_and_doubted(head):
@@ -57,16 +57,16 @@ def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_an
     far[:3, 3] += (180.0, 0.0, 0.0)
     true = np.eye(4)
     true[0, 3] = 180.0
-    found = register(head[Modality.T1CE], Volume(volume.data, Grid(volume.grid.shape, far)))
-    assert found.alignment.start == "centres"
-    assert error_mm(found.matrix, true, head) < 2.0
-    assert "it moves the head by 180 mm" in found.doubts[0]
+    registered = register(head[Modality.T1CE], Volume(volume.data, Grid(volume.grid.shape, far)))
+    assert registered.alignment.start == "centres"
+    assert error_mm(registered.matrix, true, head) < 2.0
+    assert "it moves the head by 180 mm" in registered.doubts[0]
 
 
 def test_images_that_lie_right_on_one_grid_are_not_moved(head):
-    found = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
-    np.testing.assert_array_equal(found.matrix, np.eye(4))
-    assert found.doubts == ()
+    registered = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
+    np.testing.assert_array_equal(registered.matrix, np.eye(4))
+    assert registered.doubts == ()
 
 
 def test_noise_cannot_be_registered_and_that_is_said(head):
@@ -84,6 +84,6 @@ def test_a_registration_spoilt_on_purpose_is_doubted(head, degrees, mm):
 
 def test_an_empty_overlap_is_measured_without_fault(head):
     fixed = side_of(head[Modality.T1CE])
-    found = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
-    assert (found.covered, found.information_nats, found.edge_agreement) == (0.0, 0.0, 0.0)
-    assert "shows only 0% of the head" in registration_warnings(found)[0]
+    alignment = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
+    assert (alignment.covered, alignment.information_nats, alignment.edge_agreement) == (0.0, 0.0, 0.0)
+    assert "shows only 0% of the head" in registration_warnings(alignment)[0]

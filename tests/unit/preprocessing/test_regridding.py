@@ -49,8 +49,8 @@ def test_a_thick_slice_is_the_average_of_what_it_covers():
     old = Grid((3, 3, 6), np.eye(4))
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     affine[2, 3] = 1.0
-    found = on_grid(data, old, Grid((3, 3, 2), affine))
-    assert found[1, 1].tolist() == pytest.approx([1 / 3, 0.0])
+    values = on_grid(data, old, Grid((3, 3, 2), affine))
+    assert values[1, 1].tolist() == pytest.approx([1 / 3, 0.0])
 
 
 def test_an_oblique_grid_gets_values_between_voxels_and_nothing_from_beyond():
@@ -60,8 +60,8 @@ def test_an_oblique_grid_gets_values_between_voxels_and_nothing_from_beyond():
     affine[:3, :3] = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0.0, 1]])
     affine[:3, 3] = [4, 1, 0]
     new = Grid((5, 5, 8), affine)
-    found = on_grid((x + 2 * y + 0.0).astype(np.float32), old, new)
+    values = on_grid((x + 2 * y + 0.0).astype(np.float32), old, new)
     place = affine @ [2, 2, 3, 1]
-    assert found[2, 2, 3] == pytest.approx(place[0] + 2 * place[1], rel=1e-5)
+    assert values[2, 2, 3] == pytest.approx(place[0] + 2 * place[1], rel=1e-5)
     beyond = Grid((2, 2, 2), np.array([[1, 0, 0, 100], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
     assert not on_grid(np.ones((8, 8, 8), np.float32), old, beyond).any()

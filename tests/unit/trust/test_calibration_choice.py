@@ -29,44 +29,44 @@ def case(borders: dict[Availability, float]) -> CaseCounts:
 def test_what_all_cases_share_is_found_without_the_case_itself() -> None:
     cases = [case({WHOLE: 1.0, SINGLE: 1.0}) for _ in range(4)]
 
-    found = compare_corrections(cases)
+    scores = compare_corrections(cases)
 
     for region in REGIONS:
         # As trained, all that lies between 0 and 1 is called the region: 2 * 100 / (200 + 100).
-        assert found["as trained"].dice[region] == pytest.approx(2 / 3)
-        assert found["constants"].dice[region] == 1
-        assert found["by subset"].dice[region] == 1
-        assert found["temperatures"].dice[region] == found["as trained"].dice[region]
-        assert found["constants and temperatures"].cross_entropy[region] < found["constants"].cross_entropy[region]
+        assert scores["as trained"].dice[region] == pytest.approx(2 / 3)
+        assert scores["constants"].dice[region] == 1
+        assert scores["by subset"].dice[region] == 1
+        assert scores["temperatures"].dice[region] == scores["as trained"].dice[region]
+        assert scores["constants and temperatures"].cross_entropy[region] < scores["constants"].cross_entropy[region]
 
 
 def test_subsets_that_differ_need_a_correction_of_their_own() -> None:
     cases = [case({WHOLE: 1.0, SINGLE: -1.0}) for _ in range(4)]
 
-    found = compare_corrections(cases)
+    scores = compare_corrections(cases)
 
     for region in REGIONS:
-        assert found["by subset"].dice[region] == 1
-        assert found["constants"].dice[region] < 0.9
+        assert scores["by subset"].dice[region] == 1
+        assert scores["constants"].dice[region] < 0.9
 
 
 def test_a_correction_that_one_case_asks_for_does_not_help_another() -> None:
     cases = [case({WHOLE: 2.0}), case({WHOLE: -2.0})]
 
-    found = compare_corrections(cases)
+    scores = compare_corrections(cases)
 
     for region in REGIONS:  # fitted on one alone, it is wrong for the other
-        assert found["constants"].dice[region] < found["as trained"].dice[region] + 1e-9
+        assert scores["constants"].dice[region] < scores["as trained"].dice[region] + 1e-9
 
 
 def test_how_sure_to_be_inside_moves_no_outline_and_is_more_honest() -> None:
     cases = [case({WHOLE: 1.0}) for _ in range(3)]  # a hundred of two hundred voxels above 0 are wrong
 
-    found = compare_corrections(cases)
+    scores = compare_corrections(cases)
 
     for region in REGIONS:
-        assert found["confidence"].dice[region] == found["as trained"].dice[region]
-        assert found["confidence"].inside[region] < found["as trained"].inside[region]
+        assert scores["confidence"].dice[region] == scores["as trained"].dice[region]
+        assert scores["confidence"].inside[region] < scores["as trained"].inside[region]
 
 
 def test_one_case_cannot_be_left_out() -> None:

@@ -94,11 +94,11 @@ class Tokens:
             connection.execute(
                 "UPDATE tokens SET revoked = ? WHERE id = ? AND revoked IS NULL", (self._now(), token_id)
             )
-        found = [token for token in self.all() if token.id == token_id]
-        if not found:
+        matching = [token for token in self.all() if token.id == token_id]
+        if not matching:
             message = f"There is no token {token_id!r}. `brats-mm token list` shows the existing ones."
             raise OptionError(message)
-        return found[0]
+        return matching[0]
 
     def check(self, text: str) -> Token | None:
         """Return a caller's token if it is valid."""

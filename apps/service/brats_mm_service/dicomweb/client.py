@@ -50,12 +50,12 @@ class DicomwebClient:
     def studies(self, limit: int = 500) -> list[tuple[str, int]]:
         """Studies with MR series: UID, and how many instances each has."""
         with _told():
-            found = self._client.search_for_studies(
+            datasets = self._client.search_for_studies(
                 search_filters={"ModalitiesInStudy": "MR"},
                 fields=["NumberOfStudyRelatedInstances"],
                 limit=limit,
             )
-        return [(_value(one, "0020000D"), int(_value(one, "00201208") or 0)) for one in found]
+        return [(_value(one, "0020000D"), int(_value(one, "00201208") or 0)) for one in datasets]
 
     def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
         """Fetch the MR series of a study unchanged, one file per instance, and return their number.
@@ -85,10 +85,10 @@ class DicomwebClient:
     def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
         """Whether the archive has an object."""
         with _told():
-            found = self._client.search_for_instances(
+            datasets = self._client.search_for_instances(
                 study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}
             )
-        return any(_value(one, "00080018") == instance_uid for one in found)
+        return any(_value(one, "00080018") == instance_uid for one in datasets)
 
     def store(self, study_uid: str, objects: Sequence[Any]) -> None:
         """Store objects in a study.

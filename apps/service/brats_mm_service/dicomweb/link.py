@@ -78,11 +78,11 @@ class DicomwebLink:
             return
         self._next_poll = time.monotonic() + self._settings.poll_s
         try:
-            found = self._client.studies()
+            studies = self._client.studies()
         except (DicomwebRefused, DicomwebUnreachable):
             log("dicomweb_poll_failed", level="warning")
             return
-        for study in self._transfers.new_stable([one for one in found if is_uid(one[0])]):
+        for study in self._transfers.new_stable([one for one in studies if is_uid(one[0])]):
             self._transfers.begin(study, POLLER)
 
     def _advance(self, transfer: Transfer) -> None:
@@ -129,9 +129,9 @@ class DicomwebLink:
         try:
             self._client.fetch(transfer.study, fetched, self._most_bytes)
             study = self._checker.store_study(fetched, folder, SeriesOverrides(study=transfer.study))
-            found = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
+            upload = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
             job, _ = self._queue.submit(
-                new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), found, key=key), folder
+                new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), upload, key=key), folder
             )
         finally:
             files.discard(fetched)

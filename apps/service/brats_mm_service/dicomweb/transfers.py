@@ -70,9 +70,9 @@ class Transfers:
                 "INSERT INTO transfers (id, study, owner, state, created, next) VALUES (?, ?, ?, ?, ?, ?)",
                 (made, study, owner, TransferState.FETCHING.value, now, now),
             )
-        found = self.get(made)
-        assert found is not None, "it has just been committed"
-        return found, True
+        transfer = self.get(made)
+        assert transfer is not None, "it has just been committed"
+        return transfer, True
 
     def get(self, transfer_id: str) -> Transfer | None:
         """Return the transfer with that ID."""

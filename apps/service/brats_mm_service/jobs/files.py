@@ -126,11 +126,11 @@ class JobFiles:
     def matches(self, path: Path, file: ResultFile) -> bool:
         """Whether a file has the recorded size and hash. Cached for a minute while the file is unchanged."""
         try:
-            found = path.stat()
-            state = (str(path), file.sha256, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            status = path.stat()
+            state = (str(path), file.sha256, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._verified.get(state, 0.0) > time.monotonic():
                 return True
-            if found.st_size != file.size or sha256_of(path) != file.sha256:
+            if status.st_size != file.size or sha256_of(path) != file.sha256:
                 return False
         except OSError:
             return False

@@ -24,7 +24,7 @@ def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[st
     if not told:
         return sentence
     one_of = "|".join(re.escape(name) for name in sorted(told, key=len, reverse=True))
-    return re.sub(rf"(?<![\w.-])(?:{one_of})(?![\w-])", lambda found: told[found[0]], sentence)
+    return re.sub(rf"(?<![\w.-])(?:{one_of})(?![\w-])", lambda match: told[match[0]], sentence)
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ def router(service: Service) -> APIRouter:
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
             received = _named(form, subset)
-            found: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
-            job = await jobs.run(request, caller, found, folder)
+            upload: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
+            job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
         made = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))

@@ -121,10 +121,10 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
     @routes.get("/image/info", summary="MONAI Label: about an image", responses=shown({"sequences": ["t1ce"]}))
     def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the sequences of an image, and the information from its uploader."""
-        found = images.objects(caller).get(image)
-        if found is None:
+        entry = images.objects(caller).get(image)
+        if entry is None:
             raise no_image(image)
-        said: dict[str, Any] = found["image"]["info"]
+        said: dict[str, Any] = entry["image"]["info"]
         return said
 
     @routes.put("/image/info", summary="MONAI Label: say more about an image", openapi_extra=form_body(texts=("info",)))
@@ -141,7 +141,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
 
-    def found(caller: Caller, image: str, tag: str) -> Item:
+    def get_label(caller: Caller, image: str, tag: str) -> Item:
         item = images.store.get(caller.name, Kind.LABEL, label_key(image, tag or FINAL))
         if item is None:
             raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag or FINAL!r}.")
@@ -168,7 +168,7 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     @routes.head("/label", include_in_schema=False)
     def label_file(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> FileResponse:
         """Serve a label as it was saved."""
-        item = found(caller, label, tag)
+        item = get_label(caller, label, tag)
         path = images.store.folder(caller.name, Kind.LABEL, item.id) / item.main_file
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
         return FileResponse(path, media_type="application/octet-stream", filename=name)
@@ -180,13 +180,13 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
         tag: Tag = FINAL,
     ) -> dict[str, str]:
         """The caller's own."""
-        images.store.remove(caller.name, Kind.LABEL, found(caller, id, tag).id)
+        images.store.remove(caller.name, Kind.LABEL, get_label(caller, id, tag).id)
         return {}
 
     @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
     def about_label(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> dict[str, Any]:
         """Return the information that was saved with a label."""
-        item = found(caller, label, tag)
+        item = get_label(caller, label, tag)
         return {"name": item.name, "ts": int(item.created), **item.info}
 
     @routes.put("/label/info", summary="MONAI Label: say more about a label", openapi_extra=form_body(texts=("info",)))
@@ -196,20 +196,20 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
         """Merge into the existing information."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
-        item = await asyncio.to_thread(found, caller, label, tag)
+        item = await asyncio.to_thread(get_label, caller, label, tag)
         return await asyncio.to_thread(_say_more, images, caller, Kind.LABEL, item.id, form)
 
 
 def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, image: str) -> Item:
     settings = images.service.settings
     name = plain_name(form.files[0].filename) if form.files else ""
-    found = images.service.checker.sort_viewer_files(form.files, folder, hint=image)
+    sorted_files = images.service.checker.sort_viewer_files(form.files, folder, hint=image)
     item = Item(
         id=image or name.split(".")[0] or "image",
         name=name,
-        sequences=found.upload.sequences,
-        unsorted=found.unsorted,
-        notes={"ignored": dict(found.upload.ignored), "notes": list(found.upload.notes)},
+        sequences=sorted_files.upload.sequences,
+        unsorted=sorted_files.unsorted,
+        notes={"ignored": dict(sorted_files.upload.ignored), "notes": list(sorted_files.upload.notes)},
         info={"params": json_object(form.texts.get("params"), "params")},
         keep_s=settings.retention.result_s,
     )

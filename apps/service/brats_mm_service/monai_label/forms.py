@@ -94,12 +94,12 @@ def json_object(text: str | None, name: str) -> dict[str, Any]:
         Problem: it holds something else.
     """
     try:
-        found = json.loads(text) if text and text.strip() else {}
+        document = json.loads(text) if text and text.strip() else {}
     except (ValueError, RecursionError) as error:
         raise Problem("bad-option", f"The field {name!r} is not JSON. Send a JSON object.") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise Problem("bad-option", f"The field {name!r} must be a JSON object.")
-    return found
+    return document
 
 
 def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:

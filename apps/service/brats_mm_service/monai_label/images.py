@@ -88,17 +88,17 @@ class ViewerImages:
 
     def objects(self, caller: Caller) -> dict[str, Any]:
         """Every image with its labels, as `/datastore/?output=all` lists them."""
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for case in self.cases.all():
-            found[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
+            entries[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
         for item in self.store.all(caller.name, Kind.IMAGE):
-            found[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
+            entries[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
         for label in self.store.all(caller.name, Kind.LABEL):
             tag, _, image = label.id.partition("\n")
-            if image in found:
+            if image in entries:
                 info = {"name": label.name, "ts": int(label.created), **label.info}
-                found[image]["labels"][tag] = {"ext": _extension(label.main_file), "info": info}
-        return found
+                entries[image]["labels"][tag] = {"ext": _extension(label.main_file), "info": info}
+        return entries
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
         """Return the next case on the server without the caller's final label. Empty if none is left.
@@ -156,18 +156,18 @@ class ViewerImages:
     def _sent(self, file: ReceivedFile, named: Modality | None, folder: Path, image: str) -> SortedUpload:
         hint = named.value if named is not None else image
         renamed = file if named is None else replace(file, filename="", field=named.value)
-        found = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
-        if found.unsorted is not None:
+        sorted_file = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
+        if sorted_file.unsorted is not None:
             raise _unnamed()
-        return found.upload
+        return sorted_file.upload
 
     def _kept(self, caller: Caller, kind: Kind, item: Item, named: Modality | None, folder: Path) -> SortedUpload:
         place = self.store.folder(caller.name, kind, item.id)
         sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, named)
-        found = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
+        upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         self.store.change(caller.name, kind, item)
         notes = item.notes
-        return replace(found, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
+        return replace(upload, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
 
     def _on_server(self, image: str, named: Modality | None, folder: Path) -> SortedUpload:
         if not image:
@@ -177,10 +177,10 @@ class ViewerImages:
         if case is None:
             raise no_image(image)
         sources = _select(case.sequences, case.unsorted, named)
-        found = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
+        upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         ignored: Any = case.notes.get("ignored", {})
         notes: Any = case.notes.get("notes", ())
-        return replace(found, ignored=dict(ignored), notes=tuple(notes))
+        return replace(upload, ignored=dict(ignored), notes=tuple(notes))
 
 
 def _paths(item: Item, folder: Path) -> dict[Modality, Path]:

@@ -109,10 +109,10 @@ def router(service: Service) -> APIRouter:
             wanted = _label_form(params)
             check_form(wanted)
             case = images.server_case(caller, form, image=image, session_id=session_id)
-            found = await run_in_threadpool(
+            upload = await run_in_threadpool(
                 images.gather, caller, form, folder, image=image, session_id=session_id, modality=params.get("modality")
             )
-            job = await jobs.run(request, caller, found, folder)
+            job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
         if case is not None:
@@ -226,13 +226,13 @@ def _label_form(params: Mapping[str, Any]) -> LabelForm:
 
 def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
     """Return the part `params`: information for viewers and readers of the result."""
-    found = list(job.sequences)
+    sequences = list(job.sequences)
     return {
         "label_names": model.labels,
         "centroids": made.centroids,
         "latencies": {**job.seconds, "total": round(seconds, 3)},
-        "sequences_found": found,
-        "sequences_missing": [modality.value for modality in MODALITIES if modality.value not in found],
+        "sequences_found": sequences,
+        "sequences_missing": [modality.value for modality in MODALITIES if modality.value not in sequences],
         "ignored": dict(job.ignored),
         "notes": list(job.notes),
         "importance": result_json(result, "importance.json"),

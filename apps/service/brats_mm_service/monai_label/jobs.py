@@ -30,19 +30,19 @@ class ViewerJobs:
         self._service = service
         self._waiting: Counter[str] = Counter()
 
-    async def run(self, request: Request, caller: Caller, found: SortedUpload, folder: Path) -> Job:
+    async def run(self, request: Request, caller: Caller, upload: SortedUpload, folder: Path) -> Job:
         """Run the job of a case to its end and return it.
 
         Args:
             request: request of the viewer. If the viewer disconnects, the job is cancelled.
             caller: owner of the job.
-            found: sequences of the case.
+            upload: sequences of the case.
             folder: folder of the sequences, which the job takes over.
 
         Raises:
             Problem: the job was not accepted, or failed.
         """
-        job = await asyncio.to_thread(self._submit, caller, found, folder)
+        job = await asyncio.to_thread(self._submit, caller, upload, folder)
         request.state.job = job.id
         self._waiting[job.id] += 1
         try:
@@ -52,9 +52,9 @@ class ViewerJobs:
             if not self._waiting[job.id]:
                 del self._waiting[job.id]
 
-    def _submit(self, caller: Caller, found: SortedUpload, folder: Path) -> Job:
+    def _submit(self, caller: Caller, upload: SortedUpload, folder: Path) -> Job:
         queue = self._service.queue
-        said = json.dumps({name: sha256_of(folder / file) for name, file in found.sequences.items()}, sort_keys=True)
+        said = json.dumps({name: sha256_of(folder / file) for name, file in upload.sequences.items()}, sort_keys=True)
         content = hashlib.sha256(said.encode()).hexdigest()
         key = None
         for number in range(_TRIES):
@@ -65,7 +65,7 @@ class ViewerJobs:
             if earlier.state in OPEN or earlier.state is JobState.DONE:
                 return earlier
             key = None
-        new = new_job(caller.name, DEFAULT_REQUEST, found, key=key)
+        new = new_job(caller.name, DEFAULT_REQUEST, upload, key=key)
         try:
             return queue.submit(new, folder)[0]
         except QueueFull as full:

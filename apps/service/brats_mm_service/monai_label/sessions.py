@@ -60,7 +60,7 @@ def router(service: Service) -> APIRouter:
         image: Annotated[bool, Query(description="the file instead of its description")] = False,
     ) -> Any:
         """404 once it has ended."""
-        item = _found(images, caller, session_id)
+        item = _get_session(images, caller, session_id)
         if update_ts:
             item = images.store.change(caller.name, Kind.SESSION, item)
         return _file(images, caller, item) if image else _shown(item)
@@ -68,7 +68,7 @@ def router(service: Service) -> APIRouter:
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Delete a session. Its files are gone when the response arrives."""
-        item = _found(images, caller, session_id)
+        item = _get_session(images, caller, session_id)
         images.store.remove(caller.name, Kind.SESSION, session_id)
         return _shown(item)
 
@@ -76,19 +76,19 @@ def router(service: Service) -> APIRouter:
 
 
 def _keep(images: ViewerImages, caller: Caller, form: Form, folder: Path, expiry: int) -> Item:
-    found = images.service.checker.sort_viewer_files(form.files, folder)
+    sorted_files = images.service.checker.sort_viewer_files(form.files, folder)
     item = Item(
         id=token_urlsafe(18),
         name=plain_name(form.files[0].filename) if len(form.files) == 1 else f"{len(form.files)} files",
-        sequences=found.upload.sequences,
-        unsorted=found.unsorted,
-        notes={"ignored": dict(found.upload.ignored), "notes": list(found.upload.notes)},
+        sequences=sorted_files.upload.sequences,
+        unsorted=sorted_files.unsorted,
+        notes={"ignored": dict(sorted_files.upload.ignored), "notes": list(sorted_files.upload.notes)},
         keep_s=min(LONGEST_S, float(expiry)) if expiry > 0 else LONGEST_S,
     )
     return images.store.put(caller.name, Kind.SESSION, item, folder)
 
 
-def _found(images: ViewerImages, caller: Caller, session_id: str) -> Item:
+def _get_session(images: ViewerImages, caller: Caller, session_id: str) -> Item:
     item = images.store.get(caller.name, Kind.SESSION, session_id)
     if item is None:
         raise no_session()

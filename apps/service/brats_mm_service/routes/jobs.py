@@ -146,10 +146,10 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
     options = parse_options(form.texts.get("options"))
     request = options.request()
     overrides = SeriesOverrides(request.series, request.study)
-    found = service.checker.sort_upload(form.files, folder, dicom=overrides)
+    upload = service.checker.sort_upload(form.files, folder, dicom=overrides)
     if request.outputs.deidentify:
-        found = replace(found, notes=(*found.notes, _STILL_SHOWN))
-    new = new_job(caller.name, request, found, keep_upload=options.keep_upload, files=form.files, key=key)
+        upload = replace(upload, notes=(*upload.notes, _STILL_SHOWN))
+    new = new_job(caller.name, request, upload, keep_upload=options.keep_upload, files=form.files, key=key)
     try:
         job, is_new = service.queue.submit(new, folder)
     except QueueFull as full:

@@ -95,24 +95,24 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     Raises:
         Problem: the file is not a volume, or its content does not match its suffix.
     """
-    found = content_of(path)
-    if found is Content.DICOM:
+    content = content_of(path)
+    if content is Content.DICOM:
         message = f"{field} is one DICOM file. Send the whole study as a zip, as the part 'case'."
         raise Problem("unsupported-content", message)
-    if found is Content.ZIP:
+    if content is Content.ZIP:
         message = f"{field} is a zip archive. Send the archive of a whole case as the part 'case'."
         raise Problem("unsupported-content", message)
-    if found not in VOLUMES:
+    if content not in VOLUMES:
         message = f"{field} is not a volume file by its content. Send one of .nii.gz, .nii, .nrrd, .mha."
         raise Problem("unsupported-content", message)
     suffix = image_suffix(filename)
     if suffix in (*PAIR_SUFFIXES, *PAIR_SUFFIXES.values()):
         message = f"{field} is one of two files ({suffix}). Convert the pair to one file, for example .nii.gz."
         raise Problem("unsupported-content", message)
-    if suffix is not None and found not in _BY_SUFFIX[suffix]:
-        message = f"{field} is named {suffix}, but its content is {found.value}. Send it under its right name."
+    if suffix is not None and content not in _BY_SUFFIX[suffix]:
+        message = f"{field} is named {suffix}, but its content is {content.value}. Send it under its right name."
         raise Problem("unsupported-content", message)
-    return found
+    return content
 
 
 def check_volume(path: Path) -> None:

@@ -71,15 +71,15 @@ def sort_upload(
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:
         raise Problem("bad-case", "Both a case archive and single files were sent. Send only one of them.")
-    found = _sort_archive(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
-    _check_volumes(found, folder)
-    return found
+    upload = _sort_archive(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
+    _check_volumes(upload, folder)
+    return upload
 
 
 def new_job(
     owner: str,
     request: SegmentRequest,
-    found: SortedUpload,
+    upload: SortedUpload,
     *,
     keep_upload: bool = False,
     files: tuple[ReceivedFile, ...] = (),
@@ -92,10 +92,10 @@ def new_job(
         owner=owner,
         request=request,
         keep_upload=keep_upload,
-        sequences=found.sequences,
-        ignored=found.ignored,
-        notes=found.notes,
-        names=found.names,
+        sequences=upload.sequences,
+        ignored=upload.ignored,
+        notes=upload.notes,
+        names=upload.names,
         key=key,
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
     )
@@ -149,16 +149,16 @@ def _sort_archive(
     except InputError as error:
         raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
     stored, names = {}, {}
-    left_out = {m for m, word in (dicom.series if dicom else {}).items() if word == LEAVE_OUT} & set(case.found)
-    if left_out == set(case.found):
+    left_out = {m for m, word in (dicom.series if dicom else {}).items() if word == LEAVE_OUT} & set(case.paths)
+    if left_out == set(case.paths):
         raise Problem("bad-case", "The option series leaves out every sequence of the archive. Keep at least one.")
-    for modality in ordered(set(case.found) - left_out):
-        place = Path(case.found[modality])
+    for modality in ordered(set(case.paths) - left_out):
+        place = Path(case.paths[modality])
         names[modality.value] = place.name
         name = modality.value + checked_content(place, place.name, place.name).value
         place.rename(folder / name)
         stored[modality.value] = name
-    ignored = {Path(case.found[modality]).name: "left out by the option series" for modality in ordered(left_out)}
+    ignored = {Path(case.paths[modality]).name: "left out by the option series" for modality in ordered(left_out)}
     shutil.rmtree(unpacked.folder)
     return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
@@ -169,10 +169,10 @@ def for_archives(sentence: str, folder: Path) -> str:
     return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
 
 
-def _check_volumes(found: SortedUpload, folder: Path) -> None:
+def _check_volumes(upload: SortedUpload, folder: Path) -> None:
     """Check each volume, and report all faults at once."""
     faults: list[BratsMMError] = []
-    for name in found.sequences.values():
+    for name in upload.sequences.values():
         if (folder / name).is_dir():  # DICOM, whose headers have been read already
             continue
         try:
@@ -181,5 +181,5 @@ def _check_volumes(found: SortedUpload, folder: Path) -> None:
             faults.append(fault)
     if faults:
         said = " ".join(str(fault) for fault in faults)
-        said = in_callers_names(said.replace(f"{folder}/", ""), found.sequences, found.names)
+        said = in_callers_names(said.replace(f"{folder}/", ""), upload.sequences, upload.names)
         raise Problem(kind_of(faults[0]), said)

@@ -34,9 +34,9 @@ class ServerCase:
     @property
     def main_file(self) -> Path:
         """The file to show."""
-        found = next(iter(self.sequences.values()), self.unsorted)
-        assert found is not None, "a case has at least one file"
-        return found
+        path = next(iter(self.sequences.values()), self.unsorted)
+        assert path is not None, "a case has at least one file"
+        return path
 
 
 class ServerCases:
@@ -63,15 +63,15 @@ class ServerCases:
     def _places(self) -> dict[str, Path]:
         if self._folder is None or not self._folder.is_dir():
             return {}
-        found: dict[str, Path] = {}
+        cases: dict[str, Path] = {}
         for place in self._folder.iterdir():
             if place.name.startswith("."):
                 continue
             if place.is_dir():
-                found[place.name] = place
+                cases[place.name] = place
             elif image_suffix(place.name) and not is_label_name(image_stem(place.name)):
-                found.setdefault(image_stem(place.name), place)
-        return found
+                cases.setdefault(image_stem(place.name), place)
+        return cases
 
 
 def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
@@ -79,7 +79,7 @@ def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
         case = recognise(folder)
     except InputError:
         return None
-    sequences = {modality: Path(case.found[modality]) for modality in ordered(case.found)}
+    sequences = {modality: Path(case.paths[modality]) for modality in ordered(case.paths)}
     return ServerCase(case_id, sequences, notes={"ignored": dict(case.ignored), "notes": list(case.notes)})
 
 

@@ -87,9 +87,9 @@ def sort_viewer_files(
 
 def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
     for name in (file.filename, hint):
-        found = modalities_in_name(image_stem(name))
-        if len(found) == 1:
-            return SortedViewerFiles(sort_upload((replace(file, field=found.pop().value),), folder, limits))
+        modalities = modalities_in_name(image_stem(name))
+        if len(modalities) == 1:
+            return SortedViewerFiles(sort_upload((replace(file, field=modalities.pop().value),), folder, limits))
     if not file.size:
         raise Problem("bad-volume", "The file is empty: it has no bytes. Send the volume again.")
     stored = "volume" + checked_content(file.path, "The file", file.filename).value
@@ -120,8 +120,8 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
         case = recognise(together)
     except InputError as error:
         raise Problem(kind_of(error), str(error).replace(str(together), "the session")) from error
-    found = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.found.items())
-    upload = sort_upload(found, folder, limits)
+    received = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.paths.items())
+    upload = sort_upload(received, folder, limits)
     shutil.rmtree(together)
     return SortedViewerFiles(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
 

@@ -168,9 +168,9 @@ def _vector(values: npt.NDArray[np.float64]) -> str:
 
 
 def _centroids(labels: Labels, model: ViewerModel) -> dict[str, list[float]]:
-    found = {}
+    centroids = {}
     for name, value in model.labels.items():
         index = np.nonzero(labels == value)
         if len(index[0]):
-            found[name] = [float(value), *(round(float(axis.mean()), 2) for axis in index)]
-    return found
+            centroids[name] = [float(value), *(round(float(axis.mean()), 2) for axis in index)]
+    return centroids

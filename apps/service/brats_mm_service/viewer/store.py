@@ -101,8 +101,8 @@ class ViewerStore:
 
     def all(self, owner: str, kind: Kind) -> list[Item]:
         """The caller's items of a kind, oldest first."""
-        found = [_read(folder) for folder in self._folders(owner, kind)]
-        return sorted((item for item in found if item and not self._is_over(item)), key=lambda item: item.created)
+        items = [_read(folder) for folder in self._folders(owner, kind)]
+        return sorted((item for item in items if item and not self._is_over(item)), key=lambda item: item.created)
 
     def remove(self, owner: str, kind: Kind, item_id: str) -> None:
         """Delete an item with its files."""

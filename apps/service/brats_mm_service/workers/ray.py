@@ -51,13 +51,13 @@ class WorkerActor:
 
     def receive(self, timeout_s: float) -> list[dict[str, Any]]:
         """Wait for an event and return all available ones."""
-        found = []
+        messages = []
         try:
-            found.append(self._messages.get(timeout=timeout_s))
+            messages.append(self._messages.get(timeout=timeout_s))
             while True:
-                found.append(self._messages.get_nowait())
+                messages.append(self._messages.get_nowait())
         except queue.Empty:
-            return found
+            return messages
 
     def _work(self, start: dict[str, Any], task: Work) -> None:
         try:

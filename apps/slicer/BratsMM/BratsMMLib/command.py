@@ -111,7 +111,7 @@ class CommandRunner:
         """
         stop.check()
         tell(Progress("Starting", 0.02))
-        process = self.start(command(found(self.program), inputs, folder, self.device), own_environment())
+        process = self.start(command(find_program(self.program), inputs, folder, self.device), own_environment())
         over = threading.Event()
         watch = threading.Thread(target=_kill_when_stopped, args=(process, stop, over), daemon=True)
         watch.start()
@@ -137,7 +137,7 @@ def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str
     return [program, "segment", *files, "-o", str(folder), "--device", device, "--overwrite"]
 
 
-def found(program: str) -> str:
+def find_program(program: str) -> str:
     """Return the path of the program.
 
     Raises:

@@ -59,8 +59,8 @@ class _Candidate:
 def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
     """Return the most likely volume of each sequence, or none without evidence or with equal evidence for two."""
     readings = read_names([volume.name for volume in volumes])
-    found = [_candidate(volume, reading) for volume, reading in zip(volumes, readings, strict=True)]
-    return {sequence: _chosen(sequence, (one for one in found if one)) for sequence in SEQUENCES}
+    candidates = [_candidate(volume, reading) for volume, reading in zip(volumes, readings, strict=True)]
+    return {sequence: _chosen(sequence, (one for one in candidates if one)) for sequence in SEQUENCES}
 
 
 def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:

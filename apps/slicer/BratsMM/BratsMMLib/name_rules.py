@@ -92,11 +92,11 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
     stems = [words_of(without_entities(stem)) for stem, _ in names]
     tails, shared = _tails(stems, words_of(folder))
     numbers = _numbers(stems, tails)
-    found = [
+    readings = [
         replace(_first_reading(tail, stem, words_of(sub)), number=number or "")
         for tail, stem, (_, sub), number in zip(tails, stems, names, numbers, strict=True)
     ]
-    return _compared(found, NameReading() if _starts_with_identifier(shared) else _read(shared))
+    return _compared(readings, NameReading() if _starts_with_identifier(shared) else _read(shared))
 
 
 def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
@@ -109,13 +109,13 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
     return first
 
 
-def _compared(found: list[NameReading], shared: NameReading) -> list[NameReading]:
+def _compared(readings: list[NameReading], shared: NameReading) -> list[NameReading]:
     """Mark a T1 as ambiguous if only the other names of the folder show that its words may have another meaning.
 
     `T1_post` beside `FLAIR_post` can be a time point. `gd_T1` and `gd_FLAIR` share a word for contrast.
     """
-    named = {one.sequences[0] for one in found if len(one.sequences) == 1}
-    others_post = any(one.contrast and one.is_weak and one.sequences in (("t2",), ("flair",)) for one in found)
+    named = {one.sequences[0] for one in readings if len(one.sequences) == 1}
+    others_post = any(one.contrast and one.is_weak and one.sequences in (("t2",), ("flair",)) for one in readings)
     vague_post = others_post and "t1" not in named
     vague_native = shared.contrast is True and "t1ce" not in named
     return [
@@ -123,7 +123,7 @@ def _compared(found: list[NameReading], shared: NameReading) -> list[NameReading
         if (one.sequences == ("t1ce",) and one.is_weak and vague_post)
         or (one.sequences == ("t1",) and one.contrast is None and vague_native)
         else one
-        for one in found
+        for one in readings
     ]
 
 
@@ -232,13 +232,13 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
 
 def _negated(words: Sequence[Word], index: int) -> int:
     """Return the index of the last word for contrast that a negation covers. 0 if there is none."""
-    found = 0
+    start = 0
     for place in range(index + 1, min(index + 1 + _REACH, len(words))):
         if words[place].text in AFTER:
             break
         if words[place].text in CONTRAST or words[place].text == "c":
-            found = place
-    return found
+            start = place
+    return start
 
 
 def _joins_two_t1(texts: Sequence[str]) -> bool:
@@ -248,12 +248,12 @@ def _joins_two_t1(texts: Sequence[str]) -> bool:
 
 
 def _with_contrast(named: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:
-    found = set(named)
-    if "t1" in found and contrast.after:
-        found.add("t1ce")
+    kinds = set(named)
+    if "t1" in kinds and contrast.after:
+        kinds.add("t1ce")
         if not contrast.is_vague and not joins_two:
-            found.discard("t1")
-    return tuple(name for name in ORDER if name in found)
+            kinds.discard("t1")
+    return tuple(name for name in ORDER if name in kinds)
 
 
 def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
@@ -262,7 +262,11 @@ def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
         if kind.names_only and not is_file:
             continue
         word = next((text for text in texts if text in kind.words), "")
-        match = None if word else next((found for one in kind.patterns if (found := one.search(joined))), None)
+        match = (
+            None
+            if word
+            else next((pattern_match for one in kind.patterns if (pattern_match := one.search(joined))), None)
+        )
         word = match.group().strip() if match else word
         if word and _HARMLESS.get(word, frozenset()).isdisjoint(texts):
             return kind.what, word

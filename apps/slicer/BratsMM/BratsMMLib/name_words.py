@@ -19,10 +19,10 @@ VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_wo
 
 def word_list(*keys: str) -> tuple[str, ...]:
     """Return a list of the vocabulary by its path, for example `("weighting", "t1")`."""
-    found: Any = VOCABULARY
+    entry: Any = VOCABULARY
     for key in keys:
-        found = found[key]
-    return tuple(found.split())
+        entry = entry[key]
+    return tuple(entry.split())
 
 
 def word_set(*keys: str) -> frozenset[str]:
@@ -166,14 +166,14 @@ def without_entities(stem: str) -> str:
 
 def expanded(words: Iterable[Word]) -> list[Word]:
     """Split unknown words that consist of known words and name a sequence, such as `axt1postgd` and `t2flair`."""
-    found: list[Word] = []
+    result: list[Word] = []
     for word in words:
         pieces = [] if word.text in _KNOWN else _pieces(word.text)
         if any(piece in WEIGHTING for piece in pieces):
-            found += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], word.sign)]
+            result += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], word.sign)]
         else:
-            found.append(word)
-    return found
+            result.append(word)
+    return result
 
 
 def _pieces(text: str) -> list[str]:

@@ -103,11 +103,11 @@ class Run:
 
     def news(self) -> list[News]:
         """Return the events since the last call. The final one is Done, Failed or Cancelled."""
-        found: list[News] = []
+        messages: list[News] = []
         with suppress(queue.Empty):
             while True:
-                found.append(self._news.get_nowait())
-        return found
+                messages.append(self._news.get_nowait())
+        return messages
 
     def join(self, seconds: float) -> bool:
         """Wait for the end, and return whether it was reached."""

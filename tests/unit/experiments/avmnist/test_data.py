@@ -23,7 +23,11 @@ def files(tmp_path_factory):
 def test_arrays_of_multibench(arrays):
     """Every twelfth training sample is for validation; 112x112 spectrograms come down to 20x20."""
     parts = {section: avmnist_items(arrays, section) for section in ("training", "validation", "testing")}
-    assert {section: len(found) for section, found in parts.items()} == {"training": 22, "validation": 2, "testing": 10}
+    assert {section: len(result) for section, result in parts.items()} == {
+        "training": 22,
+        "validation": 2,
+        "testing": 10,
+    }
     names = {item["name"] for item in parts["training"]} | {item["name"] for item in parts["validation"]}
     assert len(names) == 24
 

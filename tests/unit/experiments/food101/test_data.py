@@ -106,8 +106,8 @@ def test_titles_become_word_pieces_of_one_length(tmp_path):
     pytest.importorskip("transformers")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pie", "##s"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
-    found = BertTokens(tmp_path, length=6)("Apple pies")
-    assert found.tolist() == [[2, 5, 6, 7, 3, 0], [1, 1, 1, 1, 1, 0]]
+    result = BertTokens(tmp_path, length=6)("Apple pies")
+    assert result.tolist() == [[2, 5, 6, 7, 3, 0], [1, 1, 1, 1, 1, 0]]
     with pytest.raises(BundleError, match=r"no vocab\.txt"):
         BertTokens(tmp_path / "absent")
 

@@ -25,13 +25,13 @@ def test_attention_is_the_softmax_of_scaled_products():
 
 
 def test_tokens_that_are_not_allowed_have_no_share():
-    found = attend(
+    attended = attend(
         torch.ones(1, 2),
         torch.tensor([[9.0, 9.0], [0.0, 0.0]]),
         torch.tensor([[5.0], [1.0]]),
         torch.tensor([False, True]),
     )
-    assert torch.equal(found, torch.tensor([[1.0]]))
+    assert torch.equal(attended, torch.tensor([[1.0]]))
 
 
 def test_cross_attention_projects_queries_keys_values_and_what_comes_out():
@@ -42,10 +42,10 @@ def test_cross_attention_projects_queries_keys_values_and_what_comes_out():
             layer.get_submodule(name).weight.fill_(value)
     tokens = torch.tensor([[[1.0], [3.0], [100.0]]])
 
-    found = layer(torch.ones(1, 1, 1), tokens, torch.tensor([[True, True, False]]))
+    output = layer(torch.ones(1, 1, 1), tokens, torch.tensor([[True, True, False]]))
 
     second = math.exp(3) / (math.exp(1) + math.exp(3))
-    assert float(found) == pytest.approx(5 * ((1 - second) * 1 + second * 3), rel=1e-6)
+    assert float(output) == pytest.approx(5 * ((1 - second) * 1 + second * 3), rel=1e-6)
 
 
 def test_heads_look_at_their_own_share_of_the_width():
@@ -56,16 +56,16 @@ def test_heads_look_at_their_own_share_of_the_width():
             layer.get_submodule(name).weight.copy_(torch.eye(2))
     tokens = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
 
-    found = layer(torch.tensor([[[0.0, 1000.0]]]), tokens, torch.ones(1, 2, dtype=torch.bool))
+    output = layer(torch.tensor([[[0.0, 1000.0]]]), tokens, torch.ones(1, 2, dtype=torch.bool))
 
-    torch.testing.assert_close(found, torch.tensor([[[0.5, 1.0]]]))
+    torch.testing.assert_close(output, torch.tensor([[[0.5, 1.0]]]))
 
 
 def test_aggregated_tokens_are_means_by_attention():
     """Products of the query 2 with tokens 0 and ln 2 have shares 1 : 4; a query of zeros has the plain mean."""
     tokens = torch.tensor([[[0.0], [math.log(2)]]])
-    found = aggregate(torch.tensor([[2.0], [0.0]]), tokens)
-    torch.testing.assert_close(found, math.log(2) * torch.tensor([[[0.8], [0.5]]]))
+    tokens_out = aggregate(torch.tensor([[2.0], [0.0]]), tokens)
+    torch.testing.assert_close(tokens_out, math.log(2) * torch.tensor([[[0.8], [0.5]]]))
 
 
 def test_the_mean_is_over_what_is_available():

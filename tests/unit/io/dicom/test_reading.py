@@ -91,16 +91,16 @@ def test_any_oblique_volume_comes_back_where_it_was(
         write_enhanced(folder / "image.dcm", data, affine)
     else:
         write_series(folder, data, affine)
-    found = read_series_folder(folder)
+    result = read_series_folder(folder)
 
     # The slices may come in the opposite order; each voxel must lie where it lay.
-    turned = np.linalg.inv(affine) @ found.grid.affine
+    turned = np.linalg.inv(affine) @ result.grid.affine
     flip = turned[2, 2] < 0
     expected = data[:, :, ::-1] if flip else data
-    assert np.array_equal(found.data, expected)
+    assert np.array_equal(result.data, expected)
     back = np.diag([1.0, 1.0, -1.0 if flip else 1.0, 1.0])
     back[2, 3] = 9.0 if flip else 0.0
-    assert np.allclose(found.grid.affine, affine @ back, atol=1e-3)
+    assert np.allclose(result.grid.affine, affine @ back, atol=1e-3)
 
 
 def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
@@ -109,10 +109,10 @@ def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
     for index, one in enumerate(slices):
         one.RescaleSlope = 1.0 + index
         one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
-    found = read_series_folder(tmp_path)
+    result = read_series_folder(tmp_path)
     factors = 1.0 + np.arange(SHAPE[2])
 
-    assert np.allclose(found.data, data * factors - 100)
+    assert np.allclose(result.data, data * factors - 100)
 
 
 def test_frames_of_an_enhanced_image_have_rescales_of_their_own(tmp_path: Path) -> None:
@@ -245,12 +245,12 @@ def test_one_missing_slice_is_interpolated_and_said(tmp_path: Path) -> None:
     data = grey()
     write_series(tmp_path, data, AXIAL)[4].unlink()
     series = one_study(scan(tmp_path)).series[0]
-    found = read_series(series)
+    result = read_series(series)
 
     assert series.remarks == ("slice 5 of 10 is missing",)
     assert not series.is_complete
-    assert found.data.shape == SHAPE
-    assert np.allclose(found.data[:, :, 4], (data[:, :, 3] + data[:, :, 5]) / 2)
+    assert result.data.shape == SHAPE
+    assert np.allclose(result.data[:, :, 4], (data[:, :, 3] + data[:, :, 5]) / 2)
 
 
 def test_many_missing_slices_are_refused(tmp_path: Path) -> None:
@@ -302,11 +302,11 @@ def test_a_series_of_two_echoes_is_two_volumes(tmp_path: Path) -> None:
     for index, one in enumerate(make_slices(second, AXIAL, replace(facts, echo_ms=98.0))):
         one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         one.save_as(tmp_path / f"second{index}.dcm", enforce_file_format=True)
-    found = one_study(scan(tmp_path)).series
+    series = one_study(scan(tmp_path)).series
 
-    assert [one.label[-2:] for one in found] == ["#1", "#2"]
-    assert [one.verdict.what for one in found] == ["proton density", "T2"]
-    assert np.array_equal(read_series(found[1]).data, second)
+    assert [one.label[-2:] for one in series] == ["#1", "#2"]
+    assert [one.verdict.what for one in series] == ["proton density", "T2"]
+    assert np.array_equal(read_series(series[1]).data, second)
 
 
 def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> None:
@@ -315,10 +315,10 @@ def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> 
         for number, one in enumerate(make_slices(grey((18, 14, 3)), oblique(angles, (2, 2, 10)), facts)):
             one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
             one.save_as(tmp_path / f"{index}{number}.dcm", enforce_file_format=True)
-    found = one_study(scan(tmp_path)).series
+    series = one_study(scan(tmp_path)).series
 
-    assert sorted(one.facts.orientation for one in found) == ["axial", "coronal", "sagittal"]
-    assert {one.verdict.what for one in found} == {"localiser"}
+    assert sorted(one.facts.orientation for one in series) == ["axial", "coronal", "sagittal"]
+    assert {one.verdict.what for one in series} == {"localiser"}
 
 
 def test_time_points_become_one_time_series(tmp_path: Path) -> None:
@@ -328,18 +328,18 @@ def test_time_points_become_one_time_series(tmp_path: Path) -> None:
             one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
             one.TemporalPositionIdentifier = time + 1
             one.save_as(tmp_path / f"{time}{index}.dcm", enforce_file_format=True)
-    (found,) = one_study(scan(tmp_path)).series
+    (series,) = one_study(scan(tmp_path)).series
 
-    assert (found.facts.repeats, found.verdict.modality) == (6, None)
+    assert (series.facts.repeats, series.verdict.modality) == (6, None)
 
 
 def test_enhanced_headers_tell_the_sequence(tmp_path: Path) -> None:
     facts = SeriesFacts("WIP brain", repetition_ms=9000.0, echo_ms=90.0, inversion_ms=2500.0)
     write_enhanced(tmp_path / "image.dcm", grey(), AXIAL, facts)
-    (found,) = one_study(scan(tmp_path)).series
+    (series,) = one_study(scan(tmp_path)).series
 
-    assert (found.facts.sop_class, found.verdict.what) == ("enhanced MR", "FLAIR")
-    assert found.facts.inversion_ms == 2500
+    assert (series.facts.sop_class, series.verdict.what) == ("enhanced MR", "FLAIR")
+    assert series.facts.inversion_ms == 2500
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
@@ -365,13 +365,13 @@ def test_truncated_and_foreign_files_are_passed_over_and_said(tmp_path: Path) ->
     paths[9].write_bytes(paths[9].read_bytes()[:300])
     (tmp_path / "notes.txt").write_text("no DICOM")
     (tmp_path / "empty").write_bytes(b"")
-    found = scan(tmp_path)
+    scanned = scan(tmp_path)
 
-    assert len(found.studies[0].series[0].layout.slices) == 8
-    reasons = " ".join(found.ignored)
+    assert len(scanned.studies[0].series[0].layout.slices) == 8
+    reasons = " ".join(scanned.ignored)
     assert "it is cut off: it holds fewer voxels than its header says" in reasons
     assert "it is not DICOM" in reasons
-    assert sum(count for count, _ in found.ignored.values()) == 4
+    assert sum(count for count, _ in scanned.ignored.values()) == 4
 
 
 def test_a_deflated_header_is_not_inflated(tmp_path: Path) -> None:
@@ -397,14 +397,14 @@ def test_files_without_preamble_are_read(tmp_path: Path) -> None:
 def test_several_studies_are_asked_about_and_can_be_named(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two"))
-    found = scan(tmp_path)
+    scanned = scan(tmp_path)
 
     with pytest.raises(CaseError, match=r"2 studies of one patient.*--study"):
-        one_study(found)
-    label = found.studies[1].label
-    assert one_study(found, label) is found.studies[1]
+        one_study(scanned)
+    label = scanned.studies[1].label
+    assert one_study(scanned, label) is scanned.studies[1]
     with pytest.raises(CaseError, match="No study has a UID"):
-        one_study(found, "nonsense")
+        one_study(scanned, "nonsense")
 
 
 def test_several_patients_are_told_without_their_names(tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_a_dicomdir_is_an_index_and_no_image(tmp_path: Path) -> None:
         index.add(path)
     index.write(tmp_path / "disc")
     index._stage["t"].cleanup()  # pydicom leaves its staging folder to the garbage collector, which warns
-    found = scan(tmp_path / "disc")
+    scanned = scan(tmp_path / "disc")
 
-    assert len(found.studies[0].series[0].layout.slices) == SHAPE[2]
-    assert any("DICOMDIR" in reason for reason in found.ignored)
+    assert len(scanned.studies[0].series[0].layout.slices) == SHAPE[2]
+    assert any("DICOMDIR" in reason for reason in scanned.ignored)

@@ -262,9 +262,9 @@ def test_frames_of_one_echo_of_two_in_a_file_keep_their_places(tmp_path):
         )
     (tmp_path / "series").mkdir()
     image.save_as(tmp_path / "series" / "two.dcm", enforce_file_format=True)
-    found = one_study(scan(tmp_path / "series")).series
-    assert len(found) == 2
-    source = source_of(found[1])
+    series = one_study(scan(tmp_path / "series")).series
+    assert len(series) == 2
+    source = source_of(series[1])
     assert not source.is_whole
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     make_segmentation(findings, source, Provenance("k")).save_as(tmp_path / "seg.dcm")

@@ -67,9 +67,9 @@ def test_the_page_describes_a_fitted_correction(page):
     fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.5))})
     corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
 
-    found = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
-    assert found["labelled_cases"] == 7
-    assert found["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "foreground_temperature": 2.5}
+    result = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
+    assert result["labelled_cases"] == 7
+    assert result["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "foreground_temperature": 2.5}
     assert "fitted for these sequences on 7 labelled cases" in page_of(corrected)
     assert "labelled cases" not in page.split("About this result")[1]
     assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None

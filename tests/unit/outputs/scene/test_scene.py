@@ -183,8 +183,8 @@ def test_slicer_has_images_and_uncertainty_where_they_lie(tmp_path, affine):
     scene = loaded(path, tmp_path)
     for modality, volume in prediction.case.volumes.items():
         np.testing.assert_array_equal(on_grid(scene, modality.label, affine), volume.data)
-    found = on_grid(scene, "Uncertainty (nats)", affine)
-    np.testing.assert_allclose(found, prediction.combined_entropy(), atol=0.0006)
+    values = on_grid(scene, "Uncertainty (nats)", affine)
+    np.testing.assert_allclose(values, prediction.combined_entropy(), atol=0.0006)
 
 
 def test_slicer_shows_uncertainty_as_meant(tmp_path):
