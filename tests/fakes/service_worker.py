@@ -1,4 +1,7 @@
-"""A stand-in for the inference worker: the same messages, no model; started by path, with its behaviour as JSON."""
+"""A stand-in for the inference worker: the same messages, no model; started by path, with its behaviour as JSON.
+
+`gate` names the folder of a `StepGate`, whose steps are the windows.
+"""
 
 import json
 import os
@@ -9,9 +12,8 @@ from pathlib import Path
 
 
 def main():
-    how = {"steps": 2, "pause_s": 0.02, "crash_at": None, "deaf": False, "fail": None, "silent": False} | json.loads(
-        sys.argv[1]
-    )
+    how = {"steps": 2, "pause_s": 0.02, "crash_at": None, "deaf": False, "fail": None, "gate": None}
+    how |= json.loads(sys.argv[1])
     json.loads(sys.stdin.readline())
     jobs, cancelled, there = [], set(), threading.Condition()
 
@@ -44,11 +46,11 @@ def run(job, how, cancelled):
     for step in range(how["steps"]):
         emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
         end = time.monotonic() + how["pause_s"]
-        while time.monotonic() < end:
+        while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             if name in cancelled and not how["deaf"]:
                 emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return
-            time.sleep(min(0.02, how["pause_s"]))
+            time.sleep(0.01)
         if how["crash_at"] == step:
             os.abort()
     if how["fail"]:

@@ -1,6 +1,7 @@
 """A stand-in for the inference worker whose results are ready: it copies a folder; its behaviour comes as JSON.
 
-`without` maps a sequence to the results of a job that lacks it.
+`without` maps a sequence to the results of a job that lacks it. `gate` names the folder of a `StepGate`. Its steps are
+reading, each window and writing.
 """
 
 import json
@@ -9,10 +10,11 @@ import shutil
 import sys
 import threading
 import time
+from pathlib import Path
 
 
 def main():
-    how = {"steps": 2, "pause_s": 0.05, "fail": None, "without": {}} | json.loads(sys.argv[1])
+    how = {"steps": 2, "pause_s": 0.05, "fail": None, "gate": None, "without": {}} | json.loads(sys.argv[1])
     json.loads(sys.stdin.readline())
     jobs, cancelled, there = [], set(), threading.Condition()
 
@@ -39,10 +41,11 @@ def main():
 
 def run(job, how, cancelled):
     name = job["job"]
-    for step in range(how["steps"]):
-        emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
-        end = time.monotonic() + how["pause_s"]
-        while time.monotonic() < end:
+    windows = [("segmenting", done + 1) for done in range(how["steps"])]
+    for step, (stage, done) in enumerate([("reading", 0), *windows, ("writing", how["steps"])]):
+        emit("progress", job=name, stage=stage, done=done, total=0 if stage == "reading" else how["steps"])
+        end = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0)
+        while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             time.sleep(0.01)
             if name in cancelled:
                 emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")

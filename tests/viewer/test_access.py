@@ -1,5 +1,7 @@
 """The page can be used without a mouse, by screen readers, and in both themes."""
 
+from tests.fakes.step_gate import StepGate
+
 
 def focused(page):
     return page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
@@ -49,16 +51,19 @@ def test_the_whole_way_with_the_keyboard_alone(page_service, open_tab, made_head
         assert tab.readout()["Entropy"] == "1.20 nats"
 
 
-def test_axe_finds_nothing_to_object_to_in_both_themes(page_service, open_tab, made_head, node_modules):
+def test_axe_finds_nothing_to_object_to_in_both_themes(page_service, open_tab, made_head, node_modules, tmp_path):
     axe = (node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-    with page_service(steps=1, pause_s=4) as client:
+    gate = StepGate(tmp_path / "gate")
+    with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
         assert faults(tab.page, axe) == []
         tab.give(made_head)
         assert faults(tab.page, axe) == []
         tab.page.click("#run")
-        tab.page.wait_for_selector(".stages .now")
+        gate.open(1)
+        tab.page.wait_for_selector(".stages .now:has-text('Segmenting')")
         assert faults(tab.page, axe) == []
+        gate.open(3)
         tab.shown()
         tab.page.click("summary")
         assert faults(tab.page, axe) == []

@@ -4,18 +4,33 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
 from tests.fakes.dicom_series import TYPICAL, write_series
 from tests.fakes.serving import serving, small_settings, two_files, until
+from tests.fakes.step_gate import StepGate
 from tests.fakes.viewer_tab import TWO, changed
 
 STATEMENT = "Not a medical device; not for diagnosis"
+# Every value that the bar of a job takes is noted in the page itself, so that none is missed.
+RECORD_THE_BAR = """() => {
+    window.bar = [];
+    const set = Object.getOwnPropertyDescriptor(HTMLProgressElement.prototype, "value");
+    Object.defineProperty(HTMLProgressElement.prototype, "value", {
+        ...set,
+        set(value) {
+            set.set.call(this, value);
+            if (this.getAttribute("aria-label") === "Progress") window.bar.push(this.value);
+        },
+    });
+}"""
 
 
-def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, made_head):
-    with page_service(steps=3, pause_s=0.4) as client:
+def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, made_head, tmp_path):
+    gate = StepGate(tmp_path / "gate")
+    with page_service(steps=3, **gate.behaviour) as client:
         tab = open_tab(client)
         page = tab.page
         assert STATEMENT in page.locator("footer").inner_text()
@@ -24,8 +39,10 @@ def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, ma
         slots = [slot.inner_text().split()[:2] for slot in page.locator(".slot").all()]
         assert slots == [["T1", "missing"], ["T1ce", "found"], ["T2", "missing"], ["FLAIR", "found"]]
         page.click("#run")
+        gate.open(1)
         page.wait_for_selector(".stages .now:has-text('Segmenting'):has-text('of 3')")
         assert re.search("#job=.{10,}", page.url)
+        gate.open(5)
         tab.shown()
         assert page.locator("header .missing").all_inner_texts() == ["T1 missing", "T2 missing"]
         assert STATEMENT in page.locator("footer").inner_text()
@@ -112,8 +129,10 @@ def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head
         assert f"{TWO[1]} holds labels, not an image" in told, "the name of the user's file, not the service's"
 
 
-def test_a_job_is_cancelled(page_service, open_tab, made_head):
-    with page_service(steps=1, pause_s=60) as client:
+def test_a_job_is_cancelled(page_service, open_tab, made_head, tmp_path):
+    gate = StepGate(tmp_path / "gate")
+    gate.open(1)
+    with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
         tab.give(made_head)
         tab.page.click("#run")
@@ -128,24 +147,28 @@ def test_a_job_is_cancelled(page_service, open_tab, made_head):
         waiting.page.wait_for_selector("h1:has-text('Cancelled')")
 
 
-def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_service, open_tab, made_head):
-    with page_service(steps=4, pause_s=0.5) as client:
+def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_service, open_tab, made_head, tmp_path):
+    gate = StepGate(tmp_path / "gate")
+    with page_service(steps=4, **gate.behaviour) as client:
         tab = open_tab(client)
+        tab.page.evaluate(RECORD_THE_BAR)
         tab.give(made_head)
         tab.page.click("#run")
-        tab.page.wait_for_selector("progress[aria-label=Progress]")
-        shares = []
-        while not tab.page.locator(".picture").count():
-            bars = tab.page.locator("progress").evaluate_all("bars => bars.map((bar) => bar.value)")
-            shares += bars[:1]
-            tab.page.wait_for_timeout(100)
-        assert shares == sorted(shares)
-        assert len(set(shares)) > 3
-        assert max(shares) < 1
+        seen = []
+        for stage in ["Reading", *(f"Segmenting part {part} of 4" for part in (1, 2, 3, 4)), "Writing"]:
+            tab.until(lambda wanted=stage: " ".join(tab.page.locator(".stages .now").inner_text().split()) == wanted)
+            seen.append(tab.page.locator("progress").evaluate("bar => bar.value"))
+            gate.open(len(seen))
+        tab.shown()
+        assert seen == pytest.approx([0, 0.4, 0.55, 0.7, 0.85, 0.85])
+        every = tab.page.evaluate("window.bar")
+        assert every == sorted(every)
+        assert sorted(set(every)) == pytest.approx([0, 0.4, 0.55, 0.7, 0.85])
 
 
-def test_a_service_that_does_not_answer_is_told_until_it_does(page_service, open_tab, made_head):
-    with page_service(steps=8, pause_s=0.5) as client:
+def test_a_service_that_does_not_answer_is_told_until_it_does(page_service, open_tab, made_head, tmp_path):
+    gate = StepGate(tmp_path / "gate")
+    with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
         tab.errors_are_expected("ERR_FAILED", "ERR_CONNECTION_REFUSED")
         tab.page.route("**/events", lambda route: route.abort())
@@ -157,6 +180,7 @@ def test_a_service_that_does_not_answer_is_told_until_it_does(page_service, open
         assert "continues the job" in tab.page.inner_text("#silence")
         tab.page.unroute("**/v1/jobs/*")
         tab.page.wait_for_selector("#silence:empty", state="attached")
+        gate.open(3)
         tab.shown()
 
 
@@ -178,7 +202,7 @@ def test_a_dicom_folder_is_zipped_in_the_page(page_service, open_tab, tmp_path):
 
 
 def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open_tab, made_head):
-    with page_service(steps=2, pause_s=0.5) as client:
+    with page_service(steps=2) as client:
         tab = open_tab(client)
         tab.errors_are_expected("ERR_FAILED")
         tab.page.route("**/events", lambda route: route.abort())
