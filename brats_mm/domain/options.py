@@ -94,7 +94,6 @@ class OutputOptions:
     leave_one_out: bool = option(
         default=False,
         help="measure how the result changes when each sequence is left out (in importance.json)",
-        http=False,
     )
     preview: bool = option(default=True, help="write preview.png")
     report: bool = option(default=False, help="write report.html, a page to read and to print")

@@ -65,6 +65,24 @@ def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp
     assert len(rows[0].cells) == len(VOLUME_HEADS)
 
 
+def test_advice_and_changes_without_a_sequence_stand_with_the_warnings(tmp_path):
+    """Where the result has them. Changes that round to nothing have no sign."""
+    folder = write_result(tmp_path, trust={"advice": "Adding T2 would raise the expected Dice."})
+    importance = json.loads((folder / "importance.json").read_text())
+    changes = {
+        "t1ce": {"wt": {"volume_change_ml": -2.25, "dice": 0.871}, "et": {"volume_change_ml": 3.0, "dice": 0.5}},
+        "flair": {"wt": {"volume_change_ml": -0.01, "dice": 1}},
+    }
+    (folder / "importance.json").write_text(json.dumps(importance | {"leave_one_out": {"changes": changes}}))
+    assert read_result(folder).messages == (
+        "Used T1ce, FLAIR; missing T1, T2. model 1",
+        "Adding T2 would raise the expected Dice.",
+        "Warning: Segmented without T1, T2.",
+        "Without T1ce: WT -2.3 mL (Dice 0.87), ET +3.0 mL (Dice 0.50).",
+        "Without FLAIR: WT 0.0 mL (Dice 1.00).",
+    )
+
+
 def test_missing_sequences_have_no_bar(tmp_path):
     """They are said to be missing, not to weigh nothing."""
     result = read_result(write_result(tmp_path))

@@ -221,9 +221,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.opacitySlider.value = overlay.opacity
         self.ui.thresholdSlider.value = overlay.shown_from
         self.ui.legendBox.checked = overlay.legend
-        self.ui.messageLabel.text = "\n".join(
-            (self.result.summary, *(f"Warning: {one}" for one in self.result.warnings))
-        )
+        self.ui.messageLabel.text = "\n".join(self.result.messages)
         self.fillTable()
         self.chart.draw(self.result.bars)
         self.stepper = Stepper(self.result.spots)

@@ -92,6 +92,13 @@ export interface UncertainSpot {
 export interface Importance {
   meaning: string;
   weights: Record<string, Record<string, number>>;
+  leave_one_out?: LeaveOneOut;
+}
+
+/** How each region changes when a sequence is left out, by sequence and region. */
+export interface LeaveOneOut {
+  meaning: string;
+  changes: Record<string, Record<string, { volume_change_ml: number; dice: number }>>;
 }
 
 /** Names and colours, from the library's one list of them. */

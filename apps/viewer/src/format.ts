@@ -10,6 +10,12 @@ export function millilitres(value: number): string {
   return `${inMl(value)} mL`;
 }
 
+/** Millilitres with a sign, for changes. */
+export function signedMl(change: number): string {
+  const size = inMl(Math.abs(change));
+  return Number(size) === 0 ? size : `${change < 0 ? "−" : "+"}${size}`;
+}
+
 /** A share as per cent. */
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;

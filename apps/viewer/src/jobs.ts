@@ -41,6 +41,8 @@ export interface Submission {
   files: CaseFile[];
   archive: File | null;
   keepImages: boolean;
+  /** Also measure how the result changes when each sequence is left out. */
+  leaveOneOut?: boolean;
   /** Label convention; the service's own if left out. */
   labels?: string | undefined;
   /** Of a DICOM study: sequence -> series or "none", and which study. */
@@ -50,7 +52,7 @@ export interface Submission {
 export async function submit(what: Submission, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {
   const form = new FormData();
   const chosen = new Map(what.files.flatMap((one) => (one.sequence ? [[one.sequence, one.file] as const] : [])));
-  form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages, labels: what.labels, ...what.study }));
+  form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages, labels: what.labels, ...(what.leaveOneOut && { leave_one_out: true }), ...what.study }));
   if (what.archive) form.set("case", what.archive);
   for (const [sequence, file] of chosen) form.set(sequence, file);
   const job = await send<Job>("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);

@@ -1,8 +1,8 @@
 /** Panels beside the images: volumes, regions to review, importance, remarks, files. */
-import type { Expectation, Importance, Job, Report, ResultFile, UncertainSpot } from "./api";
+import type { Expectation, Importance, Job, LeaveOneOut, Report, ResultFile, UncertainSpot } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
-import { bytes, inMl, millilitres, percent, place, when } from "./format";
+import { bytes, inMl, millilitres, percent, place, signedMl, when } from "./format";
 import { SEQUENCE_LABELS, SEQUENCES } from "./sequences";
 import type { Millimetres } from "./grid";
 import type { Label } from "./viewer";
@@ -115,6 +115,27 @@ export function importancePanel(importance: Importance): HTMLElement {
     "Importance of the sequences",
     "importance",
     h("table", { class: "importance" }, h("thead", {}, head), h("tbody", {}, ...rows)),
+  );
+}
+
+/** How each region changes when a sequence is left out; null where it was not measured. */
+export function leftOutPanel(measured: LeaveOneOut | undefined): HTMLElement | null {
+  if (!measured) return null;
+  const rows = SEQUENCES.flatMap((sequence) => {
+    const regions = measured.changes[sequence];
+    if (!regions) return [];
+    const cells = REGIONS.map((region) => {
+      const change = regions[region];
+      if (!change) return h("td");
+      return h("td", { class: "number" }, `${signedMl(change.volume_change_ml)} mL`, h("small", {}, `Dice ${percent(change.dice)}`));
+    });
+    return h("tr", {}, h("th", { scope: "row" }, SEQUENCE_LABELS[sequence]), ...cells);
+  });
+  return panel(
+    "When a sequence is left out",
+    "left-out",
+    h("table", {}, h("thead", {}, header("Left out", "Whole", "Core", "Enhancing")), h("tbody", {}, ...rows)),
+    h("p", { class: "hint" }, "Change of the volume, and Dice of the outlines with and without the sequence. A large change means that the result depends on the sequence, not that the sequence is right."),
   );
 }
 

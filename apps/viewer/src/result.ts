@@ -9,7 +9,7 @@ import { caseName, when } from "./format";
 import { TOOLS, type Tool } from "./gestures";
 import { addFile, cancel, look as lookAt } from "./jobs";
 import { Pane } from "./pane";
-import { expectationPanel, filesPanel, importancePanel, labelChoice, remarksPanel, spotsPanel, trustPanel, volumesPanel } from "./panels";
+import { expectationPanel, filesPanel, importancePanel, labelChoice, leftOutPanel, remarksPanel, spotsPanel, trustPanel, volumesPanel } from "./panels";
 import { sequenceChips } from "./progress";
 import { Readout } from "./readout";
 import { announce, problemBox, type Screen } from "./screen";
@@ -79,6 +79,7 @@ class ResultScreen implements Screen {
       spotsPanel(report.uncertain_regions, (mm) => this.pane.isOpen && this.pane.viewer.goTo(mm)),
       this.whatIf.element,
       importancePanel(data.importance),
+      leftOutPanel(data.importance.leave_one_out),
       expectationPanel(report.expected_performance),
       remarksPanel(job, report),
       filesPanel(job, (file) => void this.save(file), () => void this.remove()),

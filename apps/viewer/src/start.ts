@@ -34,6 +34,7 @@ class CaseForm {
   private readonly found = h("div", { class: "found" });
   private readonly trouble = h("div");
   private readonly keep = h("input", { type: "checkbox", id: "keep", checked: true });
+  private readonly leaveOut = h("input", { type: "checkbox", id: "leave-out" });
   readonly element: HTMLElement;
 
   constructor(private readonly open: (jobId: string) => void) {
@@ -199,6 +200,7 @@ class CaseForm {
       "div",
       { class: "actions" },
       h("div", { class: "check" }, this.keep, h("label", { for: "keep" }, "Keep the images on the service as long as the results, to show them again later")),
+      h("div", { class: "check" }, this.leaveOut, h("label", { for: "leave-out" }, "Measure what changes when each sequence is left out (takes longer)")),
       !ready && h("p", { class: "notice", id: "why" }, why),
       h(
         "div",
@@ -217,7 +219,7 @@ class CaseForm {
     announce("Sending the case.");
     const { files, archive } = this.case;
     try {
-      const what = { files, archive, keepImages: this.keep.checked, study: this.series?.options() ?? {} };
+      const what = { files, archive, keepImages: this.keep.checked, leaveOneOut: this.leaveOut.checked, study: this.series?.options() ?? {} };
       const job = await known(() => submit(what, (sent) => (share.value = sent), this.stop.signal));
       this.open(job.id);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../src/api";
 import { thresholdText } from "../src/controls";
-import { bytes, caseName, certaintyOf, inMl, millilitres, place } from "../src/format";
+import { bytes, caseName, certaintyOf, inMl, millilitres, place, signedMl } from "../src/format";
 import { EventReader } from "../src/jobs";
 import { kindOf } from "../src/panels";
 import { clock, detailOf, shareOf, stageOf } from "../src/progress";
@@ -91,4 +91,8 @@ test("a case is named by what its files share", () => {
 
 test("results are named, and unknown ones only listed", () => {
   expect([kindOf("report.html"), kindOf("entropy_wt.nii.gz"), kindOf("new.bin")]).toEqual(["Report to read or print", "Entropy of a region", ""]);
+});
+
+test("changes of volumes have a sign unless they round to nothing", () => {
+  expect([2.25, -2.25, 0.04, -0.04, 0].map(signedMl)).toEqual(["+2.3", "−2.3", "0.0", "0.0", "0.0"]);
 });

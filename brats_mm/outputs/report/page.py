@@ -85,6 +85,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         places=_places(source, drawing),
         close_looks=CLOSE_LOOKS,
         weights=source.importance["weights"],
+        left_out=source.importance.get("leave_one_out", {}).get("changes"),
         modalities=MODALITIES,
         found=[Modality(value) for value in report["sequences_found"]],
         missing=[Modality(value) for value in report["sequences_missing"]],

@@ -29,6 +29,7 @@ from brats_mm.outputs.scene.mrml import mrml
 from brats_mm.outputs.scene.nodes import Image, Look, Scene
 from brats_mm.outputs.scene.style import BACKGROUNDS, UNCERTAINTY_SHOWN_FROM
 from brats_mm.outputs.seg_nrrd import stream_segmentation
+from brats_mm.trust.assess import assess
 
 FOLDER = "BraTS-MM"
 _OLDEST = (1980, 1, 1, 0, 0, 0)
@@ -114,6 +115,8 @@ def note(prediction: Prediction) -> str:
         "Outlines: the segments. Colours: the model's uncertainty (entropy in nats, 0 certain, 1.39 undecided), hidden "
         f"below {UNCERTAINTY_SHOWN_FROM} nats.",
     ]
+    advice = assess(prediction).advice
+    lines += [] if advice is None else [advice]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
 
 

@@ -100,7 +100,8 @@ def test_http_takes_every_option_that_is_the_callers_and_refuses_the_operators(n
 
 def test_http_offers_the_outputs_and_the_preprocessing_and_never_the_machine():
     assert [option.name for option in HTTP_OPTIONS] == [
-        *("labels", "probabilities", "masks", "importance_maps", "preview", "report", "scene", "dicom", "deidentify"),
+        *("labels", "probabilities", "masks", "importance_maps", "leave_one_out", "preview", "report", "scene"),
+        *("dicom", "deidentify"),
         *("raw", "prepared", "reference", "grid_tolerance", "n4"),
         *("series", "study"),
     ]

@@ -72,8 +72,21 @@ class Spot:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Change of a region when a sequence is left out."""
+
+    sequence: Sequence
+    region: str
+    volume_change_ml: float
+    dice: float
+
+
+@dataclass(frozen=True)
 class CaseResult:
-    """Findings of a case."""
+    """Findings of a case.
+
+    `advice` names the sequence whose addition would help most, if one is missing. `left_out` is empty unless measured.
+    """
 
     folder: Path
     used: tuple[Sequence, ...]
@@ -83,6 +96,26 @@ class CaseResult:
     spots: tuple[Spot, ...]
     warnings: tuple[str, ...]
     model: str
+    advice: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return the lines of text about the case: summary, advice, warnings, and changes by left-out sequence."""
+        advice = () if self.advice is None else (self.advice,)
+        warnings = (f"Warning: {one}" for one in self.warnings)
+        return (self.summary, *advice, *warnings, *self._left_out_lines())
+
+    def _left_out_lines(self) -> tuple[str, ...]:
+        lines = []
+        for sequence in self.used:
+            own = [one for one in self.left_out if one.sequence is sequence]
+            changes = ", ".join(
+                f"{one.region.upper()} {_signed_ml(one.volume_change_ml)} mL (Dice {one.dice:.2f})" for one in own
+            )
+            if changes:
+                lines.append(f"Without {sequence.label}: {changes}.")
+        return tuple(lines)
 
     @property
     def summary(self) -> str:
@@ -90,6 +123,11 @@ class CaseResult:
         used = ", ".join(sequence.label for sequence in self.used)
         missing = ", ".join(sequence.label for sequence in self.missing) or "none"
         return f"Used {used}; missing {missing}. {self.model}"
+
+
+def _signed_ml(change_ml: float) -> str:
+    size = format_ml(abs(change_ml))
+    return size if float(size) == 0 else f"{'-' if change_ml < 0 else '+'}{size}"
 
 
 def registered_name(sequence: Sequence) -> str:
@@ -136,6 +174,14 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
         spots=tuple(_spot(one) for one in report.get("uncertain_regions") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
+        advice=(report.get("trust") or {}).get("advice"),
+        left_out=tuple(
+            LeftOut(sequence, region, float(one["volume_change_ml"]), float(one["dice"]))
+            for sequence in used
+            for region, one in ((importance.get("leave_one_out") or {}).get("changes") or {})
+            .get(sequence.value, {})
+            .items()
+        ),
     )
 
 

@@ -196,8 +196,7 @@ class SceneBuilder:
 
     def _note(self, result: CaseResult) -> Any:
         node = self._add("vtkMRMLTextNode", "Read this first")
-        warnings = (f"Warning: {warning}" for warning in result.warnings)
-        node.SetText("\n".join([NOT_FOR_DIAGNOSIS, "", result.summary, *warnings]))
+        node.SetText("\n".join([NOT_FOR_DIAGNOSIS, "", *result.messages]))
         return node
 
 

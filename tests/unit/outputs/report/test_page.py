@@ -14,7 +14,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.input_kind import InputKind, Recognition
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
+from brats_mm.domain.prediction import Importance, LeftOutChange, ModelIdentity, Prediction, Run
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
@@ -103,6 +103,17 @@ def test_what_is_missing_and_what_was_used_is_said_at_once(page):
     assert "2 of 4 sequences were missing: T1, T2." in said
     assert "rests on T1ce, FLAIR alone" in said
     assert re.search(r"missing T2 .*used FLAIR", said)
+
+
+def test_changes_without_a_sequence_stand_beside_its_weights(page):
+    """Where they were measured, also for a model without weights."""
+    fewer = {region: LeftOutChange(-1.25, 0.6, 0.1) for region in REGIONS}
+    same = {region: LeftOutChange(0.0, 1.0, 0.0) for region in REGIONS}
+    measured = Importance({}, left_out={Modality.T1CE: fewer, Modality.FLAIR: same})
+    said = words_of(page_of(prediction_of(importance=measured)))
+    assert re.search(r"Left out .*T1ce −1.3 mL Dice 60 % .*FLAIR 0.0 mL Dice 100 %", said)
+    assert "gives no weights to its sequences." in said
+    assert "Left out" not in words_of(page)
 
 
 def test_volumes_stand_with_their_spread(page):
