@@ -7,40 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from brats_mm.data.checked_nifti import load_checked
+from brats_mm.domain.label_map import whole_labels
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
 from brats_mm.errors import OptionError, VolumeError
 
 THREADS = 4
 """Number of label maps to read in parallel, because most time is spent on disk access and decompression."""
-
-ROUNDING = 1e-3
-"""Largest distance of a stored value from an integer. Conversion between types changes values slightly."""
-
-
-def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
-    """Return label values as integers.
-
-    Args:
-        values: values of a label map, of any type and shape.
-        name: name of the file or case, for messages.
-
-    Raises:
-        VolumeError: values are not integers, as in a probability map.
-    """
-    rounded = np.round(values)
-    off = np.abs(values - rounded) > ROUNDING
-    if bool(off.any()):
-        shown = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
-        message = (
-            f"The label map of {name} has the values {shown}, but labels are integers. Threshold soft masks, and "
-            "resample "
-            "label maps with nearest-neighbour interpolation."
-        )
-        raise VolumeError(message)
-    return np.asarray(rounded, np.int16)
 
 
 def read_label_values(path: Path) -> Values:

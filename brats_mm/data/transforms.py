@@ -13,10 +13,10 @@ from monai.transforms import LoadImage, MapTransform, Transform
 from torch import Tensor
 
 from brats_mm.data.checked_nifti import CheckedNibabelReader
-from brats_mm.data.label_maps import named_scheme, whole_labels
+from brats_mm.data.label_maps import named_scheme
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.background import without_background
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import regions_from_labels, whole_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality

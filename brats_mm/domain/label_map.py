@@ -1,13 +1,19 @@
 """Label maps and region masks, and the way between them."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.regions import Compartment, LabelConvention, Region
+from brats_mm.errors import VolumeError
 
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
+
+ROUNDING = 1e-3
+"""Largest distance of a stored value from an integer. Conversion between types changes values slightly."""
 
 
 def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> Labels:
@@ -33,6 +39,29 @@ def regions_from_labels(
         Region.TC: np.isin(labels, core),
         Region.ET: np.isin(labels, enhancing),
     }
+
+
+def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
+    """Return label values as integers.
+
+    Args:
+        values: values of a label map, of any type and shape.
+        name: name of the file or case, for messages.
+
+    Raises:
+        VolumeError: values are not integers, as in a probability map, or too large.
+    """
+    rounded = np.round(values)
+    # Not a number and infinity fail every comparison. Larger values would wrap around.
+    off = ~((np.abs(values - rounded) <= ROUNDING) & (np.abs(rounded) <= np.iinfo(np.int16).max))
+    if bool(off.any()):
+        shown = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
+        message = (
+            f"The label map of {name} has the values {shown}, but labels are integers up to 32767. Threshold soft "
+            "masks, and resample label maps with nearest-neighbour interpolation."
+        )
+        raise VolumeError(message)
+    return np.asarray(rounded, np.int16)
 
 
 def central_voxel(mask: Mask) -> tuple[int, int, int] | None:

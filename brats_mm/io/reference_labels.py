@@ -4,9 +4,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 
-from brats_mm.data.label_maps import whole_labels
-from brats_mm.domain.label_map import Mask, regions_from_labels
+from brats_mm.domain.label_map import Mask, regions_from_labels, whole_labels
 from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.regions import Region
@@ -29,18 +29,7 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         VolumeError: the file cannot be read, or has values outside the scheme.
         GridError: the map does not match the grid.
     """
-    stored, affine = _read(path)
-    own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
-    match = match_lattice(own, grid)
-    placed = None if match is None else place_voxels(stored, match, grid.shape)
-    if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
-        message = (
-            f"The label map {path.name} does not lie on the grid of its images: {_shown(own)} against {_shown(grid)}. "
-            "Resample it to them first, with nearest-neighbour interpolation."
-        )
-        raise GridError(message)
-    stored = placed
-    labels = whole_labels(stored, path.name)
+    labels = read_labels(path, grid)
     values = frozenset(np.unique(labels).tolist()) - {0}
     try:
         meant = scheme or decide_schemes({path.name: values})[path.name]
@@ -54,6 +43,26 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         )
         raise VolumeError(message)
     return regions_from_labels(labels, meant)
+
+
+def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
+    """Read a label map of any format on a case's grid, with its values as stored.
+
+    Raises:
+        VolumeError: the file cannot be read, or its values are not integers.
+        GridError: the map does not match the grid.
+    """
+    stored, affine = _read(path)
+    own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
+    match = match_lattice(own, grid)
+    placed = None if match is None else place_voxels(stored, match, grid.shape)
+    if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
+        message = (
+            f"The label map {path.name} does not lie on the grid of its images: {_shown(own)} against {_shown(grid)}. "
+            "Resample it to them first, with nearest-neighbour interpolation."
+        )
+        raise GridError(message)
+    return whole_labels(placed, path.name)
 
 
 def _shown(grid: Grid) -> str:

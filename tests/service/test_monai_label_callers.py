@@ -1,8 +1,10 @@
 """Viewers' images, sessions and labels: whose they are, how long they last, who may ask; with a stand-in worker."""
 
+import gzip
 import time
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -17,6 +19,14 @@ from tests.fakes.serving import serving, small_settings, until
 
 def flair(made_head):
     return (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
+
+
+def made_label(made_head, shape=None, value=2, dtype=np.uint8):
+    """A label map on the head's grid, with one box of a value."""
+    image = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz")
+    labels = np.zeros(shape or image.shape, dtype)
+    labels[20:30, 20:30, 20:30] = value
+    return gzip.compress(nib.Nifti1Image(labels, image.affine).to_bytes())
 
 
 def bearer(text):
@@ -67,7 +77,7 @@ def test_nobody_sees_anothers_images_sessions_and_labels(guarded, made_head):
     ann, bob = bearer(guarded.ann), bearer(guarded.bob)
     file = {"file": ("flair.nii.gz", flair(made_head))}
     assert guarded.put("/datastore/image?image=head", files=file, headers=ann).json() == {"image": "head"}
-    label = {"label": ("label.nii.gz", flair(made_head))}
+    label = {"label": ("label.nii.gz", made_label(made_head))}
     assert guarded.put("/datastore/label?image=head", files=label, headers=ann).status_code == 200
     session = guarded.put("/session/", files={"files": file["file"]}, headers=ann).json()["session_id"]
     for path in ("/datastore/image?image=head", "/datastore/label?label=head", f"/session/{session}"):

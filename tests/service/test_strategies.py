@@ -39,7 +39,8 @@ def test_the_most_doubtful_case_without_a_corrected_label_comes_first(settings, 
     for case, doubt in {"case-1": 0.1, "case-2": 0.2, "case-3": 0.6}.items():
         doubts.note(case, doubt)
     label = tmp_path / "label.nii.gz"
-    nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4)), label)
+    image = nib.load(tmp_path / "cases" / "case-1" / "BraTS-GLI-00000-000-t1c.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones(image.shape, np.uint8), image.affine), label)
     with serving(settings) as client:
         assert following(client, "uncertain") == "case-3"
         assert following(client, "first") == "case-1"

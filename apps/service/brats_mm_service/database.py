@@ -59,7 +59,18 @@ CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEG
 
 _VERSION_2 = "ALTER TABLE jobs ADD COLUMN names TEXT NOT NULL DEFAULT '{}'"
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+CREATE TABLE IF NOT EXISTS predictions (
+    owner TEXT NOT NULL,
+    image TEXT NOT NULL,
+    job TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (owner, image)
+);
+ALTER TABLE jobs ADD COLUMN training TEXT
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
 
 

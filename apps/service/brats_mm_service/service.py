@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_mm.errors import OptionError
+from brats_mm.learning.store import CorrectionStore
 from brats_mm_service.auth.callers import Authenticator
 from brats_mm_service.auth.oidc import OidcIssuer
 from brats_mm_service.auth.tokens import Tokens
@@ -21,6 +22,7 @@ from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.settings import Settings
 from brats_mm_service.uploads.slots import Slots
+from brats_mm_service.viewer.predictions import Predictions
 from brats_mm_service.viewer.store import ViewerStore
 from brats_mm_service.workers.checker import UploadChecker
 from brats_mm_service.workers.pool import WorkerPool
@@ -35,6 +37,8 @@ class Service:
     """All parts that routes use.
 
     Attributes:
+        corrections: submitted labels, kept until deleted.
+        predictions: the newest job of each image.
         uploads: slots for receiving uploads.
         streams: slots for event streams.
         transfers: transfers from and to the DICOMweb server.
@@ -52,6 +56,8 @@ class Service:
     uploads: Slots
     streams: Slots
     viewer_store: ViewerStore
+    corrections: CorrectionStore
+    predictions: Predictions
     lock: int
     stopping: threading.Event
     transfers: Transfers
@@ -82,6 +88,7 @@ class Service:
                 self.queue.sweep()
                 self.database.erase_log()
                 self.transfers.forget(self.settings.retention.record_s)
+                self.predictions.forget(self.settings.retention.result_s + self.settings.retention.record_s)
                 self.viewer_store.sweep()
             except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
                 log("sweep_error", level="error", error=type(error).__name__)
@@ -131,6 +138,8 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         uploads=_slots("uploads", settings, settings.uploads.at_once, settings.uploads.at_once_per_caller),
         streams=_slots("event streams", settings, settings.queue.streams, settings.queue.streams_per_caller),
         viewer_store=ViewerStore(queue.files),
+        corrections=CorrectionStore(settings.data / "corrections"),
+        predictions=Predictions(database),
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,

@@ -1,6 +1,6 @@
 """MONAI Label's datastore: cases on the server, and the caller's uploaded images and corrected labels.
 
-Cases on the server are read-only. Uploads and labels belong to their caller and expire like results.
+Cases on the server are read-only. Uploads and labels belong to their caller. Uploads expire like results.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
+from brats_mm.learning.corrections import FINAL
 from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.corrections import ViewerCorrections
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
@@ -24,7 +26,7 @@ from brats_mm_service.monai_label.forms import (
     receive_viewer_form,
     shown,
 )
-from brats_mm_service.monai_label.images import FINAL, ViewerImages, label_key, no_image
+from brats_mm_service.monai_label.images import ViewerImages, about_label, no_image
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import Answers
 from brats_mm_service.service import Service
@@ -34,6 +36,7 @@ from brats_mm_service.viewer.store import Item, Kind
 
 ImageId = Annotated[str, Query(min_length=1, max_length=300, description="the image's id")]
 Tag = Annotated[str, Query(max_length=60)]
+Version = Annotated[int | None, Query(ge=1, description="version of the label, by default the newest")]
 _FILE: Answers = {200: {"description": "The file", "content": {"application/octet-stream": {"example": "(the bytes)"}}}}
 _ALGORITHMS = ("MD5", "SHA256", "SHA512")
 
@@ -50,10 +53,11 @@ def router(service: Service) -> APIRouter:
     """Return the routes under /datastore/."""
     routes = APIRouter(prefix="/datastore", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
     images = ViewerImages(service)
+    corrections = ViewerCorrections(images)
     _add_listing(routes, service, images)
-    _add_images(routes, service, images)
+    _add_images(routes, service, images, corrections)
     _add_info(routes, service, images)
-    _add_labels(routes, service, images)
+    _add_labels(routes, service, corrections)
     return routes
 
 
@@ -62,14 +66,14 @@ def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> N
 
     @routes.get("/", summary="MONAI Label: images and labels", responses=shown({"total": 3, "completed": 1}))
     def listed(caller: Annotated[Caller, reader], output: Annotated[Listing, Query()] = Listing.STATS) -> Any:
-        """Return counts, or all images with their labels. Lists nothing for training, which is not supported."""
+        """Return counts, or all images with their labels, or the final labels for training."""
         if output is Listing.ALL:
             about = {"name": "BraTS-MM", "description": "Cases on the server, and your own uploads"}
             return {**about, "objects": images.objects(caller)}
-        return [] if output is Listing.TRAIN else images.stats(caller)
+        return images.training_list(caller) if output is Listing.TRAIN else images.stats(caller)
 
 
-def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corrections: ViewerCorrections) -> None:
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
 
@@ -108,9 +112,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages) -> No
         if images.store.get(caller.name, Kind.IMAGE, id) is None:
             raise _not_own(images, id)
         images.store.remove(caller.name, Kind.IMAGE, id)
-        for label in images.store.all(caller.name, Kind.LABEL):
-            if label.id.partition("\n")[2] == id:
-                images.store.remove(caller.name, Kind.LABEL, label.id)
+        corrections.remove(caller, id)
         return {}
 
 
@@ -134,18 +136,12 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         if images.store.get(caller.name, Kind.IMAGE, image) is None:
             raise _not_own(images, image)
-        return await asyncio.to_thread(_say_more, images, caller, Kind.IMAGE, image, form)
+        return await asyncio.to_thread(_say_more, images, caller, image, form)
 
 
-def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> None:
+def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrections) -> None:
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
-
-    def get_label(caller: Caller, image: str, tag: str) -> Item:
-        item = images.store.get(caller.name, Kind.LABEL, label_key(image, tag or FINAL))
-        if item is None:
-            raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag or FINAL!r}.")
-        return item
 
     @routes.put(
         "/label",
@@ -155,21 +151,25 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
     )
     async def saved(
         image: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
-    ) -> dict[str, str]:
-        """Store a label for the caller only. It expires like results."""
+    ) -> dict[str, str | int]:
+        """Store a label as a new version, for the caller only. It is kept until it is deleted.
+
+        Its values must be 1 to 3, or `params` names them in `label_info`. Its grid must be that of the image.
+        """
         async with incoming(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("label",), texts=("params", "client_id")
             )
-            await run_in_threadpool(_keep_label, images, caller, form, folder, label_key(image, tag or FINAL))
-        return {"image": image, "label": image}
+            made = await run_in_threadpool(corrections.submit, caller, form, folder, image, tag or FINAL)
+        return {"image": image, "label": image, "version": made.version}
 
     @routes.get("/label", summary="MONAI Label: a label's file", response_class=FileResponse, responses=_FILE)
     @routes.head("/label", include_in_schema=False)
-    def label_file(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> FileResponse:
-        """Serve a label as it was saved."""
-        item = get_label(caller, label, tag)
-        path = images.store.folder(caller.name, Kind.LABEL, item.id) / item.main_file
+    def label_file(
+        label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
+    ) -> FileResponse:
+        """Serve a label as it was sent."""
+        path = corrections.file(corrections.get(caller, label, tag or FINAL, version))
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
         return FileResponse(path, media_type="application/octet-stream", filename=name)
 
@@ -179,15 +179,17 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
         id: Annotated[str, Query(max_length=300)],
         tag: Tag = FINAL,
     ) -> dict[str, str]:
-        """The caller's own."""
-        images.store.remove(caller.name, Kind.LABEL, get_label(caller, id, tag).id)
+        """Delete all versions of the caller's own label."""
+        corrections.get(caller, id, tag or FINAL)
+        corrections.remove(caller, id, tag or FINAL)
         return {}
 
     @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
-    def about_label(label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL) -> dict[str, Any]:
-        """Return the information that was saved with a label."""
-        item = get_label(caller, label, tag)
-        return {"name": item.name, "ts": int(item.created), **item.info}
+    def info_of_label(
+        label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
+    ) -> dict[str, Any]:
+        """Return author, time, version, the corrected prediction and its scores, and what the viewer saved with it."""
+        return about_label(corrections.get(caller, label, tag or FINAL, version))
 
     @routes.put("/label/info", summary="MONAI Label: say more about a label", openapi_extra=form_body(texts=("info",)))
     async def say_of_label(
@@ -196,8 +198,8 @@ def _add_labels(routes: APIRouter, service: Service, images: ViewerImages) -> No
         """Merge into the existing information."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
-        item = await asyncio.to_thread(get_label, caller, label, tag)
-        return await asyncio.to_thread(_say_more, images, caller, Kind.LABEL, item.id, form)
+        info = json_object(form.texts.get("info"), "info")
+        return await asyncio.to_thread(corrections.say_more, caller, label, tag or FINAL, info)
 
 
 def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, image: str) -> Item:
@@ -216,26 +218,12 @@ def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
     return images.store.put(caller.name, Kind.IMAGE, item, folder)
 
 
-def _keep_label(images: ViewerImages, caller: Caller, form: Form, folder: Path, key: str) -> Item:
-    image = key.partition("\n")[2]
-    if images.cases.get(image) is None and images.store.get(caller.name, Kind.IMAGE, image) is None:
-        raise no_image(image)
-    if not form.files:
-        raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
-    file = form.files[0]
-    name = plain_name(file.filename)
-    stored = images.service.checker.store_label(file, folder)
-    info = {"params": json_object(form.texts.get("params"), "params")}
-    item = Item(id=key, name=name, unsorted=stored, info=info, keep_s=images.service.settings.retention.result_s)
-    return images.store.put(caller.name, Kind.LABEL, item, folder)
-
-
-def _say_more(images: ViewerImages, caller: Caller, kind: Kind, item_id: str, form: Form) -> dict[str, Any]:
-    item = images.store.get(caller.name, kind, item_id)
+def _say_more(images: ViewerImages, caller: Caller, item_id: str, form: Form) -> dict[str, Any]:
+    item = images.store.get(caller.name, Kind.IMAGE, item_id)
     if item is None:
-        raise no_image(item_id.partition("\n")[2] or item_id)
+        raise no_image(item_id)
     info = {**item.info, **json_object(form.texts.get("info"), "info")}
-    images.store.change(caller.name, kind, replace(item, info=info))
+    images.store.change(caller.name, Kind.IMAGE, replace(item, info=info))
     return info
 
 

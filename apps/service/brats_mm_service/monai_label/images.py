@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.io.bundle import sha256_of
+from brats_mm.learning.corrections import FINAL, Correction, latest
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
@@ -18,8 +19,6 @@ from brats_mm_service.viewer.cases import ServerCase, ServerCases
 from brats_mm_service.viewer.doubts import Doubts
 from brats_mm_service.viewer.intake import link_sequences, modality_of
 from brats_mm_service.viewer.store import Item, Kind
-
-FINAL = "final"
 
 STRATEGIES = {
     "first": "First case without a corrected label",
@@ -39,9 +38,17 @@ def no_session() -> Problem:
     return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
 
-def label_key(image: str, tag: str) -> str:
-    """Return the ID of an image's label."""
-    return f"{tag}\n{image}"
+@dataclass(frozen=True)
+class ImageFiles:
+    """Files of an image.
+
+    Attributes:
+        sequences: file by sequence, in channel order.
+        unsorted: a single volume of unknown sequence.
+    """
+
+    sequences: Mapping[Modality, Path]
+    unsorted: Path | None = None
 
 
 class ViewerImages:
@@ -51,6 +58,7 @@ class ViewerImages:
         self.service = service
         self.cases = ServerCases(service.settings.datastore)
         self.store = service.viewer_store
+        self.corrections = service.corrections
         self.doubts = Doubts(service.settings.data)
 
     def gather(
@@ -78,11 +86,9 @@ class ViewerImages:
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """Return the number of images, and of the caller's labels."""
-        labels = self.store.all(caller.name, Kind.LABEL)
         tags: dict[str, int] = {}
-        for label in labels:
-            tag = label.id.partition("\n")[0]
-            tags[tag] = tags.get(tag, 0) + 1
+        for label in latest(self.corrections.all(caller.name)):
+            tags[label.tag] = tags.get(label.tag, 0) + 1
         total = len(self.cases.ids()) + len(self.store.all(caller.name, Kind.IMAGE))
         return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
 
@@ -93,12 +99,39 @@ class ViewerImages:
             entries[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
         for item in self.store.all(caller.name, Kind.IMAGE):
             entries[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
-        for label in self.store.all(caller.name, Kind.LABEL):
-            tag, _, image = label.id.partition("\n")
-            if image in entries:
-                info = {"name": label.name, "ts": int(label.created), **label.info}
-                entries[image]["labels"][tag] = {"ext": _extension(label.main_file), "info": info}
+        for label in latest(self.corrections.all(caller.name)):
+            # An upload expires, but not its labels.
+            entry = entries.setdefault(label.image, _entry("", list(label.sequences), {"expired": True}))
+            entry["labels"][label.tag] = {"ext": _extension(label.sent), "info": about_label(label)}
         return entries
+
+    def training_list(self, caller: Caller) -> list[dict[str, Any]]:
+        """Return the caller's final labels with their images, without paths on the server."""
+        labels = latest(self.corrections.all(caller.name))
+        return [
+            {"image": label.image, "label": label.image, **about_label(label)} for label in labels if label.is_trainable
+        ]
+
+    def files(self, caller: Caller, image: str) -> ImageFiles:
+        """Return the files of an image that a label can belong to.
+
+        Raises:
+            Problem: there is no such image.
+        """
+        item = self.store.get(caller.name, Kind.IMAGE, image)
+        if item is not None:
+            folder = self.store.folder(caller.name, Kind.IMAGE, image)
+            return ImageFiles(_paths(item, folder), None if item.unsorted is None else folder / item.unsorted)
+        case = self.cases.get(image)
+        if case is None:
+            raise no_image(image)
+        return ImageFiles(case.sequences, case.unsorted)
+
+    def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
+        """Remember which job segmented a named image."""
+        sent = session_id or any(file.field == "file" for file in form.files)
+        if image and not sent:
+            self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
         """Return the next case on the server without the caller's final label. Empty if none is left.
@@ -109,11 +142,8 @@ class ViewerImages:
         if strategy not in STRATEGIES:
             message = f"There is no strategy {strategy[:40]!r}. Choose one of {', '.join(STRATEGIES)}."
             raise Problem("not-found", message)
-        waiting = [
-            case
-            for case in self.cases.all()
-            if self.store.get(caller.name, Kind.LABEL, label_key(case.id, FINAL)) is None
-        ]
+        corrected = {label.image for label in self.corrections.all(caller.name) if label.tag == FINAL}
+        waiting = [case for case in self.cases.all() if case.id not in corrected]
         if not waiting:
             return {}
         case = self._pick(waiting, strategy)
@@ -227,6 +257,23 @@ def _unnamed() -> Problem:
         f"Nothing says which sequence this volume is. Set the option `modality` to one of {names}, "
         "or have it in the volume's name, as in `patient_t1ce`.",
     )
+
+
+def about_label(one: Correction) -> dict[str, Any]:
+    """Return what is known of a label, for its owner."""
+    predicted = one.prediction
+    return {
+        "name": one.name,
+        "ts": int(one.created),
+        "version": one.version,
+        "author": one.author,
+        "role": one.role.value,
+        "sequences": list(one.sequences),
+        "volumes_ml": dict(one.volumes_ml),
+        "prediction": None if predicted is None else asdict(predicted),
+        "scores": {region: dict(values) for region, values in one.scores.items()},
+        **one.info,
+    }
 
 
 def _entry(file: str, sequences: list[str], info: dict[str, Any]) -> dict[str, Any]:

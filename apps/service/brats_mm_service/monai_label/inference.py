@@ -115,6 +115,7 @@ def router(service: Service) -> APIRouter:
             job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
+        await run_in_threadpool(images.keep_prediction, caller, form, image=image, session_id=session_id, job=job.id)
         if case is not None:
             await run_in_threadpool(images.doubts.note, case, doubt_of(result_json(result, "report.json")))
         made = await run_in_threadpool(label_answer, result, view, wanted)
@@ -236,6 +237,7 @@ def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds
         "ignored": dict(job.ignored),
         "notes": list(job.notes),
         "importance": result_json(result, "importance.json"),
+        "model": result_json(result, "report.json").get("model", {}),
         "job": path_of(job.id),
         "results": {file.name: f"{path_of(job.id)}/results/{file.name}" for file in job.results},
         "statement": NOT_FOR_DIAGNOSIS,

@@ -197,8 +197,10 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
         raise Problem("disk-full", message)
     most = queue.limits.kept_bytes_per_caller
     used = queue.used_bytes(owner) + service.viewer_store.used_bytes(owner)
+    used += service.corrections.used_bytes(owner)
     if used >= most:
-        message = f"Your jobs and images take {used / GIB:.1f} GiB here, of {most / GIB:.1f} GiB allowed. Delete some."
+        allowed = f"of {most / GIB:.1f} GiB allowed"
+        message = f"Your jobs, images and labels take {used / GIB:.1f} GiB here, {allowed}. Delete some."
         raise Problem("quota", message)
 
 

@@ -11,11 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import InputError
 from brats_mm.io.recognise import recognise
 from brats_mm.io.suffixes import image_stem
+from brats_mm.io.volume import read_grid, read_stored
+from brats_mm.learning.label_map import compartment_volumes_ml, read_correction
+from brats_mm.learning.store import LABELS, PREDICTION
+from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
@@ -126,16 +132,51 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
     return SortedViewerFiles(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
 
 
-def store_label(file: ReceivedFile, folder: Path) -> str:
-    """Check a label map, store it as `label.<suffix>`, and return that name.
+@dataclass(frozen=True)
+class StoredLabel:
+    """A checked label map.
+
+    Attributes:
+        sent: stored name of the file as sent. `labels.nii.gz` beside it is on the grid of the image.
+        volumes_ml: volume of each compartment.
+    """
+
+    sent: str
+    volumes_ml: dict[str, float]
+
+
+def store_label(file: ReceivedFile, folder: Path, image: str, named: dict[int, int]) -> StoredLabel:
+    """Check a corrected label map against its image, and store it as sent and on the grid of the image.
+
+    Args:
+        file: received file.
+        folder: folder of the file and the image.
+        image: file name of the image in `folder`.
+        named: BraTS 2023 value by stored value, if the viewer named its labels.
 
     Raises:
-        Problem: the file is not a volume, or is damaged.
+        Problem: the file is not a volume, is damaged or empty, has another grid or unknown values.
     """
+    if not file.size:
+        raise Problem("bad-volume", "The label map is empty: the file has no bytes. Submit it again.")
     stored = "label" + checked_content(file.path, "The label map", plain_name(file.filename)).value
     file.path.rename(folder / stored)
     _check(folder / stored)
-    return stored
+    try:
+        grid = read_grid(folder / image)
+        labels = read_correction(folder / stored, grid, named)
+    except InputError as fault:
+        raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
+    write_labels(folder / LABELS, labels, grid)
+    return StoredLabel(stored, compartment_volumes_ml(labels, grid.voxel_ml))
+
+
+def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
+    """Return the scores of the prediction beside a stored label, by region."""
+    from brats_mm.learning.scores import score_prediction
+
+    corrected, predicted = (read_stored(folder / name) for name in (LABELS, PREDICTION))
+    return score_prediction(predicted.data.astype(np.uint8), corrected.data.astype(np.uint8), corrected.grid)
 
 
 def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
@@ -147,12 +188,12 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
     received = []
     for number, (modality, source) in enumerate(sources.items()):
         place = folder / f"source-{number}"
-        _link_or_copy(source, place)
+        link_or_copy(source, place)
         received.append(ReceivedFile(modality.value, plain_name(source.name), place, place.stat().st_size, ""))
     return tuple(received)
 
 
-def _link_or_copy(source: Path, place: Path) -> None:
+def link_or_copy(source: Path, place: Path) -> None:
     """Link a file, which nobody modifies. Copies it to another disk."""
     try:
         os.link(source.resolve(), place)

@@ -1,4 +1,4 @@
-"""Store what viewers upload between requests: images, sessions, corrected labels.
+"""Store what viewers upload between requests: images and sessions.
 
 Each item has a folder below `<data>/viewers/<caller>/<kind>/` with an `item.json`. Folder names are hashes, so no user
 input becomes a path, and callers find only their own items. All items expire.
@@ -26,7 +26,6 @@ class Kind(str, Enum):
 
     IMAGE = "images"
     SESSION = "sessions"
-    LABEL = "labels"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Item:
         id: identifier for the caller.
         name: display name of the file or case.
         sequences: stored file name by known sequence.
-        unsorted: stored file name of a volume of unknown sequence, or of a label map.
+        unsorted: stored file name of a volume of unknown sequence.
         notes: how sequences were recognised, and ignored files.
         info: information from the viewer.
         keep_s: seconds after its last use at which the item expires.

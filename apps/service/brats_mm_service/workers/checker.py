@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from brats_mm_service.settings import MIB, UploadLimits
 from brats_mm_service.uploads.dicom import StoredStudy
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import ReceivedFile
-from brats_mm_service.viewer.intake import SortedViewerFiles
+from brats_mm_service.viewer.intake import SortedViewerFiles, StoredLabel
 from brats_mm_service.workers.process import worker_environment
 
 _COMMAND = (sys.executable, "-m", "brats_mm_service.workers.checker_process")
@@ -70,9 +70,14 @@ class UploadChecker:
         arguments = {"files": files, "folder": folder, "limits": self._limits, "hint": hint}
         return self._call("sort_viewer_files", SortedViewerFiles, [folder], arguments)
 
-    def store_label(self, file: ReceivedFile, folder: Path) -> str:
+    def store_label(self, file: ReceivedFile, folder: Path, image: str, named: Mapping[int, int]) -> StoredLabel:
         """See `viewer.intake.store_label`."""
-        return self._call("store_label", str, [folder], {"file": file, "folder": folder})
+        arguments = {"file": file, "folder": folder, "image": image, "named": dict(named)}
+        return self._call("store_label", StoredLabel, [folder], arguments)
+
+    def score_label(self, folder: Path) -> dict[str, dict[str, float | None]]:
+        """See `viewer.intake.score_label`."""
+        return self._call("score_label", dict[str, dict[str, float | None]], [folder], {"folder": folder})
 
     def store_study(self, unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
         """See `uploads.dicom.store_study`."""

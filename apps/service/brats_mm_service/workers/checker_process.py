@@ -22,10 +22,10 @@ from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.uploads.dicom import store_study
 from brats_mm_service.uploads.inspection import inspect_zip
 from brats_mm_service.uploads.intake import sort_upload
-from brats_mm_service.viewer.intake import sort_viewer_files, store_label
+from brats_mm_service.viewer.intake import score_label, sort_viewer_files, store_label
 
 TASKS: Mapping[str, Callable[..., Any]] = {
-    task.__name__: task for task in (inspect_zip, sort_upload, sort_viewer_files, store_label, store_study)
+    task.__name__: task for task in (inspect_zip, score_label, sort_upload, sort_viewer_files, store_label, store_study)
 }
 _PRELOADED = ("pydicom", "nibabel")
 

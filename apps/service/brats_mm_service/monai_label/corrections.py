@@ -1,0 +1,211 @@
+"""Submitted labels of viewers: checked, linked to the prediction that they correct, and stored for good.
+
+Each submission is a new version. Only its owner sees it. It is kept until the owner deletes it.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
+from brats_mm.io.bundle import sha256_of
+from brats_mm.learning.corrections import (
+    FINAL,
+    CorrectedPrediction,
+    Correction,
+    latest,
+    next_version,
+    role_of_case,
+)
+from brats_mm.learning.label_map import values_by_name
+from brats_mm.learning.store import LABELS, PREDICTION
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.jobs.model import Job
+from brats_mm_service.jobs.states import JobState
+from brats_mm_service.logs import log
+from brats_mm_service.monai_label.forms import json_object
+from brats_mm_service.monai_label.images import ImageFiles, ViewerImages
+from brats_mm_service.monai_label.jobs import result_json
+from brats_mm_service.problems import Problem
+from brats_mm_service.uploads.multipart import Form
+from brats_mm_service.viewer.intake import link_or_copy, plain_name
+
+_LONGEST_AUTHOR = 120
+
+
+class ViewerCorrections:
+    """Corrected labels of callers' images."""
+
+    def __init__(self, images: ViewerImages) -> None:
+        self._images = images
+        self._service = images.service
+        self._store = images.service.corrections
+
+    def submit(self, caller: Caller, form: Form, folder: Path, image: str, tag: str) -> Correction:
+        """Check and store a label as a new version.
+
+        Args:
+            caller: owner of the label.
+            form: form with the part `label`, and `params` as JSON.
+            folder: folder of the received file. It is taken over.
+            image: image of the caller, or case on the server.
+            tag: tag of the label.
+
+        Raises:
+            Problem: the image does not exist, or the label does not fit it.
+        """
+        files = self._images.files(caller, image)
+        if not form.files:
+            raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
+        file = form.files[0]
+        params = json_object(form.texts.get("params"), "params")
+        job = self._prediction(caller, image)
+        sequences, main = _link_images(_with_modality(files, job), folder)
+        stored = self._service.checker.store_label(file, folder, main, _named(params))
+        prediction = self._copy_prediction(job, folder)
+        scores = {} if prediction is None else self._scores(folder)
+        info = {"params": params}
+        author = str(params.get("author") or params.get("client_id") or form.texts.get("client_id") or "")
+        content = _content_of(folder, sequences.values() if sequences else [main])
+
+        def make(existing: list[Correction]) -> Correction:
+            return Correction(
+                id=secrets.token_hex(12),
+                owner=caller.name,
+                image=image,
+                tag=tag,
+                version=next_version(existing, caller.name, image, tag),
+                created=time.time(),
+                author=author[:_LONGEST_AUTHOR],
+                content=content,
+                role=role_of_case(existing, content),
+                sequences=sequences,
+                name=plain_name(file.filename),
+                sent=stored.sent,
+                volumes_ml=stored.volumes_ml,
+                prediction=prediction,
+                scores=scores,
+                info=info,
+            )
+
+        made = self._store.add(folder, make)
+        log("label_stored", correction=made.id, version=made.version, scored=bool(scores))
+        return made
+
+    def get(self, caller: Caller, image: str, tag: str, version: int | None = None) -> Correction:
+        """Return a version of a label, by default the newest.
+
+        Raises:
+            Problem: there is no such label of the caller.
+        """
+        versions = self._store.of_image(caller.name, image, tag)
+        found = next((one for one in reversed(versions) if version in (None, one.version)), None)
+        if found is None:
+            which = "" if version is None else f" in version {version}"
+            raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag!r}{which}.")
+        return found
+
+    def file(self, correction: Correction, *, as_sent: bool = True) -> Path:
+        """Return the file of a label, as it was sent or on the grid of its image."""
+        return self._store.folder(correction) / (correction.sent if as_sent else LABELS)
+
+    def remove(self, caller: Caller, image: str, tag: str | None = None) -> None:
+        """Delete all versions of an image's labels, of one tag or of all."""
+        for one in self._store.all(caller.name):
+            if one.image == image and tag in (None, one.tag):
+                self._store.remove(one)
+
+    def say_more(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge information into the newest version of a label, and return it."""
+        found = self.get(caller, image, tag)
+        merged = {**found.info, **info}
+        self._store.change(replace(found, info=merged))
+        return merged
+
+    def score_again(self, caller: Caller) -> list[Correction]:
+        """Score the caller's final labels that have a prediction and no scores yet. Return the newest of each image."""
+        found = []
+        for one in latest(self._store.all(caller.name)):
+            if one.tag == FINAL and one.prediction is not None and not one.scores:
+                scored = replace(one, scores=self._scores(self._store.folder(one)))
+                self._store.change(scored)
+                found.append(scored)
+            elif one.tag == FINAL:
+                found.append(one)
+        return found
+
+    def _prediction(self, caller: Caller, image: str) -> Job | None:
+        job_id = self._service.predictions.job_of(caller.name, image)
+        job = None if job_id is None else self._service.queue.records.get(job_id)
+        return job if job is not None and job.owner == caller.name and job.state is JobState.DONE else None
+
+    def _copy_prediction(self, job: Job | None, folder: Path) -> CorrectedPrediction | None:
+        if job is None:
+            return None
+        result = self._service.queue.files.result(job.id)
+        model: Any = result_json(result, "report.json").get("model", {})
+        try:
+            link_or_copy(result / "segmentation.nii.gz", folder / PREDICTION)
+        except FileNotFoundError:  # the result has just expired
+            return None
+        return CorrectedPrediction(
+            job.id,
+            str(model.get("name", "")),
+            str(model.get("version", "")),
+            str(model.get("weights_sha256", "")),
+        )
+
+    def _scores(self, folder: Path) -> Mapping[str, Mapping[str, float | None]]:
+        """Score the prediction. A failure must not lose the label, so it leaves no scores."""
+        try:
+            return self._service.checker.score_label(folder)
+        except (Problem, OSError) as fault:
+            log("label_not_scored", level="warning", error=type(fault).__name__)
+            return {}
+
+
+def _named(params: Mapping[str, Any]) -> dict[int, int]:
+    entries = params.get("label_info") or []
+    if not isinstance(entries, list):
+        raise Problem("bad-option", "label_info must be a list of entries such as {'name', 'idx'}.")
+    try:
+        return values_by_name(entries)
+    except OptionError as error:
+        raise Problem("bad-option", str(error)) from error
+
+
+def _with_modality(files: ImageFiles, job: Job | None) -> ImageFiles:
+    """Take the sequence of a single volume from the request that segmented it, if its name does not give it."""
+    if files.sequences or job is None or len(job.sequences) != 1 or files.unsorted is None:
+        return files
+    return ImageFiles({Modality(next(iter(job.sequences))): files.unsorted})
+
+
+def _link_images(files: ImageFiles, folder: Path) -> tuple[dict[str, str], str]:
+    """Put the images beside the label. Returns the stored name by sequence, and the name of the image to compare."""
+    stored = {}
+    for modality, source in files.sequences.items():
+        name = f"{modality.value}{''.join(_suffixes(source))}"
+        link_or_copy(source, folder / name)
+        stored[modality.value] = name
+    if stored:
+        return stored, next(iter(stored.values()))
+    assert files.unsorted is not None, "an image has at least one file"
+    name = f"image{''.join(_suffixes(files.unsorted))}"
+    link_or_copy(files.unsorted, folder / name)
+    return {}, name
+
+
+def _suffixes(path: Path) -> list[str]:
+    return path.suffixes[-2:] if path.name.endswith(".nii.gz") else path.suffixes[-1:]
+
+
+def _content_of(folder: Path, names: Any) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(sha256_of(folder / name) for name in names)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""Which job last segmented an image of a caller, so that a corrected label can name the prediction that it corrects."""
+
+import time
+
+from brats_mm_service.database import Database
+
+
+class Predictions:
+    """Newest job by caller and image, in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, owner: str, image: str, job: str) -> None:
+        """Record that a job segmented an image. Replaces the one before."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO predictions (owner, image, job, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (owner, image) DO UPDATE SET job = excluded.job, at = excluded.at",
+                (owner, image, job, time.time()),
+            )
+
+    def job_of(self, owner: str, image: str) -> str | None:
+        """Return the newest job of an image, or None."""
+        row = (
+            self._database.connection()
+            .execute("SELECT job FROM predictions WHERE owner = ? AND image = ?", (owner, image))
+            .fetchone()
+        )
+        return None if row is None else str(row["job"])
+
+    def forget(self, older_than_s: float) -> None:
+        """Delete records of jobs that ended long ago."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM predictions WHERE at < ?", (time.time() - older_than_s,))

@@ -1,0 +1,152 @@
+"""Corrected label maps of a site: what is known of each, which count, and which are held out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+FINAL = "final"
+"""Tag of the labels that count as finished. Only these are trained on."""
+
+HELD_OUT_SHARE = 0.25
+"""Share of a site's cases on which new versions are evaluated."""
+
+
+class Role(str, Enum):
+    """Use of a case in training. It never changes, so that no version was trained on a case that it is evaluated on."""
+
+    TRAINING = "training"
+    HELD_OUT = "held_out"
+
+
+@dataclass(frozen=True)
+class CorrectedPrediction:
+    """The prediction that a label corrects.
+
+    Attributes:
+        job: job that computed it.
+        model, version, weights_sha256: model that computed it.
+    """
+
+    job: str
+    model: str
+    version: str
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A submitted label map. Times are seconds since 1970.
+
+    Attributes:
+        id: random identifier, and name of its folder.
+        owner: caller who submitted it.
+        image: image that it belongs to, by the caller's name for it.
+        tag: `final`, or another tag of the viewer.
+        version: 1 for the first label of this owner, image and tag.
+        created: time of the submission.
+        author: person as named by the viewer. Empty if it named none.
+        content: SHA-256 of the images, by which the same case is recognised.
+        role: use of the case in training.
+        sequences: stored file by sequence. Empty if the sequence of the image is unknown.
+        name: file name as sent.
+        sent: stored file as sent.
+        volumes_ml: volume of each compartment in millilitres.
+        prediction: prediction that it corrects. None if there was none.
+        scores: scores of the prediction against this label, by region. Empty without a prediction.
+        info: further information from the viewer.
+    """
+
+    id: str
+    owner: str
+    image: str
+    tag: str
+    version: int
+    created: float
+    author: str
+    content: str
+    role: Role
+    sequences: Mapping[str, str]
+    name: str
+    sent: str
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    prediction: CorrectedPrediction | None = None
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether it can be trained on or evaluated with."""
+        return self.tag == FINAL and bool(self.sequences)
+
+
+def to_json(correction: Correction) -> dict[str, Any]:
+    """Serialise a correction. `from_json` reads it."""
+    return asdict(correction)
+
+
+def from_json(document: Mapping[str, Any]) -> Correction:
+    """Deserialise a correction. Ignores keys of later versions.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing or wrong.
+    """
+    known = {one.name for one in fields(Correction)}
+    values = {name: value for name, value in document.items() if name in known}
+    predicted = values.get("prediction")
+    return Correction(
+        **{
+            **values,
+            "role": Role(values["role"]),
+            "prediction": None if predicted is None else CorrectedPrediction(**predicted),
+        }
+    )
+
+
+def next_version(existing: Iterable[Correction], owner: str, image: str, tag: str) -> int:
+    """Return the version of a new label of an image."""
+    versions = (one.version for one in existing if (one.owner, one.image, one.tag) == (owner, image, tag))
+    return max(versions, default=0) + 1
+
+
+def latest(corrections: Iterable[Correction]) -> list[Correction]:
+    """Return the newest version of each owner, image and tag, oldest first."""
+    newest: dict[tuple[str, str, str], Correction] = {}
+    for one in sorted(corrections, key=lambda one: (one.created, one.version)):
+        newest.pop(key := (one.owner, one.image, one.tag), None)
+        newest[key] = one
+    return list(newest.values())
+
+
+def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
+    """Return the newest trainable label of each case, oldest first. Two people's labels of a case count once."""
+    newest: dict[str, Correction] = {}
+    for one in latest(corrections):
+        if one.is_trainable:
+            newest.pop(one.content, None)
+            newest[one.content] = one
+    return list(newest.values())
+
+
+def role_of_case(existing: Iterable[Correction], content: str, share: float = HELD_OUT_SHARE) -> Role:
+    """Return the role of a case whose label is being submitted.
+
+    A known case keeps its role. Of the new ones, the second is held out, and then as many as keep the share.
+
+    Args:
+        existing: all corrections so far.
+        content: content of the case.
+        share: share of cases to hold out.
+    """
+    roles = {one.content: one.role for one in existing if one.is_trainable}
+    if content in roles:
+        return roles[content]
+    number = len(roles) + 1
+    wanted = max(1, int(share * number + 0.5)) if number > 1 else 0
+    held = sum(role is Role.HELD_OUT for role in roles.values())
+    return Role.HELD_OUT if held < wanted else Role.TRAINING
+
+
+def with_role(cases: Sequence[Correction], role: Role) -> list[Correction]:
+    """Return the cases of one role."""
+    return [one for one in cases if one.role is role]

@@ -1,0 +1,82 @@
+"""Scores of a prediction against a corrected label: Dice, HD95 and volumes of the three regions."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from brats_mm.domain.label_map import Labels, regions_from_labels
+from brats_mm.domain.regions import REGIONS, LabelConvention
+from brats_mm.domain.volume import Grid
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.surface import hd95_of_surfaces, surface_points
+
+DIGITS = 4
+
+Scores = Mapping[str, Mapping[str, float | None]]
+"""Region -> score -> value. None if the score is undefined."""
+
+
+def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[str, dict[str, float | None]]:
+    """Compare two label maps with BraTS 2023 values.
+
+    Args:
+        predicted: label map of the model.
+        corrected: label map of the person.
+        grid: grid of both.
+
+    Returns:
+        Region -> `dice`, `hd95_mm`, `predicted_ml` and `corrected_ml`. A region that is empty in both has a Dice of 1,
+        and in one a Dice of 0 (BraTS).
+    """
+    ours = regions_from_labels(predicted, LabelConvention.BRATS2023)
+    theirs = regions_from_labels(corrected, LabelConvention.BRATS2023)
+    found = {}
+    for region in REGIONS:
+        counts = count(ours[region], theirs[region])
+        surfaces = (surface_points(ours[region], grid.spacing_mm), surface_points(theirs[region], grid.spacing_mm))
+        found[region.value] = {
+            "dice": _rounded(overlap(counts, EmptyPolicy.BRATS).dice),
+            "hd95_mm": _rounded(hd95_of_surfaces(*surfaces, EmptyPolicy.BRATS)),
+            "predicted_ml": _rounded(counts.predicted * grid.voxel_ml),
+            "corrected_ml": _rounded(counts.reference * grid.voxel_ml),
+        }
+    return found
+
+
+def mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
+    """Return the mean of each score over cases. Undefined scores are left out."""
+    every = list(scores)
+    names = ("dice", "hd95_mm", "predicted_ml", "corrected_ml")
+    return {
+        region.value: {name: _mean(one[region.value][name] for one in every) for name in names} for region in REGIONS
+    }
+
+
+def mean_dice(scores: Scores) -> float | None:
+    """Return the mean Dice over the regions of scores, or of mean scores."""
+    return _mean(scores[region.value]["dice"] for region in REGIONS)
+
+
+def summary_by_version(scored: Iterable[tuple[str, Scores]]) -> list[dict[str, Any]]:
+    """Return mean scores by model version, in the order in which the versions first appear.
+
+    Args:
+        scored: pairs of the version and the scores of a prediction.
+    """
+    by_version: dict[str, list[Scores]] = {}
+    for version, scores in scored:
+        by_version.setdefault(version, []).append(scores)
+    return [
+        {"version": version, "cases": len(scores), "scores": mean_scores(scores)}
+        for version, scores in by_version.items()
+    ]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return round(sum(defined) / len(defined), DIGITS) if defined else None
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, DIGITS)

@@ -1,0 +1,106 @@
+"""Corrections on disk: one folder each, never overwritten, and complete or absent after a kill.
+
+<root>/<owner>/<id>/correction.json    what is known of it
+<root>/<owner>/<id>/labels.nii.gz      the label map on the grid of its image, with BraTS 2023 values
+<root>/<owner>/<id>/...                the label map as sent, the images, and `prediction.nii.gz`
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from brats_mm.learning.corrections import Correction, from_json, to_json
+
+DOCUMENT = "correction.json"
+LABELS = "labels.nii.gz"
+PREDICTION = "prediction.nii.gz"
+
+
+class CorrectionStore:
+    """Corrections of all callers below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+
+    def add(self, incoming: Path, make: Callable[[list[Correction]], Correction]) -> Correction:
+        """Store a correction whose files are in `incoming`. It is on disk when this returns.
+
+        Args:
+            incoming: folder of the files, which is taken over.
+            make: function from all corrections so far to the new one.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with self._lock:
+            made = make(self.all())
+            _write(incoming, made)
+            for path in (*incoming.rglob("*"), incoming):
+                _sync(path)
+            target = self.folder(made)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            incoming.rename(target)
+            _sync(target.parent)
+            _sync(self._root)
+        return made
+
+    def all(self, owner: str | None = None) -> list[Correction]:
+        """Return the corrections of one owner or of all, oldest first. Skips unreadable ones."""
+        owners = "*" if owner is None else _hash(owner)
+        found = [_read(path) for path in self._root.glob(f"{owners}/*/{DOCUMENT}")]
+        return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.version))
+
+    def of_image(self, owner: str, image: str, tag: str) -> list[Correction]:
+        """Return the versions of one label, oldest first."""
+        return [one for one in self.all(owner) if (one.image, one.tag) == (image, tag)]
+
+    def change(self, correction: Correction) -> None:
+        """Replace what is known of a correction. Its files stay as they are."""
+        with self._lock:
+            _write(self.folder(correction), correction)
+
+    def remove(self, correction: Correction) -> None:
+        """Delete a correction with its files."""
+        with self._lock:
+            folder = self.folder(correction)
+            (folder / DOCUMENT).unlink(missing_ok=True)  # it no longer counts, even if the rest takes a while
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def folder(self, correction: Correction) -> Path:
+        """Return the folder of a correction's files."""
+        return self._root / _hash(correction.owner) / correction.id
+
+    def used_bytes(self, owner: str) -> int:
+        """Return the disk space of an owner's corrections."""
+        return sum(path.lstat().st_size for path in (self._root / _hash(owner)).rglob("*"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def _write(folder: Path, correction: Correction) -> None:
+    partial = folder / f"{DOCUMENT}.partial"
+    partial.write_text(json.dumps(to_json(correction)), encoding="utf-8")
+    _sync(partial)
+    partial.replace(folder / DOCUMENT)
+
+
+def _read(path: Path) -> Correction | None:
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,126 @@
+"""Submitted labels over HTTP: versions, what is stored with them, and what is refused; with a stand-in worker."""
+
+import gzip
+import json
+import shutil
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats_mm_service.viewer.store import Kind
+from tests.fakes.serving import serving, small_settings, until
+
+
+@pytest.fixture(scope="module")
+def datastore(tmp_path_factory, made_head):
+    folder = tmp_path_factory.mktemp("datastore")
+    for name in ("case-1", "case-2"):
+        shutil.copytree(made_head, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory, datastore):
+    with serving(small_settings(tmp_path_factory.mktemp("data"), datastore=datastore)) as client:
+        client.timeout = 120  # starting the process that reads uploads can take long on a busy machine
+        yield client
+
+
+def label_bytes(made_head, *, value=2, shape=None, start=20, dtype=np.uint8, shift=0.0):
+    image = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz")
+    labels = np.zeros(shape or image.shape, dtype)
+    labels[start : start + 10, 20:30, 20:30] = value
+    affine = image.affine.copy()
+    affine[0, 3] += shift
+    return gzip.compress(nib.Nifti1Image(labels, affine).to_bytes())
+
+
+def submit(http, data, *, image="case-1", name="label.nii.gz", params=None, query=""):
+    fields = {} if params is None else {"params": (None, json.dumps(params))}
+    return http.put(f"/datastore/label?image={image}{query}", files={"label": (name, data), **fields})
+
+
+def test_each_submission_is_a_version_and_none_is_overwritten(http, made_head):
+    first, second = label_bytes(made_head), label_bytes(made_head, start=22)
+    assert submit(http, first, params={"client_id": "dr-ann"}).json()["version"] == 1
+    assert submit(http, second).json()["version"] == 2
+    assert http.get("/datastore/label?label=case-1").content == second
+    assert http.get("/datastore/label?label=case-1&version=1").content == first
+    assert http.get("/datastore/label?label=case-1&version=3").status_code == 404
+    about = http.get("/datastore/label/info?label=case-1&version=1").json()
+    assert (about["version"], about["author"], about["sequences"]) == (1, "dr-ann", ["t1", "t1ce", "t2", "flair"])
+    assert about["volumes_ml"] == {"ncr": 0.0, "ed": 1.0, "et": 0.0}
+    assert about["prediction"] is None
+    entry = http.get("/datastore/?output=all").json()["objects"]["case-1"]["labels"]["final"]
+    assert (entry["ext"], entry["info"]["version"]) == (".nii.gz", 2)
+    assert http.delete("/datastore/label?id=case-1").status_code == 200
+    assert http.get("/datastore/label?label=case-1&version=1").status_code == 404
+
+
+def test_labels_named_by_the_viewer_are_stored_with_our_values(http, made_head):
+    info = [{"name": "enhancing tumor", "idx": 7}]
+    assert submit(http, label_bytes(made_head, value=7), image="case-2", params={"label_info": info}).status_code == 200
+    assert http.get("/datastore/label/info?label=case-2").json()["volumes_ml"] == {"ncr": 0.0, "ed": 0.0, "et": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"shape": (74, 72, 56), "start": 62}, 422, "does not lie on the grid of its images"),
+        ({"shift": 3.5}, 422, "does not lie on the grid of its images"),
+        ({"value": 4}, 422, "has the values 4"),
+        ({"value": 0}, 422, "no voxel has a label"),
+        ({"value": 0.5, "dtype": np.float32}, 422, "labels are integers"),
+    ],
+)
+def test_a_label_that_does_not_fit_its_image_is_refused(http, made_head, change, status, words):
+    answer = submit(http, label_bytes(made_head, **change))
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+    assert "/" not in answer.json()["detail"].replace("mm.", "")
+    assert not list((http.service.queue.files.root / "incoming").iterdir())
+
+
+NRRD = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: %b\nencoding: %b\nspace: left-posterior-superior\n%b\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status"),
+    [
+        ("label.nrrd", b"", 422),
+        ("label.nrrd", b"not an image", 415),
+        ("label.nrrd", NRRD % (b"64 72 56", b"raw", b"data file: /etc/passwd"), 422),
+        ("label.nrrd", NRRD % (b"90000 90000 90000", b"gzip", b"space origin: (0,0,0)"), 422),
+        ("label.nrrd", NRRD % (b"64 72 56", b"gzip", b"space origin: (0,0,0)") + b"\x1f\x8b\x08", 422),
+        ("label.nrrd", NRRD % (b"-1 72 56", b"raw", b"space origin: (0,0,0)"), 422),
+    ],
+)
+def test_a_hostile_file_is_refused_and_leaves_nothing(http, name, data, status):
+    answer = submit(http, data, name=name)
+    assert answer.status_code == status, answer.text
+    assert "passwd" not in answer.text
+    assert not list((http.service.queue.files.root / "incoming").iterdir())
+
+
+def test_an_image_that_is_not_there_and_a_missing_file_are_refused(http, made_head):
+    assert submit(http, label_bytes(made_head), image="nobody").status_code == 404
+    assert http.put("/datastore/label?image=case-1", data={"params": "{}"}).status_code == 400
+
+
+def test_a_label_outlives_its_upload_and_a_restart(tmp_path, made_head, monkeypatch):
+    label, flair = label_bytes(made_head), (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
+    with serving(small_settings(tmp_path)) as http:
+        http.timeout = 120
+        http.put("/datastore/image?image=head", files={"file": ("flair.nii.gz", flair)})
+        assert submit(http, label, image="head").status_code == 200
+        monkeypatch.setattr(http.service.viewer_store, "_now", lambda: time.time() + 10 * 86400)
+        until(lambda: http.get("/datastore/image?image=head").status_code == 404, 60)
+    with serving(small_settings(tmp_path)) as http:
+        http.timeout = 120
+        http.service.viewer_store.remove("local", Kind.IMAGE, "head")
+        assert http.get("/datastore/label?label=head").content == label
+        listed = http.get("/datastore/?output=all").json()["objects"]["head"]
+        assert listed["image"]["info"]["expired"] is True
+        assert http.get("/datastore/?output=train").json()[0]["sequences"] == ["flair"]
