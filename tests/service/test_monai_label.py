@@ -221,7 +221,7 @@ def test_images_are_fetched_and_checked_by_their_sum(client, http, made_head):
 def test_a_corrected_label_is_saved_and_fetched_and_the_case_is_done(client, client_module, made_head):
     result, _ = client.infer("brats_mm", "case-1", dict(SLICER))
     saved = client.save_label("case-1", result, params={"label_info": [{"name": "necrosis", "idx": 1}]})
-    assert saved == {"image": "case-1", "label": "case-1"}
+    assert saved == {"image": "case-1", "label": "case-1", "version": 1}
     fetched = client.download_label("case-1", "final")
     assert fetched.endswith(".nrrd")
     assert Path(fetched).read_bytes() == Path(result).read_bytes()
