@@ -1,16 +1,24 @@
 """Fixtures that many tests share: tiny networks, made cases, and the real cases where there are any."""
 
+import gc
 import logging
 import os
+import random
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# A busy machine draws examples slowly, and a failure must come again in the next run.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 REAL_CASES = "BRATS_MM_REAL_CASES"
 SLOW_FIXTURES = frozenset({"browser", "built_page", "node_modules", "real_cases"})
@@ -43,16 +51,68 @@ def _restore_malloc() -> Iterator[None]:
         tuning.restore_malloc("cpu")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Seed the global random generators before each test and its fixtures, so that no result depends on earlier tests."""
+    random.seed(0)
+    np.random.seed(0)  # the generator that libraries share
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _process_is_as_started() -> Iterator[None]:
-    """Undo what earlier tests left in the process: log levels, disabled loggers, Ray's handler of SIGTERM."""
+    """Undo what a test leaves in the process, so that no other depends on it.
+
+    Logging, signal handlers, environment, working folder, the collector's thresholds, and PyTorch's global settings.
+    """
     _restore_logging()
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):  # under nohup, SIGHUP is ignored
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main:
+        for name in ("SIGTERM", "SIGHUP"):  # Ray handles SIGTERM; under nohup, SIGHUP is ignored
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
+    interrupt, folder, thresholds = signal.getsignal(signal.SIGINT), Path.cwd(), gc.get_threshold()
+    environment, handlers, settings = dict(os.environ), list(logging.getLogger().handlers), _torch_settings()
     yield
     _restore_logging()
+    _remove_handlers(but=handlers)
+    for setter, value in settings:
+        setter(value)
+    _restore_environment(environment)
+    gc.set_threshold(*thresholds)
+    gc.enable()
+    os.chdir(folder)
+    if is_main and interrupt is not None:
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def _remove_handlers(but: Sequence[logging.Handler]) -> None:
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if handler not in but and not type(handler).__module__.startswith("_pytest."):
+            root.removeHandler(handler)
+
+
+def _restore_environment(kept: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - kept.keys():
+        del os.environ[name]
+    for name, value in kept.items():
+        if os.environ.get(name) != value and name != "PYTEST_CURRENT_TEST":
+            os.environ[name] = value
+
+
+def _torch_settings() -> list[tuple[Callable[[Any], Any], Any]]:
+    """Setters of PyTorch's global settings with the present values; none before its import."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    return [
+        (torch.set_grad_enabled, torch.is_grad_enabled()),
+        (torch.set_default_dtype, torch.get_default_dtype()),
+        (torch.set_num_threads, torch.get_num_threads()),
+        (torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()),
+    ]
 
 
 def _restore_logging() -> None:
