@@ -16,10 +16,11 @@ class FakeCases:
     """Makes runners; each case leaves a line in `runs` of the output folder.
 
     Names with `bad` fail, with `deadly` they kill their worker each time, with `once` the first time; `pause_s` is taken
-    for each case.
+    for each case. Cases from the name `hold_from` on wait until the output folder has a file `go`.
     """
 
     pause_s: float = 0.0
+    hold_from: str | None = None
     unable: bool = False
     dies: bool = False
 
@@ -29,12 +30,13 @@ class FakeCases:
             raise BundleError(message)
         if self.dies:
             os._exit(3)
-        return FakeRunner(self.pause_s)
+        return FakeRunner(self.pause_s, self.hold_from)
 
 
 @dataclass(frozen=True)
 class FakeRunner:
     pause_s: float = 0.0
+    hold_from: str | None = None
 
     def run(self, tasks):
         for task in tasks:
@@ -47,6 +49,8 @@ class FakeRunner:
         if task.known == "content":
             return TaskResult(name, CaseState.SAME, "content")
         time.sleep(self.pause_s)
+        while self.hold_from is not None and name >= self.hold_from and not (output / "go").exists():
+            time.sleep(0.01)
         marker = output / f".{name}"
         if "deadly" in name or ("once" in name and not marker.exists()):
             marker.touch()
