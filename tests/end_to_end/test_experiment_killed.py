@@ -3,14 +3,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import brats_mm
+from tests.fakes.killing import killed_at
 from tests.fakes.methods import EXPERT, NETWORKS, write_small_case
 
 pytestmark = pytest.mark.slow
@@ -19,12 +20,12 @@ EPOCHS = 12
 RUN = "from brats_mm.cli.main import entry; entry()"
 
 
-def start(root: Path) -> "subprocess.Popen[str]":
+def run(root: Path, program: str) -> "subprocess.CompletedProcess[str]":
     words = ["experiment", "experiment.json", "--dataset-dir", "cases", "--datalist", "cases/list.json", "-o", "out"]
-    command = [sys.executable, "-W", "ignore", "-c", RUN, *words, "--epochs", str(EPOCHS)]
+    command = [sys.executable, "-W", "ignore", "-c", program, *words, "--epochs", str(EPOCHS)]
     environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    return subprocess.run(
+        command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
 
 
@@ -42,18 +43,14 @@ def test_a_killed_experiment_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "experiment.json").write_text(json.dumps(experiment))
     log = tmp_path / "out" / "runs" / "mixture" / "seed_1" / "train.log"
 
-    first = start(tmp_path)
-    while first.poll() is None and len(epochs_in(log)) < 3:
-        time.sleep(0.02)
-    first.kill()
-    output, _ = first.communicate()
+    first = run(tmp_path, killed_at(f"Epoch 3 of {EPOCHS}") + RUN)
     before = epochs_in(log)
-    assert 3 <= len(before) < EPOCHS, output
+    assert first.returncode == -signal.SIGKILL, first.stdout
+    assert before[-1] in (2, 3), "the third line may be on the screen and not yet in the file"
 
-    second = start(tmp_path)
-    output, _ = second.communicate()
+    second = run(tmp_path, RUN)
 
-    assert second.returncode == 0, output
+    assert second.returncode == 0, second.stdout
     after = epochs_in(log)[len(before) :]
     assert after[0] in (before[-1], before[-1] + 1), "the epoch that was not saved, or the next one"
     assert after == list(range(after[0], EPOCHS + 1))

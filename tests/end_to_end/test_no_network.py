@@ -94,12 +94,28 @@ def run(environment, *words, command=ENTRY):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
         cwd=ROOT,
     )
     assert done.returncode == 0, f"{done.stderr[-2000:]}\n{attempts(Path(environment['NETWORK_LOG']))}"
     return done
+
+
+def _wait_for_children(environment):
+    """Wait until no process with this environment is left."""
+    mark = f"NETWORK_LOG={environment['NETWORK_LOG']}".encode()
+    end = time.monotonic() + 300
+    while left := [process for process in Path("/proc").glob("[0-9]*") if mark in _environment_of(process)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+
+
+def _environment_of(process):
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def attempts(log):
@@ -132,7 +148,7 @@ def test_segment(guarded, made_head, tmp_path):
     """With the weights that ship and the backend that is the default here."""
     environment, log = guarded
     run(environment, "segment", made_head, "-o", tmp_path / "out", "--no-preview")
-    time.sleep(3)  # a report of use was sent by a child that outlived the run
+    _wait_for_children(environment)  # a report of use was sent by one that outlived the run
 
     assert attempts(log) == ""
     written = {path.relative_to(tmp_path / "home").parts[:2] for path in (tmp_path / "home").rglob("*")}
@@ -166,14 +182,17 @@ def test_serve(guarded, tmp_path):
             time.sleep(0.5)
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(60)
+        try:
+            server.wait(300)
+        finally:
+            server.kill()
 
     assert attempts(log) == ""
 
 
 def _is_ready(port):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=300) as answer:
             return answer.status == 200
     except OSError:
         return False

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 from typing import TypeAlias
 
 import nibabel as nib
@@ -36,6 +37,7 @@ from brats_mm.io.bundle import default_bundle, training_configs
 from brats_mm.losses.mofe import hinge
 from brats_mm.losses.segmentation import task_terms
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
+from tests.fakes.killing import killed_at
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +122,7 @@ def write_case(root: Path, name: str, seed: int, *, misleading: bool) -> None:
     nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}-seg.nii.gz")
 
 
+RUN_MODULE = "import runpy; runpy.run_module('monai.bundle', run_name='__main__', alter_sys=True)"
 Started: TypeAlias = "subprocess.Popen[str]"
 
 
@@ -129,10 +132,16 @@ class Place:
 
     root: Path
 
-    def start(self, stage: str, models: str, how: Sequence[str] = ("run",), **settings: object) -> Started:
-        """Start a run by the bundle's command line; its output is read from the pipe."""
+    def start(
+        self, stage: str, models: str, how: Sequence[str] = ("run",), kill_at: str | None = None, **settings: object
+    ) -> Started:
+        """Start a run by the bundle's command line; its output is read from the pipe.
+
+        With `kill_at` the run kills itself once its log has these words.
+        """
         files = [*map(str, training_configs(CONFIGS, stage)), str(self.root / f"{stage}.json")]
-        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", *how, "--config_file", str(files)]
+        program = ["-m", "monai.bundle"] if kill_at is None else ["-c", killed_at(kill_at) + RUN_MODULE]
+        command = [sys.executable, "-W", "ignore", *program, *how, "--config_file", str(files)]
         places = {"dataset_dir": "cases", "datalist": f"cases/{stage}.json", "output_dir": models}
         for name, value in {**{name: self.root / path for name, path in places.items()}, **settings}.items():
             command += [f"--{name}", str(value)]
@@ -183,17 +192,23 @@ def experts(place: Place) -> dict[str, dict[int, float]]:
     return {modality.value: curve(log) for modality, log in zip(MODALITIES, logs, strict=True)}
 
 
-def stage_2(place: Place, models: str, ranking_weight: float, **settings: object) -> Started:
+def stage_2(
+    place: Place, models: str, ranking_weight: float, kill_at: str | None = None, **settings: object
+) -> Started:
     """Start stage 2 from the experts."""
     result = place.root / "experts"
-    return place.start("train", models, experts_dir=result, ranking_weight=ranking_weight, **settings)
+    return place.start("train", models, kill_at=kill_at, experts_dir=result, ranking_weight=ranking_weight, **settings)
 
 
 @pytest.fixture(scope="module")
 def mixtures(place: Place, experts: dict[str, dict[int, float]]) -> dict[str, dict[int, float]]:
     """Stage 2 from the same experts with the same seed, with MoFe and without; the loss curve of each."""
     runs = {"ranked": stage_2(place, "ranked", RANKING_WEIGHT), "unranked": stage_2(place, "unranked", 0.0)}
-    return {name: curve(finished(run)) for name, run in runs.items()}
+    try:
+        return {name: curve(finished(run)) for name, run in runs.items()}
+    finally:
+        for run in runs.values():
+            run.kill()
 
 
 def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
@@ -245,15 +260,10 @@ def test_more_sequences_rank_above_fewer_better_with_mofe_than_without(
 def test_a_training_that_is_killed_and_resumed_ends_as_an_unbroken_one(
     place: Place, mixtures: dict[str, dict[int, float]]
 ) -> None:
-    broken = stage_2(place, "broken", RANKING_WEIGHT)
-    assert broken.stdout is not None
-    for line in broken.stdout:
-        if f"Epoch {EPOCHS // 2} of {EPOCHS}" in line:
-            broken.kill()
-            break
-    broken.communicate()
+    broken = stage_2(place, "broken", RANKING_WEIGHT, kill_at=f"Epoch {EPOCHS // 2} of {EPOCHS}")
+    output, _ = broken.communicate()
+    assert broken.returncode == -SIGKILL, output[-4000:]
     reached = place.last("broken")["epoch"]
-    assert broken.returncode != 0
     assert 1 <= int(str(reached)) < EPOCHS
 
     rest = curve(finished(stage_2(place, "broken", RANKING_WEIGHT, resume="true")))
