@@ -7,6 +7,7 @@ from BratsMMLib.running import Cancelled, Failed, Run, Stop
 from BratsMMLib.sequences import Sequence
 from BratsMMLib.service import Place, ServiceRunner
 from tests.fakes.serving import serving, small_settings, until
+from tests.fakes.step_gate import StepGate
 
 pytestmark = pytest.mark.slow
 
@@ -26,23 +27,29 @@ def runner(client):
 
 def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
     """The stand-in makes no .seg.nrrd, so the client says what is missing; nothing stays at the service."""
-    told = []
-    with serving(small_settings(tmp_path / "data"), behaviour={"pause_s": 1.0}) as client:
+    told, gate = [], StepGate(tmp_path / "gate")
+
+    def tell(progress):
+        told.append(progress)
+        if "windows" in progress.text:
+            gate.open(2)
+
+    with serving(small_settings(tmp_path / "data"), behaviour=gate.behaviour) as client:
         run = runner(client)
         with pytest.raises(Refused, match=r"made no segmentation.seg.nrrd, entropy.nii.gz, importance.json"):
-            run.run(inputs, tmp_path, told.append, Stop())
+            run.run(inputs, tmp_path, tell, Stop())
         assert client.get("/v1/jobs").json()["jobs"] == []
     assert any("Sending" in one.text for one in told)
     assert any("windows" in one.text for one in told)
 
 
 def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
-    """Within seconds, while it computes."""
-    with serving(small_settings(tmp_path / "data"), behaviour={"steps": 500}) as client:
+    """While it computes."""
+    with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         run = Run(runner(client), inputs, tmp_path).start()
         until(lambda: [job for job in client.get("/v1/jobs").json()["jobs"] if job["state"] == "running"])
         run.cancel()
-        assert run.join(10)
+        assert run.join(300)
         assert isinstance(run.news()[-1], Cancelled)
         states = [job["state"] for job in client.get("/v1/jobs").json()["jobs"]]
         assert set(states) <= {"cancelled"}
@@ -52,7 +59,7 @@ def test_a_failed_job_says_why(inputs, tmp_path):
     """In the service's own words."""
     with serving(small_settings(tmp_path / "data"), behaviour={"fail": "bad-volume"}) as client:
         run = Run(runner(client), inputs, tmp_path).start()
-        assert run.join(20)
+        assert run.join(300)
         assert run.news()[-1] == Failed("t1.nii.gz cannot be used.")
 
 
@@ -62,5 +69,5 @@ def test_a_file_that_is_no_volume_is_refused_at_once(inputs, tmp_path):
     broken.write_bytes(b"no volume")
     with serving(small_settings(tmp_path / "data")) as client:
         run = Run(runner(client), {**inputs, Sequence.FLAIR: broken}, tmp_path).start()
-        assert run.join(20)
+        assert run.join(300)
         assert "flair" in run.news()[-1].message

@@ -178,7 +178,7 @@ def test_cancel_deletes_the_job(inputs, out):
     while not any(method == "GET" for method, _ in service.asked):
         pass
     run.cancel()
-    assert run.join(5)
+    assert run.join(300)
     news = run.news()
     assert isinstance(news[-1], Cancelled)
     assert all(isinstance(one, Progress) for one in news[:-1])
@@ -194,7 +194,7 @@ def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
 
     for runner, kind in ((ServiceRunner(Place(HERE), FakeService()), Done), (Broken(), Failed)):
         run = Run(runner, inputs, out).start()
-        assert run.join(5)
+        assert run.join(300)
         assert isinstance(run.news()[-1], kind)
 
 
@@ -208,7 +208,7 @@ def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
 
 def test_nobody_at_the_address_is_told(tmp_path):
     """With what to do."""
-    transport = HttpTransport(timeout_s=2)
+    transport = HttpTransport(timeout_s=300)
     with pytest.raises(Unreachable, match="brats-mm serve"), transport.send(Request("GET", "http://127.0.0.1:9/")):
         pass
 

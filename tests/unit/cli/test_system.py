@@ -17,7 +17,7 @@ INFO = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()", "i
 
 
 def run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
 
 
 @pytest.mark.parametrize("line", ["info | head -1", "info --json | head -1", "--help | head -1", "info 2>&1 | true"])
@@ -34,7 +34,7 @@ def test_a_reader_that_goes_away_is_no_error(line):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
 def test_a_result_that_cannot_be_written_is_an_error():
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+        done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: Standard output cannot be written: No space left on device.")
@@ -170,7 +170,7 @@ with OutputFolder(pathlib.Path(sys.argv[1])) as out:
 
 
 def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=120)
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=600)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".brats-mm-")]
 
     with OutputFolder(tmp_path) as out:
