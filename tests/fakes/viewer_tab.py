@@ -71,9 +71,9 @@ class Tab:
         mouse.up(button=button)
 
     def readout(self):
-        """Name -> value in the line below the images."""
-        rows = self.page.locator(".readout > div")
-        return {row.locator("dt").inner_text(): row.locator("dd").inner_text() for row in rows.all()}
+        """Name -> value in the line below the images, read at one moment, because a line may vanish at any."""
+        text = "rows => rows.map(row => [row.querySelector('dt').innerText, row.querySelector('dd').innerText])"
+        return dict(self.page.locator(".readout > div").evaluate_all(text))
 
     def until(self, condition):
         """Wait from outside: waiting inside the page would evaluate text, which its policy forbids."""

@@ -44,9 +44,12 @@ def run(job, how, cancelled):
     windows = [("segmenting", done + 1) for done in range(how["steps"])]
     for step, (stage, done) in enumerate([("reading", 0), *windows, ("writing", how["steps"])]):
         emit("progress", job=name, stage=stage, done=done, total=0 if stage == "reading" else how["steps"])
-        end = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0)
+        end, sign = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0), time.monotonic() + 1
         while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             time.sleep(0.01)
+            if time.monotonic() > sign:
+                emit("alive", resident=1000)
+                sign = time.monotonic() + 1
             if name in cancelled:
                 emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from brats_mm_service.app import create_app
 from brats_mm_service.workers.process import WorkerProcess
 from tests.fakes.serving import serving, small_settings
 from tests.fakes.viewer_results import make_results
-from tests.fakes.viewer_tab import Tab
+from tests.fakes.viewer_tab import LONGEST_MS, Tab
 
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
 WORKER = Path(__file__).resolve().parents[1] / "fakes" / "viewer_worker.py"
@@ -64,7 +64,7 @@ def browser():
         pytest.skip("chromium is not installed")
     sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), timeout=LONGEST_MS)
         yield browser
         browser.close()
 
@@ -101,9 +101,11 @@ def page_service(built_page, made_results, tmp_path, tabs):
     @contextmanager
     def start(settings=None, folder=made_results, **behaviour):
         with ready_service(folder, settings or small_settings(tmp_path / "data"), **behaviour) as client:
-            yield client
-            for tab in tabs:
-                tab.page.goto("about:blank")
+            try:
+                yield client
+            finally:
+                for tab in tabs:
+                    tab.page.goto("about:blank")
 
     return start
 
@@ -118,9 +120,10 @@ def open_tab(browser, tabs):
         tab.go(address)
         return tab
 
-    yield open_
-    for tab in tabs:
-        tab.close()
+    with ExitStack() as stack:
+        yield open_
+        for tab in tabs:
+            stack.callback(tab.close)
 
 
 @pytest.fixture(scope="session")
@@ -128,10 +131,10 @@ def result_tab(built_page, browser, made_results, made_head, tmp_path_factory):
     """A tab that shows a result, for tests that only look; opening one takes seconds without a graphics card."""
     with ready_service(made_results, small_settings(tmp_path_factory.mktemp("looked-at"))) as client:
         tab = Tab(browser.new_context(viewport=LAPTOP), client)
-        tab.go("/")
-        tab.run(made_head)
-        yield tab
-        tab.close()
+        with closing(tab):
+            tab.go("/")
+            tab.run(made_head)
+            yield tab
 
 
 @pytest.fixture
