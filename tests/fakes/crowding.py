@@ -13,7 +13,7 @@ OPENINGS = (b"", b"GET /heal", HEAD, HEAD + FORM)
 @contextlib.contextmanager
 def crowd(port, count):
     """Connections that say nothing, half a request line, half a head, or a head without its body, and trickle on."""
-    made, stopping = [], threading.Event()
+    made, stopping, thread = [], threading.Event(), None
 
     def trickle():
         while not stopping.wait(0.5):
@@ -24,16 +24,17 @@ def crowd(port, count):
 
     try:
         for number in range(count):
-            one = socket.create_connection(("127.0.0.1", port), timeout=10)
+            one = socket.create_connection(("127.0.0.1", port), timeout=300)
             with contextlib.suppress(OSError):
                 one.sendall(OPENINGS[number % len(OPENINGS)])
             made.append(one)
         thread = threading.Thread(target=trickle)
         thread.start()
         yield made
-        stopping.set()
-        thread.join()
     finally:
+        stopping.set()
+        if thread is not None:
+            thread.join()
         for one in made:
             one.close()
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.fakes.serving import LONGEST_S
+
 PLUGINS = Path("/usr/share/orthanc/plugins")
 MISSING = shutil.which("Orthanc") is None or not (PLUGINS / "libOrthancDicomWeb.so").exists()
 REASON = "Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)"
@@ -44,8 +46,8 @@ def orthanc(folder, port, **changes):
             [shutil.which("Orthanc"), str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            end = time.monotonic() + 60
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST_S, trust_env=False) as client:
+            end = time.monotonic() + LONGEST_S
             while True:
                 try:
                     if client.get("/dicom-web/studies").status_code == 200:
@@ -58,4 +60,9 @@ def orthanc(folder, port, **changes):
             yield client
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise

@@ -10,12 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FakeWork:
-    """Each job takes a second or so, can be cancelled, and leaves a line in `runs` of the data folder when it ends.
+    """Each job can be cancelled, and leaves a line in `runs` of the data folder when it ends.
 
-    With `dies`, the process ends in the middle of each job.
+    With `held`, jobs end only once the data folder has a file `go`. With `dies`, the process ends in the middle of each
+    job.
     """
 
-    pause_s: float = 0.5
+    held: bool = False
     dies: bool = False
 
     def __call__(self, start, commands, channel):
@@ -25,9 +26,9 @@ class FakeWork:
             self.do(commands.next(), Path(start["data"]), commands, channel)
 
     def do(self, job, data, commands, channel):
-        name, end = job["job"], time.monotonic() + self.pause_s
+        name = job["job"]
         channel.emit("progress", job=name, stage="segmenting", done=1, total=2)
-        while time.monotonic() < end:
+        while self.held and not (data / "go").exists():
             time.sleep(0.02)
             if name in commands._cancelled:
                 channel.emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")

@@ -45,12 +45,15 @@ def run(job, how, cancelled):
     name = job["job"]
     for step in range(how["steps"]):
         emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
-        end = time.monotonic() + how["pause_s"]
+        end, sign = time.monotonic() + how["pause_s"], time.monotonic() + 1
         while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             if name in cancelled and not how["deaf"]:
                 emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
                 return
             time.sleep(0.01)
+            if time.monotonic() > sign:
+                emit("alive", resident=1000)
+                sign = time.monotonic() + 1
         if how["crash_at"] == step:
             os.abort()
     if how["fail"]:

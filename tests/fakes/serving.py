@@ -18,6 +18,8 @@ from brats_mm_service.settings import Retention, Settings, UploadLimits
 from brats_mm_service.workers.process import WorkerProcess
 
 FAKE = Path(__file__).with_name("service_worker.py")
+# A limit is there to end a test that would hang. On a busy machine, what takes a moment elsewhere takes a minute.
+LONGEST_S = 300.0
 
 
 def small_settings(data, **changes):
@@ -36,25 +38,27 @@ def serving(settings, *, behaviour=None, app=None):
         return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
 
     app = app or create_app(settings, spawn)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    # The socket stays bound, so that no other program takes the port before the service listens.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    server = uvicorn.Server(
-        server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: server.started)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
-            client.service = app.state.service
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20)
+        server = uvicorn.Server(
+            server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            until(lambda: server.started or not thread.is_alive())
+            assert server.started, "the service did not start"
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST_S, trust_env=False) as client:
+                client.service = app.state.service
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(timeout=LONGEST_S)
+            assert not thread.is_alive(), "the service did not stop"
 
 
-def until(condition, timeout_s=20.0):
+def until(condition, timeout_s=LONGEST_S):
     """Wait for a condition; its value."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -63,7 +67,7 @@ def until(condition, timeout_s=20.0):
     return value
 
 
-def ended(client, job_id, timeout_s=20.0):
+def ended(client, job_id, timeout_s=LONGEST_S):
     """The job once it has ended."""
 
     def look():

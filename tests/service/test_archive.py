@@ -55,7 +55,7 @@ def ended(http, uid):
         one = http.get(f"/v1/dicomweb/studies/{uid}").json()[0]
         return one if one["state"] in ("done", "failed") else None
 
-    return until(look, 300)
+    return until(look)
 
 
 def instances(archive, modality):
@@ -119,7 +119,7 @@ def test_the_pages_script_has_orthanc_ask_for_a_stable_study(tmp_path):
         changes = {"LuaScripts": [str(tmp_path / "ask.lua")], "StableAge": 1}
         with orthanc(tmp_path / "orthanc", port, **changes) as archive:
             uid = send(archive, "stable")
-            began = until(lambda: http.get(f"/v1/dicomweb/studies/{uid}").json(), 60)
+            began = until(lambda: http.get(f"/v1/dicomweb/studies/{uid}").json())
             assert len(began) == 1
 
 

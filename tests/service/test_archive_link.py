@@ -148,13 +148,13 @@ def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
         old = send(archive, "old")
         with serving(settings) as http:
             transfers = http.service.transfers
-            until(lambda: transfers._database.connection().execute("SELECT * FROM seen_studies").fetchone(), 60)
+            until(lambda: transfers._database.connection().execute("SELECT * FROM seen_studies").fetchone())
             new = send(archive, "new")
-            until(lambda: transfers.of_study(new, POLLER), 60)
-            ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"], 60)
+            until(lambda: transfers.of_study(new, POLLER))
+            ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"])
             assert "damaged or lost" in ended[0].detail  # the made worker makes no objects
             later = http.service.dicomweb._next_poll + 1.0
-            until(lambda: http.service.dicomweb._next_poll > later, 60)
+            until(lambda: http.service.dicomweb._next_poll > later)
             assert len(transfers.of_study(new, POLLER)) == 1
             assert transfers.of_study(old, POLLER) == []
 

@@ -21,7 +21,7 @@ BRATS_2023 = {"T1": "t1n", "T1ce": "t1c", "T2": "t2w", "FLAIR": "t2f"}
 def http(tmp_path_factory, tiny_bundle):
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0))
     with serving(small_settings(tmp_path_factory.mktemp("data"), worker=worker), behaviour="real") as http:
-        until(lambda: http.get("/readyz").status_code == 200, 120)
+        until(lambda: http.get("/readyz").status_code == 200)
         yield http
 
 

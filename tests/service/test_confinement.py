@@ -49,7 +49,7 @@ def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     document = json.loads(made.stdout.splitlines()[-1])
     assert document.pop("own") == "open"
@@ -75,9 +75,12 @@ def test_reading_an_upload_opens_nothing_but_libraries_and_the_upload(tmp_path, 
         trace = tmp_path / "trace"
         command = ["strace", "-f", "-e", "trace=open,openat", "-o", str(trace), "-p", str(client.service.checker.pid)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
-            assert "attached" in tracer.stderr.readline()
-            assert ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])["state"] == "done"
-            tracer.terminate()
+            try:
+                assert "attached" in tracer.stderr.readline()
+                job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
+                assert ended(client, job)["state"] == "done"
+            finally:
+                tracer.terminate()
         opened = {line.split('"')[1] for line in trace.read_text().splitlines() if '"' in line and "= -1" not in line}
     outside = [path for path in opened if not path.startswith((str(tmp_path), "/proc/self/status"))]
     libraries = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc/ld.so.cache", str(Path(__file__).parents[2]))

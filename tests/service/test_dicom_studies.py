@@ -88,9 +88,9 @@ def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     ]
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
-        until(lambda: client.get("/readyz").status_code == 200, 240)
+        until(lambda: client.get("/readyz").status_code == 200)
         options = {"options": json.dumps({"dicom": True, "deidentify": True})}
-        job = ended(client, client.post("/v1/jobs", files=study(*series), data=options).json()["id"], 120)
+        job = ended(client, client.post("/v1/jobs", files=study(*series), data=options).json()["id"])
         assert job["state"] == "done", job["error"]
         content = client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz").content
         bare = pydicom.dcmread(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/results/segmentation.dcm").content))

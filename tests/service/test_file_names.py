@@ -6,6 +6,7 @@ import sqlite3
 from brats_mm_service.database import Database
 from brats_mm_service.jobs.model import in_callers_names
 from tests.fakes.serving import ended, serving, small_settings, two_files
+from tests.fakes.step_gate import StepGate
 
 
 def named_files(head):
@@ -14,7 +15,7 @@ def named_files(head):
 
 
 def test_a_job_tells_its_files_apart_and_forgets_them_when_it_is_cancelled(made_head, tmp_path):
-    with serving(small_settings(tmp_path), behaviour={"steps": 1, "pause_s": 20}) as client:
+    with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         job = client.post("/v1/jobs", files=named_files(made_head)).json()
         assert job["files"] == {"t1ce": "Case 7 t1c.nii.gz", "flair": "Case 7 t2f.nii.gz"}
         client.delete(job["links"]["self"])

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.serving import two_files, until
+from tests.fakes.serving import LONGEST_S, two_files, until
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ class Killed:
         self.data = data
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
-            timeout=60,
+            timeout=LONGEST_S,
             limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed at the moment it is used
             trust_env=False,
         )
@@ -47,7 +47,11 @@ class Killed:
         command = [sys.executable, "-m", "tests.fakes.service_process", str(self.port), str(self.data), behaviour]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "apps" / "service")])}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-        until(self.answers, 60)
+        try:
+            until(self.answers)
+        except BaseException:
+            self.kill_service()
+            raise
 
     def answers(self):
         assert self.process.poll() is None, "the service did not start"
@@ -84,7 +88,7 @@ def test_no_accepted_job_is_lost_or_has_two_results(tmp_path, made_head):
                 service.kill_service()
                 service.start()
             look(service.client, accepted, seen)
-        until(lambda: look(service.client, accepted, seen) == len(accepted), 120)
+        until(lambda: look(service.client, accepted, seen) == len(accepted))
         look(service.client, accepted, seen, again=True)
         states = [service.client.get(f"/v1/jobs/{job}").json() for job in accepted]
         again = [submit(service.client, files, f"{number}-{one}") for number in range(KILLS) for one in range(3)]

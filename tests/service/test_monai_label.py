@@ -52,7 +52,7 @@ def http(tmp_path_factory, datastore, tiny_bundle):
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0))
     settings = small_settings(tmp_path_factory.mktemp("data"), datastore=datastore, worker=worker)
     with serving(settings, behaviour="real") as http:
-        until(lambda: http.get("/readyz").status_code == 200, 120)
+        until(lambda: http.get("/readyz").status_code == 200)
         yield http
 
 

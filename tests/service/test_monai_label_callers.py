@@ -1,6 +1,7 @@
 """Viewers' images, sessions and labels: whose they are, how long they last, who may ask; with a stand-in worker."""
 
 import gzip
+import socket
 import time
 from dataclasses import replace
 
@@ -9,12 +10,12 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid
-from brats_mm_service.settings import Retention
 from brats_mm_service.viewer.cases import ServerCases
 from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
 from brats_mm_service.viewer.store import MOST_OF_A_KIND, Item, Kind, ViewerStore
 from tests.fakes.monai_label_client import real_client
-from tests.fakes.serving import serving, small_settings, until
+from tests.fakes.serving import LONGEST_S, serving, small_settings, until
+from tests.fakes.step_gate import StepGate
 
 
 def flair(made_head):
@@ -111,15 +112,16 @@ def test_the_real_client_logs_in_with_a_token_as_its_password(guarded):
     assert "brats_mm" in client.info()["models"]
 
 
-def test_uploads_and_sessions_end_with_their_files(tmp_path, made_head):
-    settings = small_settings(tmp_path, retention=Retention(result_s=0.8, sweep_s=0.1))
-    with serving(settings) as http:
+def test_uploads_and_sessions_end_with_their_files(tmp_path, made_head, monkeypatch):
+    with serving(small_settings(tmp_path)) as http:
         http.put("/datastore/image?image=head", files={"file": ("t1.nii.gz", flair(made_head))})
-        session = http.put("/session/?expiry=1", files={"files": ("t1.nii.gz", flair(made_head))}).json()
-        assert session["session_info"]["expiry"] == 1
+        session = http.put("/session/?expiry=600", files={"files": ("t1.nii.gz", flair(made_head))}).json()
+        assert session["session_info"]["expiry"] == 600
         assert len(list(tmp_path.glob("viewers/*/*/*"))) == 2
-        until(lambda: http.get(f"/session/{session['session_id']}").status_code == 404)
-        until(lambda: http.get("/datastore/image?image=head").status_code == 404)
+        later = time.time() + http.service.settings.retention.result_s
+        monkeypatch.setattr(http.service.viewer_store, "_now", lambda: later)
+        assert http.get(f"/session/{session['session_id']}").status_code == 404
+        assert http.get("/datastore/image?image=head").status_code == 404
         until(lambda: not list(tmp_path.glob("viewers/*/*/*")))
 
 
@@ -131,13 +133,13 @@ def test_uploads_outlive_a_restart(tmp_path, made_head):
 
 
 def test_a_viewer_that_goes_away_cancels_its_job(tmp_path, made_head):
-    import httpx
-
-    with serving(small_settings(tmp_path), behaviour={"steps": 400, "pause_s": 0.2}) as http:
-        http.put("/session/", files={"files": ("t1.nii.gz", flair(made_head))})  # the reader of uploads has started
+    with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as http:
         file = {"file": ("flair.nii.gz", flair(made_head))}
-        with pytest.raises(httpx.ReadTimeout):
-            http.post("/infer/brats_mm", files=file, timeout=httpx.Timeout(20, read=5))
+        request = http.build_request("POST", "/infer/brats_mm", files=file)
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        with socket.create_connection(("127.0.0.1", http.base_url.port), timeout=LONGEST_S) as viewer:
+            viewer.sendall(f"POST /infer/brats_mm HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+            until(lambda: [job["state"] for job in http.get("/v1/jobs").json()["jobs"]] == ["running"])
         until(lambda: http.get("/v1/jobs").json()["jobs"][0]["state"] == "cancelled")
 
 

@@ -14,7 +14,8 @@ from brats_mm_service.settings import OidcSettings, Settings, check_settings
 from brats_mm_service.uploads.intake import is_plain
 from brats_mm_service.viewer.intake import plain_name
 from brats_mm_service.workers.inference import _is_out_of_memory
-from tests.fakes.serving import serving, small_settings, two_files
+from tests.fakes.serving import LONGEST_S, serving, small_settings, two_files
+from tests.fakes.stopwatch import stopwatch
 
 
 def test_names_that_turn_the_direction_of_writing_are_not_plain():
@@ -60,16 +61,15 @@ def test_an_unknown_key_does_not_stall_known_ones(monkeypatch):
 
     def fetch():
         asked.set()
-        answer.wait(20)
+        answer.wait(LONGEST_S)
         return {"known": "key"}
 
     monkeypatch.setattr(issuer, "_fetch", fetch)
     stalled = threading.Thread(target=issuer._key, args=("unknown",))
     stalled.start()
-    assert asked.wait(10)
-    start = time.monotonic()
+    assert asked.wait(LONGEST_S)
     assert issuer._key("known") == "key"
-    assert time.monotonic() - start < 5
+    assert stalled.is_alive(), "the issuer has not answered yet"
     answer.set()
     stalled.join()
 
@@ -85,17 +85,16 @@ def test_the_stream_of_a_revoked_token_ends_within_five_seconds(tmp_path, made_h
     database = open_database(tmp_path)
     token, text = Tokens(database).create("ann")
     settings = small_settings(tmp_path, require_tokens=True)
-    with serving(settings, behaviour={"steps": 400, "pause_s": 0.2}) as client:
+    with serving(settings, behaviour={"steps": 1_000_000, "pause_s": 0.2}) as client:
         client.headers["Authorization"] = f"Bearer {text}"
         job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
         with client.stream("GET", f"/v1/jobs/{job}/events") as stream:
             lines = stream.iter_lines()
             assert next(lines) == "event: job"
-            Tokens(database).revoke(token.id)
-            start = time.monotonic()
-            rest = list(lines)
-            seconds = time.monotonic() - start
+            with stopwatch() as watch:
+                Tokens(database).revoke(token.id)
+                rest = list(lines)
     database.close()
-    print(f"the stream ended {seconds:.1f} s after its token was revoked")  # noqa: T201
+    print(f"the stream ended {watch.own_s:.1f} s after its token was revoked")  # noqa: T201
     assert rest[-3:] == ["event: gone", "data: {}", ""] or "event: gone" in rest
-    assert seconds < 5
+    assert watch.own_s < 5

@@ -14,10 +14,10 @@ def test_a_change_from_another_thread_ends_the_wait():
         with changes.subscribe("a") as mine:
             threading.Timer(0.05, changes.notify, ["a"]).start()
             start = time.monotonic()
-            await mine.wait(30)
+            await mine.wait(600)
             return time.monotonic() - start
 
-    assert run_coroutine(waited()) < 10
+    assert run_coroutine(waited()) < 300
 
 
 def test_a_change_between_looking_and_waiting_is_not_missed():
@@ -27,10 +27,10 @@ def test_a_change_between_looking_and_waiting_is_not_missed():
             changes.notify("a")
             await asyncio.sleep(0.01)
             start = time.monotonic()
-            await mine.wait(30)
+            await mine.wait(600)
             return time.monotonic() - start
 
-    assert run_coroutine(waited()) < 10
+    assert run_coroutine(waited()) < 300
 
 
 def test_changes_of_other_jobs_and_old_ones_do_not_count():
@@ -39,7 +39,7 @@ def test_changes_of_other_jobs_and_old_ones_do_not_count():
         with changes.subscribe("a") as mine:
             changes.notify("a")
             await asyncio.sleep(0.01)
-            await mine.wait(30)
+            await mine.wait(600)
             changes.notify("b")
             start = time.monotonic()
             await mine.wait(0.05)

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from tests.fakes.serving import serving, small_settings
+from tests.fakes.serving import LONGEST_S, serving, small_settings
 
 EXAMPLES = int(os.environ.get("BRATS_MM_API_EXAMPLES", "15"))
 
@@ -66,7 +66,7 @@ def test_made_up_requests_never_meet_a_server_error(client):
         def tries(case):
             nonlocal tried
             tried += 1
-            answer = case.call(base_url=str(client.base_url), timeout=20)
+            answer = case.call(base_url=str(client.base_url), timeout=LONGEST_S)
             case.validate_response(
                 answer,
                 checks=[

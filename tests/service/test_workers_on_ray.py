@@ -14,7 +14,8 @@ from brats_mm_service.app import create_app
 from brats_mm_service.settings import RaySettings
 from tests.fakes.ray_cluster import second_node, small_cluster
 from tests.fakes.ray_work import FakeWork
-from tests.fakes.serving import ended, serving, small_settings, two_files, until
+from tests.fakes.serving import LONGEST_S, ended, serving, small_settings, two_files, until
+from tests.fakes.stopwatch import stopwatch
 
 ray = pytest.importorskip("ray")
 
@@ -32,11 +33,12 @@ def test_without_a_cluster_it_is_said_what_to_start():
         pass
 
 
-def on_ray(tmp_path, workers, work):
+def on_ray(tmp_path, workers, work, cancel_s=1.0):
     """An application whose workers are actors."""
     from brats_mm_service.workers.ray import RayWorker
 
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", workers, ActorShare(cores=1)))
+    settings = replace(settings, worker=replace(settings.worker, cancel_s=cancel_s))
     return create_app(settings, lambda: RayWorker(settings, settings.ray.share, work))
 
 
@@ -50,54 +52,61 @@ def workers_ready(client, count):
 
 def test_each_job_is_done_once_though_a_node_is_killed(cluster, tmp_path, made_head):
     second = second_node(cluster)
-    with serving(None, app=on_ray(tmp_path, 4, FakeWork())) as client:
-        until(lambda: workers_ready(client, 4), 90)
+    with serving(None, app=on_ray(tmp_path, 4, FakeWork(held=True))) as client:
+        until(lambda: workers_ready(client, 4))
         jobs = submit(client, made_head, 12)
-        until(lambda: client.get(f"/v1/jobs/{jobs[3]}").json()["state"] != "queued", 30)
+        until(lambda: client.get(f"/v1/jobs/{jobs[3]}").json()["state"] == "running")
         cluster.remove_node(second, allow_graceful=False)
-        finished = [ended(client, job, 90) for job in jobs]
+        until(lambda: workers_ready(client, 2))
+        (tmp_path / "data" / "go").touch()
+        finished = [ended(client, job) for job in jobs]
         attempts = [client.service.queue.records.get(job).attempts for job in jobs]
     assert [job["state"] for job in finished] == ["done"] * 12
     assert [[one["name"] for one in job["results"]] for job in finished] == [["report.json"]] * 12
     ran = (tmp_path / "data" / "runs").read_text().split()
     assert sorted(ran) == sorted(jobs), "each ran to its end once"
-    assert max(attempts) == 2, "those that the node held were begun again"
-    assert attempts.count(2) <= 2
-    print(f"12 jobs done once each; {attempts.count(2)} were begun again")  # noqa: T201
+    assert sorted(attempts) == [1] * 10 + [2] * 2, "those that the node held were begun again"
 
 
 def test_a_job_whose_process_is_killed_is_done_by_another(cluster, tmp_path, made_head):
-    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=1.0))) as client:
-        until(lambda: workers_ready(client, 1), 60)
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(held=True))) as client:
+        until(lambda: workers_ready(client, 1))
         (job,) = submit(client, made_head, 1)
         until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "running")
         first = client.service.workers.pids[0]
         os.kill(first, signal.SIGKILL)
-        assert ended(client, job, 60)["state"] == "done"
+        until(lambda: client.service.workers.pids[0] not in (None, first))
+        (tmp_path / "data" / "go").touch()
+        assert ended(client, job)["state"] == "done"
         assert client.service.workers.pids[0] != first
         assert client.service.queue.records.get(job).attempts == 2
 
 
 def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path, made_head):
-    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=0.1, dies=True))) as client:
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(dies=True))) as client:
         (job,) = submit(client, made_head, 1)
-        finished = ended(client, job, 90)
+        finished = ended(client, job)
     assert finished["state"] == "failed"
     assert "was lost in each of 3 attempts" in finished["error"]["detail"]
 
 
 def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(cluster, tmp_path, made_head):
-    with serving(None, app=on_ray(tmp_path, 1, FakeWork(pause_s=30.0))) as client:
-        until(lambda: workers_ready(client, 1), 60)
+    """A worker that is slow to answer is not killed here, however busy the machine is."""
+    with serving(None, app=on_ray(tmp_path, 1, FakeWork(held=True), cancel_s=LONGEST_S)) as client:
+        until(lambda: workers_ready(client, 1))
         first = client.service.workers.pids[0]
         (job,) = submit(client, made_head, 1)
         until(lambda: client.get(f"/v1/jobs/{job}").json()["progress"]["stage"] == "segmenting")
-        answer = client.delete(f"/v1/jobs/{job}")
-        assert answer.status_code in (200, 202, 204)
-        assert answer.elapsed.total_seconds() < 2
+        with stopwatch() as watch:
+            assert client.delete(f"/v1/jobs/{job}").status_code in (200, 202, 204)
+        assert watch.own_s < 2
         assert not (tmp_path / "data" / "jobs" / job).exists()
         assert client.service.workers.pids[0] == first
-        assert workers_ready(client, 1)
+        until(lambda: workers_ready(client, 1))
+        (again,) = submit(client, made_head, 1)
+        (tmp_path / "data" / "go").touch()
+        assert ended(client, again)["state"] == "done"
+        assert client.service.workers.pids[0] == first
 
 
 def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
@@ -113,7 +122,7 @@ def test_a_machine_without_the_data_folder_says_what_it_needs(cluster, tmp_path)
     from brats_mm_service.workers.ray import RayWorker
 
     worker = RayWorker(small_settings(tmp_path / "elsewhere"), ActorShare(cores=1), FakeWork())
-    message = until(lambda: worker.receive(1.0), 60)
+    message = until(lambda: worker.receive(1.0))
     worker.kill()
     assert message["event"] == "unable"
     assert "a shared file system" in message["detail"]

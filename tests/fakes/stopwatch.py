@@ -1,0 +1,46 @@
+"""Measure time without the share in which other programs had the processor."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class Stopwatch:
+    """Seconds of a block.
+
+    Attributes:
+        wall_s: time that passed.
+        own_s: the same, less the time that threads of this process and its children were ready to run and waited for a
+            processor. Sleeping, and waiting for locks, files or sockets, counts. Load by other programs does not.
+    """
+
+    wall_s = 0.0
+    own_s = 0.0
+
+
+@contextmanager
+def stopwatch() -> Iterator[Stopwatch]:
+    """Measure the block, and set the attributes of what it yields at its end."""
+    watch = Stopwatch()
+    start, before = time.monotonic(), _waits()
+    try:
+        yield watch
+    finally:
+        after = _waits()
+        watch.wall_s = time.monotonic() - start
+        waited = sum(value - before.get(thread, 0) for thread, value in after.items())
+        watch.own_s = max(0.0, watch.wall_s - waited / 1e9)
+
+
+def _waits() -> dict[str, int]:
+    """Nanoseconds that each thread has waited for a processor; none where the system does not count them."""
+    waits = {}
+    todo = [os.getpid()]
+    while todo:
+        for task in Path(f"/proc/{todo.pop()}/task").glob("*"):
+            with suppress(OSError):  # the thread has ended, or the system does not count
+                waits[task.name] = int((task / "schedstat").read_text().split()[1])
+                todo += map(int, (task / "children").read_text().split())
+    return waits
