@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "apps/service/README.md": "service-packages.md",
     "benchmarks/README.md": "benchmarks.md",
     "brats_mm/README.md": "packages.md",
     "bundles/brats_mm_segmentation/docs/README.md": "model-card.md",
