@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, group_of
@@ -27,19 +27,25 @@ FAILURE = 0.5
 
 PLOT_BINS = 5
 
+MARGINS = (math.inf, 0.1, 0.05, 0.0)
+"""Leads in expected Dice from which fewer sequences are used. Infinity: never."""
 
-def trust_figures(records: Sequence[TrustRecord], weights: Iterable[WeightRow]) -> dict[str, Any]:
+
+def trust_figures(
+    records: Sequence[TrustRecord], weights: Iterable[WeightRow], left_out: LeftOut | None = None
+) -> dict[str, Any]:
     """Return all figures.
 
     Args:
         records: the evaluation's `trust.csv`.
         weights: the evaluation's `gate_weights.csv`.
+        left_out: predictions of left-out cases. Computed if not given.
 
     Raises:
         OptionError: there are fewer than four cases.
     """
     by_case = cases_of(records)
-    left_out, given = predict_left_out(records), list(weights)
+    left_out, given = left_out or predict_left_out(records), list(weights)
     return {
         "cases": len(by_case),
         "segmentations": len(left_out.answers),
@@ -64,6 +70,7 @@ def trust_figures(records: Sequence[TrustRecord], weights: Iterable[WeightRow]) 
         "importance": {region.value: _importance(by_case, given, region) for region in REGIONS},
         "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
         "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
+        "fewer_sequences": {region.value: _fewer_sequences(left_out, region) for region in REGIONS},
     }
 
 
@@ -218,6 +225,57 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
     for case in by_case.values():
         total += tally_pairs({subset: case[subset, region].dice for subset in SUBSETS if (subset, region) in case})
     return {"pairs": total.pairs, "rate": total.rate, "rate_tolerance_1_point": total.rate_by_a_point}
+
+
+def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
+    """Use fewer sequences than given wherever their expected Dice leads by a margin, and count order and Dice again."""
+    by_case: dict[str, dict[Availability, LeftOutAnswer]] = defaultdict(dict)
+    for answer in _of(left_out, region):
+        by_case[answer.case][answer.subset] = answer
+    result = {}
+    for margin in MARGINS:
+        total, dice = PairTally(), []
+        for own in by_case.values():
+            chosen = {subset: best_answer(own, subset, margin).record.dice for subset in SUBSETS if subset in own}
+            total += tally_pairs(chosen)
+            dice += chosen.values()
+        result[str(margin)] = {
+            "rate": total.rate,
+            "rate_tolerance_1_point": total.rate_by_a_point,
+            "mean_dice": _mean(dice),
+        }
+    return result
+
+
+def best_answer(own: Mapping[Availability, LeftOutAnswer], subset: Availability, margin: float) -> LeftOutAnswer:
+    """Return the answer for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
+
+    An answer without an outline has no expected Dice. It is neither replaced nor a replacement.
+    """
+    given = own[subset]
+    if math.isnan(given.expected_dice) or math.isinf(margin):
+        return given
+    fewer = [one for other, one in own.items() if other < subset and not math.isnan(one.expected_dice)]
+    best = max(fewer, key=lambda one: one.expected_dice, default=given)
+    return best if best.expected_dice > given.expected_dice + margin else given
+
+
+def reliability_points(left_out: LeftOut) -> dict[Region, list[tuple[float, float]]]:
+    """Return expected and true Dice of each segmentation with an outline."""
+    return {
+        region: [
+            (one.expected_dice, one.record.dice) for one in _of(left_out, region) if not math.isnan(one.expected_dice)
+        ]
+        for region in REGIONS
+    }
+
+
+def reliability_means(figures: Mapping[str, Any]) -> dict[Region, list[tuple[float, float]]]:
+    """Return mean expected and mean true Dice of each group of a region."""
+    return {
+        region: [(one["expected"], one["true"]) for one in figures["expected_dice"][region.value]["plot"]]
+        for region in REGIONS
+    }
 
 
 def _mean(values: Iterable[float | bool]) -> float:

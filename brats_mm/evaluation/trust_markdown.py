@@ -13,6 +13,9 @@ from brats_mm.trust.left_out import FITTED
 
 Figures = Mapping[str, Any]
 
+RELIABILITY_PLOT = "pictures/trust_reliability.svg"
+"""The drawn reliability plot, relative to the page."""
+
 
 def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
     """Return the tables by name: `summary` for the model card, the others for the chapters of `docs/trust.md`."""
@@ -26,6 +29,7 @@ def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
         "importance": _importance(figures),
         "calibration": _calibration(figures),
         "order": _order(figures),
+        "reliability-plot": f"![Expected against true Dice by region]({RELIABILITY_PLOT})",
     }
 
 
@@ -221,7 +225,15 @@ def _order(figures: Figures) -> str:
         [name, *(_points(figures["counterintuitive"][region.value][key]) for region in REGIONS)]
         for key, name in names.items()
     ]
-    return _table(["counter-intuitive rate, %", *_names()], rows)
+    plain = _table(["counter-intuitive rate, %", *_names()], rows)
+    chosen = []
+    for margin in figures["fewer_sequences"]["wt"]:
+        own = [figures["fewer_sequences"][region.value][margin] for region in REGIONS]
+        name = "never" if math.isinf(float(margin)) else f"from a lead of {100 * float(margin):.0f} points"
+        cells = [f"{_points(one['rate'])} / {_points(one['rate_tolerance_1_point'])}" for one in own]
+        chosen.append([name, *cells, *(_points(one["mean_dice"]) for one in own)])
+    head = ["fewer sequences used", *(f"{name} rate, 0 / 1 point" for name in _names())]
+    return f"{plain}\n\n{_table([*head, *(f'{name} Dice' for name in _names())], chosen)}"
 
 
 def _names() -> list[str]:

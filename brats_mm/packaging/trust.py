@@ -9,12 +9,14 @@ from typing import Any
 from brats_mm.domain.trust_profile import TrustProfile
 from brats_mm.errors import BundleError, OptionError
 from brats_mm.evaluation.tables import WEIGHTS, WeightRow, plain_document, read_rows, read_summary, read_trust_records
-from brats_mm.evaluation.trust_figures import trust_figures
-from brats_mm.evaluation.trust_markdown import trust_blocks
+from brats_mm.evaluation.trust_figures import reliability_means, reliability_points, trust_figures
+from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, trust_blocks
+from brats_mm.evaluation.trust_plot import reliability_svg
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.packaging.card_figures import CARD
 from brats_mm.trust.fit import fit_profile
+from brats_mm.trust.left_out import predict_left_out
 from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
 
 FIGURES = "docs/trust_figures.json"
@@ -25,7 +27,7 @@ class UpdatedTrust:
     """Updated files and the fitted profile.
 
     Attributes:
-        files: the profile, its figures, the model card, and the page if one was named.
+        files: the profile, its figures, the model card, and the page with its plot if one was named.
         profile: the fitted profile.
         figures: its figures, as in `docs/trust_figures.json`.
     """
@@ -41,7 +43,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     Args:
         evaluation: folder that `brats-mm evaluate` wrote, over all subsets.
         bundle: whose weights were evaluated.
-        page: Markdown page whose marked tables are replaced too.
+        page: Markdown page whose marked tables are replaced too. Its plot goes into `pictures` beside it.
 
     Raises:
         OptionError: the folder holds no evaluation with `trust.csv`, one of other weights, or too few cases.
@@ -57,10 +59,10 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         )
         raise OptionError(message)
     records = read_trust_records(evaluation)
-    profile = fit_profile(records)
+    profile, left_out = fit_profile(records), predict_left_out(records)
     figures = {
         "model": {key: model[key] for key in ("name", "version", "weights_sha256")},
-        **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow)),
+        **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow), left_out),
     }
     blocks = trust_blocks(figures, profile)
     card = _text(bundle.root / CARD)
@@ -75,9 +77,12 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         out.staged(CARD).write_text(with_blocks(card, blocks), encoding="utf-8")
     files = [bundle.root / name for name in (TRUST_PROFILE, FIGURES, CARD)]
     if page is not None:
+        plot = page.parent / RELIABILITY_PLOT
         with output_errors(page):
             page.write_text(with_blocks(_text(page), blocks), encoding="utf-8")
-        files.append(page)
+            plot.parent.mkdir(parents=True, exist_ok=True)
+            plot.write_text(reliability_svg(reliability_points(left_out), reliability_means(figures)), encoding="utf-8")
+        files += [page, plot]
     return UpdatedTrust(tuple(files), profile, figures)
 
 

@@ -42,9 +42,10 @@ def evaluation(bundle, tmp_path):
 
 def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     page = tmp_path / "trust.md"
-    page.write_text(
-        "before\n<!-- trust order: `brats-mm bundle trust` writes this table -->\nold\n<!-- end of trust -->\nafter\n"
-    )
+    marks = [
+        f"<!-- trust {name}: `brats-mm bundle trust` writes this table -->" for name in ("order", "reliability-plot")
+    ]
+    page.write_text("\n".join(["before", *(f"{mark}\nold\n<!-- end of trust -->" for mark in marks), "after\n"]))
 
     made = update_trust(evaluation, bundle, page)
 
@@ -67,6 +68,8 @@ def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     assert text.endswith("after\n")
     assert "counter-intuitive rate" in text
     assert "old" not in text
+    assert "![Expected against true Dice by region](pictures/trust_reliability.svg)" in text
+    assert (tmp_path / "pictures/trust_reliability.svg").read_text().startswith("<svg")
 
 
 def test_a_second_fit_replaces_the_first(evaluation, bundle):
