@@ -8,13 +8,13 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged, file_beside
+from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged
 from brats_mm.io.formats.text_header import (
+    Fields,
     bad_field,
     check_characters,
     checked_grid,
-    integers,
-    numbers,
+    given_twice,
     read_text,
     without_end,
 )
@@ -62,24 +62,24 @@ def parse_metaimage(path: Path) -> Raster:
         OSError: the file cannot be opened.
     """
     fields, end = _fields(read_text(path), path)
-    if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= set(fields):
+    if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= set(fields.values):
         raise damaged(path)
-    if fields.get("ObjectType", "Image") != "Image":
-        raise bad_field(path, "ObjectType", fields["ObjectType"])
-    grid = _grid(fields, path)
-    dtype = _dtype(fields, path)
-    data = _place(fields, path)
-    header = _one_integer(fields, "HeaderSize", path, 0)
+    if fields.values.get("ObjectType", "Image") != "Image":
+        fields.refuse("ObjectType")
+    grid = _grid(fields)
+    dtype = _dtype(fields)
+    data = path if fields["ElementDataFile"] == "LOCAL" else fields.file_beside("ElementDataFile", _DETACHED)
+    header = fields.integer("HeaderSize")
     if header < -1 or header > LARGEST_OFFSET or (header and data == path):
-        raise bad_field(path, "HeaderSize", fields["HeaderSize"])
-    encoding, stored = _encoding(fields, path)
+        fields.refuse("HeaderSize")
+    encoding, stored = _encoding(fields)
     if header == -1 and encoding is not Encoding.RAW:
-        raise bad_field(path, "HeaderSize", fields["HeaderSize"])
+        fields.refuse("HeaderSize")
     offset = end if data == path else (None if header == -1 else header)
     return Raster(path, data, grid, dtype, encoding, offset=offset, stored_bytes=stored)
 
 
-def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
+def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields in their first spelling, and the end of the header, which is after `ElementDataFile`."""
     fields: dict[str, str] = {}
     seen: set[str] = set()
@@ -95,8 +95,7 @@ def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
         if key in seen:
-            message = f"The header of {path.name} has {key!r} twice. Convert the volume again."
-            raise VolumeError(message)
+            raise given_twice(path, key)
         seen.add(key)
         if _EXACT.get(key.lower(), key) != key:
             raise bad_field(path, "a line", line.decode("latin-1"))
@@ -105,7 +104,7 @@ def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
             raise bad_field(path, key, value)
         if key in _KEYS:
             fields[key] = value
-    return fields, end
+    return Fields(path, fields), end
 
 
 def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
@@ -113,81 +112,56 @@ def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
     return path.name.lower().endswith(_DETACHED) and len(start) < LONGEST_HEADER and line.startswith(b"ElementDataFile")
 
 
-def _place(fields: dict[str, str], path: Path) -> Path:
-    name = fields["ElementDataFile"]
-    if name == "LOCAL":
-        return path
-    if not path.name.lower().endswith(_DETACHED):
-        message = (
-            f"{path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz, or name its "
-            "header .mhd with the voxels beside it."
-        )
-        raise VolumeError(message)
-    if name.split(" ")[0] == "LIST":
-        name = ""
-    try:
-        name = name.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        name = ""
-    return file_beside(path, name)
-
-
-def _one_integer(fields: dict[str, str], name: str, path: Path, default: int) -> int:
-    values = integers(fields.get(name, str(default)), name, path)
-    if len(values) != 1:
-        raise bad_field(path, name, fields[name])
-    return values[0]
-
-
-def _flag(fields: dict[str, str], name: str, path: Path, *, default: bool) -> bool:
-    value = fields.get(name)
-    if value is None:
+def _flag(fields: Fields, name: str, *, default: bool) -> bool:
+    if name not in fields:
         return default
     known = {"true": True, "1": True, "false": False, "0": False}
-    if value.lower() not in known:
-        raise bad_field(path, name, value)
-    return known[value.lower()]
+    value = fields[name].lower()
+    if value not in known:
+        fields.refuse(name)
+    return known[value]
 
 
-def _encoding(fields: dict[str, str], path: Path) -> tuple[Encoding, int | None]:
-    compressed = _flag(fields, "CompressedData", path, default=False)
-    if not _flag(fields, "BinaryData", path, default=True):
+def _encoding(fields: Fields) -> tuple[Encoding, int | None]:
+    compressed = _flag(fields, "CompressedData", default=False)
+    if not _flag(fields, "BinaryData", default=True):
         if compressed:
-            raise bad_field(path, "CompressedData", fields["CompressedData"])
+            fields.refuse("CompressedData")
         return Encoding.TEXT, None
     if not compressed:
         return Encoding.RAW, None
-    size = _one_integer(fields, "CompressedDataSize", path, 0)
+    size = fields.integer("CompressedDataSize")
     if size < 0:
-        raise bad_field(path, "CompressedDataSize", fields["CompressedDataSize"])
+        fields.refuse("CompressedDataSize")
     return Encoding.ZLIB, size or None
 
 
-def _dtype(fields: dict[str, str], path: Path) -> np.dtype[Any]:
+def _dtype(fields: Fields) -> np.dtype[Any]:
     kind = fields["ElementType"]
     code = _TYPES.get(kind.removeprefix("MET_")) if kind.startswith("MET_") else None
-    if code is None or _one_integer(fields, "ElementNumberOfChannels", path, 1) != 1:
+    if code is None or fields.integer("ElementNumberOfChannels", 1) != 1:
         if code is None and not kind.endswith("_ARRAY"):
-            raise bad_field(path, "ElementType", kind)
+            fields.refuse("ElementType")
         message = (
-            f"{path.name} has colour, vector or complex voxels ({kind}). Give a volume with one grey value a voxel."
+            f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
+            "Give a volume with one grey value a voxel."
         )
         raise VolumeError(message)
-    big = _flag(fields, "BinaryDataByteOrderMSB", path, default=False)
+    big = _flag(fields, "BinaryDataByteOrderMSB", default=False)
     return np.dtype((">" if big else "<") + code)
 
 
-def _grid(fields: dict[str, str], path: Path) -> Grid:
-    axes = _one_integer(fields, "NDims", path, 0)
-    sizes = integers(fields["DimSize"], "DimSize", path)
+def _grid(fields: Fields) -> Grid:
+    axes = fields.integer("NDims")
+    sizes = fields.integers("DimSize")
     if axes != len(sizes) or len(sizes) > 16:
-        raise bad_field(path, "DimSize", fields["DimSize"])
-    shape = spatial_shape(sizes, path)
+        fields.refuse("DimSize")
+    shape = spatial_shape(sizes, fields.path)
 
     def of(name: str, default: list[float]) -> list[float]:
-        values = numbers(fields[name], name, path) if name in fields else default
+        values = fields.numbers(name) if name in fields else default
         if len(values) != len(default):
-            raise bad_field(path, name, fields[name])
+            fields.refuse(name)
         return values
 
     ones = [1.0] * axes
@@ -195,5 +169,5 @@ def _grid(fields: dict[str, str], path: Path) -> Grid:
     turn = np.array(of("TransformMatrix", np.eye(axes).ravel().tolist())).reshape(axes, axes)
     origin = of("Offset", [0.0] * axes)
     if min(spacing) <= 0:
-        raise bad_field(path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
-    return checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], path)
+        raise bad_field(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
+    return checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], fields.path)

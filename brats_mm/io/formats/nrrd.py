@@ -8,13 +8,14 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged, file_beside
+from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged
 from brats_mm.io.formats.text_header import (
     SCANNER,
+    Fields,
     bad_field,
     check_characters,
     checked_grid,
-    integers,
+    given_twice,
     numbers,
     read_text,
     without_end,
@@ -94,18 +95,18 @@ def parse_nrrd(path: Path) -> Raster:
             f"{path.name} has its voxels encoded as {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
         )
         raise VolumeError(message)
-    data, begin = _place(fields, start, end, path)
-    skip = _one_integer(fields, "byte skip", path)
+    data, begin = _place(fields, start, end)
+    skip = fields.integer("byte skip")
     offset: int | None = begin
     if encoding is Encoding.RAW and skip == -1:
         offset, skip = None, 0
     if skip < 0 or skip > LARGEST_OFFSET:
-        raise bad_field(path, "byte skip", fields["byte skip"])
-    dtype = _dtype(fields, encoding, path)
-    return Raster(path, data, _grid(fields, path), dtype, encoding, offset=offset, skip=skip)
+        fields.refuse("byte skip")
+    dtype = _dtype(fields, encoding)
+    return Raster(path, data, _grid(fields), dtype, encoding, offset=offset, skip=skip)
 
 
-def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
+def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields in their first spelling, in lower case, and the end of the header."""
     if not _MAGIC.match(start):
         raise damaged(path)
@@ -129,111 +130,90 @@ def _fields(start: bytes, path: Path) -> tuple[dict[str, str], int]:
         if not colon or name not in _FIELDS or not value.startswith(" "):
             raise bad_field(path, "a line", line)
         if name in fields:
-            message = f"The header of {path.name} has {name!r} twice. Convert the volume again."
-            raise VolumeError(message)
+            raise given_twice(path, name)
         fields[name] = value.strip()
-    return fields, end
+    return Fields(path, fields), end
 
 
-def _place(fields: dict[str, str], start: bytes, end: int, path: Path) -> tuple[Path, int]:
+def _place(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
     """Return the file with the voxels, and their offset in it."""
-    lines = _one_integer(fields, "line skip", path)
-    if lines:
-        raise bad_field(path, "line skip", fields["line skip"])
+    path = fields.path
+    if fields.integer("line skip"):
+        fields.refuse("line skip")
     if "data file" not in fields:
         if end >= len(start) and path.name.lower().endswith(_DETACHED):
             raise damaged(path)
         return path, end
-    if not path.name.lower().endswith(_DETACHED):
-        message = (
-            f"{path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz, or name its "
-            "header .nhdr with the voxels beside it."
-        )
-        raise VolumeError(message)
+    beside = fields.file_beside("data file", _DETACHED)
     if start[end:].strip():
         raise damaged(path)
-    name = fields["data file"]
-    if name.split(" ")[0] == "LIST":
-        name = ""
-    try:
-        name = name.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        name = ""
-    return file_beside(path, name), 0
+    return beside, 0
 
 
-def _one_integer(fields: dict[str, str], name: str, path: Path) -> int:
-    values = integers(fields.get(name, "0"), name, path)
-    if len(values) != 1:
-        raise bad_field(path, name, fields[name])
-    return values[0]
-
-
-def _dtype(fields: dict[str, str], encoding: Encoding, path: Path) -> np.dtype[Any]:
+def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     code = _TYPES.get(fields["type"].lower())
     if code is None:
         message = (
-            f"{path.name} has voxels of type {fields['type'][:30]!r}. Give a volume with one grey value a voxel, "
-            "as integers, float or double."
+            f"{fields.path.name} has voxels of type {fields['type'][:30]!r}. "
+            "Give a volume with one grey value a voxel, as integers, float or double."
         )
         raise VolumeError(message)
-    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower())
+    order = {"little": "<", "big": ">"}.get(fields.values.get("endian", "").lower())
     if order is None:
         if "endian" in fields or (encoding is not Encoding.TEXT and code[1] != "1"):
-            raise bad_field(path, "endian", fields.get("endian", ""))
+            fields.refuse("endian")
         order = "<"
     return np.dtype(order + code)
 
 
-def _grid(fields: dict[str, str], path: Path) -> Grid:
-    sizes = integers(fields["sizes"], "sizes", path)
-    if _one_integer(fields, "dimension", path) != len(sizes) or len(sizes) > 16:
-        raise bad_field(path, "sizes", fields["sizes"])
-    vectors = _directions(fields, len(sizes), path)
-    kept = _kept_axes(fields, sizes, vectors, path)
+def _grid(fields: Fields) -> Grid:
+    path = fields.path
+    sizes = fields.integers("sizes")
+    if fields.integer("dimension") != len(sizes) or len(sizes) > 16:
+        fields.refuse("sizes")
+    vectors = _directions(fields, len(sizes))
+    kept = _kept_axes(fields, sizes, vectors)
     shape = spatial_shape([sizes[axis] for axis in kept], path)
     if vectors is None:
-        return _unplaced_grid(fields, shape, kept, len(sizes), path)
-    signs, code = _space(fields, path)
+        return _unplaced_grid(fields, shape, kept, len(sizes))
+    signs, code = _space(fields)
     lengths = {len(vectors[axis] or ()) for axis in kept[:3]}
     origin = _vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
     if origin is None or lengths != {len(origin)} or len(origin) < 3:
-        raise bad_field(path, "space origin", fields.get("space origin", ""))
+        fields.refuse("space origin")
     axes = np.array([(vectors[axis] or [])[:3] for axis in kept[:3]]) * signs
     return checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
 
 
-def _kept_axes(
-    fields: dict[str, str], sizes: list[int], vectors: list[list[float] | None] | None, path: Path
-) -> list[int]:
+def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | None] | None) -> list[int]:
     """Return the spatial axes and trailing axes of length one. Refuses an axis of components."""
     kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
-        raise bad_field(path, "kinds", fields["kinds"])
+        fields.refuse("kinds")
     inner = [
         kind in _SPATIAL_KINDS and (vectors is None or vectors[axis] is not None) for axis, kind in enumerate(kinds)
     ]
     for axis, size in enumerate(sizes):
         if not inner[axis] and size != 1:
             if kinds[axis] in ("list", "time", "domain"):
-                spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], path)
+                spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
             message = (
-                f"{path.name} has colour, vector or complex voxels ({kinds[axis]}). "
+                f"{fields.path.name} has colour, vector or complex voxels ({kinds[axis]}). "
                 "Give a volume with one grey value a voxel."
             )
             raise VolumeError(message)
     return [axis for axis in range(len(sizes)) if inner[axis]]
 
 
-def _directions(fields: dict[str, str], axes: int, path: Path) -> list[list[float] | None] | None:
+def _directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
     """Return the step along each axis, None for a non-spatial axis. None if the header has no directions."""
-    text = fields.get("space directions")
-    if text is None:
+    if "space directions" not in fields:
         return None
+    text = fields["space directions"]
     words = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
     if len(words) != axes or "spacings" in fields:
-        raise bad_field(path, "space directions", text)
-    return [_vector(word, path) for word in words]
+        fields.refuse("space directions")
+    return [_vector(word, fields.path) for word in words]
 
 
 def _vector(text: str, path: Path) -> list[float] | None:
@@ -248,13 +228,13 @@ def _vector(text: str, path: Path) -> list[float] | None:
     return [value[0] for value in values]
 
 
-def _space(fields: dict[str, str], path: Path) -> tuple[tuple[int, int, int], int]:
+def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     """Return the axes of the header's space that run against LPS, and the NIfTI code of the geometry."""
     if ("space" in fields) == ("space dimension" in fields):
-        raise bad_field(path, "space", fields.get("space", ""))
+        fields.refuse("space")
     if "space dimension" in fields:
-        if _one_integer(fields, "space dimension", path) not in (3, 4):
-            raise bad_field(path, "space dimension", fields["space dimension"])
+        if fields.integer("space dimension") not in (3, 4):
+            fields.refuse("space dimension")
         return (1, 1, 1), SCANNER
     space = fields["space"].lower().removesuffix("-time")
     if space in ("rast", "last", "lpst"):
@@ -262,23 +242,23 @@ def _space(fields: dict[str, str], path: Path) -> tuple[tuple[int, int, int], in
     if space in _UNPLACED:
         return (1, 1, 1), 0
     if space not in _TO_LPS:
-        raise bad_field(path, "space", fields["space"])
+        fields.refuse("space")
     return _TO_LPS[space], SCANNER
 
 
-def _unplaced_grid(fields: dict[str, str], shape: tuple[int, int, int], kept: list[int], axes: int, path: Path) -> Grid:
+def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], kept: list[int], axes: int) -> Grid:
     """Return a grid from spacings alone, which leave the position unknown."""
 
     def of(name: str) -> list[float]:
         words = fields[name].split()
         if len(words) != axes:
-            raise bad_field(path, name, fields[name])
-        return numbers(" ".join(words[axis] for axis in kept[:3]), name, path)
+            fields.refuse(name)
+        return numbers(" ".join(words[axis] for axis in kept[:3]), name, fields.path)
 
     spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
     origin = np.zeros(3)
     if "axis mins" in fields:
-        words = fields.get("centers", "").split()
+        words = fields.values.get("centers", "").split()
         cells = [len(words) != axes or words[axis].lower() != "node" for axis in kept[:3]]
         origin = np.array(of("axis mins")) + np.where(cells, spacings / 2, 0.0)
-    return checked_grid(shape, np.diag(spacings), origin, path, code=0)
+    return checked_grid(shape, np.diag(spacings), origin, fields.path, code=0)

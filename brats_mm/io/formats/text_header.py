@@ -1,14 +1,17 @@
 """Numbers and lines of NRRD and MetaImage headers, under one strict grammar."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LONGEST_HEADER, damaged, open_file
+from brats_mm.io.formats.raster import LONGEST_HEADER, damaged, file_beside, open_file
 from brats_mm.io.volume_checks import check_affine
 
 SCANNER = 1
@@ -54,23 +57,72 @@ def bad_field(path: Path, name: str, value: str) -> VolumeError:
     )
 
 
-def integers(value: str, name: str, path: Path) -> list[int]:
-    """Whole numbers between spaces.
+def given_twice(path: Path, name: str) -> VolumeError:
+    """Return the error for a field that the header has twice."""
+    return VolumeError(f"The header of {path.name} has {name!r} twice. Convert the volume again.")
 
-    Raises:
-        VolumeError: a word is none.
+
+@dataclass(frozen=True)
+class Fields:
+    """Fields of a header. Each method raises a VolumeError for a value that it cannot use.
+
+    Attributes:
+        path: file of the header, for messages.
+        values: text of each field by name.
     """
-    words = value.split()
-    if not words or not all(_INTEGER.fullmatch(word) for word in words):
-        raise bad_field(path, name, value)
-    return [int(word) for word in words]
+
+    path: Path
+    values: Mapping[str, str]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def refuse(self, name: str) -> NoReturn:
+        """Raise the error for a field with an unusable value."""
+        raise bad_field(self.path, name, self.values.get(name, ""))
+
+    def integers(self, name: str) -> list[int]:
+        """Return the integers of a field, which spaces separate."""
+        words = self.values[name].split()
+        if not words or not all(_INTEGER.fullmatch(word) for word in words):
+            self.refuse(name)
+        return [int(word) for word in words]
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return the only integer of a field, or the default if the header lacks the field."""
+        values = self.integers(name) if name in self.values else [default]
+        if len(values) != 1:
+            self.refuse(name)
+        return values[0]
+
+    def numbers(self, name: str) -> list[float]:
+        """Return the finite numbers of a field, which spaces separate."""
+        return numbers(self.values[name], name, self.path)
+
+    def file_beside(self, name: str, detached: str) -> Path:
+        """Return the file with the voxels, which only a header with the suffix `detached` may name."""
+        if not self.path.name.lower().endswith(detached):
+            message = (
+                f"{self.path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz, or "
+                f"name its header {detached} with the voxels beside it."
+            )
+            raise VolumeError(message)
+        stored = self.values[name]
+        try:
+            stored = "" if stored.split(" ")[0] == "LIST" else stored.encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:
+            stored = ""
+        return file_beside(self.path, stored)
 
 
 def numbers(value: str, name: str, path: Path) -> list[float]:
-    """Finite numbers between spaces.
+    """Return the finite numbers of a text, which spaces separate.
 
     Raises:
-        VolumeError: a word is none.
+        VolumeError: a word is not a finite number.
     """
     words = value.split()
     if not words or not all(_NUMBER.fullmatch(word) for word in words):
