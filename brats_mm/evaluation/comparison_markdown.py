@@ -1,13 +1,12 @@
 """Markdown page of a comparison of two evaluations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from brats_mm.domain.availability import describe, subset_name
-from brats_mm.domain.regions import Region
-from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
+from brats_mm.outputs.markdown import NOTHING, table
 
-ORDER = (Region.ET, Region.TC, Region.WT)
 IN_MILLIMETRES = frozenset({"hd95_mm", "lesion_hd95_mm"})
 
 
@@ -23,11 +22,11 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
         "In percent; HD95 in millimetres.",
         _means(document),
         "## Counter-intuitive rate, in percent",
-        _table(
+        table(
             ["region", "A", "B", "B - A", "interval"],
             [
                 [region.value.upper(), *_cells(document["counterintuitive"].get(region.value), 100.0)]
-                for region in ORDER
+                for region in REGION_ORDER
             ],
         ),
         "## Dice of each set, B - A in percent points (p corrected by Holm)",
@@ -39,12 +38,12 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
 def _means(document: Mapping[str, Any]) -> str:
     rows = []
     for rule, regions in document["means"].items():
-        for region in ORDER:
+        for region in REGION_ORDER:
             for name, one in regions[region.value].items():
                 cells = _cells(one, 1.0 if name in IN_MILLIMETRES else 100.0)
-                p = "-" if one["p"] is None else f"{one['p']:.2g}"
+                p = NOTHING if one["p"] is None else f"{one['p']:.2g}"
                 rows.append([name, region.value.upper(), rule, *cells, p, str(one["cases"])])
-    return _table(["score", "region", "rule", "A", "B", "B - A", "interval", "p", "cases"], rows)
+    return table(["score", "region", "rule", "A", "B", "B - A", "interval", "p", "cases"], rows)
 
 
 def _sets(document: Mapping[str, Any]) -> str:
@@ -52,17 +51,17 @@ def _sets(document: Mapping[str, Any]) -> str:
     for subset in PAPER_ORDER:
         regions = document["sets"].get(subset_name(subset))
         if regions:
-            rows.append([describe(subset), *(_change(regions.get(region.value)) for region in ORDER)])
-    return _table(["available", *(region.value.upper() for region in ORDER)], rows)
+            rows.append([describe(subset), *(_change(regions.get(region.value)) for region in REGION_ORDER)])
+    return table(["available", *(region.value.upper() for region in REGION_ORDER)], rows)
 
 
 def _change(one: Mapping[str, Any] | None) -> str:
-    return "-" if one is None else f"{100 * one['difference']:+.2f} (p {one['p_holm']:.2g})"
+    return NOTHING if one is None else f"{100 * one['difference']:+.2f} (p {one['p_holm']:.2g})"
 
 
 def _cells(one: Mapping[str, Any] | None, scale: float) -> list[str]:
     if one is None or one["difference"] is None:
-        return ["-"] * 4
+        return [NOTHING] * 4
     interval = f"{scale * one['low']:+.2f} to {scale * one['high']:+.2f}"
     return [
         f"{scale * one['a']:.2f}",
@@ -70,8 +69,3 @@ def _cells(one: Mapping[str, Any] | None, scale: float) -> list[str]:
         f"{scale * one['difference']:+.2f}",
         interval,
     ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

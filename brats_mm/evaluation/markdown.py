@@ -1,20 +1,25 @@
 """Markdown page of an evaluation, with published results for comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from brats_mm.domain.availability import Availability, describe, subset_name
 from brats_mm.domain.regions import Region
-from brats_mm.evaluation.published import CALIBRATION, COUNTERINTUITIVE, MEANS, PAPER_ORDER, Protocol, sets_of
-
-ORDER = (Region.ET, Region.TC, Region.WT)
-"""The papers' column order."""
+from brats_mm.evaluation.published import (
+    CALIBRATION,
+    COUNTERINTUITIVE,
+    MEANS,
+    PAPER_ORDER,
+    REGION_ORDER,
+    Protocol,
+    sets_of,
+)
+from brats_mm.outputs.markdown import NOTHING, figure, table
 
 BESIDE = Protocol.THREE_FOLD_2018
 """Protocol of the published tables shown for comparison."""
 
 METHODS = ("RFNet", "GSS", "DeMoSeg")
-NOTHING = "-"
 
 
 def markdown_of(document: Mapping[str, Any]) -> str:
@@ -53,14 +58,14 @@ def markdown_of(document: Mapping[str, Any]) -> str:
 def _sets(document: Mapping[str, Any]) -> str:
     peers = [row for row in sets_of(BESIDE) if row.method in METHODS]
     head = ["available", "ET raw", "ET 500", "TC", "WT"]
-    head += [f"{region.value.upper()} {peer.method} (published)" for region in ORDER for peer in peers]
+    head += [f"{region.value.upper()} {peer.method} (published)" for region in REGION_ORDER for peer in peers]
     rows = []
     for subset in PAPER_ORDER:
         ours = [_dice(document, subset, Region.ET, "raw"), _dice(document, subset, Region.ET, "et500")]
         ours += [_dice(document, subset, region, "raw") for region in (Region.TC, Region.WT)]
-        theirs = [f"{peer.value(subset, region):.2f}" for region in ORDER for peer in peers]
+        theirs = [f"{peer.value(subset, region):.2f}" for region in REGION_ORDER for peer in peers]
         rows.append([describe(subset), *ours, *theirs])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _means(document: Mapping[str, Any]) -> str:
@@ -76,20 +81,20 @@ def _means(document: Mapping[str, Any]) -> str:
         raw, ruled = document["means"]["raw"][key], document["means"]["et500"][key]
         cells = [_percent(raw["et"]["dice"]), _percent(ruled["et"]["dice"])]
         rows.append([f"{name} ({raw['wt']['sets']})", *cells, *(_percent(raw[r]["dice"]) for r in ("tc", "wt"))])
-    return _table(["mean Dice over (sets)", "ET raw", "ET 500", "TC", "WT"], rows)
+    return table(["mean Dice over (sets)", "ET raw", "ET 500", "TC", "WT"], rows)
 
 
 def _published(document: Mapping[str, Any]) -> str:
     ours = []
     for rule, name in (("raw", "**ours**, raw"), ("et500", "**ours**, ET rule of 500 voxels")):
         means = document["means"][rule]["all_sets"]
-        dice = [_percent(means[region.value]["dice"]) for region in ORDER]
+        dice = [_percent(means[region.value]["dice"]) for region in REGION_ORDER]
         ours.append([name, *dice, f"{document['cases']} cases, {means['wt']['sets']} sets", "this evaluation"])
     theirs = [
         [row.method, f"{row.et:.2f}", f"{row.tc:.2f}", f"{row.wt:.2f}", row.protocol.value, f"published; {row.source}"]
         for row in MEANS
     ]
-    return _table(["method", "ET", "TC", "WT", "protocol", "source"], [*ours, *theirs])
+    return table(["method", "ET", "TC", "WT", "protocol", "source"], [*ours, *theirs])
 
 
 def _others(document: Mapping[str, Any]) -> str:
@@ -103,21 +108,24 @@ def _others(document: Mapping[str, Any]) -> str:
         ("AUROC of entropy for errors, %", "error_auroc", 100.0),
         ("QU-BraTS score, %", "qu_brats", 100.0),
     )
-    rows = [[name, *(_number(means[region.value][key], scale) for region in ORDER)] for name, key, scale in kinds]
-    return _table(["score", "ET", "TC", "WT"], rows)
+    rows = [
+        [name, *(figure(means[region.value][key], scale=scale) for region in REGION_ORDER)]
+        for name, key, scale in kinds
+    ]
+    return table(["score", "ET", "TC", "WT"], rows)
 
 
 def _calibration(document: Mapping[str, Any]) -> str:
     means, worse = document["means"]["raw"]["all_sets"], document["counterintuitive"]["raw"]
-    rows = [["ours", name, *(_percent(means[region.value][key]) for region in ORDER)] for name, key in _ERRORS]
+    rows = [["ours", name, *(_percent(means[region.value][key]) for region in REGION_ORDER)] for name, key in _ERRORS]
     for name, key in _WORSE:
-        rows.append(["ours", name, *(_percent(worse[region.value][key]) for region in ORDER)])
+        rows.append(["ours", name, *(_percent(worse[region.value][key]) for region in REGION_ORDER)])
     for method, errors in CALIBRATION.items():
         for name, key in _ERRORS[1:]:
-            rows.append([f"{method} (published)", name, *(f"{errors[key][region]:.2f}" for region in ORDER)])
-        rates = [f"{COUNTERINTUITIVE[method][region]:.2f}" for region in ORDER]
+            rows.append([f"{method} (published)", name, *(f"{errors[key][region]:.2f}" for region in REGION_ORDER)])
+        rates = [f"{COUNTERINTUITIVE[method][region]:.2f}" for region in REGION_ORDER]
         rows.append([f"{method} (published)", "counter-intuitive", *rates])
-    return _table(["method", "measure", "ET", "TC", "WT"], rows)
+    return table(["method", "measure", "ET", "TC", "WT"], rows)
 
 
 _ERRORS = (("class-wise ECE", "class_ece"), ("ECE", "ece"), ("SCE", "sce"))
@@ -139,13 +147,4 @@ def _dice(document: Mapping[str, Any], subset: Availability, region: Region, rul
 
 
 def _percent(value: float | None) -> str:
-    return _number(value, 100.0)
-
-
-def _number(value: float | None, scale: float) -> str:
-    return NOTHING if value is None or value != value else f"{scale * value:.2f}"  # noqa: PLR0124 (NaN)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+    return figure(value, scale=100)

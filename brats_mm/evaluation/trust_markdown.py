@@ -1,17 +1,20 @@
 """Tables in Markdown of how well a trust profile works."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any, TypeAlias
 
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.trust_profile import SequenceGroup, TrustProfile
+from brats_mm.outputs.markdown import figure, table
 from brats_mm.trust.assess import coverage_statement
 from brats_mm.trust.case_dice import Grade
 from brats_mm.trust.gains import KINDS
 from brats_mm.trust.left_out import FITTED
 
-Figures = Mapping[str, Any]
+Figures: TypeAlias = Mapping[str, Any]
+Cell: TypeAlias = Callable[[Figures], str]
 
 RELIABILITY_PLOT = "pictures/trust_reliability.svg"
 """The drawn reliability plot, relative to the page."""
@@ -26,33 +29,74 @@ def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
         "by-group": _by_group(figures),
         "volume": _volume(figures, profile),
         "advice": _advice(figures),
-        "importance": _importance(figures),
-        "calibration": _calibration(figures),
+        "importance": _by_region("Spearman of", figures["importance"], _IMPORTANCE),
+        "calibration": _by_region("class-wise ECE, %", figures["class_ece"], _CLASS_ECE),
         "order": _order(figures),
         "reliability-plot": f"![Expected against true Dice by region]({RELIABILITY_PLOT})",
     }
 
 
+def _count(*path: str) -> Cell:
+    return lambda one: str(_at(one, path))
+
+
+def _two(*path: str) -> Cell:
+    return lambda one: figure(_at(one, path))
+
+
+def _points(*path: str) -> Cell:
+    return lambda one: figure(_at(one, path), 1, scale=100)
+
+
+def _both(text: str, *cells: Cell) -> Cell:
+    return lambda one: text.format(*(cell(one) for cell in cells))
+
+
+def _at(one: Figures, path: Sequence[str]) -> Any:
+    return reduce(lambda inner, key: inner[key], path, one)
+
+
+_SEGMENTATIONS = {"segmentations": _count("segmentations")}
+_FAILURES = {**_SEGMENTATIONS, "Dice below 0.5": _count("failures")}
+_SUMMARY = {
+    "Spearman of expected and true Dice": _two("estimate", "spearman"),
+    "AUROC for Dice below 0.5": _two("estimate", "auroc_failure"),
+    "mean absolute error, points": _points("calibrated", "mean_absolute_error"),
+    "coverage of the Dice interval, %": _points("interval", "coverage"),
+    "coverage of the volume interval, %": _points("volume_all", "coverage"),
+    **{
+        f"true Dice where graded {grade.value}, %": _both(
+            "{} ({})", _points("grades", grade.value, "mean_dice"), _count("grades", grade.value, "segmentations")
+        )
+        for grade in Grade
+    },
+}
+_IMPORTANCE = {
+    "gate weight and confidence of the sequence alone": _two("gate_weight_and_unimodal_confidence"),
+    "gate weight and Dice of the sequence alone": _two("gate_weight_and_unimodal_dice"),
+    "gate weight and Dice lost without the sequence": _two("gate_weight_and_dice_lost"),
+    "change of the volume and Dice lost without the sequence": _two("leave_one_out_and_dice_lost"),
+}
+_CLASS_ECE = {
+    "before temperatures": _points("before_temperatures"),
+    "after temperatures": _points("after_temperatures"),
+}
+_ORDER = {"any loss": _points("rate"), "loss of more than 1 point": _points("rate_tolerance_1_point")}
+_WAYS = {
+    "mean Dice of the model card for these sequences": ("mean_of_subset", "mean_of_subset"),
+    "estimate from the probabilities": ("estimate", "estimate"),
+    "calibrated estimate": ("calibrated", "estimate"),
+}
+"""Prediction of Dice -> its figures, and the figures of its ranking, which calibration does not change."""
+
+
 def _summary(figures: Figures, profile: TrustProfile) -> str:
-    rows = [
-        ["Spearman of expected and true Dice", *_each(figures, lambda one: _two(one["estimate"]["spearman"]))],
-        [
-            "AUROC for Dice below 0.5",
-            *_each(figures, lambda one: _two(one["estimate"]["auroc_failure"])),
-        ],
-        ["mean absolute error, points", *_each(figures, lambda one: _points(one["calibrated"]["mean_absolute_error"]))],
-        ["coverage of the Dice interval, %", *_each(figures, lambda one: _points(one["interval"]["coverage"]))],
-        [
-            "coverage of the volume interval, %",
-            *(_points(figures["volume_all"][region.value]["coverage"]) for region in REGIONS),
-        ],
-        *[
-            [f"true Dice where graded {grade.value}, %", *_each(figures, lambda one, g=grade: _graded(one, g))]
-            for grade in Grade
-        ],
-    ]
+    by_region = {
+        region.value: {**figures["expected_dice"][region.value], "volume_all": figures["volume_all"][region.value]}
+        for region in REGIONS
+    }
     return "\n\n".join(
-        [_cases(figures), _table(["expected Dice of a case", *_names()], rows), coverage_statement(profile)]
+        [_cases(figures), _by_region("expected Dice of a case", by_region, _SUMMARY), coverage_statement(profile)]
     )
 
 
@@ -64,203 +108,115 @@ def _cases(figures: Figures) -> str:
 
 
 def _expected_dice(figures: Figures) -> str:
-    rows = []
-    ways = {
-        "mean_of_subset": "mean Dice of the model card for these sequences",
-        "estimate": "estimate from the probabilities",
-        "calibrated": "calibrated estimate",
-    }
-    for way, name in ways.items():
-        for region in REGIONS:
-            own = figures["expected_dice"][region.value]
-            one, ranked = own[way], own["estimate" if way == "calibrated" else way]
-            rows.append(
-                [
-                    name,
-                    region.value.upper(),
-                    str(own["segmentations"]),
-                    str(own["failures"]),
-                    _two(ranked["spearman"]),
-                    _two(ranked["auroc_failure"]),
-                    _points(one["mean_absolute_error"]),
-                ]
-            )
-    head = [
-        "prediction",
-        "region",
-        "segmentations",
-        "Dice below 0.5",
-        "Spearman",
-        "AUROC of failure",
-        "mean error, points",
-    ]
-    plot = [
-        [region.value.upper(), *(f"{_points(one['expected'])} / {_points(one['true'])}" for one in own["plot"])]
+    ours = figures["expected_dice"]
+    rows = (
+        ([name, region.value.upper()], {**own, "way": own[way], "ranked": own[ranked]})
+        for name, (way, ranked) in _WAYS.items()
         for region in REGIONS
-        if (own := figures["expected_dice"][region.value])["plot"]
-    ]
+        if (own := ours[region.value])
+    )
+    columns = {
+        **_FAILURES,
+        "Spearman": _two("ranked", "spearman"),
+        "AUROC of failure": _two("ranked", "auroc_failure"),
+        "mean error, points": _points("way", "mean_absolute_error"),
+    }
+    point = _both("{} / {}", _points("expected"), _points("true"))
+    plot = [[region.value.upper(), *map(point, ours[region.value]["plot"])] for region in REGIONS]
+    plot = [row for row in plot if len(row) > 1]
     bins = max((len(row) - 1 for row in plot), default=0)
-    columns = ["expected / true Dice, %", *(f"fifth {index + 1}" for index in range(bins))]
+    head = ["expected / true Dice, %", *(f"fifth {index + 1}" for index in range(bins))]
     filled = [row + [""] * (bins + 1 - len(row)) for row in plot]
-    return "\n\n".join([_cases(figures), _table(head, rows), _table(columns, filled)])
+    return "\n\n".join([_cases(figures), _listed(["prediction", "region"], rows, columns), table(head, filled)])
 
 
 def _grades(figures: Figures) -> str:
-    rows = []
-    for region in REGIONS:
-        for grade in Grade:
-            one = figures["expected_dice"][region.value]["grades"][grade.value]
-            rows.append(
-                [
-                    region.value.upper(),
-                    grade.value,
-                    str(one["segmentations"]),
-                    _points(one["share"]),
-                    _points(one["mean_dice"]),
-                    str(one["failures"]),
-                ]
-            )
-    return _table(["region", "grade", "segmentations", "share, %", "mean true Dice, %", "of these below 0.5"], rows)
+    rows = (
+        ([region.value.upper(), grade.value], figures["expected_dice"][region.value]["grades"][grade.value])
+        for region in REGIONS
+        for grade in Grade
+    )
+    columns = {
+        **_SEGMENTATIONS,
+        "share, %": _points("share"),
+        "mean true Dice, %": _points("mean_dice"),
+        "of these below 0.5": _count("failures"),
+    }
+    return _listed(["region", "grade"], rows, columns)
 
 
 def _by_group(figures: Figures) -> str:
-    rows = []
-    for group in SequenceGroup:
-        for region in REGIONS:
-            one = figures["expected_dice_by_group"][group.value][region.value]
-            rows.append(
-                [
-                    group.label,
-                    region.value.upper(),
-                    str(one["segmentations"]),
-                    str(one["failures"]),
-                    _two(one["estimate"]["spearman"]),
-                    _two(one["estimate"]["auroc_failure"]),
-                    _points(one["calibrated"]["mean_absolute_error"]),
-                    _points(one["interval"]["coverage"]),
-                ]
-            )
-    head = [
-        "sequences",
-        "region",
-        "segmentations",
-        "Dice below 0.5",
-        "Spearman",
-        "AUROC of failure",
-        "mean error, points",
-    ]
-    return _table([*head, "interval holds, %"], rows)
+    columns = {
+        **_FAILURES,
+        "Spearman": _two("estimate", "spearman"),
+        "AUROC of failure": _two("estimate", "auroc_failure"),
+        "mean error, points": _points("calibrated", "mean_absolute_error"),
+        "interval holds, %": _points("interval", "coverage"),
+    }
+    return _listed(["sequences", "region"], _groups(figures["expected_dice_by_group"]), columns)
 
 
 def _volume(figures: Figures, profile: TrustProfile) -> str:
-    rows = []
-    for group in SequenceGroup:
-        for region in REGIONS:
-            one = figures["volume"][group.value][region.value]
-            rows.append(
-                [
-                    group.label,
-                    region.value.upper(),
-                    str(one["segmentations"]),
-                    f"{_points(one['coverage'])} ± {_points(one['standard_error'])}",
-                    _two(one["median_factor"]),
-                ]
-            )
-    head = ["sequences", "region", "segmentations", "interval holds, %", "times or divided by"]
-    return f"{coverage_statement(profile)}\n\n{_table(head, rows)}"
+    columns = {
+        **_SEGMENTATIONS,
+        "interval holds, %": _both("{} ± {}", _points("coverage"), _points("standard_error")),
+        "times or divided by": _two("median_factor"),
+    }
+    rows = _groups(figures["volume"])
+    return f"{coverage_statement(profile)}\n\n{_listed(['sequences', 'region'], rows, columns)}"
 
 
 def _advice(figures: Figures) -> str:
-    rows = []
-    for region in REGIONS:
-        for kind in (*KINDS, FITTED):
-            one = figures["advice"][region.value][kind]
-            rows.append(
-                [
-                    region.value.upper(),
-                    "chosen for the bundle" if kind == FITTED else kind,
-                    str(one["choices"]),
-                    _points(one["right"]),
-                    _points(one["chance"]),
-                    _points(one["mean_dice_lost"]),
-                    _points(one["mean_absolute_error"]),
-                ]
-            )
-    head = [
-        "region",
-        "gain from",
-        "choices",
-        "best named, %",
-        "by chance, %",
-        "Dice lost, points",
-        "error of gain, points",
-    ]
-    return _table(head, rows)
-
-
-def _importance(figures: Figures) -> str:
-    names = {
-        "gate_weight_and_unimodal_confidence": "gate weight and confidence of the sequence alone",
-        "gate_weight_and_unimodal_dice": "gate weight and Dice of the sequence alone",
-        "gate_weight_and_dice_lost": "gate weight and Dice lost without the sequence",
-        "leave_one_out_and_dice_lost": "change of the volume and Dice lost without the sequence",
+    rows = (
+        (
+            [region.value.upper(), "chosen for the bundle" if kind == FITTED else kind],
+            figures["advice"][region.value][kind],
+        )
+        for region in REGIONS
+        for kind in (*KINDS, FITTED)
+    )
+    columns = {
+        "choices": _count("choices"),
+        "best named, %": _points("right"),
+        "by chance, %": _points("chance"),
+        "Dice lost, points": _points("mean_dice_lost"),
+        "error of gain, points": _points("mean_absolute_error"),
     }
-    rows = [
-        [name, *(_two(figures["importance"][region.value][key]) for region in REGIONS)] for key, name in names.items()
-    ]
-    return _table(["Spearman of", *_names()], rows)
+    return _listed(["region", "gain from"], rows, columns)
 
 
-def _calibration(figures: Figures) -> str:
-    names = {"before_temperatures": "before temperatures", "after_temperatures": "after temperatures"}
-    rows = [
-        [name, *(_points(figures["class_ece"][region.value][key]) for region in REGIONS)] for key, name in names.items()
-    ]
-    return _table(["class-wise ECE, %", *_names()], rows)
+def _groups(figures: Figures) -> Iterable[tuple[list[str], Figures]]:
+    return (
+        ([group.label, region.value.upper()], figures[group.value][region.value])
+        for group in SequenceGroup
+        for region in REGIONS
+    )
 
 
 def _order(figures: Figures) -> str:
-    names = {"rate": "any loss", "rate_tolerance_1_point": "loss of more than 1 point"}
-    rows = [
-        [name, *(_points(figures["counterintuitive"][region.value][key]) for region in REGIONS)]
-        for key, name in names.items()
-    ]
-    plain = _table(["counter-intuitive rate, %", *_names()], rows)
+    plain = _by_region("counter-intuitive rate, %", figures["counterintuitive"], _ORDER)
+    rates = _both("{} / {}", _points("rate"), _points("rate_tolerance_1_point"))
     chosen = []
     for margin in figures["fewer_sequences"]["wt"]:
         own = [figures["fewer_sequences"][region.value][margin] for region in REGIONS]
         name = "never" if math.isinf(float(margin)) else f"from a lead of {100 * float(margin):.0f} points"
-        cells = [f"{_points(one['rate'])} / {_points(one['rate_tolerance_1_point'])}" for one in own]
-        chosen.append([name, *cells, *(_points(one["mean_dice"]) for one in own)])
-    head = ["fewer sequences used", *(f"{name} rate, 0 / 1 point" for name in _names())]
-    return f"{plain}\n\n{_table([*head, *(f'{name} Dice' for name in _names())], chosen)}"
+        chosen.append([name, *map(rates, own), *map(_points("mean_dice"), own)])
+    names = [region.value.upper() for region in REGIONS]
+    head = [
+        "fewer sequences used",
+        *(f"{name} rate, 0 / 1 point" for name in names),
+        *(f"{name} Dice" for name in names),
+    ]
+    return f"{plain}\n\n{table(head, chosen)}"
 
 
-def _names() -> list[str]:
-    return [region.value.upper() for region in REGIONS]
+def _listed(labels: Sequence[str], rows: Iterable[tuple[list[str], Figures]], columns: Mapping[str, Cell]) -> str:
+    """Return a table with a row per set of figures and a column per cell function."""
+    lines = [[*names, *(cell(one) for cell in columns.values())] for names, one in rows]
+    return table([*labels, *columns], lines)
 
 
-def _each(figures: Figures, cell: Any) -> list[str]:
-    return [cell(figures["expected_dice"][region.value]) for region in REGIONS]
-
-
-def _graded(one: Mapping[str, Any], grade: Grade) -> str:
-    row = one["grades"][grade.value]
-    return f"{_points(row['mean_dice'])} ({row['segmentations']})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = "|---|" + "---:|" * (len(head) - 1)
-    return "\n".join([_line(head), rule, *map(_line, rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _two(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}"
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+def _by_region(corner: str, figures: Figures, rows: Mapping[str, Cell]) -> str:
+    """Return a table with a row per cell function and a column per region."""
+    lines = [[name, *(cell(figures[region.value]) for region in REGIONS)] for name, cell in rows.items()]
+    return table([corner, *(region.value.upper() for region in REGIONS)], lines)

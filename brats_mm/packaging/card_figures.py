@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brats_mm.domain.availability import Availability, describe, subset_name
-from brats_mm.domain.regions import Region
-from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
+from brats_mm.outputs.markdown import NOTHING, figure, table
 
 CARD = "docs/README.md"
 BEGIN = "<!-- figures: `brats-mm bundle card` writes the tables between these markers -->"
 END = "<!-- end of figures -->"
 
-_ORDER = (Region.ET, Region.TC, Region.WT)
 _MEANS = {
     "all_sets": "mean of the 15",
     "full_set": "all four",
@@ -36,17 +35,16 @@ _WORSE = {
 
 def figures_of(evaluation: Mapping[str, Any]) -> str:
     """Render the content of an evaluation's `summary.json` as two Markdown tables."""
-    head = "| available | ET | ET, 500-voxel rule | TC | WT | HD95 WT, mm |\n|---|---:|---:|---:|---:|---:|"
-    sets = [_row(describe(subset), *_of_set(evaluation, subset)) for subset in PAPER_ORDER]
-    means = [_row(f"**{name}**", *_of_mean(evaluation, key)) for key, name in _MEANS.items()]
-    measures = evaluation["means"]["raw"]["all_sets"]
+    sets = [[describe(subset), *_of_set(evaluation, subset)] for subset in PAPER_ORDER]
+    means = [[f"**{name}**", *_of_mean(evaluation, key)] for key, name in _MEANS.items()]
+    measures, worse = evaluation["means"]["raw"]["all_sets"], evaluation["counterintuitive"]["raw"]
     rows = [
-        _row(name, *(_percent(measures[region.value][key]) for region in _ORDER)) for key, name in _MEASURES.items()
+        [name, *(_percent(figures[region.value].get(key)) for region in REGION_ORDER)]
+        for names, figures in ((_MEASURES, measures), (_WORSE, worse))
+        for key, name in names.items()
     ]
-    worse = evaluation["counterintuitive"]["raw"]
-    rows += [_row(name, *(_percent(worse[region.value].get(key)) for region in _ORDER)) for key, name in _WORSE.items()]
-    second = "| measure (mean over the 15 subsets) | ET | TC | WT |\n|---|---:|---:|---:|"
-    return "\n".join([head, *sets, *means]) + "\n\n" + "\n".join([second, *rows])
+    dice = table(["available", "ET", "ET, 500-voxel rule", "TC", "WT", "HD95 WT, mm"], [*sets, *means])
+    return dice + "\n\n" + table(["measure (mean over the 15 subsets)", "ET", "TC", "WT"], rows)
 
 
 def with_figures(card: str, figures: str) -> str:
@@ -62,25 +60,17 @@ def with_figures(card: str, figures: str) -> str:
 def _of_set(evaluation: Mapping[str, Any], subset: Availability) -> Sequence[str]:
     scores = evaluation["sets"].get(subset_name(subset))
     if not scores:
-        return ("-",) * 5
+        return (NOTHING,) * 5
     raw, ruled = scores["raw"], scores["et500"]
     dice = [one["dice"]["mean"] for one in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
-    return [*map(_percent, dice), _number(raw["wt"]["hd95_mm"]["mean"])]
+    return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"]["mean"], 1)]
 
 
 def _of_mean(evaluation: Mapping[str, Any], key: str) -> Sequence[str]:
     raw, ruled = evaluation["means"]["raw"][key], evaluation["means"]["et500"][key]
     dice = [one["dice"] for one in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
-    return [*map(_percent, dice), _number(raw["wt"]["hd95_mm"])]
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"], 1)]
 
 
 def _percent(value: float | None) -> str:
-    return _number(None if value is None else 100 * value)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.1f}"  # noqa: PLR0124 (NaN)
+    return figure(value, 1, scale=100)

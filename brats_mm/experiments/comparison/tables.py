@@ -9,13 +9,10 @@ from typing import Any
 
 from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.regions import Region
-from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.outputs.csv_text import inert
+from brats_mm.outputs.markdown import NOTHING, table
 
-ORDER = (Region.ET, Region.TC, Region.WT)
-"""The papers' column order."""
-
-NOTHING = "-"
 FRESH = "fresh weights"
 TRAINED_HERE = "experts trained in the experiment"
 
@@ -104,7 +101,7 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
         f"Mean Dice over sets, percent points; 95 % bootstrap interval over cases. {document['test']}.",
         _tests(document),
         "## Dice of each set, in percent",
-        *(_sets(methods, region) for region in ORDER),
+        *(_sets(methods, region) for region in REGION_ORDER),
         "## The methods",
         "\n".join(f"- **{one['title']}** (`{name}`): {one['description'] or NOTHING}" for name, one in methods.items()),
     ]
@@ -144,9 +141,9 @@ def _failed(document: Mapping[str, Any]) -> str:
 
 def _scores(methods: Mapping[str, Any]) -> str:
     names = {"dice": "", "dice_et500": " 500", "ece": " ECE", "counterintuitive": " CR"}
-    columns = [("dice", region) for region in ORDER]
+    columns = [("dice", region) for region in REGION_ORDER]
     columns.insert(1, ("dice_et500", Region.ET))
-    columns += [(name, region) for name in ("ece", "counterintuitive") for region in ORDER]
+    columns += [(name, region) for name in ("ece", "counterintuitive") for region in REGION_ORDER]
     head = ["method", "seeds", *(f"{region.value.upper()}{names[name]}" for name, region in columns)]
     rows = [
         [
@@ -156,7 +153,7 @@ def _scores(methods: Mapping[str, Any]) -> str:
         ]
         for one in methods.values()
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _costs(methods: Mapping[str, Any]) -> str:
@@ -167,15 +164,15 @@ def _costs(methods: Mapping[str, Any]) -> str:
         figures = one["regions"][Region.WT.value]
         cells = [f"{scale * figures[name]['mean']:.1f}" for name, scale in scales.items()]
         rows.append([one["title"], *cells, f"{figures['inference_s']['mean']:.2f}"])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _tests(document: Mapping[str, Any]) -> str:
     rows = [
-        [_title(document, name), *(_difference(regions[region.value]) for region in ORDER)]
+        [_title(document, name), *(_difference(regions[region.value]) for region in REGION_ORDER)]
         for name, regions in document["tests"].items()
     ]
-    return _table(["method", *(region.value.upper() for region in ORDER)], rows) if rows else "None to compare."
+    return table(["method", *(region.value.upper() for region in REGION_ORDER)], rows) if rows else "None to compare."
 
 
 def _difference(one: Mapping[str, Any]) -> str:
@@ -190,7 +187,7 @@ def _sets(methods: Mapping[str, Any], region: Region) -> str:
     for subset in PAPER_ORDER:
         scores = [one["sets"].get(subset_name(subset), {}).get(region.value) for one in methods.values()]
         rows.append([describe(subset), *(NOTHING if dice is None else f"{100 * dice:.1f}" for dice in scores)])
-    return _table([region.value.upper(), *(one["title"] for one in methods.values())], rows)
+    return table([region.value.upper(), *(one["title"] for one in methods.values())], rows)
 
 
 def _title(document: Mapping[str, Any], name: str) -> str:
@@ -208,8 +205,3 @@ def _cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(inert(value))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
