@@ -20,9 +20,10 @@ from brats_mm.cohort.layout import LEDGER, clear_work, has_results, lost_results
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout, TaskResult
-from brats_mm.cohort.tables import TableFormat, require_table, write_failures, write_results_table
+from brats_mm.cohort.tables import TableFormat, write_failures, write_results_table
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.outputs.parquet import require_parquet
 from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
 
@@ -128,7 +129,8 @@ def run_cohort(
         BratsMMError: no case can be computed.
         KeyboardInterrupt: interrupted. Finished cases are kept.
     """
-    require_table(settings.table)
+    if settings.table is TableFormat.PARQUET:
+        require_parquet("use --table csv")
     prepare_output(folder, settings.layout, settings.labels, manifest.path, version=__version__)
     with Ledger(folder / LEDGER) as ledger:
         plan = _Run(manifest, folder, ledger, settings, on_case)

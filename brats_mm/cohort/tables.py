@@ -4,20 +4,15 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, fields
 from enum import Enum
-from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from brats_mm.cohort.ledger import Failure
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.errors import OptionError
 from brats_mm.outputs.csv_text import inert, inert_row
 from brats_mm.outputs.folder import output_errors
-
-GROUP_ROWS = 10_000
-"""Rows in memory at a time."""
+from brats_mm.outputs.parquet import write_parquet
 
 STAGES = ("read", "register", "bias", "brain", "prepare", "network", "restore", "back", "write")
 
@@ -94,17 +89,6 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
     }
 
 
-def require_table(kind: TableFormat) -> None:
-    """Ask for pyarrow before hours of work, not after.
-
-    Raises:
-        OptionError: it is not installed.
-    """
-    if kind is TableFormat.PARQUET and find_spec("pyarrow") is None:
-        message = "A Parquet table needs pyarrow, which is not installed. Do `pip install pyarrow`, or use --table csv."
-        raise OptionError(message)
-
-
 def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: TableFormat) -> Path:
     """Write `results.parquet` or `results.csv`, replacing an earlier table atomically.
 
@@ -114,21 +98,12 @@ def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: T
     path = folder / f"results.{kind.value}"
     aside = folder / f".{path.name}.partial"
     with output_errors(path):
-        (_write_parquet if kind is TableFormat.PARQUET else _write_csv)(aside, rows)
+        if kind is TableFormat.PARQUET:
+            write_parquet(aside, COLUMNS, rows)
+        else:
+            _write_csv(aside, rows)
         aside.replace(path)
     return path
-
-
-def _write_parquet(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
-
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
-    with ParquetWriter(path, schema) as writer:
-        while group := list(islice(rows, GROUP_ROWS)):
-            columns = [pa.array([row.get(column.name) for row in group], column.type) for column in schema]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:

@@ -17,12 +17,22 @@ from brats_mm.errors import CaseError, InputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint, EvaluationProgress
 from brats_mm.evaluation.markdown import markdown_of
-from brats_mm.evaluation.parquet import require_parquet, write_parquet
 from brats_mm.evaluation.summary import Summary
-from brats_mm.evaluation.tables import CASES, SUMMARY, TRUST, WEIGHTS, CaseRow, RowWriter, WeightRow, write_document
+from brats_mm.evaluation.tables import (
+    CASES,
+    SUMMARY,
+    TRUST,
+    WEIGHTS,
+    CaseRow,
+    RowWriter,
+    WeightRow,
+    write_document,
+    write_parquet_beside,
+)
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.parquet import require_parquet
 from brats_mm.trust.record import TrustRecord
 
 logger = logging.getLogger(__name__)
@@ -90,7 +100,7 @@ def evaluate(
     """
     chosen = settings or EvaluationSettings()
     if chosen.parquet:
-        require_parquet()
+        require_parquet("omit --parquet")
     checkpoint = EvaluationCheckpoint(folder)
     checkpoint.check_no_overwrite(resume=chosen.resume, overwrite=chosen.overwrite)
     progress = checkpoint.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
@@ -179,7 +189,8 @@ def _publish(
     with output_errors(folder):
         (work / MARKDOWN).write_text(markdown_of(document), encoding="utf-8")
         if settings.parquet:
-            names += [write_parquet(work / CASES, CaseRow).name, write_parquet(work / WEIGHTS, WeightRow).name]
+            tables = {CASES: CaseRow, WEIGHTS: WeightRow}
+            names += [write_parquet_beside(work / name, kind).name for name, kind in tables.items()]
         if settings.plots:
             from brats_mm.evaluation.plots import write_plots
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from brats_mm.errors import OptionError
 from brats_mm.outputs.csv_text import inert, original
 from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.parquet import GROUP_ROWS, write_parquet
 from brats_mm.trust.record import TrustRecord
 
 CASES = "cases.csv"
@@ -76,6 +77,8 @@ UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
 NUMBERS = (*SCORES, *UNCERTAINTY)
 """Averaged columns of `cases.csv`."""
 
+CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
+"""Columns with few different texts."""
 
 AnyRow: TypeAlias = CaseRow | WeightRow | TrustRecord
 """A row of one of the tables."""
@@ -90,7 +93,7 @@ class RowWriter:
         keep: number of bytes of an existing file to keep. None starts a new file.
     """
 
-    def __init__(self, path: Path, kind: type[AnyRow], *, keep: int | None = None) -> None:
+    def __init__(self, path: Path, kind: type[Any], *, keep: int | None = None) -> None:
         self._path = path
         self._columns = [field.name for field in fields(kind)]
         self._keep = keep
@@ -105,7 +108,7 @@ class RowWriter:
                 self._writer.writeheader()
         return self
 
-    def write(self, rows: Iterable[AnyRow]) -> None:
+    def write(self, rows: Iterable[Any]) -> None:
         """Append rows and flush."""
         with output_errors(self._path):
             for row in rows:
@@ -143,6 +146,25 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
     except (OSError, KeyError, ValueError) as error:
         message = f"{path} is not a table of an evaluation ({error}). Use a folder written by `brats-mm evaluate`."
         raise OptionError(message) from error
+
+
+def write_parquet_beside(table: Path, kind: type[AnyRow], *, group_rows: int = GROUP_ROWS) -> Path:
+    """Convert a CSV table to Parquet, with typed columns and one group of rows in memory, and return the new file.
+
+    Args:
+        table: the CSV file. The Parquet file gets the same name with the suffix `.parquet`.
+        kind: class of its rows.
+        group_rows: rows per row group.
+    """
+    path = table.with_suffix(".parquet")
+    rows = map(vars, read_rows(table, kind))
+    write_parquet(path, columns_of(kind), rows, categories=CATEGORIES, group_rows=group_rows)
+    return path
+
+
+def columns_of(kind: type[Any]) -> dict[str, Any]:
+    """Return the type of each column of a table by name."""
+    return {field.name: field.type for field in fields(kind)}
 
 
 def read_case_rows(folder: Path) -> Iterator[CaseRow]:

@@ -1,10 +1,12 @@
 """A stand-in for the inference worker: the same messages, no model; started by path, with its behaviour as JSON.
 
-`gate` names the folder of a `StepGate`, whose steps are the windows.
+`gate` names the folder of a `StepGate`, whose steps are the windows. With `results`, a folder to copy as the results,
+reading and writing are steps too. `without` maps a sequence to the results of a job that lacks it.
 """
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -43,9 +45,12 @@ def main():
 
 def run(job, how, cancelled):
     name = job["job"]
-    for step in range(how["steps"]):
-        emit("progress", job=name, stage="segmenting", done=step + 1, total=how["steps"])
-        end, sign = time.monotonic() + how["pause_s"], time.monotonic() + 1
+    stages = [("segmenting", done + 1) for done in range(how["steps"])]
+    if how.get("results"):
+        stages = [("reading", 0), *stages, ("writing", how["steps"])]
+    for step, (stage, done) in enumerate(stages):
+        emit("progress", job=name, stage=stage, done=done, total=0 if stage == "reading" else how["steps"])
+        end, sign = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0), time.monotonic() + 1
         while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             if name in cancelled and not how["deaf"]:
                 emit("failed", job=name, kind="cancelled", detail="The job was cancelled.")
@@ -59,14 +64,22 @@ def run(job, how, cancelled):
     if how["fail"]:
         emit("failed", job=name, kind=how["fail"], detail=how.get("detail") or "t1.nii.gz cannot be used.")
         return
+    write_results(job, how)
+    emit("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
+
+
+def write_results(job, how):
     folder = Path(job["output"])
+    if how.get("results"):
+        lacking = [place for sequence, place in how.get("without", {}).items() if sequence not in job["sequences"]]
+        shutil.copytree((lacking or [how["results"]])[0], folder)
+        return
     folder.mkdir()
     (folder / "segmentation.nii.gz").write_bytes(bytes(range(256)) * 40)
     (folder / "report.json").write_text(json.dumps({"sequences_found": sorted(job["sequences"])}))
     (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     if how.get("page"):
         (folder / "report.html").write_text(how["page"], encoding="utf-8")
-    emit("done", job=name, seconds={"read": 0.1, "network": 0.2, "write": 0.1})
 
 
 def emit(what, **values):

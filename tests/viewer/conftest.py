@@ -1,9 +1,7 @@
 """A built page, a service that serves it, and a Chromium that looks at it; skipped where one of them cannot be."""
 
-import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
@@ -13,14 +11,11 @@ import nibabel as nib
 import pytest
 from filelock import FileLock
 
-from brats_mm_service.app import create_app
-from brats_mm_service.workers.process import WorkerProcess
 from tests.fakes.serving import serving, small_settings
 from tests.fakes.viewer_results import make_results
 from tests.fakes.viewer_tab import LONGEST_MS, Tab
 
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
-WORKER = Path(__file__).resolve().parents[1] / "fakes" / "viewer_worker.py"
 LAPTOP = {"width": 1366, "height": 768}
 # Where pytest runs in several processes, one installs and builds, and the others wait for it.
 BUILDING = FileLock(Path(tempfile.gettempdir()) / f"brats-mm-page-{sha256(str(VIEWER).encode()).hexdigest()[:16]}.lock")
@@ -76,16 +71,9 @@ def made_results(made_head, tmp_path_factory):
     return make_results(tmp_path_factory.mktemp("made") / "results", affine)
 
 
-@contextmanager
 def ready_service(results, settings, **behaviour):
     """A service whose results are ready at once, unless its worker is told otherwise."""
-    how = json.dumps({"results": str(results)} | behaviour)
-
-    def spawn():
-        return WorkerProcess(settings.worker, (sys.executable, str(WORKER), how))
-
-    with serving(settings, app=create_app(settings, spawn)) as client:
-        yield client
+    return serving(settings, behaviour={"results": str(results), "pause_s": 0.05} | behaviour)
 
 
 @pytest.fixture

@@ -116,7 +116,9 @@ def test_images_that_were_not_kept_can_be_given_again(page_service, open_tab, ma
 def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head, tmp_path):
     wrong = tmp_path / "case_t1.nii.gz"
     wrong.write_bytes(b"not a volume")
-    with page_service(fail="bad-volume") as client:
+    with page_service(
+        fail="bad-volume", detail="flair.nii.gz holds labels, not an image. Give the image itself."
+    ) as client:
         tab = open_tab(client)
         tab.errors_are_expected("415")
         tab.page.set_input_files("#choose-files", wrong)

@@ -88,9 +88,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     template = chosen_bundle(options)
     methods = read_methods(options.methods, template)
     if options.parquet:
-        from brats_mm.evaluation.parquet import require_parquet
+        from brats_mm.outputs.parquet import require_parquet
 
-        require_parquet()
+        require_parquet("omit --parquet")
     console.say(f"{len(methods)} methods: {', '.join(method.name for method in methods)}.")
     from brats_mm.experiments.comparison.on_ray import perform_on_ray
     from brats_mm.experiments.comparison.report import write_comparison

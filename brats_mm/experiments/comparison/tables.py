@@ -1,17 +1,16 @@
 """Tables of a comparison as CSV and Parquet, and its Markdown page."""
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.regions import Region
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
-from brats_mm.outputs.csv_text import inert
+from brats_mm.evaluation.tables import RowWriter, columns_of
 from brats_mm.outputs.markdown import NOTHING, table
+from brats_mm.outputs.parquet import write_parquet
 
 FRESH = "fresh weights"
 TRAINED_HERE = "experts trained in the experiment"
@@ -66,17 +65,10 @@ def write_table(
     path: Path, rows: Sequence[RunRow] | Sequence[SetRow], kind: type[RunRow] | type[SetRow], *, parquet: bool
 ) -> None:
     """Write rows as CSV with empty cells for missing values, and optionally as Parquet (needs pyarrow)."""
-    columns = [field.name for field in fields(kind)]
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
+    with RowWriter(path, kind) as table_file:
+        table_file.write(rows)
     if parquet:
-        import pyarrow as pa
-        from pyarrow.parquet import write_table as write_parquet
-
-        table = {name: pa.array([getattr(row, name) for row in rows], from_pandas=True) for name in columns}
-        write_parquet(pa.table(table), path.with_suffix(".parquet"))
+        write_parquet(path.with_suffix(".parquet"), columns_of(kind), map(vars, rows))
 
 
 def experiment_markdown(document: Mapping[str, Any]) -> str:
@@ -199,9 +191,3 @@ def _percent(figure: Mapping[str, float | None]) -> str:
         return NOTHING
     spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.2f}"
     return f"{100 * figure['mean']:.2f}{spread}"
-
-
-def _cell(value: str | int | float) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(inert(value))

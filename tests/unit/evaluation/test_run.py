@@ -30,10 +30,9 @@ from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case, separate_passes, shared_passes
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
-from brats_mm.evaluation.parquet import write_parquet
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.summary import Summary
-from brats_mm.evaluation.tables import CaseRow, WeightRow, read_case_rows, read_rows, read_summary
+from brats_mm.evaluation.tables import CaseRow, WeightRow, read_case_rows, read_rows, read_summary, write_parquet_beside
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.labelled_cases import labelled_cases
@@ -454,7 +453,7 @@ def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
 def test_parquet_is_written_group_by_group(cases, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
-    path = write_parquet(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
+    path = write_parquet_beside(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
     assert parquet.ParquetFile(path).num_row_groups == 3, "48 rows"
     assert parquet.read_table(path)["subset"].to_pylist() == [r.subset for r in read_case_rows(tmp_path / "out")]
 
