@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cohort.content import content_of
-from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import Manifest, open_manifest
 from brats_mm.cohort.model import SegmentCases
 from brats_mm.cohort.records import CaseState, CaseTask, TaskResult
 from brats_mm.cohort.run import CohortSettings, CohortStatus, run_cohort
+from brats_mm.execution.local_engine import LocalEngine
 from brats_mm.pipeline.request import make_request
 
 

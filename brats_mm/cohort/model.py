@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from brats_mm.cohort.engine import Runner
 from brats_mm.cohort.records import Layout
+from brats_mm.execution.tasks import Runner
 from brats_mm.pipeline.request import SegmentRequest
 
 

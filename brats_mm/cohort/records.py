@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from brats_mm.domain.modality import Modality
+from brats_mm.execution.tasks import Task
 
 LONGEST_NAME = 120
 """Bytes of a case's name: it becomes part of file names."""
@@ -44,20 +45,23 @@ class CohortCase:
 
 
 @dataclass(frozen=True)
-class CaseTask:
+class CaseTask(Task):
     """A case to segment, for an engine.
 
     Attributes:
         case: the case.
         output: folder of the cohort.
         known: hash of the content that results exist for. Equal content is not computed again.
-        alone: no other case may run in that worker, because this case or its neighbour has crashed a worker.
     """
 
     case: CohortCase
     output: str
     known: str | None = None
-    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the case."""
+        return self.case.name
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,30 @@
 """Segment the cases of a manifest on any engine, and record every outcome at once.
 
 A run can be stopped at any time, by Ctrl-C or a power failure. The next run continues with the unfinished cases. A
-failed
-case never stops the others.
+failed case never stops the others.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from brats_mm import __version__
 from brats_mm.cohort.content import stamp_of
-from brats_mm.cohort.engine import Engine, Finished
 from brats_mm.cohort.layout import LEDGER, clear_work, has_results, lost_results, prepare_output, result_sizes
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout, TaskResult
 from brats_mm.cohort.tables import TableFormat, write_failures, write_results_table
 from brats_mm.domain.regions import LabelConvention
+from brats_mm.execution.tasks import Engine, Finished, run_tasks
 from brats_mm.io.bundle import checked_hash, open_bundle
 from brats_mm.outputs.parquet import require_parquet
 from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
-
-_PATIENCE_S = 1.0
 
 _LOST = (
     "The worker that computed this case stopped {attempts} times ({how}), at last with no other case in it. Its files "
@@ -110,7 +107,11 @@ class CohortSettings:
 
 
 def run_cohort(
-    manifest: Manifest, folder: Path, engine: Engine, settings: CohortSettings, on_case: OnCase | None = None
+    manifest: Manifest,
+    folder: Path,
+    engine: Engine[CaseTask, TaskResult],
+    settings: CohortSettings,
+    on_case: OnCase | None = None,
 ) -> CohortStatus:
     """Segment the unfinished cases of a manifest, and write the tables.
 
@@ -133,15 +134,16 @@ def run_cohort(
         require_parquet("use --table csv")
     prepare_output(folder, settings.layout, settings.labels, manifest.path, version=__version__)
     with Ledger(folder / LEDGER) as ledger:
-        plan = _Run(manifest, folder, ledger, settings, on_case)
+        run = _Run(manifest, folder, ledger, settings, on_case)
         try:
             with engine:
-                plan.go(engine)
+                for finished in run_tasks(engine, run.tasks()):
+                    run.record(finished)
         finally:
             clear_work(folder)
             write_results_table(folder, ledger.rows(), settings.table)
             write_failures(folder, ledger.failures())
-        return plan.status
+        return run.status
 
 
 class _Run:
@@ -153,23 +155,18 @@ class _Run:
         self.status = CohortStatus(manifest.count)
         self._manifest, self._folder, self._ledger, self._settings = manifest, folder, ledger, settings
         self._on_case = on_case
-        self._under_way: dict[str, tuple[str, int]] = {}  # name -> stamp, attempts
+        self._stamps: dict[str, str] = {}  # of the cases under way
         self._begun = time.monotonic()
 
-    def go(self, engine: Engine) -> None:
+    def tasks(self) -> Iterator[CaseTask]:
+        """Yield a task for each case to compute. Other cases are counted."""
         for case in self._manifest.cases():
             task = self._task(case)
-            if task is None:
-                continue
-            self._submit(engine, *task)
-            while len(self._under_way) >= engine.width:
-                self._collect(engine, _PATIENCE_S)
-            self._collect(engine, 0.0)
-        while self._under_way:
-            self._collect(engine, _PATIENCE_S)
+            if task is not None:
+                yield task
 
-    def _task(self, case: CohortCase) -> tuple[CaseTask, str] | None:
-        """Return the task for a case and its stamp. None if nothing is to be computed."""
+    def _task(self, case: CohortCase) -> CaseTask | None:
+        """Return the task for a case. None if nothing is to be computed."""
         if not self._ledger.is_new(case.name):
             self._fault(case, f"The manifest has another case {case.name!r}. Give each case a different name.")
             return None
@@ -180,41 +177,30 @@ class _Run:
             stamp = stamp_of(case)
         except OSError:
             stamp = ""  # the worker reports what is missing
+        self._stamps[case.name] = stamp
         known = self._ledger.done(case.name)
         if known is None or known.identity != self._settings.identity:
-            return CaseTask(case, str(self._folder)), stamp
+            return CaseTask(case, str(self._folder))
         if not has_results(self._folder, case.name, self._settings.layout) or lost_results(self._folder, known.sizes):
             self.status = replace(self.status, lost=self.status.lost + 1)
-            return CaseTask(case, str(self._folder)), stamp
+            return CaseTask(case, str(self._folder))
         if stamp and known.stamp == stamp:
+            del self._stamps[case.name]
             self._count(case.name, skipped=1)
             return None
-        return CaseTask(case, str(self._folder), known.content), stamp
+        return CaseTask(case, str(self._folder), known.content)
 
     def _fault(self, case: CohortCase, detail: str) -> None:
         self._ledger.fault(case, detail)
         self._count(case.name, failed=1, detail=detail)
 
-    def _submit(self, engine: Engine, task: CaseTask, stamp: str) -> None:
-        _, attempts = self._under_way.get(task.case.name, ("", 0))
-        self._under_way[task.case.name] = (stamp, attempts + 1)
-        engine.submit(task)
-
-    def _collect(self, engine: Engine, timeout_s: float) -> None:
-        for finished in engine.collect(timeout_s):
-            self._settle(engine, finished)
-
-    def _settle(self, engine: Engine, finished: Finished) -> None:
-        name = finished.task.case.name
-        stamp, attempts = self._under_way[name]
-        result = finished.result
-        if result is None and attempts <= engine.retries:
-            self._submit(engine, replace(finished.task, alone=True), stamp)
-            return
+    def record(self, finished: Finished[CaseTask, TaskResult]) -> None:
+        """Record how a case ended."""
+        name, attempts, result = finished.task.name, finished.attempts, finished.result
         if result is None:
             lost = _LOST.format(how=finished.lost, attempts=attempts)
             result = TaskResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
-        del self._under_way[name]
+        stamp = self._stamps.pop(name)
         state = result.state
         sizes = result_sizes(self._folder, name, self._settings.layout) if state is CaseState.DONE else {}
         self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts, sizes=sizes)

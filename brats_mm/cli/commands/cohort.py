@@ -16,8 +16,9 @@ from brats_mm.errors import OptionError
 from brats_mm.pipeline.request import SECTIONS, SegmentRequest, make_request
 
 if TYPE_CHECKING:
-    from brats_mm.cohort.engine import Engine, MakeRunner
+    from brats_mm.cohort.records import CaseTask, TaskResult
     from brats_mm.cohort.run import CohortStatus
+    from brats_mm.execution.tasks import Engine, MakeRunner
 
 EXIT_FAILURES = 2
 _OF_ONE_CASE = ("overwrite", "dicom_reference", "brain_mask")
@@ -131,12 +132,12 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     return request
 
 
-def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine":
+def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine[CaseTask, TaskResult]":
     if options.ray is None:
-        from brats_mm.cohort.local_engine import LocalEngine
+        from brats_mm.execution.local_engine import LocalEngine
 
         return LocalEngine(make_runner, options.workers)
-    from brats_mm.cohort.ray_engine import RayEngine
+    from brats_mm.execution.ray_engine import RayEngine
 
     return RayEngine(make_runner, options.ray, options.workers, cores=options.ray_cores, gpus=options.ray_gpus)
 

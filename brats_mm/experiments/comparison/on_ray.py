@@ -3,19 +3,59 @@
 Tasks only carry paths and settings. A task whose machine is lost restarts elsewhere and resumes from its checkpoint.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from brats_mm.errors import BratsMMError
-from brats_mm.execution.ray_cluster import joined
-from brats_mm.experiments.comparison.run import Experiment, Outcome, perform, prepare_expert
+from brats_mm.execution.ray_engine import RayEngine
+from brats_mm.execution.tasks import Engine, Finished, Task, run_tasks
+from brats_mm.experiments.comparison.evaluation import RunEvaluator
+from brats_mm.experiments.comparison.run import Experiment, ExperimentRun, Outcome, perform, prepare_expert
 from brats_mm.experiments.comparison.training import Training
 
-RETRIES = 3
-"""Retries of a task whose worker died."""
+_LOST = "The worker of this training was lost {attempts} times ({how}). Give each worker more memory and try again."
 
 
-def perform_on_ray(experiment: Experiment, address: str, *, cores: float = 2, gpus: float = 0) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class TrainingTask(Task):
+    """Training of an expert, or training and evaluation of a run."""
+
+    work: Training | ExperimentRun
+    evaluator: RunEvaluator
+
+    @property
+    def name(self) -> str:
+        """Folder of the training."""
+        training = self.work.training if isinstance(self.work, ExperimentRun) else self.work
+        return str(training.folder)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Result of a training: the reason if it failed, and the outcome of a run."""
+
+    name: str
+    failure: str = ""
+    outcome: Outcome | None = None
+
+
+class Trainer:
+    """Performs trainings in a worker, one after the other. Each resumes earlier work."""
+
+    def __init__(self, slot: int) -> None:
+        """Need no model."""
+
+    def run(self, tasks: Iterable[TrainingTask | None]) -> Iterator[TrainingResult]:
+        """Yield the result of each task."""
+        for task in tasks:
+            if task is None:
+                return
+            yield _perform(task)
+
+
+def perform_on_ray(
+    experiment: Experiment, address: str, *, cores: float | int = 2, gpus: float | int = 0
+) -> Iterator[Outcome]:
     """Run a comparison on a cluster and yield the outcomes in order.
 
     Args:
@@ -27,34 +67,63 @@ def perform_on_ray(experiment: Experiment, address: str, *, cores: float = 2, gp
     Raises:
         OptionError: Ray is not installed, or there is no such cluster.
     """
-    with joined(address):
-        import ray
-
-        options: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": RETRIES}
-        failed = _experts(ray, experiment, options)
-        task = ray.remote(**options)(perform)
-        able = [run for run in experiment.runs if not any(str(expert.folder) in failed for expert in run.experts)]
-        under_way = {(run.method, run.seed): task.remote(run, experiment.evaluator) for run in able}
-        for run in experiment.runs:
-            if (run.method, run.seed) in under_way:
-                yield ray.get(under_way[run.method, run.seed])
-            else:
-                reasons = [failed[str(one.folder)] for one in run.experts if str(one.folder) in failed]
-                yield Outcome(run, failure=reasons[0])
+    # Ray starts as many workers as fit, and the others once there is room.
+    workers = max(len(_experts(experiment)), len(experiment.runs))
+    with RayEngine[TrainingTask, TrainingResult](Trainer, address, workers, cores=cores, gpus=gpus) as engine:
+        yield from perform_with(engine, experiment)
 
 
-def _experts(ray: Any, experiment: Experiment, options: dict[str, Any]) -> dict[str, str]:
-    """Train each expert of all runs once. Return the error messages of failed ones by folder."""
-    wanted = {str(expert.folder): expert for run in experiment.runs for expert in run.experts}
-    task = ray.remote(**options)(_ready)
-    under_way = {folder: task.remote(expert) for folder, expert in wanted.items()}
-    reasons = {folder: str(ray.get(reference)) for folder, reference in under_way.items()}
-    return {folder: reason for folder, reason in reasons.items() if reason}
+def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Experiment) -> Iterator[Outcome]:
+    """Train each expert of all runs once, then perform the runs, and yield the outcomes in order.
+
+    A run whose expert failed is not performed.
+
+    Args:
+        engine: a started engine.
+        experiment: the comparison.
+    """
+
+    def start(works: Iterable[Training | ExperimentRun]) -> Iterator[Finished[TrainingTask, TrainingResult]]:
+        return run_tasks(engine, (TrainingTask(work, experiment.evaluator, alone=True) for work in works))
+
+    failed = {ended.task.name: reason for ended in start(_experts(experiment)) if (reason := _failure(ended))}
+    reasons = [[failed[str(one.folder)] for one in run.experts if str(one.folder) in failed] for run in experiment.runs]
+    plan = list(zip(experiment.runs, reasons, strict=True))
+    running = start(run for run, why in plan if not why)
+    outcomes: dict[str, Outcome] = {}
+    for run, why in plan:
+        name = str(run.training.folder)
+        while not why and name not in outcomes:
+            ended = next(running)
+            outcomes[ended.task.name] = _outcome(ended)
+        yield Outcome(run, failure=why[0]) if why else outcomes[name]
 
 
-def _ready(expert: Training) -> str:
+def _perform(task: TrainingTask) -> TrainingResult:
+    if isinstance(task.work, ExperimentRun):
+        outcome = perform(task.work, task.evaluator)
+        return TrainingResult(task.name, outcome.failure, outcome)
     try:
-        prepare_expert(expert)
+        prepare_expert(task.work)
     except BratsMMError as error:
-        return str(error)
-    return ""
+        return TrainingResult(task.name, str(error))
+    return TrainingResult(task.name)
+
+
+def _outcome(ended: Finished[TrainingTask, TrainingResult]) -> Outcome:
+    run = ended.task.work
+    assert isinstance(run, ExperimentRun)
+    made = ended.result.outcome if ended.result else None
+    return made or Outcome(run, failure=_failure(ended))
+
+
+def _failure(ended: Finished[TrainingTask, TrainingResult]) -> str:
+    """Return why a training failed. Empty if it did not."""
+    if ended.result is None:
+        return _LOST.format(attempts=ended.attempts, how=ended.lost)
+    return ended.result.failure
+
+
+def _experts(experiment: Experiment) -> list[Training]:
+    """Return each expert of all runs once."""
+    return list({expert.folder: expert for run in experiment.runs for expert in run.experts}.values())

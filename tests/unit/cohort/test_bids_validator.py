@@ -10,12 +10,12 @@ import pytest
 
 from brats_mm import Segmenter
 from brats_mm.cohort.bids import describe_dataset
-from brats_mm.cohort.engine import Finished
 from brats_mm.cohort.manifest import Manifest
 from brats_mm.cohort.records import CohortCase, Layout
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.cohort.segment import SegmentRunner
 from brats_mm.domain.regions import LabelConvention
+from brats_mm.execution.tasks import Finished
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.pipeline.request import make_request
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, run_cohort
+from brats_mm.execution.local_engine import LocalEngine
 from tests.fakes.cohort import FakeCases
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, run_cohort
-from brats_mm.cohort.local_engine import LocalEngine
+from brats_mm.execution.local_engine import LocalEngine
 from tests.fakes.cohort import FakeCases
 engine = LocalEngine(FakeCases(pause_s=0.02, hold_from=sys.argv[3]), workers=2)
 say = lambda status: print(status.done, *engine.pids, flush=True)

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.parquet as pq
 import pytest
 
-from brats_mm.cohort.ray_engine import CaseActor, RayEngine
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, TaskResult
 from brats_mm.cohort.run import CohortSettings, run_cohort
 from brats_mm.errors import OptionError
+from brats_mm.execution.ray_engine import RayEngine, TaskActor
 from tests.fakes.cohort import FakeCases
 from tests.fakes.ray_cluster import second_node, small_cluster
 from tests.unit.cohort.test_run import manifest_of
@@ -68,7 +68,7 @@ class Together:
 
 
 def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
-    actor = CaseActor(lambda slot: Together(), 0, 1)
+    actor = TaskActor(lambda slot: Together(), 0, 1)
     assert actor.fault() is None
     tasks = [CaseTask(CohortCase(name, folder="."), ".") for name in "abc"]
     with ThreadPoolExecutor(3) as callers:
@@ -78,5 +78,5 @@ def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
 
 
 def test_an_actor_without_a_model_says_why():
-    fault = CaseActor(FakeCases(unable=True), 0, 1).fault()
+    fault = TaskActor(FakeCases(unable=True), 0, 1).fault()
     assert "The bundle has no weights" in str(fault)

@@ -8,9 +8,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from brats_mm.cohort.ray_engine import HELD, RayEngine
 from brats_mm.cohort.records import CaseState, TaskResult
 from brats_mm.cohort.run import CohortSettings, run_cohort
+from brats_mm.execution.ray_engine import RayEngine
+from brats_mm.execution.tasks import HELD
 from tests.unit.cohort.test_run import manifest_of
 
 

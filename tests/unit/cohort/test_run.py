@@ -11,8 +11,6 @@ from contextlib import closing
 import pyarrow.parquet as pq
 import pytest
 
-from brats_mm.cohort.engine import Finished
-from brats_mm.cohort.local_engine import LocalEngine
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
 from brats_mm.cohort.tables import TableFormat
@@ -20,6 +18,8 @@ from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError, OutputError, ResourceError
+from brats_mm.execution.local_engine import LocalEngine
+from brats_mm.execution.tasks import Finished
 from brats_mm.io.bundle import checked_hash, open_bundle
 from brats_mm.pipeline.request import make_request
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document

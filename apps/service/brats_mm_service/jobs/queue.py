@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_mm.execution.tasks import may_retry
 from brats_mm_service.jobs.files import JobFiles, manifest
 from brats_mm_service.jobs.model import Job, NewJob, Progress, ResultFile
 from brats_mm_service.jobs.notifications import JobNotifications
@@ -258,7 +259,7 @@ class JobQueue:
         """Retry a job after a failure that it did not cause, or fail it after the last attempt. Called by the
         supervisor.
         """
-        if job.attempts >= self.limits.attempts:
+        if not may_retry(job.attempts, self.limits.attempts):
             self.fail(job, kind, detail)
             return
         self.files.clear_attempts(job.id)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from brats_mm.execution.crashes import describe_exit
 from brats_mm_service.logs import log
 from brats_mm_service.settings import WorkerSettings
 from brats_mm_service.workers.process_memory import resident_bytes
@@ -108,11 +109,7 @@ class WorkerProcess:
     def death(self) -> str:
         """Describe how it ended."""
         code = self._process.poll()
-        if code is None:
-            return "it still runs"
-        if code < 0:
-            return f"signal {signal.Signals(-code).name}"
-        return f"exit code {code}"
+        return "it still runs" if code is None else describe_exit(code)
 
     def _read_messages(self) -> None:
         assert self._process.stdout is not None

@@ -9,14 +9,13 @@ a new folder, so that a disconnected actor cannot corrupt the result.
 import os
 import queue
 import socket
-import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brats_mm.execution.crashes import start_or_exit
 from brats_mm.execution.ray_cluster import ActorShare, compute_on, start_actor
 from brats_mm_service.logs import log
 from brats_mm_service.settings import Settings
@@ -39,7 +38,7 @@ class WorkerActor:
         if not Path(start["data"]).is_dir():
             self.emit("unable", kind="model", detail=_not_shared(start["data"]))
             return
-        threading.Thread(target=self._work, args=(start, task), daemon=True).start()
+        start_or_exit(task, start, self._commands, self)
 
     def emit(self, what: str, **values: object) -> None:
         """Keep a message until it is fetched."""
@@ -58,13 +57,6 @@ class WorkerActor:
                 messages.append(self._messages.get_nowait())
         except queue.Empty:
             return messages
-
-    def _work(self, start: dict[str, Any], task: Work) -> None:
-        try:
-            task(start, self._commands, self)
-        except BaseException:  # noqa: BLE001 (a thread's end would go unnoticed)
-            traceback.print_exc()
-            os._exit(1)
 
 
 class RayWorker:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from brats_mm.execution.crashes import STARTS
 from brats_mm.pipeline.request import to_json
 from brats_mm_service.jobs.model import Job, Progress
 from brats_mm_service.jobs.queue import JobQueue
@@ -18,8 +19,6 @@ from brats_mm_service.workers.protocol import Spawn, Worker
 _TICK_S = 0.1
 _RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
 _IDLE_S = 0.2
-_STARTS = 3
-"""Consecutive failed starts before waiting jobs are failed."""
 
 _CRASHED = (
     "The worker that computed this job stopped ({how}). The files may be damaged, or memory too small. "
@@ -91,7 +90,7 @@ class Supervisor:
     @property
     def is_hopeless(self) -> bool:
         """Whether the model could not be loaded several times in a row."""
-        return self._failed_starts >= _STARTS
+        return self._failed_starts >= STARTS
 
     @property
     def pid(self) -> int | None:

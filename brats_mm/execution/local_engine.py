@@ -1,48 +1,36 @@
 """Local engine: worker processes on this machine, each with a loaded model.
 
 Workers are spawned and not forked, so that no thread or lock of the planner is copied. Each gets a few tasks at a time,
-to
-read the next case and write the last one while it computes. A worker that dies, for example when memory runs out, is
-replaced, and its
-tasks are returned as lost.
+to read the next case and write the last one while it computes. A worker that dies, for example when memory runs out, is
+replaced, and its tasks are returned as lost.
 """
 
 import multiprocessing
 import os
 import signal
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any, Generic
 
-from brats_mm.cohort.engine import Finished, MakeRunner
-from brats_mm.cohort.records import CaseTask, TaskResult
-from brats_mm.cohort.worker import Ready, Unable, work
 from brats_mm.errors import ResourceError
-
-HELD = 3
-"""Tasks that a worker holds: one being written, one computed, one read."""
-
-_STARTS = 3
-"""Workers that may die in a row before they have loaded the model."""
+from brats_mm.execution.crashes import STARTS, describe_exit
+from brats_mm.execution.local_worker import Ready, Unable, work
+from brats_mm.execution.tasks import HELD, Finished, MakeRunner, R, T, Waiting
 
 
 @dataclass(eq=False)
-class _Worker:
+class _Worker(Generic[T]):
     process: BaseProcess
     pipe: "Connection[object, object]"
     slot: int
     ready: bool = False
-    held: dict[str, CaseTask] = field(default_factory=dict)
-
-    @property
-    def alone(self) -> bool:
-        return any(task.alone for task in self.held.values())
+    held: dict[str, T] = field(default_factory=dict)
 
 
-class LocalEngine:
+class LocalEngine(Generic[T, R]):
     """Runs tasks in processes of this machine."""
 
     retries = 1
@@ -53,11 +41,11 @@ class LocalEngine:
         self._count = workers
         self._threads = max(1, _cores() // workers) if workers > 1 else 0
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
-        self._waiting: deque[CaseTask] = deque()
+        self._workers: list[_Worker[T]] = []
+        self._waiting: Waiting[T] = Waiting()
         self._failed_starts = 0
 
-    def __enter__(self) -> "LocalEngine":
+    def __enter__(self) -> "LocalEngine[T, R]":
         self._workers = [self._start(slot) for slot in range(self._count)]
         return self
 
@@ -74,12 +62,12 @@ class LocalEngine:
         """The processes' numbers."""
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
-    def submit(self, task: CaseTask) -> None:
+    def submit(self, task: T) -> None:
         """Submit a task. Tasks that must run alone go first."""
-        (self._waiting.appendleft if task.alone else self._waiting.append)(task)
+        self._waiting.add(task)
         self._hand_out()
 
-    def collect(self, timeout_s: float) -> list[Finished]:
+    def collect(self, timeout_s: float) -> list[Finished[T, R]]:
         """Return finished tasks.
 
         Raises:
@@ -87,7 +75,7 @@ class LocalEngine:
             ResourceError: the workers die while they load it.
         """
         by_sign = {sign: worker for worker in self._workers for sign in (worker.pipe, worker.process.sentinel)}
-        finished: list[Finished] = []
+        finished: list[Finished[T, R]] = []
         for worker in {by_sign[sign] for sign in wait(list(by_sign), timeout_s)}:  # type: ignore[index]
             finished += self._received(worker)
             if not worker.process.is_alive():
@@ -95,7 +83,7 @@ class LocalEngine:
         self._hand_out()
         return finished
 
-    def _start(self, slot: int) -> _Worker:
+    def _start(self, slot: int) -> _Worker[T]:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._make_runner, slot, self._threads)
         process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
@@ -104,27 +92,27 @@ class LocalEngine:
         theirs.close()
         return _Worker(process, ours, slot)
 
-    def _received(self, worker: _Worker) -> list[Finished]:
+    def _received(self, worker: _Worker[T]) -> list[Finished[T, R]]:
         results = []
         try:
             while worker.pipe.poll(0):
-                message = worker.pipe.recv()
-                if isinstance(message, TaskResult):
-                    results.append(Finished(worker.held.pop(message.name), message))
-                elif isinstance(message, Ready):
+                message: Any = worker.pipe.recv()
+                if isinstance(message, Ready):
                     worker.ready, self._failed_starts = True, 0
                 elif isinstance(message, Unable):
                     raise message.error
+                else:
+                    results.append(Finished[T, R](worker.held.pop(message.name), message))
         except (EOFError, OSError):  # the worker died, which is handled elsewhere
             worker.process.join(timeout=5)
         return results
 
-    def _replaced(self, worker: _Worker) -> list[Finished]:
+    def _replaced(self, worker: _Worker[T]) -> list[Finished[T, R]]:
         """Replace a dead worker. Its tasks are lost, except those that had not started."""
         worker.process.join()
-        how = _death(worker.process.exitcode)
+        how = describe_exit(worker.process.exitcode)
         self._failed_starts += not worker.ready
-        if self._failed_starts >= _STARTS:
+        if self._failed_starts >= STARTS:
             message = (
                 f"Worker processes crash while loading the model ({how}). Try fewer --workers, or see "
                 "`brats-mm doctor`."
@@ -133,18 +121,16 @@ class LocalEngine:
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
         if not worker.ready:
-            self._waiting.extendleft(worker.held.values())
+            self._waiting.put_back(worker.held.values())
             return []
-        return [Finished(task, None, how) for task in worker.held.values()]
+        return [Finished[T, R](task, None, how) for task in worker.held.values()]
 
     def _hand_out(self) -> None:
-        """Give waiting tasks to the least busy workers. A task that must run alone waits for an idle worker."""
-        while self._waiting:
-            worker = min(self._workers, key=lambda one: (one.alone, len(one.held)))
-            if worker.alone or len(worker.held) >= (1 if self._waiting[0].alone else HELD):
-                return
-            task = self._waiting.popleft()
-            worker.held[task.case.name] = task
+        """Send waiting tasks to workers with room."""
+        while chosen := self._waiting.assign([worker.held.values() for worker in self._workers]):
+            index, task = chosen
+            worker = self._workers[index]
+            worker.held[task.name] = task
             try:
                 worker.pipe.send(task)
             except OSError:  # it has just died, which `collect` will find: the task comes back as lost
@@ -167,9 +153,3 @@ def _no_interrupts() -> Iterator[None]:
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 
-from brats_mm.cohort.engine import MakeRunner
-from brats_mm.cohort.records import CaseTask
 from brats_mm.errors import BratsMMError
+from brats_mm.execution.tasks import MakeRunner, Task
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,14 @@ class Inbox:
     def __init__(self, pipe: "Connection[object, object]") -> None:
         self._pipe = pipe
 
-    def __iter__(self) -> Iterator[CaseTask | None]:
+    def __iter__(self) -> Iterator[Task | None]:
         return self
 
-    def __next__(self) -> CaseTask | None:
+    def __next__(self) -> Task | None:
         if not self._pipe.poll(0):
             return None
         task = self._pipe.recv()
-        assert isinstance(task, CaseTask)
+        assert isinstance(task, Task)
         return task
 
     def wait(self) -> None:

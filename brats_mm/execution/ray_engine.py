@@ -3,79 +3,65 @@
 Each actor requests cores or a GPU, so Ray places as many as fit and an autoscaling cluster adds machines for the rest.
 Tasks and
 results take a few hundred bytes, because actors read images from the shared file system and not from Ray's object
-store.
-Actors get tasks once their model is loaded. A dead actor is replaced, and its tasks are returned as lost.
+store. Actors get tasks once their model is loaded. A dead actor is replaced, and its tasks are returned as lost.
 """
 
 import logging
-import os
-import threading
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Generic
 
-from brats_mm.cohort.engine import Finished, MakeRunner, Runner
-from brats_mm.cohort.records import CaseTask, TaskResult
 from brats_mm.errors import BratsMMError, ResourceError, first_line
+from brats_mm.execution.crashes import STARTS, start_or_exit
 from brats_mm.execution.ray_cluster import ActorShare, compute_on, joined, require_ray, start_actor
-
-HELD = 3
-"""Tasks that an actor holds: one being written, one computed, one read."""
-
-_STARTS = 3
-"""Actors that may end in a row before they have loaded the model."""
+from brats_mm.execution.tasks import HELD, Finished, MakeRunner, R, Result, Runner, T, Task, Waiting
 
 logger = logging.getLogger(__name__)
 
 
-class CaseActor:
+class TaskActor:
     """Runs in a Ray worker. Concurrent calls of `run` pass their tasks to one overlapped runner."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
         compute_on(threads)
         self._fault: BratsMMError | None = None
-        self._tasks: SimpleQueue[CaseTask] = SimpleQueue()
-        self._results: dict[str, Future[TaskResult]] = {}
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._results: dict[str, Future[Result]] = {}
         try:
             runner = make_runner(slot)
         except BratsMMError as error:
             self._fault = error
         else:
-            threading.Thread(target=self._work, args=(runner,), daemon=True).start()
+            start_or_exit(self._work, runner)
 
     def fault(self) -> BratsMMError | None:
         """Return the error that prevents this actor from computing. None once its model is loaded."""
         return self._fault
 
-    def run(self, task: CaseTask) -> TaskResult:
+    def run(self, task: Task) -> Result:
         """Return the result of a task once it is available."""
-        coming: Future[TaskResult] = Future()
-        self._results[task.case.name] = coming
+        coming: Future[Result] = Future()
+        self._results[task.name] = coming
         self._tasks.put(task)
         return coming.result()
 
     def _work(self, runner: Runner) -> None:
-        try:
-            while True:
-                for result in runner.run(chain([self._tasks.get()], self._at_hand())):
-                    self._results.pop(result.name).set_result(result)
-        except BaseException:  # the end of a thread would go unnoticed, but not that of the actor
-            logger.exception("A worker ends for a reason that the library did not foresee.")
-            os._exit(1)
+        while True:
+            for result in runner.run(chain([self._tasks.get()], self._at_hand())):
+                self._results.pop(result.name).set_result(result)
 
-    def _at_hand(self) -> Iterator[CaseTask | None]:
+    def _at_hand(self) -> Iterator[Task | None]:
         """Yield the received tasks, and None whenever there is none at the moment."""
         while True:
             yield None if self._tasks.empty() else self._tasks.get()
 
 
 @dataclass(eq=False)
-class _Place:
+class _Place(Generic[T]):
     """An actor or its replacement.
 
     Attributes:
@@ -86,17 +72,13 @@ class _Place:
     slot: int
     actor: Any
     hello: Any
-    held: dict[Any, CaseTask] = field(default_factory=dict)
-
-    def has_room(self, room: int) -> bool:
-        """Whether it is ready, holds fewer tasks than that, and none that must run alone."""
-        return self.hello is None and len(self.held) < room and not any(task.alone for task in self.held.values())
+    held: dict[Any, T] = field(default_factory=dict)
 
 
-class RayEngine:
+class RayEngine(Generic[T, R]):
     """Runs tasks on a Ray cluster."""
 
-    retries = 3  # machines of a cluster come and go, which is not the fault of a case
+    retries = 3  # machines of a cluster come and go, which is not the fault of a task
 
     def __init__(
         self,
@@ -111,12 +93,12 @@ class RayEngine:
         self.width = workers * HELD
         self._make_runner, self._address, self._count = make_runner, address, workers
         self._share = ActorShare(cores, gpus)
-        self._places: list[_Place] = []
-        self._waiting: deque[CaseTask] = deque()
+        self._places: list[_Place[T]] = []
+        self._waiting: Waiting[T] = Waiting()
         self._failed_starts = 0
         self._cluster = ExitStack()
 
-    def __enter__(self) -> "RayEngine":
+    def __enter__(self) -> "RayEngine[T, R]":
         self._cluster.enter_context(joined(self._address))
         self._places = [self._start(slot) for slot in range(self._count)]
         return self
@@ -129,12 +111,12 @@ class RayEngine:
         self._places = []
         self._cluster.close()
 
-    def submit(self, task: CaseTask) -> None:
+    def submit(self, task: T) -> None:
         """Submit a task. Tasks that must run alone go first."""
-        (self._waiting.appendleft if task.alone else self._waiting.append)(task)
+        self._waiting.add(task)
         self._hand_out()
 
-    def collect(self, timeout_s: float) -> list[Finished]:
+    def collect(self, timeout_s: float) -> list[Finished[T, R]]:
         """Return finished tasks.
 
         Raises:
@@ -148,17 +130,17 @@ class RayEngine:
             return []
         first, rest = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
         more = ray.wait(rest, num_returns=len(rest), timeout=0)[0] if first and rest else []
-        finished: list[Finished] = []
+        finished: list[Finished[T, R]] = []
         for answer in (*first, *more):
             finished += self._answered(coming[answer], answer)
         self._hand_out()
         return finished
 
-    def _start(self, slot: int) -> _Place:
-        actor = start_actor(CaseActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
+    def _start(self, slot: int) -> _Place[T]:
+        actor = start_actor(TaskActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
         return _Place(slot, actor, actor.fault.remote())
 
-    def _answered(self, place: _Place, answer: Any) -> list[Finished]:
+    def _answered(self, place: _Place[T], answer: Any) -> list[Finished[T, R]]:
         import ray
         from ray.exceptions import RayError
 
@@ -173,15 +155,15 @@ class RayEngine:
                 raise said
             place.hello, self._failed_starts = None, 0
             return []
-        return [Finished(place.held.pop(answer), said)]
+        return [Finished[T, R](place.held.pop(answer), said)]
 
-    def _replaced(self, place: _Place, error: Exception) -> list[Finished]:
+    def _replaced(self, place: _Place[T], error: Exception) -> list[Finished[T, R]]:
         """Replace a dead actor. Its tasks are lost."""
         import ray
 
         if place.hello is not None:
             self._failed_starts += 1
-        if self._failed_starts >= _STARTS:
+        if self._failed_starts >= STARTS:
             message = (
                 f"Workers on the cluster crash while loading the model ({first_line(error)}). Install this version "
                 "of brats-mm on every machine, or give each worker more memory."
@@ -191,19 +173,17 @@ class RayEngine:
         logger.warning("Worker %d on the cluster died (%s). Starting another.", place.slot, how)
         ray.kill(place.actor)  # its remaining tasks must not run later
         self._places[self._places.index(place)] = self._start(place.slot)
-        return [Finished(task, None, how) for task in place.held.values()]
+        return [Finished[T, R](task, None, how) for task in place.held.values()]
 
     def _hand_out(self) -> None:
-        """Give waiting tasks to the least busy actors. A task that must run alone waits for an idle actor."""
-        while self._waiting:
-            room = 1 if self._waiting[0].alone else HELD
-            ready = [place for place in self._places if place.has_room(room)]
-            if not ready:
-                return
-            place = min(ready, key=lambda one: len(one.held))
-            task = self._waiting.popleft()
+        """Send waiting tasks to ready actors with room."""
+        while chosen := self._waiting.assign(
+            [None if place.hello is not None else place.held.values() for place in self._places]
+        ):
+            index, task = chosen
+            place = self._places[index]
             place.held[place.actor.run.remote(task)] = task
 
 
-def _answers(place: _Place) -> list[Any]:
+def _answers(place: _Place[Any]) -> list[Any]:
     return [*place.held, *([] if place.hello is None else [place.hello])]

@@ -1,0 +1,36 @@
+"""How workers end, in the words and by the rules that every kind of worker shares."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+STARTS = 3
+"""Workers that may end in a row before they have loaded the model. Then nothing can be computed."""
+
+logger = logging.getLogger(__name__)
+
+
+def describe_exit(code: int | None) -> str:
+    """Describe how a process ended.
+
+    >>> describe_exit(-9), describe_exit(3)
+    ('signal SIGKILL', 'exit code 3')
+    """
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def start_or_exit(work: Callable[..., object], *arguments: object) -> None:
+    """Run a function in a daemon thread. An exception ends the process, since the end of a thread goes unnoticed."""
+
+    def run() -> None:
+        try:
+            work(*arguments)
+        except BaseException:
+            logger.exception("A worker ends for an unforeseen reason.")
+            os._exit(1)
+
+    threading.Thread(target=run, daemon=True).start()

@@ -1,0 +1,183 @@
+"""Tasks for workers that hold a model: what an engine is given, what it returns, and when it tries again."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+HELD = 3
+"""Tasks that a worker holds: one being written, one computed, one read."""
+
+_PATIENCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task for a worker, to which it is pickled.
+
+    Attributes:
+        alone: whether no other task may run in its worker, because this task or its neighbour has crashed one.
+    """
+
+    alone: bool = field(default=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """Name of the task, unique among the tasks of an engine."""
+        raise NotImplementedError
+
+
+@runtime_checkable
+class Result(Protocol):
+    """Result of a task."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+
+
+T = TypeVar("T", bound=Task)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T, R]):
+    """A finished task.
+
+    Attributes:
+        task: the task.
+        result: its result. None if the worker died.
+        lost: how the worker died, in words, such as "signal SIGKILL".
+        attempts: number of times that the task was submitted.
+    """
+
+    task: T
+    result: R | None
+    lost: str = ""
+    attempts: int = 1
+
+
+@runtime_checkable
+class Engine(Protocol[T, R]):
+    """Computes tasks. Used from one thread, inside a `with` block.
+
+    Each submitted task is returned once, finished or lost. `run_tasks` submits lost tasks again.
+    """
+
+    @property
+    def width(self) -> int:
+        """Largest number of tasks in progress, so that memory does not grow with the number of tasks."""
+
+    @property
+    def retries(self) -> int:
+        """Number of times to submit a lost task again."""
+
+    def __enter__(self) -> "Engine[T, R]":
+        """Start."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stop at once and abandon running tasks."""
+
+    def submit(self, task: T) -> None:
+        """Submit a task. There must be room for it."""
+
+    def collect(self, timeout_s: float) -> list[Finished[T, R]]:
+        """Return finished tasks, after waiting for at most this time if there are none.
+
+        Raises:
+            BratsMMError: nothing can be computed, for example because the model cannot be loaded.
+        """
+
+
+class Runner(Protocol):
+    """Computes tasks in a worker, one after the other, with the model loaded."""
+
+    def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        """Yield results in any order. None among the tasks means that none is available at the moment."""
+
+
+MakeRunner: TypeAlias = Callable[[int], Runner]
+"""Loads the model in a worker, to which it is pickled. Takes the number of the worker, counted from 0.
+
+Raises a BratsMMError if there is no such model or device.
+"""
+
+
+def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, R]]:
+    """Run tasks on a started engine and yield each once, in the order in which they end.
+
+    A lost task is submitted again, alone in its worker, as often as the engine's `retries`.
+
+    Args:
+        engine: engine inside its `with` block.
+        tasks: tasks, taken as the engine has room for them.
+
+    Yields:
+        Each task with its result, or without one if its last worker died too.
+    """
+    attempts: dict[str, int] = {}
+
+    def submit(task: T) -> None:
+        attempts[task.name] = attempts.get(task.name, 0) + 1
+        engine.submit(task)
+
+    def collect(timeout_s: float) -> Iterator[Finished[T, R]]:
+        for finished in engine.collect(timeout_s):
+            if finished.result is None and may_retry(attempts[finished.task.name], engine.retries + 1):
+                submit(replace(finished.task, alone=True))
+            else:
+                yield replace(finished, attempts=attempts.pop(finished.task.name))
+
+    for task in tasks:
+        submit(task)
+        while len(attempts) >= engine.width:
+            yield from collect(_PATIENCE_S)
+        yield from collect(0.0)
+    while attempts:
+        yield from collect(_PATIENCE_S)
+
+
+def may_retry(attempts: int, most: int) -> bool:
+    """Whether a task whose worker was lost is tried again.
+
+    Args:
+        attempts: number of attempts so far.
+        most: largest number of attempts.
+    """
+    return attempts < most
+
+
+class Waiting(Generic[T]):
+    """Tasks that wait for a worker. Tasks that must run alone go first."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[T] = deque()
+
+    def add(self, task: T) -> None:
+        """Add a task."""
+        (self._tasks.appendleft if task.alone else self._tasks.append)(task)
+
+    def put_back(self, tasks: Iterable[T]) -> None:
+        """Return tasks that did not start."""
+        self._tasks.extendleft(tasks)
+
+    def assign(self, held: Sequence[Iterable[T] | None]) -> tuple[int, T] | None:
+        """Remove the next task and choose the least busy worker for it.
+
+        A task that must run alone waits for an idle worker, and no task joins one that must run alone.
+
+        Args:
+            held: tasks of each worker. None for a worker that takes none at the moment.
+
+        Returns:
+            The index of the worker and the task. None if no task waits, or no worker has room.
+        """
+        if not self._tasks:
+            return None
+        room = 1 if self._tasks[0].alone else HELD
+        lists = [(len(own), index) for index, one in enumerate(held) if one is not None and _joins(own := [*one], room)]
+        return (min(lists)[1], self._tasks.popleft()) if lists else None
+
+
+def _joins(held: Sequence[Task], room: int) -> bool:
+    return len(held) < room and not any(task.alone for task in held)
