@@ -17,6 +17,7 @@ from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
 from brats_mm.evaluation.comparison_markdown import comparison_markdown
+from brats_mm.evaluation.comparison_tables import comparison_latex, write_comparison_csv
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, read_case_rows, read_summary, write_document
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
@@ -24,6 +25,7 @@ from brats_mm.outputs.folder import output_errors
 
 COMPARISON = "comparison.json"
 MARKDOWN = "comparison.md"
+CSV, LATEX = "comparison.csv", "comparison.tex"
 ALL_SETS = "all_sets"
 
 Values = npt.NDArray[np.float64]
@@ -51,7 +53,7 @@ def compare(
 
     Args:
         first, second: folders written by `evaluate`.
-        out: folder for `comparison.json` and `comparison.md`. None writes nothing.
+        out: folder for `comparison.json`, `.md`, `.csv` and `.tex`. None writes nothing.
 
     Raises:
         OptionError: a folder holds no evaluation, the policies for empty regions differ, or no case is shared.
@@ -83,6 +85,8 @@ def compare(
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             (out / MARKDOWN).write_text(comparison_markdown(document), encoding="utf-8")
+            (out / LATEX).write_text(comparison_latex(document), encoding="utf-8")
+            write_comparison_csv(out / CSV, document)
         write_document(out / COMPARISON, document)
     return document
 

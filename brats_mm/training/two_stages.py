@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BratsMMError, OptionError, TrainingError, first_line
@@ -15,6 +15,8 @@ from brats_mm.training.every_expert import chosen
 logger = logging.getLogger(__name__)
 
 STAGES = ("all", "experts", "mixture")
+
+T = TypeVar("T")
 
 OnStage = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 """Called before each training with its name, its resolved settings, and the settings that differ from the defaults."""
@@ -55,28 +57,55 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
         OptionError: a setting, stage, modality or config is unknown or invalid.
         BratsMMError: a training failed.
     """
-    if plan.stage not in STAGES:
-        message = f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}."
-        raise OptionError(message)
-    for name, files, settings in _trainings(bundle, plan):
-        workflow = None
-        try:
-            workflow = _workflow(files, settings)
-            workflow.initialize()
+    for name, files, settings in trainings(bundle, plan):
+
+        def run(workflow: Any, name: str = name) -> None:
             if on_stage is not None:
                 record = workflow.parser.get_parsed_content("record")
                 on_stage(name, record.settings, record.document["changed"])
             if not only_check:
                 workflow.run()
-            workflow.finalize()
-        except Exception as error:
-            raise _plain_error(error) from error
-        finally:
-            del workflow
-            gc.collect()
+
+        with_workflow(files, settings, run)
 
 
-def _trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callable[[Any], T]) -> T:
+    """Use MONAI's workflow of one training after its checks, and release its data at the end.
+
+    Args:
+        files: configs to merge.
+        settings: entries merged last.
+        use: function of the initialised workflow.
+
+    Returns:
+        What `use` returns.
+
+    Raises:
+        BratsMMError: the checks or `use` failed.
+    """
+    workflow = None
+    try:
+        workflow = _workflow(files, settings)
+        workflow.initialize()
+        result = use(workflow)
+        workflow.finalize()
+    except Exception as error:
+        raise _plain_error(error) from error
+    finally:
+        del workflow
+        gc.collect()
+    return result
+
+
+def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    """Yield the name, the configs and the settings of each training of a plan.
+
+    Raises:
+        OptionError: the stage, a modality or a config is unknown.
+    """
+    if plan.stage not in STAGES:
+        message = f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}."
+        raise OptionError(message)
     configs = bundle.root / "configs"
     over = [_config_file(name, configs) for name in plan.configs]
     places = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}

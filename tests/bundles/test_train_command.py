@@ -80,3 +80,28 @@ def test_a_dry_run_checks_and_trains_nothing(
     assert list(document) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
     assert document["mixture"]["spacing_mm"] == 4.0
     assert not (tmp_path / "models").exists()
+
+
+def test_an_estimate_measures_both_stages_and_the_data_and_writes_nothing(
+    cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]
+    settings = ["--set", *QUICK, "epochs=200", "val_interval=10"]
+    assert main([*words, "--json", "-q", *settings]) == 0
+    made: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(made["trainings"]) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
+    assert (made["data"]["training_cases"], made["data"]["validation_cases"]) == (2, 1)
+    assert made["data"]["cases_with_sequence"] == {"t1": 3, "t1ce": 3, "t2": 2, "flair": 3}
+    assert made["trainings"]["expert of T2"]["training_cases"] == 1
+    assert made["device"]["device"] == "cpu"
+    mixture = made["trainings"]["mixture"]
+    assert (mixture["epochs"], mixture["steps_per_epoch"]) == (200, 1)
+    assert mixture["step_s"] > 0
+    assert mixture["validation_s"] > 0
+    assert made["hours"] > 200 * mixture["step_s"] / 3600
+    assert not (tmp_path / "models").exists()
+
+    assert main([*words, "--stage", "mixture", *settings]) == 0
+    said = capsys.readouterr().out
+    assert "Data: 2 cases for training, 1 for validation." in said
+    assert "for 200 epochs of 1 steps." in said

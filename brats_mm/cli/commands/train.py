@@ -3,12 +3,15 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
 from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import BratsMMError, OptionError
+
+if TYPE_CHECKING:
+    from brats_mm.training.two_stages import OnStage, Plan
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -24,6 +27,7 @@ def add(commands: Commands) -> None:
         "the settings before each training. Add --set resume=true to continue a stopped training.",
         epilog="examples:\n  brats-mm train CASES -o models\n"
         "  brats-mm train CASES -o models --config paper\n"
+        "  brats-mm train CASES -o models --estimate\n"
         "  brats-mm train CASES -o models --stage experts --modality t1ce --set epochs=100 learning_rate=0.001\n"
         "  brats-mm train CASES -o models --set resume=true",
     )
@@ -50,6 +54,11 @@ def add(commands: Commands) -> None:
     )
     add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
     parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="check, take two steps of each training, print its memory and hours and the data's fingerprint, and stop",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_terminal_options(parser, "the settings of each training as one JSON document")
 
@@ -77,6 +86,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
     if not options.quiet:
         _show_log()
+    if options.estimate:
+        return _estimate(options, plan, show, console)
     try:
         train(chosen_bundle(options), plan, on_stage=show, only_check=options.dry_run)
     except BratsMMError:
@@ -89,6 +100,17 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if not options.dry_run:
         console.say(f"The checkpoints are in {options.output}.")
     console.document(trainings)
+    return 0
+
+
+def _estimate(options: argparse.Namespace, plan: "Plan", show: "OnStage", console: Console) -> int:
+    """Print what the trainings need."""
+    from brats_mm.training.estimate import estimate
+    from brats_mm.training.estimate_text import estimate_text
+
+    made = estimate(chosen_bundle(options), plan, on_stage=show)
+    console.say(estimate_text(made))
+    console.document(made)
     return 0
 
 

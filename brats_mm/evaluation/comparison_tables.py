@@ -1,0 +1,60 @@
+"""CSV and LaTeX tables of a comparison of two evaluations."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.domain.availability import describe, subset_name
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.latex import escape, row, tabular
+from brats_mm.evaluation.published import PAPER_ORDER
+
+ORDER = (Region.ET, Region.TC, Region.WT)
+COLUMNS = ("sequences", "region", "rule", "score", "cases", "a", "b", "difference", "low", "high", "p", "p_holm")
+
+
+def write_comparison_csv(path: Path, document: Mapping[str, Any]) -> None:
+    """Write all paired differences: of the means over subsets for each score, and of the Dice of each subset."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, restval="")
+        writer.writeheader()
+        for rule, regions in document["means"].items():
+            for region in REGIONS:
+                for score, one in regions[region.value].items():
+                    place = {"sequences": "all_sets", "region": region.value, "rule": rule, "score": score}
+                    writer.writerow({**place, **_plain(one)})
+        for subset, regions in document["sets"].items():
+            for region, one in regions.items():
+                place = {"sequences": subset, "region": region, "rule": "raw", "score": "dice"}
+                writer.writerow({**place, **_plain(one)})
+
+
+def comparison_latex(document: Mapping[str, Any]) -> str:
+    """Render the Dice: both means, difference, interval and p value by region and subset."""
+    a, b = (escape(document[side]["folder"]) for side in ("a", "b"))
+    means = [_row("all subsets", region, document["means"]["raw"][region.value]["dice"], "p") for region in ORDER]
+    sets = [
+        _row(describe(subset), region, document["sets"][subset_name(subset)][region.value], "p_holm")
+        for subset in PAPER_ORDER
+        for region in ORDER
+        if region.value in document["sets"].get(subset_name(subset), {})
+    ]
+    caption = (
+        f"Dice in \\%. A: {a}. B: {b}. {document['cases']} cases, paired. Intervals: bootstrap over cases. p: Wilcoxon "
+        "signed-rank, for single subsets corrected by Holm"
+    )
+    head = "sequences & region & A & B & B $-$ A & interval & p"
+    return tabular("llrrrrr", head, ["\n".join(block) for block in (means, sets) if block], caption)
+
+
+def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in one.items()}
+
+
+def _row(name: str, region: Region, one: Mapping[str, Any], p: str) -> str:
+    cells = [name, region.value.upper()]
+    if one["difference"] is None:
+        return row([*cells, *["--"] * 5])
+    cells += [f"{100 * one['a']:.1f}", f"{100 * one['b']:.1f}", f"${100 * one['difference']:+.1f}$"]
+    return row([*cells, f"[${100 * one['low']:+.1f}$, ${100 * one['high']:+.1f}$]", f"{one[p]:.2g}"])

@@ -1,0 +1,57 @@
+"""LaTeX table of one score of one or more evaluations, by subset and region."""
+
+from collections.abc import Iterable
+
+from brats_mm.domain.availability import SUBSETS, describe, subset_name
+from brats_mm.domain.regions import Region
+from brats_mm.evaluation.comparison_markdown import IN_MILLIMETRES
+from brats_mm.evaluation.latex import escape, row, tabular
+from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.statistics import Statistic
+
+ORDER = (Region.ET, Region.TC, Region.WT)
+"""The papers' column order."""
+
+_GROUPS = {
+    "all_sets": "all subsets",
+    "full_set": "all four sequences",
+    "single_sequences": "single sequences",
+    "with_t1ce": "subsets with T1ce",
+    "without_t1ce": "subsets without T1ce",
+}
+NAMES = {**{subset_name(subset): describe(subset) for subset in SUBSETS}, **_GROUPS}
+_ROWS = (*(subset_name(subset) for subset in PAPER_ORDER), *_GROUPS)
+
+
+def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw") -> str:
+    """Render one score: mean, standard deviation and confidence interval by subset and region.
+
+    Args:
+        statistics: statistics of the evaluations.
+        score: score to show. Shares are in percent.
+        rule: rule for small enhancing tumours, `raw` or `et500`.
+    """
+    shown = {
+        (one.evaluation, one.sequences, one.region): one for one in statistics if (one.score, one.rule) == (score, rule)
+    }
+    scale, unit = (1.0, "mm") if score in IN_MILLIMETRES else (100.0, r"\%")
+    blocks = []
+    for name in dict.fromkeys(name for name, *_ in shown):
+        cases = max(one.cases for key, one in shown.items() if key[0] == name)
+        lines = [rf"\multicolumn{{4}}{{l}}{{{escape(name)}, {cases} cases}} \\"]
+        for group in _ROWS:
+            found = [shown.get((name, group, region.value)) for region in ORDER]
+            if any(found):
+                lines.append(row([NAMES[group], *(_cell(one, scale) for one in found)]))
+        blocks.append("\n".join(lines))
+    caption = (
+        f"{escape(score)} in {unit}: mean $\\pm$ standard deviation over cases [95 \\% bootstrap interval of the mean]"
+    )
+    return tabular("lrrr", " & ".join(["sequences", *(region.value.upper() for region in ORDER)]), blocks, caption)
+
+
+def _cell(one: Statistic | None, scale: float) -> str:
+    if one is None:
+        return "--"
+    spread = rf" $\pm$ {scale * one.sd:.1f}" if one.cases > 1 else ""
+    return f"{scale * one.mean:.1f}{spread} [{scale * one.low:.1f}, {scale * one.high:.1f}]"

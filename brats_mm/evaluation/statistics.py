@@ -1,0 +1,128 @@
+"""Mean, standard deviation and confidence interval over cases, for the tables of a paper.
+
+The case is the unit of analysis. Its scores are averaged over the subsets of a group first, because the 15 subsets of a
+case are not independent observations.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import REGIONS
+from brats_mm.errors import OptionError
+from brats_mm.evaluation.compare import ComparisonSettings, bootstrap_interval
+from brats_mm.evaluation.tables import NUMBERS, CaseRow
+from brats_mm.metrics.case_scores import Rule
+from brats_mm.outputs.csv_text import inert_row
+from brats_mm.outputs.folder import output_errors
+
+GROUPS: Mapping[str, tuple[Availability, ...]] = {
+    "all_sets": SUBSETS,
+    "full_set": tuple(subset for subset in SUBSETS if len(subset) == len(Modality)),
+    "single_sequences": tuple(subset for subset in SUBSETS if len(subset) == 1),
+    "with_t1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
+    "without_t1ce": tuple(subset for subset in SUBSETS if Modality.T1CE not in subset),
+    **{subset_name(subset): (subset,) for subset in SUBSETS},
+}
+"""Groups of subsets, and each subset by itself, by name."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A score over cases.
+
+    Attributes:
+        evaluation: name of the evaluation.
+        sequences: a key of `GROUPS`.
+        region: wt, tc or et.
+        rule: raw or et500.
+        score: a column of `cases.csv`.
+        cases: number of cases with this score.
+        mean: mean over cases.
+        sd: standard deviation over cases, with n - 1. NaN for one case.
+        low, high: percentile bootstrap interval of the mean.
+    """
+
+    evaluation: str
+    sequences: str
+    region: str
+    rule: str
+    score: str
+    cases: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def statistics(
+    name: str, rows: Iterable[CaseRow], scores: Sequence[str], settings: ComparisonSettings | None = None
+) -> list[Statistic]:
+    """Compute the statistics of an evaluation.
+
+    Args:
+        name: name of the evaluation.
+        rows: rows of its `cases.csv`.
+        scores: names of scores, such as `dice` and `hd95_mm`.
+        settings: settings of the bootstrap.
+
+    Returns:
+        A statistic for each group, region, rule and score that has at least one case.
+
+    Raises:
+        OptionError: a score is unknown.
+    """
+    unknown = [score for score in scores if score not in NUMBERS]
+    if unknown:
+        message = f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}."
+        raise OptionError(message)
+    chosen = settings or ComparisonSettings()
+    values: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        for score in scores:
+            values[row.region, row.rule, score][row.case][row.subset] = getattr(row, score)
+    made = []
+    for group, subsets in GROUPS.items():
+        names = [subset_name(subset) for subset in subsets]
+        for region in REGIONS:
+            for rule in Rule:
+                for score in scores:
+                    by_case = values[region.value, rule.value, score].values()
+                    means = [_mean([case[name] for name in names if name in case]) for case in by_case]
+                    usable = np.array([mean for mean in means if not np.isnan(mean)], np.float64)
+                    if len(usable):
+                        low, high = bootstrap_interval(usable, lambda sample: sample.mean(axis=1), chosen)
+                        sd = float(usable.std(ddof=1)) if len(usable) > 1 else float("nan")
+                        one = (len(usable), float(usable.mean()), sd, low, high)
+                        made.append(Statistic(name, group, region.value, rule.value, score, *one))
+    return made
+
+
+def write_csv(path: Path, rows: Iterable[Statistic]) -> None:
+    """Write statistics as CSV. NaN becomes an empty cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with output_errors(path), path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(Statistic)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(inert_row({name: _cell(value) for name, value in asdict(row).items()}))
+
+
+def _mean(values: Sequence[float]) -> float:
+    scored = [value for value in values if not np.isnan(value)]
+    return sum(scored) / len(scored) if scored else float("nan")
+
+
+def _cell(value: str | int | float) -> str | int:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return value

@@ -1,0 +1,77 @@
+"""Text of a training's estimate and of its data set's fingerprint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.regions import REGIONS
+
+
+def estimate_text(document: Mapping[str, Any]) -> str:
+    """Render the document of `estimate.estimate` as lines of text."""
+    return "\n".join([*_data_lines(document["data"]), _device_line(document["device"]), *_training_lines(document)])
+
+
+def _data_lines(data: Mapping[str, Any]) -> list[str]:
+    counts = ", ".join(f"{modality.label} {data['cases_with_sequence'][modality.value]}" for modality in MODALITIES)
+    by_number = data["cases_by_number_of_sequences"]
+    numbers = ", ".join(f"{cases} with {number}" for number, cases in by_number.items())
+    schemes = ", ".join(f"{scheme} {cases}" for scheme, cases in data["label_schemes"].items())
+    lines = [
+        f"Data: {data['training_cases']} cases for training, {data['validation_cases']} for validation.",
+        f"  cases with each sequence: {counts}",
+        f"  cases by number of sequences: {numbers}",
+        f"  label schemes: {schemes}",
+        f"  shape: {_range(data['shape'], '.0f')}",
+        f"  voxels in mm: {_range(data['voxel_mm'], '.3g')}",
+    ]
+    for region in REGIONS:
+        volumes = data["volumes_ml"][region.value]
+        size = f"{_range(volumes, '.1f')} mL" if volumes["present"] else "never"
+        lines.append(f"  {region.value.upper()}: in {volumes['present']} of {data['cases']} cases, {size}")
+    for modality in MODALITIES:
+        ranges = data["intensities"].get(modality.value)
+        if ranges:
+            shown = ", ".join(f"{name} {_range(value, '.4g')}" for name, value in ranges.items())
+            lines.append(f"  intensities of {modality.label}: {shown}")
+    return lines
+
+
+def _device_line(device: Mapping[str, Any]) -> str:
+    parts = [device["device"], *([device["name"]] if "name" in device else [])]
+    parts += [f"{device['threads']} threads"] if "threads" in device else []
+    parts += [f"{_gb(device['memory_bytes'])} of memory"] if "memory_bytes" in device else []
+    return f"Device: {', '.join(parts)}."
+
+
+def _training_lines(document: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, one in document["trainings"].items():
+        side = " x ".join(str(side) for side in one["window"])
+        lines += [
+            f"{name[0].upper()}{name[1:]}: about {_hours(one['hours'])} for {one['epochs']} epochs of "
+            f"{one['steps_per_epoch']} steps.",
+            f"  one step, {one['batch_size']} windows of {side}: {one['step_s']:.2f} s, and {one['draw_s']:.2f} s to "
+            f"draw the windows. Peak memory {_gb(one['peak_bytes'])}.",
+            f"  validation: {one['validation_s']:.2f} s a case. Peak memory {_gb(one['validation_peak_bytes'])}.",
+            f"  preparation: {one['prepare_s']:.2f} s a case, once.",
+        ]
+    return [*lines, f"All trainings together: about {_hours(document['hours'])}, without early stopping."]
+
+
+def _range(spread: Mapping[str, Any], form: str) -> str:
+    """Return the median, and the range over cases if they differ."""
+    values = {name: spread[name] if isinstance(spread[name], list) else [spread[name]] for name in _SPREAD}
+    low, middle, high = (" x ".join(format(value, form) for value in values[name]) for name in _SPREAD)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+_SPREAD = ("min", "median", "max")
+
+
+def _gb(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 1e9:.1f} GB"
+
+
+def _hours(hours: float) -> str:
+    return f"{60 * hours:.0f} minutes" if hours < 1 else f"{hours:.1f} hours"

@@ -1,0 +1,45 @@
+"""The hours of a training follow from its steps, its validations and the preparation of its cases."""
+
+import pytest
+import torch
+
+from brats_mm.training.estimate import Amount, Measurement, hours_of
+from brats_mm.training.peak_memory import peak_bytes, reset_peak
+
+MIB = 2**20
+
+
+def _measured(*, prepare_s: float = 0.0, draw_s: float = 0.0, validation_s: float = 0.0) -> Measurement:
+    return Measurement(prepare_s, draw_s, 2.0, validation_s, None, None)
+
+
+def test_an_epoch_has_a_step_for_each_batch_and_one_for_the_rest() -> None:
+    assert Amount(9, 1, batch_size=4, epochs=1, val_interval=1, num_workers=0).steps_per_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("measured", "workers", "seconds"),
+    [
+        (_measured(), 0, 10 * 3 * 2.0),
+        (_measured(draw_s=1.0), 0, 10 * 3 * 3.0),
+        (_measured(draw_s=1.0), 1, 10 * 3 * 2.0),  # drawn while the network computes
+        (_measured(draw_s=12.0), 3, 10 * 3 * 4.0),  # the network waits for the windows
+        (_measured(prepare_s=1.0), 0, 10 * 3 * 2.0 + 9 + 4),
+        (_measured(validation_s=5.0), 0, 10 * 3 * 2.0 + 2 * 4 * 5.0),  # validated after epochs 5 and 10
+    ],
+)
+def test_hours_add_up(measured: Measurement, workers: int, seconds: float) -> None:
+    amount = Amount(9, 4, batch_size=4, epochs=10, val_interval=5, num_workers=workers)
+    assert hours_of(amount, measured) == pytest.approx(seconds / 3600)
+
+
+def test_the_peak_is_that_since_the_reset() -> None:
+    """Eighty mebibytes that are freed again raise the peak, and a reset forgets them."""
+    reset_peak("cpu")
+    before = peak_bytes("cpu")
+    held = torch.ones(20 * MIB)
+    del held
+    peak = peak_bytes("cpu")
+    if before is None or peak is None:
+        pytest.skip("this system does not report the memory of a process")
+    assert peak - before > 60 * MIB
