@@ -72,8 +72,8 @@ def guarded(tmp_path):
         "NETWORK_LOG": str(log),
         "OMP_NUM_THREADS": "1",
         "OWN_ADDRESSES": _own_address(),
-        "RAY_agent_register_timeout_ms": "120000",  # on a busy machine
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_agent_register_timeout_ms": "300000",  # on a busy machine
+        "RAY_worker_niceness": "0",
     }
     return environment, log
 

@@ -1,11 +1,14 @@
 """A Ray cluster on this machine, for tests that kill nodes of it; it starts on a busy machine too."""
 
+import os
+import signal
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-_TRIES = 4
+_TRIES = 8
 _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
@@ -18,7 +21,8 @@ def small_cluster():
         for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
             patched.setenv(name, "1")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patched.setenv("RAY_agent_register_timeout_ms", "120000")
+        patched.setenv("RAY_worker_niceness", "0")  # at Ray's own 15, workers starve on a busy machine
+        patched.setenv("RAY_agent_register_timeout_ms", "300000")
         made = again(lambda: Cluster(initialize_head=True, head_node_args={**small(), "include_dashboard": False}))
         yield made
         made.shutdown()
@@ -27,7 +31,7 @@ def small_cluster():
 def second_node(cluster):
     """Another node, with two cores."""
     made = again(lambda: cluster.add_node(**small()))
-    cluster.wait_for_nodes()
+    cluster.wait_for_nodes(timeout=300)
     return made
 
 
@@ -41,11 +45,26 @@ def small():
 
 
 def again(start):
-    """Start something of Ray's, which gives up after half a minute."""
+    """Start something of Ray's, which gives up after half a minute and leaves its processes behind."""
     for left in reversed(range(_TRIES)):
+        before = _children()
         try:
             return start()
-        except Exception as error:  # noqa: PERF203 (Ray raises a plain one)
+        except Exception as error:
+            _end(_children() - before)
             if not left or "timed out" not in str(error):
                 raise
     return None
+
+
+def _children():
+    return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+
+def _end(processes):
+    """What a try that failed has started would slow down the next one."""
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
