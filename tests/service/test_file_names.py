@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
+from contextlib import closing
 
-from brats_mm_service.database import Database
+from brats_mm_service.database import MIGRATIONS, Database
 from brats_mm_service.jobs.model import in_callers_names
 from tests.fakes.serving import ended, serving, small_settings, two_files
 from tests.fakes.step_gate import StepGate
@@ -46,10 +47,8 @@ def test_names_are_replaced_once_and_whole():
 
 def test_records_of_an_earlier_version_are_read(tmp_path):
     path = tmp_path / "records.sqlite"
-    Database(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE jobs DROP COLUMN names")
-        connection.execute("PRAGMA user_version = 1")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
     database = Database(path)
     with database.writing() as connection:
         row = ("a", "b", "done", "{}", "{}", "{}", "[]", 0.0, "f")
