@@ -14,7 +14,7 @@ import uvicorn
 
 from brats_mm_service.app import create_app
 from brats_mm_service.connections import server_config
-from brats_mm_service.settings import Retention, Settings, UploadLimits
+from brats_mm_service.settings import Retention, Settings, UploadLimits, WorkerSettings
 from brats_mm_service.workers.process import WorkerProcess
 
 FAKE = Path(__file__).with_name("service_worker.py")
@@ -23,8 +23,10 @@ LONGEST_S = 300.0
 
 
 def small_settings(data, **changes):
-    """Settings for tests: quick, and content with little disk."""
-    settings = Settings(data=data, uploads=UploadLimits(free_bytes=0), retention=Retention(sweep_s=0.1))
+    """Settings for tests: quick, content with little disk, and patient with a busy machine."""
+    uploads = UploadLimits(free_bytes=0, idle_s=LONGEST_S, check_s=LONGEST_S)
+    worker = WorkerSettings(start_s=2 * LONGEST_S, silent_s=2 * LONGEST_S)
+    settings = Settings(data=data, uploads=uploads, worker=worker, retention=Retention(sweep_s=0.1))
     return replace(settings, **changes)
 
 

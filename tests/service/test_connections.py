@@ -17,7 +17,7 @@ import pytest
 
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
-from brats_mm_service.settings import ConnectionLimits, UploadLimits
+from brats_mm_service.settings import ConnectionLimits
 from tests.fakes.crowding import OPENINGS, crowd
 from tests.fakes.serving import LONGEST_S, serving, small_settings, until
 from tests.fakes.stopwatch import stopwatch
@@ -76,8 +76,7 @@ def test_one_caller_leaves_slots_for_others(tmp_path):
     database = open_database(tmp_path)
     ann, bob = (Tokens(database).create(name)[1] for name in ("ann", "bob"))
     database.close()
-    uploads = UploadLimits(free_bytes=0, idle_s=LONGEST_S)
-    settings = small_settings(tmp_path, require_tokens=True, uploads=uploads)
+    settings = small_settings(tmp_path, require_tokens=True)
     excess = settings.uploads.at_once - settings.uploads.at_once_per_caller
     with serving(settings) as client, contextlib.ExitStack() as stack:
         held = [stack.enter_context(_begin_upload(client.base_url.port, ann)) for _ in range(settings.uploads.at_once)]

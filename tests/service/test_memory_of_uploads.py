@@ -13,7 +13,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from brats_mm_service.settings import UploadLimits
 from tests.fakes.serving import LONGEST_S, serving, small_settings
 
 pytestmark = pytest.mark.slow
@@ -88,7 +87,7 @@ UPLOADS = {
 def test_small_uploads_take_little_memory(tmp_path, kind):
     content = UPLOADS[kind]()
     assert len(content) < 10**6
-    with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=0))) as client:
+    with serving(small_settings(tmp_path)) as client:
         assert client.post("/v1/jobs", files={"case": ("c.zip", packed(a=b"x"))}).status_code == 422
         pids = (Path("/proc/self"), Path(f"/proc/{client.service.checker.pid}"))
         before, peak, stopping = memory(pids), [0], threading.Event()
