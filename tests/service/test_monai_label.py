@@ -13,7 +13,7 @@ import SimpleITK
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from brats_mm_service.viewer.doubts import Doubts, doubt_of
+from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, expected_dice_of
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import serving, small_settings, until
 
@@ -233,13 +233,13 @@ def test_a_corrected_label_is_saved_and_fetched_and_the_case_is_done(client, cli
     assert missing.value.status_code == 404
 
 
-def test_a_result_of_a_case_on_the_server_leaves_its_doubt_for_the_strategy_uncertain(client, http, made_head):
+def test_the_expected_dice_of_a_case_on_the_server_is_stored_for_the_strategy_uncertain(client, http, made_head):
     _, params = client.infer("brats_mm", "case-2", dict(SLICER))
     report = http.get(params["results"]["report.json"]).json()
-    doubts = Doubts(http.service.settings.data)
-    assert doubts.all()["case-2"] == pytest.approx(doubt_of(report), abs=1e-4)
+    file = ExpectedDiceFile(http.service.settings.data)
+    assert file.read()["case-2"] == pytest.approx(expected_dice_of(report), abs=1e-4)
     client.infer("brats_mm", "", dict(SLICER), file=str(volume(made_head)))
-    assert set(doubts.all()) <= {"case-1", "case-2"}
+    assert set(file.read()) <= {"case-1", "case-2"}
 
 
 @pytest.mark.parametrize("image", ["nobody", "../case-1", "notes", "..", "case-1/../case-2"])

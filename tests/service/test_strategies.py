@@ -1,4 +1,4 @@
-"""Which case on the server comes next: the first, a random one, or the one with the most doubtful result."""
+"""Which case on the server comes next: the first, a random one, or the one with the lowest expected Dice."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_mm_service.viewer.doubts import Doubts, doubt_of
+from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, expected_dice_of
 from tests.fakes.serving import serving, small_settings
 
 CASES = ("case-1", "case-2", "case-3")
@@ -34,10 +34,10 @@ def correct(client, case, volume):
     assert answer.status_code == 200, answer.text
 
 
-def test_the_most_doubtful_case_without_a_corrected_label_comes_first(settings, tmp_path):
-    doubts = Doubts(settings.data)
-    for case, doubt in {"case-1": 0.1, "case-2": 0.2, "case-3": 0.6}.items():
-        doubts.note(case, doubt)
+def test_the_case_with_the_lowest_expected_dice_without_a_corrected_label_comes_first(settings, tmp_path):
+    file = ExpectedDiceFile(settings.data)
+    for case, dice in {"case-1": 0.9, "case-2": 0.8, "case-3": 0.4}.items():
+        file.set(case, dice)
     label = tmp_path / "label.nii.gz"
     image = nib.load(tmp_path / "cases" / "case-1" / "BraTS-GLI-00000-000-t1c.nii.gz")
     nib.save(nib.Nifti1Image(np.ones(image.shape, np.uint8), image.affine), label)
@@ -50,7 +50,7 @@ def test_the_most_doubtful_case_without_a_corrected_label_comes_first(settings, 
 
 
 def test_cases_without_a_result_come_last(settings):
-    Doubts(settings.data).note("case-2", 0.0)
+    ExpectedDiceFile(settings.data).set("case-2", 1.0)
     with serving(settings) as client:
         assert following(client, "uncertain") == "case-2"
 
@@ -62,14 +62,14 @@ def test_an_unknown_strategy_is_refused_with_the_names_of_those_there_are(settin
         assert "first, random, uncertain" in answer.json()["detail"]
 
 
-def test_doubt_is_what_the_estimated_dice_lacks_of_1():
-    assert doubt_of({"regions": {"wt": {"estimated_dice": 0.9}}}) == pytest.approx(0.1)
-    assert doubt_of({"regions": {"wt": {"estimated_dice": None}}}) == 1.0
+def test_the_calibrated_dice_ranks_cases_and_no_tumour_counts_as_0():
+    assert expected_dice_of({"regions": {"wt": {"estimated_dice": 0.9, "expected_dice": 0.7}}}) == 0.7
+    assert expected_dice_of({"regions": {"wt": {"estimated_dice": None, "expected_dice": None}}}) == 0.0
 
 
 def test_an_unreadable_file_counts_as_empty(tmp_path):
-    (tmp_path / "doubts.json").write_text("{")
-    doubts = Doubts(tmp_path)
-    assert doubts.all() == {}
-    doubts.note("case-1", 0.25)
-    assert Doubts(tmp_path).all() == {"case-1": 0.25}
+    (tmp_path / "expected_dice.json").write_text("{")
+    file = ExpectedDiceFile(tmp_path)
+    assert file.read() == {}
+    file.set("case-1", 0.25)
+    assert ExpectedDiceFile(tmp_path).read() == {"case-1": 0.25}

@@ -1,5 +1,6 @@
 """Images that MONAI Label clients can name: cases on the server, uploaded images, sessions."""
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,14 +17,14 @@ from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
 from brats_mm_service.viewer.cases import ServerCase, ServerCases
-from brats_mm_service.viewer.doubts import Doubts
+from brats_mm_service.viewer.expected_dice import ExpectedDiceFile
 from brats_mm_service.viewer.intake import link_sequences, modality_of
 from brats_mm_service.viewer.store import Item, Kind
 
 STRATEGIES = {
     "first": "First case without a corrected label",
     "random": "Random case without a corrected label",
-    "uncertain": "Least certain result without a corrected label. Cases without a result come last",
+    "uncertain": "Case with the lowest expected Dice without a corrected label. Cases without a result come last",
 }
 """Name -> description of each way to choose the next case."""
 
@@ -59,7 +60,7 @@ class ViewerImages:
         self.cases = ServerCases(service.settings.datastore)
         self.store = service.viewer_store
         self.corrections = service.corrections
-        self.doubts = Doubts(service.settings.data)
+        self.expected_dice = ExpectedDiceFile(service.settings.data)
 
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
@@ -156,8 +157,8 @@ class ViewerImages:
         if strategy == "random":
             return secrets.choice(waiting)
         if strategy == "uncertain":
-            doubts = self.doubts.all()
-            return max(waiting, key=lambda case: doubts.get(case.id, -1.0))  # the first of equals
+            expected = self.expected_dice.read()
+            return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first of equals
         return waiting[0]
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:

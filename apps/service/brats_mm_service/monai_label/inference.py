@@ -35,7 +35,7 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
-from brats_mm_service.viewer.doubts import doubt_of
+from brats_mm_service.viewer.expected_dice import expected_dice_of
 from brats_mm_service.viewer.intake import AUTO
 from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
 
@@ -117,7 +117,8 @@ def router(service: Service) -> APIRouter:
         await run_in_threadpool(service.queue.verify, job)
         await run_in_threadpool(images.keep_prediction, caller, form, image=image, session_id=session_id, job=job.id)
         if case is not None:
-            await run_in_threadpool(images.doubts.note, case, doubt_of(result_json(result, "report.json")))
+            report = result_json(result, "report.json")
+            await run_in_threadpool(images.expected_dice.set, case, expected_dice_of(report))
         made = await run_in_threadpool(label_answer, result, view, wanted)
         return _answer(output, _said(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted))
 
