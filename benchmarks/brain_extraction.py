@@ -104,8 +104,8 @@ def train_network(options: argparse.Namespace) -> None:
     heads: list[dict] = []
     network = (load_brain_network() if options.further else BrainNetwork()).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-4)
-    begun, step, recent = time.process_time(), 0, []
-    while (gone := (time.process_time() - begun) / (60 * options.minutes)) < 1:
+    start, step, recent = time.process_time(), 0, []
+    while (gone := (time.process_time() - start) / (60 * options.minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = 4e-3 * min(1, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * gone)) + 1e-5
         if step % 100 == 0 and len(paths := sorted(options.heads.glob("*.npz"))) > len(heads):
@@ -139,17 +139,17 @@ def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torc
         signal = rng.uniform(0, 2, len(Tissue))
     signal[Tissue.AIR] = rng.choice([0, rng.uniform(0, 0.08)])
     brain = stripped[modality.channel].astype(np.float32)
-    there = tissues == Tissue.BRAIN
+    slices = tissues == Tissue.BRAIN
     if not real:
         brain = np.clip(brain, 0, 3) ** rng.uniform(0.5, 1.6)
-        brain = np.where(there, rng.uniform(1.5, 2.5) - 0.7 * brain if rng.random() < 0.4 else brain, 0)
-    image = np.where(there & (brain != 0), brain, signal.astype(np.float32)[tissues])
-    volumes = torch.from_numpy(np.stack([image, there]).astype(np.float32))[None]
+        brain = np.where(slices, rng.uniform(1.5, 2.5) - 0.7 * brain if rng.random() < 0.4 else brain, 0)
+    image = np.where(slices & (brain != 0), brain, signal.astype(np.float32)[tissues])
+    volumes = torch.from_numpy(np.stack([image, slices]).astype(np.float32))[None]
     volumes = _posed(rng, volumes)
-    image, there = volumes[0, :1], (volumes[0, 1:] > 0.5).float()
+    image, slices = volumes[0, :1], (volumes[0, 1:] > 0.5).float()
     image = _faulty(rng, image)
-    image, there = _cut(rng, image, there)
-    return torch.from_numpy(normalised(image.numpy())), there
+    image, slices = _cut(rng, image, slices)
+    return torch.from_numpy(normalised(image.numpy())), slices
 
 
 def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
@@ -191,15 +191,15 @@ def _faulty(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
     return torch.hypot(image + noise[:1], noise[1:])
 
 
-def _cut(rng: np.random.Generator, image: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _cut(rng: np.random.Generator, image: torch.Tensor, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A field of view that ends somewhere, below mostly."""
     if rng.random() < 0.5:
         low = int(rng.integers(0, 30))
-        image[..., :low], there[..., :low] = 0, 0
+        image[..., :low], slices[..., :low] = 0, 0
     if rng.random() < 0.15:
         high = int(rng.integers(1, 14))
-        image[..., -high:], there[..., -high:] = 0, 0
-    return image, there
+        image[..., -high:], slices[..., -high:] = 0, 0
+    return image, slices
 
 
 def measure_methods(options: argparse.Namespace) -> None:
@@ -216,9 +216,9 @@ def measure_methods(options: argparse.Namespace) -> None:
         images = {modality: volume.data for modality, volume in head.images.items()}
         row = {"case": name}
         for method, find in (("network", extract_brain), ("classical", extract_brain_classically)):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             mask = find(images, head.grid)
-            row[f"{method}_s"] = round(time.perf_counter() - begun, 1)
+            row[f"{method}_s"] = round(time.perf_counter() - start, 1)
             row[f"{method}_dice"] = round(dice(mask.mask, head.brain), 4)
         for modality, image in images.items():
             row[f"network_{modality.value}_dice"] = round(

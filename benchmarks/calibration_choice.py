@@ -34,7 +34,7 @@ def main() -> None:
         bundle = Path(folder) / "bundle"
         create_bundle([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)
         predictor = Segmenter.from_bundle(bundle, device="cpu").predictor
-        counted = count_cases(predictor, cases, on_case=lambda *said: print(*said, flush=True))
+        counted = count_cases(predictor, cases, on_case=lambda *line: print(*line, flush=True))
     comparison = compare_corrections(counted)
     heads = [f"{kind} {region.value.upper()}" for kind in ("Dice", "nats", "inside") for region in REGIONS]
     print("| correction | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))

@@ -83,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cases = sorted(path for path in options.cases.iterdir() if path.is_dir()) if options.cases else []
         cases = (cases or made_cases(Path(folder), 1))[: options.limit]
-        seconds = measure(ways, cases, options.rounds, lambda said: print(said, flush=True))
+        seconds = measure(ways, cases, options.rounds, lambda line: print(line, flush=True))
     table = summary(seconds)
     print(f"\n{'way':18}{'median s':>10}{'times ' + next(iter(table)):>16}")
     for name, row in table.items():

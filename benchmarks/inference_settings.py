@@ -68,7 +68,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
     def run(case: Case) -> Answer:
         start = time.perf_counter()
         given = prepare(case, spacing_mm)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         image = given.image[None]
         side = (128, 128, 128)
         if cut:
@@ -83,7 +83,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
             )[0]
         x, y, z = given.brain.shape
         logits = logits[:, :x, :y, :z].masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)
-        network_s = time.perf_counter() - begun
+        network_s = time.perf_counter() - started
         probabilities = restore_probabilities(logits, given.placement)
         return Answer(probabilities, network_s, time.perf_counter() - start)
 

@@ -111,9 +111,9 @@ def registration(options: argparse.Namespace) -> None:
         moved = rigid(rng, 15, 15, points.mean(axis=0))
         reference = scanned(head.images[Modality.T1CE], np.eye(4))
         moving = scanned(head.images[other], moved, plane=plane)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         registered = register(reference, moving)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start)
         apart = np.linalg.norm(_at(registered.matrix, points) - _at(moved, points), axis=1)
         before = np.linalg.norm(points - _at(moved, points), axis=1).mean()
         errors.append(float(apart.mean()))
@@ -211,15 +211,15 @@ def segmentation(options: argparse.Namespace) -> None:
         moves = {m: rigid(rng, 6, 8, centre) for m in MODALITIES}
         moves[Modality.T1CE] = np.eye(4)
         for way in ("straight", "t1ce_1mm", "all_5mm"):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             if way == "straight":
                 prediction = segmenter.predict(case)
             else:
                 thin = {Modality.T1CE} if way == "t1ce_1mm" else set()
                 scans = {m: scanned(v, moves[m], slice_mm=1 if m in thin else 5) for m, v in head.images.items()}
-                begun = time.perf_counter()
+                start = time.perf_counter()
                 prediction = segmenter.predict(Scans(name, scans), reference=Modality.T1CE)
-            row = {"case": name, "way": way, "s": round(time.perf_counter() - begun, 1)}
+            row = {"case": name, "way": way, "s": round(time.perf_counter() - start, 1)}
             row |= _dice(prediction, labels)
             if prediction.case.preparation and prediction.case.preparation.steps:
                 row["steps_s"] = {step.name: round(step.seconds, 1) for step in prediction.case.preparation.steps}
@@ -317,11 +317,11 @@ def picture(options: argparse.Namespace) -> None:
             axis.set_axis_off()
             if row == 0:
                 axis.set_title(modality.label, color="white", fontsize=13)
-    for row, said in enumerate(("by the headers", "registered to T1ce", "stripped and segmented")):
+    for row, title in enumerate(("by the headers", "registered to T1ce", "stripped and segmented")):
         axes[row, 0].text(
             -0.04,
             0.5,
-            said,
+            title,
             rotation=90,
             color="white",
             fontsize=12,

@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error("Interrupted. Nothing was written.")
         return EXIT_INTERRUPTED
     except Exception as error:
-        told = explanation(error)
-        if told is None:
+        message = explanation(error)
+        if message is None:
             raise
-        console.error(told[0])
-        return told[1]
+        console.error(message[0])
+        return message[1]

@@ -56,15 +56,15 @@ class Console:
             _print_result(json.dumps(content, indent=2))
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
         """Return a callback for (done, total) that draws a bar on terminals and prints a few lines otherwise."""
         if self.quiet:
             yield lambda done, total: None
         elif sys.stderr.isatty():
-            with _bar(what) as step:
+            with _bar(label) as step:
                 yield step
         else:
-            yield _lines(what)
+            yield _lines(label)
 
 
 def print_line(line: str, stream: TextIO | None) -> OSError | None:
@@ -126,10 +126,10 @@ def _drop(stream: TextIO) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
     from tqdm import tqdm
 
-    bar: Any = tqdm(desc=what, unit="window", file=sys.stderr, leave=False)
+    bar: Any = tqdm(desc=label, unit="window", file=sys.stderr, leave=False)
 
     def step(done: int, total: int) -> None:
         bar.total = total
@@ -141,10 +141,10 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
         bar.close()
 
 
-def _lines(what: str) -> Callable[[int, int], None]:
+def _lines(label: str) -> Callable[[int, int], None]:
     def step(done: int, total: int) -> None:
         quarter = max(1, total // 4)
         if done == total or done % quarter == 0:
-            print_line(f"{what}: {done} of {total} windows", sys.stderr)
+            print_line(f"{label}: {done} of {total} windows", sys.stderr)
 
     return step

@@ -22,11 +22,11 @@ def stamp_of(case: CohortCase) -> str:
     Raises:
         OSError: a file or the folder does not exist.
     """
-    said = []
+    entries = []
     for name, path in files_of(case):
         status = path.stat()
-        said.append([name, str(path), status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        entries.append([name, str(path), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def content_of(case: CohortCase) -> str:
@@ -35,8 +35,8 @@ def content_of(case: CohortCase) -> str:
     Raises:
         OSError: a file cannot be read.
     """
-    said = [[name, sha256_of(path)] for name, path in files_of(case)]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    hashes = [[name, sha256_of(path)] for name, path in files_of(case)]
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 def files_of(case: CohortCase) -> Iterator[tuple[str, Path]]:

@@ -120,8 +120,8 @@ def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
     if not name:
         return CohortCase(f"line {line}", fault=f"Line {line} of the manifest names no case. Fill its column `case`.")
     if bool(folder) == bool(files):
-        what = "both a folder and files" if folder else "neither a folder nor a file"
-        return CohortCase(name, fault=f"The case {name[:60]!r} has {what} in the manifest. Give one or the other.")
+        given = "both a folder and files" if folder else "neither a folder nor a file"
+        return CohortCase(name, fault=f"The case {name[:60]!r} has {given} in the manifest. Give one or the other.")
     return CohortCase(name, str(start / folder) if folder else None, files, name_fault(name))
 
 

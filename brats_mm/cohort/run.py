@@ -79,14 +79,14 @@ def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
     bundle = open_bundle(request.model.bundle)
     weights = checked_hash(bundle)
     correction = read_subset_calibration(bundle, weights)
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
         "correction": None if correction is None else subset_calibration_document(correction, weights),
         "layout": layout.value,
         "request": {name: value for name, value in to_json(request).items() if name not in _NOT_IN_RESULTS},
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

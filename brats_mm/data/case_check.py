@@ -65,8 +65,8 @@ def check_cases(
         for entry in section_entries(Path(datalist).expanduser(), section)
     ]
     items = [item for _, item in listed if not isinstance(item, str)]
-    for item, told in zip(items, with_schemes(items, label_scheme), strict=True):
-        item.update(told)
+    for item, with_scheme in zip(items, with_schemes(items, label_scheme), strict=True):
+        item.update(with_scheme)
     with ThreadPoolExecutor(THREADS) as pool:
         faults = [fault for fault in pool.map(partial(_fault, needs=tuple(needs)), listed) if fault]
     faults += _listed_twice(listed)

@@ -142,8 +142,8 @@ def training_items(
             f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
         )
         raise CaseError(message)
-    told = label_scheme is not None or all(item.get("label_scheme") for item in items)
-    others = [] if told else _other_labelled(path, root, section)
+    is_named = label_scheme is not None or all(item.get("label_scheme") for item in items)
+    others = [] if is_named else _other_labelled(path, root, section)
     items = with_schemes([*items, *others], label_scheme)[: len(items)]
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
     left_out = [item["name"] for item in items if item not in usable]

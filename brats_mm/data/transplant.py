@@ -166,11 +166,11 @@ def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tu
     """Insert a piece centred on a voxel and return image and masks. None if it does not fit."""
     size = piece.weight.shape
     starts = [at - side // 2 for at, side in zip(middle, size, strict=True)]
-    there = [slice(max(0, s), min(n, s + side)) for s, side, n in zip(starts, size, image.shape[1:], strict=True)]
-    if any(part.start >= part.stop for part in there):
+    target = [slice(max(0, s), min(n, s + side)) for s, side, n in zip(starts, size, image.shape[1:], strict=True)]
+    if any(part.start >= part.stop for part in target):
         return None
-    here = [slice(part.start - s, part.stop - s) for part, s in zip(there, starts, strict=True)]
-    (i, j, k), (x, y, z) = there, here
+    here = [slice(part.start - s, part.stop - s) for part, s in zip(target, starts, strict=True)]
+    (i, j, k), (x, y, z) = target, here
     old, new = image[:, i, j, k], piece.image[:, x, y, z]
     brain = (old != 0).any(dim=0)
     tumour = piece.label[Region.WT.channel, x, y, z] > 0

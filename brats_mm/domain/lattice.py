@@ -70,12 +70,12 @@ def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> La
         new: target grid.
         tolerance: largest distance of corresponding voxel centres as a share of a voxel, at least `ROUNDING`.
     """
-    there = np.linalg.inv(new.affine) @ old.affine  # from indices of old to indices of new
-    turn = np.rint(there[:3, :3])
+    to_new = np.linalg.inv(new.affine) @ old.affine  # from indices of old to indices of new
+    turn = np.rint(to_new[:3, :3])
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         return None
     corners = np.array(list(product(*((0, side - 1) for side in old.shape))), np.float64)
-    apart = corners @ (there[:3, :3] - turn).T + there[:3, 3]
+    apart = corners @ (to_new[:3, :3] - turn).T + to_new[:3, 3]
     shift = np.rint((apart.max(axis=0) + apart.min(axis=0)) / 2)
     apart -= shift
     if np.abs(apart).max() >= max(tolerance, ROUNDING) - _SUMS:
@@ -108,11 +108,11 @@ def place_voxels(
         return np.asfortranarray(turned)
     placed = np.full(shape, fill, data.dtype, order="F")
     here = tuple(slice(max(0, at), max(0, at + n)) for at, n in zip(match.start, match.shape, strict=True))
-    there = tuple(
+    target = tuple(
         slice(max(0, -at), max(0, min(n, side - at)))
         for at, n, side in zip(match.start, match.shape, shape, strict=True)
     )
-    placed[here] = turned[there]
+    placed[here] = turned[target]
     return placed
 
 

@@ -31,7 +31,7 @@ class Reading:
         modalities: the sequences that it names. One if the name is clear, several if it is ambiguous.
         is_label: whether the name marks a label map.
         kind: the kind of another image or result, such as `ADC map`, or empty.
-        kind_says: the word that names the kind.
+        kind_word: the word that names the kind.
         copy: the word that marks a worse copy of a series, such as `annotated`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
@@ -39,7 +39,7 @@ class Reading:
     modalities: tuple[Modality, ...] = ()
     is_label: bool = False
     kind: str = ""
-    kind_says: str = ""
+    kind_word: str = ""
     copy: str = ""
     number: str | None = None
 
@@ -99,4 +99,4 @@ def modality_named(name: str) -> Modality:
 
 def _reading(one: NameReading) -> Reading:
     named = tuple(modality for modality in MODALITIES if modality.value in one.sequences)
-    return Reading(named, bool(one.label), one.kind, one.kind_says, one.copy, one.number or None)
+    return Reading(named, bool(one.label), one.kind, one.kind_word, one.copy, one.number or None)

@@ -169,14 +169,14 @@ class EvaluationCheckpoint:
 
     def _same_plan(self, wanted: Mapping[str, Any]) -> None:
         try:
-            begun = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+            saved = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             message = f"{self.folder / PLAN} cannot be read ({error}). Restart the evaluation with --overwrite."
             raise OptionError(message) from error
-        for what, value in wanted.items():
-            if begun.get(what) != value:
+        for name, value in wanted.items():
+            if saved.get(name) != value:
                 message = (
-                    f"{self._results} holds an evaluation with another {what}{_then_and_now(begun.get(what), value)}, "
+                    f"{self._results} holds an evaluation with another {name}{_then_and_now(saved.get(name), value)}, "
                     "so it cannot resume. Resume it with the same settings, choose another folder, or restart it with "
                     "--overwrite."
                 )

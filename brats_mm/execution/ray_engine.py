@@ -147,15 +147,15 @@ class RayEngine(Generic[T, R]):
         if place not in self._places:  # replaced for an answer before this one
             return []
         try:
-            said = ray.get(answer)
+            response = ray.get(answer)
         except RayError as error:
             return self._replaced(place, error)
         if answer is place.hello:
-            if said is not None:
-                raise said
+            if response is not None:
+                raise response
             place.hello, self._failed_starts = None, 0
             return []
-        return [Finished[T, R](place.held.pop(answer), said)]
+        return [Finished[T, R](place.held.pop(answer), response)]
 
     def _replaced(self, place: _Place[T], error: Exception) -> list[Finished[T, R]]:
         """Replace a dead actor. Its tasks are lost."""

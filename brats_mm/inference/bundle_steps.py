@@ -72,8 +72,8 @@ class ToModelGridd(MapTransform, InvertibleTransform):
 
     def origin_of(self, image: MetaTensor) -> "Origin":
         """Return the case and placement of an image from this transform, possibly after batching."""
-        told = self.pop_transform(image.clone())["extra_info"]
-        return Origin(told["case"], told["placement"])
+        info = self.pop_transform(image.clone())["extra_info"]
+        return Origin(info["case"], info["placement"])
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         maps = data[self.key]

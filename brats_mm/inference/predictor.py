@@ -231,8 +231,8 @@ def _subset_warnings(subset: Availability) -> tuple[str, ...]:
     missing = frozenset(MODALITIES) - subset
     if not missing:
         return ()
-    said = f"Segmented without {describe(missing)}."
-    return (said, WITHOUT_CONTRAST) if Modality.T1CE in missing else (said,)
+    warning = f"Segmented without {describe(missing)}."
+    return (warning, WITHOUT_CONTRAST) if Modality.T1CE in missing else (warning,)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -150,6 +150,6 @@ def _json(path: Path) -> Any:
         raise BundleError(message) from error
 
 
-def _refuse(what: str) -> NoReturn:
-    message = f"The bundle is not loaded: it {what}. {_ADVICE}"
+def _refuse(part: str) -> NoReturn:
+    message = f"The bundle is not loaded: it {part}. {_ADVICE}"
     raise BundleError(message)

@@ -87,10 +87,10 @@ def _case(
     volumes: Mapping[Modality, Volume],
     together: OneGrid,
     files: CaseFiles | None,
-    said: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Case:
     warnings = _warnings(volumes, together)
-    kept = (*(one for one in said if one not in warnings), *warnings)
+    kept = (*(one for one in notes if one not in warnings), *warnings)
     return Case(name, together.volumes, together.grid, kept, files)
 
 

@@ -137,10 +137,10 @@ def _check_folder(folder: Path) -> None:
     try:
         if folder.is_dir():
             return
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
     except OSError as error:  # name too long, or unreadable folder
-        what = f"cannot be read ({error.strerror or error})"
-    message = f"{folder} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
+        problem = f"cannot be read ({error.strerror or error})"
+    message = f"{folder} {problem}. Give the folder of one case, or single files, for example --t1ce FILE."
     raise CaseError(message)
 
 
@@ -247,12 +247,14 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
 
 def _reasons(ignored: Mapping[str, str]) -> str:
     """Return why possible images were ignored, except for those ignored by name."""
-    told = {
+    reasons_by_file = {
         name: reason
         for name, reason in ignored.items()
         if known_format(name) == reason or (image_suffix(name) and ("broken link" in reason or "missing" in reason))
     }
-    return ". ".join(f"{name} cannot be used: {reason}" for name, reason in list(told.items())[:_SHOWN_REASONS])
+    return ". ".join(
+        f"{name} cannot be used: {reason}" for name, reason in list(reasons_by_file.items())[:_SHOWN_REASONS]
+    )
 
 
 def _listed(names: list[str]) -> str:

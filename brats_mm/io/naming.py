@@ -62,7 +62,7 @@ def _not_a_sequence(reading: Reading) -> str | None:
     if reading.is_label:
         return "its name says that it holds labels"
     if reading.is_other:
-        return f"its name says that it is another kind of image or a result ({reading.kind}: {reading.kind_says!r})"
+        return f"its name says that it is another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
     return None
 
 

@@ -98,8 +98,10 @@ def check_voxels(data: Array, path: Path) -> None:
         )
         raise VolumeError(message)
     if lowest == highest:
-        what = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
-        message = f"{path.name} is {what}, so it contains no image. Leave out a missing sequence instead of filling it."
+        constant = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
+        message = (
+            f"{path.name} is {constant}, so it contains no image. Leave out a missing sequence instead of filling it."
+        )
         raise VolumeError(message)
     values = _few_whole_values(data)
     if values is not None:

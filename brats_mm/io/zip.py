@@ -92,13 +92,13 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
         with zipfile.ZipFile(archive) as opened:
             return _unpack(opened, folder, bounds)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
-        raise _bad(what="is damaged or cut off. Make it again") from error
+        raise _bad(problem="is damaged or cut off. Make it again") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # its table of contents names places before its beginning
-            raise _bad(what="is damaged or cut off. Make it again") from error
+            raise _bad(problem="is damaged or cut off. Make it again") from error
         raise
     except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
-        raise _bad(what="has entries that cannot be read. Make it again") from error
+        raise _bad(problem="has entries that cannot be read. Make it again") from error
 
 
 def _check_directory(archive: Path, limits: ZipLimits) -> None:
@@ -109,9 +109,9 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
         tail = stream.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise _bad(what="is damaged or truncated, or is not a zip file. Make it again")
+        raise _bad(problem="is damaged or truncated, or is not a zip file. Make it again")
     if _END_64 in tail[max(0, at - 20) : at]:
-        raise _bad(what="is a ZIP64 archive. Pack one case, without ZIP64")
+        raise _bad(problem="is a ZIP64 archive. Pack one case, without ZIP64")
     entries, directory = (
         struct.unpack("<H", tail[at + 10 : at + 12])[0],
         struct.unpack("<I", tail[at + 12 : at + 16])[0],
@@ -131,7 +131,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     if not any(image_suffix(entry.filename) for entry in images):
         return _unpack_dicom(opened, seen, folder, limits)
     if len(images) > MOST_VOLUMES:
-        raise _bad(what=f"holds {len(images):,} volume files, and one case has a few. Pack one case only")
+        raise _bad(problem=f"holds {len(images):,} volume files, and one case has a few. Pack one case only")
     shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
     _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
     wanted = {id(entry) for entry in images}
@@ -143,7 +143,7 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     """Write files that start like DICOM files, and skip the rest."""
     images = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
     if entries and not images:
-        raise _bad(what=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
+        raise _bad(problem=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
     _write_all(opened, images, _side_by_side(folder), limits)
     count = len(entries) - len(images)
     if not count:
@@ -163,15 +163,15 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name, mode = entry.filename, entry.external_attr >> 16
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
-        raise _bad(what="has entries with names that lead out of its folder. Make it again with plain names")
+        raise _bad(problem="has entries with names that lead out of its folder. Make it again with plain names")
     if any(unicodedata.category(letter).startswith("C") for letter in name):
-        raise _bad(what="has entries with control characters in their names. Make it again with plain names")
+        raise _bad(problem="has entries with control characters in their names. Make it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise _bad(what="holds links or devices. Pack the files themselves")
+        raise _bad(problem="holds links or devices. Pack the files themselves")
     if entry.flag_bits & 0x1:
-        raise _bad(what="is encrypted. Send it without a password, over an encrypted connection")
+        raise _bad(problem="is encrypted. Send it without a password, over an encrypted connection")
     if entry.compress_type not in _METHODS:
-        raise _bad(what="is compressed in an unusual way. Make it again with ordinary (deflate) compression")
+        raise _bad(problem="is compressed in an unusual way. Make it again with ordinary (deflate) compression")
 
 
 def _is_hidden(entry: zipfile.ZipInfo) -> bool:
@@ -198,7 +198,7 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     below = [_harmless(part) for part in name.parts[shared:]]
     place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
     if place.exists():
-        raise _bad(what="holds two files of the same name. Make it again with one file a sequence")
+        raise _bad(problem="holds two files of the same name. Make it again with one file a sequence")
     place.parent.mkdir(exist_ok=True)
     return place
 
@@ -237,8 +237,8 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
 
 
 def _too_many(limits: ZipLimits) -> ZipError:
-    return _bad(what=f"has more than {limits.entries} entries, the most allowed here. Pack only the case's images")
+    return _bad(problem=f"has more than {limits.entries} entries, the most allowed here. Pack only the case's images")
 
 
-def _bad(*, what: str) -> ZipError:
-    return ZipError(f"The archive {what}.")
+def _bad(*, problem: str) -> ZipError:
+    return ZipError(f"The archive {problem}.")

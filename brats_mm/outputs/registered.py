@@ -41,6 +41,6 @@ def write_image(path: Path, volume: Volume, description: str) -> None:
         OutputError: the file cannot be written.
     """
     least = float(min(0.0, volume.data.min()))
-    said = description + (f", shifted by {-least:g}" if least < 0 else "")
+    text = description + (f", shifted by {-least:g}" if least < 0 else "")
     maximum = float(volume.data.max()) - least or 1.0
-    write_map(path, volume.data - np.float32(least), volume.grid, description=said, maximum=maximum)
+    write_map(path, volume.data - np.float32(least), volume.grid, description=text, maximum=maximum)

@@ -132,24 +132,24 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
     most = f"entropy of compartment, nats, 0 to ln 4 = {MAX_COMPARTMENT_NATS:.4f}"
     yield partial(store, "entropy", prediction.combined_entropy, most, MAX_COMPARTMENT_NATS)
     for region in REGIONS:
-        said = f"entropy {region.value.upper()}, nats, 0 to ln 2 = {MAX_BINARY_NATS:.4f}"
-        yield partial(store, f"entropy_{region.value}", partial(prediction.entropy, region), said, MAX_BINARY_NATS)
+        comment = f"entropy {region.value.upper()}, nats, 0 to ln 2 = {MAX_BINARY_NATS:.4f}"
+        yield partial(store, f"entropy_{region.value}", partial(prediction.entropy, region), comment, MAX_BINARY_NATS)
     yield store_labels
-    for name, data, said in _shares(prediction, options):
-        yield partial(store, name, partial(_itself, data), said, 1.0)
+    for name, data, comment in _shares(prediction, options):
+        yield partial(store, name, partial(_itself, data), comment, 1.0)
 
 
 def _shares(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
     """Return name, values and meaning of the requested maps from 0 to 1."""
     if options.probabilities:
         for region in REGIONS:
-            said = f"probability {region.value.upper()}, 0 to 1"
-            yield f"probability_{region.value}", prediction.probabilities[region], said
+            description = f"probability {region.value.upper()}, 0 to 1"
+            yield f"probability_{region.value}", prediction.probabilities[region], description
     if options.importance_maps:
         for modality, regions in (prediction.importance.maps or {}).items():
             for region, weights in regions.items():
-                said = f"gate weight of {modality.label} for {region.value.upper()}, 0 to 1"
-                yield f"importance_{modality.value}_{region.value}", weights, said
+                description = f"gate weight of {modality.label} for {region.value.upper()}, 0 to 1"
+                yield f"importance_{modality.value}_{region.value}", weights, description
 
 
 def _itself(data: Array) -> Array:

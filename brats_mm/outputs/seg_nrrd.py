@@ -101,8 +101,8 @@ def _segment_fields(
 
 def _terminology(style: SegmentStyle) -> str:
     """Return seven parts: context, category, type, type modifier, context, region, region modifier."""
-    what = [_CATEGORY_CONTEXT, _triplet(style.category), _triplet(style.type), _NO_CODE]
-    return "~".join([*what, _ANATOMY_CONTEXT, _triplet(BRAIN), _NO_CODE])
+    parts = [_CATEGORY_CONTEXT, _triplet(style.category), _triplet(style.type), _NO_CODE]
+    return "~".join([*parts, _ANATOMY_CONTEXT, _triplet(BRAIN), _NO_CODE])
 
 
 def _triplet(code: Code) -> str:

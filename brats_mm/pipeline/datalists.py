@@ -72,9 +72,9 @@ def write_datalists(
     lists = _lists(root, items, division or Division())
     folded = len(lists) > 1
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
-    there = [path for path in paths if path.exists() and not overwrite]
-    if there:
-        message = f"{there[0]} is already there. Give another name, or --overwrite to replace it."
+    existing = [path for path in paths if path.exists() and not overwrite]
+    if existing:
+        message = f"{existing[0]} is already there. Give another name, or --overwrite to replace it."
         raise OutputError(message)
     for path, content in zip(paths, lists, strict=True):
         with output_errors(path):

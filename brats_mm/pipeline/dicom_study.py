@@ -55,10 +55,10 @@ def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> Cho
         CaseError: there is no DICOM image, there are several studies or patients, or the choice is ambiguous.
         OptionError: a named series does not exist.
     """
-    said = overrides or SeriesOverrides()
+    choices = overrides or SeriesOverrides()
     result = scan(folder)
-    study = one_study(result, said.study)
-    return ChosenStudy(result, study, require_unambiguous(choose(study, said.series)))
+    study = one_study(result, choices.study)
+    return ChosenStudy(result, study, require_unambiguous(choose(study, choices.series)))
 
 
 def read_chosen(chosen: ChosenStudy) -> Scans:

@@ -98,7 +98,7 @@ def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, 
         "description": facts.description,
         "used_as": used_as.value if used_as else None,
         "why": why,
-        "what": verdict.what,
+        "kind": verdict.kind,
         "sequence": verdict.modality.value if verdict.modality else None,
         "confidence": round(verdict.confidence, 2),
         "evidence": list(verdict.evidence),
@@ -135,16 +135,16 @@ def _inspect_files(folder: Path) -> dict[str, Any]:
 
 def _geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
     if not grids:
-        says = "Nothing was chosen, so there is no geometry to compare."
+        note = "Nothing was chosen, so there is no geometry to compare."
     elif len(grids) == 1:
-        says = "One sequence on one grid. Skull-stripping is detected when the voxels are read."
+        note = "One sequence on one grid. Skull-stripping is detected when the voxels are read."
     elif agree:
-        says = "All chosen sequences lie on one grid. Skull-stripping is detected when the voxels are read."
+        note = "All chosen sequences lie on one grid. Skull-stripping is detected when the voxels are read."
     else:
-        says = "The chosen sequences have different grids. They would be registered and resampled first (raw scans)."
+        note = "The chosen sequences have different grids. They would be registered and resampled first (raw scans)."
     return {
         "one_grid": agree if grids else None,
-        "says": says,
+        "note": note,
         "grids": {
             modality.value: {
                 "shape": list(grid.shape),

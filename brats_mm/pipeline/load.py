@@ -56,10 +56,10 @@ def load(request: SegmentRequest) -> Loaded:
     Raises:
         InputError: the input cannot be used, or the options do not fit it.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     case, headers = _read(request)
     dicom = _dicom_output(request, headers)
-    return Loaded(case, case.files, dicom, {"read": time.perf_counter() - begun})
+    return Loaded(case, case.files, dicom, {"read": time.perf_counter() - start})
 
 
 def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries]]":
@@ -133,8 +133,8 @@ def opened(path: Path) -> Iterator[Path]:
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
     else:
-        what = "is one DICOM file" if is_dicom(path) else "is a file, and no zip archive"
-        message = f"{path} {what}. Give the folder of one case, or single files, for example --t1ce FILE."
+        problem = "is one DICOM file" if is_dicom(path) else "is a file, and no zip archive"
+        message = f"{path} {problem}. Give the folder of one case, or single files, for example --t1ce FILE."
         raise CaseError(message)
 
 

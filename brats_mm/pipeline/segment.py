@@ -132,9 +132,9 @@ def preprocess(
 
     case, prepared = _on_one_grid(loaded, options, on_step)
     steps = {} if prepared is None or prepared.case.preparation is None else prepared.case.preparation.seconds
-    begun = time.perf_counter()
+    start = time.perf_counter()
     model_input = prepare(case, spacing_mm)
-    seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - begun}
+    seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - start}
     extras = Extras(prepared, options.keep_intermediate, loaded.dicom)
     return Preprocessed(case, model_input, prepared, extras, seconds)
 
@@ -225,9 +225,9 @@ def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
         return prediction
     from brats_mm.preprocessing.scans import to_native_grid
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     native = to_native_grid(prediction, ready.prepared)
-    return _with_seconds(native, {**native.run.seconds, "to_native_grid": time.perf_counter() - begun})
+    return _with_seconds(native, {**native.run.seconds, "to_native_grid": time.perf_counter() - start})
 
 
 def write(

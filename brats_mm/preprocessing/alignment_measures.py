@@ -144,14 +144,14 @@ def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
     affine = fixed.coarse.grid.affine
     values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
-    here, there = fixed.head.ravel() & inside, (values > 0.5) & inside
-    total = int(np.count_nonzero(here)) + int(np.count_nonzero(there))
-    return 2 * int(np.count_nonzero(here & there)) / max(1, total)
+    here, other = fixed.head.ravel() & inside, (values > 0.5) & inside
+    total = int(np.count_nonzero(here)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(here & other)) / max(1, total)
 
 
 def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
     values, inside = moving.at(moving.gradients, _moved(matrix, fixed.points_mm))
-    here, there = fixed.gradients[fixed.head][inside], values[inside]
-    if here.size < BINS or here.std() == 0 or there.std() == 0:
+    here, other = fixed.gradients[fixed.head][inside], values[inside]
+    if here.size < BINS or here.std() == 0 or other.std() == 0:
         return 0.0
-    return float(np.corrcoef(here, there)[0, 1])
+    return float(np.corrcoef(here, other)[0, 1])

@@ -23,8 +23,8 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
         grid: where to.
         matrix: (4, 4), from points of `grid` to points of the mask, in RAS+ millimetres.
     """
-    there = transform_of(np.eye(4) if matrix is None else matrix)
-    return np.asarray(resample_onto(mask, grid, there).data >= HALF)
+    transform = transform_of(np.eye(4) if matrix is None else matrix)
+    return np.asarray(resample_onto(mask, grid, transform).data >= HALF)
 
 
 def binary_mask(volume: Volume) -> Volume:

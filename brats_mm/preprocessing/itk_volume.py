@@ -37,10 +37,10 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
         transform: affine transform from points of `grid` to points of the volume, in LPS millimetres, as from
             registration.
     """
-    there = np.linalg.inv(volume.grid.affine) @ matrix_of(transform) @ grid.affine
+    to_old = np.linalg.inv(volume.grid.affine) @ matrix_of(transform) @ grid.affine
     indices = sitk.AffineTransform(3)
-    indices.SetMatrix(there[:3, :3].ravel().tolist())
-    indices.SetTranslation(there[:3, 3].tolist())
+    indices.SetMatrix(to_old[:3, :3].ravel().tolist())
+    indices.SetTranslation(to_old[:3, 3].tolist())
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(side) for side in grid.shape])
     resampler.SetInterpolator(sitk.sitkLinear)

@@ -21,8 +21,8 @@ def on_grid(data: Array, old: Grid, new: Grid) -> Array:
         return place_voxels(data, match, new.shape)
     parts = _parts(old, new)
     finer = _finer(new, parts)
-    there = np.linalg.inv(old.affine) @ finer.affine  # from indices of the finer grid to indices of old
-    fine = affine_transform(data, there[:3, :3], there[:3, 3], finer.shape, order=1, mode="grid-constant", cval=0.0)
+    to_old = np.linalg.inv(old.affine) @ finer.affine  # from indices of the finer grid to indices of old
+    fine = affine_transform(data, to_old[:3, :3], to_old[:3, 3], finer.shape, order=1, mode="grid-constant", cval=0.0)
     split = fine.reshape([side for axis in range(3) for side in (new.shape[axis], parts[axis])])
     return np.asarray(split.mean(axis=(1, 3, 5), dtype=np.float32))
 

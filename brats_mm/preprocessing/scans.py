@@ -161,13 +161,13 @@ class _Log:
     steps: list[Step] = field(default_factory=list)
 
     @contextmanager
-    def step(self, name: str, said: str) -> Iterator[dict[str, float | int | str | bool]]:
+    def step(self, name: str, description: str) -> Iterator[dict[str, float | int | str | bool]]:
         """Time a step. The block fills in its measures and may call `warn` for it."""
-        self.tell(said)
+        self.tell(description)
         quality: dict[str, float | int | str | bool] = {}
-        begun = time.perf_counter()
+        start = time.perf_counter()
         yield quality
-        self.steps.append(Step(name, time.perf_counter() - begun, quality))
+        self.steps.append(Step(name, time.perf_counter() - start, quality))
 
     def warn(self, *warnings: str) -> None:
         """Warnings of the step that just ended."""

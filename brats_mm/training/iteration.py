@@ -155,12 +155,12 @@ def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _refuse_nonfinite(value: Tensor, what: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
+def _refuse_nonfinite(value: Tensor, name: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
     if bool(torch.isfinite(value)):
         return
     names = ", ".join(batchdata.get("name", ())) or "unnamed cases"
     message = (
-        f"The {what} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
+        f"The {name} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
         "Weights and checkpoints are unchanged. Check these cases. If they are valid, lower --learning_rate or "
         "--clip_norm or choose another --precision, then continue with --resume true."
     )

@@ -117,11 +117,11 @@ def refuse_unknown(config: Mapping[str, Any], own: Collection[str] = ()) -> None
     known = [key for key in config if key in ENTRY_POINTS or key in own or re.search(rf"[@%]{re.escape(key)}\b", text)]
     unknown = [key for key in config if key not in known and not key.startswith("_")]
     if unknown:
-        said = []
+        messages = []
         for name in unknown:
             near = get_close_matches(name, known, n=1)
-            said.append(f"{name} (did you mean {near[0]}?)" if near else name)
-        message = f"Unknown settings: {', '.join(said)}. docs/training.md lists the settings."
+            messages.append(f"{name} (did you mean {near[0]}?)" if near else name)
+        message = f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings."
         raise OptionError(message)
 
 

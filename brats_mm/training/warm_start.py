@@ -104,13 +104,13 @@ def with_weights(
     file = parse_path(path)
     if file is None:
         return network
-    what = "network" if modality is None else f"{_label(modality)} expert"
+    name = "network" if modality is None else f"{_label(modality)} expert"
     remedy = "Name another checkpoint, or leave out --initial_weights."
     refuse_other_spacing(file, spacing_mm)
-    state = _read(file, what, remedy)
+    state = _read(file, name, remedy)
     part = {} if modality is None else _expert_of(state, modality)
-    _fit(network, part or state, file, what, remedy)
-    logger.info("The %s starts from %s.", what, file)
+    _fit(network, part or state, file, name, remedy)
+    logger.info("The %s starts from %s.", name, file)
     return network
 
 
@@ -149,16 +149,16 @@ def warm_start(
 
 
 def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: float | int | None) -> None:
-    there = [name for name in parts if (folder / expert_file(name)).is_file()]
-    if not there:
+    existing = [name for name in parts if (folder / expert_file(name)).is_file()]
+    if not existing:
         names = ", ".join(expert_file(name) for name in parts)
         message = f"{folder} holds none of {names}. Name the folder of new experts, or leave out --new_experts_dir."
         raise BundleError(message)
     remedy = "Name another folder, or leave out --new_experts_dir."
-    for name in there:
+    for name in existing:
         refuse_other_spacing(folder / expert_file(name), spacing_mm)
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
-    logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in there))
+    logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in existing))
 
 
 def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
@@ -167,30 +167,30 @@ def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor
     return {name.removeprefix(begin): value for name, value in mixture.items() if name.startswith(begin)}
 
 
-def _load(network: nn.Module, path: Path, what: str, remedy: str) -> None:
-    _fit(network, _read(path, what, remedy), path, what, remedy)
+def _load(network: nn.Module, path: Path, name: str, remedy: str) -> None:
+    _fit(network, _read(path, name, remedy), path, name, remedy)
 
 
-def _read(path: Path, what: str, remedy: str) -> Mapping[str, Tensor]:
+def _read(path: Path, name: str, remedy: str) -> Mapping[str, Tensor]:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
-        raise _unfit(path, what, remedy, error) from error
+        raise _unfit(path, name, remedy, error) from error
     return state
 
 
-def _fit(network: nn.Module, state: Mapping[str, Tensor], path: Path, what: str, remedy: str) -> None:
+def _fit(network: nn.Module, state: Mapping[str, Tensor], path: Path, part_name: str, remedy: str) -> None:
     """Load the weights, without those of a decoder that the network does not have."""
     try:
         if isinstance(network, Encoder):
             state = {name: value for name, value in state.items() if name.startswith(("stem.", "down."))}
         network.load_state_dict(state)
     except Exception as error:  # the file can hold any type
-        raise _unfit(path, what, remedy, error) from error
+        raise _unfit(path, part_name, remedy, error) from error
 
 
-def _unfit(path: Path, what: str, remedy: str, error: Exception) -> BundleError:
-    return BundleError(f"{path} does not hold weights of this bundle's {what} ({first_line(error)}). {remedy}")
+def _unfit(path: Path, name: str, remedy: str, error: Exception) -> BundleError:
+    return BundleError(f"{path} does not hold weights of this bundle's {name} ({first_line(error)}). {remedy}")
 
 
 def _label(name: str) -> str:

@@ -28,7 +28,7 @@ def test_a_name_is_read_as_the_table_says(name, expected):
     assert got == expected
 
 
-@pytest.mark.parametrize("row", FOLDERS, ids=[row["what"] for row in FOLDERS])
+@pytest.mark.parametrize("row", FOLDERS, ids=[row["name"] for row in FOLDERS])
 def test_names_of_a_folder_are_read_as_the_table_says(row):
     paths = [Path(name) for name in row["names"]]
     names = [ImageName(image_stem(path.name), "" if path.parent == Path() else path.parent.name) for path in paths]
@@ -71,7 +71,7 @@ def test_words_are_plain():
             yield value
         elif isinstance(value, dict):
             for key, one in value.items():
-                yield from texts(one) if key not in ("about", "what", "image_types", "suffixes", "rewrites") else ()
+                yield from texts(one) if key not in ("about", "name", "image_types", "suffixes", "rewrites") else ()
         elif isinstance(value, list):
             for one in value:
                 yield from texts(one)
@@ -79,7 +79,7 @@ def test_words_are_plain():
     for text in texts({key: value for key, value in VOCABULARY.items() if key != "kinds"}):
         assert name_words.plain(text) == text
     for kind in KINDS:
-        assert all(re.fullmatch("[a-z0-9]+", word) for word in kind.words), kind.what
+        assert all(re.fullmatch("[a-z0-9]+", word) for word in kind.words), kind.name
 
 
 def test_the_pages_suffixes_are_volume_files():

@@ -103,7 +103,7 @@ def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
     long = [block.width for block in chart.blocks if block.x == 64]
     assert long[1] == 2 * long[0]
     assert all(block.x + block.width <= 360 and block.y + block.height <= chart.height for block in chart.blocks)
-    assert [words.said for words in chart.texts].count("missing") == 2
+    assert [text.text for text in chart.texts].count("missing") == 2
     assert bar_blocks((), 360, 46).height == 0
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from BratsMMLib.consent import checked_url, stays_here, what_leaves
+from BratsMMLib.consent import checked_url, consent_text, stays_here
 from BratsMMLib.failures import NotAllowed, Refused, Stopped, Unreachable
 from BratsMMLib.files import Form
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
@@ -141,7 +141,7 @@ def test_only_loopback_stays_here(url, here):
 
 def test_the_sentence_says_what_leaves_and_where_to():
     """Which sequences, which host, and that a head can be recognised."""
-    said = what_leaves("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
+    said = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
     assert "T1ce, FLAIR to example.org:8443" in said
     assert "can identify a person" in said
 

@@ -147,9 +147,9 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     )
 
 
-def _slots(what: str, settings: Settings, total: int, per_caller: int) -> Slots:
+def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
     """Without tokens all are one caller, who may have every slot."""
-    return Slots(what, total, per_caller if settings.needs_tokens else total)
+    return Slots(name, total, per_caller if settings.needs_tokens else total)
 
 
 def _spawn(settings: Settings) -> Spawn:

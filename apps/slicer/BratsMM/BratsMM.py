@@ -18,7 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from BratsMMLib.command import CommandRunner
-from BratsMMLib.consent import stays_here, what_leaves
+from BratsMMLib.consent import consent_text, stays_here
 from BratsMMLib.failures import Failure
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
 from BratsMMLib.layout import Look
@@ -161,7 +161,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ):
             widget.visible = visible
         self.ui.consentText.visible = away
-        self.ui.consentText.text = what_leaves(self.ui.urlEdit.text, chosen)
+        self.ui.consentText.text = consent_text(self.ui.urlEdit.text, chosen)
         self.ui.runButton.enabled = (
             bool(chosen) and not running and not twice and (not away or self.ui.consentBox.checked)
         )
@@ -287,7 +287,7 @@ class ImportanceChart:
             painter.fillRect(block.x, block.y, block.width, block.height, qt.QColor(*block.colour))
         painter.setPen(ink)
         for text in blocks.texts:
-            painter.drawText(text.x, text.y, text.said)
+            painter.drawText(text.x, text.y, text.text)
         painter.end()
         self.label.setPixmap(pixmap)
 

@@ -34,7 +34,7 @@ interface NameReading {
   isWeak: boolean;
   label: string;
   kind: string;
-  kindSays: string;
+  kindWord: string;
   copy: string;
 }
 
@@ -64,7 +64,7 @@ const ALONE = new Map(Object.entries(vocabulary.alone) as [string, Sequence][]);
 const HARMLESS = new Map(Object.entries(vocabulary.harmless_beside).map(([word, others]) => [word, listed(others)]));
 const REWRITES = vocabulary.rewrites.map(([pattern = "", text = ""]): [RegExp, string] => [new RegExp(pattern, "g"), text]);
 const KINDS = vocabulary.kinds.map((one) => ({
-  what: one.what,
+  name: one.name,
   words: setOf(one.words),
   patterns: one.patterns.map((pattern) => new RegExp(pattern)),
 }));
@@ -119,7 +119,7 @@ function stemOf(name: string): string {
 
 function notASequence(one: NameReading): string | null {
   if (one.label) return "its name says that it holds labels";
-  if (one.kind) return `its name says that it is another kind of image or a result (${one.kind}: '${one.kindSays}')`;
+  if (one.kind) return `its name says that it is another kind of image or a result (${one.kind}: '${one.kindWord}')`;
   return null;
 }
 
@@ -185,7 +185,7 @@ function firstReading(tail: Word[], stem: Word[], sub: Word[]): NameReading {
   const first = read(tail.length === stem.length ? withoutIdentifier(tail) : tail);
   for (const words of [tail, stem, sub]) {
     const reading = read(withoutIdentifier(words));
-    if (reading.sequences.length) return { ...reading, label: first.label, kind: first.kind, kindSays: first.kindSays, copy: first.copy };
+    if (reading.sequences.length) return { ...reading, label: first.label, kind: first.kind, kindWord: first.kindWord, copy: first.copy };
   }
   return first;
 }
@@ -331,14 +331,14 @@ function negated(words: Word[], start: number): number {
   return found;
 }
 
-function kindIn(texts: string[]): { kind: string; kindSays: string } {
+function kindIn(texts: string[]): { kind: string; kindWord: string } {
   const joined = ` ${texts.join(" ")} `;
   for (const kind of KINDS) {
-    const word = texts.find((text) => kind.words.has(text));
-    const says = word ?? kind.patterns.map((pattern) => pattern.exec(joined)?.[0].trim()).find((match) => match) ?? "";
-    if (says && !(HARMLESS.get(says) ?? []).some((other) => texts.includes(other))) return { kind: kind.what, kindSays: says };
+    const whole = texts.find((text) => kind.words.has(text));
+    const word = whole ?? kind.patterns.map((pattern) => pattern.exec(joined)?.[0].trim()).find((match) => match) ?? "";
+    if (word && !(HARMLESS.get(word) ?? []).some((other) => texts.includes(other))) return { kind: kind.name, kindWord: word };
   }
-  return { kind: "", kindSays: "" };
+  return { kind: "", kindWord: "" };
 }
 
 function copyIn(texts: string[]): string {

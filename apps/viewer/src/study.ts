@@ -10,7 +10,7 @@ export interface Series {
   description: string;
   used_as: Sequence | null;
   why: string;
-  what: string;
+  kind: string;
   slices: number;
   spacing_mm: number[];
 }
@@ -84,7 +84,7 @@ export class SeriesChoice {
       return h(
         "tr",
         {},
-        h("td", {}, h("label", { for: id, class: "file" }, name), h("small", {}, one.why || one.what)),
+        h("td", {}, h("label", { for: id, class: "file" }, name), h("small", {}, one.why || one.kind)),
         h("td", { class: "number" }, `${one.slices} slices`, h("small", {}, `${one.spacing_mm.map((mm) => mm.toFixed(1)).join(" x ")} mm`)),
         h("td", {}, select),
       );

@@ -4,7 +4,7 @@ import names from "../../../tests/names/names.json";
 import { readName, readNames, sequencesIn } from "../src/sequences";
 
 interface Row {
-  what: string;
+  name: string;
   folder: string;
   names: Record<string, string[] | "labels" | "other">;
 }
@@ -17,7 +17,7 @@ test.each(Object.entries(names))("%s is read as the library reads it", (name, ex
   expect(label ? "labels" : kind ? "other" : sequences.join("|")).toBe(expected);
 });
 
-test.each(FOLDERS)("names are read as the library reads them: $what", ({ folder, names: rows }) => {
+test.each(FOLDERS)("names are read as the library reads them: $name", ({ folder, names: rows }) => {
   const files = Object.keys(rows).map((path) => ({ name: path.split("/").at(-1) ?? "", subFolder: path.includes("/") ? (path.split("/")[0] ?? "") : "" }));
   const got = readNames(files, folder).map(({ sequences, reason }) => {
     if (reason?.includes("labels")) return "labels";

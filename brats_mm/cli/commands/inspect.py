@@ -75,7 +75,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         f"…{one['series']}",
         "" if one["number"] is None else str(one["number"]),
         description if len(description) <= _LONGEST else f"{description[: _LONGEST - 1]}…",
-        one["what"],
+        one["kind"],
         f"{one['confidence']:.2f}",
         str(one["slices"]),
         spacing,
@@ -93,7 +93,7 @@ def _say_rest(inspection: Mapping[str, Any], console: Console) -> None:
         console.result(f"ambiguous {Modality(name).label}: {' or '.join(f'…{label}' for label in labels)}")
     if inspection["missing"]:
         console.result(f"missing  {', '.join(Modality(name).label for name in inspection['missing'])}")
-    console.result(f"geometry {inspection['geometry']['says']}")
+    console.result(f"geometry {inspection['geometry']['note']}")
     for name, grid in inspection["geometry"]["grids"].items():
         shape = " x ".join(map(str, grid["shape"]))
         spacing = " x ".join(f"{value:.3g}" for value in grid["spacing_mm"])

@@ -18,7 +18,7 @@ Flags = tuple[bool, ...]
 @lru_cache
 def flag_subsets(available: Flags) -> tuple[Flags, ...]:
     """Return the non-empty subsets of the available modalities, smallest first."""
-    choices = [(False, True) if there else (False,) for there in available]
+    choices = [(False, True) if is_available else (False,) for is_available in available]
     return tuple(sorted((flags for flags in product(*choices) if any(flags)), key=sum))
 
 
@@ -74,8 +74,8 @@ def with_gaps(
     """
     strange = {name: share for name, share in shares.items() if not 0 <= share <= 1}
     if strange:
-        said = ", ".join(f"{name} {share}" for name, share in strange.items())
-        message = f"The shares of samples that keep a modality are {said}. Each must be from 0 to 1."
+        listed = ", ".join(f"{name} {share}" for name, share in strange.items())
+        message = f"The shares of samples that keep a modality are {listed}. Each must be from 0 to 1."
         raise OptionError(message)
     rng = np.random.RandomState(seed)
     kept = np.zeros((len(items), len(shares)), dtype=bool)
@@ -97,4 +97,4 @@ def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, 
 
 
 def _flags(available: Any) -> Flags:
-    return tuple(bool(there) for there in available)
+    return tuple(bool(flag) for flag in available)

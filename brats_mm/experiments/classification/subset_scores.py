@@ -63,4 +63,4 @@ class SubsetScores:
             self.path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
 
     def _name(self, flags: Flags) -> str:
-        return "+".join(name for name, there in zip(self.names, flags, strict=True) if there)
+        return "+".join(name for name, flag in zip(self.names, flags, strict=True) if flag)

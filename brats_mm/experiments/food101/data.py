@@ -89,14 +89,14 @@ class LoadFoodd(Transform):
         self.side = side
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        there = data["available"]
-        image = read_picture(data["image"], self.side) if there[0] else torch.zeros(3, self.side, self.side)
+        flags = data["available"]
+        image = read_picture(data["image"], self.side) if flags[0] else torch.zeros(3, self.side, self.side)
         return {
             **data,
             "image": image,
-            "text": torch.as_tensor(np.asarray(self.tokenise(data["text"] if there[1] else ""))).long(),
+            "text": torch.as_tensor(np.asarray(self.tokenise(data["text"] if flags[1] else ""))).long(),
             "label": torch.tensor(data["label"]),
-            "available": torch.tensor(there),
+            "available": torch.tensor(flags),
         }
 
 

@@ -126,8 +126,8 @@ class Mwam:
     def _ratios(
         self, image: Float[Tensor, "b m *space"], available: Bool[Tensor, "b m"]
     ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-        there = available.reshape(available.shape + (1,) * (image.dim() - 2))
-        inside = ((image != 0) & there).any(dim=1) if self.inside == "signal" else None
+        mask = available.reshape(available.shape + (1,) * (image.dim() - 2))
+        inside = ((image != 0) & mask).any(dim=1) if self.inside == "signal" else None
         sums, patches = frequency_ratio(image, available, inside=inside, settings=self.ratio)
         return sums.cpu(), patches.cpu()
 

@@ -81,13 +81,13 @@ def require_unambiguous(choice: Choice) -> Choice:
         CaseError: several series fit equally well, or none fits. The message lists them and how to name one.
     """
     if choice.ties:
-        said = "; ".join(
+        conflicts = "; ".join(
             f"{modality.label} could be {' or '.join(one.title for one in equal)}"
             for modality, equal in choice.ties.items()
         )
         first, equal = next(iter(choice.ties.items()))
         message = (
-            f"The study is ambiguous, since several series fit equally well: {said}. Name the one to use, for example "
+            f"Several series fit equally well: {conflicts}. Name the one to use, for example "
             f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to leave the sequence out."
         )
         raise CaseError(message)
@@ -144,20 +144,20 @@ def _fits(series: Series, modality: Modality) -> bool:
 
 def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
     """Return T1 series without a word about contrast that began after one with contrast, and a note for each."""
-    begun = [
+    started = [
         one.facts.acquired_s
         for one in series
-        if one.verdict.modality is Modality.T1CE and one.facts.acquired_s is not None and one.verdict.contrast_told
+        if one.verdict.modality is Modality.T1CE and one.facts.acquired_s is not None and one.verdict.contrast_stated
     ]
-    if not begun:
+    if not started:
         return set(), ()
     late = [
         one
         for one in series
         if one.verdict.modality is Modality.T1
-        and not one.verdict.contrast_told
+        and not one.verdict.contrast_stated
         and one.facts.acquired_s is not None
-        and one.facts.acquired_s > min(begun)
+        and one.facts.acquired_s > min(started)
     ]
     notes = tuple(
         f"S{one.name[1:]} was not used as T1: it does not mention contrast, and it began after a series with contrast."
@@ -218,27 +218,27 @@ def _advantage(better: Series, other: Series) -> str:
 def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> str:
     verdict = one.verdict
     if verdict.modality is None:
-        return f"is {_article(verdict.what)} ({verdict.evidence[0][:-1]})"
+        return f"is {_article(verdict.kind)} ({verdict.evidence[0][:-1]})"
     if not one.is_readable:
-        return f"is a {verdict.what}, but {one.layout.fault}"
+        return f"is a {verdict.kind}, but {one.layout.fault}"
     if id(one) in late:
         return "is a T1 that does not mention contrast and began after a series with contrast"
     if verdict.confidence < USABLE:
-        return f"may be {verdict.what}, but that is too uncertain (confidence {verdict.confidence:.2f})"
+        return f"may be {verdict.kind}, but that is too uncertain (confidence {verdict.confidence:.2f})"
     better = chosen.get(verdict.modality)
-    return f"is one of several {verdict.what} (ambiguous)" if better is None else _why_worse(one, better)
+    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _why_worse(one, better)
 
 
 def _why_worse(one: Series, better: Series) -> str:
     if one.annotation and not better.annotation:
         return f"is an annotated copy ({one.annotation}) of {better.name}"
     if _rank(better) > _rank(one):
-        return f"is a {one.verdict.what}, but {better.name} was chosen: {_advantage(better, one)}"
-    return f"is a {one.verdict.what}, but {better.name} was chosen"
+        return f"is a {one.verdict.kind}, but {better.name} was chosen: {_advantage(better, one)}"
+    return f"is a {one.verdict.kind}, but {better.name} was chosen"
 
 
-def _article(what: str) -> str:
-    return "of an unknown kind" if what == "unknown" else what
+def _article(noun: str) -> str:
+    return "of an unknown kind" if noun == "unknown" else noun
 
 
 def _left_out(study: Study, chosen: Mapping[Modality, Series]) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ def _is_other_part(one: Series, series: Series) -> bool:
     same_series = one.identity.series_uid == series.identity.series_uid
     same_plane = one.facts.orientation == series.facts.orientation
     fits = one.verdict.modality in (None, series.verdict.modality)
-    return same_series and same_plane and fits and one.verdict.what != "proton density"
+    return same_series and same_plane and fits and one.verdict.kind != "proton density"
 
 
 def _hints(
@@ -274,9 +274,9 @@ def _hints(
             maybe = one.verdict.underlying is modality or (
                 one.verdict.modality is modality and one.verdict.confidence < USABLE
             )
-            if maybe and one.is_readable and one.verdict.what not in ("subtraction", "projection"):
+            if maybe and one.is_readable and one.verdict.kind not in ("subtraction", "projection"):
                 hints.append(
-                    f"No {modality.label} was chosen. {one.name} may be one ({one.verdict.what}). "
+                    f"No {modality.label} was chosen. {one.name} may be one ({one.verdict.kind}). "
                     f"Use it with --{modality.value} {one.label}."
                 )
                 break

@@ -27,16 +27,16 @@ def classify(facts: HeaderFacts) -> Verdict:
     """
     excluded = exclusion_of(facts)
     if excluded is not None:
-        underlying = classify_weighting(facts).modality if excluded.what in ("subtraction", "projection") else None
-        return Verdict(None, excluded.what, excluded.confidence, (excluded.says,), underlying)
+        underlying = classify_weighting(facts).modality if excluded.kind in ("subtraction", "projection") else None
+        return Verdict(None, excluded.kind, excluded.confidence, (excluded.reason,), underlying)
     verdict = classify_weighting(facts)
     reformat = reformat_of(facts)
     if reformat:
-        what = f"reformat of {verdict.modality.label}" if verdict.modality else "reformat"
-        return Verdict(None, what, 0.9, (reformat, *verdict.evidence), verdict.modality)
+        kind = f"reformat of {verdict.modality.label}" if verdict.modality else "reformat"
+        return Verdict(None, kind, 0.9, (reformat, *verdict.evidence), verdict.modality)
     if facts.image_type[:1] == ("DERIVED",) and verdict.modality is not None:
-        says = "The image type says DERIVED: the series may be computed from another one."
-        verdict = replace(verdict, confidence=min(verdict.confidence, 0.75), evidence=(*verdict.evidence, says))
+        reason = "The image type says DERIVED: the series may be computed from another one."
+        verdict = replace(verdict, confidence=min(verdict.confidence, 0.75), evidence=(*verdict.evidence, reason))
     return verdict
 
 
@@ -49,28 +49,28 @@ def classify_weighting(facts: HeaderFacts) -> Verdict:
 
 def _weighted(facts: HeaderFacts, timing: Weighting, words: Words) -> Verdict:
     tagged = _ENHANCED.get(facts.acquisition_contrast)
-    named, spoken = words.weighting, f"The description says {words.says!r} ({_label(words.weighting)})."
+    named, spoken = words.weighting, f"The description says {words.word!r} ({_label(words.weighting)})."
     if tagged is not None:
         named, spoken = tagged, f"The acquisition contrast is {facts.acquisition_contrast} ({tagged.label})."
     if timing.modality is None:
         return _by_words(named, spoken, timing)
     if named is None:
-        return Verdict(timing.modality, timing.modality.label, min(timing.strength, 0.85), (timing.says,))
+        return Verdict(timing.modality, timing.modality.label, min(timing.strength, 0.85), (timing.reason,))
     if named is timing.modality:
-        return Verdict(named, named.label, max(0.92, timing.strength), (timing.says, spoken))
+        return Verdict(named, named.label, max(0.92, timing.strength), (timing.reason, spoken))
     return _contradiction(facts, timing, named, spoken)
 
 
 def _by_words(named: Modality | None, spoken: str, timing: Weighting) -> Verdict:
     if timing.other:
         if named is None or timing.strength >= 0.8:
-            says = (timing.says,) if named is None else (timing.says, spoken)
-            return Verdict(None, timing.other, timing.strength if named is None else 0.7, says, named)
-        return Verdict(named, named.label, 0.65, (spoken, timing.says))
+            reasons = (timing.reason,) if named is None else (timing.reason, spoken)
+            return Verdict(None, timing.other, timing.strength if named is None else 0.7, reasons, named)
+        return Verdict(named, named.label, 0.65, (spoken, timing.reason))
     if named is None:
-        return Verdict(None, "unknown", 0.5, (timing.says, "The description says no sequence."))
-    confidence = 0.75 if "no echo time" in timing.says or "no repetition" in timing.says else 0.6
-    return Verdict(named, named.label, confidence, (spoken, timing.says))
+        return Verdict(None, "unknown", 0.5, (timing.reason, "The description says no sequence."))
+    confidence = 0.75 if "no echo time" in timing.reason or "no repetition" in timing.reason else 0.6
+    return Verdict(named, named.label, confidence, (spoken, timing.reason))
 
 
 def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoken: str) -> Verdict:
@@ -83,19 +83,19 @@ def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoke
         and no_inversion
         and (facts.repetition_ms or 0) >= 3800
     ):
-        says = "The header gives no inversion time, so that the timing of a FLAIR looks like that of a T2."
-        return Verdict(Modality.FLAIR, "FLAIR", 0.82, (spoken, timing.says, says))
+        reason = "The header gives no inversion time, so that the timing of a FLAIR looks like that of a T2."
+        return Verdict(Modality.FLAIR, "FLAIR", 0.82, (spoken, timing.reason, reason))
     if timing.modality is Modality.FLAIR and named is Modality.T2:  # many call it T2 FLAIR, some T2
-        return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.says, spoken, "The inversion decides."))
-    says = "Timing and description contradict each other. Name the series if you know what it is."
-    return Verdict(timing.modality, timing.modality.label, 0.4, (timing.says, spoken, says), named)
+        return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.reason, spoken, "The inversion decides."))
+    reason = "Timing and description contradict each other. Name the series if you know what it is."
+    return Verdict(timing.modality, timing.modality.label, 0.4, (timing.reason, spoken, reason), named)
 
 
 def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdict:
     """Decide whether a T1 was taken before or after contrast."""
     tagged = _has_agent(facts)
     tag = "The header names a contrast agent." if tagged else "The header names no contrast agent."
-    spoken = f"The words say {words.contrast_says!r}."
+    spoken = f"The words say {words.contrast_word!r}."
     if words.contrast is True:
         confidence = verdict.confidence if tagged else min(verdict.confidence, 0.9)
         return _t1ce(verdict, confidence, (spoken, tag) if tagged else (spoken,))
@@ -105,16 +105,19 @@ def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdic
     if tagged:
         return _t1ce(verdict, min(verdict.confidence, 0.88), (tag,))
     if words.fat_saturated or not {"FS", "SAT_FAT"}.isdisjoint(facts.scan_options):
-        says = "Contrast is not stated. A fat-saturated T1 usually has contrast."
+        reason = "Contrast is not stated. A fat-saturated T1 usually has contrast."
         return replace(
-            verdict, confidence=min(verdict.confidence, 0.6), evidence=(*verdict.evidence, says), contrast_told=False
+            verdict,
+            confidence=min(verdict.confidence, 0.6),
+            evidence=(*verdict.evidence, reason),
+            contrast_stated=False,
         )
     evidence = (*verdict.evidence, "Neither a contrast tag nor a word says that contrast was given.")
-    return replace(verdict, confidence=min(verdict.confidence, 0.82), evidence=evidence, contrast_told=False)
+    return replace(verdict, confidence=min(verdict.confidence, 0.82), evidence=evidence, contrast_stated=False)
 
 
-def _t1ce(verdict: Verdict, confidence: float, says: tuple[str, ...]) -> Verdict:
-    return Verdict(Modality.T1CE, Modality.T1CE.label, confidence, (*verdict.evidence, *says), verdict.underlying)
+def _t1ce(verdict: Verdict, confidence: float, reasons: tuple[str, ...]) -> Verdict:
+    return Verdict(Modality.T1CE, Modality.T1CE.label, confidence, (*verdict.evidence, *reasons), verdict.underlying)
 
 
 def _after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:

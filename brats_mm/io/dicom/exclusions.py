@@ -16,13 +16,13 @@ class Exclusion:
     """Reason why a series is none of the four sequences.
 
     Attributes:
-        what: description of the kind of image.
-        says: the reason as a sentence.
+        kind: description of the kind of image.
+        reason: the reason as a sentence.
         confidence: 0 to 1.
     """
 
-    what: str
-    says: str
+    kind: str
+    reason: str
     confidence: float = 0.95
 
 
@@ -56,9 +56,9 @@ def exclusion_of(facts: HeaderFacts) -> Exclusion | None:
 def reformat_of(facts: HeaderFacts) -> str:
     """Return a sentence if the series was computed from another one, else an empty string."""
     derived = "DERIVED" in facts.image_type[:1]
-    told = REFORMAT_TYPES.intersection(facts.image_type)
-    if told:
-        return f"The image type says {sorted(told)[0]}: a reformat of another series."
+    types = REFORMAT_TYPES.intersection(facts.image_type)
+    if types:
+        return f"The image type says {sorted(types)[0]}: a reformat of another series."
     spoken = REFORMAT_WORDS.intersection(_tokens(facts))
     if derived and spoken:
         return f"The image type says DERIVED, and the description {sorted(spoken)[0]!r}: a reformat of another series."
@@ -106,9 +106,9 @@ def _derived_kind(facts: HeaderFacts) -> Exclusion | None:
         return Exclusion(named[contrast], f"The acquisition contrast is {contrast}.")
     values = {value.replace(" ", "_") for value in facts.image_type[2:]}
     for kind in KINDS:
-        told = set() if kind.names_only else kind.image_types & values
-        if told:
-            return Exclusion(kind.what, f"The image type says {sorted(told)[0]}.")
+        types = set() if kind.names_only else kind.image_types & values
+        if types:
+            return Exclusion(kind.name, f"The image type says {sorted(types)[0]}.")
     if facts.b_value is not None and facts.b_value > 0:
         return Exclusion("diffusion", f"The header has a diffusion b-value, {facts.b_value:g}.")
     return None
@@ -131,7 +131,7 @@ def _named_kind(facts: HeaderFacts) -> Exclusion | None:
 
 def _kind_in(text: str) -> tuple[str, str] | None:
     reading = read_name(text, is_file=False)
-    return (reading.kind, reading.kind_says) if reading.kind else None
+    return (reading.kind, reading.kind_word) if reading.kind else None
 
 
 def _echo_planar(facts: HeaderFacts) -> Exclusion | None:
@@ -152,9 +152,9 @@ def _component(facts: HeaderFacts) -> Exclusion | None:
 
 
 def _projection(facts: HeaderFacts) -> Exclusion | None:
-    told = PROJECTION_TYPES.intersection(facts.image_type)
-    if told:
-        return Exclusion("projection", f"The image type says {sorted(told)[0]}: a projection.")
+    types = PROJECTION_TYPES.intersection(facts.image_type)
+    if types:
+        return Exclusion("projection", f"The image type says {sorted(types)[0]}: a projection.")
     spoken = PROJECTION_WORDS.intersection(_tokens(facts))
     if spoken:
         return Exclusion("projection", f"The description says {sorted(spoken)[0]!r}: a projection.", 0.85)
@@ -177,8 +177,8 @@ def _body(facts: HeaderFacts) -> Exclusion | None:
 
 def _size(facts: HeaderFacts) -> Exclusion | None:
     if facts.repeats > 4:
-        says = f"It has {facts.repeats} volumes in one place: a time series or a set of directions."
-        return Exclusion("time series", says, 0.95)
+        reason = f"It has {facts.repeats} volumes in one place: a time series or a set of directions."
+        return Exclusion("time series", reason, 0.95)
     if facts.slices < 2:
         return Exclusion("single image", "It has only one slice.", 1.0)
     if facts.slices < FEWEST_SLICES:

@@ -74,19 +74,19 @@ class Verdict:
 
     Attributes:
         modality: the sequence. None if it is none of the four.
-        what: description, such as `T1ce`, `diffusion` or `localiser`.
+        kind: description, such as `T1ce`, `diffusion` or `localiser`.
         confidence: 0 to 1.
         evidence: sentences, most important first.
         underlying: for a reformat, a subtraction or a doubtful series: its likely source sequence.
-        contrast_told: whether a tag or words state if contrast was given (T1 and T1ce).
+        contrast_stated: whether a tag or words state if contrast was given (T1 and T1ce).
     """
 
     modality: Modality | None
-    what: str
+    kind: str
     confidence: float
     evidence: tuple[str, ...] = field(default_factory=tuple)
     underlying: Modality | None = None
-    contrast_told: bool = True
+    contrast_stated: bool = True
 
     @property
     def is_confident(self) -> bool:

@@ -23,8 +23,8 @@ class Frames:
 
     def physics(self, whole_file: Physics) -> Physics:
         """Return the physics of the file, completed by the groups."""
-        told = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
-        return replace(whole_file, **told)
+        stated = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
+        return replace(whole_file, **stated)
 
 
 def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:

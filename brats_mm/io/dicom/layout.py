@@ -103,8 +103,8 @@ def _grid(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> Grid:
     return Grid(shape, ras, sform_code=1, qform_code=0 if leans else 1)
 
 
-def _too_many_missing(missing: Sequence[int], counts: Floats, there: int) -> str:
+def _too_many_missing(missing: Sequence[int], counts: Floats, present: int) -> str:
     longest = int(counts.max()) - 1
-    if longest <= MISSING_RUN and len(missing) <= max(1, MISSING_SHARE * (there + len(missing))):
+    if longest <= MISSING_RUN and len(missing) <= max(1, MISSING_SHARE * (present + len(missing))):
         return ""
-    return f"{len(missing)} of its {there + len(missing)} slices are missing, up to {longest} in a row"
+    return f"{len(missing)} of its {present + len(missing)} slices are missing, up to {longest} in a row"

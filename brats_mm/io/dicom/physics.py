@@ -29,13 +29,13 @@ class Weighting:
 
     Attributes:
         modality: T1, T2 or FLAIR. None for another weighting, and if the timing is missing or ambiguous.
-        says: the reason as a sentence.
+        reason: the reason as a sentence.
         strength: reliability of the timing alone, 0 to 1.
         other: another weighting, such as `proton density`, or empty.
     """
 
     modality: Modality | None
-    says: str
+    reason: str
     strength: float = 0.0
     other: str = ""
 

@@ -167,8 +167,8 @@ def _endings(uids: Sequence[str]) -> dict[str, str]:
 
 
 def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
-    what = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
-    seen = f" ({what})" if what else ", and no other file"
+    reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
+    seen = f" ({reasons})" if reasons else ", and no other file"
     return (
         f"{folder} holds no DICOM image{seen}. Give the folder that holds the images of the study, "
         "or NIfTI files with --t1, --t1ce, --t2, --flair."
@@ -188,8 +188,10 @@ def one_study(scanned: Scan, wanted: str | None = None) -> Study:
     if wanted is not None:
         fitting = [study for study in scanned.studies if fits(study.uid, wanted)]
         if len(fitting) != 1:
-            what = "No study has" if not fitting else f"{len(fitting)} studies have"
-            message = f"{what} a UID that begins or ends with {wanted!r}. The studies here: {_listed(scanned.studies)}."
+            count = "No study has" if not fitting else f"{len(fitting)} studies have"
+            message = (
+                f"{count} a UID that begins or ends with {wanted!r}. The studies here: {_listed(scanned.studies)}."
+            )
             raise CaseError(message)
         study = fitting[0]
     elif len(scanned.studies) > 1:

@@ -20,16 +20,16 @@ class Words:
 
     Attributes:
         weighting: T1, T2 or FLAIR. None if the text names none or several.
-        says: the words that name it.
+        word: the words that name it.
         contrast: True after contrast, False before, None if unstated or contradictory.
-        contrast_says: the words about contrast.
+        contrast_word: the words about contrast.
         fat_saturated: whether the text states fat suppression.
     """
 
     weighting: Modality | None
-    says: str = ""
+    word: str = ""
     contrast: bool | None = None
-    contrast_says: str = ""
+    contrast_word: str = ""
     fat_saturated: bool = False
 
 
@@ -37,12 +37,12 @@ def read_words(*texts: str) -> Words:
     """Read the texts of a series. Later texts count only if earlier ones are silent."""
     readings = [_read(text) for text in texts if text.strip()]
     weighted = next((one for one in readings if one.weighting), Words(None))
-    told = next((one for one in readings if one.contrast is not None), Words(None))
+    first = next((one for one in readings if one.contrast is not None), Words(None))
     return Words(
         weighted.weighting,
-        weighted.says,
-        told.contrast,
-        told.contrast_says,
+        weighted.word,
+        first.contrast,
+        first.contrast_word,
         any(one.fat_saturated for one in readings),
     )
 
@@ -55,8 +55,8 @@ def _read(text: str) -> Words:
     weighting = Modality(named.pop()) if len(named) == 1 else None
     return Words(
         weighting,
-        reading.says if weighting else "",
+        reading.word if weighting else "",
         reading.contrast,
-        reading.contrast_says,
+        reading.contrast_word,
         not FAT_SATURATED.isdisjoint(name_tokens(text)),
     )

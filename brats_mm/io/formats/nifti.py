@@ -116,10 +116,10 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
         message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
         raise VolumeError(message)
     offset = int(header.get_data_offset())
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     if offset == 0 and data == path:
         offset = int(header.sizeof_hdr) + 4
-        said = ("the header does not say where its voxels begin, so they are read right after it",)
+        remarks = ("the header does not say where its voxels begin, so they are read right after it",)
     if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
         message = (
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
@@ -138,7 +138,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         is_exact=False,
-        notes=(*notes, *said),
+        notes=(*notes, *remarks),
     )
 
 

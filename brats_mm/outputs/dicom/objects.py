@@ -39,10 +39,10 @@ class Provenance:
         return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *words))).int}"
 
 
-def series_description(what: str, used: Availability) -> str:
+def series_description(title: str, used: Availability) -> str:
     """Describe the object, its sequences, and that it is not for diagnosis."""
     sequences = "+".join(modality.label for modality in ordered(used))
-    return _checked(f"{PRODUCT} {what} {sequences}, research, not for diagnosis")
+    return _checked(f"{PRODUCT} {title} {sequences}, research, not for diagnosis")
 
 
 def content_description(used: Availability, missing: Availability) -> str:
@@ -77,19 +77,19 @@ def algorithm(findings: Findings) -> Any:
     )
 
 
-def common(what: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
+def common(title: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
     """Arguments of every highdicom constructor."""
     dated = {"content_date": _NO_DATE, "content_time": datetime.time()} if provenance.deidentified else {}
     return {
-        "series_instance_uid": provenance.uid(what, "series"),
+        "series_instance_uid": provenance.uid(title, "series"),
         "series_number": series_number,
-        "sop_instance_uid": provenance.uid(what, "instance"),
+        "sop_instance_uid": provenance.uid(title, "instance"),
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": PRODUCT,
         "software_versions": f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:_LONGEST],
         "device_serial_number": findings.model.weights_sha256[:16],
-        "series_description": series_description(what, findings.used),
+        "series_description": series_description(title, findings.used),
         "coding_schemes": coding_schemes(),
         **dated,
     }

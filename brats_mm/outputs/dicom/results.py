@@ -229,9 +229,9 @@ def _same_voxels(old: Grid, new: Grid) -> bool:
 
 def _likeness(volume: Volume, reference: Volume) -> float:
     """Return the correlation of a sequence with the reference, outside the sequence's background."""
-    there = on_grid(volume.data, volume.grid, reference.grid)
+    values = on_grid(volume.data, volume.grid, reference.grid)
     inside = on_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99
-    a, b = there[inside].astype(np.float64), reference.data[inside].astype(np.float64)
+    a, b = values[inside].astype(np.float64), reference.data[inside].astype(np.float64)
     if a.size < 100 or a.std() == 0 or b.std() == 0:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
@@ -240,7 +240,7 @@ def _likeness(volume: Volume, reference: Volume) -> float:
 def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wanted: DicomOutput) -> str:
     """Return a hash of model, inputs and settings, or a random one for de-identified results."""
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "software": __version__,
         "model": prediction.model.document(),
         "trust": repr(findings.trust.regions) + str(findings.trust.advice),
@@ -251,10 +251,10 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
         "inputs": {modality.value: one.instance_uids for modality, one in sorted(wanted.inputs.items())},
     }
     if not wanted.inputs:
-        said["voxels"] = _digest(findings.labels, findings.entropy)
+        document["voxels"] = _digest(findings.labels, findings.entropy)
     if wanted.deidentify:
-        said["once"] = secrets.token_hex(16)
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        document["once"] = secrets.token_hex(16)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(*maps: npt.NDArray[Any]) -> str:

@@ -54,7 +54,7 @@ class Drawn:
         uri: the image as a data URI.
         width_px, height_px: its size.
         letters: patient directions at its edges.
-        said: alternative text.
+        alt_text: alternative text.
         caption: plane and slice, counted from 1 along the file's axis.
     """
 
@@ -62,7 +62,7 @@ class Drawn:
     width_px: int
     height_px: int
     letters: Letters
-    said: str
+    alt_text: str
     caption: str
 
 
@@ -160,10 +160,10 @@ class Drawing:
                 picture = with_region(picture, mask, OUTLINES[region], opacity=0.0)
         return picture
 
-    def _drawn(self, picture: Picture, cut: Slice, said: str) -> Drawn:
+    def _drawn(self, picture: Picture, cut: Slice, alt_text: str) -> Drawn:
         plane = cut.plane.value.capitalize()
         caption = f"{plane} {cut.input_index + 1} of {self._source.grid.shape[cut.input_axis]}"
-        return _encoded(picture, cut.letters, f"{plane} {said}", caption)
+        return _encoded(picture, cut.letters, f"{plane} {alt_text}", caption)
 
     def _cut(self, cut: Slice, ras: npt.NDArray[_Voxel], around: tuple[int, int] | None) -> npt.NDArray[_Voxel]:
         picture = cut.of(ras)
@@ -191,9 +191,9 @@ def _title(regions: Sequence[Region], name: str) -> str:
     return f"{largest}, on {name}" if name else largest
 
 
-def _encoded(picture: Picture, letters: Letters, said: str, caption: str) -> Drawn:
+def _encoded(picture: Picture, letters: Letters, alt_text: str, caption: str) -> Drawn:
     stored = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(stored).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
     uri = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    return Drawn(uri, stored.shape[1], stored.shape[0], letters, said, caption)
+    return Drawn(uri, stored.shape[1], stored.shape[0], letters, alt_text, caption)

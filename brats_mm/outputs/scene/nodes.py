@@ -163,14 +163,14 @@ def _display(low: float, high: float, colours: str) -> dict[str, Value]:
     }
 
 
-def _volume(name: str, said: str, file: str, shown: dict[str, Value], *more_displays: str) -> Iterator[Node]:
+def _volume(name: str, description: str, file: str, shown: dict[str, Value], *more_displays: str) -> Iterator[Node]:
     display = name.replace("VolumeNode", "VolumeDisplayNode")
     store = name.replace("ScalarVolumeNode", "VolumeArchetypeStorageNode")
     yield Node(
-        "VolumeArchetypeStorage", store, f"{said} storage", {"fileName": file, "centerImage": 0, "singleFile": 1}
+        "VolumeArchetypeStorage", store, f"{description} storage", {"fileName": file, "centerImage": 0, "singleFile": 1}
     )
-    yield Node("VolumeDisplay", display, f"{said} display", shown)
-    yield Node("Volume", name, said, {}, {"display": [display, *more_displays], "storage": [store]})
+    yield Node("VolumeDisplay", display, f"{description} display", shown)
+    yield Node("Volume", name, description, {}, {"display": [display, *more_displays], "storage": [store]})
 
 
 def _segmentation(background: str) -> Iterator[Node]:

@@ -140,7 +140,7 @@ def test_different_grids_are_said_by_inspect(tmp_path: Path) -> None:
     inspection = inspect_input(tmp_path)
 
     assert inspection["studies"][0]["geometry"]["one_grid"] is False
-    assert "raw scans" in inspection["studies"][0]["geometry"]["says"]
+    assert "raw scans" in inspection["studies"][0]["geometry"]["note"]
     assert inspection["problems"] == []
 
 

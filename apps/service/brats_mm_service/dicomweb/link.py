@@ -107,8 +107,10 @@ class DicomwebLink:
 
     def _try_again(self, transfer: Transfer, why: str) -> None:
         if transfer.attempts + 1 >= self._settings.attempts:
-            said = f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Ask for it again."
-            self._fail(transfer, said)
+            message = (
+                f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Ask for it again."
+            )
+            self._fail(transfer, message)
             return
         wait_s = min(_LONGEST_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
         self._transfers.again(transfer, f"The archive could not be reached: {why}. It is tried again.", wait_s)
@@ -160,8 +162,8 @@ class DicomwebLink:
         names = [self._queue.verified(job, name) for name in (SEGMENTATION, ENTROPY, REPORT)]
         with without_warnings():
             objects = [pydicom.dcmread(name) for name in names]
-        there = [one for one in objects if self._holds(one)]
-        known = {str(one.SOPInstanceUID) for one in there}
+        stored = [one for one in objects if self._holds(one)]
+        known = {str(one.SOPInstanceUID) for one in stored}
         new = [one for one in objects if str(one.SOPInstanceUID) not in known]
         if new:
             self._client.store(transfer.study, new)
@@ -169,10 +171,10 @@ class DicomwebLink:
             if lost:
                 message = f"{len(lost)} objects were stored, but the archive does not show them"
                 raise DicomwebUnreachable(message)
-        said = {name: json.dumps([str(one.SOPInstanceUID) for one in some]) for name, some in
-                (("stored", new), ("present", there))}  # fmt: skip
-        self._transfers.move(transfer, TransferState.DONE, detail="", **said)
-        log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(there))
+        instances = {name: json.dumps([str(one.SOPInstanceUID) for one in some]) for name, some in
+                (("stored", new), ("present", stored))}  # fmt: skip
+        self._transfers.move(transfer, TransferState.DONE, detail="", **instances)
+        log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(stored))
 
     def _holds(self, one: object) -> bool:
         uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]

@@ -20,11 +20,13 @@ def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[st
         stored: stored file name by sequence. A DICOM folder is named like its sequence and is not replaced.
         names: the caller's file name by sequence.
     """
-    told = {name: names[sequence] for sequence, name in stored.items() if sequence in names and name != sequence}
-    if not told:
+    replacements = {
+        name: names[sequence] for sequence, name in stored.items() if sequence in names and name != sequence
+    }
+    if not replacements:
         return sentence
-    one_of = "|".join(re.escape(name) for name in sorted(told, key=len, reverse=True))
-    return re.sub(rf"(?<![\w.-])(?:{one_of})(?![\w-])", lambda match: told[match[0]], sentence)
+    one_of = "|".join(re.escape(name) for name in sorted(replacements, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{one_of})(?![\w-])", lambda match: replacements[match[0]], sentence)
 
 
 @dataclass(frozen=True)

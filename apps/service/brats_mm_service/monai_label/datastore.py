@@ -126,8 +126,8 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         entry = images.objects(caller).get(image)
         if entry is None:
             raise no_image(image)
-        said: dict[str, Any] = entry["image"]["info"]
-        return said
+        info: dict[str, Any] = entry["image"]["info"]
+        return info
 
     @routes.put("/image/info", summary="MONAI Label: say more about an image", openapi_extra=form_body(texts=("info",)))
     async def say_of_image(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:

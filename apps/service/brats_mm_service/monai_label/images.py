@@ -231,8 +231,8 @@ def _select(
     if named is None:
         return sequences
     if named not in sequences:
-        there = ", ".join(modality.value for modality in sequences)
-        raise Problem("bad-case", f"The case has no {named.value}, only {there}. Leave the modality at auto.")
+        choices = ", ".join(modality.value for modality in sequences)
+        raise Problem("bad-case", f"The case has no {named.value}, only {choices}. Leave the modality at auto.")
     return {named: sequences[named]}
 
 

@@ -194,7 +194,7 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
 
 
 def _strategies() -> dict[str, Any]:
-    return {name: {"description": said} for name, said in STRATEGIES.items()}
+    return {name: {"description": description} for name, description in STRATEGIES.items()}
 
 
 def _about(model: ViewerModel) -> dict[str, Any]:
@@ -213,8 +213,8 @@ def _model(name: str) -> ViewerModel:
     try:
         return ViewerModel(name)
     except ValueError as error:
-        there = ", ".join(model.value for model in ViewerModel)
-        raise Problem("not-found", f"There is no such model. Choose one of {there}.") from error
+        choices = ", ".join(model.value for model in ViewerModel)
+        raise Problem("not-found", f"There is no such model. Choose one of {choices}.") from error
 
 
 def _label_form(params: Mapping[str, Any]) -> LabelForm:
@@ -250,8 +250,8 @@ def _filename(model: ViewerModel, form: LabelForm) -> str:
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 
 
-def _answer(output: Output | None, said: Mapping[str, Any], made: LabelAnswer, name: str) -> Response:
-    text = json.dumps(said).encode("ascii")
+def _answer(output: Output | None, document: Mapping[str, Any], made: LabelAnswer, name: str) -> Response:
+    text = json.dumps(document).encode("ascii")
     if output is Output.JSON:
         return Response(text, media_type="application/json")
     if output is Output.IMAGE:

@@ -54,8 +54,8 @@ class ViewerJobs:
 
     def _submit(self, caller: Caller, upload: SortedUpload, folder: Path) -> Job:
         queue = self._service.queue
-        said = json.dumps({name: sha256_of(folder / file) for name, file in upload.sequences.items()}, sort_keys=True)
-        content = hashlib.sha256(said.encode()).hexdigest()
+        hashes = json.dumps({name: sha256_of(folder / file) for name, file in upload.sequences.items()}, sort_keys=True)
+        content = hashlib.sha256(hashes.encode()).hexdigest()
         key = None
         for number in range(_TRIES):
             key = f"viewer-{content[:40]}-{number}"

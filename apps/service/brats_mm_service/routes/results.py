@@ -78,8 +78,8 @@ def router(service: Service) -> APIRouter:
         job = _finished(service, job_id, caller)
         file = _zip(service, job) if name == ARCHIVE else job.result(name)
         if file is None:
-            there = ", ".join([*(one.name for one in job.results), ARCHIVE])
-            raise Problem("not-found", f"This job has no such result. It has {there}.")
+            choices = ", ".join([*(one.name for one in job.results), ARCHIVE])
+            raise Problem("not-found", f"This job has no such result. It has {choices}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)

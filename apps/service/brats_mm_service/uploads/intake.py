@@ -86,7 +86,7 @@ def new_job(
     key: str | None = None,
 ) -> NewJob:
     """A job for a sorted upload, with an id that nobody can guess."""
-    said = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
+    content = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
     return NewJob(
         id=secrets.token_urlsafe(18),
         owner=owner,
@@ -97,7 +97,7 @@ def new_job(
         notes=upload.notes,
         names=upload.names,
         key=key,
-        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
     )
 
 
@@ -118,8 +118,8 @@ def _check_name(file: ReceivedFile) -> None:
 def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     stored = {}
     for file in files:
-        said = file.filename or file.field
-        name = file.field + checked_content(file.path, said, file.filename).value
+        shown_name = file.filename or file.field
+        name = file.field + checked_content(file.path, shown_name, file.filename).value
         file.path.rename(folder / name)
         stored[Modality(file.field)] = name
     names = {file.field: file.filename or file.field for file in files}
@@ -180,6 +180,6 @@ def _check_volumes(upload: SortedUpload, folder: Path) -> None:
         except InputError as fault:
             faults.append(fault)
     if faults:
-        said = " ".join(str(fault) for fault in faults)
-        said = in_callers_names(said.replace(f"{folder}/", ""), upload.sequences, upload.names)
-        raise Problem(kind_of(faults[0]), said)
+        message = " ".join(str(fault) for fault in faults)
+        message = in_callers_names(message.replace(f"{folder}/", ""), upload.sequences, upload.names)
+        raise Problem(kind_of(faults[0]), message)

@@ -141,8 +141,8 @@ class _Receiver:
         part.size += end - start
         limit = self._limits.text_bytes if part.path is None else self._limits.file_bytes
         if part.size > limit:
-            what = f"The part {part.name!r} is larger than {_shown(limit)}, the most allowed here."
-            raise Problem("too-large", what)
+            message = f"The part {part.name!r} is larger than {_shown(limit)}, the most allowed here."
+            raise Problem("too-large", message)
         part.buffer += data[start:end]
 
     def _part_done(self) -> None:

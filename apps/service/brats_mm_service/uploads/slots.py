@@ -18,8 +18,8 @@ class Slots:
         per_caller: slots that one caller may hold.
     """
 
-    def __init__(self, what: str, total: int, per_caller: int) -> None:
-        self._what = what
+    def __init__(self, name: str, total: int, per_caller: int) -> None:
+        self._what = name
         self._total = total
         self._per_caller = per_caller
         self._held: Counter[str] = Counter()

@@ -34,7 +34,7 @@ ALIVE_S = 1.0
 class Outlet(Protocol):
     """Destination of events for the service."""
 
-    def emit(self, what: str, **values: object) -> None:
+    def emit(self, event: str, **values: object) -> None:
         """Send one event, from any thread."""
 
 
@@ -45,11 +45,11 @@ class Channel:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def emit(self, what: str, **values: object) -> None:
+    def emit(self, event: str, **values: object) -> None:
         """Send one event. Ends the process if the service is gone."""
         with self._lock:
             try:
-                self._stream.write(json.dumps({"event": what, **values}) + "\n")
+                self._stream.write(json.dumps({"event": event, **values}) + "\n")
                 self._stream.flush()
             except OSError:
                 os._exit(0)

@@ -40,9 +40,9 @@ class WorkerActor:
             return
         start_or_exit(task, start, self._commands, self)
 
-    def emit(self, what: str, **values: object) -> None:
+    def emit(self, event: str, **values: object) -> None:
         """Keep a message until it is fetched."""
-        self._messages.put({"event": what, **values})
+        self._messages.put({"event": event, **values})
 
     def send(self, command: dict[str, Any]) -> None:
         """Take a command."""

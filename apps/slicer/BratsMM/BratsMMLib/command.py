@@ -68,8 +68,8 @@ class RealProcess:
     def lines(self) -> Iterator[str]:
         """Yield its output until it ends."""
         if self._process.stdout is not None:
-            with self._process.stdout as said:
-                yield from said
+            with self._process.stdout as stream:
+                yield from stream
 
     def end(self) -> int:
         """Its exit code."""
@@ -115,10 +115,10 @@ class CommandRunner:
         over = threading.Event()
         watch = threading.Thread(target=_kill_when_stopped, args=(process, stop, over), daemon=True)
         watch.start()
-        said: deque[str] = deque(maxlen=_LINES_KEPT)
+        output: deque[str] = deque(maxlen=_LINES_KEPT)
         try:
             for line in process.lines():
-                said.append(line.strip())
+                output.append(line.strip())
                 progress = progress_in(line)
                 if progress is not None:
                     tell(progress)
@@ -128,7 +128,7 @@ class CommandRunner:
             watch.join()
         stop.check()
         if code != 0:
-            raise Refused(reason_in(said, code))
+            raise Refused(reason_in(output, code))
 
 
 def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str]:
@@ -167,12 +167,12 @@ def progress_in(line: str) -> Progress | None:
     return Progress(f"{match[1].capitalize()}, {done} of {total} windows", 0.1 + 0.8 * done / max(total, 1))
 
 
-def reason_in(said: Sequence[str] | deque[str], code: int) -> str:
+def reason_in(output: Sequence[str] | deque[str], code: int) -> str:
     """Return the program's own error message."""
-    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    errors = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
     if errors:
         return " ".join(errors)
-    last = next((line for line in reversed(said) if line), "")
+    last = next((line for line in reversed(output) if line), "")
     return f"brats-mm ended with code {code}. {last}".strip()
 
 

@@ -35,7 +35,7 @@ def stays_here(url: str) -> bool:
         return False
 
 
-def what_leaves(url: str, sequences: Iterable[Sequence]) -> str:
+def consent_text(url: str, sequences: Iterable[Sequence]) -> str:
     """Return the text of the check box: which data leave the machine, and where they go."""
     names = ", ".join(sequence.label for sequence in sequences) or "the chosen"
     host = urlsplit(url.strip()).netloc or "that machine"

@@ -119,17 +119,17 @@ def _by_physics(volume: Loaded) -> _Candidate | None:
         return None
     shortest, longest = _FLAIR_INVERSION_MS
     if inversion is not None and shortest <= inversion <= longest and echo >= _LONG_ECHO_MS:
-        said = f"an inversion time of {inversion:g} ms with an echo time of {echo:g} ms"
-        return _Candidate(volume, Sequence.FLAIR, _PERHAPS, f"Its DICOM header has {said}, as FLAIR does.")
+        timing = f"an inversion time of {inversion:g} ms with an echo time of {echo:g} ms"
+        return _Candidate(volume, Sequence.FLAIR, _PERHAPS, f"Its DICOM header has {timing}, as FLAIR does.")
     if inversion is None and echo >= _LONG_ECHO_MS and (repetition or 0) >= _LONG_REPETITION_MS:
-        said = f"an echo time of {echo:g} ms and a repetition time of {repetition:g} ms"
-        return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {said}, as T2 does.")
+        timing = f"an echo time of {echo:g} ms and a repetition time of {repetition:g} ms"
+        return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {timing}, as T2 does.")
     if echo <= _SHORT_ECHO_MS:
         contrast = _has_contrast(volume.dicom, read_description(volume.dicom.get("SeriesDescription", "")))
         sequence = Sequence.T1CE if contrast else Sequence.T1
         agent = " and contrast" if contrast else " and no contrast"
-        said = f"an echo time of {echo:g} ms{agent}"
-        return _Candidate(volume, sequence, _PERHAPS, f"Its DICOM header has {said}, as {sequence.label} does.")
+        timing = f"an echo time of {echo:g} ms{agent}"
+        return _Candidate(volume, sequence, _PERHAPS, f"Its DICOM header has {timing}, as {sequence.label} does.")
     return None
 
 

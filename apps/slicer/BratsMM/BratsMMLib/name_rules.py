@@ -46,25 +46,25 @@ class NameReading:
 
     Attributes:
         sequences: the sequences that it names, in channel order. One if the name is clear, several if it is ambiguous.
-        says: the word that names the weighting.
+        word: the word that names the weighting.
         contrast: True after contrast, False before, None if unstated or contradictory.
-        contrast_says: the words about contrast.
+        contrast_word: the words about contrast.
         is_weak: the only word for contrast is one such as `post`, which can also mean a time point.
         label: the word that marks a label map, or empty.
         kind: the kind of another image, such as `ADC map`, or empty.
-        kind_says: the word that names the kind.
+        kind_word: the word that names the kind.
         copy: the word that marks a worse copy, such as `annotated` or `reformat`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
 
     sequences: tuple[str, ...] = ()
-    says: str = ""
+    word: str = ""
     contrast: bool | None = None
-    contrast_says: str = ""
+    contrast_word: str = ""
     is_weak: bool = False
     label: str = ""
     kind: str = ""
-    kind_says: str = ""
+    kind_word: str = ""
     copy: str = ""
     number: str = ""
 
@@ -105,7 +105,7 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
     for words in (tail, stem, sub):
         reading = _read(_without_identifier(words))
         if reading.sequences:
-            return replace(reading, label=first.label, kind=first.kind, kind_says=first.kind_says, copy=first.copy)
+            return replace(reading, label=first.label, kind=first.kind, kind_word=first.kind_word, copy=first.copy)
     return first
 
 
@@ -140,38 +140,38 @@ def _read(words: Sequence[Word], *, is_file: bool = True) -> NameReading:
     whole = expanded(words)
     timeless = without_time_points(whole)
     texts = [word.text for word in timeless]
-    named, says = _weighting(texts)
+    named, word = _weighting(texts)
     contrast = _contrast(timeless)
-    kind, kind_says = _kind(texts, is_file=is_file)
+    kind, kind_word = _kind(texts, is_file=is_file)
     return NameReading(
         sequences=_with_contrast(named, contrast, joins_two=_joins_two_t1(texts)),
-        says=says,
+        word=word,
         contrast=contrast.verdict,
-        contrast_says=contrast.says,
+        contrast_word=contrast.word,
         is_weak=contrast.is_weak,
         label=next((word.text for word in whole if word.text in LABELS), ""),
         kind=kind,
-        kind_says=kind_says,
+        kind_word=kind_word,
         copy=_copy(texts),
     )
 
 
 def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
     """Return the weightings named (t1, t2, flair), and the first word that names one."""
-    said: dict[str, str] = {}
+    readings: dict[str, str] = {}
     for text in texts:
         if text in WEIGHTING:
-            said.setdefault("t1" if WEIGHTING[text] == "t1ce" else WEIGHTING[text], text)
+            readings.setdefault("t1" if WEIGHTING[text] == "t1ce" else WEIGHTING[text], text)
     joined = f" {' '.join(texts)} "
     phrase = next((phrase for phrase in _FLAIR_PHRASES if f" {phrase} " in joined), "")
     if phrase:
-        said.setdefault("flair", phrase)
-    if "flair" in said:
-        said.pop("t2", None)
+        readings.setdefault("flair", phrase)
+    if "flair" in readings:
+        readings.pop("t2", None)
     for text in texts:
-        if text in ALONE and (not said or (ALONE[text] == "flair" and set(said) == {"t2"})):
-            said.setdefault(ALONE[text], text)
-    return set(said), " ".join(said.values())
+        if text in ALONE and (not readings or (ALONE[text] == "flair" and set(readings) == {"t2"})):
+            readings.setdefault(ALONE[text], text)
+    return set(readings), " ".join(readings.values())
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class _Contrast:
         return None if self.is_vague or not (self.after or self.before) else bool(self.after)
 
     @property
-    def says(self) -> str:
+    def word(self) -> str:
         return " ".join((*self.before, *self.after))
 
 
@@ -269,7 +269,7 @@ def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
         )
         word = match.group().strip() if match else word
         if word and _HARMLESS.get(word, frozenset()).isdisjoint(texts):
-            return kind.what, word
+            return kind.name, word
     return "", ""
 
 

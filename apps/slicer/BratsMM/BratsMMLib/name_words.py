@@ -62,13 +62,13 @@ class Kind:
     """A kind of image other than the four sequences.
 
     Attributes:
-        what: description of the kind, for example `ADC map`.
+        name: description of the kind, for example `ADC map`.
         words, patterns: words that name it, and patterns of several words, surrounded by spaces.
         image_types: values of DICOM's Image Type that denote it.
         names_only: the rule applies to file names only. For DICOM, other header fields decide.
     """
 
-    what: str
+    name: str
     words: frozenset[str]
     patterns: tuple[re.Pattern[str], ...]
     image_types: frozenset[str]
@@ -77,7 +77,7 @@ class Kind:
 
 KINDS = tuple(
     Kind(
-        one["what"],
+        one["name"],
         frozenset(one["words"].split()),
         tuple(re.compile(pattern) for pattern in one["patterns"]),
         frozenset(one.get("image_types", "").split()),

@@ -25,12 +25,12 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Words:
+class Text:
     """A text with its baseline `y`."""
 
     x: int
     y: int
-    said: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Chart:
 
     height: int
     blocks: tuple[Block, ...]
-    texts: tuple[Words, ...]
+    texts: tuple[Text, ...]
 
 
 def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
@@ -59,18 +59,18 @@ def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
         line = REGIONS.index(bar.region)
         top = group + 4 + line * (_BAR_PX + 2)
         if line == 0:
-            texts.append(Words(2, group + row // 2 + 5, bar.sequence.label))
+            texts.append(Text(2, group + row // 2 + 5, bar.sequence.label))
             if bar.share is None:
-                texts.append(Words(_LEFT + 4, group + row // 2 + 5, "missing"))
+                texts.append(Text(_LEFT + 4, group + row // 2 + 5, "missing"))
         if bar.share is not None:
             length = max(1, round(bar.share * one))
             blocks.append(Block(_LEFT, top, length, _BAR_PX, TINTS[bar.region]))
-            texts.append(Words(_LEFT + length + 4, top + _BAR_PX - 1, f"{bar.share:.2f}"))
+            texts.append(Text(_LEFT + length + 4, top + _BAR_PX - 1, f"{bar.share:.2f}"))
     return Chart(_TOP + row * len(SEQUENCES), tuple(blocks), tuple(texts))
 
 
-def _legend(width: int) -> tuple[list[Block], list[Words]]:
+def _legend(width: int) -> tuple[list[Block], list[Text]]:
     step = width // len(REGIONS)
     blocks = [Block(2 + number * step, 5, 10, 10, TINTS[region]) for number, region in enumerate(REGIONS)]
-    texts = [Words(16 + number * step, 15, REGION_NAMES[region]) for number, region in enumerate(REGIONS)]
+    texts = [Text(16 + number * step, 15, REGION_NAMES[region]) for number, region in enumerate(REGIONS)]
     return blocks, texts

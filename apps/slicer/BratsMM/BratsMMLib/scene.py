@@ -157,9 +157,9 @@ class SceneBuilder:
             raise Refused(message)
 
     def _colour_node(self) -> Any:
-        there = self.scene.GetFirstNodeByName(_COLOURS)
-        if there is not None:
-            return there
+        existing = self.scene.GetFirstNodeByName(_COLOURS)
+        if existing is not None:
+            return existing
         node = self._add("vtkMRMLColorTableNode", _COLOURS)
         table = entropy_colours() / 255
         node.SetType(_USER)

@@ -100,12 +100,12 @@ class ServiceRunner:
                 stop.wait(_ASK_S * 2**asked_in_vain)
 
     def _fetch(self, url: str, job: dict[str, Any], folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        there = {result["name"] for result in job["results"]}
-        absent = [name for name in NEEDED if name not in there]
+        available = {result["name"] for result in job["results"]}
+        absent = [name for name in NEEDED if name not in available]
         if absent:
             message = f"The service made no {', '.join(absent)}. Its version may not fit this module."
             raise Refused(message)
-        names = (*NEEDED, *(name for name in OPTIONAL if name in there))
+        names = (*NEEDED, *(name for name in OPTIONAL if name in available))
         for number, name in enumerate(names):
             stop.check()
             tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))

@@ -305,7 +305,7 @@ def test_a_series_of_two_echoes_is_two_volumes(tmp_path: Path) -> None:
     series = one_study(scan(tmp_path)).series
 
     assert [one.label[-2:] for one in series] == ["#1", "#2"]
-    assert [one.verdict.what for one in series] == ["proton density", "T2"]
+    assert [one.verdict.kind for one in series] == ["proton density", "T2"]
     assert np.array_equal(read_series(series[1]).data, second)
 
 
@@ -318,7 +318,7 @@ def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> 
     series = one_study(scan(tmp_path)).series
 
     assert sorted(one.facts.orientation for one in series) == ["axial", "coronal", "sagittal"]
-    assert {one.verdict.what for one in series} == {"localiser"}
+    assert {one.verdict.kind for one in series} == {"localiser"}
 
 
 def test_time_points_become_one_time_series(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_enhanced_headers_tell_the_sequence(tmp_path: Path) -> None:
     write_enhanced(tmp_path / "image.dcm", grey(), AXIAL, facts)
     (series,) = one_study(scan(tmp_path)).series
 
-    assert (series.facts.sop_class, series.verdict.what) == ("enhanced MR", "FLAIR")
+    assert (series.facts.sop_class, series.verdict.kind) == ("enhanced MR", "FLAIR")
     assert series.facts.inversion_ms == 2500
 
 
