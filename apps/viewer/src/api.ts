@@ -1,7 +1,7 @@
 /** Requests to the service, with a token where it needs one, and its problems as errors to show. */
 import type { Region } from "./difference";
 
-/** What the service says went wrong (RFC 9457), in sentences for people. */
+/** Problem details of the service (RFC 9457), written for users. */
 export class ServiceProblem extends Error {
   constructor(
     readonly status: number,
@@ -40,7 +40,7 @@ export interface Job {
   statement: string;
 }
 
-/** What `report.json` holds, as far as the page shows it; parts that an older service does not write are optional. */
+/** Fields of `report.json` that the page shows. Fields that older services do not write are optional. */
 export interface Report {
   regions: Record<string, RegionReport>;
   labels: Record<string, number>;
@@ -53,7 +53,7 @@ export interface Report {
   trust?: Trust;
 }
 
-/** How far expected Dice and intervals can be relied on, and what an absent sequence would add. */
+/** Coverage of expected Dice and intervals, and the expected gain of each absent sequence. */
 export interface Trust {
   calibrated: boolean;
   nominal_coverage: number | null;
@@ -61,7 +61,7 @@ export interface Trust {
   advice: string | null;
 }
 
-/** Dice that the model reached on other cases with the same sequences, by region; and with all four. */
+/** Mean Dice by region on other cases with the same sequences, and with all four. */
 export interface Expectation {
   meaning: string;
   cases: number;
@@ -101,7 +101,7 @@ export interface LeaveOneOut {
   changes: Record<string, Record<string, { volume_change_ml: number; dice: number }>>;
 }
 
-/** Names and colours, from the library's one list of them. */
+/** Names and colours, from the library. */
 export interface Models {
   segments: Record<string, { name: string; colour: [number, number, number] }>;
 }
@@ -109,20 +109,20 @@ export interface Models {
 const TOKEN = "brats-mm-token";
 const UNREACHABLE = "The service does not answer. Check that it still runs, and try again.";
 
-/** The token of this tab, kept no longer than the tab is open. */
+/** The token of this tab. Closing the tab deletes it. */
 export const token = {
   get: (): string | null => sessionStorage.getItem(TOKEN),
   set: (text: string): void => sessionStorage.setItem(TOKEN, text),
   forget: (): void => sessionStorage.removeItem(TOKEN),
 };
 
-/** The headers that say who calls. */
+/** Headers that identify the caller. */
 export function identity(): Record<string, string> {
   const text = token.get();
   return text === null ? {} : { Authorization: `Bearer ${text}` };
 }
 
-/** Ask the service; everything but success is a `ServiceProblem`. */
+/** Send a request. Throws a `ServiceProblem` unless it succeeds. */
 export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
@@ -143,18 +143,18 @@ export async function askBytes(path: string): Promise<ArrayBuffer> {
   return (await ask(path)).arrayBuffer();
 }
 
-/** A problem from an answer's body, whatever that is. */
+/** Create a problem from the body of any error response. */
 export function problemOf(status: number, body: string): ServiceProblem {
   try {
     const { title, detail } = JSON.parse(body) as { title?: unknown; detail?: unknown };
     if (typeof detail === "string") return new ServiceProblem(status, typeof title === "string" ? title : "Refused", detail);
   } catch {
-    // not JSON: a proxy in between has answered
+    // not JSON: the response comes from a proxy
   }
   return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell the operator of the service.`);
 }
 
-/** Send a form; `onSent` is called with the share that has been sent, 0 to 1. */
+/** Send a form and report the sent share, 0 to 1, to `onSent`. */
 export function send<Body>(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal): Promise<Body> {
   return new Promise((give, fail) => {
     const request = new XMLHttpRequest();

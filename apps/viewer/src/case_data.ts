@@ -5,7 +5,7 @@ import { archiveOf, filesOf } from "./jobs";
 import { SEQUENCES, type Sequence } from "./sequences";
 import { readVolume, type Label } from "./viewer";
 
-/** Which sequence shows the tumour best, first. */
+/** Sequences in the order of how well they show the tumour, best first. */
 const BACKGROUNDS: Sequence[] = ["t1ce", "flair", "t2", "t1"];
 
 interface Kept {
@@ -36,25 +36,25 @@ export class CaseData {
     return new CaseData(job, report, importance, labels, kept);
   }
 
-  /** The sequences that can be shown, the best for a tumour first. */
+  /** Sequences that can be shown, best for a tumour first. */
   sequences(): Sequence[] {
-    const there = new Set([...filesOf(this.job.id).keys(), ...this.kept.map((one) => one.sequence)]);
-    return BACKGROUNDS.filter((sequence) => SEQUENCES.includes(sequence) && (there.has(sequence) || this.isRegistered(sequence)));
+    const available = new Set([...filesOf(this.job.id).keys(), ...this.kept.map((one) => one.sequence)]);
+    return BACKGROUNDS.filter((sequence) => SEQUENCES.includes(sequence) && (available.has(sequence) || this.isRegistered(sequence)));
   }
 
-  /** Whether the service moved the sequence onto the grid of the results; the scan itself would lie elsewhere. */
+  /** Whether the service resampled the sequence to the grid of the results. */
   isRegistered(sequence: Sequence): boolean {
     return this.has(registeredName(sequence));
   }
 
-  /** The image of a sequence on the grid of the results where there is one, else as it was sent. */
+  /** The image of a sequence on the grid of the results if it exists, else as sent. */
   async image(sequence: Sequence): Promise<NVImage> {
     if (this.isRegistered(sequence)) return this.result(registeredName(sequence));
     const { name, content } = await this.sent(sequence);
     return readVolume(content, name);
   }
 
-  /** A sequence as it was sent: from this tab, else as the service kept it. */
+  /** A sequence as sent, from this tab or from the service. */
   async sent(sequence: Sequence): Promise<{ name: string; content: ArrayBuffer }> {
     const file = filesOf(this.job.id).get(sequence);
     if (file) return { name: file.name, content: await file.arrayBuffer() };
@@ -63,7 +63,7 @@ export class CaseData {
     return { name: kept.name, content: await this.fetched(kept.href) };
   }
 
-  /** Whether every sequence of the job can be sent once more. */
+  /** Whether every sequence of the job can be sent again. */
   canBeSentAgain(): boolean {
     const files = filesOf(this.job.id);
     if (archiveOf(this.job.id)) return true;
@@ -74,7 +74,7 @@ export class CaseData {
     return this.job.results.some((file) => file.name === name);
   }
 
-  /** A result as a volume of its own, so that two viewers can show it differently. */
+  /** A separate volume of a result, so that two viewers can show it differently. */
   async result(name: string): Promise<NVImage> {
     return readVolume(await this.fetched(resultPath(this.job, name)), name);
   }

@@ -1,13 +1,13 @@
 /** Outlines of labels on a slice, along the edges of its voxels. Pure arithmetic. */
 
-/** A slice of a volume: its values, the first of its two axes fastest. */
+/** A slice of a volume. The first of its two axes varies fastest. */
 export interface Slice {
   values: ArrayLike<number>;
   width: number;
   height: number;
 }
 
-/** Cut a slice out of a volume: `at` counts from 0 along `axis`; the other two axes keep their order. */
+/** Cut a slice out of a volume. `at` counts from 0 along `axis`. The other two axes keep their order. */
 export function sliceOf(voxels: ArrayLike<number>, size: readonly number[], axis: number, at: number): Slice {
   const [across = 0, down = 1] = [0, 1, 2].filter((one) => one !== axis);
   const strides = [1, size[0] ?? 1, (size[0] ?? 1) * (size[1] ?? 1)];
@@ -22,9 +22,9 @@ export function sliceOf(voxels: ArrayLike<number>, size: readonly number[], axis
 }
 
 /**
- * The outline of one label as the data of an SVG path, in voxel edges: voxel (0, 0) spans 0 to 1 on both axes.
+ * The outline of one label as SVG path data in voxel edges. Voxel (0, 0) spans 0 to 1 on both axes.
  *
- * Only neighbours on the slice count, so that a label that ends on the next slice is not filled.
+ * Only neighbours on the slice count, so a label that ends on the next slice is not filled.
  */
 export function outlinePath({ values, width, height }: Slice, label: number): string {
   const inside = (column: number, row: number): boolean => column >= 0 && row >= 0 && column < width && row < height && values[row * width + column] === label;
@@ -37,17 +37,17 @@ export function outlinePath({ values, width, height }: Slice, label: number): st
 
 /** Runs of edges along each line: [line, start, end]. */
 function runs(lines: number, length: number, isEdge: (line: number, at: number) => boolean): [number, number, number][] {
-  const found: [number, number, number][] = [];
+  const runs: [number, number, number][] = [];
   for (let line = 0; line <= lines; line += 1) {
     let start = -1;
     for (let at = 0; at <= length; at += 1) {
       const edge = at < length && isEdge(line, at);
       if (edge && start < 0) start = at;
       if (!edge && start >= 0) {
-        found.push([line, start, at]);
+        runs.push([line, start, at]);
         start = -1;
       }
     }
   }
-  return found;
+  return runs;
 }

@@ -10,7 +10,7 @@ export function viewSwitch(choose: (view: View) => void): Switch<View> {
   return new Switch("View", VIEW_NAMES, "all", choose);
 }
 
-/** A choice from a list; `choose` is given the value. */
+/** A list to choose from. Calls `choose` with the value. */
 export function choice(id: string, label: string, options: [string, string][], choose: (value: string) => void): HTMLElement {
   const change = (event: Event): void => choose((event.target as HTMLSelectElement).value);
   const select = h("select", { id, onchange: change }, ...options.map(([value, text]) => h("option", { value }, text)));
@@ -38,7 +38,7 @@ function slider(range: Range, change: (value: number) => void): HTMLElement {
   return h("div", { class: "slider" }, h("label", { for: range.id }, range.label), output, input);
 }
 
-/** What a threshold of entropy means: how sure the model is of a voxel at it. */
+/** The meaning of an entropy threshold: the model's confidence at a voxel with this entropy. */
 export function thresholdText(nats: number): string {
   if (nats < 0.005) return "nothing hidden";
   const certainty = certaintyOf(nats);

@@ -1,26 +1,26 @@
-/** A dropped DICOM folder: recognised by its content, and zipped in the page, since the service takes a study as one file. */
+/** Recognise a dropped DICOM folder by its content and zip it, because the service takes a study as one file. */
 import { Zip, ZipPassThrough } from "fflate";
 import type { PickedFile } from "./files";
 
 const MAGIC_AT = 128;
 const MAGIC = "DICM";
-/** Files to look into before a folder counts as one without DICOM. */
+/** Number of files to check before a folder counts as not DICOM. */
 const MOST_LOOKED_AT = 40;
 
-/** Whether a file begins as DICOM Part 10 says. */
+/** Whether a file starts with the DICOM Part 10 preamble. */
 export async function isDicom(file: File): Promise<boolean> {
   if (file.size < MAGIC_AT + MAGIC.length) return false;
   return (await file.slice(MAGIC_AT, MAGIC_AT + MAGIC.length).text()) === MAGIC;
 }
 
-/** Whether there is DICOM among the files; scanners often write names without a suffix. */
+/** Whether any file is DICOM. Scanners often write names without a suffix. */
 export async function holdsDicom(picked: PickedFile[]): Promise<boolean> {
   for (const { file } of picked.slice(0, MOST_LOOKED_AT)) if (await isDicom(file)) return true;
   return false;
 }
 
 /**
- * Pack the files into one zip with their folders. DICOM is not compressed again: that costs minutes and saves little.
+ * Pack the files into one zip with their folders. DICOM is not compressed, which would take minutes and save little.
  *
  * @param onPacked called with the share of the files that are packed, 0 to 1
  */

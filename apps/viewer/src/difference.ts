@@ -1,4 +1,4 @@
-/** What differs between two segmentations of one grid. Pure arithmetic. */
+/** Difference of two segmentations on one grid. */
 
 export const REGIONS = ["wt", "tc", "et"] as const;
 export type Region = (typeof REGIONS)[number];
@@ -11,12 +11,12 @@ export const ONLY_FIRST = 1;
 export const ONLY_SECOND = 2;
 export const OTHER_LABEL = 3;
 
-/** The label values of a region, given the value of each compartment. */
+/** Label values of a region, from the value of each compartment. */
 export function valuesOf(region: Region, labels: Record<string, number>): Set<number> {
   return new Set(PARTS[region].flatMap((part) => labels[part] ?? []));
 }
 
-/** A map of the voxels that only the first, only the second, or both call tumour, but by another label. */
+/** Map the voxels that are tumour in the first only, in the second only, or in both with different labels. */
 export function differenceMap(first: ArrayLike<number>, second: ArrayLike<number>): Uint8Array {
   const map = new Uint8Array(first.length);
   for (let index = 0; index < first.length; index += 1) {
@@ -26,7 +26,7 @@ export function differenceMap(first: ArrayLike<number>, second: ArrayLike<number
   return map;
 }
 
-/** Dice overlap of a region in two segmentations; null where neither has any of it. */
+/** Dice of a region in two segmentations. Null if neither contains it. */
 export function diceOf(first: ArrayLike<number>, second: ArrayLike<number>, values: ReadonlySet<number>): number | null {
   let [both, sum] = [0, 0];
   for (let index = 0; index < first.length; index += 1) {

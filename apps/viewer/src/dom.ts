@@ -1,8 +1,8 @@
-/** Elements in one call each. Text is always text: nothing here reads HTML from strings. */
+/** Create elements. Strings are always inserted as text, never as HTML. */
 type Child = Node | string | number | null | undefined | false;
 type Value = string | number | boolean | null | undefined | ((event: never) => void);
 
-/** An element; attributes whose value is a function are listeners (`onclick`), false and null leave them out. */
+/** Create an element. Function attributes such as `onclick` become listeners. False and null omit an attribute. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Record<string, Value> = {},
@@ -18,16 +18,16 @@ export function h<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Put other children in the place of those that are there. */
+/** Replace all children. */
 export function fill(element: Element, ...children: Child[]): void {
   element.replaceChildren(...shown(children));
 }
 
-/** The element of that id in the page. */
+/** Return the element with this id. */
 export function byId(id: string): HTMLElement {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`The page has no element ${id}.`);
-  return found;
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`The page has no element ${id}.`);
+  return element;
 }
 
 function shown(children: Child[]): (Node | string)[] {

@@ -1,13 +1,13 @@
-/** Dropped or chosen files, sorted into one case. */
+/** Sort dropped or chosen files into one case. */
 import { readNames, SEQUENCE_LABELS, volumeSuffix, type FileName, type Sequence } from "./sequences";
 
-/** A file with the folders that it lay in, outermost first. */
+/** A file with its folders, outermost first. */
 export interface PickedFile {
   file: File;
   folders: string[];
 }
 
-/** A volume of the case: the sequence that it was recognised as, and why it is left out if it is. */
+/** A volume of the case with its recognised sequence, or the reason why it is left out. */
 export interface CaseFile {
   file: File;
   shown: string;
@@ -15,7 +15,7 @@ export interface CaseFile {
   note: string;
 }
 
-/** Volumes to choose from, other files by name, and a problem of the whole, if any. */
+/** Volumes to choose from, names of other files, and the problem of the case, if any. */
 export interface PickedCase {
   files: CaseFile[];
   passedOver: string[];
@@ -26,7 +26,7 @@ export interface PickedCase {
 /** DICOM exports nest patient, study and series. */
 const DEEPEST = 8;
 
-/** Sort files into a case, by the rules of the command line: a folder's own files, else those of its sub-folders. */
+/** Sort files into a case as the command line does: a folder's own files, else those of its sub-folders. */
 export function sortFiles(picked: PickedFile[]): PickedCase {
   const first = picked[0];
   if (picked.length === 1 && first && first.file.name.toLowerCase().endsWith(".zip"))
@@ -106,24 +106,24 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
 
 const NOTHING = "There is no volume among these files. Drop .nii.gz, .nii, .nrrd or .mha files, a DICOM folder, or a zip of one case.";
 
-/** Whether any of the files is a volume by its name. */
+/** Whether any name is that of a volume. */
 export function holdVolumes(picked: PickedFile[]): boolean {
   return picked.some((one) => volumeSuffix(one.file.name) !== null);
 }
 
-/** The innermost folder that all files lie in; empty for single files. */
+/** The innermost folder that contains all files. Empty for single files. */
 export function folderName(picked: PickedFile[]): string {
   return sharedRoot(picked).at(-1) ?? "";
 }
 
-/** The files of a drop, folders opened. */
+/** The dropped files, including those in folders. */
 export async function droppedFiles(transfer: DataTransfer): Promise<PickedFile[]> {
   const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? []);
   if (!entries.length) return [...transfer.files].map((file) => ({ file, folders: [] }));
   return (await Promise.all(entries.map((entry) => filesBelow(entry, [])))).flat();
 }
 
-/** The files of an input for files, or for a folder. */
+/** The files of a file or folder input. */
 export function chosenFiles(list: FileList): PickedFile[] {
   return [...list].map((file) => ({ file, folders: file.webkitRelativePath.split("/").slice(0, -1) }));
 }
@@ -138,12 +138,12 @@ async function filesBelow(entry: FileSystemEntry, folders: string[]): Promise<Pi
   return (await Promise.all(children.map((child) => filesBelow(child, [...folders, entry.name])))).flat();
 }
 
-/** All entries of a folder: a browser returns them a hundred at a time. */
+/** All entries of a folder. Browsers return at most a hundred at a time. */
 async function entriesOf(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
-  const found: FileSystemEntry[] = [];
+  const entries: FileSystemEntry[] = [];
   for (;;) {
     const some = await new Promise<FileSystemEntry[]>((give, fail) => reader.readEntries(give, fail));
-    if (!some.length) return found;
-    found.push(...some);
+    if (!some.length) return entries;
+    entries.push(...some);
   }
 }

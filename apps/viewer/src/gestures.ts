@@ -1,11 +1,11 @@
-/** What dragging on the images does: the tool at hand with the left button, the grey window with the right one. */
+/** Dragging on the images: the active tool with the left button, the grey window with the right one. */
 
 export const TOOLS = ["crosshair", "window", "measure", "pan"] as const;
 export type Tool = (typeof TOOLS)[number];
 
 type Point = [number, number];
 
-/** What the gestures call; points are CSS pixels from the canvas's upper left corner. */
+/** Callbacks of the gestures. Points are CSS pixels from the canvas's upper left corner. */
 export interface Actions {
   tool(): Tool;
   /** A touch that did not move. */
@@ -21,10 +21,10 @@ const TAP_PX = 10;
 const RIGHT = 2;
 
 /**
- * Listen on the element around the canvas, ahead of NiiVue, which keeps the crosshair, panning and the wheel.
+ * Listen on the element around the canvas, before NiiVue, which handles the crosshair, panning and the wheel.
  *
- * NiiVue takes every touch for itself, so that a page cannot be scrolled over the images. Here a touch sets the
- * crosshair where it is lifted, and swipes belong to the page, except with a tool that needs them.
+ * NiiVue handles every touch, so the page would not scroll over the images. Here a touch sets the
+ * crosshair where it ends, and swipes scroll the page unless the active tool needs them.
  */
 export function listenForGestures(around: HTMLElement, canvas: HTMLCanvasElement, actions: Actions): void {
   let start: Point | null = null;

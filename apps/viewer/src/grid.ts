@@ -1,20 +1,20 @@
-/** The voxel grid of a volume as its file stores it: slices, places and planes. No browser, no NiiVue. */
+/** The voxel grid of a volume as stored in its file: slices, positions and planes. */
 
 export type Millimetres = [number, number, number];
 export const PLANES = ["axial", "coronal", "sagittal"] as const;
 export type Plane = (typeof PLANES)[number];
 
-/** Patient axis (right, anterior, superior) that a plane is stacked along. */
+/** Patient axis (right, anterior, superior) along which the slices of a plane are stacked. */
 const THROUGH: Record<Plane, number> = { axial: 2, coronal: 1, sagittal: 0 };
 
-/** Letters at the left, right, top and bottom of a plane in radiological convention, the nose to the left. */
+/** Letters at the left, right, top and bottom of a plane. Radiological convention, nose to the left. */
 export const LETTERS: Record<Plane, [string, string, string, string]> = {
   axial: ["R", "L", "A", "P"],
   coronal: ["R", "L", "S", "I"],
   sagittal: ["A", "P", "S", "I"],
 };
 
-/** Number of a slice, counted from 1 along the file's own axis as in the report, and how many there are. */
+/** Number of a slice, counted from 1 along the file's axis as in the report, and the number of slices. */
 export interface SliceNumber {
   at: number;
   of: number;
@@ -34,18 +34,18 @@ export class Grid {
     this.inverse = inverseOf(affine);
   }
 
-  /** Voxel coordinates of a place, not rounded. */
+  /** Voxel coordinates of a position, not rounded. */
   voxelOf(mm: readonly number[]): Millimetres {
     const shifted = [0, 1, 2].map((row) => (mm[row] ?? 0) - (this.affine[row]?.[3] ?? 0));
     return three((row) => dot(this.inverse[row] ?? [], shifted));
   }
 
-  /** The place of voxel coordinates. */
+  /** The position of voxel coordinates. */
   placeOf(voxel: readonly number[]): Millimetres {
     return three((row) => dot(this.affine[row] ?? [], voxel) + (this.affine[row]?.[3] ?? 0));
   }
 
-  /** The file's axis that a plane is stacked along. */
+  /** The file's axis along which the slices of a plane are stacked. */
   axisOf(plane: Plane): number {
     const row = this.affine[THROUGH[plane]] ?? [];
     const lengths = [0, 1, 2].map((axis) => Math.hypot(...[0, 1, 2].map((one) => this.affine[one]?.[axis] ?? 0)));
@@ -59,14 +59,14 @@ export class Grid {
     return { at: Math.min(of, Math.max(1, Math.round(this.voxelOf(mm)[axis] ?? 0) + 1)), of };
   }
 
-  /** The place on another slice of a plane that is nearest to a place. */
+  /** The nearest position on another slice of a plane. */
   onSlice(mm: readonly number[], plane: Plane, at: number): Millimetres {
     const voxel = this.voxelOf(mm);
     voxel[this.axisOf(plane)] = at - 1;
     return this.placeOf(voxel);
   }
 
-  /** Whether another grid has the same voxels in the same places, to a hundredth of a millimetre. */
+  /** Whether another grid has the same voxel positions, to 0.01 mm. */
   matches(other: Grid): boolean {
     const corners = [0, 1].flatMap((x) => [0, 1].flatMap((y) => [0, 1].map((z) => [x, y, z])));
     return (
@@ -83,7 +83,7 @@ export function distanceMm(from: readonly number[], to: readonly number[]): numb
   return Math.hypot(...[0, 1, 2].map((axis) => (from[axis] ?? 0) - (to[axis] ?? 0)));
 }
 
-/** The longest of the usual ruler lengths (millimetres) that takes no more than `room` pixels; null where none fits. */
+/** The longest usual ruler length in millimetres that fits into `room` pixels. Null if none fits. */
 export function rulerMm(pixelsPerMm: number, room: number): number | null {
   return [100, 50, 20, 10, 5, 2, 1].find((length) => length * pixelsPerMm <= room) ?? null;
 }

@@ -1,4 +1,4 @@
-/** The caller's own jobs, newest first. */
+/** The caller's jobs, newest first. */
 import { askJson, type Job } from "./api";
 import { fill, h } from "./dom";
 import { caseName, when } from "./format";

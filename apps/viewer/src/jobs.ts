@@ -1,10 +1,10 @@
-/** Jobs: submit one, follow it until it ends, list them. */
+/** Submit, follow and list jobs. */
 import { ask, askJson, send, ServiceProblem, type Job } from "./api";
 import type { CaseFile } from "./files";
 import type { Sequence } from "./sequences";
 
 const POLL_MS = 1500;
-/** The service sends a sign every 15 s on a stream of events. */
+/** The service sends a keep-alive every 15 s on a stream of events. */
 const SILENT_MS = 40_000;
 const ANSWER_MS = 10_000;
 const ENDED = new Set(["done", "failed", "cancelled", "expired"]);
@@ -13,14 +13,14 @@ export function hasEnded(job: Job): boolean {
   return ENDED.has(job.state);
 }
 
-/** The files of a submission, kept in this tab, so that its images can be shown without asking for them. */
+/** Files of a submission, kept in this tab to show its images without a download. */
 const sentFiles = new Map<string, Map<Sequence, File>>();
 
 export function filesOf(jobId: string): Map<Sequence, File> {
   return sentFiles.get(jobId) ?? new Map<Sequence, File>();
 }
 
-/** The zip of a submission and the choice of its series, kept in this tab, so that it can be sent again. */
+/** Zip of a submission and its chosen series, kept in this tab to send it again. */
 const sentArchives = new Map<string, SentArchive>();
 
 export interface SentArchive {
@@ -32,7 +32,7 @@ export function archiveOf(jobId: string): SentArchive | null {
   return sentArchives.get(jobId) ?? null;
 }
 
-/** Keep one more image of a job, which its owner has given again. */
+/** Keep another image of a job, which the user selected again. */
 export function addFile(jobId: string, sequence: Sequence, file: File): void {
   sentFiles.set(jobId, new Map([...filesOf(jobId), [sequence, file]]));
 }
@@ -41,11 +41,11 @@ export interface Submission {
   files: CaseFile[];
   archive: File | null;
   keepImages: boolean;
-  /** Also measure how the result changes when each sequence is left out. */
+  /** Also measure the change of the result without each sequence. */
   leaveOneOut?: boolean;
-  /** Label convention; the service's own if left out. */
+  /** Label convention. Default: that of the service. */
   labels?: string | undefined;
-  /** Of a DICOM study: sequence -> series or "none", and which study. */
+  /** Of a DICOM study: sequence -> series or "none", and the study. */
   study?: { series?: Record<string, string>; study?: string };
 }
 
@@ -61,7 +61,7 @@ export async function submit(what: Submission, onSent: (share: number) => void, 
   return job;
 }
 
-/** `crypto.randomUUID` exists only where the page came over TLS or from this machine. */
+/** `crypto.randomUUID` exists only over TLS or on localhost. */
 function randomKey(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -75,7 +75,7 @@ export function look(jobId: string): Promise<Job> {
 }
 
 /**
- * Call `onJob` at each change until the job has ended: by server-sent events, by asking again where those fail.
+ * Call `onJob` at each change until the job has ended. Uses server-sent events, or polling where those fail.
  *
  * @param onContact called with false when the service stops answering, and with true when it answers
  */
@@ -100,19 +100,19 @@ export async function follow(job: Job, onJob: (job: Job) => void, signal: AbortS
     try {
       tell(await look(job.id));
     } catch (error) {
-      // A service that is being started again is waited for; any answer of it ends the waiting.
+      // Wait for a service that restarts. Any response ends the wait.
       if (over() || !isSilence(error)) throw error;
       onContact(false);
     }
   }
 }
 
-/** Whether the error means that no answer came, or one of a proxy that cannot reach the service. */
+/** Whether the error means no response, or the response of a proxy that cannot reach the service. */
 function isSilence(error: unknown): boolean {
   return error instanceof ServiceProblem && [0, 502, 503, 504].includes(error.status);
 }
 
-/** Read the stream, which `EventSource` cannot: it sends no token. Ends where the service falls silent. */
+/** Read the stream without `EventSource`, which cannot send a token. Ends when no event arrives. */
 async function followEvents(path: string, tell: (job: Job) => void, signal: AbortSignal): Promise<void> {
   const silent = new AbortController();
   const stop = AbortSignal.any([signal, silent.signal]);
@@ -136,7 +136,7 @@ async function followEvents(path: string, tell: (job: Job) => void, signal: Abor
   }
 }
 
-/** Splits the text of a `text/event-stream`, however it is cut, into events. */
+/** Split the chunks of a `text/event-stream` into events. */
 export class EventReader {
   private rest = "";
 

@@ -1,4 +1,4 @@
-/** The page: one screen at a time, chosen by the address (`#job=ID`, or nothing for a new case). */
+/** The page shows one screen, chosen by the address: `#job=ID`, or none for a new case. */
 import type { Job } from "./api";
 import { byId, fill, h } from "./dom";
 import { follow, hasEnded, look } from "./jobs";
@@ -69,11 +69,11 @@ startSession();
 window.addEventListener("hashchange", () => {
   void route().then(() => byId("screen").focus());
 });
-// The address names the job, so the way past the header must not change it.
+// The address names the job, so the skip link must not change it.
 document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   byId("screen").focus();
 });
-// A file dropped beside the place for files must not replace the page.
+// A file dropped outside the drop area must not replace the page.
 for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 void route();

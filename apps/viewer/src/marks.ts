@@ -1,4 +1,4 @@
-/** What is written on the images: orientation letters, slice numbers, a ruler, measurements, the grey window. */
+/** Text and lines on the images: orientation letters, slice numbers, ruler, measurements, grey window. */
 import { LETTERS, rulerMm, type Plane } from "./grid";
 
 /** A plane on the canvas, in CSS pixels. */
@@ -13,14 +13,14 @@ export interface Tile {
   outlines: Outlines | null;
 }
 
-/** Outlines of the labels on a plane: a path and a colour each, in voxel edges that `matrix` brings to the canvas. */
+/** Outlines of the labels on a plane: a path and a colour each, in voxel edges. `matrix` maps them to the canvas. */
 export interface Outlines {
   paths: { data: string; colour: string }[];
   matrix: [number, number, number, number, number, number];
   opacity: number;
 }
 
-/** A line between two places, on the canvas. */
+/** A line between two points of the canvas. */
 export interface Line {
   from: [number, number];
   to: [number, number];
@@ -41,7 +41,7 @@ function node(tag: string, attributes: Record<string, string | number>, text = "
 }
 
 export class Marks {
-  /** Lies over the canvas and lets the pointer through. The same facts stand in the page as text. */
+  /** Covers the canvas and lets the pointer through. The page repeats the same facts as text. */
   readonly element = node("svg", { class: "marks", "aria-hidden": "true" });
 
   draw(tiles: Tile[], lines: Line[], title: string, window: string): void {
@@ -56,19 +56,19 @@ export class Marks {
   }
 }
 
-/** With the name of the plane where there is room beside the letters. */
+/** With the name of the plane if there is room next to the letters. */
 function sliceText(tile: Tile): string {
   return tile.width < ROOMY_PX ? tile.slice : `${PLANE_NAMES[tile.plane]} ${tile.slice}`;
 }
 
-/** Outlines are cut off at the borders of their plane. */
+/** Clip outlines at the borders of their plane. */
 function outlinesOf(tile: Tile): SVGElement[] {
   if (!tile.outlines) return [];
   const { paths, matrix, opacity } = tile.outlines;
   const { left, top, width, height } = tile;
   const frame = node("svg", { class: "outlines", x: left, y: top, width, height, viewBox: `${left} ${top} ${width} ${height}`, opacity });
   const transform = `matrix(${matrix.join(" ")})`;
-  // Each line on a dark one, so that it is seen on bright tissue and on every colour of the entropy.
+  // Each line has a dark casing, so it is visible on bright tissue and on every entropy colour.
   frame.append(...paths.map(({ data }) => node("path", { class: "casing", d: data, transform })), ...paths.map(({ data, colour }) => node("path", { d: data, stroke: colour, transform })));
   return [frame];
 }

@@ -1,4 +1,4 @@
-/** One set of images: a canvas with its viewer, showing the overlays of a case on one of its sequences. */
+/** A canvas with its viewer: the overlays of a case on one of its sequences. */
 import type { NVImage } from "@niivue/niivue";
 import type { CaseData } from "./case_data";
 import { h } from "./dom";
@@ -6,12 +6,12 @@ import { SEQUENCE_LABELS, type Sequence } from "./sequences";
 import { gridOf, Viewer, type Look } from "./viewer";
 
 export interface PaneContent {
-  /** Whose segmentation and entropy are shown. */
+  /** Case of the segmentation and entropy. */
   result: CaseData;
-  /** Whose images lie beneath; of a rerun, those of the first job. */
+  /** Case of the background images. For a rerun, that of the first job. */
   images: CaseData;
   sequence: Sequence | null;
-  /** What the title says after the sequence. */
+  /** Text of the title after the sequence. */
   note: string;
 }
 
@@ -47,7 +47,7 @@ export class Pane {
     return this.opened !== null;
   }
 
-  /** Read and show the case. NiiVue measures its canvas, so the element must stand in the page. */
+  /** Read and show the case. NiiVue measures its canvas, so the element must be in the page. */
   async open(look: Look): Promise<void> {
     const { result, sequence } = this.content;
     this.element.dataset.state = "loading";
@@ -76,7 +76,7 @@ export class Pane {
     this.setTitle(sequence, image);
   }
 
-  /** Show an image that its owner has given again. */
+  /** Show an image that the user selected again. */
   setImage(sequence: Sequence, image: NVImage): void {
     this.images.set(sequence, Promise.resolve(image));
     this.content.sequence = sequence;
@@ -119,7 +119,7 @@ export class Pane {
   }
 }
 
-/** A promise of a map; one that failed is tried again the next time. */
+/** Cache a promise of a map. A failed one is tried again the next time. */
 function remembered<Key, Value>(map: Map<Key, Promise<Value>>, key: Key, make: () => Promise<Value>): Promise<Value> {
   const value = map.get(key) ?? make();
   map.set(key, value);

@@ -16,7 +16,7 @@ function header(...columns: [string, ...string[]]): HTMLElement {
   return h("tr", {}, ...columns.map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)));
 }
 
-/** Volumes by region; the name of a region that has voxels is a button that brings the crosshair into it. */
+/** Volumes by region. The name of a region with voxels is a button that moves the crosshair into it. */
 export function volumesPanel(report: Report, goTo: (region: Region) => void): HTMLElement {
   const ranged = REGIONS.some((region) => report.regions[region]?.volume_range_ml);
   const coverage = REGIONS.some((region) => report.regions[region]?.volume_interval_ml) && report.trust?.nominal_coverage;
@@ -45,7 +45,7 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
   );
 }
 
-/** How far to trust each region's outline in this case; null for results of earlier versions. */
+/** Reliability of each region's outline in this case. Null for results of earlier versions. */
 export function trustPanel(report: Report): HTMLElement | null {
   const trust = report.trust;
   if (!trust) return null;
@@ -72,7 +72,7 @@ export function trustPanel(report: Report): HTMLElement | null {
   );
 }
 
-/** Where the model is least sure, each a button that goes there; null where the report does not tell. */
+/** The most uncertain regions, each a button that moves there. Null if the report has none. */
 export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millimetres) => void): HTMLElement | null {
   if (!spots) return null;
   const buttons = spots.map((spot) =>
@@ -92,11 +92,11 @@ export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millim
   return panel("Regions to review", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
 }
 
-/** How much each sequence counted for each region: a bar and its number; a sentence where the model does not tell. */
+/** Weight of each sequence for each region as bar and number, or a sentence if the model has no weights. */
 export function importancePanel(importance: Importance): HTMLElement {
   if (Object.keys(importance.weights).length === 0) {
-    const untold = h("p", { class: "hint" }, "This model gives no weights to its sequences, so their importance is unknown.");
-    return panel("Importance of the sequences", "importance", untold);
+    const unknown = h("p", { class: "hint" }, "This model gives no weights to its sequences, so their importance is unknown.");
+    return panel("Importance of the sequences", "importance", unknown);
   }
   const rows = SEQUENCES.map((sequence) => {
     const weights = importance.weights[sequence] ?? {};
@@ -118,7 +118,7 @@ export function importancePanel(importance: Importance): HTMLElement {
   );
 }
 
-/** How each region changes when a sequence is left out; null where it was not measured. */
+/** Change of each region without each sequence. Null if it was not measured. */
 export function leftOutPanel(measured: LeaveOneOut | undefined): HTMLElement | null {
   if (!measured) return null;
   const rows = SEQUENCES.flatMap((sequence) => {
@@ -139,7 +139,7 @@ export function leftOutPanel(measured: LeaveOneOut | undefined): HTMLElement | n
   );
 }
 
-/** How well the model did elsewhere with the same sequences; null where the model does not tell. */
+/** Scores of the model on other cases with the same sequences. Null without a model card. */
 export function expectationPanel(expected: Expectation | null | undefined): HTMLElement | null {
   if (!expected) return null;
   const four = expected.dice_of_all_four;
@@ -165,7 +165,7 @@ function percentOf(dice: { mean: number } | undefined): string {
   return dice ? percent(dice.mean) : "none";
 }
 
-/** Warnings of the model, files left out, how sequences were recognised; null where there is nothing to say. */
+/** Warnings, ignored files, and how sequences were recognised. Null if there are none. */
 export function remarksPanel(job: Job, report: Report): HTMLElement | null {
   const ignored = Object.entries(job.ignored).map(([name, reason]) => `${name} was not used: ${reason}.`);
   const remarks = [...report.warnings, ...job.notes, ...ignored];
@@ -187,7 +187,7 @@ const KINDS: [RegExp, string][] = [
   [/^preview\.png$/, "Picture"],
 ];
 
-/** What a result is, by its name; empty for one that this page does not know. */
+/** Description of a result by its name. Empty for unknown names. */
 export function kindOf(name: string): string {
   return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? "";
 }
@@ -223,7 +223,7 @@ export function legend(labels: Label[], name: string): HTMLElement {
   return h("ul", { class: "legend", "aria-label": name }, ...labels.map((label) => h("li", {}, swatch(label), label.name)));
 }
 
-/** Labels with their colours, each of which can be hidden. */
+/** Labels with their colours. Each can be hidden. */
 export function labelChoice(labels: Label[], change: (value: number, shown: boolean) => void): HTMLElement {
   const items = labels.map((label) => {
     const id = `label-${label.value}`;

@@ -1,4 +1,4 @@
-/** A job that runs: its place in the queue, its stages, one bar over all of them, and Cancel. */
+/** A running job: queue position, stages, one progress bar, and Cancel. */
 import type { Job } from "./api";
 import { fill, h } from "./dom";
 import { caseName } from "./format";
@@ -15,7 +15,7 @@ export function stageOf(job: Job): string {
   return job.state === "queued" ? "waiting" : job.progress.stage;
 }
 
-/** Details of the stage: how many jobs are before this one, or how far the model is. */
+/** Details of the stage: jobs ahead in the queue, or progress of the model. */
 export function detailOf(job: Job): string {
   if (job.state === "queued" && job.queue_position !== null)
     return job.queue_position === 0 ? "next in the queue" : `${job.queue_position} ${job.queue_position === 1 ? "job" : "jobs"} ahead`;
@@ -23,10 +23,10 @@ export function detailOf(job: Job): string {
   return stage === "segmenting" && total ? `part ${done} of ${total}` : "";
 }
 
-/** The part of the bar that each stage takes: where it begins and ends. */
+/** Start and end of each stage on the bar. */
 const SPANS: Record<string, [number, number]> = { waiting: [0, 0], reading: [0, 0.25], segmenting: [0.25, 0.85], writing: [0.85, 1] };
 
-/** How far a job is over all of its stages, 0 to 1. Only a finished job is at 1. */
+/** Progress of a job over all stages, 0 to 1. Only a finished job is at 1. */
 export function shareOf(job: Job): number {
   if (job.state === "done") return 1;
   const [start, end] = SPANS[stageOf(job)] ?? [0, 0];
@@ -34,7 +34,7 @@ export function shareOf(job: Job): number {
   return start + (stageOf(job) === "segmenting" && total ? (end - start) * (done / total) : 0);
 }
 
-/** Seconds as minutes and seconds: "1:05". */
+/** Format seconds as minutes and seconds: "1:05". */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
@@ -42,7 +42,7 @@ export function clock(seconds: number): string {
 
 export interface ProgressScreen extends Screen {
   update(job: Job): void;
-  /** Show or hide that the service does not answer. */
+  /** Show or hide the message that the service does not respond. */
   contact(answers: boolean): void;
 }
 
@@ -51,21 +51,21 @@ export function progressScreen(first: Job): ProgressScreen {
   const bar = h("progress", { max: "1", value: "0", "aria-label": "Progress" });
   const share = h("span", { class: "number" });
   const elapsed = h("span", { class: "hint" });
-  const trouble = h("div");
+  const status = h("div");
   const silence = h("div", { id: "silence" });
   const stop = h("button", { type: "button", id: "cancel" }, "Cancel");
   stop.addEventListener("click", () => {
     stop.disabled = true;
     known(() => cancel(first)).catch((error: unknown) => {
       stop.disabled = false;
-      fill(trouble, problemBox(error));
+      fill(status, problemBox(error));
     });
   });
   const update = (job: Job): void => {
     const now = stageOf(job);
     const at = (STAGES as readonly string[]).indexOf(now);
     fill(stages, ...STAGES.map((stage, place) => step(stage, place, at, detailOf(job))));
-    // The bar never goes back, not even if the job is begun again.
+    // The bar never moves back, not even if the job restarts.
     bar.value = Math.max(bar.value, shareOf(job));
     share.textContent = `${Math.floor(bar.value * 100)} %`;
     announce([STAGE_NAMES[now] ?? now, detailOf(job)].filter(Boolean).join(", "));
@@ -88,7 +88,7 @@ export function progressScreen(first: Job): ProgressScreen {
     elapsed,
     silence,
     h("div", { class: "row" }, stop),
-    trouble,
+    status,
     h("p", { class: "hint" }, "You can close this page. The job continues, and this address shows it again."),
   );
   return { element, update, contact, close: () => clearInterval(timer) };
@@ -105,7 +105,7 @@ function step(stage: string, place: number, at: number, detail: string): HTMLEle
   return h("li", { class: state, "aria-current": state === "now" ? "step" : null }, STAGE_NAMES[stage], state === "now" && detail && h("small", {}, detail));
 }
 
-/** The sequences of a job: those found, then those missing. */
+/** The sequences of a job: available, then missing. */
 export function sequenceChips(job: Job): HTMLElement[] {
   const label = (name: string): string => SEQUENCE_LABELS[name as Sequence];
   return [

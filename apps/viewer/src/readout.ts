@@ -1,4 +1,4 @@
-/** The values at a place: position, label, the probability of each region, entropy. */
+/** Values at a position: coordinates, label, probability of each region, entropy. */
 import type { NVImage } from "@niivue/niivue";
 import { fill, h } from "./dom";
 import { percent, place } from "./format";
@@ -12,7 +12,7 @@ const SAY_AFTER_MS = 700;
 export class Readout {
   readonly element = h("dl", { class: "readout", "aria-label": "At this place" });
   readonly probabilities = new Map<Region, NVImage>();
-  /** Another result to compare with, and what it is called. */
+  /** Another result to compare with, and its name. */
   other: { name: string; segmentation: NVImage } | null = null;
   private saying = 0;
 
@@ -22,7 +22,7 @@ export class Readout {
     private readonly labels: Label[],
   ) {}
 
-  /** Show a place; the crosshair's is also announced once it rests. */
+  /** Show a position. The crosshair's position is announced once it stops. */
   show(mm: Millimetres, how: "crosshair" | "pointer"): void {
     const label = this.labelAt(this.segmentation, mm);
     const entropy = valueAt(this.entropy, mm);

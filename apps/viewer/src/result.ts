@@ -1,4 +1,4 @@
-/** A finished job: the images with their overlays, the tools to read them, and the findings beside them. */
+/** A finished job: images with overlays, tools, and panels with the findings. */
 import type { NVImage } from "@niivue/niivue";
 import { ask, token, type Job } from "./api";
 import { CaseData } from "./case_data";
@@ -26,7 +26,7 @@ import { FIRST_PRESET } from "./window";
 /** @param withId another job to compare with, from the address */
 export async function resultScreen(job: Job, withId: string | null): Promise<Screen> {
   const screen = new ResultScreen(await CaseData.load(job));
-  // NiiVue measures its canvas, so it is opened once the screen stands in the page.
+  // NiiVue measures its canvas, so open it once the screen is in the page.
   requestAnimationFrame(() => void screen.open(withId));
   return screen;
 }
@@ -44,7 +44,7 @@ class ResultScreen implements Screen {
   private readonly pane: Pane;
   private readonly whatIf: WhatIfPanel;
   private beside: Pane | null = null;
-  /** Maps of the difference, one for each pane, while two results are compared. */
+  /** Difference maps while two results are compared, one for each pane. */
   private differences: NVImage[] = [];
   private views: Switch<View> | null = null;
   private slices: SliceBar | null = null;
@@ -94,7 +94,7 @@ class ResultScreen implements Screen {
     this.beside?.close();
   }
 
-  /** Read and show what is needed first, then the rest. */
+  /** Read and show the essential volumes first, then the others. */
   async open(withId: string | null): Promise<void> {
     fill(this.below, h("p", { class: "hint" }, "Reading the images …"));
     try {
@@ -209,7 +209,7 @@ class ResultScreen implements Screen {
     );
   }
 
-  /** The preset that the next change of the window comes from; null where it comes from a hand. */
+  /** The preset behind the next change of the window. Null for a manual change. */
   private preset: string | null = null;
 
   private setPreset(name: string): void {
@@ -242,7 +242,7 @@ class ResultScreen implements Screen {
   private async setSequence(name: Sequence): Promise<void> {
     this.preset = FIRST_PRESET;
     await this.pane.setSequence(name);
-    // Two results are compared on the same image.
+    // Compare two results on the same image.
     if (this.beside?.isOpen && this.beside.content.result !== this.data) await this.beside.setSequence(name);
   }
 
@@ -257,7 +257,7 @@ class ResultScreen implements Screen {
     this.beside = pane;
     this.pictures.append(pane.element);
     this.pictures.classList.add("two");
-    // Two times four small pictures are hard to read.
+    // Eight small views are hard to read.
     if (this.view === "all") {
       this.views?.press("axial");
       this.setView("axial");
@@ -296,7 +296,7 @@ class ResultScreen implements Screen {
     history.replaceState(null, "", `#job=${encodeURIComponent(this.job.id)}`);
   }
 
-  /** Show the result of another job of the same case beside this one, and where they differ; null ends that. */
+  /** Show the result of another job of this case next to this one, and their difference. Null ends the comparison. */
   private async compareWith(job: Job | null): Promise<void> {
     this.endComparison();
     const beside = document.getElementById("beside") as HTMLSelectElement | null;
@@ -338,7 +338,7 @@ class ResultScreen implements Screen {
     if (place) this.pane.viewer.goTo(place);
   }
 
-  /** Where the service did not keep the images and this tab never had them, their owner can show them again. */
+  /** The user can select the images again if neither the service nor this tab has them. */
   private imageAsker(): HTMLElement {
     const change = async (event: Event): Promise<void> => {
       const file = (event.target as HTMLInputElement).files?.[0];
@@ -380,7 +380,7 @@ class ResultScreen implements Screen {
     fill(this.overlays, segmentationControls(this.look, labels, change), entropyControls(this.look, entropy, change));
   }
 
-  /** A link can carry no token, so a caller who has one fetches the file first. */
+  /** A link cannot send a token, so fetch the file first. */
   private async save(file: { name: string; href: string }): Promise<void> {
     const direct = token.get() === null;
     await this.attempt(async () => {
@@ -408,7 +408,7 @@ class ResultScreen implements Screen {
   }
 }
 
-/** A place inside the labels of those values, or inside any label, near their middle. */
+/** A position inside the given labels, or inside any label, near their centre. */
 function middleOf(segmentation: NVImage, values?: ReadonlySet<number>): [number, number, number] | null {
   if (!segmentation.img || !segmentation.hdr) return null;
   return middleOfLabels(segmentation.img, segmentation.hdr.dims.slice(1), segmentation.hdr.affine, values);

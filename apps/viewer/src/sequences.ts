@@ -1,6 +1,6 @@
 /**
- * Which file is which sequence, by name. The rules of the library's `domain/name_rules.py` on the same vocabulary;
- * `tests/names` tests both.
+ * Recognise sequences by file name, with the rules of the library's `domain/name_rules.py` and the same vocabulary.
+ * `tests/names` tests both implementations.
  */
 import vocabulary from "../../../brats_mm/domain/sequence_words.json";
 
@@ -8,13 +8,13 @@ export const SEQUENCES = ["t1", "t1ce", "t2", "flair"] as const;
 export type Sequence = (typeof SEQUENCES)[number];
 export const SEQUENCE_LABELS: Record<Sequence, string> = { t1: "T1", t1ce: "T1ce", t2: "T2", flair: "FLAIR" };
 
-/** A file's name, and the name of the sub-folder that it lies in, if any. */
+/** A file's name and that of its sub-folder, if any. */
 export interface FileName {
   name: string;
   subFolder: string;
 }
 
-/** What a name says: one sequence where it is clear, several where it is ambiguous, and why it is none. */
+/** Meaning of a name: one sequence if it is clear, several if it is ambiguous, or the reason why there is none. */
 export interface Reading {
   sequences: Sequence[];
   reason: string | null;
@@ -83,12 +83,12 @@ const BIDS_KEPT = new Set(["acq", "rec", "desc"]);
 const OPENS = new Set(["", " ", "_", ".", "(", "[", "{", ","]);
 const CLOSES = new Set(["", " ", "_", ".", ")", "]", "}", ","]);
 
-/** The suffix of a volume file, or null for any other file. */
+/** The suffix of a volume file, or null. */
 export function volumeSuffix(name: string): string | null {
   return listed(vocabulary.suffixes).find((suffix) => name.toLowerCase().endsWith(suffix)) ?? null;
 }
 
-/** The sequences that a name speaks of: one where it is clear. */
+/** The sequences in a name. One if the name is clear. */
 export function sequencesIn(stem: string): Set<Sequence> {
   return new Set(readName(stem).sequences);
 }
@@ -98,13 +98,13 @@ export function readName(stem: string): NameReading {
   return read(withoutIdentifier(wordsOf(withoutEntities(stem))));
 }
 
-/** Read the names of one case's volumes together; what all of them begin with is the case's name and does not count. */
+/** Read the names of one case's volumes together. Their common prefix is the case's name and does not count. */
 export function readNames(names: FileName[], folder: string): Reading[] {
   const stems = names.map((one) => wordsOf(withoutEntities(stemOf(one.name))));
   const { tails, shared } = tailsOf(stems, wordsOf(folder));
   const numbers = channelNumbers(stems, tails);
-  const found = names.map((one, place) => firstReading(tails[place] ?? [], stems[place] ?? [], wordsOf(one.subFolder)));
-  return compared(found, read(startsWithIdentifier(shared) ? [] : shared)).map((one, place) => {
+  const readings = names.map((one, place) => firstReading(tails[place] ?? [], stems[place] ?? [], wordsOf(one.subFolder)));
+  return compared(readings, read(startsWithIdentifier(shared) ? [] : shared)).map((one, place) => {
     const channel = CHANNELS.get(numbers[place] ?? "");
     const reason = notASequence(one);
     if (reason !== null) return { sequences: [], reason, copy: "" };
@@ -151,7 +151,7 @@ function wordAt(text: string, start: number, end: number): Word {
   return { text: word, sign, dashed };
 }
 
-/** A BIDS name without its entities; other names stay as they are. */
+/** Remove the entities of a BIDS name. Other names are unchanged. */
 function withoutEntities(stem: string): string {
   const folded = stem.toLowerCase();
   if (!BIDS_MARKER.test(folded)) return stem;
@@ -166,7 +166,7 @@ function withoutEntities(stem: string): string {
   return kept.join("_");
 }
 
-/** Leave out a first word that is part of an identifier, as in `GD_001_t1`. */
+/** Remove a first word that is part of an identifier, as in `GD_001_t1`. */
 function withoutIdentifier(words: Word[]): Word[] {
   return words.length > 2 && startsWithIdentifier(words) ? words.slice(2) : words;
 }
@@ -190,14 +190,14 @@ function firstReading(tail: Word[], stem: Word[], sub: Word[]): NameReading {
   return first;
 }
 
-/** `T1_post` beside `FLAIR_post` may be a time point; `gd_T1` beside `gd_FLAIR` may be after contrast. */
-function compared(found: NameReading[], shared: NameReading): NameReading[] {
+/** `T1_post` with `FLAIR_post` may be a time point. `gd_T1` with `gd_FLAIR` may be after contrast. */
+function compared(readings: NameReading[], shared: NameReading): NameReading[] {
   const is = (one: NameReading, name: Sequence): boolean => one.sequences.length === 1 && one.sequences[0] === name;
-  const named = (name: Sequence): boolean => found.some((one) => is(one, name));
-  const othersPost = found.some((one) => one.contrast === true && one.isWeak && (is(one, "t2") || is(one, "flair")));
+  const named = (name: Sequence): boolean => readings.some((one) => is(one, name));
+  const othersPost = readings.some((one) => one.contrast === true && one.isWeak && (is(one, "t2") || is(one, "flair")));
   const vaguePost = othersPost && !named("t1");
   const vagueNative = shared.contrast === true && !named("t1ce");
-  return found.map((one) => {
+  return readings.map((one) => {
     const isVague = (is(one, "t1ce") && one.isWeak && vaguePost) || (is(one, "t1") && one.contrast === null && vagueNative);
     return isVague ? { ...one, sequences: ["t1", "t1ce"] } : one;
   });
@@ -233,7 +233,7 @@ function expanded(words: Word[]): Word[] {
   });
 }
 
-/** Known words that make up a text, the longest first. */
+/** Split a text into known words, longest first. */
 function piecesOf(text: string): string[] {
   for (let length = text.length; length > 1; length--) {
     if (!PIECES.has(text.slice(0, length))) continue;
@@ -254,7 +254,7 @@ function withoutTimePoints(words: Word[]): Word[] {
   return kept;
 }
 
-/** Whether a word such as `post` may mean a time point: an unknown word follows it, or a span such as `6mo` precedes it. */
+/** Whether a word such as `post` may mean a time point: an unknown word follows, or a span such as `6mo` precedes. */
 function mayBeTimePoint(words: Word[], place: number): boolean {
   const following = words[place + 1]?.text ?? "";
   const isUnknown = /^[a-z]{3,}$/.test(following) && !KNOWN.has(following) && !NOT_A_TIME.has(following);
@@ -262,7 +262,7 @@ function mayBeTimePoint(words: Word[], place: number): boolean {
   return isUnknown || (unit !== undefined && unit !== "d" && TIME_UNITS.has(unit));
 }
 
-/** How many words a time point that starts here takes; 0 if none starts. */
+/** Number of words of a time point that starts here. 0 if none starts. */
 function timePoint(text: string, [first, second]: string[]): number {
   if ([...TIME_PREFIXES].some((prefix) => text.startsWith(prefix) && TIME_WORDS.has(text.slice(prefix.length)))) return 1;
   if (!TIME_PREFIXES.has(text) || first === undefined) return 0;
@@ -275,19 +275,19 @@ function timePoint(text: string, [first, second]: string[]): number {
 }
 
 function weighting(texts: string[]): Set<Sequence> {
-  const said = new Set<Sequence>();
+  const sequences = new Set<Sequence>();
   for (const text of texts) {
     const name = WEIGHTING.get(text);
-    if (name !== undefined) said.add(name === "t1ce" ? "t1" : name);
+    if (name !== undefined) sequences.add(name === "t1ce" ? "t1" : name);
   }
   const joined = ` ${texts.join(" ")} `;
-  if (vocabulary.phrases.flair.some((phrase) => joined.includes(` ${phrase} `))) said.add("flair");
-  if (said.has("flair")) said.delete("t2");
+  if (vocabulary.phrases.flair.some((phrase) => joined.includes(` ${phrase} `))) sequences.add("flair");
+  if (sequences.has("flair")) sequences.delete("t2");
   for (const text of texts) {
     const name = ALONE.get(text);
-    if (name !== undefined && (!said.size || (name === "flair" && said.size === 1 && said.has("t2")))) said.add(name);
+    if (name !== undefined && (!sequences.size || (name === "flair" && sequences.size === 1 && sequences.has("t2")))) sequences.add(name);
   }
-  return said;
+  return sequences;
 }
 
 function contrastIn(words: Word[]): { after: string[]; before: string[]; isWeak: boolean; isTimePoint: boolean } {
@@ -320,15 +320,15 @@ function contrastIn(words: Word[]): { after: string[]; before: string[]; isWeak:
   return { after, before, isWeak: isWeak && after.length > 0 && !after.includes("c"), isTimePoint };
 }
 
-/** The place of the last word for contrast that a negation covers; 0 if there is none. */
+/** Index of the last word for contrast that a negation covers. 0 if there is none. */
 function negated(words: Word[], start: number): number {
-  let found = 0;
+  let last = 0;
   for (let place = start + 1; place < Math.min(start + 1 + vocabulary.negation_reach, words.length); place++) {
     const text = words[place]?.text ?? "";
     if (AFTER.has(text)) break;
-    if (CONTRAST.has(text) || text === "c") found = place;
+    if (CONTRAST.has(text) || text === "c") last = place;
   }
-  return found;
+  return last;
 }
 
 function kindIn(texts: string[]): { kind: string; kindWord: string } {
@@ -365,7 +365,7 @@ function commonPrefix(names: string[][]): number {
   return differs < 0 ? Math.min(first.length, ...names.map((name) => name.length)) : differs;
 }
 
-/** The channel number of each file named `_0000` to `_0003`, where their names say no sequence in words. */
+/** Channel number of each file named `_0000` to `_0003`, if no name contains a sequence. */
 function channelNumbers(stems: Word[][], tails: Word[][]): (string | null)[] {
   const numbers = stems.map((words) => words.at(-1)?.text ?? "").map((last) => (CHANNELS.has(last) ? last : null));
   const numbered = stems.filter((_, place) => numbers[place] !== null);

@@ -1,10 +1,10 @@
-/** The session: a token, if the service needs one, and the theme of the page. */
+/** Token of the session, if the service needs one, and theme of the page. */
 import { ServiceProblem, token } from "./api";
 import { byId, fill, h } from "./dom";
 
 let asking: Promise<void> | null = null;
 
-/** Do something that may need a token: ask for the token where the service refuses, and try again. */
+/** Run an action. If the service refuses it without a token, ask for one and try again. */
 export async function known<Value>(action: () => Promise<Value>): Promise<Value> {
   for (;;) {
     try {

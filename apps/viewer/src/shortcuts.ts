@@ -1,4 +1,4 @@
-/** Single keys, and the window that lists them. They can be turned off, for people who dictate. */
+/** Keyboard shortcuts and their help window. Users of speech input can turn them off. */
 import { fill, h } from "./dom";
 
 export interface Shortcut {
@@ -8,14 +8,14 @@ export interface Shortcut {
 }
 
 const STORED = "brats-mm-shortcuts";
-/** What works without a shortcut of the page. */
+/** Keys and mouse actions that are not shortcuts of this page. */
 const OTHERS: [string, string][] = [
   ["Arrow keys", "move the crosshair in the axial plane, with the images focused"],
   ["Page Up, Page Down", "move the crosshair up and down"],
   ["Shift", "with these keys: five voxels at a time"],
   ["Mouse wheel", "scroll through the slices under the pointer, zoom with Pan and zoom"],
   ["Right button, dragged", "grey window: to the side for the width, up and down for the level"],
-  ["Double click", "set the grey window anew"],
+  ["Double click", "reset the grey window"],
 ];
 const TYPING = "input:not([type=range]):not([type=checkbox]):not([type=radio]), select, textarea, [contenteditable]";
 
@@ -28,7 +28,7 @@ export class Shortcuts {
     signal: AbortSignal,
   ) {
     this.help = this.dialog();
-    // Before the images see the key.
+    // Handle the key before the images do.
     document.addEventListener("keydown", (event) => this.pressed(event), { capture: true, signal });
   }
 

@@ -1,4 +1,4 @@
-/** A slider for the slices of each plane that is shown, with the number of the slice. */
+/** A slice slider for each visible plane, with the slice number. */
 import { fill, h } from "./dom";
 import { PLANES, type Plane } from "./grid";
 import { announce } from "./screen";

@@ -1,4 +1,4 @@
-/** The first screen: choose a case, check the recognised sequences, run it; and the list of jobs. */
+/** The first screen: choose a case, check the recognised sequences, run it, and list jobs. */
 import { holdsDicom, zipped } from "./dicom_zip";
 import { fill, h } from "./dom";
 import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
@@ -29,17 +29,17 @@ class CaseForm {
   private case: PickedCase = { files: [], passedOver: [], archive: null, problem: null };
   private readonly stop = new AbortController();
   private taken = new AbortController();
-  /** The series of a zip, once the service has looked into it. */
+  /** The series of a zip, once the service has inspected it. */
   private series: SeriesChoice | null = null;
-  private readonly found = h("div", { class: "found" });
-  private readonly trouble = h("div");
+  private readonly selection = h("div", { class: "found" });
+  private readonly status = h("div");
   private readonly keep = h("input", { type: "checkbox", id: "keep", checked: true });
   private readonly leaveOut = h("input", { type: "checkbox", id: "leave-out" });
   readonly element: HTMLElement;
 
   constructor(private readonly open: (jobId: string) => void) {
     this.element = h("section", { class: "case", "aria-labelledby": "case-title" });
-    fill(this.element, h("h1", { id: "case-title" }, "Segment a case"), this.dropPlace(), this.found, this.trouble);
+    fill(this.element, h("h1", { id: "case-title" }, "Segment a case"), this.dropPlace(), this.selection, this.status);
     this.draw();
   }
 
@@ -85,7 +85,7 @@ class CaseForm {
     this.taken.abort();
     this.taken = new AbortController();
     const { signal } = this.taken;
-    fill(this.trouble);
+    fill(this.status);
     const dicom = !holdVolumes(picked) && (await holdsDicom(picked));
     const sorted = dicom ? await this.study(picked, signal) : sortFiles(picked);
     if (signal.aborted) return;
@@ -93,38 +93,38 @@ class CaseForm {
     this.series = null;
     this.draw();
     if (sorted.archive) return this.inspect(sorted.archive, signal);
-    const found = this.chosen().map((sequence) => SEQUENCE_LABELS[sequence]);
-    announce(this.case.problem ?? (found.length ? `Recognised: ${found.join(", ")}.` : "No sequence was recognised."));
+    const labels = this.chosen().map((sequence) => SEQUENCE_LABELS[sequence]);
+    announce(this.case.problem ?? (labels.length ? `Recognised: ${labels.join(", ")}.` : "No sequence was recognised."));
   }
 
   /** A DICOM folder as a zip, packed in this page. */
   private async study(picked: PickedFile[], signal: AbortSignal): Promise<PickedCase> {
     const share = h("progress", { max: "1", value: "0", "aria-label": "Packing" });
-    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, `Packing ${picked.length} DICOM files`), share));
+    fill(this.status, h("div", { class: "row sending" }, h("span", {}, `Packing ${picked.length} DICOM files`), share));
     try {
       const archive = await zipped(picked, `${folderName(picked) || "study"}.zip`, (packed) => (share.value = packed), signal);
       return { files: [], passedOver: [], archive, problem: null };
     } catch (error) {
       return { files: [], passedOver: [], archive: null, problem: signal.aborted ? null : `The folder cannot be packed: ${String(error)}` };
     } finally {
-      fill(this.trouble);
+      fill(this.status);
     }
   }
 
-  /** Show what the service finds in a zip; a service without that look runs it as it is. */
+  /** Show what the service finds in a zip. A service without inspection runs the zip as it is. */
   private async inspect(archive: File, signal: AbortSignal): Promise<void> {
     const share = h("progress", { max: "1", value: "0", "aria-label": "Upload" });
-    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, "Looking for sequences"), share));
+    fill(this.status, h("div", { class: "row sending" }, h("span", {}, "Looking for sequences"), share));
     try {
-      const found = await known(() => inspectZip(archive, (sent) => (share.value = sent), signal));
+      const inspection = await known(() => inspectZip(archive, (sent) => (share.value = sent), signal));
       if (signal.aborted) return;
-      this.series = new SeriesChoice(found, () => this.draw());
-      fill(this.trouble);
+      this.series = new SeriesChoice(inspection, () => this.draw());
+      fill(this.status);
       this.draw();
       const labels = this.series.sequences().map((sequence) => SEQUENCE_LABELS[sequence]);
       announce(labels.length ? `Recognised: ${labels.join(", ")}.` : "No sequence was recognised.");
     } catch (error) {
-      if (!signal.aborted) fill(this.trouble, problemBox(error));
+      if (!signal.aborted) fill(this.status, problemBox(error));
     }
   }
 
@@ -137,7 +137,7 @@ class CaseForm {
     const { files, archive, problem, passedOver } = this.case;
     const any = files.length > 0 || archive !== null;
     fill(
-      this.found,
+      this.selection,
       problem !== null && h("div", { class: "problem", role: "alert" }, h("strong", {}, "This is not one case"), h("p", {}, problem)),
       archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)})`),
       (files.length > 0 || this.series) && this.slots(),
@@ -148,7 +148,7 @@ class CaseForm {
     );
   }
 
-  /** The four sequences at a glance: the file of each, or that it is missing. */
+  /** The file of each of the four sequences, or that it is missing. */
   private slots(): HTMLElement {
     const slots = SEQUENCES.map((sequence) => {
       const file = this.chosen().includes(sequence);
@@ -214,8 +214,8 @@ class CaseForm {
   private async run(): Promise<void> {
     const share = h("progress", { max: "1", value: "0", "aria-label": "Upload" });
     const stop = h("button", { type: "button", onclick: () => this.stop.abort() }, "Cancel");
-    fill(this.trouble, h("div", { class: "row sending" }, h("span", {}, "Sending"), share, stop));
-    this.found.inert = true;
+    fill(this.status, h("div", { class: "row sending" }, h("span", {}, "Sending"), share, stop));
+    this.selection.inert = true;
     announce("Sending the case.");
     const { files, archive } = this.case;
     try {
@@ -224,9 +224,9 @@ class CaseForm {
       this.open(job.id);
     } catch (error) {
       const stopped = error instanceof DOMException && error.name === "AbortError";
-      fill(this.trouble, stopped ? null : problemBox(error));
+      fill(this.status, stopped ? null : problemBox(error));
     } finally {
-      this.found.inert = false;
+      this.selection.inert = false;
     }
   }
 }

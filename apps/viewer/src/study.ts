@@ -1,4 +1,4 @@
-/** The series of a zipped study before it is run: what the service would use, and why, to be corrected. */
+/** The series of a zipped study: which ones the service would use, why, and how to change it. */
 import { send } from "./api";
 import { h } from "./dom";
 import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
@@ -15,7 +15,7 @@ export interface Series {
   spacing_mm: number[];
 }
 
-/** The answer of the service about a zip; volumes in a zip have no series. */
+/** Response of the service about a zip. Volumes in a zip have no series. */
 export interface Inspection {
   kind: string;
   studies?: { study: string; series: Series[]; missing: string[] }[];
@@ -24,14 +24,14 @@ export interface Inspection {
   problems: string[];
 }
 
-/** Ask the service to look into a zip; nothing is computed or kept. */
+/** Ask the service to inspect a zip, without computing or keeping anything. */
 export function inspectZip(archive: File, onSent: (share: number) => void, signal: AbortSignal): Promise<Inspection> {
   const form = new FormData();
   form.set("case", archive);
   return send<Inspection>("/v1/inspect", form, {}, onSent, signal);
 }
 
-/** Which series is used for which sequence, as the service has it at first. */
+/** Series by sequence, as the service chose them. */
 export class SeriesChoice {
   readonly element: HTMLElement;
   private readonly chosen = new Map<string, Sequence>();
@@ -44,7 +44,7 @@ export class SeriesChoice {
     this.element = h("div", { class: "study" }, ...this.table());
   }
 
-  /** The options of the job: a series or none for each sequence, and the study. */
+  /** Options of the job: a series or none for each sequence, and the study. */
   options(): { series?: Record<string, string>; study?: string } {
     const [study] = this.inspection.studies ?? [];
     if (!study) return {};
@@ -52,13 +52,13 @@ export class SeriesChoice {
     return { series, ...((this.inspection.studies?.length ?? 0) > 1 ? { study: study.study } : {}) };
   }
 
-  /** The sequences that are chosen. */
+  /** The chosen sequences. */
   sequences(): Sequence[] {
     const used = this.inspection.files ? (Object.keys(this.inspection.files) as Sequence[]) : [...this.chosen.values()];
     return SEQUENCES.filter((sequence) => used.includes(sequence));
   }
 
-  /** What keeps the case from being run; null if nothing does. */
+  /** The reason why the case cannot run, or null. */
   problem(): string | null {
     const used = [...this.chosen.values()];
     const twice = SEQUENCES.find((sequence) => used.filter((one) => one === sequence).length > 1);

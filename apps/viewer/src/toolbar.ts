@@ -1,11 +1,11 @@
-/** The tools above the images: what dragging does, the grey window, and what is shown. */
+/** The tools above the images: drag tool, grey window and visible parts. */
 import { fill, h } from "./dom";
 import { TOOLS, type Tool } from "./gestures";
 import { PRESETS, windowText, type Window } from "./window";
 
 const TOOL_NAMES: Record<Tool, string> = { crosshair: "Navigate", window: "Window", measure: "Measure", pan: "Pan" };
 
-/** Buttons of which one is pressed. */
+/** A group of buttons, one of which is pressed. */
 export class Switch<Value extends string> {
   readonly element: HTMLElement;
   private readonly buttons: Map<Value, HTMLButtonElement>;
@@ -24,7 +24,7 @@ export class Switch<Value extends string> {
     this.element = h("div", { class: "switch", role: "group", "aria-label": label }, ...this.buttons.values());
   }
 
-  /** Show a value as chosen. */
+  /** Mark a value as chosen. */
   press(value: Value): void {
     for (const [one, button] of this.buttons) button.setAttribute("aria-pressed", String(one === value));
   }
@@ -34,7 +34,7 @@ export function toolSwitch(choose: (tool: Tool) => void): Switch<Tool> {
   return new Switch("Tool", TOOL_NAMES, TOOLS[0], choose);
 }
 
-/** A button that is on or off. */
+/** A toggle button. */
 export class Toggle {
   readonly element: HTMLButtonElement;
 
@@ -54,7 +54,7 @@ export class Toggle {
   }
 }
 
-/** Presets of the grey window, its width and level, and a button that resets it and the zoom. */
+/** Presets of the grey window, its width and level, and a button to reset window and zoom. */
 export class WindowControls {
   readonly element: HTMLElement;
   private readonly select: HTMLSelectElement;
@@ -68,14 +68,14 @@ export class WindowControls {
     this.element = h("div", { class: "field" }, h("label", { for: "window-preset" }, "Window"), this.select, this.values, button);
   }
 
-  /** Show a window; `preset` names the one that it comes from, null a window set by hand. */
+  /** Show a grey window. `preset` is its preset, or null for a manual window. */
   show(window: Window, preset: string | null): void {
     this.select.value = preset ?? "own";
     this.values.textContent = windowText(window);
   }
 }
 
-/** The distance that was measured last, and a button that clears all. */
+/** The latest distance, and a button to clear all measurements. */
 export class MeasureReadout {
   readonly element = h("div", { class: "field measured", hidden: true });
 

@@ -1,4 +1,4 @@
-/** The images: NiiVue with one background, the segmentation and a map over it, and the tools to read them. */
+/** NiiVue with a background image, the segmentation, a map over it, and measuring tools. */
 import { DRAG_MODE, Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
 import display from "../../../brats_mm/domain/display.json";
 import { outlinePath, sliceOf } from "./contours";
@@ -8,9 +8,9 @@ import { Marks, type Line, type Outlines, type Tile as MarkedTile } from "./mark
 import type { Sequence } from "./sequences";
 import { draggedWindow, FIRST_PRESET, presetWindow, windowText, type Window } from "./window";
 
-/** How a compartment is labelled and coloured. */
+/** Name and colour of a compartment. */
 export interface Label {
-  /** The compartment: ncr, ed or et; other maps have none. */
+  /** The compartment: ncr, ed or et. Other maps have none. */
   part?: string;
   value: number;
   name: string;
@@ -20,7 +20,7 @@ export interface Label {
 export const VIEWS = ["all", "axial", "coronal", "sagittal", "3d"] as const;
 export type View = (typeof VIEWS)[number];
 
-/** A plane (or the render) and its part of the picture: left, top, width, height, from 0 to 1. */
+/** A plane or the render, and its part of the picture: left, top, width, height, 0 to 1. */
 interface Tile {
   sliceType: SLICE_TYPE;
   position: [number, number, number, number];
@@ -29,7 +29,7 @@ interface Tile {
 const { AXIAL, CORONAL, SAGITTAL, RENDER } = SLICE_TYPE;
 const PLANE_TYPES: Record<Plane, SLICE_TYPE> = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const ONE: Record<Exclude<View, "all">, SLICE_TYPE> = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL, "3d": RENDER };
-/** A wide picture has a large axial plane and the others beside it. */
+/** A wide picture shows a large axial plane and the other planes next to it. */
 const WIDE: Tile[] = [
   { sliceType: AXIAL, position: [0, 0, 0.62, 1] },
   { sliceType: CORONAL, position: [0.62, 0, 0.38, 0.34] },
@@ -42,15 +42,15 @@ const SQUARE: Tile[] = [
   { sliceType: SAGITTAL, position: [0, 0.5, 0.5, 0.5] },
   { sliceType: RENDER, position: [0.5, 0.5, 0.5, 0.5] },
 ];
-/** The order in which outlines are drawn. Where two share a border, the later one's colour is seen. */
+/** Drawing order of the outlines. On a shared border, the later colour is visible. */
 const OUTLINE_ORDER = ["ed", "ncr", "et"];
 const WIDE_FROM = 1.15;
 const CROSSHAIR_MM = 0.4;
-/** NiiVue's name for the colours of entropy, which every output of the library shares (`domain/display.json`). */
+/** Name of the entropy colour map in NiiVue. All outputs share its colours (`domain/display.json`). */
 const ENTROPY_COLOURS = "entropy";
-/** Colours from zero on, nothing below the minimum. NiiVue 0.69 lists 1 for that in its types, but draws it for 2. */
+/** Colours start at zero and are transparent below the minimum. NiiVue 0.69 documents 1 for this, but needs 2. */
 const HIDDEN_BELOW_MINIMUM = 2;
-const LABEL_INTENT = 1002; // NIfTI: values are labels, so that neighbours are not mixed
+const LABEL_INTENT = 1002; // NIfTI: values are labels, so do not interpolate them
 /** Radiological convention: the left of the picture is the patient's right. */
 const STEPS: Record<string, Millimetres> = {
   ArrowLeft: [1, 0, 0],
@@ -61,37 +61,37 @@ const STEPS: Record<string, Millimetres> = {
   PageDown: [0, 0, -1],
 };
 
-/** How the overlays are shown; the rest of the page only changes this. */
+/** Settings of the overlays. The rest of the page changes only this object. */
 export interface Look {
-  /** All overlays, whatever their own settings. */
+  /** Show the overlays at all. */
   overlays: boolean;
   segmentation: number;
   outline: boolean;
-  /** Values of labels that are not shown. */
+  /** Hidden label values. */
   hidden: ReadonlySet<number>;
   entropy: number;
   threshold: number;
 }
 
-/** A distance that was measured on a slice. */
+/** A distance measured on a slice. */
 interface Measurement {
   plane: Plane;
   from: Millimetres;
   to: Millimetres;
 }
 
-/** A volume that is read but not necessarily shown. */
+/** A volume in memory, shown or not. */
 export async function readVolume(content: ArrayBuffer, name: string): Promise<NVImage> {
   return NVImage.loadFromUrl({ url: content, name });
 }
 
-/** The stops of the entropy colours as NiiVue takes a colour map. The lowest is transparent, or it would veil all that is certain. */
+/** Stops of the entropy colours as a NiiVue colour map. The lowest is transparent, to leave certain voxels uncovered. */
 export function entropyColourMap(stops: readonly string[]): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[] } {
   const channel = (at: number): number[] => stops.map((stop) => Number.parseInt(stop.slice(at, at + 2), 16));
   return { R: channel(1), G: channel(3), B: channel(5), A: stops.map((_, at) => (at ? 255 : 0)), I: stops.map((_, at) => Math.round((at / (stops.length - 1)) * 255)) };
 }
 
-/** A volume's value at a place in patient space; null beyond its borders. */
+/** Value of a volume at a position in patient space. Null outside the volume. */
 export function valueAt(volume: NVImage, mm: Millimetres): number | null {
   const voxel = volume.mm2vox([...mm, 1]) as unknown as ArrayLike<number>;
   const [x, y, z] = [voxel[0] ?? -1, voxel[1] ?? -1, voxel[2] ?? -1];
@@ -126,13 +126,13 @@ export class Viewer {
     private readonly canvas: HTMLCanvasElement,
   ) {}
 
-  /** Called with the place of the crosshair, and while the pointer is over a slice, with that under the pointer. */
+  /** Called with the position of the crosshair, or of the pointer while it is over a slice. */
   onPlace: (mm: Millimetres, how: "crosshair" | "pointer") => void = () => undefined;
   /** Called when the grey window has changed. */
   onWindow: (window: Window) => void = () => undefined;
-  /** Called with the distance in millimetres when a measurement has ended, and with null when all are cleared. */
+  /** Called with the distance in millimetres when a measurement ends, and with null when all are cleared. */
   onMeasured: (mm: number | null) => void = () => undefined;
-  /** Called after each drawing, so that another viewer can follow. */
+  /** Called after each drawing, to synchronise another viewer. */
   onDrawn: () => void = () => undefined;
 
   static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
@@ -158,17 +158,17 @@ export class Viewer {
     niivue.onIntensityChange = () => viewer.windowChanged();
     const draw = niivue.drawScene.bind(niivue);
     niivue.drawScene = () => {
-      const said = draw();
+      const message = draw();
       viewer.mark();
       viewer.onDrawn();
-      return said;
+      return message;
     };
     viewer.listen();
     viewer.setTool("crosshair");
     return viewer;
   }
 
-  /** Show a case. Without a background, the segmentation and the entropy stand on black; `setBackground` names one. */
+  /** Show a case. Without a background, segmentation and entropy are drawn on black. Set one with `setBackground`. */
   show(background: NVImage | null, segmentation: NVImage, labels: Label[], entropy: NVImage, entropyMax: number, look: Look): void {
     this.grid = gridOf(segmentation);
     this.labels = labels;
@@ -180,7 +180,7 @@ export class Viewer {
     if (!background) this.setBackground(null);
   }
 
-  /** Show another image beneath the overlays, or none. */
+  /** Show another background image, or none. */
   setBackground(image: NVImage | null, title = "", sequence: Sequence = "t1ce"): void {
     this.sequence = sequence;
     const map = this.niivue.volumes[1];
@@ -190,28 +190,28 @@ export class Viewer {
     this.title = title;
     this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
     this.niivue.setVolume(background, 0);
-    // An image that was shown before keeps the window that it was given.
+    // An image that was shown before keeps its grey window.
     if (image && !this.windowed.has(image)) this.setPreset(FIRST_PRESET);
     else this.windowChanged();
     if (image) this.windowed.add(image);
     this.drawn();
   }
 
-  /** Show another map of entropy, from the next `look` on. */
+  /** Show another entropy map from the next `look` on. */
   setEntropy(entropy: NVImage, most: number): void {
     const [background, , segmentation] = this.niivue.volumes;
     const map = this.dressed(entropy, most);
     if (background && segmentation && !this.difference) this.niivue.volumes = [background, map, segmentation];
   }
 
-  /** Show where two segmentations differ instead of the entropy, from the next `look` on; null ends that. */
+  /** Show a difference map instead of the entropy from the next `look` on. Null restores the entropy. */
   setDifference(map: NVImage | null, entropy: NVImage): void {
     const [background, , segmentation] = this.niivue.volumes;
     this.difference = map;
     if (background && segmentation) this.niivue.volumes = [background, map ?? entropy, segmentation];
   }
 
-  /** Apply, at most once a frame: sliders fire faster than a volume can be drawn. */
+  /** Apply at most once per frame, because sliders fire faster than a volume can be drawn. */
   look(look: Look): void {
     cancelAnimationFrame(this.pending);
     this.pending = requestAnimationFrame(() => this.apply(look));
@@ -229,7 +229,7 @@ export class Viewer {
     this.tool = tool;
     const left = tool === "pan" ? DRAG_MODE.pan : DRAG_MODE.crosshair;
     this.niivue.setMouseEventConfig({ leftButton: { primary: left }, rightButton: DRAG_MODE.none, centerButton: DRAG_MODE.pan });
-    // With it, the wheel zooms instead of going through the slices.
+    // This mode makes the wheel zoom instead of scroll.
     this.niivue.opts.dragMode = tool === "pan" ? DRAG_MODE.pan : DRAG_MODE.none;
     if (this.canvas.parentElement) this.canvas.parentElement.dataset.tool = tool;
   }
@@ -240,7 +240,7 @@ export class Viewer {
     this.niivue.drawScene();
   }
 
-  /** Take over the crosshair, the zoom and the render's angle of another viewer, without a call to `onPlace`. */
+  /** Copy crosshair, zoom and render angle of another viewer, without calling `onPlace`. */
   follow(other: Viewer): void {
     const [own, its] = [this.niivue.scene, other.niivue.scene];
     const crosshair = this.niivue.mm2frac(other.crosshair());
@@ -261,7 +261,7 @@ export class Viewer {
     return threeOf(this.niivue.frac2mm(this.niivue.scene.crosshairPos, 0, true));
   }
 
-  /** Show or hide the lines of the crosshair. */
+  /** Show or hide the crosshair lines. */
   showCrosshair(shown: boolean): void {
     this.niivue.opts.crosshairWidth = shown ? CROSSHAIR_MM : 0;
     this.niivue.opts.show3Dcrosshair = shown;
@@ -277,7 +277,7 @@ export class Viewer {
     this.goTo(this.grid.onSlice(this.crosshair(), plane, at));
   }
 
-  /** The grey window of the image; null where there is none. */
+  /** The grey window of the image. Null without an image. */
   window(): Window | null {
     const image = this.niivue.volumes[0];
     return image && this.hasImage ? { low: image.cal_min ?? 0, high: image.cal_max ?? 1 } : null;
@@ -299,7 +299,7 @@ export class Viewer {
     if (image?.img) this.setWindow(presetWindow(preset, image.img, image.hdr?.scl_slope || 1, image.hdr?.scl_inter ?? 0, this.sequence));
   }
 
-  /** Zoom and pan as they were at first. */
+  /** Reset zoom and pan. */
   resetZoom(): void {
     this.niivue.scene.pan2Dxyzmm = [0, 0, 0, 1];
     this.niivue.drawScene();
@@ -313,7 +313,7 @@ export class Viewer {
     this.onMeasured(null);
   }
 
-  /** The colours of the entropy map from zero to its most, for a legend. */
+  /** Colours of the entropy map from zero to its maximum, for a legend. */
   entropyColours(): string[] {
     const table = this.niivue.colormap(ENTROPY_COLOURS);
     return [0, 51, 102, 153, 204, 255].map((row) => `rgb(${table.slice(row * 4, row * 4 + 3).join(" ")})`);
@@ -348,12 +348,12 @@ export class Viewer {
       map.cal_min = Math.max(look.threshold, 0.001);
       map.cal_max = this.entropyMax;
     }
-    // Labels above: a border is where the model is least sure, and would be hidden.
+    // Draw labels on top: entropy is highest at borders and would hide them.
     this.niivue.volumes = [background, map, segmentation];
     this.niivue.overlays = [map, segmentation];
   }
 
-  /** Draw the overlays anew, and not the background, whose smoothing for the render takes most of the time. */
+  /** Redraw the overlays only. Smoothing the background for the render takes most of the time. */
   private apply(look: Look): void {
     this.set(look);
     this.niivue.refreshColormaps();
@@ -362,7 +362,7 @@ export class Viewer {
     this.drawn();
   }
 
-  /** Count the pictures, so that whoever changed something knows when it is drawn. */
+  /** Count the drawn frames, so that callers can wait for a change to be drawn. */
   private drawn(): void {
     this.canvas.dataset.drawn = String(Number(this.canvas.dataset.drawn ?? 0) + 1);
   }
@@ -394,7 +394,7 @@ export class Viewer {
     });
   }
 
-  /** The outlines of the labels on a slice (counted from 1); null where none are to be seen. */
+  /** Outlines of the labels on a slice, counted from 1. Null if none is visible. */
   private outlines(plane: Plane, at: number): Outlines | null {
     const look = this.shown;
     if (!look?.overlays || !look.outline || !look.segmentation) return null;
@@ -433,28 +433,28 @@ export class Viewer {
     this.marks.draw(tiles, lines, this.title, window ? windowText(window) : "");
   }
 
-  /** A measurement on the canvas, where its slice is shown. */
+  /** A measurement in canvas coordinates, if its slice is visible. */
   private lineOf(one: Measurement, tiles: MarkedTile[]): Line[] {
     const shown = tiles.some((tile) => tile.plane === one.plane) && this.slice(one.plane).at === this.grid.sliceAt(one.from, one.plane).at;
     const [from, to] = [this.pointOf(one.from, one.plane), this.pointOf(one.to, one.plane)];
     return shown && from && to ? [{ from, to, text: `${distanceMm(one.from, one.to).toFixed(1)} mm` }] : [];
   }
 
-  /** The point of the canvas where a plane shows a place; null if the plane is not shown. */
+  /** Canvas point of a position on a plane. Null if the plane is not visible. */
   private pointOf(mm: Millimetres, plane: Plane): [number, number] | null {
-    const found = this.niivue.frac2canvasPosWithTile(this.niivue.mm2frac(mm), PLANE_TYPES[plane])?.pos;
-    return found ? [(found[0] ?? 0) / this.scale(), (found[1] ?? 0) / this.scale()] : null;
+    const point = this.niivue.frac2canvasPosWithTile(this.niivue.mm2frac(mm), PLANE_TYPES[plane])?.pos;
+    return point ? [(point[0] ?? 0) / this.scale(), (point[1] ?? 0) / this.scale()] : null;
   }
 
   private pixelsPerMm(plane: Plane): number {
     const here = this.crosshair();
-    const there: Millimetres = [...here];
-    there[plane === "sagittal" ? 1 : 0] += 10;
-    const [from, to] = [this.pointOf(here, plane), this.pointOf(there, plane)];
+    const next: Millimetres = [...here];
+    next[plane === "sagittal" ? 1 : 0] += 10;
+    const [from, to] = [this.pointOf(here, plane), this.pointOf(next, plane)];
     return from && to ? Math.hypot(from[0] - to[0], from[1] - to[1]) / 10 : 0;
   }
 
-  /** The place at a point of the canvas; null beside the slices. */
+  /** Position at a point of the canvas. Null outside the slices. */
   private placeAt([x, y]: readonly [number, number]): Millimetres | null {
     const fraction = this.niivue.canvasPos2frac([x * this.scale(), y * this.scale()]);
     return fraction[0] >= 0 ? threeOf(this.niivue.frac2mm(fraction, 0, true)) : null;
@@ -500,7 +500,7 @@ export class Viewer {
       if (mm && event.pointerType !== "touch") this.onPlace(mm, "pointer");
     });
     this.canvas.addEventListener("pointerleave", () => this.onPlace(this.crosshair(), "crosshair"));
-    // Ahead of NiiVue's own keys, which work only while the pointer is over the picture.
+    // Handle keys before NiiVue, which needs the pointer over the picture.
     around.addEventListener(
       "keydown",
       (event) => {
@@ -513,7 +513,7 @@ export class Viewer {
       },
       { capture: true },
     );
-    // Keys go on to the page from the element around, never to NiiVue.
+    // Pass keys to the page from the surrounding element, never to NiiVue.
     for (const kind of ["keydown", "keyup"]) this.canvas.addEventListener(kind, (event) => event.stopImmediatePropagation(), { capture: true });
   }
 
@@ -528,7 +528,7 @@ export class Viewer {
   }
 }
 
-/** A volume that shows as black: where there is no image, the maps need something to lie on. */
+/** A black volume, because NiiVue draws overlays only on a background. */
 function darkness(like: NVImage): NVImage {
   const dark = like.clone();
   dark.colormap = "gray";
@@ -537,12 +537,12 @@ function darkness(like: NVImage): NVImage {
   return dark;
 }
 
-/** The voxel grid of a volume's file. */
+/** Voxel grid of a volume's file. */
 export function gridOf(volume: NVImage): Grid {
   return new Grid(volume.hdr?.dims.slice(1, 4) ?? [1, 1, 1], volume.hdr?.affine ?? []);
 }
 
-/** A label map with the colours of its labels. */
+/** Label map with the colours of its labels. */
 export function coloured(segmentation: NVImage, labels: Label[]): NVImage {
   segmentation.setColormapLabel(lookUpTable(labels));
   if (segmentation.hdr) segmentation.hdr.intent_code = LABEL_INTENT;

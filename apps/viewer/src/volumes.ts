@@ -1,12 +1,12 @@
-/** Plain arithmetic on the voxels of a volume. */
+/** Arithmetic on the voxels of a volume. */
 
 /**
- * The place, in millimetres, of the labelled voxel nearest to the middle of all labelled voxels; null without any.
+ * Position in millimetres of the labelled voxel nearest to the centre of all labelled voxels. Null without labels.
  *
- * @param voxels labels in the file's order, the first axis fastest
+ * @param voxels labels in the file's order, first axis fastest
  * @param size of the volume along the file's axes
  * @param affine rows of the matrix from voxels to millimetres
- * @param values the labels that count; all of them if left out
+ * @param values labels to include (default: all)
  */
 export function middleOfLabels(
   voxels: ArrayLike<number>,

@@ -1,4 +1,4 @@
-/** What if a sequence were missing: run the case again without it, and compare the two results. */
+/** Run the case again without a sequence, and compare the two results. */
 import type { Job } from "./api";
 import type { CaseData } from "./case_data";
 import { diceOf, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, REGION_NAMES, REGIONS, valuesOf } from "./difference";
@@ -12,7 +12,7 @@ import { SEQUENCE_LABELS, type Sequence } from "./sequences";
 import { known } from "./session";
 import type { Label } from "./viewer";
 
-/** Names and colours of the difference map; no colour is that of a label. */
+/** Names and colours of the difference map, different from those of the labels. */
 export function differenceLabels(lacking: string): Label[] {
   return [
     { value: ONLY_FIRST, name: `Only with ${lacking}`, colour: [64, 156, 255] },
@@ -21,21 +21,21 @@ export function differenceLabels(lacking: string): Label[] {
   ];
 }
 
-/** Another result of the same case, and the sequences that it lacks. */
+/** Another result of the same case, and the sequences it lacks. */
 export interface Alternative {
   result: CaseData;
   lacking: string;
 }
 
-/** "T1, FLAIR": what a job lacks of another's sequences. */
+/** Sequences of the first job that the second lacks, such as "T1, FLAIR". */
 export function lackingOf(first: Job, second: Job): string {
   const lacking = first.sequences_found.filter((name) => !second.sequences_found.includes(name));
   return lacking.map((name) => SEQUENCE_LABELS[name as Sequence]).join(", ");
 }
 
-/** What the panel asks of the page. */
+/** Callbacks to the page. */
 export interface Comparison {
-  /** Show a finished job beside the first, or end the comparison with null. */
+  /** Show a finished job next to the first. Null ends the comparison. */
   show(job: Job | null): Promise<void>;
   showDifference(shown: boolean): void;
 }
@@ -55,14 +55,14 @@ export class WhatIfPanel {
     this.list();
   }
 
-  /** Say that a job that is compared already belongs to a sequence. */
+  /** Mark a compared job as the one without a sequence. */
   remember(job: Job): void {
     const lacking = this.first.job.sequences_found.filter((name) => !job.sequences_found.includes(name));
     if (lacking.length === 1) this.finished.set(lacking[0] as Sequence, job);
     this.list();
   }
 
-  /** Volumes of both results, what changed, and how well they overlap; null ends it. */
+  /** Show the volumes of both results, their difference and their overlap. Null clears the panel. */
   compare(other: Alternative | null, first: ArrayLike<number>, second: ArrayLike<number> | null): void {
     if (!other) return fill(this.outcome);
     const { labels } = this.first.report;
@@ -97,11 +97,11 @@ export class WhatIfPanel {
   }
 
   private list(): void {
-    const found = this.first.job.sequences_found as Sequence[];
-    if (found.length < 2) return fill(this.body, h("p", { class: "hint" }, "This case has one sequence, so none can be left out."));
+    const sequences = this.first.job.sequences_found as Sequence[];
+    if (sequences.length < 2) return fill(this.body, h("p", { class: "hint" }, "This case has one sequence, so none can be left out."));
     if (!this.first.canBeSentAgain() && !this.finished.size)
       return fill(this.body, h("p", { class: "hint" }, "The images were not kept, so the case cannot be run again. Submit it with Keep the images."));
-    const buttons = found.map((sequence) => {
+    const buttons = sequences.map((sequence) => {
       const job = this.finished.get(sequence);
       const press = (): void => void (job ? this.page.show(job) : this.run(sequence));
       return h("button", { type: "button", onclick: press }, `Without ${SEQUENCE_LABELS[sequence]}`);
@@ -112,17 +112,17 @@ export class WhatIfPanel {
   private async run(sequence: Sequence): Promise<void> {
     const label = SEQUENCE_LABELS[sequence];
     const bar = h("progress", { max: "1", value: "0", "aria-label": `Segmenting without ${label}` });
-    const said = h("span", { class: "hint" }, "Sending");
-    fill(this.body, h("p", {}, `Segmenting without ${label}`), h("div", { class: "row" }, bar, said));
+    const detail = h("span", { class: "hint" }, "Sending");
+    fill(this.body, h("p", {}, `Segmenting without ${label}`), h("div", { class: "row" }, bar, detail));
     announce(`Segmenting without ${label}.`);
     try {
       let job = await this.send(sequence);
-      const heard = (next: Job): void => {
+      const update = (next: Job): void => {
         job = next;
         bar.value = shareOf(next);
-        said.textContent = detailOf(next);
+        detail.textContent = detailOf(next);
       };
-      await known(() => follow(job, heard, this.signal));
+      await known(() => follow(job, update, this.signal));
       if (this.signal.aborted) return;
       if (!hasEnded(job) || job.state !== "done") throw new Error(job.error?.detail ?? `The run ended as ${job.state}.`);
       this.finished.set(sequence, job);
@@ -135,7 +135,7 @@ export class WhatIfPanel {
     }
   }
 
-  /** Sequences that the first run did not use stay out of the next one. */
+  /** Sequences that the first run did not use remain unused. */
   private leftOut(): Record<string, string> {
     return Object.fromEntries(this.first.job.sequences_missing.map((name) => [name, "none"]));
   }

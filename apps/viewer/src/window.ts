@@ -1,4 +1,4 @@
-/** Grey windows: which intensities show as black and as white. Pure arithmetic. */
+/** Grey windows: the intensities shown as black and white. */
 
 import display from "../../../brats_mm/domain/display.json";
 import type { Sequence } from "./sequences";
@@ -8,10 +8,10 @@ export interface Window {
   high: number;
 }
 
-/** Percentiles of the head's voxels that each sequence shows as black and white, as in every other output. */
+/** Percentiles of the head's voxels shown as black and white, by sequence. All outputs share them. */
 const BY_SEQUENCE = display.grey_percentiles as unknown as Record<Sequence, [number, number]>;
 
-/** Named windows as percentiles of the head's voxels; null stands for the whole range. */
+/** Named windows as percentiles of the head's voxels. Null means the whole range. */
 export const PRESETS: Record<string, { name: string; percentiles: [number, number] | null }> = {
   automatic: { name: "Automatic", percentiles: BY_SEQUENCE.t1ce },
   full: { name: "Full range", percentiles: null },
@@ -22,7 +22,7 @@ export const FIRST_PRESET = "automatic";
 
 const MOST_SAMPLES = 200_000;
 
-/** The window of a preset for a sequence's volume; background voxels (the corner's value) do not count. */
+/** Window of a preset for a sequence's volume, without background voxels (the corner's value). */
 export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 1, intercept = 0, sequence: Sequence = "t1ce"): Window {
   const step = Math.max(1, Math.floor(voxels.length / MOST_SAMPLES));
   const background = voxels[0] ?? 0;
@@ -37,16 +37,16 @@ export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 
   const percentiles = preset === FIRST_PRESET ? BY_SEQUENCE[sequence] : PRESETS[preset]?.percentiles;
   const outside = background * slope + intercept;
   const at = (percentile: number): number => sorted[Math.round((percentile / 100) * last)] ?? 0;
-  // The background stays black: the full range starts at it where it is darkest.
+  // Keep the background black: the full range starts at it if it is the darkest value.
   const [low, high] = percentiles ? [at(percentiles[0]), at(percentiles[1])] : [Math.min(outside, at(0)), at(100)];
   return widened(low, high);
 }
 
 /**
- * The window after a drag: to the right widens it, upwards lowers the level and makes the image brighter.
+ * Window after a drag. Dragging right widens it. Dragging up lowers the level and brightens the image.
  *
  * @param move pixels to the right and downwards since the drag began
- * @param reach pixels that change the window by its own width
+ * @param reach pixels that change the window by its width
  */
 export function draggedWindow(start: Window, move: readonly [number, number], reach = 200): Window {
   const width = start.high - start.low;
