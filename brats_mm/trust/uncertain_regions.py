@@ -24,7 +24,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array, Grid
 
-MOST_SPOTS = 10
+MOST_REGIONS = 10
 BALL_MM = 3.0
 """Radius of the structuring element."""
 
@@ -43,7 +43,7 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Spot:
+class UncertainRegion:
     """One uncertain component.
 
     Attributes:
@@ -69,7 +69,9 @@ class Spot:
         return self.volume_ml * self.mean_entropy_nats
 
 
-def uncertain_regions(probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_SPOTS) -> tuple[Spot, ...]:
+def uncertain_regions(
+    probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_REGIONS
+) -> tuple[UncertainRegion, ...]:
     """Return the uncertain components of all regions, largest weight first, merged across regions.
 
     Args:
@@ -78,14 +80,14 @@ def uncertain_regions(probabilities: Mapping[Region, Array], grid: Grid, *, most
         most: maximum number of components.
     """
     places = {region: _places(probabilities[region], grid) for region in REGIONS}
-    spots = [spot for region, place in places.items() for spot in _spots(region, place, probabilities[region], grid)]
-    kept: list[Spot] = []
-    for spot in sorted(spots, key=lambda one: -one.weight):
-        same = next((n for n, other in enumerate(kept) if _one_place(places, spot, other)), None)
+    areas = [area for region, place in places.items() for area in _areas(region, place, probabilities[region], grid)]
+    kept: list[UncertainRegion] = []
+    for area in sorted(areas, key=lambda one: -one.weight):
+        same = next((n for n, other in enumerate(kept) if _one_place(places, area, other)), None)
         if same is None:
-            kept.append(spot)
-        elif spot.region not in (kept[same].region, *kept[same].also):
-            kept[same] = replace(kept[same], also=(*kept[same].also, spot.region))
+            kept.append(area)
+        elif area.region not in (kept[same].region, *kept[same].also):
+            kept[same] = replace(kept[same], also=(*kept[same].also, area.region))
     return tuple(kept[:most])
 
 
@@ -157,13 +159,13 @@ def _refined(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ..
     return np.asarray(fine[tuple(slice(size) for size in shape)])
 
 
-def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> list[Spot]:
+def _areas(region: Region, places: _Places, probability: Array, grid: Grid) -> list[UncertainRegion]:
     inside = np.flatnonzero(places.numbers)
     numbers = places.numbers.ravel()[inside]
     entropy = binary_entropy(probability[places.box].ravel()[inside])
     depth = places.depth_mm.ravel()[inside]
     order = np.lexsort((-entropy, -depth, numbers))
-    spots = []
+    areas = []
     for number in range(1, places.count + 1):
         members = order[slice(*np.searchsorted(numbers[order], (number, number + 1)))]
         if not members.size:
@@ -172,8 +174,8 @@ def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> l
         deepest = np.unravel_index(inside[members[0]], places.numbers.shape)
         x, y, z = (int(index) + first for index, first in zip(deepest, start, strict=True))
         right, anterior, superior = (float(value) for value in (grid.affine @ (x, y, z, 1))[:3])
-        spots.append(
-            Spot(
+        areas.append(
+            UncertainRegion(
                 region=region,
                 voxel=(x, y, z),
                 position_mm_ras=(right, anterior, superior),
@@ -182,10 +184,10 @@ def _spots(region: Region, places: _Places, probability: Array, grid: Grid) -> l
                 peak_entropy_nats=float(entropy[members].max()),
             )
         )
-    return spots
+    return areas
 
 
-def _one_place(places: Mapping[Region, _Places], one: Spot, other: Spot) -> bool:
+def _one_place(places: Mapping[Region, _Places], one: UncertainRegion, other: UncertainRegion) -> bool:
     """Check whether components of two regions overlap: one contains the position of the other."""
     if one.region is other.region:
         return False

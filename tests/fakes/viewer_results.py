@@ -7,7 +7,7 @@ import numpy as np
 
 CENTRE = (32, 36, 28)
 NECROSIS_MM, ENHANCING_MM, OEDEMA_MM = 6, 10, 16
-SPOT_VOXEL = (20, 36, 28)
+UNCERTAIN_VOXEL = (20, 36, 28)
 LN2, LN4 = float(np.log(2)), float(np.log(4))
 
 
@@ -21,8 +21,10 @@ def make_results(folder, affine, shape=(64, 72, 56), oedema_mm=OEDEMA_MM, **chan
         probability = 1 / (1 + np.exp(radius - border))
         write(folder / f"probability_{region}.nii.gz", probability.astype(np.float32), affine)
         write(folder / f"entropy_{region}.nii.gz", binary_entropy(probability), affine)
-    spot = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(np.indices(shape), SPOT_VOXEL, strict=True)))
-    entropy = np.where(spot < 4, 1.2, binary_entropy(1 / (1 + np.exp(radius - OEDEMA_MM))))
+    distance = np.sqrt(
+        sum((axis - middle) ** 2 for axis, middle in zip(np.indices(shape), UNCERTAIN_VOXEL, strict=True))
+    )
+    entropy = np.where(distance < 4, 1.2, binary_entropy(1 / (1 + np.exp(radius - OEDEMA_MM))))
     write(folder / "entropy.nii.gz", entropy.astype(np.float32), affine)
     (folder / "report.json").write_text(json.dumps(report(affine) | changes))
     (folder / "importance.json").write_text(json.dumps(importance()))
@@ -58,7 +60,7 @@ def report(affine):
         "model": {"name": "made", "version": "1"},
         "run": {"device": "cpu", "seconds": {}},
         "warnings": ["Segmented without T1, T2."],
-        "uncertain_regions": [spot(1, "wt", SPOT_VOXEL, affine), spot(2, "et", CENTRE, affine)],
+        "uncertain_regions": [area(1, "wt", UNCERTAIN_VOXEL, affine), area(2, "et", CENTRE, affine)],
         "expected_performance": {
             "meaning": "Dice",
             "cases": 10,
@@ -68,7 +70,7 @@ def report(affine):
     }
 
 
-def spot(rank, region, voxel, affine):
+def area(rank, region, voxel, affine):
     return {
         "rank": rank,
         "region": region,

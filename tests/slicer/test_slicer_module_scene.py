@@ -18,7 +18,13 @@ from BratsMMLib.sequences import Sequence
 
 SHAPE = (10, 12, 14)
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, -2.0, 0, 20], [0, 0, 3.0, -30], [0, 0, 0, 1]])
-SPOT = {"rank": 1, "region": "wt", "position_mm_ras": [2.0, 8.0, -9.0], "volume_ml": 1.0, "mean_entropy_nats": 0.6}
+UNCERTAIN_REGION = {
+    "rank": 1,
+    "region": "wt",
+    "position_mm_ras": [2.0, 8.0, -9.0],
+    "volume_ml": 1.0,
+    "mean_entropy_nats": 0.6,
+}
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def result(tmp_path):
     report = {
         "sequences_found": ["t1ce", "flair"],
         "regions": dict.fromkeys(("wt", "tc", "et"), region),
-        "uncertain_regions": [SPOT],
+        "uncertain_regions": [UNCERTAIN_REGION],
         "warnings": ["Segmented without T1, T2."],
     }
     weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}
@@ -166,7 +172,7 @@ def test_slices_go_to_the_first_uncertain_place(slicer, scene, result):
         matrix = node.GetSliceToRAS()
         through = np.array([matrix.GetElement(row, 2) for row in range(3)])
         origin = np.array([matrix.GetElement(row, 3) for row in range(3)])
-        assert through @ (np.array(SPOT["position_mm_ras"]) - origin) == pytest.approx(0, abs=1e-6)
+        assert through @ (np.array(UNCERTAIN_REGION["position_mm_ras"]) - origin) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_second_run_shares_the_colours(slicer, scene, result):

@@ -178,11 +178,11 @@ def test_end_of_a_run_is_told(panel, end, said):
 def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
     """Stepping goes to each place; the controls reach the scene."""
     region = {"volume_ml": 1.0, "volume_range_ml": [0.5, 1.5], "mean_entropy_inside_nats": 0.2}
-    spot = {"rank": 1, "region": "tc", "position_mm_ras": [1, 2, 3], "volume_ml": 2, "mean_entropy_nats": 0.6}
+    area = {"rank": 1, "region": "tc", "position_mm_ras": [1, 2, 3], "volume_ml": 2, "mean_entropy_nats": 0.6}
     report = {
         "sequences_found": ["t1ce", "flair"],
         "regions": dict.fromkeys(("wt", "tc", "et"), region),
-        "uncertain_regions": [spot],
+        "uncertain_regions": [area],
         "warnings": ["Segmented without T1, T2."],
     }
     weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}
@@ -198,7 +198,7 @@ def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
     assert panel.ui.resultsBox.enabled
     panel.onStep(panel.stepper.next())
     builder.go_to.assert_called_with((1.0, 2.0, 3.0))
-    assert panel.ui.spotLabel.text.startswith("1 of 1. Tumour core")
+    assert panel.ui.areaLabel.text.startswith("1 of 1. Tumour core")
     panel.onThreshold(0.4)
     panel.onLegend(visible=False)
     builder.set_shown_from.assert_called_with(panel.shown, 0.4)

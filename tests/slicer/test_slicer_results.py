@@ -18,7 +18,7 @@ from BratsMMLib.results import NOT_FOR_DIAGNOSIS, VOLUME_HEADS, Stepper, read_re
 from BratsMMLib.sequences import Sequence
 
 MODULE = Path(__file__).parents[2] / "apps" / "slicer" / "BratsMM"
-SPOT = {
+UNCERTAIN_REGION = {
     "rank": 1,
     "region": "tc",
     "position_mm_ras": [1, 2, 3],
@@ -109,18 +109,20 @@ def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
 
 def test_steps_go_round_both_ways(tmp_path):
     """The first place first; the last one before it."""
-    result = read_result(write_result(tmp_path, uncertain_regions=[SPOT, SPOT | {"rank": 2, "region": "et"}]))
-    steps = Stepper(result.spots)
+    result = read_result(
+        write_result(tmp_path, uncertain_regions=[UNCERTAIN_REGION, UNCERTAIN_REGION | {"rank": 2, "region": "et"}])
+    )
+    steps = Stepper(result.areas)
     assert [steps.next().rank for _ in range(3)] == [1, 2, 1]
     assert steps.previous().rank == 2
-    assert Stepper(result.spots).previous().rank == 2
-    assert result.spots[0].label == "1: TC, 2.5 mL"
-    assert "0.66 nats of at most 0.69" in result.spots[0].sentence
+    assert Stepper(result.areas).previous().rank == 2
+    assert result.areas[0].label == "1: TC, 2.5 mL"
+    assert "0.66 nats of at most 0.69" in result.areas[0].sentence
 
 
 def test_a_report_without_places_has_none(tmp_path):
     """One of an older version."""
-    assert Stepper(read_result(write_result(tmp_path)).spots).next() is None
+    assert Stepper(read_result(write_result(tmp_path)).areas).next() is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])

@@ -131,7 +131,7 @@ def result(result_tab):
     result_tab.page.set_viewport_size(LAPTOP)
     result_tab.page.keyboard.press("c")
     result_tab.page.keyboard.press("Escape")
-    result_tab.page.click(".spot >> nth=1")  # the middle of the tumour
+    result_tab.page.click(".area >> nth=1")  # the middle of the tumour
     result_tab.background("t1ce")
     result_tab.view("All")
     result_tab.outline(on=True)

@@ -46,7 +46,7 @@ def test_the_whole_way_with_the_keyboard_alone(page_service, open_tab, made_head
         assert page.get_attribute("#segmentation-opacity", "aria-valuetext") == "0 %"
         page.keyboard.press("Tab")
         press_until(page, "threshold")
-        page.locator(".spot").first.focus()
+        page.locator(".area").first.focus()
         page.keyboard.press("Enter")
         assert tab.readout()["Entropy"] == "1.20 nats"
 

@@ -38,17 +38,17 @@ def test_overlays_show_what_the_volumes_hold(result):
     assert changed(bare, tab.picture()) > 1000
 
 
-def test_a_place_is_told_and_spots_lead_there(result):
+def test_the_readout_shows_a_place_and_uncertain_regions_lead_there(result):
     tab = result
     page = tab.page
     tab.until(lambda: "Whole tumour" in tab.readout())
     told = tab.readout()
     assert told["Label"] == "Necrotic and non-enhancing core"
     assert told["Whole tumour"] == "100 %"
-    page.click(".spot >> nth=0")
+    page.click(".area >> nth=0")
     assert tab.readout()["Label"] == "Peritumoural oedema"
     assert tab.readout()["Entropy"] == "1.20 nats"
-    page.click(".spot >> nth=1")
+    page.click(".area >> nth=1")
     assert tab.readout()["Label"] == "Necrotic and non-enhancing core"
     tab.view("Axial")
     box = page.locator("canvas").bounding_box()

@@ -12,7 +12,7 @@ from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 
 def test_slices_are_numbered_from_1_as_in_the_file_and_reached_by_their_sliders(result):
     page = result.page
-    page.click(".spot >> nth=1")
+    page.click(".area >> nth=1")
     numbers = {plane: page.inner_text(f"#slice-{plane} ~ output") for plane in ("sagittal", "coronal", "axial")}
     sizes = (64, 72, 56)
     expected = [f"{voxel + 1} / {size}" for voxel, size in zip(CENTRE, sizes, strict=True)]
@@ -146,7 +146,7 @@ def test_outlines_follow_the_slice_alone(result):
     page = result.page
     result.view("Axial")
     result.slide("entropy-opacity", 0)
-    page.click(".spot >> nth=1")
+    page.click(".area >> nth=1")
     page.fill("#slice-axial", str(CENTRE[2] + 1 + ENHANCING_MM - 1))  # the last slice with enhancing tumour
     outlined = count(result.picture(), YELLOW)
     result.outline(on=False)
@@ -173,7 +173,7 @@ def test_the_keys_are_listed_and_can_be_turned_off(result):
 
 
 def test_the_row_of_a_volume_leads_into_its_region(result):
-    result.page.click(".spot >> nth=0")
+    result.page.click(".area >> nth=0")
     assert result.readout()["Label"] == "Peritumoural oedema"
     result.page.click("th >> text=Enhancing tumour")
     assert result.readout()["Label"] == "Enhancing tumour"

@@ -224,10 +224,10 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.messageLabel.text = "\n".join(self.result.messages)
         self.fillTable()
         self.chart.draw(self.result.bars)
-        self.stepper = Stepper(self.result.spots)
-        self.ui.nextButton.enabled = self.ui.previousButton.enabled = bool(self.result.spots)
-        self.ui.spotLabel.text = (
-            f"{len(self.result.spots)} uncertain places" if self.result.spots else "None stand out."
+        self.stepper = Stepper(self.result.areas)
+        self.ui.nextButton.enabled = self.ui.previousButton.enabled = bool(self.result.areas)
+        self.ui.areaLabel.text = (
+            f"{len(self.result.areas)} uncertain places" if self.result.areas else "None stand out."
         )
 
     # Looking
@@ -253,16 +253,16 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.shown is not None:
             self.logic.builder.set_legend(self.shown, visible=visible)
 
-    def onStep(self, spot):
+    def onStep(self, area):
         """Go to an uncertain place."""
-        if spot is not None:
-            self.logic.builder.go_to(spot.position_mm_ras)
-            self.ui.spotLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.spots)}. {spot.sentence}"
+        if area is not None:
+            self.logic.builder.go_to(area.position_mm_ras)
+            self.ui.areaLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.areas)}. {area.sentence}"
 
     def onSceneClosed(self, *_):
         """Reset after the nodes were removed."""
         self.shown, self.stepper = None, Stepper(())
-        self.ui.spotLabel.text = ""
+        self.ui.areaLabel.text = ""
         self.ui.volumesTable.setRowCount(0)
         self.chart.draw(())
         self.showState()

@@ -48,7 +48,7 @@ export interface Report {
   model: { name: string; version: string };
   run: { device: string; seconds: Record<string, number> };
   warnings: string[];
-  uncertain_regions?: UncertainSpot[];
+  uncertain_regions?: UncertainRegion[];
   expected_performance?: Expectation | null;
   trust?: Trust;
 }
@@ -80,7 +80,7 @@ export interface RegionReport {
   mean_entropy_inside_nats: number | null;
 }
 
-export interface UncertainSpot {
+export interface UncertainRegion {
   rank: number;
   region: Region;
   position_mm_ras: [number, number, number];

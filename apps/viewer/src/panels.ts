@@ -1,5 +1,5 @@
 /** Panels beside the images: volumes, regions to review, importance, remarks, files. */
-import type { Expectation, Importance, Job, LeaveOneOut, Report, ResultFile, UncertainSpot } from "./api";
+import type { Expectation, Importance, Job, LeaveOneOut, Report, ResultFile, UncertainRegion } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
 import { bytes, inMl, millilitres, percent, place, signedMl, when } from "./format";
@@ -73,23 +73,23 @@ export function trustPanel(report: Report): HTMLElement | null {
 }
 
 /** The most uncertain regions, each a button that moves there. Null if the report has none. */
-export function spotsPanel(spots: UncertainSpot[] | undefined, goTo: (mm: Millimetres) => void): HTMLElement | null {
-  if (!spots) return null;
-  const buttons = spots.map((spot) =>
+export function areasPanel(areas: UncertainRegion[] | undefined, goTo: (mm: Millimetres) => void): HTMLElement | null {
+  if (!areas) return null;
+  const buttons = areas.map((area) =>
     h(
       "li",
       {},
       h(
         "button",
-        { type: "button", class: "spot", onclick: () => goTo(spot.position_mm_ras) },
-        h("span", { class: "rank" }, spot.rank),
-        h("span", {}, h("strong", {}, REGION_NAMES[spot.region]), h("small", {}, place(spot.position_mm_ras))),
-        h("span", { class: "number" }, millilitres(spot.volume_ml), h("small", {}, `peak ${spot.peak_entropy_nats.toFixed(2)}`)),
+        { type: "button", class: "area", onclick: () => goTo(area.position_mm_ras) },
+        h("span", { class: "rank" }, area.rank),
+        h("span", {}, h("strong", {}, REGION_NAMES[area.region]), h("small", {}, place(area.position_mm_ras))),
+        h("span", { class: "number" }, millilitres(area.volume_ml), h("small", {}, `peak ${area.peak_entropy_nats.toFixed(2)}`)),
       ),
     ),
   );
   const none = h("p", { class: "hint" }, "The model is undecided only along thin outlines. This does not prove that it is right.");
-  return panel("Regions to review", "spots", buttons.length ? h("ol", { class: "spots" }, ...buttons) : none);
+  return panel("Regions to review", "areas", buttons.length ? h("ol", { class: "areas" }, ...buttons) : none);
 }
 
 /** Weight of each sequence for each region as bar and number, or a sentence if the model has no weights. */

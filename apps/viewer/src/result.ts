@@ -9,7 +9,7 @@ import { caseName, when } from "./format";
 import { TOOLS, type Tool } from "./gestures";
 import { addFile, cancel, look as lookAt } from "./jobs";
 import { Pane } from "./pane";
-import { expectationPanel, filesPanel, importancePanel, labelChoice, leftOutPanel, remarksPanel, spotsPanel, trustPanel, volumesPanel } from "./panels";
+import { areasPanel, expectationPanel, filesPanel, importancePanel, labelChoice, leftOutPanel, remarksPanel, trustPanel, volumesPanel } from "./panels";
 import { sequenceChips } from "./progress";
 import { Readout } from "./readout";
 import { announce, problemBox, type Screen } from "./screen";
@@ -76,7 +76,7 @@ class ResultScreen implements Screen {
       this.overlays,
       trustPanel(report),
       volumesPanel(report, (region) => this.goToRegion(region)),
-      spotsPanel(report.uncertain_regions, (mm) => this.pane.isOpen && this.pane.viewer.goTo(mm)),
+      areasPanel(report.uncertain_regions, (mm) => this.pane.isOpen && this.pane.viewer.goTo(mm)),
       this.whatIf.element,
       importancePanel(data.importance),
       leftOutPanel(data.importance.leave_one_out),

@@ -1,4 +1,4 @@
-"""Synthetic tumour heads: four MR sequences and a label map, made on the spot, the same for the same seed.
+"""Synthetic tumour heads: four MR sequences and a label map, created without files and reproducible by seed.
 
 For tests, demonstrations and installation checks without patient images. The images resemble skull-stripped MRI but do
 not model disease, so scores on them are meaningless.

@@ -19,8 +19,8 @@ from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
 from brats_mm.trust.case_dice import reliability_warnings
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
-from brats_mm.trust.uncertain_regions import MEANING as SPOTS_MEANING
-from brats_mm.trust.uncertain_regions import Spot, uncertain_regions
+from brats_mm.trust.uncertain_regions import MEANING as UNCERTAIN_REGIONS_MEANING
+from brats_mm.trust.uncertain_regions import UncertainRegion, uncertain_regions
 
 REPORT_VERSION = 2
 DIGITS = 6
@@ -63,10 +63,10 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         "volume_range_meaning": VOLUME_RANGE_MEANING,
         "trust": trust_of(assessed),
         "uncertain_regions": [
-            {"rank": rank, **_spot(spot)}
-            for rank, spot in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
+            {"rank": rank, **_area(area)}
+            for rank, area in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
         ],
-        "uncertain_regions_meaning": SPOTS_MEANING,
+        "uncertain_regions_meaning": UNCERTAIN_REGIONS_MEANING,
         "expected_performance": expected_performance(prediction.model, case.available),
         "labels": {part.value: convention.value_of(part) for part in Compartment},
         "label_convention": convention.value,
@@ -146,15 +146,15 @@ def _rounded(interval: tuple[float, float] | None, digits: int) -> list[float] |
     return None if interval is None else [round(value, digits) for value in interval]
 
 
-def _spot(spot: Spot) -> dict[str, Any]:
+def _area(area: UncertainRegion) -> dict[str, Any]:
     return {
-        "region": spot.region.value,
-        "also_uncertain": [region.value for region in spot.also],
-        "position_mm_ras": [round(value, 2) for value in spot.position_mm_ras],
-        "voxel": list(spot.voxel),
-        "volume_ml": round(spot.volume_ml, 3),
-        "mean_entropy_nats": round(spot.mean_entropy_nats, DIGITS),
-        "peak_entropy_nats": round(spot.peak_entropy_nats, DIGITS),
+        "region": area.region.value,
+        "also_uncertain": [region.value for region in area.also],
+        "position_mm_ras": [round(value, 2) for value in area.position_mm_ras],
+        "voxel": list(area.voxel),
+        "volume_ml": round(area.volume_ml, 3),
+        "mean_entropy_nats": round(area.mean_entropy_nats, DIGITS),
+        "peak_entropy_nats": round(area.peak_entropy_nats, DIGITS),
     }
 
 

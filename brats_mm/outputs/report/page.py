@@ -46,7 +46,7 @@ class Heading:
 class UncertainPlace:
     """An uncertain region as shown on the page."""
 
-    spot: Mapping[str, Any]
+    area: Mapping[str, Any]
     region: Region
     also: tuple[Region, ...]
     heading: Heading
@@ -106,18 +106,18 @@ def _axis_ml(report: Mapping[str, Any]) -> float:
 
 def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
     places = []
-    for spot in source.report["uncertain_regions"]:
-        i, j, k = spot["voxel"]
-        shown = drawing.close_look((i, j, k)) if spot["rank"] <= CLOSE_LOOKS else ()
-        also = tuple(Region(value) for value in spot["also_uncertain"])
-        places.append(UncertainPlace(spot, Region(spot["region"]), also, _heading(source, drawing, spot), shown))
+    for area in source.report["uncertain_regions"]:
+        i, j, k = area["voxel"]
+        shown = drawing.close_look((i, j, k)) if area["rank"] <= CLOSE_LOOKS else ()
+        also = tuple(Region(value) for value in area["also_uncertain"])
+        places.append(UncertainPlace(area, Region(area["region"]), also, _heading(source, drawing, area), shown))
     return places
 
 
-def _heading(source: ReportSource, drawing: Drawing, spot: Mapping[str, Any]) -> Heading:
+def _heading(source: ReportSource, drawing: Drawing, area: Mapping[str, Any]) -> Heading:
     axes = {cut.plane.value: cut.input_axis for cut in drawing.slices}
-    slices = tuple(_column(source, plane, axis, spot["voxel"][axis]) for plane, axis in axes.items())
-    return Heading(in_letters(spot["position_mm_ras"]), slices)
+    slices = tuple(_column(source, plane, axis, area["voxel"][axis]) for plane, axis in axes.items())
+    return Heading(in_letters(area["position_mm_ras"]), slices)
 
 
 def in_letters(position_mm_ras: Sequence[float]) -> str:

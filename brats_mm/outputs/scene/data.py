@@ -47,25 +47,25 @@ def colour_table() -> bytes:
     return "\n".join(["# Color table file", f"# {len(rows)} values", *rows, ""]).encode("ascii")
 
 
-def spot_label(spot: Mapping[str, Any]) -> str:
+def area_label(area: Mapping[str, Any]) -> str:
     """Label an uncertain region of `report.json` by rank, region and volume."""
-    return f"{spot['rank']}: {spot['region'].upper()}, {format_ml(spot['volume_ml'])} mL"
+    return f"{area['rank']}: {area['region'].upper()}, {format_ml(area['volume_ml'])} mL"
 
 
-def places(spots: Sequence[Mapping[str, Any]]) -> bytes:
+def places(areas: Sequence[Mapping[str, Any]]) -> bytes:
     """Convert the uncertain regions of `report.json` to a Slicer Markups point list."""
     points = [
         {
-            "id": str(spot["rank"]),
-            "label": spot_label(spot),
-            "description": f"Mean entropy {spot['mean_entropy_nats']:.2f} nats, of at most 0.69.",
-            "position": list(spot["position_mm_ras"]),
+            "id": str(area["rank"]),
+            "label": area_label(area),
+            "description": f"Mean entropy {area['mean_entropy_nats']:.2f} nats, of at most 0.69.",
+            "position": list(area["position_mm_ras"]),
             "selected": True,
             "locked": True,
             "visibility": True,
             "positionStatus": "defined",
         }
-        for spot in spots
+        for area in areas
     ]
     markup = {
         "type": "Fiducial",

@@ -59,7 +59,7 @@ class _Archive:
 
 
 def write_scene(
-    path: Path, prediction: Prediction, convention: LabelConvention, spots: Sequence[Mapping[str, Any]]
+    path: Path, prediction: Prediction, convention: LabelConvention, areas: Sequence[Mapping[str, Any]]
 ) -> None:
     """Write a scene with images, segment outlines, uncertainty overlay and uncertain regions.
 
@@ -67,13 +67,13 @@ def write_scene(
         path: ends in .mrb.
         prediction: the prediction.
         convention: label values of the segments.
-        spots: `uncertain_regions` of the report. Slices cross at the first of them.
+        areas: `uncertain_regions` of the report. Slices cross at the first of them.
 
     Raises:
         OutputError: the file cannot be written.
     """
     case, grid = prediction.case, prediction.case.grid
-    scene = _scene(prediction, spots)
+    scene = _scene(prediction, areas)
     with output_errors(path), zipfile.ZipFile(path, "w", allowZip64=True) as opened:
         archive = _Archive(opened)
         archive.put(f"{FOLDER}.mrml", mrml(scene_nodes.nodes(scene)))
@@ -85,11 +85,11 @@ def write_scene(
         with archive.entry(scene_nodes.ENTROPY_FILE) as raw:
             scene_data.stream_entropy(raw, prediction.combined_entropy(), grid)
         archive.put(scene_nodes.COLOURS_FILE, scene_data.colour_table())
-        if spots:
-            archive.put(scene_nodes.PLACES_FILE, scene_data.places(spots))
+        if areas:
+            archive.put(scene_nodes.PLACES_FILE, scene_data.places(areas))
 
 
-def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
+def _scene(prediction: Prediction, areas: Sequence[Mapping[str, Any]]) -> Scene:
     volumes, grid = prediction.case.volumes, prediction.case.grid
     images = tuple(Image(modality, grey_window(volumes[modality], modality)) for modality in ordered(volumes))
     background = next(modality for modality in BACKGROUNDS if modality in volumes)
@@ -98,8 +98,8 @@ def _scene(prediction: Prediction, spots: Sequence[Mapping[str, Any]]) -> Scene:
         grid=grid,
         images=images,
         background=background,
-        look=Look(at_mm=_where(prediction, spots, (low + high) / 2), low_mm=low, high_mm=high),
-        has_places=bool(spots),
+        look=Look(at_mm=_where(prediction, areas, (low + high) / 2), low_mm=low, high_mm=high),
+        has_places=bool(areas),
         note=note(prediction),
     )
 
@@ -129,9 +129,9 @@ def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def _where(prediction: Prediction, spots: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
+def _where(prediction: Prediction, areas: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
     """Return the intersection of the slices: the first uncertain region, or else the centre of the tumour or brain."""
-    if spots:
-        return np.asarray(spots[0]["position_mm_ras"], np.float64)
+    if areas:
+        return np.asarray(areas[0]["position_mm_ras"], np.float64)
     nearest = central_voxel(prediction.mask(Region.WT))
     return middle if nearest is None else np.asarray((prediction.case.grid.affine @ [*nearest, 1.0])[:3])

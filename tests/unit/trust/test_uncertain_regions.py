@@ -1,4 +1,4 @@
-"""Where to look twice: balls are found with their volumes, thin outlines are not, and one place is one spot."""
+"""Uncertain regions: balls are found with their volumes, thin outlines are not, and overlapping regions are one."""
 
 import math
 
@@ -21,7 +21,7 @@ def distance(centre):
     return np.sqrt(sum((axis - at) ** 2 for axis, at in zip(axes, centre, strict=True)))
 
 
-def spots_of(wt=SURE_NOT, tc=SURE_NOT, et=SURE_NOT, affine=None):
+def areas_of(wt=SURE_NOT, tc=SURE_NOT, et=SURE_NOT, affine=None):
     grid = Grid((SIDE, SIDE, SIDE), np.eye(4) if affine is None else affine)
     return uncertain_regions({Region.WT: wt, Region.TC: tc, Region.ET: et}, grid)
 
@@ -30,29 +30,29 @@ def with_ball(centre, radius, probability=0.5, onto=SURE_NOT):
     return np.where(distance(centre) <= radius, np.float32(probability), onto)
 
 
-def test_a_model_that_is_sure_everywhere_has_no_spots():
-    assert spots_of() == ()
+def test_a_model_that_is_sure_everywhere_has_no_uncertain_regions():
+    assert areas_of() == ()
 
 
-def test_a_ball_of_8_mm_is_one_spot_of_its_own_volume_at_its_centre():
-    (spot,) = spots_of(et=with_ball((20, 21, 22), 8))
-    assert spot.region is Region.ET
-    assert spot.volume_ml == pytest.approx(4 / 3 * math.pi * 8**3 / 1000, rel=0.05)
-    assert np.linalg.norm(np.subtract(spot.voxel, (20, 21, 22))) <= 2
-    assert spot.mean_entropy_nats == pytest.approx(math.log(2), abs=1e-6)
-    assert spot.peak_entropy_nats == pytest.approx(math.log(2), abs=1e-6)
+def test_a_ball_of_8_mm_is_one_region_with_its_volume_and_centre():
+    (area,) = areas_of(et=with_ball((20, 21, 22), 8))
+    assert area.region is Region.ET
+    assert area.volume_ml == pytest.approx(4 / 3 * math.pi * 8**3 / 1000, rel=0.05)
+    assert np.linalg.norm(np.subtract(area.voxel, (20, 21, 22))) <= 2
+    assert area.mean_entropy_nats == pytest.approx(math.log(2), abs=1e-6)
+    assert area.peak_entropy_nats == pytest.approx(math.log(2), abs=1e-6)
 
 
-def test_the_outline_of_a_tumour_is_no_spot():
+def test_the_outline_of_a_tumour_is_no_uncertain_region():
     """A shell of 4 mm between sure inside and sure outside."""
     inside = with_ball((24, 24, 24), 18, 0.5)
-    assert spots_of(wt=with_ball((24, 24, 24), 14, 0.99, onto=inside)) == ()
+    assert areas_of(wt=with_ball((24, 24, 24), 14, 0.99, onto=inside)) == ()
 
 
-def test_lumps_on_an_outline_are_spots_of_their_own():
+def test_lumps_on_an_outline_are_separate_regions():
     outline = with_ball((24, 24, 24), 14, 0.99, onto=with_ball((24, 24, 24), 17, 0.5))
     lumps = with_ball((24, 24, 9), 5, 0.5, onto=with_ball((24, 40, 24), 7, 0.5, onto=outline))
-    first, second = spots_of(wt=lumps)
+    first, second = areas_of(wt=lumps)
     assert np.linalg.norm(np.subtract(first.voxel, (24, 40, 24))) <= 4
     assert np.linalg.norm(np.subtract(second.voxel, (24, 24, 9))) <= 4
     assert first.volume_ml > second.volume_ml
@@ -62,12 +62,12 @@ def test_lumps_on_an_outline_are_spots_of_their_own():
 def test_what_holds_most_uncertainty_comes_first():
     """The larger ball at 0.25 (0.56 nats) holds more than the smaller one at 0.5 (0.69 nats)."""
     two = with_ball((12, 12, 12), 8, 0.25, onto=with_ball((34, 34, 34), 6, 0.5))
-    assert [round(spot.mean_entropy_nats, 2) for spot in spots_of(wt=two)] == [0.56, 0.69]
+    assert [round(area.mean_entropy_nats, 2) for area in areas_of(wt=two)] == [0.56, 0.69]
 
 
 def test_a_place_that_is_uncertain_in_two_regions_is_listed_once():
-    (spot,) = spots_of(tc=with_ball((24, 24, 24), 9), et=with_ball((25, 24, 24), 6))
-    assert (spot.region, spot.also) == (Region.TC, (Region.ET,))
+    (area,) = areas_of(tc=with_ball((24, 24, 24), 9), et=with_ball((25, 24, 24), 6))
+    assert (area.region, area.also) == (Region.TC, (Region.ET,))
 
 
 def test_no_more_than_ten_are_given():
@@ -76,15 +76,15 @@ def test_no_more_than_ten_are_given():
         for y in (7, 23, 39):
             for z in (12, 36):
                 probability = with_ball((x, y, z), 5, onto=probability)
-    assert len(spots_of(wt=probability)) == 10
+    assert len(areas_of(wt=probability)) == 10
 
 
 def test_the_position_is_in_scanner_space_and_the_volume_knows_the_voxels_size():
     affine = np.array([[-1.0, 0, 0, 50], [0, 0, 3, -20], [0, 1, 0, 7], [0, 0, 0, 1]])
-    (spot,) = spots_of(wt=with_ball((24, 24, 24), 9), affine=affine)
-    x, y, z = spot.voxel
-    assert spot.position_mm_ras == (50 - x, 3 * z - 20, y + 7)
-    assert spot.volume_ml == pytest.approx(4 / 3 * math.pi * 9**3 * 3 / 1000, rel=0.08)
+    (area,) = areas_of(wt=with_ball((24, 24, 24), 9), affine=affine)
+    x, y, z = area.voxel
+    assert area.position_mm_ras == (50 - x, 3 * z - 20, y + 7)
+    assert area.volume_ml == pytest.approx(4 / 3 * math.pi * 9**3 * 3 / 1000, rel=0.08)
 
 
 @settings(max_examples=15, deadline=None)
@@ -93,6 +93,6 @@ def test_every_position_is_a_voxel_that_is_uncertain(seed):
     numbers = np.random.default_rng(seed)
     centre, radius = numbers.integers(0, SIDE, 3), numbers.uniform(4, 14)
     probability = with_ball(centre, radius, numbers.uniform(0.26, 0.74))
-    for spot in spots_of(wt=probability):
-        assert 0.25 <= probability[spot.voxel] <= 0.75
-        assert 0 < spot.volume_ml <= np.count_nonzero(probability > 0.2) * 0.001 + 1e-9
+    for area in areas_of(wt=probability):
+        assert 0.25 <= probability[area.voxel] <= 0.75
+        assert 0 < area.volume_ml <= np.count_nonzero(probability > 0.2) * 0.001 + 1e-9

@@ -50,7 +50,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Spot:
+class UncertainRegion:
     """An uncertain region in patient space."""
 
     rank: int
@@ -93,7 +93,7 @@ class CaseResult:
     missing: tuple[Sequence, ...]
     volumes: tuple[VolumeRow, ...]
     bars: tuple[Bar, ...]
-    spots: tuple[Spot, ...]
+    areas: tuple[UncertainRegion, ...]
     warnings: tuple[str, ...]
     model: str
     advice: str | None = None
@@ -171,7 +171,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             for region in REGIONS
             if importance["weights"]  # empty for a model without a gate
         ),
-        spots=tuple(_spot(one) for one in report.get("uncertain_regions") or ()),
+        areas=tuple(_area(one) for one in report.get("uncertain_regions") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
         advice=(report.get("trust") or {}).get("advice"),
@@ -200,9 +200,9 @@ def _row(region: str, values: dict[str, Any]) -> VolumeRow:
     )
 
 
-def _spot(values: dict[str, Any]) -> Spot:
+def _area(values: dict[str, Any]) -> UncertainRegion:
     right, anterior, superior = (float(value) for value in values["position_mm_ras"])
-    return Spot(
+    return UncertainRegion(
         rank=int(values["rank"]),
         region=str(values["region"]),
         position_mm_ras=(right, anterior, superior),
@@ -213,21 +213,21 @@ def _spot(values: dict[str, Any]) -> Spot:
 
 @dataclass
 class Stepper:
-    """Goes through the spots, round and round."""
+    """Steps through the uncertain regions in a loop."""
 
-    spots: tuple[Spot, ...]
+    areas: tuple[UncertainRegion, ...]
     at: int = -1
 
-    def next(self) -> Spot | None:
+    def next(self) -> UncertainRegion | None:
         """Return the next uncertain region, and the first after the last."""
         return self._go(1)
 
-    def previous(self) -> Spot | None:
+    def previous(self) -> UncertainRegion | None:
         """Return the previous uncertain region, and the last before the first."""
         return self._go(-1 if self.at >= 0 else 0)
 
-    def _go(self, step: int) -> Spot | None:
-        if not self.spots:
+    def _go(self, step: int) -> UncertainRegion | None:
+        if not self.areas:
             return None
-        self.at = (self.at + step) % len(self.spots)
-        return self.spots[self.at]
+        self.at = (self.at + step) % len(self.areas)
+        return self.areas[self.at]

@@ -10,7 +10,7 @@ from typing import Any
 from BratsMMLib.display import entropy_colours
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of
-from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, Spot, registered_name
+from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, UncertainRegion, registered_name
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
 VIEWS = ("Red", "Green", "Yellow")
@@ -59,7 +59,7 @@ class SceneBuilder:
         """
         entropy, legend = self._entropy(result.folder / "entropy.nii.gz")
         segmentation = self._segmentation(result.folder / "segmentation.seg.nrrd")
-        places = self._places(result.spots) if result.spots else None
+        places = self._places(result.areas) if result.areas else None
         shown = Shown(segmentation, entropy, places, self._note(result), legend)
         registered = self._registered(result.folder)
         images = {**inputs, **registered}
@@ -72,8 +72,8 @@ class SceneBuilder:
         if background is not None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(background)
         self.lay_over(background, entropy)
-        if result.spots:
-            self.go_to(result.spots[0].position_mm_ras)
+        if result.areas:
+            self.go_to(result.areas[0].position_mm_ras)
         return shown
 
     def lay_over(self, background: Any, entropy: Any) -> None:
@@ -183,13 +183,13 @@ class SceneBuilder:
         node.AddAndObserveDisplayNodeID(legend.GetID())
         return legend
 
-    def _places(self, spots: tuple[Spot, ...]) -> Any:
+    def _places(self, areas: tuple[UncertainRegion, ...]) -> Any:
         look = self.look.places
         node = self._add("vtkMRMLMarkupsFiducialNode", look.name)
         display = self._add("vtkMRMLMarkupsDisplayNode", look.name)
         node.SetAndObserveDisplayNodeID(display.GetID())
-        for spot in spots:
-            node.AddControlPoint(*spot.position_mm_ras, spot.label)
+        for area in areas:
+            node.AddControlPoint(*area.position_mm_ras, area.label)
         node.SetLocked(1)
         set_places(display, look)
         return node

@@ -61,12 +61,12 @@ def test_a_volume_has_the_spread_that_uncertainty_gives_it(report):
 
 
 def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
-    (spot,) = report["uncertain_regions"]
-    assert (spot["rank"], spot["region"], spot["also_uncertain"]) == (1, "wt", [])
-    assert spot["position_mm_ras"] == [2.0 * index for index in spot["voxel"]]
-    assert 12 <= spot["voxel"][2] < 22
-    assert spot["volume_ml"] == pytest.approx(12 * 12 * 10 * 0.008, rel=0.1)
-    assert 0.6 < spot["mean_entropy_nats"] <= spot["peak_entropy_nats"] < 0.6932
+    (area,) = report["uncertain_regions"]
+    assert (area["rank"], area["region"], area["also_uncertain"]) == (1, "wt", [])
+    assert area["position_mm_ras"] == [2.0 * index for index in area["voxel"]]
+    assert 12 <= area["voxel"][2] < 22
+    assert area["volume_ml"] == pytest.approx(12 * 12 * 10 * 0.008, rel=0.1)
+    assert 0.6 < area["mean_entropy_nats"] <= area["peak_entropy_nats"] < 0.6932
 
 
 def test_the_row_of_the_model_card_for_the_sequences_at_hand_is_quoted(report):

@@ -125,8 +125,8 @@ def test_volumes_stand_with_their_spread(page):
 
 def test_where_to_look_twice_is_told_in_millimetres_and_in_slices_counted_from_1(page):
     prediction = prediction_of()
-    (spot,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
-    i, j, k = spot["voxel"]
+    (area,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
+    i, j, k = area["voxel"]
     said = words_of(page)
     assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in said
     assert f"L {2 * i:.1f}, P {2 * j:.1f}, S {2 * k:.1f} mm" in said
@@ -182,7 +182,7 @@ def test_without_images_the_outlines_lie_on_plain_ground_and_the_page_says_so():
     source = replace(source_of(prediction, report, importance_of(prediction)), images={})
     page = render_page(source)
     assert "images were not available" in words_of(page)
-    assert page.count("<img") == 8  # two rows of three slices, and two pictures of the one spot
+    assert page.count("<img") == 8  # two rows of three slices, and two pictures of the uncertain region
 
 
 def test_each_region_is_shown_on_the_slices_where_it_is_largest():
@@ -217,7 +217,7 @@ def test_outlines_stay_visible_on_white_and_on_the_colour_of_the_outline():
         assert across.min() < np.mean(ground) / 2
 
 
-def test_a_case_without_tumour_spots_and_figures_has_a_page_too():
+def test_a_case_without_tumour_and_figures_has_a_page():
     nothing = {region: np.full((24, 28, 20), 0.01, np.float32) for region in REGIONS}
     model = ModelIdentity("made", "0", "0" * 64, 1)
     said = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))

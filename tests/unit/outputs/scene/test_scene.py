@@ -22,7 +22,7 @@ from brats_mm.outputs.scene.write import FOLDER, write_scene
 
 SHAPE = (20, 24, 18)
 TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
-SPOT = {
+UNCERTAIN_REGION = {
     "rank": 1,
     "region": "tc",
     "position_mm_ras": [3.0, -4.0, 5.0],
@@ -59,10 +59,10 @@ def prediction_of(affine, available=(Modality.T1CE, Modality.FLAIR)):
     )
 
 
-def written(folder, affine=AFFINES["lps"], spots=(SPOT,), **changes):
+def written(folder, affine=AFFINES["lps"], areas=(UNCERTAIN_REGION,), **changes):
     path = folder / "scene.mrb"
     prediction = prediction_of(affine, **changes)
-    write_scene(path, prediction, LabelConvention.BRATS2023, spots)
+    write_scene(path, prediction, LabelConvention.BRATS2023, areas)
     return path, prediction
 
 
@@ -242,14 +242,14 @@ def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
     places = scene.GetFirstNodeByName("Uncertain places")
     assert places.GetNumberOfControlPoints() == 1
     assert places.GetNthControlPointLabel(0) == "1: TC, 2.3 mL"
-    np.testing.assert_allclose(places.GetNthControlPointPositionWorld(0), SPOT["position_mm_ras"])
+    np.testing.assert_allclose(places.GetNthControlPointPositionWorld(0), UNCERTAIN_REGION["position_mm_ras"])
     note = scene.GetFirstNodeByName("Read this first").GetText()
     assert "not for diagnosis" in note
     assert "Sequences used: T1ce, FLAIR. Missing: T1, T2." in note
     assert "Warning: A warning." in note
     for colour, axis in {"Red": 2, "Green": 1, "Yellow": 0}.items():
         node = scene.GetNodeByID(f"vtkMRMLSliceNode{colour}")
-        assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(SPOT["position_mm_ras"][axis])
+        assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(UNCERTAIN_REGION["position_mm_ras"][axis])
 
 
 def test_views_have_slicers_own_orientations(tmp_path):
@@ -266,7 +266,7 @@ def test_views_have_slicers_own_orientations(tmp_path):
 
 def test_slicer_opens_a_case_without_places_and_with_one_sequence(tmp_path):
     """Then the slices go through the tumour, on the sequence that there is."""
-    path, prediction = written(tmp_path, spots=(), available=(Modality.T1,))
+    path, prediction = written(tmp_path, areas=(), available=(Modality.T1,))
     scene = loaded(path, tmp_path)
     assert scene.GetFirstNodeByName("Uncertain places") is None
     layers = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
