@@ -41,9 +41,6 @@ LATTICE = 2
 COARSE_MULTIPLE = 32
 """Windows of the modality experts that are cut to the box have sides of multiples of this many voxels."""
 
-JOINT_FROM = 2
-"""Modalities from which on the cross-sequence expert takes part."""
-
 
 @runtime_checkable
 class CrossSequenceBackend(ExpertBackend, Protocol):
@@ -163,7 +160,7 @@ def add_joint(
         mixture: logits of the modality experts, whose weights sum to 1.
         image: image of the whole box.
         brain: mask of the voxels to consider.
-        subset: sequences that the expert sees, at least two.
+        subset: sequences that the expert sees.
         weight: weight of the cross-sequence expert for each region.
         backend: backend to run it.
         tta_flips: flipped views to average.
@@ -260,9 +257,7 @@ def run_stages(
         available = torch.tensor([flags(subset)], device=backend.device)
         weights = backend.case_weights(small, available)[0].float()
         mixture = mix_modalities(contributions, subset, weights)
-        ran = 0
-        if len(subset) >= JOINT_FROM:
-            ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
+        ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
         yield subset, mixture, weights, windows, len(windows.places) + ran
 
 

@@ -14,9 +14,9 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert runs if at least two modalities are available. With one modality, the result is that of
-    its expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality experts
-    suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
+    The cross-sequence expert takes part in every subset. With one modality, the result is therefore not that of its
+    expert alone, unlike in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality
+    experts suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
@@ -54,21 +54,17 @@ class CrossSequenceMixture(ExpertMixture):
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weight = self.weights_of(small, view)
-            joint = view.sum(dim=1) >= 2
-            mixture = torch.zeros(0)
-            if bool(joint.any()):
-                fused = self.cross(image, view)
-                mixture = unsqueeze_to(weight[:, -1], fused.dim()).to(fused.dtype) * fused
+            fused = self.cross(image, view)
+            mixture = unsqueeze_to(weight[:, -1], fused.dim()).to(fused.dtype) * fused
             for modality, contribution in enumerate(contributions):
                 if bool(view[:, modality].any()):
                     share = unsqueeze_to(weight[:, modality], contribution.dim()).to(contribution.dtype)
-                    weighted = share * contribution
-                    mixture = weighted if mixture.numel() == 0 else mixture + weighted
+                    mixture = mixture + share * contribution
             logits.append(mixture)
             weights.append(weight)
         return torch.cat(logits), torch.cat(weights)
 
 
 def expert_availability(available: Tensor) -> Tensor:
-    """Extend availability to (b, m + 1). The cross-sequence expert needs two modalities."""
-    return torch.cat([available, available.sum(dim=1, keepdim=True) >= 2], dim=1)
+    """Extend availability to (b, m + 1). The cross-sequence expert needs any modality."""
+    return torch.cat([available, available.any(dim=1, keepdim=True)], dim=1)

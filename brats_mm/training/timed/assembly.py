@@ -93,9 +93,10 @@ def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
     modality = torch.linalg.lstsq(inputs, values.flatten(1)).solution.T.reshape(*values.shape[1:], -1)  # (m c m+1)
     fitted = torch.einsum("mck,sk->smc", modality, inputs)
     total = fitted.masked_fill(~views[:, :, None], float("-inf")).logsumexp(dim=1)  # (s c)
-    several = views.sum(dim=1) >= 2
-    wanted = torch.logit(joint_shares)[None] + total[several]
-    joint = torch.linalg.lstsq(inputs[several], wanted).solution.T[None]  # (1 c m+1)
+    wanted = torch.logit(joint_shares)[None] + total
+    sizes = views.sum(dim=1)
+    per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[:, None]  # subsets of each size count alike
+    joint = torch.linalg.lstsq(inputs * per_size, wanted * per_size).solution.T[None]  # (1 c m+1)
     layer = torch.cat([modality, joint]).flatten(0, 1)  # ((m + 1) c, m + 1)
     gate.linear.weight.zero_()
     gate.linear.weight[:, -views.shape[1] :] = layer[:, :-1]

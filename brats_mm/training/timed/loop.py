@@ -54,7 +54,7 @@ class LoopSettings:
     ema_decay: float = 0.998
     save_minutes: float = 4.0
     full_share: float = 0.3
-    single_share: float = 0.05
+    single_share: float = 0.15
     seed: int = 1
     workers: int = 1
     precision: torch.dtype | None = torch.bfloat16

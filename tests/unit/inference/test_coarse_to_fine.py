@@ -84,12 +84,21 @@ def test_without_suspicion_the_cross_sequence_expert_does_not_run():
     assert bool((logits.logits == -9).all())
 
 
-def test_one_sequence_never_runs_the_cross_sequence_expert():
+def test_one_sequence_runs_the_cross_sequence_expert_too():
     net = network()
-    logits = run(net, given(), frozenset({Modality.FLAIR}))
-    assert net.cross.seen == []
-    assert logits.weights[:, 0].tolist() == [0, 0, 0, 1]
-    assert logits.joint_weights.tolist() == [0, 0, 0]
+    result = run(net, given(), frozenset({Modality.FLAIR}))
+    assert [available for _, available, _ in net.cross.seen] == [[False, False, False, True]]
+    assert result.weights[:, 0].tolist() == [0, 0, 0, 1]
+    assert result.joint_weights.tolist() == [0.5, 0.5, 0.5]
+    assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.5 * 4 + 0.5 * 10, abs=1e-4)
+
+
+def test_subsets_of_one_case_do_not_change_each_other():
+    net, model_input = network(), given()
+    alone, both = frozenset({Modality.FLAIR}), frozenset({Modality.T1CE, Modality.FLAIR})
+    together = run_windows(model_input, TorchCrossSequenceBackend(net, CPU), WindowSettings(), subsets=[alone, both])
+    for subset in (alone, both):
+        assert torch.equal(together[subset].logits, run(net, model_input, subset).logits)
 
 
 def test_it_sees_the_subset_alone_and_is_told_so():

@@ -25,15 +25,14 @@ def test_the_case_gate_takes_over_values_that_are_linear_in_availability():
     assert torch.allclose(modality_weights(made[:, :4], views), modality_weights(values, views), atol=1e-4)
 
 
-def test_the_joint_share_is_met_where_several_sequences_are_available():
+def test_the_joint_share_is_met_in_every_subset():
     gate = CaseGate()
     views = torch.tensor([flags(subset) for subset in SUBSETS])
     fit_case_gate(gate, torch.zeros(15, 4, 3), torch.tensor([0.5, 0.6, 0.4]))
-    several = views[views.sum(dim=1) >= 2]
-    available = torch.cat([several, torch.ones(len(several), 1, dtype=torch.bool)], dim=1)
+    available = torch.cat([views, torch.ones(len(views), 1, dtype=torch.bool)], dim=1)
     with torch.no_grad():
-        weights = modality_weights(gate(torch.zeros(len(several), 4, 16, 16, 16), several), available)
-    assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(several), 3), atol=0.03)
+        weights = modality_weights(gate(torch.zeros(len(views), 4, 16, 16, 16), views), available)
+    assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(views), 3), atol=0.05)
 
 
 def test_a_dry_run_on_the_cpu_packs_trains_resumes_and_joins(made_cases, tmp_path):
@@ -69,8 +68,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     views = torch.tensor([flags(subset) for subset in SUBSETS])
     weights = network.weights_of(torch.zeros(15, 4, 16, 16, 16), views)
     expected = modality_weights(tuned["gate"].expand(15, -1, -1), views)
-    single = views.sum(dim=1) == 1
-    assert torch.allclose(weights[single][:, :4], expected[single], atol=1e-4)
+    assert torch.allclose(weights[:, :4] / weights[:, :4].sum(dim=1, keepdim=True), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
