@@ -23,6 +23,7 @@ from brats_mm.errors import ResourceError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
+from brats_mm.inference.small_lesions import drop_small_lesions
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +139,12 @@ def prediction_from(
 
 
 def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
-    """Apply the model's calibration, and bring probabilities and importance to the input grid."""
+    """Apply the model's calibration, drop small lesions, and bring probabilities and importance to the input grid."""
     calibration = model.calibration
     corrections = IDENTITY_BY_REGION
     if calibration is not None:
         corrections = {region: calibration.of(subset, region) for region in REGIONS}
-    logits = apply_calibration(logit_map.logits, corrections)
+    logits = drop_small_lesions(apply_calibration(logit_map.logits, corrections), model.spacing_mm**3 / 1000)
     return restore_probabilities(logits, placement, corrections), _importance(logit_map, subset, placement)
 
 
