@@ -9,9 +9,11 @@ from brats_mm.domain.volume import Grid
 from brats_mm.inference.coarse_to_fine import (
     FADE,
     MARGIN,
+    REACH,
     SMALLEST_SIDE,
     TorchCrossSequenceBackend,
     fade,
+    near,
     suspicious_box,
 )
 from brats_mm.inference.engine import WindowSettings, run_windows
@@ -179,3 +181,23 @@ def test_the_cross_sequence_expert_fades_towards_faces_inside_the_brain_box_only
     across = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[0, :, 40]
     assert across[0] == pytest.approx(1 / (FADE + 1))
     assert across[-1] == 1
+
+
+def test_the_cross_sequence_expert_takes_part_near_suspicious_voxels_only():
+    voxels = torch.zeros(60, 40, 40, dtype=torch.bool)
+    voxels[20, 20, 20] = True
+    profile = near(voxels)[:, 20, 20]
+    assert bool((profile[20 - REACH : 20 + REACH + 1] == 1).all())
+    assert bool((profile[: 20 - REACH - FADE] == 0).all())
+    assert bool((profile[20 + REACH + FADE + 1 :] == 0).all())
+    falling = profile[20 + REACH : 20 + REACH + FADE + 1]
+    assert bool((falling.diff() <= 0).all())
+    assert bool(near(torch.ones_like(voxels)).eq(1).all())
+
+
+def test_far_from_suspicion_inside_the_box_the_modality_experts_stand():
+    net, model_input = network(), given()
+    model_input.image[:, 100:104, 90:94, 100:104] = 9  # a second suspicious place widens the box
+    result = run(net, model_input)
+    assert result.logits[0, 102, 92, 102].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
+    assert result.logits[0, 85, 70, 80].item() == pytest.approx(-9)
