@@ -72,18 +72,18 @@ def run(net, model_input, subset=ALL, **settings):
 
 def test_inside_the_box_both_are_mixed_and_elsewhere_the_modality_experts_stand():
     net = network()
-    logits = run(net, given())
-    weight = float(logits.joint_weights[0])
+    result = run(net, given())
+    weight = float(result.joint_weights[0])
     assert weight == pytest.approx(1 / 5)  # a gate at its start weighs five experts alike
-    assert logits.logits[0, 65, 55, 50].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
-    assert logits.logits[0, 5, 5, 5].item() == pytest.approx(-9)
+    assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
+    assert result.logits[0, 5, 5, 5].item() == pytest.approx(-9)
 
 
 def test_without_suspicion_the_cross_sequence_expert_does_not_run():
     net = network()
-    logits = run(net, given(tumour=False))
+    result = run(net, given(tumour=False))
     assert net.cross.seen == []
-    assert bool((logits.logits == -9).all())
+    assert bool((result.logits == -9).all())
 
 
 def test_one_sequence_runs_the_cross_sequence_expert_too():
@@ -113,8 +113,8 @@ def test_it_sees_the_subset_alone_and_is_told_so():
 
 
 def test_shares_of_the_modality_experts_sum_to_one():
-    logits = run(network(), given(), PAIR)
-    assert torch.allclose(logits.weights.sum(dim=0), torch.ones(3))
+    result = run(network(), given(), PAIR)
+    assert torch.allclose(result.weights.sum(dim=0), torch.ones(3))
 
 
 def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
