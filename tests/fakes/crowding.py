@@ -1,6 +1,7 @@
 """Connections that ask nothing; as a program, PORT COUNT, until its input ends."""
 
 import contextlib
+import resource
 import socket
 import sys
 import threading
@@ -40,6 +41,8 @@ def crowd(port, count):
 
 
 if __name__ == "__main__":
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with crowd(int(sys.argv[1]), int(sys.argv[2])):
         sys.stdout.write("crowded\n")
         sys.stdout.flush()

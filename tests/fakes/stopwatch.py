@@ -12,8 +12,9 @@ class Stopwatch:
 
     Attributes:
         wall_s: time that passed.
-        own_s: the same, less the time that threads of this process and its children were ready to run and waited for a
-            processor. Sleeping, and waiting for locks, files or sockets, counts. Load by other programs does not.
+        own_s: the same, less the time that threads were ready to run and waited for a processor, but at least the
+            processor time of this process. Sleeping, and waiting for locks, files or sockets, counts. Load by other
+            programs does not.
     """
 
     wall_s = 0.0
@@ -21,20 +22,24 @@ class Stopwatch:
 
 
 @contextmanager
-def stopwatch() -> Iterator[Stopwatch]:
-    """Measure the block, and set the attributes of what it yields at its end."""
+def stopwatch(*, children: bool = False) -> Iterator[Stopwatch]:
+    """Measure the block, and set the attributes of what it yields at its end.
+
+    Args:
+        children: whether the block also waits for processes that this one has started.
+    """
     watch = Stopwatch()
-    start, before = time.monotonic(), _waits()
+    start, start_cpu, before = time.monotonic(), time.process_time(), _waits(children=children)
     try:
         yield watch
     finally:
-        after = _waits()
+        after = _waits(children=children)
         watch.wall_s = time.monotonic() - start
         waited = sum(value - before.get(thread, 0) for thread, value in after.items())
-        watch.own_s = max(0.0, watch.wall_s - waited / 1e9)
+        watch.own_s = max(watch.wall_s - waited / 1e9, time.process_time() - start_cpu)
 
 
-def _waits() -> dict[str, int]:
+def _waits(*, children: bool) -> dict[str, int]:
     """Nanoseconds that each thread has waited for a processor; none where the system does not count them."""
     waits = {}
     todo = [os.getpid()]
@@ -42,5 +47,5 @@ def _waits() -> dict[str, int]:
         for task in Path(f"/proc/{todo.pop()}/task").glob("*"):
             with suppress(OSError):  # the thread has ended, or the system does not count
                 waits[task.name] = int((task / "schedstat").read_text().split()[1])
-                todo += map(int, (task / "children").read_text().split())
+                todo += map(int, (task / "children").read_text().split()) if children else ()
     return waits

@@ -1,6 +1,6 @@
 """Idle and trickling connections keep nobody from being answered.
 
-BRATS_MM_IDLE_CONNECTIONS says how many there are (300 unless told; the promise is for 2,000).
+BRATS_MM_IDLE_CONNECTIONS says how many there are (2,000 unless told, as promised).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from tests.fakes.crowding import OPENINGS, crowd
 from tests.fakes.serving import LONGEST_S, serving, small_settings, until
 from tests.fakes.stopwatch import stopwatch
 
-CROWD = int(os.environ.get("BRATS_MM_IDLE_CONNECTIONS", "300"))
+CROWD = int(os.environ.get("BRATS_MM_IDLE_CONNECTIONS", "2000"))
 CROWDING = Path(__file__).resolve().parents[1] / "fakes" / "crowding.py"
 
 

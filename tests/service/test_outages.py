@@ -74,7 +74,7 @@ def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True)
             client.delete("/v1/jobs/unknown")
             time.sleep(0.2)
         outage.on = False
-        with stopwatch() as watch:
+        with stopwatch(children=True) as watch:
             ends = [ended(client, job) for job in accepted]
         assert watch.own_s < 60
         for job in ends:
