@@ -89,14 +89,20 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
 END = "<!-- end of trust -->"
 
 
-def _begin(name: str) -> str:
-    return f"<!-- trust {name}: `brats-mm bundle trust` writes this table -->"
+def _begin(name: str, writer: str = "brats-mm bundle trust") -> str:
+    return f"<!-- trust {name}: `{writer}` writes this table -->"
 
 
-def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
-    """Replace the content between the marks of each block. Blocks without marks are left out."""
+def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust") -> str:
+    """Replace the content between the marks of each block. Blocks without marks are left out.
+
+    Args:
+        text: a page.
+        blocks: name -> content.
+        writer: command that the marks name.
+    """
     for name, block in blocks.items():
-        before, begin, rest = text.partition(_begin(name))
+        before, begin, rest = text.partition(_begin(name, writer))
         _, end, after = rest.partition(END)
         if begin and end:
             text = f"{before}{begin}\n{block}\n{END}{after}"

@@ -129,10 +129,12 @@ def preprocess(
         InputError: the case cannot be used.
     """
     from brats_mm.inference.prepare import prepare
+    from brats_mm.trust.input_checks.check import input_warnings
 
     case, prepared = _on_one_grid(loaded, options, on_step)
     steps = {} if prepared is None or prepared.case.preparation is None else prepared.case.preparation.seconds
     start = time.perf_counter()
+    case = replace(case, warnings=(*case.warnings, *input_warnings(case.volumes)))
     model_input = prepare(case, spacing_mm)
     seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - start}
     extras = Extras(prepared, options.keep_intermediate, loaded.dicom)

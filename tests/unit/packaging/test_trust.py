@@ -91,5 +91,11 @@ def test_an_evaluation_without_its_table_is_refused(evaluation, bundle):
         update_trust(evaluation, bundle)
 
 
+def test_marks_name_the_command_that_writes_between_them():
+    page = "<!-- trust a: `x.py` writes this table -->\nold\n<!-- end of trust -->"
+    assert with_blocks(page, {"a": "new"}) == page
+    assert with_blocks(page, {"a": "new"}, "x.py") == page.replace("old", "new")
+
+
 def test_text_without_marks_stays():
     assert with_blocks("plain", {"order": "table"}) == "plain"

@@ -187,3 +187,13 @@ def test_leaving_out_each_sequence_changes_neither_the_result_nor_its_gate_weigh
     assert set(changes["t1ce"]["et"]) == {"volume_change_ml", "dice", "mean_probability_change"}
     images = [nib.load(tmp_path / name / "segmentation.nii.gz").get_fdata() for name in ("plain", "out")]
     assert (images[0] == images[1]).all()
+
+
+def test_the_checks_of_the_input_warn_in_the_report(head_folder, tmp_path, segmenter, monkeypatch):
+    """Every host uses `preprocess`, so the warning reaches report, terminal, page and HTTP."""
+    from brats_mm.trust.input_checks import check
+
+    monkeypatch.setattr(check, "input_warnings", lambda volumes: (f"{len(volumes)} images are turned.",))
+    done = segment(make_request(two(head_folder), tmp_path / "out", preview=False), segmenter)
+    assert "2 images are turned." in done.prediction.case.warnings
+    assert "2 images are turned." in json.loads((tmp_path / "out/report.json").read_text())["warnings"]

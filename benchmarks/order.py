@@ -1,0 +1,106 @@
+"""Whether more sequences do worse less often when the predictions of fewer sequences take part.
+
+    python benchmarks/order.py split.json --dataset-dir CASES -o order.json
+
+Each case is segmented with every subset of its sequences. The probabilities of a subset are then mixed with the mean
+of those of the subsets inside it. The table gives counter-intuitive rates with a tolerance of 0 and 1 point, and Dice.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats_mm import Segmenter
+from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.prediction import THRESHOLD, Prediction, nested
+from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.volume import Array
+from brats_mm.inference.predictor import Predictor
+from brats_mm.io.case import read_case
+from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.reference_labels import read_reference
+from brats_mm.metrics.empty import EmptyPolicy
+from brats_mm.metrics.monotonicity import PairTally, tally_pairs
+from brats_mm.metrics.overlap import count, overlap
+
+SHARES = (0.0, 0.25, 0.5, 0.75)
+"""Share of the mean of the smaller subsets in the mixture."""
+
+
+def mixed(predictions: Mapping[Availability, Prediction], subset: Availability, share: float) -> dict[Region, Array]:
+    """Mix a subset's probabilities with the mean of those of the subsets inside it, and nest the regions."""
+    own, inside = predictions[subset].probabilities, [other for other in predictions if other < subset]
+    if not inside or share == 0:
+        made = [own[region] for region in REGIONS]
+    else:
+        made = [
+            (1 - share) * own[region]
+            + share * np.mean([predictions[other].probabilities[region] for other in inside], axis=0)
+            for region in REGIONS
+        ]
+    return dict(zip(REGIONS, nested(*made), strict=True))
+
+
+def rows_of(labelled: LabelledCase, predictor: Predictor) -> Iterator[dict[str, Any]]:
+    case = read_case(labelled.files)
+    reference = read_reference(labelled.label, case.grid, labelled.scheme)
+    predictions = predictor.predict_subsets(case, [subset for subset in SUBSETS if subset <= case.available])
+    for share in SHARES:
+        for subset in predictions:
+            probabilities = mixed(predictions, subset, share)
+            for region in REGIONS:
+                counted = count(probabilities[region] >= THRESHOLD, reference[region])
+                dice = overlap(counted, EmptyPolicy.BRATS).dice
+                yield {
+                    "case": case.name,
+                    "share": share,
+                    "subset": subset_name(subset),
+                    "region": region.value,
+                    "dice": dice,
+                }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = [region.value.upper() for region in REGIONS]
+    heads = [*(f"{name} rate, 0 / 1 point" for name in names), *(f"{name} Dice" for name in names)]
+    lines = ["| share of smaller subsets | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    for share in SHARES:
+        rates, means = [], []
+        for region in REGIONS:
+            own = [row for row in rows if row["share"] == share and row["region"] == region.value]
+            total = PairTally()
+            for case in dict.fromkeys(row["case"] for row in own):
+                total += tally_pairs({NAMED[row["subset"]]: row["dice"] for row in own if row["case"] == case})
+            rates.append(f"{100 * total.rate:.1f} / {100 * total.rate_by_a_point:.1f}")
+            means.append(f"{100 * np.mean([row['dice'] for row in own]):.1f}")
+        lines.append(f"| {share:g} | " + " | ".join([*rates, *means]) + " |")
+    return "\n".join(lines)
+
+
+NAMED = {subset_name(subset): subset for subset in SUBSETS}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path)
+    parser.add_argument("--dataset-dir", type=Path)
+    parser.add_argument("--section", default="validation")
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--cases", type=int, default=None, help="only the first so many")
+    parser.add_argument("-o", "--output", type=Path, default=Path("order.json"))
+    options = parser.parse_args()
+    predictor = Segmenter.from_bundle(options.bundle).predictor
+    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    rows: list[dict[str, Any]] = []
+    for done, labelled in enumerate(chosen[: options.cases], start=1):
+        rows += rows_of(labelled, predictor)
+        options.output.write_text(json.dumps(rows))
+        print(f"{done} cases\n{table(rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

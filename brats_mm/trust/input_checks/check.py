@@ -1,0 +1,116 @@
+"""Check the images of a case before segmentation, and warn about those that the model was not made for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Volume
+from brats_mm.trust.input_checks.coarse import coarse_image, frame_of, union
+from brats_mm.trust.input_checks.contrast import contrast_features, likeliest
+from brats_mm.trust.input_checks.flatness import flat_share
+from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
+from brats_mm.trust.input_checks.reference import Reference, default_reference
+
+LEAST_BRAIN_ML, LARGEST_BRAIN_ML = 600.0, 2300.0
+"""Brains of 88 BraTS cases have 1.1 to 1.9 L."""
+
+LEAST_VOXELS = 100
+"""Coarse voxels of foreground that an image needs to be checked: 6.4 mL."""
+
+
+class Check(str, Enum):
+    """A check of the input."""
+
+    FLAT = "mask or label map"
+    SHAPE = "no whole brain"
+    TURN = "turned head"
+    EXCHANGE = "exchanged sequences"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Outcome of a check.
+
+    Attributes:
+        check: the check.
+        score: its score. The check's function describes it.
+        warning: warning for readers of the results. None if there is nothing to warn about.
+    """
+
+    check: Check
+    score: float
+    warning: str | None = None
+
+
+def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None = None) -> tuple[Finding, ...]:
+    """Check skull-stripped images on one grid. Takes about 0.1 s for four sequences.
+
+    The contrast is checked only in whole brains that lie as the header states.
+
+    Args:
+        volumes: sequences of a case.
+        reference: what to compare with. Defaults to that of this package.
+    """
+    wanted = reference or default_reference()
+    images = {m: coarse_image(volumes[m]) for m in ordered(volumes)}
+    images = {m: image for m, image in images.items() if np.count_nonzero(image.inside) >= LEAST_VOXELS}
+    if not images:
+        return ()
+    findings = [_flat(m, flat_share(image), wanted) for m, image in images.items()]
+    images = {m: one for (m, one), found in zip(images.items(), findings, strict=True) if found.warning is None}
+    if not images:
+        return tuple(findings)
+    head = union(images.values())
+    shape = shape_of(head, wanted.mean_brain)
+    is_brain = shape.likeness >= wanted.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
+    findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain(shape.volume_ml)))
+    if not is_brain:
+        return tuple(findings)
+    is_turned = shape.turn != UPRIGHT and shape.lead > wanted.turn_lead
+    findings.append(Finding(Check.TURN, shape.lead, _turned(shape.turn.words) if is_turned else None))
+    if is_turned:
+        return tuple(findings)
+    frame = frame_of(head)
+    other = likeliest({m: wanted.contrast.log_likelihoods(contrast_features(one, frame)) for m, one in images.items()})
+    is_exchanged = other.lead > wanted.exchange_lead[len(images) - 1]
+    findings.append(Finding(Check.EXCHANGE, other.lead, _exchanged(other.contrasts) if is_exchanged else None))
+    return tuple(findings)
+
+
+def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
+    """Return the warnings of `check_inputs`."""
+    return tuple(one.warning for one in check_inputs(volumes) if one.warning is not None)
+
+
+def _flat(modality: Modality, share: float, wanted: Reference) -> Finding:
+    warning = (
+        f"{modality.label} looks like a mask, a label map or a probability map: {share:.0%} of its foreground has "
+        "nearly the same values. Give the MR sequence itself."
+    )
+    return Finding(Check.FLAT, share, warning if share > wanted.flat_share else None)
+
+
+def _no_brain(volume_ml: float) -> str:
+    return (
+        f"The images do not have the shape of a whole brain ({volume_ml / 1000:.2f} L of foreground). Check that "
+        "they show a whole brain without skull. Results for other images are meaningless."
+    )
+
+
+def _turned(words: str) -> str:
+    return (
+        f"The head seems to lie with {words}, compared with the header. Check the orientation in a viewer. If it is "
+        "wrong, left and right can be exchanged too."
+        if words.endswith("exchanged")
+        else f"The head seems to be {words} than the header states. Check the orientation in a viewer."
+    )
+
+
+def _exchanged(contrasts: Mapping[Modality, Modality]) -> str:
+    changed = {given: seen for given, seen in contrasts.items() if given is not seen}
+    seen = ", ".join(f"the image given as {given.label} looks like {other.label}" for given, other in changed.items())
+    return f"{seen[0].upper()}{seen[1:]}. Check that each sequence was given under its own name."

@@ -1,0 +1,72 @@
+"""Coarse images of a head, and the frame that brings heads of any size and place into one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from brats_mm.domain.label_map import Mask
+from brats_mm.domain.volume import Array, Volume
+
+STEP_MM = 4.0
+FRAME_VOXELS = 16
+"""Side of the common frame."""
+
+FRAME_SIDES = 1.7
+"""Side of the common frame, in cube roots of the head's volume."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseImage:
+    """An image sampled every `STEP_MM` millimetres, with axes in the order and direction of RAS.
+
+    Attributes:
+        values: grey values.
+        inside: foreground.
+    """
+
+    values: Array
+    inside: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Common frame of a head: centre and distance of its samples, in coarse voxels."""
+
+    centre: npt.NDArray[np.float64]
+    step: float
+
+
+def coarse_image(volume: Volume) -> CoarseImage:
+    """Sample a volume every `STEP_MM` millimetres, at the nearest voxels."""
+    grid = volume.grid
+    sampled = np.ix_(
+        *(
+            np.minimum(np.rint(np.arange(0, size * mm, STEP_MM) / mm).astype(np.int64), size - 1)
+            for size, mm in zip(grid.shape, grid.spacing_mm, strict=True)
+        )
+    )
+    order = [next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == ras) for ras in range(3)]
+    flipped = [ras for ras in range(3) if grid.ras_axes[order[ras]][1] < 0]
+    values, inside = (np.flip(one[sampled].transpose(order), flipped) for one in (volume.data, volume.foreground))
+    return CoarseImage(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(inside))
+
+
+def union(images: Iterable[CoarseImage]) -> Mask:
+    """Return the head: the foreground of any image."""
+    return np.asarray(np.logical_or.reduce([image.inside for image in images]))
+
+
+def frame_of(inside: Mask) -> Frame:
+    """Return the frame around a head's centre of mass, scaled by its volume. The head must not be empty."""
+    places = np.argwhere(inside)
+    return Frame(places.mean(axis=0), FRAME_SIDES * float(len(places)) ** (1 / 3) / FRAME_VOXELS)
+
+
+def in_frame(values: npt.NDArray[np.float32], frame: Frame) -> Array:
+    """Sample a coarse image in the common frame, by linear interpolation. 0 outside the image."""
+    start = frame.centre - frame.step * (FRAME_VOXELS - 1) / 2
+    shape = (FRAME_VOXELS,) * 3
+    return np.asarray(ndimage.affine_transform(values, np.full(3, frame.step), start, shape, order=1), np.float32)

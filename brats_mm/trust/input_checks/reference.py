@@ -1,0 +1,61 @@
+"""Mean brain, contrast model and thresholds of the input checks, fitted by `benchmarks/input_checks.py`."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from brats_mm.domain.volume import Array
+from brats_mm.trust.input_checks.contrast import ContrastModel
+
+REFERENCE_FILE = Path(__file__).parent / "reference.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the checks compare with.
+
+    Attributes:
+        mean_brain: mean of upright brains in the common frame, 0 to 1.
+        contrast: model of contrasts.
+        least_likeness: a head that is less like the mean brain is no whole brain.
+        turn_lead: a turn must be this much more like the mean brain than the upright head.
+        exchange_lead: by number of sequences, 1 to 4: log likelihood by which other contrasts must lead.
+        flat_share: an image with more of its foreground in few grey values is no scan.
+    """
+
+    mean_brain: Array
+    contrast: ContrastModel
+    least_likeness: float
+    turn_lead: float
+    exchange_lead: tuple[float, ...]
+    flat_share: float
+
+
+@cache
+def default_reference() -> Reference:
+    """Read the reference of this package."""
+    with np.load(REFERENCE_FILE) as stored:
+        return Reference(
+            stored["mean_brain"].astype(np.float32),
+            ContrastModel(stored["weights"].astype(np.float64), stored["bias"].astype(np.float64)),
+            float(stored["least_likeness"]),
+            float(stored["turn_lead"]),
+            tuple(float(lead) for lead in stored["exchange_lead"]),
+            float(stored["flat_share"]),
+        )
+
+
+def save_reference(reference: Reference, path: Path) -> None:
+    """Write a reference in half precision, which changes no score by more than 0.1 %."""
+    np.savez_compressed(
+        path,
+        mean_brain=reference.mean_brain.astype(np.float16),
+        weights=reference.contrast.weights.astype(np.float16),
+        bias=reference.contrast.bias.astype(np.float16),
+        least_likeness=reference.least_likeness,
+        turn_lead=reference.turn_lead,
+        exchange_lead=np.array(reference.exchange_lead),
+        flat_share=reference.flat_share,
+    )

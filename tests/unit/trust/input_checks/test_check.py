@@ -1,0 +1,105 @@
+"""What the checks say about images that are no scans, no brains, turned, or given under wrong names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.trust.input_checks.check import Check, check_inputs, input_warnings
+from brats_mm.trust.input_checks.coarse import CoarseImage
+from brats_mm.trust.input_checks.contrast import ContrastModel
+from brats_mm.trust.input_checks.flatness import flat_share
+from brats_mm.trust.input_checks.reference import default_reference, save_reference
+
+T1, T1CE, T2, FLAIR = Modality
+
+
+@pytest.fixture(scope="module")
+def brain():
+    """The mean brain of the checks at 8 mm a voxel, 1.3 L, with random grey values."""
+    mean = np.pad(default_reference().mean_brain, 2)
+    inside = mean > 0.5
+    values = np.random.default_rng(0).normal(100, 15, inside.shape).astype(np.float32)
+    spacing = (1.3e6 / np.count_nonzero(inside)) ** (1 / 3)
+    grid = Grid(inside.shape, np.diag([spacing, spacing, spacing, 1.0]))
+    return Volume(np.where(inside, values, 0), grid)
+
+
+def seen_as(modality):
+    """A reference whose contrast model finds the same contrast in every image."""
+    reference = default_reference()
+    bias = np.where(np.arange(4) == modality.channel, 100.0, 0.0)
+    return replace(reference, contrast=ContrastModel(np.zeros_like(reference.contrast.weights), bias))
+
+
+def warnings_of(volumes, reference=None):
+    return {one.check: one.warning for one in check_inputs(volumes, reference) if one.warning is not None}
+
+
+def test_a_brain_under_its_own_name_raises_no_warning(brain):
+    findings = check_inputs({T2: brain}, seen_as(T2))
+    assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.EXCHANGE]
+    assert [one.warning for one in findings] == [None] * 4
+
+
+def test_an_image_under_a_wrong_name_is_named_with_what_it_looks_like(brain):
+    assert warnings_of({FLAIR: brain}, seen_as(T2)) == {
+        Check.EXCHANGE: "The image given as FLAIR looks like T2. Check that each sequence was given under its own name."
+    }
+
+
+def test_a_turned_head_is_described(brain):
+    turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
+    said = warnings_of({T1: turned}, seen_as(T1))
+    assert list(said) == [Check.TURN]
+    assert "front and back exchanged" in said[Check.TURN]
+
+
+def test_a_head_that_its_header_describes_is_not_turned(brain):
+    """The same voxels, stored from front to back."""
+    affine = brain.grid.affine @ np.diag([1.0, -1.0, 1.0, 1.0])
+    stored = Volume(np.ascontiguousarray(brain.data[:, ::-1]), replace(brain.grid, affine=affine))
+    assert warnings_of({T1: stored}, seen_as(T1)) == {}
+
+
+def test_half_a_brain_and_a_box_are_no_whole_brains(brain):
+    half = Volume(np.where(np.arange(brain.data.shape[2]) < 10, brain.data, 0), brain.grid)
+    box = np.zeros_like(brain.data)
+    box[4:16, 4:16, 4:16] = np.random.default_rng(1).normal(100, 15, (12, 12, 12))
+    for volume in (half, Volume(box, brain.grid)):
+        said = warnings_of({T1: volume})
+        assert list(said) == [Check.SHAPE]
+        assert "do not have the shape of a whole brain" in said[Check.SHAPE]
+
+
+def test_a_mask_is_named_and_takes_no_part_in_the_other_checks(brain):
+    soft = np.where(brain.data != 0, 1.0, 0.0).astype(np.float32)
+    soft[8:10] *= 0.9
+    said = warnings_of({T1: brain, FLAIR: Volume(soft, brain.grid)}, seen_as(T1))
+    assert list(said) == [Check.FLAT]
+    assert said[Check.FLAT].startswith("FLAIR looks like a mask, a label map or a probability map")
+
+
+def test_an_image_too_small_to_judge_is_left_alone():
+    tiny = Volume(np.pad(np.ones((4, 4, 4), np.float32), 4), Grid((12, 12, 12), np.eye(4)))
+    assert check_inputs({T1: tiny}) == ()
+    assert input_warnings({T1: tiny}) == ()
+
+
+def test_the_share_of_few_grey_values_is_that_of_the_four_fullest_of_256():
+    inside = np.ones((16, 16, 16), bool)
+    ramp = np.arange(1, 4097, dtype=np.float32).reshape(inside.shape)
+    assert flat_share(CoarseImage(ramp, inside)) == pytest.approx(4 / 256, abs=0.006)
+    assert flat_share(CoarseImage(np.ones_like(ramp), inside)) == 1.0
+
+
+def test_a_reference_survives_its_file(tmp_path, monkeypatch):
+    path, reference = tmp_path / "reference.npz", default_reference()
+    save_reference(reference, path)
+    monkeypatch.setattr("brats_mm.trust.input_checks.reference.REFERENCE_FILE", path)
+    read = default_reference.__wrapped__()
+    assert np.array_equal(read.mean_brain, reference.mean_brain)
+    assert np.array_equal(read.contrast.weights, reference.contrast.weights)
+    assert (read.turn_lead, read.exchange_lead) == (reference.turn_lead, reference.exchange_lead)

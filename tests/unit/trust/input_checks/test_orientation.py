@@ -1,0 +1,72 @@
+"""A head is compared with the mean brain in every turn that its shape tells apart."""
+
+import numpy as np
+import pytest
+
+from brats_mm.domain.volume import Grid, Volume
+from brats_mm.trust.input_checks.coarse import coarse_image, frame_of, in_frame
+from brats_mm.trust.input_checks.orientation import TURNS, UPRIGHT, Turn, shape_of
+from brats_mm.trust.input_checks.reference import default_reference
+
+
+def lump():
+    """A wedge: long from back to front, higher at the back, and the same on the left and the right."""
+    inside = np.zeros((24, 32, 28), bool)
+    inside[6:18, 4:28, 6:14] = True
+    inside[6:18, 4:14, 14:22] = True
+    return inside
+
+
+def mean_of(inside):
+    return in_frame(inside.astype(np.float32), frame_of(inside))
+
+
+def test_axes_are_brought_to_right_anterior_superior():
+    """Two millimetres a voxel: every second voxel is sampled. Stored as left, posterior, superior."""
+    data = np.arange(8 * 6 * 4, dtype=np.float32).reshape(8, 6, 4)
+    image = coarse_image(Volume(data, Grid((8, 6, 4), np.diag([-2.0, -2.0, 2.0, 1.0]))))
+    assert np.array_equal(image.values, data[::2, ::2, ::2][::-1, ::-1])
+
+    superior_first = Grid((8, 6, 4), np.array([[0, 0, 2, 0], [0, 2, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1.0]]))
+    assert np.array_equal(coarse_image(Volume(data, superior_first)).values, data[::2, ::2, ::2].transpose(2, 1, 0))
+
+
+def test_an_upright_head_is_like_the_mean_at_any_place_and_size():
+    large = np.zeros((60, 80, 70), bool)
+    large[4:52, 10:74, 8:64] = np.repeat(np.repeat(np.repeat(lump(), 2, 0), 2, 1), 2, 2)[:, :, :56]
+    for inside in (lump(), np.pad(lump(), ((3, 0), (0, 9), (5, 1))), large):
+        shape = shape_of(inside, mean_of(lump()))
+        assert (shape.turn, shape.lead) == (UPRIGHT, 0.0)
+        assert shape.likeness > 0.97
+    assert shape_of(lump(), mean_of(lump())).volume_ml == pytest.approx(np.count_nonzero(lump()) * 0.064)
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [
+        (Turn(flipped=(True, False)), "front and back exchanged"),
+        (Turn(flipped=(False, True)), "top and bottom exchanged"),
+        (Turn(flipped=(True, True)), "front and back and top and bottom exchanged"),
+        (Turn((0, 2, 1)), "turned about another axis"),
+    ],
+)
+def test_a_turned_head_is_found_with_its_turn(turn, words):
+    shape = shape_of(turn.of(lump().astype(np.float32)) > 0, mean_of(lump()))
+    assert shape.turn == turn
+    assert shape.lead > 0.1
+    assert shape.turn.words == words
+
+
+def test_left_and_right_are_not_told_apart():
+    assert len(TURNS) == 24
+    assert shape_of(lump()[::-1], mean_of(lump())).turn == UPRIGHT
+
+
+def test_the_mean_brain_of_this_package_is_upright_only_one_way():
+    """The reference is a brain, symmetric, and its own turns are all less like it."""
+    mean = default_reference().mean_brain
+    assert np.array_equal(mean, mean[::-1])
+    brain = np.repeat(np.repeat(np.repeat(mean, 2, 0), 2, 1), 2, 2) > 0.5
+    assert shape_of(brain, mean).turn == UPRIGHT
+    assert shape_of(brain[:, ::-1], mean).turn == Turn(flipped=(True, False))
+    assert shape_of(brain[:, :, ::-1], mean).turn == Turn(flipped=(False, True))
