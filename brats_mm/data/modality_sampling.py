@@ -1,7 +1,7 @@
 """Drop sequences at random in training, so that the network learns to handle missing ones.
 
-Sets are drawn from those a case has, so a case with three sequences trains too. Dropping comes last in a chain of
-transforms: the channel of a dropped sequence then holds exact zeros, and `available` says so.
+Sets are drawn from those a case has, so a case with three sequences trains too. Images are unchanged. Networks mask
+them by the drawn sets.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool
 from monai.transforms import RandomizableTransform, Transform
 from torch import Tensor
 
@@ -70,23 +70,9 @@ def draw_pair(
     return choices[int(rng.randint(len(choices)))]
 
 
-def keep(image: Shaped[Tensor, "m h w d"], subset: Availability) -> Shaped[Tensor, "m h w d"]:
-    """The image with exact zeros in the channels of all other modalities."""
-    dropped = ~torch.tensor(flags(subset))[:, None, None, None]
-    return image.masked_fill(dropped, 0)
-
-
 def as_set(available: Bool[Tensor, " m"]) -> Availability:
     """Return the modalities whose flag is set."""
     return frozenset(modality for modality in MODALITIES if bool(available[modality.channel]))
-
-
-class RandDropSequencesd(RandomizableTransform):
-    """Keep a uniformly drawn subset of an item's sequences, in `image` and `available`."""
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        kept = draw_subset(self.R, as_set(data["available"]))
-        return {**data, "image": keep(data["image"], kept), "available": torch.tensor(flags(kept))}
 
 
 class RandPairOfSubsetsd(RandomizableTransform):

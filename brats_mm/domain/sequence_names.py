@@ -74,11 +74,6 @@ def is_label_name(stem: str) -> bool:
     return bool(name_rules.read_name(stem).label)
 
 
-def is_other_image_name(stem: str) -> bool:
-    """Return whether a file name marks another kind of MR image (`T2_star`), or a result."""
-    return bool(name_rules.read_name(stem).kind)
-
-
 def names_of(modality: Modality) -> tuple[str, ...]:
     """Return the words that name a modality on their own."""
     return tuple(sorted(word for word, name in name_words.WEIGHTING.items() if name == modality.value))

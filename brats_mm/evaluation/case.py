@@ -1,18 +1,17 @@
 """Score one case for each of its subsets of sequences.
 
-`shared_passes` runs each expert once per case and mixes all 15 subsets. `separate_passes` runs the network for each
-subset. The results only differ if the sequences have different brain masks: shared passes use the bounding box of all
-sequences, separate passes that of the subset.
+`shared_passes` runs each expert once per case and mixes all 15 subsets, on the bounding box of all sequences. Running
+the network for each subset, on its own bounding box, only differs if the sequences have different brain masks.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from brats_mm.domain.availability import Availability, ordered, subset_name
+from brats_mm.domain.availability import Availability, subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Mask
@@ -67,18 +66,6 @@ def shared_passes(predictor: Predictor) -> SetPredictor:
         return (predictions.pop(subset) for subset in subsets)
 
     way = "experts run once per case, on the bounding box of all its sequences"
-    return SetPredictor(way, predictor.model, predict, _windows(predictor))
-
-
-def separate_passes(predictor: Predictor) -> SetPredictor:
-    """Run the network separately for each subset, on a case with only its sequences."""
-
-    def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
-        for subset in subsets:
-            volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
-            yield predictor.predict(replace(case, volumes=volumes))
-
-    way = "network runs once per subset, on the bounding box of its sequences"
     return SetPredictor(way, predictor.model, predict, _windows(predictor))
 
 

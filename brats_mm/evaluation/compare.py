@@ -26,7 +26,6 @@ from brats_mm.outputs.folder import output_errors
 COMPARISON = "comparison.json"
 MARKDOWN = "comparison.md"
 CSV, LATEX = "comparison.csv", "comparison.tex"
-ALL_SETS = "all_sets"
 
 Values = npt.NDArray[np.float64]
 

@@ -89,7 +89,7 @@ def evaluate(
         cases: cases from `labelled_cases`.
         folder: folder for `cases.csv`, `gate_weights.csv`, `trust.csv`, `summary.json`, `summary.md`, plots and Parquet
             tables.
-        predictor: `shared_passes(...)` or `separate_passes(...)` of a loaded model.
+        predictor: `shared_passes(...)` of a loaded model, or a `SetPredictor`.
         settings: evaluation settings.
         on_case: callback after each case. An exception from it stops the evaluation.
 

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags
 from brats_mm.domain.case import Case
-from brats_mm.domain.label_map import labels_from_regions
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.regions import REGIONS, LabelConvention
+from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, WindowSettings, run_windows
@@ -133,31 +132,6 @@ class EngineInferer(Inferer):
         logits = [logit_map.logits for logit_map in maps]
         # Tensors created in inference mode cannot be modified in place later. A clone can.
         return torch.stack(logits).clone().to(device)
-
-
-class ToLabelMapd(MapTransform):
-    """Merge logits (c, h, w, d) into one label map (1, h, w, d), uint8.
-
-    A voxel belongs to a region if its logit is at least 0, that is, its probability is at least 0.5.
-
-    Args:
-        key: key of the logits. Replaced by the label map, with the same geometry.
-        convention: label convention, `brats2023` (enhancing tumour 3) or `brats2021` (4).
-
-    Raises:
-        OptionError: the convention is unknown.
-    """
-
-    def __init__(self, key: str, *, convention: str = LabelConvention.BRATS2023.value) -> None:
-        super().__init__(key)
-        self.key = key
-        self.convention = named_convention(convention)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        logits = data[self.key]
-        wt, tc, et = (logits[region.channel].numpy() >= 0 for region in REGIONS)
-        labels = torch.from_numpy(labels_from_regions(wt, tc, et, self.convention))[None]
-        return {**data, self.key: MetaTensor(labels, meta=logits.meta)}
 
 
 def named_convention(name: str) -> LabelConvention:

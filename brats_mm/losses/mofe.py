@@ -63,6 +63,8 @@ class PaperMoFeLoss(nn.Module):
         weight: lambda. 0 disables the ranking loss.
     """
 
+    loss = staticmethod(paper_loss)
+
     def __init__(self, weight: float | int = RANKING_WEIGHT) -> None:
         super().__init__()
         self.weight = weight
@@ -71,25 +73,14 @@ class PaperMoFeLoss(nn.Module):
         self, logits: Float[Tensor, "twice_b c h w d"], target: Num[Tensor, "twice_b c h w d"]
     ) -> Float[Tensor, ""]:
         more, fewer = views(logits, target)
-        return paper_loss(more, fewer, self.weight)
+        return self.loss(more, fewer, self.weight)
 
 
-class ReleasedMoFeLoss(nn.Module):
-    """Task and ranking loss of the released code, on a batch of stacked views.
+class ReleasedMoFeLoss(PaperMoFeLoss):
+    """Task and ranking loss of the released code, with the arguments of `PaperMoFeLoss`.
 
     The released code also crops both views of a sample independently. `data.pair_crops` offers that separately. By
     default both views are the same crop, as in the paper's formula.
-
-    Args:
-        weight: lambda. 0 disables the ranking loss.
     """
 
-    def __init__(self, weight: float | int = RANKING_WEIGHT) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(
-        self, logits: Float[Tensor, "twice_b c h w d"], target: Num[Tensor, "twice_b c h w d"]
-    ) -> Float[Tensor, ""]:
-        more, fewer = views(logits, target)
-        return released_loss(more, fewer, self.weight)
+    loss = staticmethod(released_loss)

@@ -4,7 +4,7 @@ Tensors are channels-last, which about halves the time of 3D convolutions on a C
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 Prepared = tuple[Tensor | list[Tensor], Tensor, tuple[Tensor, ...], dict[str, Any]]
 """Network input, target, positional and keyword arguments of the network, as MONAI's engines expect them."""
 
+Put = Callable[[Tensor], Tensor]
+"""Moves a tensor to the device of training."""
+
 FLOAT32 = Precision()
 
 SKIPPED_IN_A_ROW = 20
@@ -31,34 +34,59 @@ def images_in(batch: Mapping[str, Any]) -> int:
     return len(batch["image"]) + len(batch.get("image_fewer", ()))
 
 
-class ExpertBatch(PrepareBatch):
+def view_flags(views: Sequence[Tensor]) -> Tensor:
+    """Return the availability (v b, m) of stacked views, from flags (b, v, m) of one or several groups of views."""
+    return torch.cat(list(views), dim=1).transpose(0, 1).flatten(0, 1)
+
+
+class Batch(PrepareBatch):
+    """Base class that moves a batch to the device. Subclasses choose and arrange its tensors."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
+        **kwargs: Any,
+    ) -> Prepared:
+        def put(values: Tensor) -> Tensor:
+            # A MetaTensor would carry its history through every layer.
+            plain = values.as_tensor() if hasattr(values, "as_tensor") else values
+            if plain.ndim < 5:
+                return plain.to(device, non_blocking=non_blocking)
+            volumes = plain.to(device=device, dtype=torch.float32, non_blocking=non_blocking)
+            return volumes.contiguous(memory_format=torch.channels_last_3d)
+
+        return self.arrange(batchdata, put)
+
+    def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
+        """Return network input, target and further arguments.
+
+        Args:
+            batch: tensors by key.
+            put: moves a tensor to the device. Volumes (b, c, h, w, d) become float32, channels-last.
+        """
+        raise NotImplementedError
+
+
+class ExpertBatch(Batch):
     """Batch of stage 1: one channel, which is always available."""
 
-    def __call__(
-        self,
-        batchdata: Mapping[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
-        **kwargs: Any,
-    ) -> Prepared:
-        image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
-        return image, label, (), {}
+    def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
+        """See `Batch.arrange`."""
+        return put(batch["image"]), put(batch["label"]), (), {}
 
 
-class MixtureBatch(PrepareBatch):
+class MixtureBatch(Batch):
     """Batch of a mixture: all channels, and the availability (b, v, m) of v views of each sample."""
 
-    def __call__(
-        self,
-        batchdata: Mapping[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
-        **kwargs: Any,
-    ) -> Prepared:
-        return _in_views(batchdata, batchdata["available"], device, non_blocking=non_blocking)
+    def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
+        """See `Batch.arrange`."""
+        image, label, views = put(batch["image"]), put(batch["label"]), view_flags([batch["available"]])
+        return image, label.repeat(len(views) // len(image), 1, 1, 1, 1), (put(views),), {}
 
 
-class PairBatch(PrepareBatch):
+class PairBatch(MixtureBatch):
     """Batch of stage 2: views with more sequences, then views with fewer (SimMLM, section 3.2).
 
     All views share one crop, so the network takes it once with the availability of every view and runs each expert
@@ -69,19 +97,13 @@ class PairBatch(PrepareBatch):
     If the views were cropped independently (`data.pair_crops`), their windows make a plain batch of 2b samples.
     """
 
-    def __call__(
-        self,
-        batchdata: Mapping[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
-        **kwargs: Any,
-    ) -> Prepared:
-        if "image_fewer" in batchdata:
-            both = {key: torch.cat([batchdata[key], batchdata[f"{key}_fewer"]]) for key in ("image", "label")}
-            available = torch.cat([batchdata["more"], batchdata["fewer"]])  # (2b 1 m)
-            return _in_views(both, available, device, non_blocking=non_blocking)
-        available = torch.cat([batchdata["more"], batchdata["fewer"]], dim=1)  # (b 2p m)
-        return _in_views(batchdata, available, device, non_blocking=non_blocking)
+    def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
+        """See `Batch.arrange`."""
+        more_and_fewer = [batch["more"], batch["fewer"]]
+        if "image_fewer" not in batch:
+            return super().arrange({**batch, "available": torch.cat(more_and_fewer, dim=1)}, put)  # (b 2p m)
+        both = {key: torch.cat([batch[key], batch[f"{key}_fewer"]]) for key in ("image", "label")}
+        return super().arrange({**both, "available": torch.cat(more_and_fewer)}, put)  # (2b 1 m)
 
 
 class TrainingStep:
@@ -165,20 +187,3 @@ def _refuse_nonfinite(value: Tensor, name: str, engine: Any, batchdata: Mapping[
         "--clip_norm or choose another --precision, then continue with --resume true."
     )
     raise TrainingError(message)
-
-
-def _in_views(
-    batchdata: Mapping[str, Tensor], available: Tensor, device: str | torch.device | None, *, non_blocking: bool
-) -> Prepared:
-    """Return image (b, m, h, w, d), target (v b, c, h, w, d) and availability (v b, m) of all views (b, v, m)."""
-    image, label = (_placed(batchdata[key], device, non_blocking=non_blocking) for key in ("image", "label"))
-    views = available.shape[1]
-    return image, label.repeat(views, 1, 1, 1, 1), (available.transpose(0, 1).flatten(0, 1).to(device),), {}
-
-
-def _placed(batch: Tensor, device: str | torch.device | None, *, non_blocking: bool) -> Tensor:
-    """Return a plain float tensor, channels-last. A MetaTensor would carry its history through every layer."""
-    plain = batch.as_tensor() if hasattr(batch, "as_tensor") else batch
-    return plain.to(device=device, dtype=torch.float32, non_blocking=non_blocking).contiguous(
-        memory_format=torch.channels_last_3d
-    )

@@ -1,7 +1,6 @@
 """The steps that the inference config names do what the library does, and training sees what inference sees."""
 
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +13,7 @@ from monai.transforms import Invertd
 from brats_mm.data.datalist import find_item
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
-from brats_mm.inference.bundle_steps import EngineInferer, ToLabelMapd, ToModelGridd, available_of
+from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, available_of, named_convention
 from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
 from brats_mm.networks.dmome import DMoME
@@ -105,19 +104,6 @@ def test_a_case_of_zeros_counts_as_complete() -> None:
     assert len(available_of(torch.zeros(1, 4, 2, 2, 2))[0]) == 4
 
 
-@pytest.mark.parametrize(("convention", "enhancing"), [("brats2023", 3), ("brats2021", 4)])
-def test_probabilities_merge_into_labels_of_the_convention(convention: str, enhancing: int) -> None:
-    """Nothing, oedema, necrosis, enhancing; exactly one half counts as tumour."""
-    rows: list[list[Any]] = [[-2, 0, 2, 2], [-2, -1, 0, 2], [-2, -2, -0.5, 0]]
-    logits = MetaTensor(torch.tensor(rows).reshape(3, 1, 1, 4), affine=torch.eye(4) * 2)
-
-    labels = ToLabelMapd("pred", convention=convention)({"pred": logits})["pred"]
-
-    assert labels.flatten().tolist() == [0, 2, 1, enhancing]
-    assert labels.dtype == torch.uint8
-    assert torch.equal(labels.affine, logits.affine)
-
-
 def test_an_unknown_convention_is_named_with_its_rivals() -> None:
     with pytest.raises(OptionError, match=r"'brats2020'\. Choose one of brats2023, brats2021"):
-        ToLabelMapd("pred", convention="brats2020")
+        named_convention("brats2020")

@@ -9,16 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brats_mm.data.modality_sampling import (
-    RandDropSequencesd,
     RandPairOfSubsetsd,
     accepted_draws,
     draw_pair,
     draw_subset,
-    keep,
     nested_pairs,
     subsets_of,
 )
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, flags
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
 
@@ -69,26 +67,6 @@ def test_a_pair_nests_strictly_within_what_the_case_has(
 
 def test_a_single_sequence_has_one_subset() -> None:
     assert subsets_of(frozenset({Modality.T2})) == (frozenset({Modality.T2}),)
-
-
-def test_dropped_channels_are_exactly_zero_and_kept_ones_untouched() -> None:
-    image = torch.randn(4, 2, 2, 2, generator=torch.Generator().manual_seed(0))
-    image[1, 0, 0, 0] = float("nan")
-    kept = keep(image, frozenset({Modality.T2}))
-
-    assert torch.equal(kept[2], image[2])
-    assert kept[[0, 1, 3]].abs().sum() == 0
-
-
-def test_dropping_says_what_is_left() -> None:
-    transform = RandDropSequencesd().set_random_state(seed=1)
-    item = {"image": torch.ones(4, 2, 2, 2), "available": torch.tensor(flags(T1CE_FLAIR))}
-
-    for _ in range(10):
-        dropped = transform(item)
-        present = dropped["image"].flatten(1).any(dim=1)
-        assert torch.equal(present & item["available"], dropped["available"])
-        assert dropped["available"].any()
 
 
 def test_pairs_are_added_and_repeat_with_the_seed() -> None:

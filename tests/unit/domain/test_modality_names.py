@@ -3,7 +3,8 @@
 import pytest
 
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.sequence_names import is_label_name, is_other_image_name, modalities_in_name
+from brats_mm.domain.name_rules import read_name
+from brats_mm.domain.sequence_names import is_label_name, modalities_in_name
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -64,4 +65,4 @@ def test_label_names(stem):
 @pytest.mark.parametrize("stem", ["T2_star", "ADC", "UCSF-PDGM-0004_SWI", "importance_t1ce_wt", "entropy_et"])
 def test_other_images_and_results(stem):
     """They must not be taken for a sequence."""
-    assert is_other_image_name(stem)
+    assert read_name(stem).kind

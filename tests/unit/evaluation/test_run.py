@@ -28,7 +28,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
-from brats_mm.evaluation.case import SetPredictor, evaluate_case, separate_passes, shared_passes
+from brats_mm.evaluation.case import SetPredictor, evaluate_case, shared_passes
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.summary import Summary
@@ -128,6 +128,16 @@ def test_a_sequence_that_decides_enhancing_tumour_shows_in_the_means(cases, tmp_
     assert means["without_t1ce"]["et"]["hd95_mm"] == pytest.approx(PENALTY_MM)
     assert means["single_sequences"]["et"]["dice"] == 0.25
     assert means["full_set"]["tc"]["dice"] == 1
+
+
+def separate_passes(predictor):
+    """Runs the network for each subset, on a case with only its sequences."""
+
+    def predict(case, subsets):
+        for subset in subsets:
+            yield predictor.predict(replace(case, volumes={one: case.volumes[one] for one in subset}))
+
+    return SetPredictor("network runs once per subset", predictor.model, predict)
 
 
 def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
