@@ -1,8 +1,7 @@
 """Classical brain extraction for comparison: threshold, erosion, largest component, growth.
 
-In each sequence, bright voxels are separated from the scalp by erosion, the largest component near the centre of the
-head is
-grown back, and the sequences vote. Only used in benchmarks.
+In each sequence, erosion separates bright voxels from the scalp, and the largest component near the centre of the head
+is grown back. The sequences vote. Only used in benchmarks.
 """
 
 from collections.abc import Mapping

@@ -43,13 +43,13 @@ def main() -> None:
     measure = commands.add_parser("measure")
     agree = commands.add_parser("agree")
     agree.add_argument("mask", type=Path)
-    agree.add_argument("other", type=Path, help="taken for the truth")
+    agree.add_argument("other", type=Path, help="reference mask")
     for one in (make, measure):
         one.add_argument("cases", type=Path)
         one.add_argument("--split", type=Path, required=True)
         one.add_argument("--limit", type=int, default=1000)
     make.add_argument("-o", "--output", type=Path, required=True)
-    make.add_argument("--heads", type=int, default=2, help="made heads a case")
+    make.add_argument("--heads", type=int, default=2, help="synthetic heads per case")
     train.add_argument("heads", type=Path)
     train.add_argument("--minutes", type=float, default=8.0)
     train.add_argument("--batch", type=int, default=1)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def make_heads(options: argparse.Namespace) -> None:
-    """Heads of 3 mm in RAS, as tissues and stripped sequences."""
+    """Create heads of 3 mm in RAS, as tissues and stripped sequences."""
     options.output.mkdir(parents=True, exist_ok=True)
     names = json.loads(options.split.read_text())["train"][: options.limit]
     for number, name in enumerate(names):
@@ -88,7 +88,7 @@ def _coarse(volume: Volume, spacing_mm: float = SPACING_MM) -> Volume:
 
 
 def _stripped(head: RawHead, coarse: dict, modality) -> np.ndarray:
-    """The stripped sequence on the head's grid, relative to its median."""
+    """Resample the stripped sequence to the head's grid and divide it by its median."""
     before = np.rint((next(iter(coarse.values())).grid.affine - head.grid.affine)[:3, 3] / SPACING_MM).astype(int)
     data = coarse[modality].data
     whole = np.zeros(head.grid.shape, np.float32)
@@ -98,7 +98,7 @@ def _stripped(head: RawHead, coarse: dict, modality) -> np.ndarray:
 
 
 def train_network(options: argparse.Namespace) -> None:
-    """Adam with a learning rate that falls along a cosine over the CPU time allowed."""
+    """Train with Adam and a cosine schedule over the given CPU time."""
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     heads: list[dict] = []
@@ -129,7 +129,7 @@ def train_network(options: argparse.Namespace) -> None:
 
 
 def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """One training image and its brain, (1, *SIDE): contrast, pose, field of view and faults drawn at random."""
+    """Draw a training image and its brain mask, (1, *SIDE), with random contrast, pose, field of view and artefacts."""
     tissues, stripped = head["tissues"], head["stripped"]
     modality = MODALITIES[rng.integers(len(MODALITIES))]
     real = rng.random() < 0.6
@@ -153,7 +153,7 @@ def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torc
 
 
 def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
-    """Rotate, scale and shift. The top of the head stays about where inference puts it."""
+    """Rotate, scale and shift. The top of the head stays close to its position at inference."""
     shape = np.array(volumes.shape[2:])
     angles = np.deg2rad(rng.normal(0, 9, 3))
     turn = np.eye(3)
@@ -168,9 +168,9 @@ def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
         turn[0] *= -1
     side = np.array(SIDE)
     shift = rng.normal(0, 3, 3)
-    shift[2] += (shape[2] - side[2]) / 2  # the tops together, in voxels
+    shift[2] += (shape[2] - side[2]) / 2  # align the tops, in voxels
     matrix = np.zeros((3, 4))
-    for row in range(3):  # grid_sample has the axes in reverse, from -1 to 1
+    for row in range(3):  # grid_sample expects reversed axes, from -1 to 1
         matrix[row, :3] = (turn[2 - row, ::-1] * side[::-1]) / shape[2 - row]
         matrix[row, 3] = 2 * shift[2 - row] / shape[2 - row]
     where = F.affine_grid(torch.from_numpy(matrix).float()[None], [1, 2, *SIDE], align_corners=False)
@@ -178,7 +178,7 @@ def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
 
 
 def _faulty(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
-    """Uneven brightness, thick slices, noise."""
+    """Add a bias field, thick slices and noise."""
     bias = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.35), (1, 1, 4, 4, 4))).float()
     image = image * torch.exp(F.interpolate(bias, SIDE, mode="trilinear", align_corners=True))[0]
     if rng.random() < 0.5:
@@ -192,7 +192,7 @@ def _faulty(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
 
 
 def _cut(rng: np.random.Generator, image: torch.Tensor, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A field of view that ends somewhere, below mostly."""
+    """Cut the field of view, mostly at the bottom."""
     if rng.random() < 0.5:
         low = int(rng.integers(0, 30))
         image[..., :low], slices[..., :low] = 0, 0
@@ -203,7 +203,7 @@ def _cut(rng: np.random.Generator, image: torch.Tensor, slices: torch.Tensor) ->
 
 
 def measure_methods(options: argparse.Namespace) -> None:
-    """Dice of each method on made heads of unseen cases at 2 mm, a line a case, then means."""
+    """Print the Dice of each method on synthetic heads of unseen cases at 2 mm, per case and on average."""
     from brain_classical import extract_brain_classically
 
     from brats_mm.preprocessing.brain import extract_brain

@@ -1,9 +1,9 @@
-"""What a correction of the logits after training gives on labelled cases that it was not fitted on.
+"""Measure corrections of the logits after training on labelled cases that were not used to fit them.
 
     python benchmarks/calibration_choice.py CASES/datalist.json --checkpoint models/model.pt -o choice.json
 
-Constants, constants with a temperature, and both for each of the 15 subsets, each case left out in turn
-(`brats_mm.trust.calibration_choice`). Give an uncalibrated checkpoint, because `brats-mm bundle create` writes the
+Compares constants, constants with a temperature, and both for each of the 15 subsets, with each case left out in turn
+(`brats_mm.trust.calibration_choice`). Use an uncalibrated checkpoint, because `brats-mm bundle create` writes the
 offsets into the weights of its bundle. `--config` names the configs that the training used on top of `train.json`.
 """
 

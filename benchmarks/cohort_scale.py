@@ -1,12 +1,12 @@
-"""What the planning of a cohort costs beside its cases, how much memory a long manifest takes, and cases a minute.
+"""Measure the planning time of a cohort, the memory for a long manifest, and cases per minute.
 
     python benchmarks/cohort_scale.py [--cases FOLDER --count 12] [--json cohort_scale.json]
 
-1. 10,000 cases whose model does nothing, with two workers: seconds a case, and their share of a real case's time.
-2. The same command again: seconds a case that is done and unchanged.
-3. A manifest of 100,000 lines, the model doing nothing: memory of the planner at the start, the middle and the end.
-4. With --cases: cases a minute with one and with two workers (the same cores shared), models loaded before the clock
-   starts, and the memory of each worker. The cases are repeated, under other names, until there are `--count`.
+1. 10,000 cases without a model and with two workers: seconds per case, and their share of a real case's time.
+2. The same command again: seconds per unchanged case.
+3. A manifest of 100,000 lines without a model: memory of the planner at the start, in the middle and at the end.
+4. With --cases: cases per minute with one and with two workers on the same cores, after loading the model, and the
+   memory of each worker. The cases are repeated under other names until there are `--count`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from brats_mm.pipeline.request import make_request
 
 @dataclass(frozen=True)
 class NothingRunner:
-    """A model that does nothing; `writes` leaves the one file that says that a case has results."""
+    """A model that computes nothing. With `writes`, it writes the file that marks a case with results."""
 
     writes: bool
 
@@ -61,13 +61,13 @@ class Nothing:
 
 
 def resident_mib(pid: int | str = "self") -> float:
-    """Memory that a process holds now; Linux only."""
+    """Return the current memory of a process. Linux only."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 def made_manifest(folder: Path, count: int) -> Manifest:
-    """A table of so many cases, all of one small file."""
+    """Write a table of `count` cases that share one small file."""
     if not (folder / "t1.nii.gz").exists():
         (folder / "t1.nii.gz").write_bytes(b"nothing")
     table = folder / f"{count}.csv"
@@ -79,7 +79,7 @@ def made_manifest(folder: Path, count: int) -> Manifest:
 
 
 def planning(folder: Path, count: int, *, writes: bool) -> dict[str, Any]:
-    """Seconds a case, and the planner's memory, with a model that does nothing."""
+    """Measure seconds per case and the planner's memory, without a model."""
     manifest = made_manifest(folder, count)
     memory: list[float] = []
 
@@ -104,7 +104,7 @@ def planning(folder: Path, count: int, *, writes: bool) -> dict[str, Any]:
 
 
 def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dict[str, Any]:
-    """Cases a minute with the real model, from the first case that ended to the last, and the workers' memory."""
+    """Measure cases per minute with the real model, and the memory of the workers."""
     table = folder / f"real-{workers}.csv"
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -123,7 +123,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
 
     status = run_cohort(open_manifest(table), folder / f"real-{workers}", engine, CohortSettings("real"), look)
     assert status.failed == 0
-    counted = ends[workers - 1 :]  # each worker's first case waited for the model
+    counted = ends[workers - 1 :]  # the first case of each worker includes loading
     return {
         "workers": workers,
         "cases": len(counted) - 1,
@@ -137,11 +137,11 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with a sub-folder a case")
-    parser.add_argument("--count", type=int, default=12, help="real cases for each number of workers")
-    parser.add_argument("--planned", type=int, default=10_000, help="cases of part 1")
-    parser.add_argument("--lines", type=int, default=100_000, help="of the manifest of part 3")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case")
+    parser.add_argument("--count", type=int, default=12, help="number of real cases for each number of workers")
+    parser.add_argument("--planned", type=int, default=10_000, help="number of cases in part 1")
+    parser.add_argument("--lines", type=int, default=100_000, help="number of lines in the manifest of part 3")
+    parser.add_argument("--json", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
     results: dict[str, Any] = {"cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as place:

@@ -1,10 +1,10 @@
-"""One expert's pass over one window, by each way of running it: seconds a pass, and seconds until the first.
+"""Time the forward pass of one expert over one window with each backend, and the time until the first pass.
 
     python benchmarks/expert_pass.py --window 80 96 80 --repeat 20 -o expert_pass.json
 
-Ways: PyTorch in its default memory layout, with channels last, the same with oneDNN asked for by name (our backend
-`torch`), channels last through `torch.compile` (which needs a C++ compiler), and our OpenVINO graph (backend
-`openvino`). They take turns. What came of each is compared with the first.
+The variants are PyTorch in its default memory layout, with channels last, channels last with explicit oneDNN
+convolutions (backend `torch`), channels last with `torch.compile` (needs a C++ compiler), and the OpenVINO graph
+(backend `openvino`). They alternate, and each output is compared with the first.
 """
 
 import argparse
@@ -28,7 +28,7 @@ Way = Callable[[Tensor], Tensor]
 
 
 def make_ways(size: str) -> dict[str, Way]:
-    """The same random expert, run in each way."""
+    """Return the same random expert in each variant."""
 
     def network() -> torch.nn.Module:
         torch.manual_seed(0)

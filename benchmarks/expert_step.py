@@ -1,11 +1,11 @@
-"""One expert's training step on a CPU, by PyTorch's own normalisation and by ours: seconds a step.
+"""Time the training step of one expert on a CPU with PyTorch's normalisation and with ours.
 
     python benchmarks/expert_step.py --window 80 96 80 --repeat 8 -o expert_step.json
 
-The two take turns, in float32 and in bfloat16, on the same weights and windows; forward, loss and backward, without an
-optimiser. Steps in bfloat16 pay only where the processor has it (`lscpu | grep bf16`). `--keep-freed-memory` does what
-our trainings do; without it, memory goes back to the system after every layer, as PyTorch leaves it. Gradients are
-compared with those in float64.
+The two alternate in float32 and bfloat16 on the same weights and windows, with forward pass, loss and backward pass but
+without an optimiser. bfloat16 is faster only if the processor supports it (`lscpu | grep bf16`). `--keep-freed-memory`
+keeps freed memory in the process, as our trainings do. By default, memory returns to the system after every layer.
+Gradients are compared with those in float64.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def with_pytorchs_norm(expert: nn.Module) -> nn.Module:
-    """A copy of the expert whose blocks normalise and activate by PyTorch's own modules, with the same weights."""
+    """Copy the expert, with PyTorch's modules for normalisation and activation and the same weights."""
     other = copy.deepcopy(expert)
     for parent in list(other.modules()):
         for name, norm in list(parent.named_children()):
@@ -40,7 +40,7 @@ def with_pytorchs_norm(expert: nn.Module) -> nn.Module:
 
 
 def step(expert: nn.Module, windows: Tensor, precision: torch.dtype) -> Tensor:
-    """Gradients of one step, in one vector."""
+    """Return the gradients of one step as one vector."""
     expert.zero_grad()
     with torch.autocast("cpu", dtype=precision, enabled=precision is not torch.float32):
         logits = expert(windows)
@@ -64,10 +64,10 @@ def main() -> None:
     ways = [(precision, norm) for precision in PRECISIONS for norm in norms]
     seconds: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     exact = step(copy.deepcopy(norms["pytorch's"]).double(), windows.double(), torch.float32).float()
-    if options.tune_malloc:  # after float64, whose convolutions take gigabytes
+    if options.tune_malloc:  # after float64, because its convolutions take gigabytes
         tune_malloc("cpu")
     off: dict[tuple[str, str], float] = {}
-    for turn in range(options.repeat + 1):  # the first warms up
+    for turn in range(options.repeat + 1):  # the first is a warm-up
         for way in ways:
             precision, norm = way
             start = time.perf_counter()
@@ -81,7 +81,7 @@ def main() -> None:
     ]
     for row in rows:
         name = f"{row['precision']:10}{row['norm']:12}"
-        print(f"{name}{row['median_s']:7.3f} s, gradients off by {row['gradients_off']:.1e}")
+        print(f"{name}{row['median_s']:7.3f} s, gradient error {row['gradients_off']:.1e}")
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     document = {"machine": machine, "load": os.getloadavg(), "rows": rows}
     options.output.write_text(json.dumps(document, indent=1))

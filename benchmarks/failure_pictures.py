@@ -1,10 +1,10 @@
-"""Where the model fails, drawn: reference, answer and uncertainty of named cases with named sequences.
+"""Draw failures of the model: reference, prediction and uncertainty of named cases with named sequences.
 
     python benchmarks/failure_pictures.py CASES -o failures.jpg \
         --show BraTS2021_00002:t1+t1ce+t2+flair --show BraTS2021_00003:t1
 
-A row a case: the axial slice with most voxels that are in one of reference and answer but not in the other. Show only
-cases whose licence lets their images be shown.
+Each case has a row with the axial slice in which reference and prediction differ most. Show only cases with a licence
+that allows to publish their images.
 """
 
 import argparse
@@ -32,30 +32,30 @@ from brats_mm.pipeline.segmenter import Segmenter
 COLOURS = {Region.WT: "#4fc3f7", Region.TC: "#ffd54f", Region.ET: "#ff5252"}
 
 SHOWN_FIRST = (Modality.FLAIR, Modality.T1CE, Modality.T2, Modality.T1)
-"""Of the sequences that the model saw, the one to draw on."""
+"""Return the background sequence, one of those that the model saw."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One case, one slice, turned so that front is up and the patient's right is on the left.
+    """One slice of a case, with anterior at the top and the patient's right on the left.
 
     Attributes:
         title: case, sequences, Dice.
         image: (h, w).
         reference: region -> (h, w) mask.
-        answer: likewise.
+        prediction: region -> (h, w) mask.
         entropy: (h, w), nats.
     """
 
     title: str
     image: Array
     reference: dict[Region, Array]
-    answer: dict[Region, Array]
+    prediction: dict[Region, Array]
     entropy: Array
 
 
 def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -> Row:
-    """Segment a case with some of its sequences, and take its worst slice."""
+    """Segment a case with some of its sequences, and select its worst slice."""
     case = read_case(labelled.files)
     masks = read_reference(labelled.label, case.grid, labelled.scheme)
     prediction = predictor.predict_subsets(case, [subset])[subset]
@@ -83,19 +83,19 @@ def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -
 
 
 def _turned(plane: Array, affine: Array) -> Array:
-    """A slice of a grid whose axes are x, y and z, in either direction."""
+    """Return a slice of a grid whose axes are x, y and z, in either direction."""
     turned = plane if affine[0, 0] < 0 else plane[::-1]
     turned = turned if affine[1, 1] < 0 else turned[:, ::-1]
     return np.asarray(turned.T)
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """A row a case: reference, answer, entropy."""
+    """Draw one row per case: reference, prediction, entropy."""
     figure, axes = plt.subplots(len(rows), 3, figsize=(9, 4 * len(rows)), squeeze=False, facecolor="black")
     for row, (left, middle, right) in zip(rows, axes, strict=True):
         inside = row.image[row.image != 0]
         low, high = np.percentile(inside, (1, 99.5)) if inside.size else (0.0, 1.0)
-        for axis, masks, name in ((left, row.reference, "reference"), (middle, row.answer, "answer")):
+        for axis, masks, name in ((left, row.reference, "reference"), (middle, row.prediction, "prediction")):
             axis.imshow(row.image, cmap="gray", vmin=low, vmax=high)
             for region, mask in masks.items():
                 if mask.any():

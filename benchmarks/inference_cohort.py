@@ -1,8 +1,8 @@
-"""Cases a minute with reading, computing and writing overlapped, against one after another, and memory after each case.
+"""Measure cases per minute with and without overlapped reading, computing and writing, and memory after each case.
 
     python benchmarks/inference_cohort.py --cases FOLDER [--count 12] [--output cohort.json]
 
-FOLDER has one sub-folder a case; without it heads are made. The cases are repeated until there are `--count`.
+FOLDER has one sub-folder per case. Without it, synthetic heads are used. Cases are repeated until there are `--count`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from brats_mm.pipeline.segment import segment
 
 
 def made_cases(folder: Path, count: int = 2) -> list[Path]:
-    """Heads of 240 x 240 x 155 voxels as case folders."""
+    """Write synthetic heads of 240 x 240 x 155 voxels as case folders."""
     cases = []
     for seed in range(count):
         phantom = make_phantom(seed, (240, 240, 155))
@@ -39,13 +39,13 @@ def made_cases(folder: Path, count: int = 2) -> list[Path]:
 
 
 def resident_mib() -> float:
-    """Memory that this process holds now; Linux only."""
+    """Return the current memory of this process. Linux only."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 def measure(cases: list[Path], count: int, segmenter: Segmenter, overlap: Overlap) -> dict[str, Any]:
-    """Both ways over the same cases, the overlapped one second so that its memory starts from a warm process."""
+    """Run the same cases sequentially, then overlapped, so that the overlapped memory starts from a warm process."""
     wanted = [cases[number % len(cases)] for number in range(count)]
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
@@ -73,13 +73,13 @@ def measure(cases: list[Path], count: int, segmenter: Segmenter, overlap: Overla
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with one sub-folder a case; without it heads are made")
-    parser.add_argument("--count", type=int, default=12, help="cases in all (default: %(default)s)")
-    parser.add_argument("--ahead", type=int, default=1, help="cases read ahead (default: %(default)s)")
-    parser.add_argument("--writers", type=int, default=1, help="cases written at once (default: %(default)s)")
+    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case (default: synthetic heads)")
+    parser.add_argument("--count", type=int, default=12, help="number of cases (default: %(default)s)")
+    parser.add_argument("--ahead", type=int, default=1, help="cases to read ahead (default: %(default)s)")
+    parser.add_argument("--writers", type=int, default=1, help="cases to write in parallel (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
-    parser.add_argument("--bundle", type=Path, help="bundle folder; the shipped one by default")
-    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
+    parser.add_argument("--output", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
     segmenter = Segmenter.from_bundle(options.bundle, device=options.device)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,13 @@
-"""The ways of segmenting a case that `inference_peers.py` compares; each is made once and then called on cases.
+"""Methods of segmenting a case that `inference_peers.py` compares. Each is created once and then called on cases.
 
 ours             the shipped model as the command line runs it
-ours_1mm         the same weights and engine on a 1 mm grid: for its time, not for its labels
-reference        our network at its own 2 mm by MONAI's sliding window, 128^3, overlap 0.5, fp32: the slow, sure path
-plain            four experts and a gate written down plainly: each expert by MONAI's sliding window over the whole
-                 1 mm volume, 128^3, overlap 0.5, fp32, one after another; maps mixed at the end
+ours_1mm         the same weights and engine on a 1 mm grid, for its time, not for its labels
+reference        our network at 2 mm with MONAI's sliding window, 128^3, overlap 0.5, fp32: the slow baseline
+plain            four experts and a gate without optimisation: MONAI's sliding window for each expert over the whole
+                 1 mm volume, 128^3, overlap 0.5, fp32, in sequence, with the maps mixed at the end
 zoo              the model zoo's BraTS pipeline: MONAI's transforms, SegResNet, window 240 x 240 x 160
 nnunet           nnU-Net v2's own predictor with its default 3D full-resolution BraTS plan, without mirroring
-nnunet_mirrored  the same with its default mirroring: eight passes a window
+nnunet_mirrored  the same with its default mirroring: eight passes per window
 """
 
 import importlib.util
@@ -38,14 +38,14 @@ from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
 
 Way = Callable[[Path, Path], None]
-"""From a case's folder to files in a folder."""
+"""Segment a case folder and write files to a folder."""
 
 NNUNET_CLASSES = 4
 """Background, necrosis, oedema, enhancing."""
 
 
 def missing_package(way: str) -> str | None:
-    """The package that a way needs and that is not there."""
+    """Raised if the package of a method is not installed."""
     return "nnunetv2" if way.startswith("nnunet") and importlib.util.find_spec("nnunetv2") is None else None
 
 
@@ -89,7 +89,7 @@ def plain(device: str) -> Way:
             inferer(image[:, modality.channel : modality.channel + 1], network.experts[modality.value])
             for modality in MODALITIES
         ]
-        logits = torch.stack(maps).mean(dim=0)  # as costly as the gate's weights
+        logits = torch.stack(maps).mean(dim=0)  # costs as much as mixing by gate weights
         _save(torch.sigmoid(logits[0]), affine, folder)
 
     return run
@@ -180,7 +180,7 @@ def _nnunet_predictor(device: str, *, mirrored: bool) -> Any:
 
 
 def _brats_plan() -> dict[str, Any]:
-    """nnU-Net's default plan for BraTS: patch 128^3, six stages, 32 to 320 channels, z-score in the brain."""
+    """Return nnU-Net's default plan for BraTS: patch 128^3, six stages, 32 to 320 channels, z-score in the brain."""
     stages = 6
     plan = {
         "data_identifier": "nnUNetPlans_3d_fullres",
@@ -235,13 +235,13 @@ def _brats_plan() -> dict[str, Any]:
 
 
 def _paths(folder: Path) -> list[str]:
-    """The four files, in the networks' order of channels."""
+    """Return the four files in the channel order of the networks."""
     files = find_case(folder).paths
     return [files[modality] for modality in MODALITIES]
 
 
 def _stack(folder: Path) -> tuple[Tensor, np.ndarray]:
-    """(1, 4, h, w, d), z-scored where it is not zero."""
+    """Return (1, 4, h, w, d), with z-scored non-zero voxels."""
     images = [nib.load(path) for path in _paths(folder)]
     channels = []
     for image in images:
@@ -252,7 +252,7 @@ def _stack(folder: Path) -> tuple[Tensor, np.ndarray]:
 
 
 def _save(probabilities: Tensor, affine: np.ndarray, folder: Path) -> None:
-    """Labels as NIfTI, by nibabel."""
+    """Write labels as NIfTI with nibabel."""
     labels = (probabilities >= 0.5).sum(dim=0).to(torch.uint8).cpu().numpy()
     nib.save(nib.Nifti1Image(labels, affine), folder / "segmentation.nii.gz")
 

@@ -1,15 +1,15 @@
-"""Segmenting a case, files in to files out, beside its peers: ours, the zoo's pipeline, nnU-Net v2, a plain mixture.
+"""Time a case from files to files: our engine, MONAI's model zoo, nnU-Net v2 and an unoptimised mixture.
 
     pip install "brats-mm[bench]"
     python benchmarks/inference_peers.py --cases FOLDER [--ways ours plain zoo nnunet] [--rounds 3] [-o peers.json]
 
-FOLDER has one sub-folder a case with four sequences; without it a head of 240 x 240 x 155 voxels is made. Models are
-loaded before the clock starts. The ways take turns, case by case, in reversed order every second round, so that another
-program's load falls on all. The first round does not count when there are several. Peers have random weights: the time
-does not depend on them. What each way is stands in `inference_peer_ways.py`.
+FOLDER has one sub-folder per case with four sequences. Without it, a synthetic head of 240 x 240 x 155 voxels is used.
+Models are loaded before the measurement. The methods alternate case by case, in reversed order every second round, so
+that other programs slow down all of them. With several rounds, the first does not count. The others have random
+weights, which do not affect the time. `inference_peer_ways.py` describes each method.
 
-The shipped model works at 2 mm, the peers at 1 mm: part of the ratio is the voxel size. `ours_1mm` is our engine with
-the same weights at 1 mm, for its time alone, so that both can be read.
+The shipped model works at 2 mm and the others at 1 mm, so part of the ratio is the voxel size. `ours_1mm` is our engine
+with the same weights at 1 mm, for its time only.
 """
 
 import argparse
@@ -30,7 +30,7 @@ DEFAULT_WAYS = tuple(name for name in WAYS if name != "nnunet_mirrored")
 
 
 def timed(way: Way, case: Path) -> float:
-    """Seconds from a case's files to its results' files."""
+    """Return the seconds from the files of a case to the files of its results."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         way(case, Path(folder))
@@ -38,7 +38,7 @@ def timed(way: Way, case: Path) -> float:
 
 
 def measure(ways: dict[str, Way], cases: list[Path], rounds: int, say: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds a case of each way: one value a case and round."""
+    """Return the seconds of each method, one value per case and round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         order = list(ways) if number % 2 == 0 else list(reversed(ways))
@@ -53,7 +53,7 @@ def measure(ways: dict[str, Way], cases: list[Path], rounds: int, say: Callable[
 
 
 def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Median seconds of each way, and the median over pairs of how many times as long as the first way it takes."""
+    """Return the median seconds of each method, and its median ratio to the first method over pairs."""
     first = next(iter(seconds.values()))
     return {
         name: {
@@ -66,18 +66,18 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with one sub-folder a case; without it a head is made")
-    parser.add_argument("--limit", type=int, help="use the first so many cases")
-    parser.add_argument("--rounds", type=int, default=3, help="times each case is taken (default: %(default)s)")
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(DEFAULT_WAYS), help="what to compare")
+    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case (default: a synthetic head)")
+    parser.add_argument("--limit", type=int, help="number of cases to use")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: %(default)s)")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(DEFAULT_WAYS), help="methods to compare")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, help="also write all figures to this JSON file")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file for all figures")
     options = parser.parse_args()
     ways: dict[str, Way] = {}
     for name in options.ways:
         package = missing_package(name)
         if package is not None:
-            print(f"{name} is left out: {package} is not installed. pip install 'brats-mm[bench]' brings it.")
+            print(f"{name} is left out: {package} is not installed. Install it by: pip install 'brats-mm[bench]'.")
             continue
         ways[name] = WAYS[name](options.device)
     with tempfile.TemporaryDirectory() as folder:

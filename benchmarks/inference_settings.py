@@ -1,14 +1,14 @@
-"""Speed, memory and agreement of each way to run the network, beside the slow plain way, on given cases.
+"""Measure speed, memory and agreement of each backend and preset against a plain reference, on given cases.
 
-The plain way: MONAI's sliding_window_inference with the network's own forward, in PyTorch, float32, 128^3, overlap 0.5.
-Its window is cut to the brain's box, rounded up to 32, as the bundle's calibration and model card have it. With --uncut
-the plain way with whole 128^3 windows stands in the table too: zeros around the brain shift the means of instance
-normalisation, so its outlines are others.
+The reference is MONAI's sliding_window_inference with the network's forward pass in PyTorch, float32, 128^3, overlap
+0.5. Its window is cropped to the box of the brain, rounded up to 32, as in the bundle's calibration and model card.
+`--uncut` adds the reference with whole 128^3 windows. Zeros around the brain shift the means of instance normalisation,
+so its outlines differ.
 
     python benchmarks/inference_settings.py CASES --repeat 5 --labels -o inference_settings
 
-CASES is a folder with one sub-folder a case. Ways are run in turn, so that a busy machine slows all alike; medians are
-printed and kept. Memory is the peak of a process of its own for each way, files in to label map.
+CASES is a folder with one sub-folder per case. The variants alternate, so that a busy machine slows down all of them.
+The result has medians. Memory is the peak of a separate process for each variant, from files to label map.
 """
 
 import argparse
@@ -51,7 +51,7 @@ GROWING: tuple[Availability, ...] = tuple(
 
 @dataclass(frozen=True)
 class Answer:
-    """Probabilities a region on the input grid, and seconds of the network and of all from arrays to probabilities."""
+    """Probabilities by region on the input grid, seconds of the network, and seconds from arrays to probabilities."""
 
     probabilities: dict[Any, Any]
     network_s: float
@@ -62,7 +62,7 @@ Way = Callable[[Case], Answer]
 
 
 def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
-    """The network as its authors would run it."""
+    """Run the network with MONAI's sliding window."""
     from monai.inferers import sliding_window_inference
 
     def run(case: Case) -> Answer:
@@ -72,7 +72,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
         image = given.image[None]
         side = (128, 128, 128)
         if cut:
-            # Zeros on the far side, where the bundle's engine has them; MONAI would put them on both.
+            # Pad on the far side, like the bundle's engine. MONAI would pad on both sides.
             side = clip_window(side, given.brain.shape)
             room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
             image = nn.functional.pad(image, [0, room[2], 0, room[1], 0, room[0]])
@@ -91,7 +91,7 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
 
 
 def our_way(predictor: Predictor) -> Way:
-    """The engine with one backend and one preset between speed and care."""
+    """Run the engine with one backend and one preset."""
 
     def run(case: Case) -> Answer:
         start = time.perf_counter()
@@ -102,9 +102,9 @@ def our_way(predictor: Predictor) -> Way:
 
 
 def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> dict[str, Way]:
-    """Every way by its name; the plain one first."""
+    """Return every variant by name, the reference first."""
     network, identity = load_network(open_bundle(bundle))
-    plain, _ = load_network(open_bundle(bundle))  # of its own: our backend changes how its network runs
+    plain, _ = load_network(open_bundle(bundle))  # separate, because our backend changes its network
     ways = {PLAIN: plain_way(plain, identity.spacing_mm, cut=True)}
     if uncut:
         ways[UNCUT] = plain_way(plain, identity.spacing_mm, cut=False)
@@ -117,20 +117,20 @@ def make_ways(bundle: Path | None, backends: Sequence[str], *, uncut: bool) -> d
 
 
 def installed_backends() -> tuple[str, ...]:
-    """The backends that can be measured here."""
+    """Return the backends that are available on this machine."""
     from importlib.util import find_spec
 
     return ("torch", "openvino") if find_spec("openvino") else ("torch",)
 
 
 def dice(first: Any, second: Any) -> float:
-    """Overlap of two masks; 1 where both are empty."""
+    """Return the Dice of two masks. 1 if both are empty."""
     total = int(first.sum()) + int(second.sum())
     return 2 * int((first & second).sum()) / total if total else 1.0
 
 
 def measure(cases: Sequence[Path], ways: dict[str, Way], repeat: int, *, labels: bool) -> Iterator[dict[str, Any]]:
-    """A row for each case, way and repetition; agreement is with the plain way."""
+    """Return a row per case, variant and repetition. Agreement is with the reference."""
     for folder in cases:
         case = load_case(folder)
         reference = ways[PLAIN](case)
@@ -159,7 +159,7 @@ def _truth(folder: Path, case: Case) -> Any:
 
 
 def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, Any]]:
-    """Seconds of the network with one to four sequences, each as a share of four."""
+    """Return the seconds of the network with one to four sequences, relative to four."""
     rows = []
     subsets = [subset for subset in GROWING if subset <= case.available]
     for name, way in ways.items():
@@ -179,7 +179,7 @@ def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, A
 
 
 def arithmetic(ways: dict[str, Way], rows: Sequence[dict[str, Any]], case: Case, bundle: Path | None) -> dict[str, Any]:
-    """GFLOP/s of the network, beside those of a large float32 matrix product here."""
+    """Return the GFLOP/s of the network and of a large float32 matrix product."""
     from torch.utils.flop_counter import FlopCounterMode
 
     first, second = torch.randn(3072, 3072), torch.randn(3072, 3072)
@@ -212,7 +212,7 @@ answer_alone(*sys.argv[1:], start)
 
 
 def alone_s_and_gb(folder: Path, name: str, bundle: Path | None) -> dict[str, float]:
-    """In a process of its own: seconds from nothing imported but torch to a result, and the peak of its memory."""
+    """Measure, in a separate process with torch imported, the seconds until a result and the peak memory."""
     command = [sys.executable, "-c", ALONE, str(folder), name, str(bundle or "")]
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
@@ -221,7 +221,7 @@ def alone_s_and_gb(folder: Path, name: str, bundle: Path | None) -> dict[str, fl
 
 
 def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
-    """What that process does."""
+    """Run in that process."""
     if name in (PLAIN, UNCUT):
         make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))
     else:
@@ -232,7 +232,7 @@ def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
 
 
 def _peak_bytes() -> int:
-    """Of this process. On Linux the resource module would count what its parent held when it was started, too."""
+    """Return the peak memory of this process. On Linux, the resource module would include the parent's memory."""
     status = Path("/proc/self/status")
     if status.is_file():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -242,7 +242,7 @@ def _peak_bytes() -> int:
 
 
 def table(rows: Sequence[dict[str, Any]], alone: dict[str, dict[str, float]]) -> str:
-    """Medians over cases and repetitions, as Markdown."""
+    """Format medians over cases and repetitions as Markdown."""
     regions = [region.value for region in REGIONS]
     labelled = any("dice_wt" in row for row in rows)
     names = list(dict.fromkeys(row["way"] for row in rows))
@@ -272,8 +272,8 @@ def main() -> None:
     parser.add_argument("cases", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--bundle", type=Path, default=None)
-    parser.add_argument("--labels", action="store_true", help="also Dice with the true labels, where they are")
-    parser.add_argument("--uncut", action="store_true", help="also the plain way with whole 128^3 windows")
+    parser.add_argument("--labels", action="store_true", help="also compute Dice with the labels, if available")
+    parser.add_argument("--uncut", action="store_true", help="also run the reference with whole 128^3 windows")
     parser.add_argument("-o", "--output", type=Path, default=Path("inference_settings"))
     options = parser.parse_args()
     folders = sorted(path for path in options.cases.iterdir() if path.is_dir())

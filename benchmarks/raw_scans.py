@@ -1,12 +1,12 @@
-"""Raw scans: how well they are registered, whether failures are noticed, and what the way costs in Dice.
+"""Measure preprocessing of raw scans: registration error, detection of failures, and loss of Dice.
 
     python benchmarks/raw_scans.py registration CASES --names A B --transforms 24   # target registration error, mm
-    python benchmarks/raw_scans.py spoilt CASES --names A B                         # are spoilt registrations doubted
-    python benchmarks/raw_scans.py segmentation CASES --names A B C                 # Dice, raw against straight
-    python benchmarks/raw_scans.py picture RAW_CASE -o picture.jpg                  # before, between and after
+    python benchmarks/raw_scans.py spoilt CASES --names A B                         # warnings for wrong registrations
+    python benchmarks/raw_scans.py segmentation CASES --names A B C                 # Dice of raw and prepared input
+    python benchmarks/raw_scans.py picture RAW_CASE -o picture.jpg                  # before, during and after
 
-CASES holds a folder of skull-stripped, labelled sequences for each case. Raw scans are made of them: a skull around
-the brain, each sequence moved by itself, slices of 5 mm that average what they cover.
+CASES has a folder of skull-stripped, labelled sequences for each case. Raw scans are simulated from them: a skull
+around the brain, a separate movement of each sequence, and averaged slices of 5 mm.
 """
 
 import argparse
@@ -49,14 +49,16 @@ def main() -> None:
     drawn = commands.add_parser("picture")
     drawn.add_argument("case", type=Path)
     drawn.add_argument("-o", "--output", type=Path, required=True)
-    drawn.add_argument("--height", type=float, default=0.55, help="of the slice, as a share of the brain's height")
+    drawn.add_argument(
+        "--height", type=float, default=0.55, help="position of the slice, as a share of the brain's height"
+    )
     options = parser.parse_args()
     run = {"registration": registration, "spoilt": spoilt, "segmentation": segmentation, "picture": picture}
     run[options.command](options)
 
 
 def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, plane: str = "axial") -> Volume:
-    """The volume as a scanner would show it after the head moved by `moved`: (4, 4), RAS+ millimetres."""
+    """Simulate a scan after the head moved by `moved`, (4, 4), RAS+ millimetres."""
     axes = PLANES[plane]
     corners = volume.grid.corners_mm()
     middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
@@ -79,7 +81,7 @@ def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, pl
 
 
 def rigid(rng: np.random.Generator, degrees: float, mm: float, centre: np.ndarray) -> np.ndarray:
-    """A rotation by up to `degrees` about each axis through `centre`, and a shift by up to `mm` along each."""
+    """Draw a rotation by up to `degrees` about each axis through `centre`, and a shift by up to `mm` along each."""
     turn = np.eye(3)
     for axis in range(3):
         angle = np.deg2rad(rng.uniform(-degrees, degrees))
@@ -99,7 +101,7 @@ def brain_points(head: RawHead) -> np.ndarray:
 
 
 def registration(options: argparse.Namespace) -> None:
-    """Both images have thick slices; the error is the mean over points of the brain, a transform a line."""
+    """Print the mean error over points of the brain for each transform. Both images have thick slices."""
     rng = np.random.default_rng(options.seed)
     heads = [_head(options, name, seed) for seed, name in enumerate(options.names)]
     errors, seconds, doubted = [], [], 0
@@ -140,7 +142,7 @@ def registration(options: argparse.Namespace) -> None:
 
 
 def spoilt(options: argparse.Namespace) -> None:
-    """Transforms spoilt by a known amount, and inputs for which no right one exists: how many are doubted."""
+    """Count the warnings for transforms with a known error, and for inputs without a right transform."""
     rng = np.random.default_rng(options.seed)
     heads = [_head(options, name, seed) for seed, name in enumerate(options.names)]
     rows: dict[str, list[bool]] = {}
@@ -190,14 +192,14 @@ def _hopeless(rng: np.random.Generator, head: RawHead, stranger: RawHead, other:
     far[:3, 3] += 400
     return {
         "noise": Volume(noise, whole.grid),
-        "header lays the head on its face": Volume(whole.data, Grid(whole.grid.shape, upended)),
-        "header 40 cm away (mended by the centres)": Volume(whole.data, Grid(whole.grid.shape, far)),
+        "header turns the head face down": Volume(whole.data, Grid(whole.grid.shape, upended)),
+        "header 40 cm away (corrected by the centres)": Volume(whole.data, Grid(whole.grid.shape, far)),
         "another patient": scanned(stranger.images[other], np.eye(4)),
     }
 
 
 def segmentation(options: argparse.Namespace) -> None:
-    """Dice of the regions: the case as it is; T1ce of 1 mm with the rest moved in slices of 5 mm; all in 5 mm."""
+    """Compute Dice of the prepared case, of T1ce at 1 mm with the others at 5 mm, and of all at 5 mm."""
     from brats_mm.pipeline.segmenter import Segmenter
 
     rng = np.random.default_rng(options.seed)
@@ -233,7 +235,7 @@ def segmentation(options: argparse.Namespace) -> None:
 
 
 def _dice(prediction, labels: Path) -> dict[str, float]:
-    """Against the true labels; where the grids differ, the prediction's truth is that of the nearest true voxel."""
+    """Compute Dice against the labels. On another grid, each voxel is compared with the nearest label."""
     import nibabel as nib
 
     image = nib.load(labels)
@@ -269,7 +271,7 @@ def _brain_dice(prediction, head: RawHead) -> float:
 
 
 def picture(options: argparse.Namespace) -> None:
-    """A row each: on one grid by the headers, registered (the edges of T1ce over both), stripped and segmented."""
+    """Draw three rows: on one grid by the headers, registered (edges of T1ce over both), stripped and segmented."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -335,7 +337,7 @@ def picture(options: argparse.Namespace) -> None:
 
 
 def _tinted(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A slice in grey with its labels: necrosis red, oedema green, enhancing yellow."""
+    """Draw a slice in grey with its labels: necrosis red, oedema green, enhancing yellow."""
     shown = np.repeat(grey[..., None], 3, axis=-1)
     for value, tint in {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}.items():
         inside = labels == value

@@ -1,9 +1,9 @@
-"""What a model loses on scans that differ from its training: Dice of labelled cases after each named change.
+"""Measure the loss of Dice on labelled cases after each of a list of corruptions.
 
     python benchmarks/robustness.py CASES/datalist.json -o robustness
 
 Writes robustness.json and robustness.md. Each change is applied to the images of each case
-(`brats_mm.data.corruptions`); the reference stays. Three availability sets are tried: all four sequences,
+(`brats_mm.data.corruptions`), and the reference is unchanged. There are three availability sets: all four sequences,
 T1ce + FLAIR, and T2 alone.
 """
 
@@ -36,7 +36,7 @@ SETS: tuple[Availability, ...] = (
 
 
 def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift]) -> Iterator[dict[str, Any]]:
-    """Dice of each set and region of one case after each change."""
+    """Compute the Dice of each set and region of one case after each change."""
     case = read_case(labelled.files)
     masks = read_reference(labelled.label, case.grid, labelled.scheme)
     sets = [wanted for wanted in SETS if wanted <= case.available]
@@ -50,7 +50,7 @@ def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift
 
 
 def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
-    """Mean Dice in percent as a Markdown table, a row a change."""
+    """Format mean Dice in percent as a Markdown table, one row per change."""
     names = [subset_name(subset) for subset in SETS]
     heads = [f"{name}: {region.value.upper()}" for name in names for region in REGIONS]
     lines = ["| change | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
@@ -68,9 +68,11 @@ def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
+    parser.add_argument(
+        "--dataset-dir", type=Path, help="folder of the list's relative paths (default: folder of the list)"
+    )
     parser.add_argument("--section", default="validation")
-    parser.add_argument("--cases", type=int, default=None, help="only the first so many")
+    parser.add_argument("--cases", type=int, default=None, help="number of cases to use")
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
     options = parser.parse_args()

@@ -1,15 +1,15 @@
-"""How calm the service is under load: status routes while the model computes, memory, and the time that it adds.
+"""Measure the service under load: response times of status routes, memory, and overhead over the engine.
 
-Starts a service of its own on this machine, with the installed model, and prints a table; `--json FILE` keeps the
-figures. The case is a made head unless `--case FOLDER` names a real one. Four parts:
+Starts a service on this machine with the installed model and prints a table. `--json FILE` writes the figures. The case
+is a synthetic head unless `--case FOLDER` names a real one. There are four parts:
 
-1. the engine alone: a worker's own use case, with the same results written, in a process of its own, warmed up;
-2. the service with nothing else to do: the same case, submitted, followed by its events, and fetched; from the first
-   byte sent to the last received, with the client on the same machine. What the service adds is all of that time but
-   the engine's own, as the stages of the same job say it: a machine's speed drifts by more than the difference, so the
-   times of 1 are there to show that the engine is no slower in the service;
-3. the same with many clients who ask for states, lists, health and metrics all the while;
-4. memory of the service's process before and after.
+1. The engine alone, in a separate, warmed-up process that writes the same results.
+2. The idle service: the same case is submitted, followed by its events, and fetched by a client on the same machine.
+   The overhead is the time from the first byte sent to the last received, minus the engine's time as reported by the
+   stages of the same job. A machine's speed drifts by more than this difference. Part 1 shows that the engine is no
+   slower in the service.
+3. The same with many clients that request states, lists, health and metrics.
+4. Memory of the service's process before and after.
 """
 
 import argparse
@@ -61,12 +61,12 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=50, help="that ask all the while")
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds that a client waits between questions")
+    parser.add_argument("--clients", type=int, default=50, help="number of clients that send requests meanwhile")
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds between two requests of a client")
     parser.add_argument("--jobs", type=int, default=3, help="in each part")
-    parser.add_argument("--case", type=Path, help="folder of a case instead of a made head")
-    parser.add_argument("--bundle", type=Path, help="model bundle instead of the installed one")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--case", type=Path, help="case folder (default: a synthetic head)")
+    parser.add_argument("--bundle", type=Path, help="model bundle (default: the installed one)")
+    parser.add_argument("--json", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
 
@@ -89,7 +89,7 @@ def _environment() -> dict[str, str]:
 
 
 class _Engine:
-    """The engine in a process of its own, a case at a time."""
+    """The engine in a separate process, one case at a time."""
 
     def __init__(self, bundle: Path | None, case: Path) -> None:
         command = ["nice", "-n", "5", sys.executable, "-c", ENGINE, str(bundle or ""), str(case)]
@@ -174,12 +174,12 @@ async def _until_ready(client: httpx.AsyncClient) -> None:
         except httpx.TransportError:
             pass
         await asyncio.sleep(0.5)
-    message = "the service did not get ready"
+    message = "The service did not become ready."
     raise SystemExit(message)
 
 
 async def _job(client: httpx.AsyncClient, case: Path) -> tuple[float, float]:
-    """Seconds from the submission until the segmentation is here, and those of them that the engine says it took."""
+    """Return the seconds from submission to the fetched segmentation, and the engine's share of them."""
     fields = {path.name.split("_")[-1].split(".")[0]: path for path in sorted(case.glob("*.nii.gz"))}
     known = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
     files = {

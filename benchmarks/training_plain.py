@@ -1,8 +1,8 @@
-"""The other side of `training_throughput.py`: training as a user of MONAI would write it by hand.
+"""The baseline of `training_throughput.py`: a plain MONAI training.
 
-MONAI's own dictionary transforms, CacheDataset, DataLoader and SupervisedTrainer with its own step; the network of our
-presets in PyTorch's default memory layout, and the same loss, window, augmentation and optimiser. In stage 2 the batch
-is doubled into two masked views, and the network is run on both.
+It uses MONAI's dictionary transforms, CacheDataset, DataLoader and SupervisedTrainer, the network of our presets in
+PyTorch's default memory layout, and the same loss, window, augmentation and optimiser. In stage 2, the batch is doubled
+into two masked views, and the network runs on both.
 """
 
 from collections.abc import Mapping
@@ -50,17 +50,17 @@ BOTH = ("image", "label")
 
 @dataclass(frozen=True)
 class Plan:
-    """What both sides train.
+    """Settings of both sides.
 
     Attributes:
         stage: 1 (one expert, on FLAIR) or 2 (the mixture, on pairs of views).
-        items: of the list, `image` a mapping from sequence to file; an epoch visits each once.
-        size: of the network (`networks.presets`).
-        window: voxels a side.
-        batch_size: crops a step.
-        workers: processes that load data; 0 loads in the training process.
+        items: training items, whose `image` maps sequences to files. An epoch visits each once.
+        size: size of the network (`networks.presets`).
+        window: voxels per side.
+        batch_size: crops per step.
+        workers: processes that load data. 0 loads in the training process.
         augmentation: `small_data` or `paper`.
-        spacing_mm: of the cases and of training.
+        spacing_mm: voxel size of cases and training.
     """
 
     stage: int
@@ -74,7 +74,7 @@ class Plan:
 
 
 def plain_trainer(plan: Plan, device: torch.device) -> SupervisedTrainer:
-    """A trainer of MONAI's, ready to run."""
+    """Create a MONAI trainer."""
     network = (expert(plan.size) if plan.stage == 1 else simmlm(plan.size)).to(device)
     dataset = CacheDataset(
         data=[_files(item, plan.stage) for item in plan.items],
@@ -100,7 +100,7 @@ def two_views(
     non_blocking: bool = False,  # noqa: FBT001, FBT002 (MONAI's signature)
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], dict[str, Any]]:
-    """Each sample twice, with two nested sets of its sequences: the batch of views with more, then with fewer."""
+    """Duplicate each sample with two nested sets of its sequences: first views with more, then with fewer."""
     image, label = (batch[key].to(device=device, dtype=torch.float32, non_blocking=non_blocking) for key in BOTH)
     drawn = [NESTED_PAIRS[np.random.randint(len(NESTED_PAIRS))] for _ in range(len(image))]
     more, fewer = (torch.tensor([flags(pair[side]) for pair in drawn], device=device) for side in (0, 1))
@@ -114,7 +114,7 @@ def _files(item: Mapping[str, Any], stage: int) -> dict[str, Any]:
 
 
 def _loading(spacing_mm: float) -> list[Transform]:
-    """The part that is cached."""
+    """Create the cached transforms."""
     return [
         LoadImaged(BOTH, ensure_channel_first=True, dtype=np.float32),
         ConvertToMultiChannelBasedOnBratsClassesd("label"),

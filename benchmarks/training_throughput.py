@@ -1,10 +1,10 @@
-"""Training throughput beside a plain MONAI trainer: crops a second, and the share of time spent waiting for data.
+"""Compare training throughput with a plain MONAI trainer: crops per second and share of time waiting for data.
 
     python benchmarks/training_throughput.py -o training_throughput.json
 
-Trains on made heads (`brats_mm.data.phantom`), so it runs from a clean checkout. Both sides of both stages, with and
-without a process that loads data, take turns: one epoch of each a round. Medians over the rounds are printed, and every
-round is kept in the JSON. Validation and checkpoints are left out on both sides. The plain side is `training_plain.py`.
+Trains on synthetic heads (`brats_mm.data.phantom`), so it runs from a clean checkout. Both sides of both stages
+alternate, with and without a process that loads data, by one epoch per round. Prints medians over the rounds and writes
+every round to the JSON file. Both sides run without validation and checkpoints. `training_plain.py` has the plain side.
 """
 
 import argparse
@@ -35,7 +35,7 @@ NEVER = 10**6
 
 
 def write_cases(folder: Path, number: int, shape: tuple[int, int, int] = SHAPE) -> list[dict[str, Any]]:
-    """Made heads as folders of NIfTI files, and a list of them for training."""
+    """Write synthetic heads as folders of NIfTI files, with a training list."""
     items = []
     for seed in range(number):
         made = make_phantom(seed, shape, spacing_mm=(SPACING_MM,) * 3)
@@ -51,7 +51,7 @@ def write_cases(folder: Path, number: int, shape: tuple[int, int, int] = SHAPE) 
 
 
 def our_trainer(plan: Plan, device: torch.device, folder: Path) -> Any:
-    """The trainer of the shipped config, as the command line builds it."""
+    """Create the trainer of the shipped config, as the command line does."""
     from monai.bundle import ConfigWorkflow
 
     from brats_mm.io.bundle import default_bundle, training_configs
@@ -87,9 +87,9 @@ def our_trainer(plan: Plan, device: torch.device, folder: Path) -> Any:
 
 
 class Side:
-    """One trainer that takes turns with others, and its measured epochs.
+    """A trainer that alternates with others, and its measured epochs.
 
-    An epoch's time runs from asking for its first batch to the end of its last step.
+    The time of an epoch runs from the request for its first batch to the end of its last step.
     """
 
     def __init__(self, name: str, plan: Plan, trainer: Any) -> None:
@@ -102,7 +102,7 @@ class Side:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._step)
 
     def epoch(self, *, keep: bool) -> None:
-        """Train one epoch more; the first of a trainer warms it up and is not kept."""
+        """Train one more epoch. The first one is a warm-up and is not kept."""
         self.trainer.state.max_epochs += 1
         self.trainer.run()
         seconds = self.end_s - self.start_s
@@ -111,7 +111,7 @@ class Side:
             self.rounds.append({**rates, "seconds": seconds})
 
     def median(self, name: str) -> float:
-        """Over the rounds kept."""
+        """Return the median over the kept rounds."""
         return statistics.median(rates[name] for rates in self.rounds)
 
     def _now(self) -> float:
@@ -134,7 +134,7 @@ class Side:
 
 
 def compare(plans: Sequence[Plan], rounds: int, device: torch.device, folder: Path) -> list[Side]:
-    """Both sides of each plan, in turns, and the other way round every second time."""
+    """Run both sides of each plan alternately, in reversed order every second time."""
     sides = []
     for plan in plans:
         sides.append(Side("ours", plan, our_trainer(plan, device, folder)))
@@ -148,7 +148,7 @@ def compare(plans: Sequence[Plan], rounds: int, device: torch.device, folder: Pa
 
 
 def rows_of(sides: Sequence[Side]) -> list[dict[str, Any]]:
-    """A row for each stage and number of workers: medians of both sides, and the ratio of their throughputs."""
+    """Return a row per stage and number of workers: medians of both sides, and the ratio of their throughputs."""
     rows = []
     for ours, plain in zip(sides[::2], sides[1::2], strict=True):
         ratios = [
@@ -165,7 +165,7 @@ def rows_of(sides: Sequence[Side]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The medians as Markdown."""
+    """Format the medians as Markdown."""
     lines = [
         "| stage | loading processes | ours, crops/s | plain, crops/s | ours / plain | ours waiting | plain waiting |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -180,7 +180,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def machine_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Describe the machine and the versions."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     machine = {"python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count()}
     device = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.machine()
@@ -190,18 +190,16 @@ def machine_of(options: argparse.Namespace) -> dict[str, Any]:
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], choices=[1, 2])
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="numbers of processes that load data")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="numbers of processes to load data")
     parser.add_argument("--size", default="light", help="network size: light or full")
-    parser.add_argument("--window", type=int, default=64, help="voxels a side, a multiple of 32")
+    parser.add_argument("--window", type=int, default=64, help="voxels per side, a multiple of 32")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--cases", type=int, default=2, help="made heads")
-    parser.add_argument(
-        "--steps", type=int, nargs=2, default=[3, 2], help="of an epoch (a turn) of stage 1 and stage 2"
-    )
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each side that count")
+    parser.add_argument("--steps", type=int, nargs=2, default=[3, 2], help="steps per epoch of stage 1 and stage 2")
+    parser.add_argument("--rounds", type=int, default=2, help="measured rounds")
     parser.add_argument("--augmentation", default="small_data", choices=["small_data", "paper"])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=None, help="of PyTorch in the training process")
+    parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch in the training process")
     parser.add_argument("-o", "--output", type=Path, default=Path("training_throughput.json"))
     return parser.parse_args(arguments)
 

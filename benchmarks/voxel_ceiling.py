@@ -1,9 +1,9 @@
-"""What coarse voxels alone cost: Dice of the reference with itself, once it was brought to a voxel size and back.
+"""Measure the loss of Dice by coarse voxels alone: resample the reference to a voxel size and back.
 
     python benchmarks/voxel_ceiling.py CASES/datalist.json --spacing 2 1.5
 
-So a model would score that answers each voxel of its own grid exactly as its training asks: masks are made as in
-training (half of a voxel inside), and come back as an answer does (interpolated, cut at one half).
+This is the score of a model that predicts each voxel of its grid perfectly. Masks are resampled as in training (at
+least half of a voxel inside) and restored like a prediction (interpolated, threshold 0.5).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from brats_mm.metrics.overlap import count, overlap
 
 
 def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: float) -> np.ndarray:
-    """A mask (h, w, d) on its own grid again, after it was one of `wanted_mm` voxels."""
+    """Resample a mask (h, w, d) to voxels of `wanted_mm` and back."""
     h, w, d = mask.shape
     x, y, z = (resampled_side(side, step, wanted_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
     coarse = resample(mask.astype(np.float32), (x, y, z)) >= 0.5
@@ -30,7 +30,7 @@ def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: flo
 
 
 def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[float]]:
-    """Dice of each region, a row a voxel size."""
+    """Return the Dice of each region, one row per voxel size."""
     case = read_case(labelled.files)
     masks = read_reference(labelled.label, case.grid, labelled.scheme)
     return [
@@ -47,7 +47,9 @@ def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
+    parser.add_argument(
+        "--dataset-dir", type=Path, help="folder of the list's relative paths (default: folder of the list)"
+    )
     parser.add_argument("--section", default="validation")
     parser.add_argument("--spacing", type=float, nargs="+", default=[2.0, 1.5], help="voxel sizes, millimetres")
     options = parser.parse_args()
