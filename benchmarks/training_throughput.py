@@ -194,7 +194,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", default="light", help="network size: light or full")
     parser.add_argument("--window", type=int, default=64, help="voxels per side, a multiple of 32")
     parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--cases", type=int, default=2, help="made heads")
+    parser.add_argument("--cases", type=int, default=2, help="number of synthetic heads")
     parser.add_argument("--steps", type=int, nargs=2, default=[3, 2], help="steps per epoch of stage 1 and stage 2")
     parser.add_argument("--rounds", type=int, default=2, help="measured rounds")
     parser.add_argument("--augmentation", default="small_data", choices=["small_data", "paper"])
