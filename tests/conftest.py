@@ -60,6 +60,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         torch.manual_seed(0)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Collect what a test with warnings of its own left open, which else another test is blamed for."""
+    try:
+        return (yield)
+    finally:
+        if item.get_closest_marker("filterwarnings"):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(sys, "unraisablehook", lambda _: None)
+                gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def _process_is_as_started() -> Iterator[None]:
     """Undo what a test leaves in the process, so that no other depends on it.

@@ -10,7 +10,7 @@ from PIL import Image
 
 TWO = ("BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-t2f.nii.gz")
 RED, GREEN, YELLOW = (225, 87, 89), (89, 161, 79), (242, 190, 44)
-LONGEST_MS = 300_000
+LONGEST_MS = 600_000
 
 
 class Tab:

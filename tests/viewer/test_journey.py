@@ -236,9 +236,8 @@ def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bund
     """What the library writes has every part that the page reads; the network is tiny and random."""
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
-        until(lambda: client.get("/readyz").status_code == 200, 240)
+        until(lambda: client.get("/readyz").status_code == 200)
         tab = open_tab(client)
-        tab.page.set_default_timeout(240_000)
         tab.run(made_head)
         titles = tab.page.locator(".panel h2").all_inner_texts()
         assert {"Volumes", "Regions to review", "Importance of the sequences", "Remarks", "Files"} <= set(titles)

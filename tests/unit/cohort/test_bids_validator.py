@@ -73,7 +73,7 @@ def test_the_validator_finds_no_error(derivatives):
     if program is None:
         pytest.skip("the BIDS validator is not installed: pip install bids-validator-deno")
     done = subprocess.run(
-        [program, "--json", str(derivatives)], capture_output=True, text=True, check=False, timeout=120
+        [program, "--json", str(derivatives)], capture_output=True, text=True, check=False, timeout=600
     )
     issues = json.loads(done.stdout)["issues"]["issues"]
     result = {(one["severity"], one["code"], one.get("location", "")) for one in issues}
