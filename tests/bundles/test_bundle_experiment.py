@@ -139,7 +139,7 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
     assert "| MMP |" in page
 
 
-def test_no_gate_weights_are_made_up_for_a_method_that_has_none(done: tuple[Path, list[str]]) -> None:
+def test_no_gate_weights_are_reported_for_a_method_without_a_gate(done: tuple[Path, list[str]]) -> None:
     folders = [done[0] / "runs" / name / "seed_1" / "evaluation" for name in ("mixture", "mmp")]
     rows = [len((folder / "gate_weights.csv").read_text().splitlines()) for folder in folders]
     assert rows == [1 + 2 * 32 * 3, 1]
@@ -252,7 +252,7 @@ def test_the_lists_that_come_with_the_bundle() -> None:
     assert both.count("simmlm") == 1
 
 
-def test_a_experiment_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
+def test_an_experiment_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
     """What a file says of all holds for those of files that it names, but these know better of their own."""
     inner = {"settings": {"window": [8]}, "methods": {"mine": {"experts_dir": "none", "seed": 1}, "same": "x.json"}}
     outer = {"settings": {"window": [4], "seed": 2}, "expert_settings": {"seed": 3}, "methods": {"list": "inner.json"}}

@@ -53,7 +53,7 @@ def two_cases(cases: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_label_maps_lie_on_the_input_grid_and_equal_those_of_the_library(
+def test_label_maps_are_on_the_input_grid_and_equal_those_of_the_library(
     two_cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     workflow = _workflow(tiny, dataset_dir=str(two_cases), output_dir=str(tmp_path / "out"))

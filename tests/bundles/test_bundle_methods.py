@@ -129,7 +129,7 @@ def test_methods_say_their_name_and_what_they_are() -> None:
         assert described["description"].endswith(".")
 
 
-def test_every_method_stands_in_its_page() -> None:
+def test_every_method_is_in_its_page() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
     for path in METHODS.glob("*.json"):
         assert f"`{path.stem}`" in page, path.stem

@@ -72,7 +72,7 @@ def test_two_processes_train_an_expert_with_deep_supervision(cases: Path, tiny: 
     assert not any(torch.equal(last[f"heads.{level}.weight"], expert.heads[level].weight) for level in (0, 1))
 
 
-def test_without_torchrun_the_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchrun_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(TrainingError, match="torchrun --nproc_per_node=N -m monai"):
         join()

@@ -70,7 +70,7 @@ def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_ban
     assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= set(tags)
 
 
-def test_weights_of_one_leave_the_training_as_it_is_and_others_do_not(
+def test_weights_of_one_leave_the_training_unchanged_and_others_do_not(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     ones = {**FINER, "mwam::weights::alpha": 1.0, "mwam::weights::beta": 0.0}
@@ -83,9 +83,7 @@ def test_weights_of_one_leave_the_training_as_it_is_and_others_do_not(
     assert not torch.equal(loss["experts.t1.stem.conv1.weight"], plain["experts.t1.stem.conv1.weight"])
 
 
-def test_it_lies_over_mmps_training_too_whose_branches_are_its_encoders(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_it_wraps_mmps_training_with_encoders_as_branches(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     mmp = str(CONFIGS / "methods" / "mmp.json")
     settings = {"epochs": 1, "network_def": NETWORKS["mmp"], "mwam::branches": "encoders", **FINER}
     trainer = _run(tiny, cases, tmp_path, mmp, MWAM, **settings)

@@ -120,7 +120,7 @@ def test_resuming_without_a_checkpoint_starts_from_the_beginning(
     assert (tmp_path / "expert_flair_last.pt").is_file()
 
 
-def test_faulty_cases_are_said_before_training_and_the_check_can_be_turned_off(
+def test_faulty_cases_are_reported_before_training_and_the_check_can_be_turned_off(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     listed = tmp_path / "list.json"

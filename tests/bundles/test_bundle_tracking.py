@@ -24,7 +24,7 @@ def _command(cases: Path, tiny: dict[str, Any], models: Path, *override: str) ->
     return [*command, "--window", "[64,32,32]", "--validation_window", "[64,32,32]", *override]
 
 
-def test_mlflow_has_parameters_loss_and_validation_and_a_resumed_training_goes_on_in_its_run(
+def test_mlflow_has_parameters_loss_and_validation_and_a_resumed_training_continues_in_its_run(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     mlflow = pytest.importorskip("mlflow")

@@ -62,7 +62,7 @@ def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmen
         assert set(report["sequences_found"]) == {modality.value for modality in subset}
 
 
-def test_sequences_on_different_grids_are_registered_unless_they_are_said_to_be_prepared(real_cases, segmenter):
+def test_sequences_on_different_grids_are_registered_unless_declared_prepared(real_cases, segmenter):
     for case in sorted(path for path in real_cases.iterdir() if path.is_dir()):
         files = recognise(case).paths
         if len({nib.load(path).shape for path in files.values()}) > 1:

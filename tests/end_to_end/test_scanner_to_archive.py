@@ -75,7 +75,7 @@ def test_the_segmentation_belongs_to_the_patient_the_study_and_the_series(segmen
     assert {str(item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence} <= set(reference)
 
 
-def test_every_frame_lies_on_the_slice_that_it_was_derived_from(segmentation, reference):
+def test_every_frame_is_on_the_slice_that_it_was_derived_from(segmentation, reference):
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     turned = shared.PlaneOrientationSequence[0].ImageOrientationPatient
     assert segmentation.NumberOfFrames > 0

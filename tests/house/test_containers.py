@@ -120,7 +120,7 @@ def test_the_page_s_stage_has_every_file_that_the_page_shares_with_the_library()
     assert all(name in copied for name in shared)
 
 
-def test_no_password_stands_in_the_compose_file():
+def test_no_password_is_in_the_compose_file():
     text = (ROOT / "docker" / "compose.yaml").read_text()
     assert "${ORTHANC_PASSWORD:?" in text
     assert {"orthanc_header", ".env"} <= set((ROOT / "docker" / ".gitignore").read_text().split())

@@ -58,7 +58,7 @@ def test_versions_agree():
     assert f"\n## {brats_mm.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_every_error_stands_in_the_drawn_tree():
+def test_every_error_is_in_the_drawn_tree():
     tree = errors.__doc__ or ""
     for name, kind in vars(errors).items():
         if isinstance(kind, type):

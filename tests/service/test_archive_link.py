@@ -105,7 +105,7 @@ def test_nothing_is_stored_twice_when_the_service_is_killed_between_storing_and_
     assert (after.state, after.stored, sorted(after.present)) == (TransferState.DONE, (), sorted(archive.held))
 
 
-def test_a_silent_archive_is_asked_again_after_growing_pauses_and_what_was_stored_is_told(made):
+def test_a_silent_archive_is_retried_after_growing_pauses_and_stored_objects_are_reported(made):
     archive = FakeArchive(silent=3)
     link, pauses = made.link(archive), []
     for _ in range(3):

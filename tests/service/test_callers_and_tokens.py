@@ -35,7 +35,7 @@ def test_callers_see_their_own_jobs_only(tmp_path, made_head):
         assert len(client.get("/v1/jobs", headers=bearer(ann)).json()["jobs"]) == 1
 
 
-def test_without_a_good_token_nothing_but_health_is_told(tmp_path):
+def test_without_a_good_token_only_health_is_served(tmp_path):
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         tokens = client.service.tokens
         token, text = tokens.create("ann", ["jobs:read"])

@@ -27,7 +27,7 @@ CROWDING = Path(__file__).resolve().parents[1] / "fakes" / "crowding.py"
 
 
 @pytest.mark.slow
-def test_an_honest_caller_is_answered_among_idle_and_trickling_connections(tmp_path):
+def test_a_normal_caller_is_served_among_idle_and_trickling_connections(tmp_path):
     Tokens(open_database(tmp_path)).create("ann")
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         usual = _slowest(client.base_url, 20)

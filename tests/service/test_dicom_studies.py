@@ -49,7 +49,7 @@ def test_the_series_of_a_study_are_recognised_at_once(client):
     assert ended(client, job["id"])["state"] == "done"
 
 
-def test_series_that_tie_are_asked_about_and_named_in_the_options(client):
+def test_series_that_tie_need_a_choice_in_the_options(client):
     again = with_number(TYPICAL["t2"], 8)
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, again))
     refused = client.post("/v1/jobs", files=files)
@@ -62,7 +62,7 @@ def test_series_that_tie_are_asked_about_and_named_in_the_options(client):
     assert taken.json()["options"]["series"] == {"t2": again.series_uid}
 
 
-def test_two_studies_in_one_zip_are_asked_about(client):
+def test_two_studies_in_one_zip_need_a_choice(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, replace(TYPICAL["flair"], study="another")))
     refused = client.post("/v1/jobs", files=files)
 

@@ -15,7 +15,7 @@ def named_files(head):
     return {"t1ce": ("Case 7 t1c.nii.gz", files["t1ce"][1]), "flair": ("Case 7 t2f.nii.gz", files["flair"][1])}
 
 
-def test_a_job_tells_its_files_apart_and_forgets_them_when_it_is_cancelled(made_head, tmp_path):
+def test_a_job_distinguishes_its_files_and_forgets_them_when_cancelled(made_head, tmp_path):
     with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         job = client.post("/v1/jobs", files=named_files(made_head)).json()
         assert job["files"] == {"t1ce": "Case 7 t1c.nii.gz", "flair": "Case 7 t2f.nii.gz"}

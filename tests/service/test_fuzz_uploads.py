@@ -104,7 +104,7 @@ def spoilt(content, head, chance):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spoilt_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
+def test_a_damaged_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
     field, name, make, head = KINDS[kind]
     chance, content = random.Random(kind), make()
     refused = 0
@@ -133,7 +133,7 @@ def test_a_spoilt_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
     assert refused > MUTATIONS // 10
 
 
-def test_spoilt_files_over_http_never_meet_a_server_error(tmp_path):
+def test_damaged_files_over_http_never_cause_a_server_error(tmp_path):
     chance = random.Random(7)
     with serving(small_settings(tmp_path)) as client:
         for number in range(max(20, MUTATIONS // 4)):

@@ -161,7 +161,7 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize("kind", VOLUMES)
-def test_a_volume_that_lies_is_refused(client, kind):
+def test_a_volume_with_a_false_header_is_refused(client, kind):
     name, content, status, sentence = VOLUMES[kind]
     refused(client, status, sentence, files={"t1": (name, content)})
 
@@ -266,7 +266,7 @@ def test_options_are_typed(client, good, options, sentence):
     refused(client, 422, sentence, files={"t1ce": ("a.nii.gz", good)}, data={"options": options})
 
 
-def test_a_nearly_full_disk_is_said_before_the_upload(tmp_path, good):
+def test_a_nearly_full_disk_is_reported_before_the_upload(tmp_path, good):
     with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=2**60))) as client:
         answer = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", good)})
         assert answer.status_code == 507

@@ -72,7 +72,7 @@ def test_a_move_that_is_not_allowed_changes_nothing(queue):
     assert queue.records.get("one").state is JobState.CANCELLED
 
 
-def test_a_key_stands_for_one_job_whoever_comes_second(queue):
+def test_a_key_identifies_one_job(queue):
     first, new = submitted(queue, "one", key="k")
     second, again = submitted(queue, "two", key="k")
     assert (new, again, first.id, second.id) == (True, False, "one", "one")

@@ -97,7 +97,7 @@ def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
     assert ended(client, job["id"])["state"] == "done"
 
 
-def test_uploads_are_gone_once_used_unless_asked_otherwise(client, made_head, done):
+def test_uploads_are_gone_once_used_unless_requested_otherwise(client, made_head, done):
     assert not client.service.queue.files.upload(done["id"]).exists()
     kept = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"keep_upload": true}'}).json()
     ended(client, kept["id"])
@@ -127,7 +127,7 @@ def test_the_list_is_paged_and_newest_first(client, made_head):
     assert client.get("/v1/jobs", params={"cursor": "zzzz"}).status_code == 400
 
 
-def test_events_tell_each_change_until_the_end(client, made_head):
+def test_events_report_each_change_until_the_end(client, made_head):
     job = client.post("/v1/jobs", files=two_files(made_head)).json()
     with client.stream("GET", job["links"]["events"]) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -261,7 +261,7 @@ def test_a_slow_upload_is_ended(tmp_path):
         until(lambda: not list((tmp_path / "incoming").iterdir()))
 
 
-def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
+def test_a_model_that_cannot_be_loaded_is_reported(tmp_path):
     with serving(small_settings(tmp_path), behaviour={"unable": True}) as client:
         until(lambda: "no weights" in client.get("/readyz").json().get("detail", ""))
         assert client.get("/readyz").status_code == 503

@@ -116,7 +116,7 @@ def test_the_answer_is_the_result_of_a_job_of_the_own_api(client, http, made_hea
         assert all(0 <= place < size for place, size in zip(centre, (64, 72, 56), strict=True))
 
 
-def test_the_entropy_is_a_second_model_with_bands_and_is_not_computed_anew(client, http, made_head):
+def test_the_entropy_is_a_second_model_with_bands_and_is_not_computed_again(client, http, made_head):
     _, first = client.infer("brats_mm", "case-1", dict(SLICER))
     result, params = client.infer("brats_mm_entropy", "case-1", dict(SLICER))
     assert params["job"] == first["job"]
@@ -134,7 +134,7 @@ def test_the_entropy_is_a_second_model_with_bands_and_is_not_computed_anew(clien
         assert set(np.unique(bands[voxels])) <= {band}
 
 
-def test_a_volume_sent_along_is_told_by_its_name(client, made_head):
+def test_a_volume_sent_along_is_recognised_by_its_name(client, made_head):
     _, params = client.infer("brats_mm", "", dict(SLICER), file=str(volume(made_head, "t2f")))
     assert params["sequences_found"] == ["flair"]
     assert params["sequences_missing"] == ["t1", "t1ce", "t2"]
@@ -183,7 +183,7 @@ def test_a_zip_of_a_case_is_a_session(client, made_head, tmp_path):
     assert params["sequences_found"] == ["t1", "t1ce", "t2"]
 
 
-def test_several_files_are_one_session_told_apart_by_their_names(client, http, made_head):
+def test_several_files_are_one_session_distinguished_by_their_names(client, http, made_head):
     files = [("files", (volume(made_head, name).name, volume(made_head, name).read_bytes())) for name in ("t2w", "t2f")]
     made = http.put("/session/", files=files).json()
     assert made["session_info"]["meta"]["sequences"] == ["t2", "flair"]

@@ -67,14 +67,14 @@ def guarded(tmp_path_factory):
         ("POST", "/infer?model_name=brats-mm-t1"),
     ],
 )
-def test_every_route_of_the_viewers_asks_for_a_token(guarded, method, path):
+def test_every_route_of_the_viewers_requires_a_token(guarded, method, path):
     assert guarded.request(method, path).status_code == 401
     if method in ("POST", "PUT", "DELETE") and "active" not in path:
         refused = guarded.request(method, path, headers=bearer(guarded.reader))
         assert (refused.status_code, "jobs:write" in refused.json()["detail"]) == (403, True)
 
 
-def test_nobody_sees_anothers_images_sessions_and_labels(guarded, made_head):
+def test_no_caller_sees_anothers_images_sessions_and_labels(guarded, made_head):
     ann, bob = bearer(guarded.ann), bearer(guarded.bob)
     file = {"file": ("flair.nii.gz", flair(made_head))}
     assert guarded.put("/datastore/image?image=head", files=file, headers=ann).json() == {"image": "head"}

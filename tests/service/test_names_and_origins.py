@@ -41,7 +41,7 @@ def test_any_origin_needs_tokens_and_a_port_is_a_port(tmp_path):
         check_settings(Settings(data=tmp_path, port=99999), has_tokens=True)
 
 
-def test_only_https_or_this_machine_is_asked_for_keys():
+def test_keys_come_from_https_or_this_machine_only():
     for address in ("http://127.0.0.1.evil/keys", "http://localhost.evil/keys", "ftp://127.0.0.1/keys", "http://a.b/"):
         with pytest.raises(ValueError, match="not an https address"):
             oidc._document(address)
@@ -74,7 +74,7 @@ def test_an_unknown_key_does_not_stall_known_ones(monkeypatch):
     stalled.join()
 
 
-def test_running_out_of_memory_is_told_by_its_words():
+def test_running_out_of_memory_is_recognised_by_its_message():
     assert _is_out_of_memory(MemoryError())
     assert _is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
     assert _is_out_of_memory(RuntimeError("Exception thrown: std::bad_alloc"))

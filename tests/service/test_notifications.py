@@ -48,7 +48,7 @@ def test_changes_of_other_jobs_and_old_ones_do_not_count():
     assert run_coroutine(waited()) >= 0.04
 
 
-def test_telling_nobody_or_one_whose_loop_is_closed_does_no_harm():
+def test_notifying_no_one_or_a_closed_loop_does_no_harm():
     changes, kept = JobNotifications(), []
 
     async def leave():

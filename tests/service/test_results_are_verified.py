@@ -48,7 +48,7 @@ def test_a_damaged_result_is_gone_and_its_job_failed(client, job, kind, name):
     assert "damaged or lost" in after["error"]["detail"]
 
 
-def test_the_zip_is_made_and_hashed_once_and_made_anew_when_it_is_damaged(client, job, monkeypatch):
+def test_the_zip_is_made_and_hashed_once_and_made_again_when_it_is_damaged(client, job, monkeypatch):
     address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.archive(job["id"])
     first = client.get(address)
     made = path.stat().st_mtime_ns

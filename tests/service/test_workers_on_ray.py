@@ -28,7 +28,7 @@ def cluster():
         yield made
 
 
-def test_without_a_cluster_it_is_said_what_to_start():
+def test_without_a_cluster_the_error_says_what_to_start():
     with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"), joined("127.0.0.1:1"):
         pass
 

@@ -50,14 +50,14 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
     assert (options.output, options.device) == (str(tmp_path / "out"), "cpu")
 
 
-def test_progress_is_told_as_the_program_says_it(tmp_path):
+def test_progress_is_that_of_the_program(tmp_path):
     """Its lines on windows, and no others."""
     told = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
     assert told == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
     assert progress_in("12 files in out") is None
 
 
-def test_its_own_sentence_is_told(tmp_path):
+def test_its_own_message_is_shown(tmp_path):
     """Else the last line and the code."""
     with pytest.raises(Refused, match=r"^The volumes differ\.$"):
         run(FakeProcess(("error: The volumes differ.\n",), 2), tmp_path)
@@ -65,7 +65,7 @@ def test_its_own_sentence_is_told(tmp_path):
         run(FakeProcess(("Killed\n",), 9), tmp_path)
 
 
-def test_a_program_that_is_not_there_is_told(tmp_path):
+def test_a_missing_program_is_reported(tmp_path):
     """With what to do."""
     with pytest.raises(Refused, match="no program no-such-program"):
         CommandRunner("no-such-program").run({}, tmp_path, lambda progress: None, Stop())

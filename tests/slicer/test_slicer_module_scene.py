@@ -138,7 +138,7 @@ def test_segments_keep_names_colours_and_codes(slicer, scene, result):
     assert display.GetSegmentOpacity3D("ed") == pytest.approx(0.3)
 
 
-def test_entropy_lies_where_the_file_has_it(slicer, scene, result):
+def test_entropy_is_where_the_file_has_it(slicer, scene, result):
     """Same values at the same places."""
     vtk = pytest.importorskip("vtk")
     node = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene)).entropy
@@ -183,7 +183,7 @@ def test_a_second_run_shares_the_colours(slicer, scene, result):
     assert first.entropy.GetDisplayNode().GetColorNodeID() == second.entropy.GetDisplayNode().GetColorNodeID()
 
 
-def test_a_damaged_file_is_told(slicer, scene, result):
+def test_a_damaged_file_is_reported(slicer, scene, result):
     """By its name."""
     (result.folder / "segmentation.seg.nrrd").unlink()
     with pytest.raises(Refused, match=r"segmentation.seg.nrrd"):

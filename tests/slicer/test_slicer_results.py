@@ -65,7 +65,7 @@ def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp
     assert len(rows[0].cells) == len(VOLUME_HEADS)
 
 
-def test_advice_and_changes_without_a_sequence_stand_with_the_warnings(tmp_path):
+def test_advice_and_changes_without_a_sequence_are_with_the_warnings(tmp_path):
     """Where the result has them. Changes that round to nothing have no sign."""
     folder = write_result(tmp_path, trust={"advice": "Adding T2 would raise the expected Dice."})
     importance = json.loads((folder / "importance.json").read_text())
@@ -126,7 +126,7 @@ def test_a_report_without_places_has_none(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_report_is_told(tmp_path, content):
+def test_a_damaged_report_is_reported(tmp_path, content):
     """In a sentence."""
     write_result(tmp_path)
     (tmp_path / "report.json").write_text(content)
@@ -156,7 +156,7 @@ def test_module_and_scene_file_look_the_same():
     assert NOT_FOR_DIAGNOSIS == THEIRS
 
 
-def test_flair_lies_below_where_there_is_one():
+def test_flair_is_below_if_there_is_one():
     """Else the next that tells most."""
     assert background_of({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
     assert background_of({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE

@@ -153,7 +153,7 @@ def test_a_text_that_is_no_address_is_refused(url):
         checked_url(url)
 
 
-def test_the_service_s_own_sentence_is_told(inputs, out):
+def test_the_message_of_the_service_is_shown(inputs, out):
     """Of a refused submission, and of a failed job, which is deleted."""
     refused = FakeService(submit=(415, "t1ce is a DICOM file."))
     with pytest.raises(Refused, match="t1ce is a DICOM file"):
@@ -164,7 +164,7 @@ def test_the_service_s_own_sentence_is_told(inputs, out):
     assert failing.asked[-1] == ("DELETE", "/v1/jobs/abc")
 
 
-def test_a_service_without_the_needed_results_is_told(inputs, out):
+def test_a_service_without_the_needed_results_is_reported(inputs, out):
     """Its version does not fit."""
     service = FakeService(results=tuple(name for name in NEEDED if name != "entropy.nii.gz"))
     with pytest.raises(Refused, match=r"no entropy\.nii\.gz"):
@@ -206,7 +206,7 @@ def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
     assert sum(map(len, pieces)) == form.length
 
 
-def test_nobody_at_the_address_is_told(tmp_path):
+def test_an_unreachable_address_is_reported(tmp_path):
     """With what to do."""
     transport = HttpTransport(timeout_s=300)
     with pytest.raises(Unreachable, match="brats-mm serve"), transport.send(Request("GET", "http://127.0.0.1:9/")):

@@ -168,7 +168,7 @@ def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_ser
         assert sorted(set(every)) == pytest.approx([0, 0.4, 0.55, 0.7, 0.85])
 
 
-def test_a_service_that_does_not_answer_is_told_until_it_does(page_service, open_tab, made_head, tmp_path):
+def test_an_unreachable_service_is_reported_until_it_responds(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
     with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
@@ -211,7 +211,7 @@ def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open
         tab.run(made_head)
 
 
-def test_a_token_is_asked_for_and_stays_out_of_the_address(page_service, open_tab, made_head, tmp_path):
+def test_a_token_is_requested_and_stays_out_of_the_address(page_service, open_tab, made_head, tmp_path):
     settings = small_settings(tmp_path / "guarded", require_tokens=True)
     with page_service(settings) as client:
         _, text = client.service.tokens.create("viewer", ("jobs:read", "jobs:write"), 1)

@@ -93,7 +93,7 @@ def test_without_npm_the_wheel_is_built_with_a_warning(hook_module, tmp_path, mo
         run_hook(hook_module, tmp_path)
 
 
-def test_a_page_that_is_there_is_taken_as_it_is(hook_module, tmp_path, monkeypatch):
+def test_an_existing_page_is_used_unchanged(hook_module, tmp_path, monkeypatch):
     monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
     dist = tmp_path / "apps" / "viewer" / "dist"
     dist.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_a_page_that_is_there_is_taken_as_it_is(hook_module, tmp_path, monkeypat
     assert run_hook(hook_module, tmp_path, "editable") == ({}, [])
 
 
-def test_a_build_that_fails_is_told(hook_module, tmp_path, monkeypatch):
+def test_a_build_that_fails_is_reported(hook_module, tmp_path, monkeypatch):
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
     npm.chmod(0o755)

@@ -63,7 +63,7 @@ def test_an_installed_package_says_what_works_there(tmp_path):
     assert "cd apps/viewer" not in told, "there is no such folder in site-packages"
 
 
-def test_kept_images_are_given_back_and_others_are_not(made_head, tmp_path):
+def test_kept_images_are_served_and_others_are_not(made_head, tmp_path):
     with serving(small_settings(tmp_path)) as client:
         sent = two_files(made_head)
         kept = client.post("/v1/jobs", files=sent, data={"options": json.dumps({"keep_upload": True})}).json()

@@ -179,7 +179,7 @@ def test_the_row_of_a_volume_leads_into_its_region(result):
     assert result.readout()["Label"] == "Enhancing tumour"
 
 
-def test_two_sequences_stand_side_by_side_and_move_together(result):
+def test_two_sequences_are_side_by_side_and_move_together(result):
     page = result.page
     page.select_option("#beside", "flair")
     page.wait_for_selector(".picture[data-state=ready] >> nth=1")

@@ -92,7 +92,7 @@ def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, ope
         assert not tab.page.locator("text=Without FLAIR").count()
 
 
-def test_a_rerun_that_fails_is_told_beside_the_result(page_service, open_tab, made_head):
+def test_a_rerun_that_fails_is_reported_beside_the_result(page_service, open_tab, made_head):
     with page_service() as client:
         tab = open_tab(client)
         tab.run(made_head)

@@ -46,7 +46,7 @@ def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny
         ([], "There is no manifest nowhere."),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_done(words, said, tmp_path, capsys):
+def test_impossible_options_are_refused_first(words, said, tmp_path, capsys):
     assert main(["cohort", "nowhere", "-o", str(tmp_path / "out"), *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -163,7 +163,7 @@ def test_doctor_ends_on_ok(capsys, tiny_bundle):
     assert out.splitlines()[-1] == "OK: ready to segment."
 
 
-def test_doctor_tells_what_is_wrong(capsys, tmp_path):
+def test_doctor_reports_problems(capsys, tmp_path):
     code, out, _ = run(capsys, "doctor", "--bundle", tmp_path / "none", "--json")
     document = json.loads(out)
     assert code == 1

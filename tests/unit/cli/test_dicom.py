@@ -66,7 +66,7 @@ def test_a_study_option_without_dicom_is_refused(made_head: Path, capsys: pytest
     assert "--study was given, but the input is not DICOM" in capsys.readouterr().err
 
 
-def test_without_pydicom_it_is_said_what_to_install(
+def test_without_pydicom_the_error_says_what_to_install(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

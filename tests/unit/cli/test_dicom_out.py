@@ -58,7 +58,7 @@ def test_objects_are_written_and_names_are_in_them_alone(study, tiny_bundle, tmp
         (["--deidentify"], "Add dicom"),
     ],
 )
-def test_what_is_needed_is_said_before_anything_is_loaded(head_folder, tmp_path, capsys, words, said):
+def test_missing_requirements_are_reported_before_loading(head_folder, tmp_path, capsys, words, said):
     assert main(["segment", str(head_folder), "-o", str(tmp_path / "out"), *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

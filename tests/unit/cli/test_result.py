@@ -31,7 +31,7 @@ REPORT = {
 }
 
 
-def test_expected_dice_intervals_grade_and_advice_are_said(capsys):
+def test_expected_dice_intervals_grade_and_advice_are_reported(capsys):
     say_result(REPORT, Console())
     said = capsys.readouterr().out
     whole, enhancing = said.splitlines()[:2]

@@ -35,7 +35,7 @@ def test_several_workers_need_a_cluster():
         settings_of("--workers", "0", "--ray", "auto")
 
 
-def test_without_ray_it_is_said_what_to_install(monkeypatch):
+def test_without_ray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(
         OptionError, match=r'Ray is not installed. Run: pip install "brats-mm\[ray\]", or leave out --ray'

@@ -179,7 +179,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
 
 
-def test_the_work_of_a_run_that_goes_on_is_not_swept(tmp_path):
+def test_the_work_of_a_running_process_is_not_swept(tmp_path):
     with OutputFolder(tmp_path) as first:
         first.staged("a.txt").write_text("a")
         with OutputFolder(tmp_path) as second:
@@ -190,7 +190,7 @@ def test_the_work_of_a_run_that_goes_on_is_not_swept(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space as on Linux")
 @pytest.mark.parametrize("gib", [1, 2])
-def test_too_little_address_space_is_said_at_once(tmp_path, gib):
+def test_too_little_address_space_is_reported_at_once(tmp_path, gib):
     import resource
 
     size = gib << 30

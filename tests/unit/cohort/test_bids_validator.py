@@ -81,7 +81,7 @@ def test_the_validator_finds_no_error(derivatives):
     assert done.returncode == 0
 
 
-def test_what_somebody_adds_to_the_description_is_kept(tmp_path):
+def test_a_users_change_of_the_description_is_kept(tmp_path):
     description = tmp_path / "dataset_description.json"
     describe_dataset(tmp_path, LabelConvention.BRATS2023, "1")
     description.write_text(json.dumps({**json.loads(description.read_text()), "Authors": ["A. Nother"]}))

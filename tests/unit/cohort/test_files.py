@@ -39,7 +39,7 @@ REPORT = {
 }
 
 
-def test_results_have_names_that_bids_knows_or_is_told_to_pass_over():
+def test_results_have_names_that_bids_knows_or_is_configured_to_ignore():
     assert bids_file("sub-01_ses-2", "segmentation.nii.gz") == "sub-01_ses-2_desc-tumour_dseg.nii.gz"
     assert bids_file("sub-01", "mask_wt.nii.gz") == "sub-01_label-WT_mask.nii.gz"
     assert bids_file("sub-01", "probability_et.nii.gz") == "sub-01_label-ET_probseg.nii.gz"

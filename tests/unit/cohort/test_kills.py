@@ -46,7 +46,7 @@ sys.exit(main(["cohort", *sys.argv[1:]]))
 """
 
 
-def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_resumes(tmp_path):
     (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
     table = tmp_path / "cases.csv"
     table.write_text("case,t1\n" + "".join(f"case-{number:02d},t1.nii.gz\n" for number in range(30)))
@@ -66,7 +66,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_goes_on(tmp_pa
     assert f"{30 - done} cases done, {done} done before, 0 failed." in again.stdout
 
 
-def test_a_planner_that_is_killed_goes_on_and_leaves_no_worker_behind(tmp_path):
+def test_a_killed_planner_resumes_and_leaves_no_worker_behind(tmp_path):
     chance = random.Random(1)
     (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
     table = tmp_path / "cases.csv"

@@ -52,7 +52,7 @@ def test_a_case_that_takes_down_its_worker_takes_no_other_with_it(cluster, tmp_p
     assert "stopped 4 times" in (tmp_path / "out" / "failures.csv").read_text()
 
 
-def test_without_a_cluster_it_is_said_what_to_start(tmp_path):
+def test_without_a_cluster_the_error_says_what_to_start(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"):
         run_cohort(manifest, tmp_path / "out", RayEngine(FakeCases(), "127.0.0.1:1"), CohortSettings("model-1"))

@@ -109,7 +109,7 @@ def test_a_second_run_computes_what_failed_or_is_new_alone(tmp_path):
     assert table(tmp_path / "out") == ["a", "c"]
 
 
-def test_a_touched_case_is_asked_for_its_content_and_a_removed_result_is_made_anew(tmp_path):
+def test_the_content_of_a_touched_case_is_compared_and_a_removed_result_is_made_again(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b", "c"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     os.utime(tmp_path / "in" / "a" / "t1.nii.gz", (1, 1))
@@ -169,7 +169,7 @@ def test_a_case_name_is_no_formula_in_the_tables(name, tmp_path):
     assert [row["case"] for row in failures(tmp_path / "out")] == [f"'{name} bad"]
 
 
-def test_another_model_or_other_options_make_everything_anew(tmp_path):
+def test_another_model_or_other_options_make_everything_again(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     assert run_cohort(manifest, tmp_path / "out", HereEngine(), CohortSettings("model-2")).done == 2
@@ -202,7 +202,7 @@ def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp
     assert "stopped 2 times (signal SIGKILL)" in failed["sentence"]
 
 
-def test_names_that_come_twice_and_unusable_lines_are_failures_of_their_own(tmp_path):
+def test_names_that_come_twice_and_unusable_lines_are_separate_failures(tmp_path):
     (tmp_path / "t1.nii.gz").write_bytes(b"x")
     cases = tmp_path / "out" / "cases.csv"  # in the folder of the results, which is allowed
     cases.parent.mkdir()
@@ -239,7 +239,7 @@ def test_local_workers_do_all_cases_once_though_they_are_killed(tmp_path):
     assert table(tmp_path / "out") == done
 
 
-def test_an_interrupted_run_keeps_what_is_done_and_goes_on(tmp_path):
+def test_an_interrupted_run_keeps_finished_cases_and_resumes(tmp_path):
     manifest = manifest_of(tmp_path / "in", [f"case-{number:02d}" for number in range(12)])
 
     def stop(status):

@@ -47,7 +47,7 @@ def test_a_folder_named_files_a_bad_and_an_unchanged_case(segmenter, made_head, 
     assert "nowhere does not exist" in failed.detail
 
 
-def test_tasks_that_come_one_by_one_lie_as_bids_wants_them(segmenter, made_head, tmp_path):
+def test_tasks_that_come_one_by_one_are_as_bids_wants_them(segmenter, made_head, tmp_path):
     case = CohortCase("sub-01_ses-1", files=two_files(made_head))
     (result,) = runner(segmenter, Layout.BIDS).run([CaseTask(case, str(tmp_path)), None])
     assert result.state is CaseState.DONE

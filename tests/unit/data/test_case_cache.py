@@ -61,7 +61,7 @@ def test_a_second_start_reads_no_image(tmp_path: Path) -> None:
         cached_cases(items, _chain())
 
 
-def test_another_voxel_size_is_prepared_anew(tmp_path: Path) -> None:
+def test_another_voxel_size_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     coarse = cached_cases(items, _chain(spacing_mm=2.0), cache_dir=tmp_path / "cache")[0]
@@ -70,7 +70,7 @@ def test_another_voxel_size_is_prepared_anew(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").glob("*.pt"))) == 2
 
 
-def test_a_changed_file_is_prepared_anew(tmp_path: Path) -> None:
+def test_a_changed_file_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), np.uint8), np.eye(4)), items[0]["label"])
@@ -79,7 +79,7 @@ def test_a_changed_file_is_prepared_anew(tmp_path: Path) -> None:
     assert int(torch.as_tensor(again["label"]).sum()) == 0
 
 
-def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     (kept,) = (tmp_path / "cache").glob("*.pt")
@@ -89,7 +89,7 @@ def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_the_random_part_is_drawn_anew_and_repeats_with_the_seed(tmp_path: Path, on_disk: bool) -> None:
+def test_the_random_part_is_drawn_again_and_repeats_with_the_seed(tmp_path: Path, on_disk: bool) -> None:
     chain = _chain()
     cases = cached_cases(_items(tmp_path), chain, cache_dir=tmp_path / "cache" if on_disk else None)
     drawn = []

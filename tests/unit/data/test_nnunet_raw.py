@@ -83,7 +83,7 @@ def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:
         nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
 
 
-def test_a_description_that_is_no_json_is_said(tmp_path: Path) -> None:
+def test_a_description_that_is_invalid_json_is_reported(tmp_path: Path) -> None:
     (_raw(tmp_path) / "dataset.json").write_text("{")
     with pytest.raises(CaseError, match=r"dataset\.json cannot be read"):
         nnunet_items(tmp_path)

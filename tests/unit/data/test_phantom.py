@@ -47,7 +47,7 @@ def test_background_is_exactly_zero_and_the_same_in_all_sequences(phantom: Phant
     assert not brains[0][:, -1].any()
 
 
-def test_the_tumour_lies_in_the_brain(phantom: Phantom) -> None:
+def test_the_tumour_is_in_the_brain(phantom: Phantom) -> None:
     assert (phantom.images[Modality.T1].data[phantom.labels > 0] > 0).all()
 
 

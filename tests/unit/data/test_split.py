@@ -12,7 +12,7 @@ from brats_mm.errors import CaseError, OptionError
 TWICE = [f"BraTS-GLI-{patient:05d}-{scan:03d}" for patient in range(10) for scan in (0, 1)]
 
 
-def test_a_patient_is_told_by_name() -> None:
+def test_a_patient_is_identified_by_name() -> None:
     assert patient_of("BraTS-GLI-00005-100") == "BraTS-GLI-00005"
     assert patient_of("Brats18_CBICA_AAB_1") == "Brats18_CBICA_AAB_1"
 
@@ -31,7 +31,7 @@ def test_a_fifth_of_ten_patients_is_two() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 5.0])
-def test_a_share_lies_between_0_and_1(share: float) -> None:
+def test_a_share_is_between_0_and_1(share: float) -> None:
     with pytest.raises(OptionError, match="must be between 0 and 1"):
         validation_share(TWICE, share, seed=0)
 
@@ -60,7 +60,7 @@ def test_a_text_file_of_names_may_have_paths_prefixes_and_gaps(tmp_path: Path) -
     assert names == ({"Brats18_a", "Brats18_b", "Brats18_c"},)
 
 
-def test_names_that_are_not_there_are_said(tmp_path: Path) -> None:
+def test_unknown_names_are_reported(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a\nx\ny\n")
     with pytest.raises(CaseError, match=r"train\.txt lists 2 cases that the folder does not have labelled: x, y"):
         read_names(tmp_path / "train.txt", ["a"])

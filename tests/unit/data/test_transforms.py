@@ -26,7 +26,7 @@ def _save(path: Path, value: float, shape: tuple[int, ...] = (4, 5, 6), affine: 
     return str(path)
 
 
-def test_each_sequence_lands_in_its_channel_and_gaps_are_said(tmp_path: Path) -> None:
+def test_each_sequence_lands_in_its_channel_and_gaps_are_reported(tmp_path: Path) -> None:
     files = {"flair": _save(tmp_path / "f.nii.gz", 4.0), "t1ce": _save(tmp_path / "c.nii.gz", 2.0)}
     loaded = LoadSequencesd()({"name": "x", "image": files, "label": _save(tmp_path / "s.nii.gz", 1.0)})
 

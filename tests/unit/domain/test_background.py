@@ -62,7 +62,7 @@ def test_a_shifted_background_is_a_background_with_and_without_noise(shift):
     assert dice(foreground_of(blurred), INSIDE) > 0.9999
 
 
-def test_z_scores_lie_on_both_sides_of_their_background():
+def test_z_scores_are_on_both_sides_of_their_background():
     scores = np.where(INSIDE, (brain() - 600) / 231, 0)
     blurred = (scores + noise(1e-4)).astype(np.float32)
     assert 0.4 < find_background(blurred).below < 0.6

@@ -34,7 +34,7 @@ def test_each_scheme_gives_the_regions_of_its_values(scheme: str, wt: list, tc: 
     ]
 
 
-def test_cases_are_told_by_the_names_that_challenges_give() -> None:
+def test_cases_are_identified_by_the_names_that_challenges_give() -> None:
     decided = decide_schemes(
         {
             "BraTS2021_00000": frozenset({1, 2, 4}),
@@ -71,7 +71,7 @@ def test_other_names_with_one_to_three_are_brats2023() -> None:
         ({"BraTS2021_00000": {1, 2, 3, 4}}, "Name their label scheme"),
     ],
 )
-def test_what_names_and_values_leave_open_is_asked_for(values: dict[str, set[int]], doubt: str) -> None:
+def test_what_names_and_values_leave_open_must_be_named(values: dict[str, set[int]], doubt: str) -> None:
     with pytest.raises(CaseError, match=doubt):
         decide_schemes({name: frozenset(held) for name, held in values.items()})
 

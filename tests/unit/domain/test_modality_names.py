@@ -45,7 +45,7 @@ def test_conventions(stem, modality):
 
 
 @pytest.mark.parametrize("stem", ["t2_to_t1", "T1_FLAIR", "t1_and_flair"])
-def test_two_sequences_in_a_name_are_both_told(stem):
+def test_two_sequences_in_a_name_are_both_reported(stem):
     """The name is not clear."""
     assert len(modalities_in_name(stem)) == 2
 

@@ -46,7 +46,7 @@ def test_a_thin_slab_that_shows_little_of_the_head_is_no_reference():
     assert choose_reference({Modality.T1CE: slab, Modality.T2: grid(0.9, 0.9, 5)})[0] is Modality.T2
 
 
-def test_a_reference_that_is_asked_for_is_taken_if_it_is_there():
+def test_a_requested_reference_is_used_if_available():
     grids = {Modality.T1: grid(1, 1, 1), Modality.T2: grid(1, 1, 5)}
     assert choose_reference(grids, Modality.T2) == (Modality.T2, "T2 was asked for.")
     with pytest.raises(OptionError, match="FLAIR was asked for, but it is not among"):
@@ -61,7 +61,7 @@ def test_the_working_grid_covers_what_the_reference_covers_in_voxels_of_1_mm():
     np.testing.assert_allclose(made.affine[:3, 3] - 0.5, [-0.25, -0.4, -2.5], atol=1e-9)
 
 
-def test_a_good_registration_is_not_doubted():
+def test_a_good_registration_raises_no_warning():
     assert registration_warnings(GOOD) == ()
 
 
@@ -78,11 +78,11 @@ def test_a_good_registration_is_not_doubted():
         ({"shift_mm": 90.0}, "90 mm"),
     ],
 )
-def test_each_measure_can_doubt_a_registration(fault, said):
+def test_each_measure_can_raise_a_warning(fault, said):
     assert said in " ".join(registration_warnings(replace(GOOD, **fault)))
 
 
-def test_axes_of_an_oblique_grid_are_told_apart():
+def test_axes_of_an_oblique_grid_are_distinguished():
     c, s = np.cos(np.pi / 4), np.sin(np.pi / 4)
     affine = np.eye(4)
     affine[:3, :3] = [[0, -c, s], [0, s, c], [-1, 0, 0]]

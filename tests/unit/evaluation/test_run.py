@@ -211,7 +211,7 @@ def test_a_case_is_tried_with_the_sets_it_has(tmp_path):
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"t1ce", "flair", "t1ce+flair"}
 
 
-def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(cases, tmp_path):
+def test_a_case_that_cannot_be_used_is_named_and_the_others_continue(cases, tmp_path):
     wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
@@ -258,7 +258,7 @@ def test_folders_without_labels_are_refused(tmp_path):
         ((0, 1, 7), "hold 1, 7"),
     ],
 )
-def test_label_values_that_cannot_be_told_are_refused(cases, values, message):
+def test_label_values_that_cannot_be_identified_are_refused(cases, values, message):
     from brats_mm.io.case import read_case
     from brats_mm.io.reference_labels import read_reference
 
@@ -419,7 +419,7 @@ def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
         evaluate(labelled_cases(three), stopped, unsure(), again)
 
 
-def test_starting_anew_drops_the_stopped_evaluation(stopped, three):
+def test_restarting_drops_the_stopped_evaluation(stopped, three):
     seen: list[str] = []
     anew = replace(FEW, overwrite=True)
     evaluate(labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)

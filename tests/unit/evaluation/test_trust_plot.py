@@ -8,7 +8,7 @@ from brats_mm.evaluation.trust_plot import reliability_svg
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_points_and_means_lie_where_expected_and_true_dice_say():
+def test_points_and_means_are_where_expected_and_true_dice_say():
     """The first panel begins 46 pixels from the left, is 200 pixels wide, and ends 220 pixels from the top."""
     drawn = reliability_svg({Region.WT: [(0.5, 0.25), (1.0, 0.0)]}, {Region.WT: [(0.25, 1.0), (0.75, 0.5)]})
     root = ElementTree.fromstring(drawn)

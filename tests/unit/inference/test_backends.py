@@ -127,7 +127,7 @@ def test_a_converted_expert_is_kept_and_used_again(openvino, tmp_path, monkeypat
     torch.testing.assert_close(contribution(openvino()), first)
 
 
-def test_a_damaged_file_is_made_anew(openvino, tmp_path, caplog):
+def test_a_damaged_file_is_made_again(openvino, tmp_path, caplog):
     first = contribution(openvino())
     (kept,) = (tmp_path / "openvino").iterdir()
     good = kept.read_bytes()
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_made_anew(openvino, tmp_path, caplog):
         caplog.clear()
 
 
-def test_a_compilation_that_openvino_refuses_is_made_anew(openvino, caplog):
+def test_a_compilation_that_openvino_refuses_is_made_again(openvino, caplog):
     backend = openvino()
     backend._cache.keep("t1", b"of another version")
     with caplog.at_level(logging.WARNING):
@@ -158,7 +158,7 @@ def test_a_cache_that_cannot_be_written_to_stops_nothing(network, tmp_path):
     assert contribution(OpenVinoBackend(network, weights_sha256="a", folder=tmp_path / "file")).isfinite().all()
 
 
-def test_other_weights_lie_under_another_name(tmp_path):
+def test_other_weights_are_under_another_name(tmp_path):
     one, other = (CompiledCache(tmp_path, (digest, "1")) for digest in ("a", "b"))
     one.keep("t1", b"compiled")
     assert one.load("t1") == b"compiled"
@@ -195,7 +195,7 @@ def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
         choose_backend("openvino", network, CPU)
 
 
-def test_models_that_nobody_asks_for_any_more_are_deleted(tmp_path):
+def test_models_unused_for_long_are_deleted(tmp_path):
     old, used, new = (CompiledCache(tmp_path, (version,)) for version in ("0", "1", "2"))
     for cache in (old, used):
         cache.keep("t1", b"compiled")

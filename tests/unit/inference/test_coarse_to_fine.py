@@ -103,7 +103,7 @@ def test_subsets_of_one_case_do_not_change_each_other():
         assert torch.equal(together[subset].logits, run(net, model_input, subset).logits)
 
 
-def test_it_sees_the_subset_alone_and_is_told_so():
+def test_it_sees_the_subset_alone_with_its_availability():
     net = network()
     run(net, given(), PAIR)
     ((shape, available, signal),) = net.cross.seen

@@ -71,7 +71,7 @@ def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
     assert any("T1ce is missing" in warning for warning in made.warnings) == (Modality.T1CE not in subset)
 
 
-def test_how_sure_to_be_inside_moves_no_outline_on_another_grid(predictor, case):
+def test_foreground_temperature_moves_no_outline_on_another_grid(predictor, case):
     """The model works at 1 mm, the case has 2 mm: what is divided is the logit that the input's voxel has."""
     plain = predictor.predict(case)
     unsure = SubsetCalibration(
@@ -116,7 +116,7 @@ class Hungry(TorchBackend):
         return self
 
 
-def test_memory_that_runs_out_leads_to_smaller_windows_and_is_said(predictor):
+def test_memory_that_runs_out_leads_to_smaller_windows_and_is_reported(predictor):
     grid = Grid((100, 40, 40), np.eye(4))
     data = np.random.default_rng(0).uniform(1, 2, grid.shape).astype(np.float32)
     long = Case("long", {Modality.T2: Volume(data, grid)}, grid)

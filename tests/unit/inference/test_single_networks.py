@@ -55,7 +55,7 @@ def case() -> Case:
     return Case("made", volumes, grid)
 
 
-def test_each_set_has_the_answer_of_its_own_and_no_weights() -> None:
+def test_each_set_has_its_own_prediction_and_no_weights() -> None:
     image = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(2, 4, 2, 2, 2)
     logits, weights = predict_windows(SingleBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
     assert weights.shape == (15, 2, 0, 3)

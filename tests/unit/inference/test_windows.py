@@ -9,7 +9,7 @@ from brats_mm.inference.windows import clip_window, gaussian, plan_windows
 
 @pytest.mark.parametrize("size", [(64, 64, 64), (100, 65, 200), (40, 300, 130)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-def test_windows_lie_where_monai_puts_them(size, overlap):
+def test_windows_are_where_monai_puts_them(size, overlap):
     made = plan_windows(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
     padded = tuple(max(side, window) for side, window in zip(size, made.window, strict=True))
     step = tuple(int(side * (1 - overlap)) for side in made.window)

@@ -92,7 +92,7 @@ def test_a_cohort_takes_the_same_filters(dataset):
     assert case.files[T1].endswith("acq-mprage_run-1_T1w.nii.gz")
 
 
-def test_a_session_whose_images_ask_is_a_failed_case(dataset):
+def test_a_session_with_ambiguous_images_is_a_failed_case(dataset):
     manifest = open_manifest(dataset, BidsFilter(("01",), ("pre",), run="1"))
     (case,) = manifest.cases()
 

@@ -43,7 +43,7 @@ def test_conventions(tmp_path, names):
     assert find_case(folder).name == "case"
 
 
-def test_brats_2015_keeps_each_sequence_in_a_folder_of_its_own(tmp_path):
+def test_brats_2015_keeps_each_sequence_in_its_own_folder(tmp_path):
     """One level down, with the labels among them."""
     names = [f"VSD.Brain.XX.O.MR_{word}.{n}" for n, word in enumerate(("T1", "T1c", "T2", "Flair"))]
     names.append("VSD.Brain_3more.XX.O.OT.9")

@@ -22,7 +22,7 @@ def test_a_whole_file_is_good(packed):
     check_volume(packed)
 
 
-def test_a_file_that_is_cut_off_is_told(packed):
+def test_a_file_that_is_cut_off_is_reported(packed):
     packed.write_bytes(packed.read_bytes()[:-1000])
     with pytest.raises(VolumeError, match="cut off"):
         check_volume(packed)
@@ -33,7 +33,7 @@ def test_a_file_with_more_behind_the_voxels_is_counted_and_good(packed):
     check_volume(packed)
 
 
-def test_damage_inside_that_the_length_hides_is_told_by_reading(packed):
+def test_damage_behind_a_right_length_is_detected_by_reading(packed):
     raw = bytearray(packed.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     packed.write_bytes(raw)

@@ -44,7 +44,7 @@ def volume(tmp_path, *changes):
     ],
     ids=["NaN", "infinite", "zero", "negative", "NaN sform", "flat", "NaN offset", "NaN turn", "long turn", "voxels"],
 )
-def test_what_the_rest_of_the_header_settles_is_mended_with_a_note(tmp_path, changes, note):
+def test_the_rest_of_the_header_repairs_a_fault_with_a_note(tmp_path, changes, note):
     read = volume(tmp_path, *changes)
     np.testing.assert_array_equal(read.data, DATA)
     np.testing.assert_allclose(read.grid.affine, AFFINE, atol=1e-5)

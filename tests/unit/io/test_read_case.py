@@ -48,7 +48,7 @@ def test_case_is_read_on_the_grid_of_its_first_sequence(tmp_path):
 
 
 @pytest.mark.parametrize("offset_mm", [0.05, 0.3, 0.45])
-def test_shift_below_half_a_voxel_is_tolerated_and_told(tmp_path, offset_mm):
+def test_shift_below_half_a_voxel_is_tolerated_and_reported(tmp_path, offset_mm):
     """The voxels stay as they are."""
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2), shifted(offset_mm))
@@ -97,7 +97,7 @@ def test_different_shapes(tmp_path):
         read_case(find_case(tmp_path))
 
 
-def test_all_faults_are_told_at_once(tmp_path):
+def test_all_faults_are_reported_at_once(tmp_path):
     """Two bad files and a grid that differs, in one error."""
     save(tmp_path, "t1", brain(1) * 0)
     (tmp_path / "x_t1ce.nii.gz").write_bytes(b"nothing")
@@ -119,7 +119,7 @@ def test_same_image_under_two_names(tmp_path):
         read_case(find_case(tmp_path))
 
 
-def test_skull_is_told(tmp_path):
+def test_skull_is_reported(tmp_path):
     """Most voxels are not background."""
     save(tmp_path, "flair", np.random.default_rng(1).uniform(1, 9, SHAPE).astype(np.float32))
 
@@ -161,7 +161,7 @@ def smooth(seed):
     return data
 
 
-def test_a_scaled_copy_given_as_another_sequence_is_told(tmp_path):
+def test_a_scaled_copy_given_as_another_sequence_is_reported(tmp_path):
     save(tmp_path, "t1", smooth(1))
     save(tmp_path, "t2", np.where(smooth(1) > 0, smooth(1) * 3.7 + 20, 0).astype(np.float32))
     save(tmp_path, "flair", smooth(2))
@@ -171,7 +171,7 @@ def test_a_scaled_copy_given_as_another_sequence_is_told(tmp_path):
     assert warning.startswith("T1 and T2 are the same image except for scale")
 
 
-def test_inverted_contrast_is_told(tmp_path):
+def test_inverted_contrast_is_reported(tmp_path):
     """A negative slope: the background of 0 is the brightest."""
     save(tmp_path, "t1", -smooth(1))
 
@@ -180,7 +180,7 @@ def test_inverted_contrast_is_told(tmp_path):
     assert warning.startswith("T1 is darker than its background almost everywhere")
 
 
-def test_a_soft_mask_given_as_a_sequence_is_told(tmp_path):
+def test_a_soft_mask_given_as_a_sequence_is_reported(tmp_path):
     """1 inside, and less at the edge."""
     mask = (smooth(1) > 0).astype(np.float32)
     mask[4], mask[27] = mask[4] * 0.3, mask[27] * 0.7

@@ -402,7 +402,7 @@ def test_odd_header_prints_and_logs_nothing(tmp_path, capfd, caplog):
     assert not caplog.records
 
 
-def test_sform_counts_and_disagreement_is_told():
+def test_sform_counts_and_disagreement_is_reported():
     """A quarter turn between the two matrices."""
     turned = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
@@ -417,7 +417,7 @@ def test_agreeing_header_needs_no_warning():
     assert header_warnings(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), near)) == ()
 
 
-def test_header_without_codes_is_told(tmp_path):
+def test_header_without_codes_is_reported(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", GREY, sform_code=0, qform_code=0))
 
     assert "left and right are uncertain" in header_warnings(volume.grid)[0]

@@ -27,7 +27,7 @@ def test_two_far_lesions_found_wholly():
     assert LesionScore(1.0, 0.0, 2, 0, 0) == score(mask, mask)
 
 
-def test_a_missed_lesion_and_a_made_up_one_count_as_zeros():
+def test_a_missed_lesion_and_a_false_one_count_as_zeros():
     lesions = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
     assert (pytest.approx(1 / 3), 1, 1, 1) == (lesions.dice, lesions.detected, lesions.missed, lesions.false)
 
@@ -49,7 +49,7 @@ def test_a_component_beside_a_lesion_belongs_to_it_and_lowers_its_dice():
     assert (pytest.approx(2 * 64 / (128 + 64)), 1, 0) == (lesions.dice, lesions.detected, lesions.false)
 
 
-def test_lesions_of_50_mm3_or_less_are_not_scored_nor_what_lies_on_them():
+def test_lesions_of_50_mm3_or_less_are_not_scored_nor_components_on_them():
     small = cubes((2, 2, 2), side=3)
     assert LesionScore(1.0, 0.0, 0, 0, 0) == score(small, small)
     assert reference_lesions(small, (1.0, 1.0, 2.0))[0].scored
@@ -66,7 +66,7 @@ def test_empty_reference_follows_the_policy():
 # What follows was worked out by hand from the rules of the challenge's own code.
 
 
-def test_a_missed_lesion_and_a_made_up_one_count_374_mm_each():
+def test_a_missed_lesion_and_a_false_one_count_374_mm_each():
     lesions = score(cubes((2, 2, 2), (2, 30, 2)), cubes((2, 2, 2), (30, 30, 30)))
     assert pytest.approx((0 + 374 + 374) / 3) == lesions.hd95_mm
 
@@ -77,7 +77,7 @@ def test_a_lesions_distance_is_that_of_what_belongs_to_it():
     assert (pytest.approx(0.5), pytest.approx(2.0)) == (lesions.dice, lesions.hd95_mm)
 
 
-def test_a_made_up_component_counts_however_small():
+def test_a_false_component_counts_however_small():
     predicted = cubes((2, 2, 2))
     predicted[38, 38, 38] = True
     lesions = score(predicted, cubes((2, 2, 2)))
@@ -99,7 +99,7 @@ def test_a_lesion_met_by_its_rim_only_is_found_with_dice_zero():
     assert lesions.hd95_mm < 374
 
 
-def test_beyond_three_voxels_a_component_is_made_up():
+def test_beyond_three_voxels_a_component_is_false():
     """Faces three voxels apart meet when one is dilated by three; four apart do not."""
     lesion = cubes((2, 2, 2))  # ends at voxel 5
     near, far = score(cubes((8, 2, 2)), lesion), score(cubes((9, 2, 2)), lesion)
@@ -132,7 +132,7 @@ def test_fifty_cubic_millimetres_are_not_more_than_fifty(voxels, scored):
     assert scored is reference_lesions(mask, UNIT)[0].scored
 
 
-def test_a_small_lesion_that_was_missed_costs_nothing_and_a_prediction_on_it_is_not_made_up():
+def test_a_small_lesion_that_was_missed_costs_nothing_and_a_prediction_on_it_is_not_false():
     small = cubes((30, 30, 30), side=3)
     large = cubes((2, 2, 2))
     assert LesionScore(1.0, 0.0, 1, 0, 0) == score(large, large | small)

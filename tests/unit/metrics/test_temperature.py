@@ -46,7 +46,7 @@ def test_two_voxels_by_hand():
     assert saved > 0
 
 
-def test_undoubted_voxels_do_not_count_and_the_search_is_bounded():
+def test_certain_voxels_do_not_count_and_the_search_is_bounded():
     sure = count_logits(np.array([1e-6, 1 - 1e-6], np.float32), np.array([False, True]))
     assert best_temperature([sure], 0.0) == (1.0, 0.0)
     wrong = count_logits(np.full(9, 0.9, np.float32), np.zeros(9, bool))

@@ -54,7 +54,7 @@ def test_one_sequence_mixes_its_own_expert_with_the_cross_sequence_expert():
 
 
 @torch.no_grad()
-def test_what_stands_in_a_missing_channel_has_no_effect():
+def test_the_content_of_a_missing_channel_has_no_effect():
     network, given = small_mixture(), image()
     changed = given.clone()
     changed[:, 1] = 1000

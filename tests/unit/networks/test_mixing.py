@@ -28,7 +28,7 @@ def test_a_missing_modality_leaves_its_share_to_the_others():
     assert weights[0, 2, 0] == 0
 
 
-def test_regions_have_weights_of_their_own():
+def test_regions_have_their_own_weights():
     """The softmax runs for each region apart."""
     values = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]])
     weights = modality_weights(values, torch.ones(1, 2, dtype=torch.bool))
@@ -55,7 +55,7 @@ def test_nothing_available_gives_zeros_and_finite_gradients():
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_content_tells_which_channels_are_there(subset):
+def test_content_shows_which_channels_are_available(subset):
     """A channel of zeros counts as missing."""
     image = torch.zeros(1, 4, 2, 2, 2)
     image[:, torch.tensor(flags(subset)), 1, 1, 1] = 0.5

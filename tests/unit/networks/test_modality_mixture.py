@@ -77,7 +77,7 @@ def test_one_modality_alone_gives_exactly_its_experts_logits(avmnist, inputs):
         assert torch.equal(avmnist(inputs, torch.tensor([only] * 3)), expected)
 
 
-def test_what_stands_in_the_place_of_a_missing_modality_changes_nothing(avmnist, inputs):
+def test_the_content_of_a_missing_modality_changes_nothing(avmnist, inputs):
     spoilt = [inputs[0], torch.full_like(inputs[1], float("nan"))]
     available = torch.tensor([FIRST] * 3)
     assert torch.equal(avmnist(spoilt, available), avmnist(inputs, available))

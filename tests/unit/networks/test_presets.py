@@ -91,7 +91,7 @@ def test_one_modality_alone_gives_exactly_its_experts_output(small, image, modal
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_what_stands_in_a_missing_channel_changes_nothing(small, image, subset):
+def test_the_content_of_a_missing_channel_changes_nothing(small, image, subset):
     """Not even NaN."""
     available = torch.tensor([flags(subset)] * 2)
     spoilt = image.clone()

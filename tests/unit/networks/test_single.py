@@ -67,7 +67,7 @@ def test_views_are_those_of_separate_passes_and_missing_voxels_do_not_matter(net
         torch.testing.assert_close(logit, network(hidden, subset.expand(2, -1)), atol=1e-5, rtol=1e-4)
 
 
-def test_every_sequence_at_hand_has_an_effect(network):
+def test_every_available_sequence_has_an_effect(network):
     image = torch.randn(1, 4, 16, 8, 8)
     every = torch.ones(1, 4, dtype=torch.bool)
     whole = network(image, every)

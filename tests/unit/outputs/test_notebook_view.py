@@ -41,7 +41,7 @@ def stored(layer):
     return nib.Nifti1Image.from_bytes(gzip.decompress(layer["data"]))
 
 
-def test_image_labels_and_entropy_lie_on_one_another(prediction):
+def test_image_labels_and_entropy_overlap(prediction):
     image, labels, entropy = (stored(layer) for layer in layers(prediction))
     for one in (image, labels, entropy):
         np.testing.assert_allclose(one.affine, prediction.case.grid.affine)
@@ -89,7 +89,7 @@ def test_without_ipyniivue_it_says_what_to_install(prediction, monkeypatch):
         prediction.view()
 
 
-def test_a_prediction_without_a_viewer_says_where_there_is_one(prediction):
+def test_a_prediction_without_a_viewer_says_if_there_is_one(prediction):
     with pytest.raises(OptionError, match=r"neither shown nor saved. .*prediction_tools"):
         replace(prediction, tools=None).view()
 

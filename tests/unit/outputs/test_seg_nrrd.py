@@ -44,7 +44,7 @@ def blocks(convention=LabelConvention.BRATS2023):
 
 
 @by_affine
-def test_voxels_lie_where_the_nifti_label_map_has_them(tmp_path, affine):
+def test_voxels_are_where_the_nifti_label_map_has_them(tmp_path, affine):
     """Both files, read by SimpleITK, give the same voxels at the same physical points."""
     grid = Grid(SHAPE, affine)
     write_segmentation(tmp_path / "a.seg.nrrd", blocks(), grid, LabelConvention.BRATS2023)

@@ -116,7 +116,7 @@ def test_a_bundle_without_figures_promises_nothing(bundle):
     assert read_expected_dice(bundle, "f" * 64) is None
 
 
-def test_damaged_figures_are_said_with_what_to_do(bundle):
+def test_damaged_figures_are_reported_with_what_to_do(bundle):
     (bundle.root / "docs").mkdir()
     (bundle.root / EXPECTED_DICE).write_text('{"weights_sha256": "f", "dice": {}}')
     with pytest.raises(BundleError, match=r"expected_dice\.json cannot be read .*brats-mm bundle card"):

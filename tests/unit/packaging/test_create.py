@@ -171,7 +171,7 @@ def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied
         assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
 
 
-def test_how_sure_to_be_inside_is_applied_there_and_no_outline_moves(
+def test_foreground_temperatures_are_applied_inside_and_no_outline_moves(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     made = create_bundle(

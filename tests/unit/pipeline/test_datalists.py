@@ -102,7 +102,9 @@ def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> 
         (Division(files=(Path("x"),)), CaseError, "The list of names x cannot be read"),
     ],
 )
-def test_divisions_that_cannot_be_are_said(root: Path, division: Division, error: type[Exception], said: str) -> None:
+def test_divisions_that_cannot_be_are_reported(
+    root: Path, division: Division, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         write_datalists(root, root / "list.json", division)
 

@@ -88,7 +88,7 @@ def test_a_gap_in_the_only_series_is_a_warning(tmp_path: Path) -> None:
     assert read_chosen(choose_series(tmp_path)).warnings == ("T2: slice 6 of 10 is missing.",)
 
 
-def test_a_silent_t1_begun_after_contrast_is_not_taken_for_t1(tmp_path: Path) -> None:
+def test_a_silent_t1_acquired_after_contrast_is_not_taken_for_t1(tmp_path: Path) -> None:
     write_series(tmp_path / "post", grey(), AFFINE, TYPICAL["t1ce"])
     write_series(tmp_path / "late", grey(1), AFFINE, with_number(TYPICAL["t1"], 9))
     choice = choose(one_study(scan(tmp_path)))
@@ -109,7 +109,7 @@ def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
     assert set(named.choice.chosen) == {Modality.T1CE}
 
 
-def test_overrides_that_fit_nothing_or_twice_are_told(tmp_path: Path) -> None:
+def test_overrides_that_fit_nothing_or_twice_are_reported(tmp_path: Path) -> None:
     full_study(tmp_path)
     uid = TYPICAL["t1"].series_uid
 
@@ -119,7 +119,7 @@ def test_overrides_that_fit_nothing_or_twice_are_told(tmp_path: Path) -> None:
         choose_series(tmp_path, SeriesOverrides({Modality.T1: uid, Modality.T2: uid}))
 
 
-def test_a_localiser_alone_is_told(tmp_path: Path) -> None:
+def test_a_localiser_alone_is_reported(tmp_path: Path) -> None:
     facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
     write_series(tmp_path, grey(0, (8, 8, 3)), AFFINE, facts)
 
@@ -127,14 +127,14 @@ def test_a_localiser_alone_is_told(tmp_path: Path) -> None:
         choose_series(tmp_path)
 
 
-def test_a_ct_is_told(tmp_path: Path) -> None:
+def test_a_ct_is_reported(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AFFINE, SeriesFacts("head", modality="CT"))
 
     with pytest.raises(CaseError, match="modality is CT, not MR"):
         choose_series(tmp_path)
 
 
-def test_different_grids_are_said_by_inspect(tmp_path: Path) -> None:
+def test_different_grids_are_reported_by_inspect(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
     write_series(tmp_path / "b", grey(1, (8, 8, 9)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
     inspection = inspect_input(tmp_path)
@@ -205,7 +205,7 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "match"), [("missing", "does not exist"), ("a.txt", "no zip archive")])
-def test_a_path_that_is_no_case_is_told(tmp_path: Path, name: str, match: str) -> None:
+def test_a_path_that_is_no_case_is_reported(tmp_path: Path, name: str, match: str) -> None:
     (tmp_path / "a.txt").write_text("text")
 
     with pytest.raises(InputError, match=match), opened(tmp_path / name):
@@ -239,7 +239,7 @@ def test_an_ambiguous_sequence_is_not_called_missing(tmp_path: Path) -> None:
     assert inspection["missing"] == ["t1", "t1ce", "flair"]
 
 
-def test_slices_left_out_of_a_series_are_told(tmp_path: Path) -> None:
+def test_slices_left_out_of_a_series_are_reported(tmp_path: Path) -> None:
     """Nine slices at other distances, of another type, in the series that serves as T2."""
     write_series(tmp_path / "a", grey(0, (8, 8, 20)), AFFINE, TYPICAL["t2"])
     odd = AFFINE.copy()

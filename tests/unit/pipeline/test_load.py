@@ -45,7 +45,7 @@ def thick(head_folder):
     return {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
 
 
-def test_different_grids_are_registered_and_results_lie_exactly_on_the_reference(segmenter, thick, tmp_path):
+def test_different_grids_are_registered_and_results_are_exactly_on_the_reference(segmenter, thick, tmp_path):
     out = tmp_path / "out"
     wanted = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
     made = segment(make_request(thick, out, **wanted), segmenter)
@@ -117,7 +117,7 @@ def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
     assert seen.case.grid is seen.case.volumes[Modality.T1CE].grid
 
 
-def test_different_grids_are_refused_when_the_input_is_said_to_be_prepared(segmenter, thick):
+def test_different_grids_are_refused_when_the_input_is_declared_prepared(segmenter, thick):
     with pytest.raises(GridError, match=r"do not lie on one grid.*--prepared"):
         segmenter.predict(thick, prepared=True)
     scans = Scans("scans", dict(read_scans(find_case(thick["flair"].parent)).volumes))

@@ -49,7 +49,7 @@ def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
     assert sorted(head_folder.iterdir()) == before
 
 
-def test_every_output_is_written_and_lies_on_the_input_grid(segmenter, head_folder, tmp_path):
+def test_every_output_is_written_and_is_on_the_input_grid(segmenter, head_folder, tmp_path):
     request = make_request(two(head_folder), tmp_path / "out", probabilities=True, importance_maps=True)
     made = segment(request, segmenter)
     names = {path.name for path in (tmp_path / "out").iterdir()}

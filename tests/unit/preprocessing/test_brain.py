@@ -48,7 +48,7 @@ def test_the_head_s_outline_is_found(head):
         assert dice(head_mask(volume.data), head.tissues != Tissue.AIR) > 0.9
 
 
-def test_a_brain_of_impossible_size_or_disputed_by_the_sequences_is_doubted():
+def test_a_brain_of_impossible_size_or_low_agreement_raises_a_warning():
     grid = Grid((10, 10, 10), np.diag([10.0, 10.0, 10.0, 1.0]))
     mask = np.zeros(grid.shape, bool)
     mask[:, :, :5] = True

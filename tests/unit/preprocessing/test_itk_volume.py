@@ -94,7 +94,7 @@ def test_a_sheared_volume_is_set_upright_without_moving_what_it_shows(name):
     )
 
 
-def test_axes_at_right_angles_stay_as_they_are_though_oblique():
+def test_axes_at_right_angles_are_unchanged_though_oblique():
     turn, _ = np.linalg.qr(OBLIQUE[:3, :3])
     affine = OBLIQUE.copy()
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]

@@ -51,7 +51,7 @@ def test_a_known_movement_is_found_to_within_half_a_voxel_and_always_the_same(he
     np.testing.assert_array_equal(register(head[Modality.T1CE], moving).matrix, registered.matrix)
 
 
-def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_and_doubted(head):
+def test_a_header_that_puts_the_head_elsewhere_is_corrected_by_the_heads_centres_with_a_warning(head):
     volume = head[Modality.T2]
     far = volume.grid.affine.copy()
     far[:3, 3] += (180.0, 0.0, 0.0)
@@ -63,20 +63,20 @@ def test_a_header_that_puts_the_head_elsewhere_is_mended_by_the_heads_centres_an
     assert "it moves the head by 180 mm" in registered.doubts[0]
 
 
-def test_images_that_lie_right_on_one_grid_are_not_moved(head):
+def test_images_that_are_aligned_on_one_grid_are_not_moved(head):
     registered = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
     np.testing.assert_array_equal(registered.matrix, np.eye(4))
     assert registered.doubts == ()
 
 
-def test_noise_cannot_be_registered_and_that_is_said(head):
+def test_noise_cannot_be_registered_and_that_is_reported(head):
     grid = head[Modality.T1CE].grid
     noise = np.random.default_rng(1).uniform(1, 2, grid.shape).astype(np.float32)
     assert "share little" in " ".join(register(head[Modality.T1CE], Volume(noise, grid)).doubts)
 
 
 @pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
-def test_a_registration_spoilt_on_purpose_is_doubted(head, degrees, mm):
+def test_a_wrong_registration_raises_a_warning(head, degrees, mm):
     fixed, moving = side_of(head[Modality.T1CE]), side_of(head[Modality.T2])
     assert registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
     assert registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))

@@ -27,7 +27,7 @@ def reordered(grid, order, flips):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(order=st.permutations([0, 1, 2]), flips=st.tuples(st.booleans(), st.booleans(), st.booleans()))
-def test_the_same_voxels_in_another_order_are_taken_as_they_are(order, flips):
+def test_the_same_voxels_in_another_order_are_used_unchanged(order, flips):
     data = np.random.default_rng(0).random(OLD.shape, np.float32)
     new = reordered(OLD, order, flips)
     expected = data.transpose(order)

@@ -38,7 +38,7 @@ def prepared(scans):
     return made
 
 
-def test_all_sequences_come_to_1_mm_on_the_reference_s_field_of_view(scans, prepared):
+def test_all_sequences_are_resampled_to_1_mm_on_the_reference_s_field_of_view(scans, prepared):
     assert prepared.case.grid.shape == (96, 112, 96)
     assert {volume.data.shape for volume in prepared.case.volumes.values()} == {(96, 112, 96)}
     assert prepared.reference is scans.volumes[Modality.T1CE].grid
@@ -129,7 +129,7 @@ def test_stripped_sequences_on_one_grid_are_never_registered(scans):
     np.testing.assert_array_equal(made.transforms[Modality.FLAIR], np.eye(4))
 
 
-def test_a_stripped_sequence_that_is_moved_is_told(prepared):
+def test_a_stripped_sequence_that_is_moved_is_reported(prepared):
     (warning,) = [warning for warning in prepared.case.warnings if "was moved by" in warning]
     assert "FLAIR and T1ce are skull-stripped but have different grids" in warning
 
@@ -163,7 +163,7 @@ def centre_mm(volume):
     ],
     ids=["scaled copy", "mask", "inverted contrast"],
 )
-def test_an_image_that_is_no_scan_of_its_own_is_warned_of_on_the_raw_path_too(scans, change, warning):
+def test_copies_and_masks_raise_warnings_for_raw_scans_too(scans, change, warning):
     """`Scans` of two grids are raw, whatever their content."""
     t1ce = scans.volumes[Modality.T1CE]
     other = Volume(np.asarray(change(t1ce.data), np.float32), t1ce.grid)
@@ -172,6 +172,6 @@ def test_an_image_that_is_no_scan_of_its_own_is_warned_of_on_the_raw_path_too(sc
     assert [one for one in made.case.warnings if warning in one], made.case.warnings
 
 
-def test_sound_scans_raise_no_doubt_about_their_content(prepared):
+def test_sound_scans_raise_no_warning_about_their_content(prepared):
     said = " ".join(prepared.case.warnings)
     assert not any(word in said for word in ("same image", "looks like a mask", "darker than its background"))

@@ -31,7 +31,7 @@ def test_a_checkpoint_reads_back_and_leaves_nothing_beside_it(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.pt"]
 
 
-def test_a_full_disk_is_said_in_a_sentence_and_the_former_checkpoint_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_a_sentence_and_the_former_checkpoint_stays(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     atomic_save({"a": torch.ones(2)}, path)
     before = path.read_bytes()
@@ -48,7 +48,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_the_former_checkpoint_stays(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 
-def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
+def test_a_place_that_is_no_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot be written: .*There is no earlier one"):
         atomic_save({}, tmp_path / "file" / "model.pt")

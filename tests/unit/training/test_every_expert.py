@@ -18,6 +18,6 @@ def test_an_unknown_modality_is_named() -> None:
         chosen(["t1", "t3"])
 
 
-def test_a_property_is_asked_of_a_single_training() -> None:
+def test_a_property_needs_a_single_training() -> None:
     with pytest.raises(OptionError, match="Ask the workflow of a single modality"):
         EveryExpert("absent.json")._get_property("trainer", {})

@@ -80,7 +80,7 @@ def test_an_expert_gets_image_and_target_alone() -> None:
     assert image.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_a_mixture_is_told_what_is_available_in_each_view() -> None:
+def test_a_mixture_gets_the_availability_of_each_view() -> None:
     batch = _batch()
     image, label, (available,), _ = MixtureBatch()(batch, "cpu")
 

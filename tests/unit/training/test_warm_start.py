@@ -141,7 +141,7 @@ def test_a_mixture_without_such_experts_is_named(tmp_path: Path) -> None:
         with_experts(_mixture(), tmp_path / "model.pt")
 
 
-def test_an_expert_goes_on_from_its_place_in_a_mixture_or_from_its_own_checkpoint(folder: Path) -> None:
+def test_an_expert_continues_from_its_place_in_a_mixture_or_from_its_own_checkpoint(folder: Path) -> None:
     torch.manual_seed(0)
     given = _mixture()
     torch.save(given.state_dict(), folder / "model.pt")

@@ -42,7 +42,7 @@ def test_with_a_profile_the_estimate_is_calibrated_and_has_intervals():
     assert low < 1.0 < high
 
 
-def test_without_a_profile_the_estimate_stands_alone():
+def test_without_a_profile_only_the_estimate_is_available():
     region = assess(prediction_of(0.6, profile=None)).regions[Region.WT]
     assert region.expected_dice == region.estimate == pytest.approx(0.75)
     assert (region.dice_interval, region.volume_interval_ml) == (None, None)

@@ -40,7 +40,7 @@ def test_what_all_cases_share_is_found_without_the_case_itself() -> None:
         assert scores["constants and temperatures"].cross_entropy[region] < scores["constants"].cross_entropy[region]
 
 
-def test_subsets_that_differ_need_a_correction_of_their_own() -> None:
+def test_subsets_that_differ_need_their_own_correction() -> None:
     cases = [case({WHOLE: 1.0, SINGLE: -1.0}) for _ in range(4)]
 
     scores = compare_corrections(cases)
@@ -59,7 +59,7 @@ def test_a_correction_that_one_case_asks_for_does_not_help_another() -> None:
         assert scores["constants"].dice[region] < scores["as trained"].dice[region] + 1e-9
 
 
-def test_how_sure_to_be_inside_moves_no_outline_and_is_more_honest() -> None:
+def test_foreground_temperature_moves_no_outline_and_improves_calibration() -> None:
     cases = [case({WHOLE: 1.0}) for _ in range(3)]  # a hundred of two hundred voxels above 0 are wrong
 
     scores = compare_corrections(cases)

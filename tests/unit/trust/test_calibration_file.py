@@ -29,7 +29,7 @@ def test_it_comes_back_as_it_was_written(bundle):
     assert read_subset_calibration(bundle, "abc") == FITTED
 
 
-def test_a_subset_that_was_not_fitted_is_left_as_it_is():
+def test_a_subset_that_was_not_fitted_is_unchanged():
     assert FITTED.of(SUBSETS[0], Region.WT) == IDENTITY
     assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
 

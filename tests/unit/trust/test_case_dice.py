@@ -12,7 +12,7 @@ def test_certain_probabilities_expect_a_perfect_outline():
     assert estimate_dice(probability, probability >= 0.5) == 1
 
 
-def test_doubt_inside_and_outside_lowers_the_estimate():
+def test_uncertainty_inside_and_outside_lowers_the_estimate():
     probability = np.array([0.8, 0.6, 0.4, 0.2, 0.0], np.float32)
     assert estimate_dice(probability, probability >= 0.5) == pytest.approx(2 * 1.4 / (2 + 2.0))
 

@@ -67,7 +67,7 @@ def test_missing_arrays_and_unequal_ones_are_named(tmp_path):
         avmnist_items(tmp_path, "training")
 
 
-def test_pictures_without_sounds_are_said(tmp_path):
+def test_pictures_without_sounds_are_reported(tmp_path):
     (tmp_path / "mnist" / "train").mkdir(parents=True)
     with pytest.raises(CaseError, match="lacks sound_450/train"):
         avmnist_items(tmp_path, "training")

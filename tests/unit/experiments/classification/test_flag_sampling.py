@@ -63,7 +63,7 @@ def test_gaps_leave_the_papers_shares_of_a_modality(share):
     assert len(having(kept, 0)) == 200
 
 
-def test_gaps_follow_from_the_seed_and_leave_nobody_with_nothing():
+def test_gaps_follow_from_the_seed_and_leave_every_sample_a_modality():
     shares = {"image": 0.5, "audio": 0.5}
     kept = with_gaps(items(100), shares, seed=1)
     assert kept == with_gaps(items(100), shares, seed=1)

@@ -53,7 +53,7 @@ def test_minutes_are_counted_from_the_start_of_the_run() -> None:
     assert rate(optimizer) == pytest.approx(0.4 * 0.75**0.9)
 
 
-def test_a_resumed_run_goes_on_with_what_was_spent() -> None:
+def test_a_resumed_run_continues_with_what_was_spent() -> None:
     clock = Clock()
     first, _ = schedule(clock, minutes=1)
     clock.now = 40.0

@@ -28,7 +28,7 @@ def test_lists_give_classes_titles_and_what_is_missing(food):
     assert [training[at]["available"] for at in (3, 4, 5)] == [(True, True), (False, True), (True, False)]
 
 
-def test_pictures_may_lie_in_one_folder_for_both_parts(food):
+def test_pictures_may_be_in_one_folder_for_both_parts(food):
     for split in ("train", "test"):
         for folder in (food / "images" / split).iterdir():
             target = food / "images" / folder.name
@@ -67,7 +67,7 @@ def test_mirroring_is_left_to_right(food):
     assert seen == {(0, 1, 2, 3, 4, 5), (2, 1, 0, 5, 4, 3)}
 
 
-def test_absent_lists_and_pictures_are_said(food, tmp_path):
+def test_absent_lists_and_pictures_are_reported(food, tmp_path):
     with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* \(--dataset_dir\)"):
         food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
@@ -75,7 +75,7 @@ def test_absent_lists_and_pictures_are_said(food, tmp_path):
         food101_items(food, "testing")
 
 
-def test_rows_that_are_short_and_classes_that_training_has_not_are_said(food):
+def test_rows_that_are_short_and_classes_that_training_has_not_are_reported(food):
     listed = food / "texts" / "test_titles.csv"
     listed.write_text("a.jpg,A title,waffles\n")
     with pytest.raises(CaseError, match="class 'waffles', which train_titles"):

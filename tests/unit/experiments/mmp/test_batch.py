@@ -17,7 +17,7 @@ def network() -> MaskedProjectionNetwork:
     )
 
 
-def test_a_batch_tells_what_is_shown_and_what_is_there_view_by_view():
+def test_a_batch_has_shown_and_available_modalities_by_view():
     shown = torch.tensor([[[True, False], [False, True]], [[True, True], [True, False]]])  # (b v m)
     batch = {
         "image": torch.rand(2, 2, 4, 4, 4),

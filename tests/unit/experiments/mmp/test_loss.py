@@ -36,7 +36,7 @@ def test_the_loss_adds_the_weighted_mean_over_scales_to_the_task():
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_targets_are_held_fixed_unless_asked_otherwise(detach):
+def test_targets_are_held_fixed_unless_requested_otherwise(detach):
     real = REAL.clone().requires_grad_()
     made = answer(real)
     made[1][1] = torch.ones_like(PROJECTED)

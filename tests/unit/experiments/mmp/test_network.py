@@ -62,7 +62,7 @@ def test_skips_can_be_projected_too():
     assert float(by_hand(Guess(), Guess())(IMAGE, FIRST_ONLY)) == 725.0
 
 
-def test_without_projections_zeros_stand_for_what_is_missing():
+def test_without_projections_zeros_replace_missing_modalities():
     assert float(by_hand()(IMAGE, FIRST_ONLY)) == 220.0
 
 

@@ -38,7 +38,7 @@ def test_a_patch_of_two_by_two():
     torch.testing.assert_close(patch_ratios(picture([5, 1], [2, 4]), PAIRS), torch.tensor([[[2.0]]]))
 
 
-def test_sigma_is_added_to_the_high_coefficient_as_it_is():
+def test_sigma_is_added_to_the_high_coefficient_unchanged():
     """6 / (3 - 1) = 3."""
     settings = RatioSettings(patch=2, corner=1, sigma=-1.0)
     torch.testing.assert_close(patch_ratios(picture([5, 1], [2, 4]), settings), torch.tensor([[[3.0]]]))

@@ -22,7 +22,7 @@ def test_without_beta_every_weight_is_alpha():
     assert weights.tolist() == [1.0, 1.0]
 
 
-def test_the_bank_takes_the_first_ratio_as_it_is_and_then_halves_the_way():
+def test_the_bank_takes_the_first_ratio_unchanged_and_then_halves_the_way():
     bank = ModalityBank(2)
     bank.update(torch.tensor([4.0, 2.0]))
     assert bank.ratios.tolist() == [4.0, 2.0]
@@ -54,7 +54,7 @@ def test_a_modality_that_was_never_seen_has_weight_one_and_does_not_count_in_the
     torch.testing.assert_close(weights[[0, 2]], branch_weights(torch.tensor([1.5, 0.5]), WeightSettings()))
 
 
-def test_a_bank_goes_on_where_another_stopped():
+def test_a_bank_continues_where_another_stopped():
     one, two = ModalityBank(2), ModalityBank(2)
     one.update(torch.tensor([4.0, 2.0]))
     two.load_state_dict(one.state_dict())

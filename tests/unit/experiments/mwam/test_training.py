@@ -111,7 +111,7 @@ class _LearningGate(nn.Module):
         return self.values.expand(image.shape[0], -1, -1)
 
 
-def test_under_adam_the_update_form_is_a_learning_rate_of_its_own_and_the_gradient_form_does_nothing() -> None:
+def test_under_adam_the_update_form_is_a_separate_learning_rate_and_the_gradient_form_does_nothing() -> None:
     """AdamW with K = 1/2 in all experts: as at half the learning rate; gradients halved: as before."""
     results = {}
     for name, form, factor, rate in (
@@ -192,7 +192,7 @@ def test_the_bank_is_part_of_the_state() -> None:
     assert second.current() == first.current() != dict.fromkeys(NAMES, 1.0)
 
 
-def test_modalities_may_be_tensors_of_their_own() -> None:
+def test_modalities_may_be_separate_tensors() -> None:
     """As in avMNIST: two keys of the batch, pictures without a background."""
     network = nn.ModuleDict({"experts": nn.ModuleDict({"image": nn.Linear(1, 1), "audio": nn.Linear(1, 1)})})
     mwam = Mwam(network, keys=["image", "audio"], inside="all", form="watch")

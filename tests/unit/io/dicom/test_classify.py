@@ -99,7 +99,7 @@ def test_every_verdict_has_evidence_in_sentences() -> None:
         assert 0 <= verdict.confidence <= 1
 
 
-def test_a_reformat_tells_what_it_was_made_of() -> None:
+def test_a_reformat_names_its_source() -> None:
     row = next(row for row in rows() if row["description"] == "t1_mprage_KM_MPR_tra")
     verdict = classify(facts_of(row))
 

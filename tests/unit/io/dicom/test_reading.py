@@ -115,7 +115,7 @@ def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
     assert np.allclose(result.data, data * factors - 100)
 
 
-def test_frames_of_an_enhanced_image_have_rescales_of_their_own(tmp_path: Path) -> None:
+def test_frames_of_an_enhanced_image_have_their_own_rescales(tmp_path: Path) -> None:
     data = grey()
     path = write_enhanced(tmp_path / "image.dcm", data, AXIAL)
     dataset = pydicom.dcmread(path)
@@ -205,7 +205,7 @@ def test_big_endian_images_are_read(tmp_path: Path, enhanced: bool) -> None:
 
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
-def test_lossy_jpeg_is_read_and_told(tmp_path: Path, enhanced: bool) -> None:
+def test_lossy_jpeg_is_read_and_reported(tmp_path: Path, enhanced: bool) -> None:
     """Eight bits; a smooth image differs by no more than two grey values."""
     i, j, k = np.indices(SHAPE)
     data = np.rint(100 + 60 * np.sin(i / 5) + 40 * np.cos(j / 4) + 5 * k)
@@ -241,7 +241,7 @@ def test_slices_are_put_in_order_by_position_not_by_name_or_number(tmp_path: Pat
     assert np.array_equal(read_series_folder(tmp_path).data, data)
 
 
-def test_one_missing_slice_is_interpolated_and_said(tmp_path: Path) -> None:
+def test_one_missing_slice_is_interpolated_and_reported(tmp_path: Path) -> None:
     data = grey()
     write_series(tmp_path, data, AXIAL)[4].unlink()
     series = one_study(scan(tmp_path)).series[0]
@@ -280,7 +280,7 @@ def test_copies_of_files_count_once(tmp_path: Path) -> None:
     assert np.array_equal(read_series(series).data, data)
 
 
-def test_two_images_in_one_place_are_told(tmp_path: Path) -> None:
+def test_two_images_in_one_place_are_reported(tmp_path: Path) -> None:
     data = grey()
     path = write_series(tmp_path, data, AXIAL)[2]
     again = pydicom.dcmread(path)
@@ -333,7 +333,7 @@ def test_time_points_become_one_time_series(tmp_path: Path) -> None:
     assert (series.facts.repeats, series.verdict.modality) == (6, None)
 
 
-def test_enhanced_headers_tell_the_sequence(tmp_path: Path) -> None:
+def test_enhanced_headers_identify_the_sequence(tmp_path: Path) -> None:
     facts = SeriesFacts("WIP brain", repetition_ms=9000.0, echo_ms=90.0, inversion_ms=2500.0)
     write_enhanced(tmp_path / "image.dcm", grey(), AXIAL, facts)
     (series,) = one_study(scan(tmp_path)).series
@@ -343,7 +343,7 @@ def test_enhanced_headers_tell_the_sequence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
-def test_missing_geometry_is_told(tmp_path: Path, keyword: str) -> None:
+def test_missing_geometry_is_reported(tmp_path: Path, keyword: str) -> None:
     for path in write_series(tmp_path, grey(), AXIAL):
         rewritten(path, **{keyword: None})
 
@@ -359,7 +359,7 @@ def test_one_slice_is_no_volume(tmp_path: Path) -> None:
         read_series_folder(tmp_path)
 
 
-def test_truncated_and_foreign_files_are_passed_over_and_said(tmp_path: Path) -> None:
+def test_truncated_and_foreign_files_are_passed_over_and_reported(tmp_path: Path) -> None:
     paths = write_series(tmp_path, grey(), AXIAL)
     paths[0].write_bytes(paths[0].read_bytes()[:-200])
     paths[9].write_bytes(paths[9].read_bytes()[:300])
@@ -394,7 +394,7 @@ def test_files_without_preamble_are_read(tmp_path: Path) -> None:
     assert len(scan(tmp_path).studies[0].series[0].layout.slices) == SHAPE[2]
 
 
-def test_several_studies_are_asked_about_and_can_be_named(tmp_path: Path) -> None:
+def test_several_studies_need_a_choice_and_can_be_named(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two"))
     scanned = scan(tmp_path)
@@ -407,7 +407,7 @@ def test_several_studies_are_asked_about_and_can_be_named(tmp_path: Path) -> Non
         one_study(scanned, "nonsense")
 
 
-def test_several_patients_are_told_without_their_names(tmp_path: Path) -> None:
+def test_several_patients_are_reported_without_their_names(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one", patient="Alpha"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two", patient="Beta"))
 
@@ -424,7 +424,7 @@ def test_two_patients_in_one_study_are_refused(tmp_path: Path) -> None:
         one_study(scan(tmp_path))
 
 
-def test_a_folder_without_dicom_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_dicom_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
 
     with pytest.raises(CaseError, match="holds no DICOM image"):

@@ -54,7 +54,7 @@ def test_the_same_result_has_the_same_uids_and_another_has_others(source, tmp_pa
     assert len(uids[0] | uids[2] | uids[3]) == 9
 
 
-def test_results_lie_on_the_series_that_has_the_results_voxels(source, tmp_path):
+def test_results_are_on_the_series_that_has_the_results_voxels(source, tmp_path):
     """Where the first sequence was registered to another, that other is what the results lie on."""
     far = replace(source, grid=Grid(source.grid.shape, source.grid.affine @ np.diag([1.1, 1, 1, 1])))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape), (Modality.T1, Modality.T1CE))

@@ -69,7 +69,7 @@ def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
     assert 0.6 < area["mean_entropy_nats"] <= area["peak_entropy_nats"] < 0.6932
 
 
-def test_the_row_of_the_model_card_for_the_sequences_at_hand_is_quoted(report):
+def test_the_row_of_the_model_card_for_the_available_sequences_is_quoted(report):
     expect = report["expected_performance"]
     assert (expect["sequences"], expect["cases"]) == ("t1ce+flair", 10)
     assert expect["dice"]["et"] == {"mean": 0.56, "std": 0.1}

@@ -98,14 +98,14 @@ def words_of(page):
     return re.sub(r"\s+", " ", " ".join(Elements(page).words))
 
 
-def test_what_is_missing_and_what_was_used_is_said_at_once(page):
+def test_missing_and_used_sequences_are_at_the_top(page):
     said = words_of(page)
     assert "2 of 4 sequences were missing: T1, T2." in said
     assert "rests on T1ce, FLAIR alone" in said
     assert re.search(r"missing T2 .*used FLAIR", said)
 
 
-def test_changes_without_a_sequence_stand_beside_its_weights(page):
+def test_changes_without_a_sequence_are_next_to_its_weights(page):
     """Where they were measured, also for a model without weights."""
     fewer = {region: LeftOutChange(-1.25, 0.6, 0.1) for region in REGIONS}
     same = {region: LeftOutChange(0.0, 1.0, 0.0) for region in REGIONS}
@@ -116,14 +116,14 @@ def test_changes_without_a_sequence_stand_beside_its_weights(page):
     assert "Left out" not in words_of(page)
 
 
-def test_volumes_stand_with_their_spread(page):
+def test_volumes_have_their_range(page):
     """6 x 6 x 6 voxels of 8 mm3 are sure, 8 x 8 x 8 more are likely or possible."""
     said = words_of(page)
     assert "5.8 mL" in said
     assert "1.7 to 5.8 mL" in said
 
 
-def test_where_to_look_twice_is_told_in_millimetres_and_in_slices_counted_from_1(page):
+def test_uncertain_regions_have_millimetres_and_slices_counted_from_1(page):
     prediction = prediction_of()
     (area,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
     i, j, k = area["voxel"]
@@ -142,7 +142,7 @@ def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
     assert "Look & see." in said
 
 
-def test_the_statement_stands_on_top_and_at_the_bottom(page):
+def test_the_statement_is_at_the_top_and_at_the_bottom(page):
     body = page.split("<body>")[1]
     assert body.strip().startswith('<header>\n<p class="statement">Research software. Not a medical device;')
     assert page.rstrip().endswith("treatment decisions.</p></footer>\n</body>\n</html>")
@@ -164,7 +164,7 @@ def test_the_page_holds_no_name_unless_one_is_given(page):
     assert "Case 7" in words_of(page_of(prediction_of(), name="Case 7"))
 
 
-def test_the_day_is_said_only_where_it_is_given(page):
+def test_the_day_is_reported_only_where_it_is_given(page):
     assert "Page made on 21 November 2026." in page
     assert "Page made on" not in page_of(prediction_of())
 
@@ -176,7 +176,7 @@ def test_every_value_is_escaped():
     assert page.count("&lt;script&gt;") >= 4
 
 
-def test_without_images_the_outlines_lie_on_plain_ground_and_the_page_says_so():
+def test_without_images_the_outlines_are_on_plain_ground_and_the_page_says_so():
     prediction = prediction_of()
     report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
     source = replace(source_of(prediction, report, importance_of(prediction)), images={})
@@ -247,7 +247,7 @@ def test_a_voxel_is_found_on_its_slice_in_every_orientation(codes, plane):
     assert voxel[cut.input_axis] == cut.input_index
 
 
-def test_a_raw_case_shows_what_its_preparation_measured_and_what_is_doubted():
+def test_a_raw_case_shows_what_its_preparation_measured_and_its_warnings():
     measured = {
         "start": "header", "rotation_deg": 9.18, "shift_mm": 2.76, "covered": 0.98, "information_before_nats": 0.3,
         "information_nats": 0.6, "peak": 0.5, "head_overlap": 0.99, "edge_agreement": 0.88, "trusted": True,

@@ -66,7 +66,7 @@ def written(folder, affine=AFFINES["lps"], areas=(UNCERTAIN_REGION,), **changes)
     return path, prediction
 
 
-def test_zip_is_sound_and_lies_in_one_folder(tmp_path):
+def test_zip_is_sound_and_is_in_one_folder(tmp_path):
     """Every file unpacks with its checksum, under one folder, by relative names."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:
@@ -81,7 +81,7 @@ def test_same_input_gives_same_bytes(tmp_path):
     assert written(tmp_path)[0].read_bytes() == first
 
 
-def test_nothing_tells_whose_head_it_is(tmp_path):
+def test_nothing_identifies_the_patient(tmp_path):
     """No case name, no absolute path, no file name of the input."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:

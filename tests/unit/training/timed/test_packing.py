@@ -52,7 +52,7 @@ def test_unpacked_values_are_the_z_scores_to_half_a_grey_level(packed):
         assert float(image[channel].std()) == pytest.approx(1, abs=0.01)
 
 
-def test_centres_lie_in_their_tissue(packed):
+def test_centres_are_in_their_tissue(packed):
     case = packed
     flat = case.labels.ravel()
     assert [set(flat[centres].tolist()) for centres in case.centres] == [{0}, {1}, {2}, {3}]

@@ -57,7 +57,7 @@ def test_a_turned_head_is_found_with_its_turn(turn, words):
     assert shape.turn.words == words
 
 
-def test_left_and_right_are_not_told_apart():
+def test_left_and_right_are_not_distinguished():
     assert len(TURNS) == 24
     assert shape_of(lump()[::-1], mean_of(lump())).turn == UPRIGHT
 
