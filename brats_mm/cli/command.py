@@ -26,7 +26,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return "\n".join(lines)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False) or action.nargs == 0:
+        if action.default in (None, False, "") or action.nargs == 0 or (action.nargs and not action.default):
             return action.help
         return super()._get_help_string(action)
 

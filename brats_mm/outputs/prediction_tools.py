@@ -16,7 +16,7 @@ import numpy.typing as npt
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.display import format_ml
-from brats_mm.domain.options import OutputOptions
+from brats_mm.domain.options import OutputOptions, options_of
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.errors import OptionError, OutputError
@@ -56,10 +56,11 @@ class Tools:
             The written files.
 
         Raises:
-            OptionError: an option is unknown, or DICOM results are requested.
+            OptionError: an option is unknown, DICOM results are requested, or `predict` did not compute what is requested.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
         wanted = _output_options(options)
+        _check_computed(prediction, wanted)
         place = Path(folder)
         present = [name for name in wanted.names(prediction.case.available) if (place / name).exists()]
         if present and not wanted.overwrite:
@@ -135,10 +136,27 @@ def _output_options(options: dict[str, Any]) -> OutputOptions:
     try:
         wanted = OutputOptions(labels=labels, **options)
     except TypeError as error:
-        known = "labels, probabilities, importance_maps, preview, report, scene, overwrite"
+        known = ", ".join(one.name for one in options_of(OutputOptions) if "dicom" not in one.name)
         message = f"save does not take {', '.join(sorted(options))} together. It takes {known}."
         raise OptionError(message) from error
     if wanted.wants_dicom:
         message = "A prediction no longer holds its DICOM headers. Use brats-mm segment --dicom to write DICOM results."
         raise OptionError(message)
     return wanted
+
+
+def _check_computed(prediction: Prediction, wanted: OutputOptions) -> None:
+    """Refuse outputs that were not computed with the prediction.
+
+    Raises:
+        OptionError: importance maps or leave-one-out changes are requested and missing.
+    """
+    importance = prediction.importance
+    absent = {
+        "importance_maps": wanted.importance_maps and importance.known and importance.maps is None,
+        "leave_one_out": wanted.leave_one_out and importance.left_out is None,
+    }
+    for name, is_absent in absent.items():
+        if is_absent:
+            message = f"This prediction was made without {name}. Pass {name}=True to Segmenter.predict as well."
+            raise OptionError(message)

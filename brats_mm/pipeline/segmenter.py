@@ -1,5 +1,6 @@
 """A loaded model that segments cases."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from brats_mm.io.bundle import open_bundle
 from brats_mm.outputs.prediction_tools import TOOLS
 from brats_mm.pipeline.load import CaseSource, load
 from brats_mm.pipeline.network import load_network
-from brats_mm.pipeline.request import make_request
+from brats_mm.pipeline.request import FIELDS, make_request
 from brats_mm.pipeline.segment import predict, preprocess, restore
 from brats_mm.preprocessing.scans import OnStep
+
+_KEPT_IN_MEMORY = ("importance_maps", "leave_one_out")
+"""Output options that add to a prediction and not only to its files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +101,39 @@ class Segmenter:
                 MONAI's `MetaTensor`, or a pair (array, affine)), or a loaded case.
             on_step: called for each preprocessing step.
             on_window: progress of the network.
-            options: sequences and options of `pipeline.request.make_request`, such as `raw`, `reference`, `n4`.
+            options: sequences, and the options of `brats-mm segment` that select and preprocess the input, such as
+                `series`, `raw`, `reference`, `n4`. Also `importance_maps` and `leave_one_out`.
 
         Returns:
             The prediction on the grid of the input, or of the reference sequence for raw scans.
 
         Raises:
             InputError: the case cannot be used.
+            OptionError: an option is unknown, or chooses the model or the files to write.
         """
+        _check_used(options)
         request = make_request(source, **options)
         ready = preprocess(load(request), request.preprocessing, spacing_mm=self.spacing_mm, on_step=on_step)
         prediction = predict(ready, self, request.outputs, on_window=on_window)
         return replace(restore(prediction, ready), tools=TOOLS)
+
+
+def _check_used(options: Mapping[str, Any]) -> None:
+    """Refuse options of `brats-mm segment` that `Segmenter.predict` would ignore.
+
+    Raises:
+        OptionError: an option chooses the model or the files to write.
+    """
+    of_model = {name for name, (section, _) in FIELDS.items() if section == "model"}
+    of_model |= FIELDS["preset"][1].offer.flags.keys()
+    of_files = {name for name, (section, _) in FIELDS.items() if section == "outputs"} | {"output", "keep_intermediate"}
+    for name in options:
+        if name in of_model:
+            message = f"predict does not take {name}, because the model is loaded. Give it to Segmenter.from_options."
+            raise OptionError(message)
+        if name in of_files - {*_KEPT_IN_MEMORY}:
+            message = f"predict writes no files, so it does not take {name}. Use Prediction.save, or brats-mm segment."
+            raise OptionError(message)
 
 
 def choose_device(name: str) -> torch.device:

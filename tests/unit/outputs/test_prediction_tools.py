@@ -59,7 +59,13 @@ def test_existing_results_are_replaced_only_on_request(prediction, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"sceen": True}, "sceen"), ({"dicom": True}, "segment --dicom"), ({"labels": "brats1"}, "brats2021")],
+    [
+        ({"sceen": True}, "sceen.*It takes labels, probabilities, masks, importance_maps"),
+        ({"dicom": True}, "segment --dicom"),
+        ({"labels": "brats1"}, "brats2021"),
+        ({"importance_maps": True}, "importance_maps=True to Segmenter.predict"),
+        ({"leave_one_out": True}, "leave_one_out=True to Segmenter.predict"),
+    ],
 )
 def test_options_that_cannot_be_met_are_refused(prediction, tmp_path, options, said):
     with pytest.raises(OptionError, match=said):

@@ -49,6 +49,21 @@ def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
     assert sorted(head_folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"tta": True}, "does not take tta, because the model is loaded"),
+        ({"window": 64}, "does not take window, because the model is loaded"),
+        ({"output": "out"}, r"writes no files, so it does not take output. Use Prediction\.save"),
+        ({"labels": "brats2021"}, "writes no files, so it does not take labels"),
+        ({"keep_intermediate": True}, "writes no files, so it does not take keep_intermediate"),
+    ],
+)
+def test_options_that_predict_would_ignore_are_refused(segmenter, head_folder, option, said):
+    with pytest.raises(OptionError, match=said):
+        segmenter.predict(two(head_folder), **option)
+
+
 def test_every_output_is_written_and_is_on_the_input_grid(segmenter, head_folder, tmp_path):
     request = make_request(two(head_folder), tmp_path / "out", probabilities=True, importance_maps=True)
     made = segment(request, segmenter)
