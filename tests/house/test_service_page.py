@@ -1,0 +1,46 @@
+"""docs/service.md names every option of a job, only routes that exist, and the limits that the settings have."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from brats_mm_service.app import create_app
+from brats_mm_service.schemas import OptionsBody
+from brats_mm_service.settings import GIB, QueueLimits, Retention, Settings
+from brats_mm_service.viewer.label_files import ViewerModel
+from tests.fakes.serving import small_settings
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+HOUR_S = 3600
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    app = create_app(small_settings(tmp_path_factory.mktemp("data")))
+    return {re.sub(r"\{\w+\}", "ID", path) for path in app.openapi()["paths"]}
+
+
+def test_every_option_of_a_job_is_named():
+    assert {name for name in OptionsBody.model_fields if f"`{name}`" not in PAGE} == set()
+
+
+def test_every_route_that_is_named_exists(paths):
+    named = set(re.findall(r"(?:127\.0\.0\.1:8000|`(?:GET |POST |PUT |DELETE )?)(/[a-z1][\w./-]*)", PAGE))
+    named = {re.sub(r"/results/.+", "/results/ID", path) for path in named}
+    assert named - paths - {"/docs", "/openapi.json"} == set()
+    assert {"/v1/jobs", "/v1/jobs/ID/events", "/v1/inspect", "/healthz", "/readyz", "/metrics", "/session/"} <= named
+
+
+def test_the_limits_are_those_of_the_settings():
+    hours, days = (seconds / HOUR_S for seconds in (Retention().result_s, Retention().record_s))
+    assert f"`--keep-hours` ({hours:g})" in PAGE
+    assert f"`--keep-records-days` ({days / 24:g})" in PAGE
+    assert f"share of the disk ({QueueLimits().kept_bytes_per_caller / GIB:g} GiB)" in PAGE
+    assert QueueLimits().attempts == 3
+    assert "after three interruptions" in PAGE.replace("\n", " ")
+    assert Settings(data=Path()).host == "127.0.0.1"
+
+
+def test_the_models_of_monai_label_are_named():
+    assert {model.value for model in ViewerModel if f"`{model.value}`" not in PAGE} == set()
