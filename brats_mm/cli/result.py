@@ -25,7 +25,7 @@ def say_result(report: dict[str, Any], console: Console) -> None:
             console.say(sentence)
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in report["run"]["seconds"].items())
     console.say(f"on {report['run']['device']}: {seconds}")
-    console.say(report["statement"])
+    console.say(report["disclaimer"])
 
 
 def _interval(limits: Sequence[float] | None, as_text: Callable[[float], str]) -> str:

@@ -27,7 +27,7 @@ def markdown_of(document: Mapping[str, Any]) -> str:
     model = document["model"]
     parts = [
         "# Evaluation with missing sequences",
-        f"{document['statement']}",
+        f"{document['disclaimer']}",
         f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), "
         f"cases: {document['cases']}. {document['empty_policy']['sentence']} "
         f"(Policy `{document['empty_policy']['name']}`.)",

@@ -132,7 +132,7 @@ class Summary:
         subsets = [subset for subset in SUBSETS if self._has(subset)]
         return {
             "summary_version": SUMMARY_VERSION,
-            "statement": NOT_FOR_DIAGNOSIS,
+            "disclaimer": NOT_FOR_DIAGNOSIS,
             "cases": self.cases,
             "failed": failed,
             "model": model.document(),

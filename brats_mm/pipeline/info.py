@@ -17,7 +17,7 @@ def describe_installation(bundle: str | None = None) -> dict[str, Any]:
     return {
         "name": "brats-mm",
         "version": __version__,
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
         "model": _model(bundle),
         "sequences": {
             modality.value: {

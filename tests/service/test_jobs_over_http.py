@@ -32,7 +32,7 @@ def test_a_submission_says_at_once_what_was_found_and_missing(client, made_head)
     assert answer.headers["location"] == job["links"]["self"] == f"/v1/jobs/{job['id']}"
     assert (job["sequences_found"], job["sequences_missing"]) == (["t1ce", "flair"], ["t1", "t2"])
     assert job["options"]["probabilities"] is True
-    assert "not for diagnosis" in job["statement"]
+    assert "not for diagnosis" in job["disclaimer"]
 
 
 def test_a_finished_job_lists_its_results_with_hashes(client, done):

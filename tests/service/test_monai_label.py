@@ -103,7 +103,7 @@ def test_a_case_folder_on_the_server_is_an_image(client, made_head, image, found
     image = same_grid(result, made_head)
     assert image.GetPixelID() == SimpleITK.sitkUInt8
     assert set(np.unique(SimpleITK.GetArrayFromImage(image))) <= {0, 1, 2, 3}
-    assert "not for diagnosis" in params["statement"]
+    assert "not for diagnosis" in params["disclaimer"]
 
 
 def test_the_answer_is_the_result_of_a_job_of_the_own_api(client, http, made_head):

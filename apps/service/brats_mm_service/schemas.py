@@ -146,7 +146,7 @@ class JobBody(BaseModel):
     seconds: dict[str, float] = Field(description="stage -> seconds, once it is done")
     results: list[ResultBody]
     links: dict[str, str]
-    statement: str
+    disclaimer: str
 
     @classmethod
     def of(cls, view: JobView, keep_s: float) -> "JobBody":
@@ -173,7 +173,7 @@ class JobBody(BaseModel):
             seconds=dict(job.seconds),
             results=[ResultBody.of(job.id, file) for file in job.results],
             links=_links(job),
-            statement=NOT_FOR_DIAGNOSIS,
+            disclaimer=NOT_FOR_DIAGNOSIS,
         )
 
 
@@ -231,5 +231,5 @@ def example_job() -> dict[str, Any]:
             "jobs": "/v1/jobs",
             "events": "/v1/jobs/h7Qe0m3Jx2vYb1kT9sWcRz5a/events",
         },
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
     }

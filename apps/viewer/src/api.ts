@@ -37,7 +37,7 @@ export interface Job {
   error: { title: string; detail: string } | null;
   results: ResultFile[];
   links: Record<string, string>;
-  statement: string;
+  disclaimer: string;
 }
 
 /** Fields of `report.json` that the page shows. Fields that older services do not write are optional. */

@@ -36,7 +36,7 @@ async function showEnded(job: Job, withId: string | null): Promise<void> {
 
 async function showJob(id: string, withId: string | null, signal: AbortSignal): Promise<void> {
   let job = await known(() => look(id));
-  byId("statement").textContent = job.statement;
+  byId("disclaimer").textContent = job.disclaimer;
   if (!hasEnded(job)) {
     const progress = progressScreen(job);
     const contact = (answers: boolean): void => progress.contact(answers);

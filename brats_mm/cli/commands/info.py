@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.info import describe_installation
 
     installation = describe_installation(options.bundle)
-    console.result(f"brats-mm {installation['version']}. {installation['statement']}")
+    console.result(f"brats-mm {installation['version']}. {installation['disclaimer']}")
     console.result(f"model: {_one_line(installation['model'])}")
     for name, sequence in installation["sequences"].items():
         console.result(f"{name}: files named with {', '.join(sequence['file_name_tokens'])}")

@@ -58,7 +58,7 @@ def _document(
     described = {run.method: run for run in experiment.runs}
     return {
         "experiment_version": EXPERIMENT_VERSION,
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
         "software_version": __version__,
         "budget": vars(experiment.budget),
         "datalist": {"name": experiment.data.datalist.name, "sha256": sha256_of(experiment.data.datalist)},

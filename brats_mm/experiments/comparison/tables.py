@@ -76,7 +76,7 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
     methods = {name: one for name, one in document["methods"].items() if one["seeds"]}
     parts = [
         "# Comparison of methods",
-        document["statement"],
+        document["disclaimer"],
         _protocol(document),
         _failed(document),
         "## Dice, calibration and order",

@@ -55,7 +55,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
     assessed = assess(prediction)
     return {
         "report_version": REPORT_VERSION,
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
         "sequences_found": [modality.value for modality in ordered(case.available)],
         "sequences_missing": [modality.value for modality in ordered(case.missing)],
         "regions": {region.value: _region(prediction, region, assessed.regions[region]) for region in REGIONS},
@@ -164,7 +164,7 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
     `weights` is empty for a model without a gate.
     """
     return {
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
         "meaning": WEIGHTS_MEANING if prediction.importance.known else NO_WEIGHTS_MEANING,
         "sequences_found": [modality.value for modality in ordered(prediction.case.available)],
         "sequences_missing": [modality.value for modality in ordered(prediction.case.missing)],

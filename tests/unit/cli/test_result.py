@@ -27,7 +27,7 @@ REPORT = {
     },
     "trust": {"advice": "Adding T1ce would help.", "statement": "Few cases."},
     "run": {"device": "cpu", "seconds": {"read": 1.0}},
-    "statement": "Research software.",
+    "disclaimer": "Research software.",
 }
 
 

@@ -105,7 +105,7 @@ def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["sequences_found"] == ["t1ce", "flair"]
     assert report["sequences_missing"] == ["t1", "t2"]
-    assert "not for diagnosis" in report["statement"]
+    assert "not for diagnosis" in report["disclaimer"]
     assert len(report["model"]["weights_sha256"]) == 64
     assert set(report["run"]["seconds"]) == {"read", "prepare", "network", "restore", "write"}
     labels = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)

@@ -241,7 +241,7 @@ def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds
         "model": result_json(result, "report.json").get("model", {}),
         "job": path_of(job.id),
         "results": {file.name: f"{path_of(job.id)}/results/{file.name}" for file in job.results},
-        "statement": NOT_FOR_DIAGNOSIS,
+        "disclaimer": NOT_FOR_DIAGNOSIS,
     }
 
 

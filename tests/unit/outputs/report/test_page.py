@@ -144,7 +144,7 @@ def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
 
 def test_the_statement_is_at_the_top_and_at_the_bottom(page):
     body = page.split("<body>")[1]
-    assert body.strip().startswith('<header>\n<p class="statement">Research software. Not a medical device;')
+    assert body.strip().startswith('<header>\n<p class="disclaimer">Research software. Not a medical device;')
     assert page.rstrip().endswith("treatment decisions.</p></footer>\n</body>\n</html>")
 
 

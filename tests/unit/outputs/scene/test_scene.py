@@ -236,7 +236,7 @@ def test_slicer_has_segments_with_names_colours_codes_and_surfaces(tmp_path):
 
 
 def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
-    """The slices go through the most uncertain place; the note holds the statement and the sequences."""
+    """The slices go through the most uncertain place; the note holds the disclaimer and the sequences."""
     path, _ = written(tmp_path)
     scene = loaded(path, tmp_path)
     places = scene.GetFirstNodeByName("Uncertain places")
