@@ -111,7 +111,7 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
     if at < 0 or len(tail) - at < _END_BYTES:
         raise _bad(problem="is damaged or truncated, or is not a zip file. Make it again")
     if _END_64 in tail[max(0, at - 20) : at]:
-        raise _bad(problem="is a ZIP64 archive. Pack one case, without ZIP64")
+        raise _bad(problem="is a ZIP64 file. Pack one case, without ZIP64")
     entries, directory = (
         struct.unpack("<H", tail[at + 10 : at + 12])[0],
         struct.unpack("<I", tail[at + 12 : at + 16])[0],
@@ -230,7 +230,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > most:
-                message = "The archive unpacks to more than is allowed here. Pack one case only."
+                message = "The zip file unpacks to more than is allowed here. Pack one case only."
                 raise ZipTooLarge(message)
             target.write(chunk)
     return written
@@ -241,4 +241,4 @@ def _too_many(limits: ZipLimits) -> ZipError:
 
 
 def _bad(*, problem: str) -> ZipError:
-    return ZipError(f"The archive {problem}.")
+    return ZipError(f"The zip file {problem}.")

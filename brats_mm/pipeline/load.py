@@ -133,7 +133,7 @@ def opened(path: Path) -> Iterator[Path]:
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
     else:
-        problem = "is one DICOM file" if is_dicom(path) else "is a file, and no zip archive"
+        problem = "is one DICOM file" if is_dicom(path) else "is a file, but not a zip file"
         message = f"{path} {problem}. Give the folder of one case, or single files, for example --t1ce FILE."
         raise CaseError(message)
 

@@ -26,7 +26,7 @@ from tests.fakes.serving import serving, small_settings
 pytestmark = pytest.mark.slow
 
 MUTATIONS = int(os.environ.get("BRATS_MM_MUTATIONS", "150"))
-LIMITS = UploadLimits(unpacked_bytes=2**24, archive_entries=50)
+LIMITS = UploadLimits(unpacked_bytes=2**24, zip_entries=50)
 SHAPE = (12, 11, 10)
 
 

@@ -21,7 +21,7 @@ MIB = 2**20
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     limits = UploadLimits(
-        file_bytes=2 * MIB, total_bytes=5 * MIB, unpacked_bytes=8 * MIB, archive_entries=20, parts=6, free_bytes=0
+        file_bytes=2 * MIB, total_bytes=5 * MIB, unpacked_bytes=8 * MIB, zip_entries=20, parts=6, free_bytes=0
     )
     with serving(small_settings(tmp_path_factory.mktemp("data"), uploads=limits)) as client:
         yield client
@@ -71,7 +71,7 @@ VOLUMES = {
     "no volume": ("t1.nii.gz", b"hello world" * 50, 415, "not a volume file by its content"),
     "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
     "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "as the part 'case'"),
-    "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip archive"),
+    "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip file"),
     "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "named .nii.gz, but its content is .nrrd"),
     "dimensions beyond memory": (
         "t1.nii",
@@ -207,9 +207,9 @@ ARCHIVES = {
     "unclear": (
         zipped(**{"a_t1.nii.gz": b"x", "b_t1.nii.gz": b"y"}),
         422,
-        "In the archive, more than one file could be the same sequence",
+        "In the zip file, more than one file could be the same sequence",
     ),
-    "not a zip": (b"hello", 415, "not a zip archive"),
+    "not a zip": (b"hello", 415, "not a zip file"),
     "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or truncated"),
     "no volume inside": (archive_with("t1.nii.gz", b"hello"), 415, "not a volume file"),
 }

@@ -64,7 +64,7 @@ def test_results_have_their_type_tag_and_ranges(client, done):
 
 
 def test_one_zip_holds_all_results(client, done):
-    answer = client.get(done["links"]["archive"])
+    answer = client.get(done["links"]["zip"])
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         (folder,) = {name.partition("/")[0] for name in archive.namelist()}

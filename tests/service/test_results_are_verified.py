@@ -49,7 +49,7 @@ def test_a_damaged_result_is_gone_and_its_job_failed(client, job, kind, name):
 
 
 def test_the_zip_is_made_and_hashed_once_and_made_again_when_it_is_damaged(client, job, monkeypatch):
-    address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.archive(job["id"])
+    address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.all_results(job["id"])
     first = client.get(address)
     made = path.stat().st_mtime_ns
     assert client.get(address, headers={"Range": "bytes=0-3"}).content == b"PK\x03\x04"

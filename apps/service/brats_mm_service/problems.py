@@ -37,7 +37,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "bad-volume": (422, "A volume cannot be used"),
     "bad-grid": (422, "The volumes do not lie on one grid"),
     "bad-option": (422, "An option cannot have this value"),
-    "bad-archive": (422, "The archive cannot be used"),
+    "bad-zip": (422, "The zip file cannot be used"),
     "idempotency-conflict": (422, "The key was used for another request"),
     "too-many": (429, "Too many jobs or uploads"),
     "header-too-large": (431, "The request's headers are too large"),

@@ -14,7 +14,7 @@ from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, Progress, ResultFi
 from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN, JobState
 
-ARCHIVE = "all.zip"
+ALL_RESULTS = "all.zip"
 _TYPES = {
     ".nii.gz": "application/gzip",
     ".seg.nrrd": "application/x-nrrd",
@@ -196,7 +196,7 @@ def _links(job: Job) -> dict[str, str]:
         links["events"] = f"{path}/events"
     if job.state is JobState.DONE:
         links["results"] = f"{path}/results"
-        links["archive"] = f"{path}/results/{ARCHIVE}"
+        links["zip"] = f"{path}/results/{ALL_RESULTS}"
         if job.keep_upload:
             links["inputs"] = f"{path}/inputs"
     return links

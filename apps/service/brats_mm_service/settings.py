@@ -23,7 +23,7 @@ class UploadLimits:
         file_bytes: largest single file, as sent.
         total_bytes: largest request body.
         unpacked_bytes: most that the files of one zip may unpack to.
-        archive_entries: most entries in a zip.
+        zip_entries: most entries in a zip.
         parts: most parts in a multipart body.
         text_bytes: largest text field.
         idle_s: longest pause between two pieces of the body.
@@ -38,7 +38,7 @@ class UploadLimits:
     file_bytes: int = 512 * MIB
     total_bytes: int = 2 * GIB
     unpacked_bytes: int = 4 * GIB
-    archive_entries: int = 20_000
+    zip_entries: int = 20_000
     parts: int = 16
     text_bytes: int = 64 * 1024
     idle_s: float = 20.0

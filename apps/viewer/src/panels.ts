@@ -202,7 +202,7 @@ export function filesPanel(job: Job, save: (file: { name: string; href: string }
   };
   const row = (file: ResultFile): HTMLElement =>
     h("tr", {}, h("td", {}, link(file.name, file.href, file.name, "file"), h("small", {}, kindOf(file.name))), h("td", { class: "number" }, bytes(file.size)));
-  const all = job.links.archive ? link(`${job.id}.zip`, job.links.archive, "Download everything", "button primary") : null;
+  const all = job.links.zip ? link(`${job.id}.zip`, job.links.zip, "Download everything", "button primary") : null;
   const head = h("thead", { class: "unseen" }, header("File", "Size"));
   return panel(
     "Files",

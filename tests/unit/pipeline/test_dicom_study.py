@@ -204,7 +204,7 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path.parent / "evil.dcm").exists()
 
 
-@pytest.mark.parametrize(("name", "match"), [("missing", "does not exist"), ("a.txt", "no zip archive")])
+@pytest.mark.parametrize(("name", "match"), [("missing", "does not exist"), ("a.txt", "not a zip file")])
 def test_a_path_that_is_no_case_is_reported(tmp_path: Path, name: str, match: str) -> None:
     (tmp_path / "a.txt").write_text("text")
 

@@ -52,7 +52,7 @@ class JobFiles:
         """The finished result."""
         return self.root / "jobs" / job_id / "result"
 
-    def archive(self, job_id: str) -> Path:
+    def all_results(self, job_id: str) -> Path:
         """Return the zip of all results, created on first request."""
         return self.root / "jobs" / job_id / "all.zip"
 

@@ -40,7 +40,7 @@ def router(service: Service) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, writer],
         *,
-        uncompress: Annotated[bool, Query(description="not needed, since archives are detected")] = False,
+        uncompress: Annotated[bool, Query(description="not needed, since zip files are detected")] = False,
         expiry: Annotated[int, Query(description="seconds, 0 for the maximum of 3600")] = 0,
     ) -> dict[str, Any]:
         """Receive files, which are checked at once and recognised by name."""

@@ -59,7 +59,7 @@ class TransferBody(BaseModel):
 
 def router(service: Service) -> APIRouter:
     """Return the routes under /v1/dicomweb."""
-    routes = APIRouter(prefix="/v1/dicomweb", tags=["archive"])
+    routes = APIRouter(prefix="/v1/dicomweb", tags=["DICOMweb"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)

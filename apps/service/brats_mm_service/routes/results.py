@@ -19,7 +19,7 @@ from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
-from brats_mm_service.schemas import ARCHIVE, ResultBody, content_type
+from brats_mm_service.schemas import ALL_RESULTS, ResultBody, content_type
 from brats_mm_service.service import Service
 
 PAGE_HEADERS = {
@@ -62,7 +62,7 @@ def router(service: Service) -> APIRouter:
     @routes.head("/{name}", include_in_schema=False, response_class=FileResponse)
     @routes.get(
         "/{name}",
-        summary=f"One result by its name, or {ARCHIVE} for all of them",
+        summary=f"One result by its name, or {ALL_RESULTS} for all of them",
         response_class=FileResponse,
         responses=_FILE | problems(400, 401, 403, 404, 409, 410, 416),
     )
@@ -76,14 +76,14 @@ def router(service: Service) -> APIRouter:
     ) -> Response:
         """Serve a result. Supports `Range`, `If-Range` and `If-None-Match`. The entity tag is the verified SHA-256."""
         job = _finished(service, job_id, caller)
-        file = _zip(service, job) if name == ARCHIVE else job.result(name)
+        file = _zip(service, job) if name == ALL_RESULTS else job.result(name)
         if file is None:
-            choices = ", ".join([*(one.name for one in job.results), ARCHIVE])
+            choices = ", ".join([*(one.name for one in job.results), ALL_RESULTS])
             raise Problem("not-found", f"This job has no such result. It has {choices}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)
-        path = service.queue.files.archive(job.id) if name == ARCHIVE else service.queue.verified(job, name)
+        path = service.queue.files.all_results(job.id) if name == ALL_RESULTS else service.queue.verified(job, name)
         check_range(range_, file.size)
         if name.endswith(".html"):
             headers |= PAGE_HEADERS
@@ -137,7 +137,7 @@ def _zip(service: Service, job: Job) -> ResultFile:
         Problem: a result is missing or damaged.
     """
     files = service.queue.files
-    path = files.archive(job.id)
+    path = files.all_results(job.id)
     record = path.with_suffix(".json")
     with suppress(OSError, ValueError, TypeError):
         made = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
@@ -155,7 +155,7 @@ def _zip(service: Service, job: Job) -> ResultFile:
                     packed.open(entry, "w", force_zip64=True) as target,
                 ):
                     shutil.copyfileobj(source, target, 1 << 20)
-        made = ResultFile(ARCHIVE, partial.stat().st_size, sha256_of(partial))
+        made = ResultFile(ALL_RESULTS, partial.stat().st_size, sha256_of(partial))
         partial.replace(path)
         record.write_text(json.dumps(asdict(made)), encoding="utf-8")
     finally:

@@ -100,7 +100,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
         message = f"{field} is one DICOM file. Send the whole study as a zip, as the part 'case'."
         raise Problem("unsupported-content", message)
     if content is Content.ZIP:
-        message = f"{field} is a zip archive. Send the archive of a whole case as the part 'case'."
+        message = f"{field} is a zip file. Send the zip file of a whole case as the part 'case'."
         raise Problem("unsupported-content", message)
     if content not in VOLUMES:
         message = f"{field} is not a volume file by its content. Send one of .nii.gz, .nii, .nrrd, .mha."

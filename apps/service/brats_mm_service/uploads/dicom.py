@@ -64,7 +64,7 @@ def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, P
 
 def for_requests(sentence: str, folder: Path) -> str:
     """The command line's sentence, in the words of a request."""
-    sentence = sentence.replace(str(folder), "the archive")
+    sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:
         sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")
     return sentence.replace("--study", "the option study")

@@ -54,7 +54,7 @@ def sort_upload(
     Args:
         files: received files in `folder`.
         folder: folder of this upload only.
-        limits: limits of archives.
+        limits: limits of zips.
         dicom: the caller's choice of DICOM series. None if DICOM is not accepted.
 
     Raises:
@@ -70,8 +70,8 @@ def sort_upload(
     if not files:
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:
-        raise Problem("bad-case", "Both a case archive and single files were sent. Send only one of them.")
-    upload = _sort_archive(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
+        raise Problem("bad-case", "Both a zip of a case and single files were sent. Send only one of them.")
+    upload = _sort_zip(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(upload, folder)
     return upload
 
@@ -129,16 +129,16 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     )
 
 
-def _sort_archive(
+def _sort_zip(
     file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None
 ) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
-        raise Problem("unsupported-content", "The part 'case' is not a zip archive. Send a case's folder as .zip.")
+        raise Problem("unsupported-content", "The part 'case' is not a zip file. Send a case's folder as .zip.")
     unpacked = unpack(file.path, folder / "unpacked", limits)
     file.path.unlink()
     if unpacked.is_dicom and is_dicom_folder(unpacked.folder):
         if dicom is None:
-            message = "The archive holds DICOM files. Send a DICOM study to /v1/jobs, or convert its series to NIfTI."
+            message = "The zip file holds DICOM files. Send a DICOM study to /v1/jobs, or convert its series to NIfTI."
             raise Problem("unsupported-content", message)
         study = store_study(unpacked.folder, folder, dicom)
         shutil.rmtree(unpacked.folder)
@@ -147,11 +147,11 @@ def _sort_archive(
     try:
         case = recognise(unpacked.folder)
     except InputError as error:
-        raise Problem(kind_of(error), for_archives(str(error), unpacked.folder)) from error
+        raise Problem(kind_of(error), for_zips(str(error), unpacked.folder)) from error
     stored, names = {}, {}
     left_out = {m for m, word in (dicom.series if dicom else {}).items() if word == LEAVE_OUT} & set(case.paths)
     if left_out == set(case.paths):
-        raise Problem("bad-case", "The option series leaves out every sequence of the archive. Keep at least one.")
+        raise Problem("bad-case", "The option series leaves out every sequence of the zip file. Keep at least one.")
     for modality in ordered(set(case.paths) - left_out):
         place = Path(case.paths[modality])
         names[modality.value] = place.name
@@ -163,9 +163,9 @@ def _sort_archive(
     return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
 
-def for_archives(sentence: str, folder: Path) -> str:
+def for_zips(sentence: str, folder: Path) -> str:
     """The command line's sentence, in the words of a request."""
-    sentence = sentence.replace(str(folder.resolve()), "the archive").replace(str(folder), "the archive")
+    sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
 
 

@@ -1,4 +1,4 @@
-"""Zip archives from strangers, unpacked by the library's safe reader within the service's bounds."""
+"""Zip files from strangers, unpacked by the library's safe reader within the service's bounds."""
 
 import shutil
 from pathlib import Path
@@ -18,18 +18,18 @@ def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
         limits: limits of entries and unpacked sizes.
 
     Raises:
-        Problem: the archive is damaged, unsafe or too large.
+        Problem: the zip is damaged, unsafe or too large.
         OSError: the disk is full.
     """
     # Uploads that are unpacked concurrently share the free disk space.
     spare = max(0, shutil.disk_usage(path.parent).free - limits.free_bytes) // limits.at_once
-    bounds = ZipLimits(limits.archive_entries, min(limits.unpacked_bytes, spare), limits.file_bytes * 4)
+    bounds = ZipLimits(limits.zip_entries, min(limits.unpacked_bytes, spare), limits.file_bytes * 4)
     try:
         return unpack_zip(path, folder, bounds)
     except ZipTooLarge as error:
         if spare < limits.unpacked_bytes:
-            message = "The service's disk has no room to unpack the archive. Delete jobs that you no longer need."
+            message = "The service's disk has no room to unpack the zip file. Delete jobs that you no longer need."
             raise Problem("disk-full", message) from error
         raise Problem("too-large", str(error)) from error
     except ZipError as error:
-        raise Problem("bad-archive", str(error)) from error
+        raise Problem("bad-zip", str(error)) from error

@@ -74,7 +74,7 @@ def sort_viewer_files(
     Args:
         files: received files.
         folder: folder of the files. Contains only the sorted files afterwards.
-        limits: limits for archives.
+        limits: limits for zips.
         hint: further name that may give the sequence of a single volume.
 
     Raises:
