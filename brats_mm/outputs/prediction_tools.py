@@ -56,7 +56,7 @@ class Tools:
             The written files.
 
         Raises:
-            OptionError: an option is unknown, DICOM results are requested, or `predict` did not compute what is requested.
+            OptionError: an option is unknown, or asks for DICOM results or for what `predict` did not compute.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
         wanted = _output_options(options)

@@ -129,9 +129,7 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     )
 
 
-def _sort_zip(
-    file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None
-) -> SortedUpload:
+def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
         raise Problem("unsupported-content", "The part 'case' is not a zip file. Send a case's folder as .zip.")
     unpacked = unpack(file.path, folder / "unpacked", limits)
