@@ -89,11 +89,11 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
 END = "<!-- end of trust -->"
 
 
-def _begin(name: str, writer: str = "brats-mm bundle trust") -> str:
+def _begin(name: str, writer: str = "brats-mm bundle trust-profile") -> str:
     return f"<!-- trust {name}: `{writer}` writes this table -->"
 
 
-def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust") -> str:
+def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust-profile") -> str:
     """Replace the content between the marks of each block. Blocks without marks are left out.
 
     Args:

@@ -1,7 +1,8 @@
 """`models/trust.json` of a bundle: the trust profile of its weights, fitted to labelled cases.
 
 The file records the hash of the weights and a fingerprint of their temperatures. A profile of other weights or
-temperatures is ignored, and outputs then fall back to uncalibrated estimates. `brats-mm bundle trust` writes the file.
+temperatures is ignored, and outputs then fall back to uncalibrated estimates. `brats-mm bundle trust-profile` writes
+the file.
 """
 
 import hashlib
@@ -44,7 +45,9 @@ def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile
         document = json.loads(path.read_text(encoding="utf-8"))
         return profile_from(document) if document["fingerprint"] == fingerprint(model) else None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle trust`, or delete it."
+        message = (
+            f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle trust-profile`, or delete it."
+        )
         raise BundleError(message) from error
 
 

@@ -1,4 +1,4 @@
-"""`brats-mm bundle trust` fits a profile, and writes it and its figures."""
+"""`brats-mm bundle trust-profile` fits a profile, and writes it and its figures."""
 
 import csv
 import json
@@ -43,7 +43,8 @@ def evaluation(bundle, tmp_path):
 def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     page = tmp_path / "trust.md"
     marks = [
-        f"<!-- trust {name}: `brats-mm bundle trust` writes this table -->" for name in ("order", "reliability-plot")
+        f"<!-- trust {name}: `brats-mm bundle trust-profile` writes this table -->"
+        for name in ("order", "reliability-plot")
     ]
     page.write_text("\n".join(["before", *(f"{mark}\nold\n<!-- end of trust -->" for mark in marks), "after\n"]))
 

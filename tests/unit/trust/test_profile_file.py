@@ -38,5 +38,5 @@ def test_a_bundle_without_a_profile_has_none(tmp_path):
 
 def test_a_damaged_profile_is_an_error(bundle):
     (bundle.root / TRUST_PROFILE).write_text("{}")
-    with pytest.raises(BundleError, match="brats-mm bundle trust"):
+    with pytest.raises(BundleError, match="brats-mm bundle trust-profile"):
         read_trust_profile(bundle, MODEL)

@@ -1,4 +1,4 @@
-"""`brats-mm bundle trust`: fit expected Dice, volume intervals and advice to an evaluation."""
+"""`brats-mm bundle trust-profile`: fit expected Dice, volume intervals and advice to an evaluation."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,10 @@ from brats_mm.cli.output import Console
 
 
 def add(commands: Commands) -> None:
-    """Add `brats-mm bundle trust`."""
+    """Add `brats-mm bundle trust-profile`."""
     parser = add_command(
         commands,
-        "trust",
+        "trust-profile",
         run,
         help="fit expected Dice, volume intervals and advice to an evaluation",
         description="Fit a trust profile to an evaluation and write it into the bundle: the calibration of the "
@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         "with --page, the marked tables of a page. The evaluation must be of the bundle's own weights and "
         "temperatures, on cases that the training did not see.",
         epilog="example:\n  brats-mm evaluate datalist.json --dataset-dir CASES -o evaluation\n"
-        "  brats-mm bundle trust evaluation --bundle bundles/brats_mm_segmentation --page docs/trust.md",
+        "  brats-mm bundle trust-profile evaluation --bundle bundles/brats_mm_segmentation --page docs/trust.md",
     )
     parser.add_argument("evaluation", type=Path, metavar="EVALUATION", help="folder written by `brats-mm evaluate`")
     parser.add_argument("--bundle", metavar="DIR", help="bundle to update (default: the installed one)")
