@@ -52,7 +52,7 @@ def add_command(
     return parser
 
 
-def add_terminal_options(parser: argparse.ArgumentParser, document: str = "the report as one JSON document") -> None:
+def add_terminal_options(parser: argparse.ArgumentParser, document: str = "one JSON document") -> None:
     """Add `--quiet`, `--verbose` and `--json`. `document` names what `--json` prints."""
     group = parser.add_argument_group("terminal output")
     group.add_argument("-q", "--quiet", action="store_true", help="print only warnings and errors")

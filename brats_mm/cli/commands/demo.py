@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
         "demo",
         run,
         help="generate a synthetic head with a tumour, drop sequences, segment the rest",
-        description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and write all outputs "
-        "and a picture.\n" + NOT_FOR_DIAGNOSIS,
+        description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and compare the result "
+        "with the true labels.\n" + NOT_FOR_DIAGNOSIS,
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="folder for all results")
@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, help="random seed of the head")
     add_request_options(parser, ModelOptions)
-    add_terminal_options(parser)
+    add_terminal_options(parser, "the report as one JSON document")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

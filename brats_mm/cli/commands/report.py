@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="page to write (default: RESULT_DIR/report.html)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
-    add_terminal_options(parser, "one JSON document")
+    add_terminal_options(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

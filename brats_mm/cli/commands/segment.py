@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
     )
     add_bids_options(parser)
     add_request_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
-    add_terminal_options(parser)
+    add_terminal_options(parser, "the report as one JSON document")
 
 
 def request_from(options: argparse.Namespace) -> SegmentRequest:

@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--side", type=int, metavar="VOXELS", help="side of the crops (default: 80, later 96)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
-    add_terminal_options(parser, "one JSON document")
+    add_terminal_options(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("evaluation", type=Path, metavar="EVALUATION", help="folder written by `brats-mm evaluate`")
     parser.add_argument("--bundle", metavar="DIR", help="bundle to update (default: the installed one)")
-    add_terminal_options(parser, "one JSON document")
+    add_terminal_options(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("evaluation", type=Path, metavar="EVALUATION", help="folder written by `brats-mm evaluate`")
     parser.add_argument("--bundle", metavar="DIR", help="bundle to update (default: the installed one)")
     parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown page whose marked tables to replace")
-    add_terminal_options(parser, "one JSON document")
+    add_terminal_options(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
