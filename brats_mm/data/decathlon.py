@@ -85,16 +85,12 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     Raises:
         CaseError: the description does not match a known scheme.
     """
-    named = {name: value for value, name in labels.items()} if all(key.isdigit() for key in labels) else dict(labels)
-    values: dict[str, frozenset[int]] = {
-        str(name).lower(): frozenset(int(one) for one in (value if isinstance(value, list) else [value]))
-        for name, value in named.items()
-    }
+    values = _values_by_name(labels)
     parts: dict[int, Compartment] = {}
-    for name, inner in sorted(values.items(), key=lambda entry: len(entry[1])):  # of nested regions, inner ones first
+    for name in sorted(values, key=lambda name: len(values[name])):  # of nested regions, the inner ones first
         part = _compartment(name)
         if part is not None:
-            parts |= {value: part for value in inner if value not in parts}
+            parts = {**dict.fromkeys(values[name], part), **parts}
     scheme = scheme_with(parts)
     if scheme is None:
         message = (
@@ -105,6 +101,16 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
         raise CaseError(message)
     cavity = scheme is LabelScheme.BRATS2023 and any("cavity" in name for name in values)
     return LabelScheme.BRATS2024_POST_TREATMENT if cavity else scheme
+
+
+def _values_by_name(labels: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+    """Return the label values by lower-case name from either layout of `dataset.json`."""
+    is_decathlon = all(key.isdigit() for key in labels)
+    entries = [(name, value) for value, name in labels.items()] if is_decathlon else labels.items()
+    return {
+        str(name).lower(): frozenset(int(one) for one in (value if isinstance(value, list) else [value]))
+        for name, value in entries
+    }
 
 
 def _compartment(name: str) -> Compartment | None:

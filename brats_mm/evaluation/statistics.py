@@ -6,11 +6,13 @@ case are not independent observations.
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.modality import Modality
@@ -31,6 +33,9 @@ GROUPS: Mapping[str, tuple[Availability, ...]] = {
     **{subset_name(subset): (subset,) for subset in SUBSETS},
 }
 """Groups of subsets, and each subset by itself, by name."""
+
+_ByCase = Mapping[str, MutableMapping[str, float]]
+"""Case -> name of a subset -> score, which can be NaN."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +88,37 @@ def statistics(
         message = f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}."
         raise OptionError(message)
     chosen = settings or ComparisonSettings()
-    values: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    values: dict[tuple[str, str, str], _ByCase] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         for score in scores:
             values[row.region, row.rule, score][row.case][row.subset] = getattr(row, score)
     made = []
-    for group, subsets in GROUPS.items():
-        names = [subset_name(subset) for subset in subsets]
-        for region in REGIONS:
-            for rule in Rule:
-                for score in scores:
-                    by_case = values[region.value, rule.value, score].values()
-                    means = [_mean([case[name] for name in names if name in case]) for case in by_case]
-                    usable = np.array([mean for mean in means if not np.isnan(mean)], np.float64)
-                    if len(usable):
-                        low, high = bootstrap_interval(usable, lambda sample: sample.mean(axis=1), chosen)
-                        sd = float(usable.std(ddof=1)) if len(usable) > 1 else float("nan")
-                        one = (len(usable), float(usable.mean()), sd, low, high)
-                        made.append(Statistic(name, group, region.value, rule.value, score, *one))
+    for (group, subsets), region, rule, score in product(GROUPS.items(), REGIONS, Rule, scores):
+        means = _case_means(values[region.value, rule.value, score], subsets)
+        if len(means):
+            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1), chosen)
+            made.append(
+                Statistic(
+                    evaluation=name,
+                    sequences=group,
+                    region=region.value,
+                    rule=rule.value,
+                    score=score,
+                    cases=len(means),
+                    mean=float(means.mean()),
+                    sd=float(means.std(ddof=1)) if len(means) > 1 else float("nan"),
+                    low=low,
+                    high=high,
+                )
+            )
     return made
+
+
+def _case_means(by_case: _ByCase, subsets: Sequence[Availability]) -> npt.NDArray[np.float64]:
+    """Return the mean over subsets of each case that has a score in one of them."""
+    names = [subset_name(subset) for subset in subsets]
+    means = [_mean([scores[name] for name in names if name in scores]) for scores in by_case.values()]
+    return np.array([mean for mean in means if not np.isnan(mean)], np.float64)
 
 
 def write_csv(path: Path, rows: Iterable[Statistic]) -> None:

@@ -55,35 +55,61 @@ def find_case(
         CaseError: the folder does not exist, has no sequence, or has several files for one sequence.
     """
     _check_folder(folder)
-    inside, ignored = _images(folder)
-    if len(inside) > MOST_VOLUMES:
-        message = f"{folder} holds {len(inside):,} volume files, and one case has a few. Give the folder of one case."
-        raise CaseError(message)
-    unwanted = {path: reason for path in inside if wanted and (reason := wanted.reason_against(path.name))}
-    inside = [path for path in inside if path not in unwanted]
-    ignored |= {path.name: reason for path, reason in unwanted.items()}
-    recognised = recognise(inside, folder)
+    images, ignored = _wanted_images(folder, wanted)
+    recognised = recognise(images, folder)
     if not recognised.candidates and not recognised.unclear:
-        below = _below(folder)
-        _check_one_case(below, folder)
-        images: list[Path] = []
-        for sub in below:
-            more, passed_over = _images(sub)
-            images += more
-            ignored |= {f"{sub.name}/{name}": reason for name, reason in passed_over.items()}
-        if images:
-            deeper = recognise(images, folder)
-            recognised = Recognised(
-                deeper.candidates, {**recognised.ignored, **deeper.ignored}, deeper.unclear, deeper.notes
-            )
-    several = [path for path in inside if (volumes_in(path) or 1) > 1] if not recognised.candidates else []
-    if len(several) == 1:
-        return find_channels(several[0], channels)
+        recognised, ignored_below = _recognise_below(folder, recognised)
+        ignored |= ignored_below
+    four_dimensional = [] if recognised.candidates else [path for path in images if is_four_dimensional(path)]
+    if len(four_dimensional) == 1:
+        return find_channels(four_dimensional[0], channels)
     ignored |= {_shown(path, folder): reason for path, reason in recognised.ignored.items()}
     ignored |= _settle_unclear(recognised, folder)
     _check_found(recognised, ignored, folder)
     chosen = {modality: str(recognised.candidates[modality][0]) for modality in ordered(recognised.candidates)}
     return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), recognised.notes)
+
+
+def _wanted_images(folder: Path, wanted: BidsFilter | None) -> tuple[list[Path], dict[str, str]]:
+    """Return the selected image files of a folder, and the reason by name of the other files.
+
+    Raises:
+        CaseError: the folder holds more volumes than one case has.
+    """
+    images, ignored = _images(folder)
+    if len(images) > MOST_VOLUMES:
+        message = f"{folder} holds {len(images):,} volume files, and one case has a few. Give the folder of one case."
+        raise CaseError(message)
+    unwanted = {path: reason for path in images if wanted and (reason := wanted.reason_against(path.name))}
+    ignored |= {path.name: reason for path, reason in unwanted.items()}
+    return [path for path in images if path not in unwanted], ignored
+
+
+def _recognise_below(folder: Path, recognised: Recognised) -> tuple[Recognised, dict[str, str]]:
+    """Recognise the images in the sub-folders of a folder that holds no sequence itself.
+
+    Args:
+        folder: folder of one case.
+        recognised: files of the folder itself, returned if the sub-folders hold no images.
+
+    Returns:
+        The recognised files, and the reason by path below `folder` of the files that are no images.
+
+    Raises:
+        CaseError: the sub-folders are several cases.
+    """
+    below = _below(folder)
+    _check_one_case(below, folder)
+    images: list[Path] = []
+    ignored: dict[str, str] = {}
+    for sub in below:
+        images_in_sub, passed_over = _images(sub)
+        images += images_in_sub
+        ignored |= {f"{sub.name}/{name}": reason for name, reason in passed_over.items()}
+    if not images:
+        return recognised, ignored
+    deeper = recognise(images, folder)
+    return replace(deeper, ignored={**recognised.ignored, **deeper.ignored}), ignored
 
 
 def is_four_dimensional(path: Path) -> bool:

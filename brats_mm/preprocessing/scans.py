@@ -92,14 +92,14 @@ def prepare_scans(
         CaseError: the scans show no head.
     """
     volumes = {m: _cleaned(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
-    grids = {modality: volume.grid for modality, volume in volumes.items()}
-    reference, reason = choose_reference(grids, options.reference)
+    reference, reason = choose_reference({m: volume.grid for m, volume in volumes.items()}, options.reference)
+    native = volumes[reference].grid
+    working = working_grid(native)
     log = _Log(on_step or (lambda _: None))
     registrations = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
     left_out = {m for m, one in registrations.items() if one.alignment.covered < LEAST_USABLE}
     kept = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: one.matrix for m, one in registrations.items() if m not in left_out}
-    working = working_grid(grids[reference])
     registered = _resampled(kept, working, matrices, log)
     if options.n4:
         registered = _evened(registered, log)
@@ -109,18 +109,30 @@ def prepare_scans(
         brain = _outlined_brain({m: kept[m] for m in ordered(stripped)}, matrices, working, log)
     else:
         brain = _found_brain(registered, max(scans.volumes[m].foreground_ml for m in kept), log)
-    images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
     if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
         log.warn(
             "All sequences are skull-stripped but have different grids, so they were resampled. If the grids should be "
             "equal, check the headers or raise --grid-tolerance."
         )
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
-    contents = [doubt for m in ordered(kept) for doubt in content_doubts(m, scans.volumes[m])]
+    return Prepared(
+        case=_masked_case(scans, registered, brain, working, preparation),
+        reference=native,
+        registered=registered if options.keep_intermediate else {},
+        brain=Volume(brain.astype(np.float32), working),
+        transforms=matrices,
+        scans=kept,
+    )
+
+
+def _masked_case(
+    scans: Scans, registered: Mapping[Modality, Volume], brain: Mask, grid: Grid, preparation: Preparation
+) -> Case:
+    """Return the registered volumes, 0 outside the brain, with all warnings about them."""
+    images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
+    contents = [doubt for m in ordered(registered) for doubt in content_doubts(m, scans.volumes[m])]
     warnings = (*scans.warnings, *contents, *copies(images), *preparation.warnings)
-    case = Case(scans.name, images, working, warnings, scans.files, preparation)
-    shown = registered if options.keep_intermediate else {}
-    return Prepared(case, grids[reference], shown, Volume(brain.astype(np.float32), working), matrices, kept)
+    return Case(scans.name, images, grid, warnings, scans.files, preparation)
 
 
 def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:

@@ -6,7 +6,8 @@ Workers have no network: their input is fetched before, and their output is stor
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.outputs.dicom.results import ENTROPY, REPORT, SEGMENTATION
@@ -162,20 +163,26 @@ class DicomwebLink:
         names = [self._queue.verified(job, name) for name in (SEGMENTATION, ENTROPY, REPORT)]
         with without_warnings():
             objects = [pydicom.dcmread(name) for name in names]
-        stored = [one for one in objects if self._holds(one)]
-        known = {str(one.SOPInstanceUID) for one in stored}
-        new = [one for one in objects if str(one.SOPInstanceUID) not in known]
+        present: list[Any] = []
+        new: list[Any] = []
+        for one in objects:
+            (present if self._holds(one) else new).append(one)
         if new:
             self._client.store(transfer.study, new)
-            lost = [one for one in new if not self._holds(one)]
-            if lost:
-                message = f"{len(lost)} objects were stored, but the archive does not show them"
+            absent = sum(not self._holds(one) for one in new)
+            if absent:
+                message = f"{absent} objects were stored, but the archive does not show them"
                 raise DicomwebUnreachable(message)
-        instances = {name: json.dumps([str(one.SOPInstanceUID) for one in some]) for name, some in
-                (("stored", new), ("present", stored))}  # fmt: skip
-        self._transfers.move(transfer, TransferState.DONE, detail="", **instances)
-        log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(stored))
+        self._transfers.move(
+            transfer, TransferState.DONE, detail="", stored=_instance_uids(new), present=_instance_uids(present)
+        )
+        log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(present))
 
     def _holds(self, one: object) -> bool:
         uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         return self._client.holds(uids[0], uids[1], uids[2])
+
+
+def _instance_uids(objects: Iterable[Any]) -> str:
+    """Return the SOP Instance UIDs of DICOM objects as a JSON list, as the records store them."""
+    return json.dumps([str(one.SOPInstanceUID) for one in objects])
