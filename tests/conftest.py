@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: tiny networks, made cases, and the real cases where there are any."""
+"""Shared fixtures: tiny networks, synthetic cases, and real cases if available."""
 
 import gc
 import logging

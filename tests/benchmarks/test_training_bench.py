@@ -1,4 +1,4 @@
-"""The training bench measures both sides on the same crops, and says what it measured."""
+"""The training benchmark measures both sides on the same crops and describes the measurement."""
 
 import logging
 import sys

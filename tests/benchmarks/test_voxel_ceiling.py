@@ -1,4 +1,4 @@
-"""What coarse voxels leave of a mask."""
+"""Dice of a mask after resampling to coarse voxels and back."""
 
 import sys
 from pathlib import Path

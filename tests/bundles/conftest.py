@@ -1,4 +1,4 @@
-"""Toy cases and a toy network, so that the shipped configs themselves can be run."""
+"""Toy cases and a toy network to run the shipped configs."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Each ablation is one override of MONAI's command line, and does what it says; the presets' own networks train."""
+"""Each ablation is one override of MONAI's command line. The networks of the presets train."""
 
 import json
 from pathlib import Path

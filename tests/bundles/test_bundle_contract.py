@@ -1,4 +1,4 @@
-"""What MONAI's own tools demand of a bundle: metadata, input and output of the network, export, tidy configs."""
+"""Requirements of MONAI's tools: metadata, input and output of the network, export, clean configs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""An experiment of two methods on made cases: trained, killed, resumed, judged, compared."""
+"""An experiment of two methods on synthetic cases: train, kill, resume, evaluate, compare."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The shipped inference config segments case folders with whatever sequences they hold, onto their own grid."""
+"""The shipped inference config segments case folders with any sequences, on their own grid."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every method's config trains through the bundle's own, and is what its description says."""
+"""The config of every method trains on top of the bundle's config and matches its description."""
 
 import json
 from pathlib import Path

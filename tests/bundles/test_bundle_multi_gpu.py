@@ -1,4 +1,4 @@
-"""Two processes train one mixture together and leave the checkpoints that one process would leave."""
+"""Two processes train one mixture and write the same checkpoints as one process."""
 
 import json
 import os

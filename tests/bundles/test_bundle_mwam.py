@@ -1,4 +1,4 @@
-"""configs/methods/mwam.json lies over the training of stage 2 and leaves its network alone."""
+"""configs/methods/mwam.json changes the training of stage 2 and keeps its network."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What people expect of a trainer: it resumes, stops on faults before they cost anything, and can be watched."""
+"""The trainer resumes, reports faults before training, and logs its progress."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The steps that the inference config names do what the library does, and training sees what inference sees."""
+"""The steps of the inference config match the library, and training sees the same input as inference."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The shipped training configs train: an expert alone, then the mixture that starts from the experts."""
+"""The shipped training configs train an expert, then the mixture that starts from the experts."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The bundles of SimMLM's classification tasks train both stages on made data and say their accuracy."""
+"""The bundles of SimMLM's classification tasks train both stages on synthetic data and report their accuracy."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A packed or copied bundle that MONAI runs uses its own weights, not those that come with the package."""
+"""A created or copied bundle that MONAI runs uses its own weights, not those of the package."""
 
 import json
 import os

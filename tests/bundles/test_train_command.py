@@ -1,4 +1,4 @@
-"""`brats-mm train` goes through both stages, shows the settings, and says in one line what is wrong."""
+"""`brats-mm train` runs both stages, shows the settings, and reports errors in one line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings are not lost and not mistaken: records beside checkpoints, refusals, resumed rates, chosen metrics."""
+"""Settings of a training: records next to checkpoints, refusals, resumed learning rates, metrics."""
 
 import json
 from pathlib import Path

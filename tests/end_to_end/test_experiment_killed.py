@@ -1,4 +1,4 @@
-"""An experiment that is killed in the middle of a training goes on by the same command, and ends as one that was not."""
+"""A killed experiment resumes with the same command and has the same result."""
 
 import json
 import os

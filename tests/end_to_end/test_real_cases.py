@@ -1,4 +1,4 @@
-"""Real cases, all 15 subsets each: every output opens, lies on the input grid, and holds what it should."""
+"""Real cases with all 15 subsets: every output opens, is on the input grid, and has the expected content."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder of raw DICOM, made from real scans, through one command to a SEG that lies right on the original series."""
+"""One command turns a folder of raw DICOM, made from real scans, into a SEG that is aligned with the original series."""
 
 import json
 from dataclasses import replace

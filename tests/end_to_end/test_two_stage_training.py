@@ -1,4 +1,4 @@
-"""Both stages of a training by the bundle's command line, on made cases: it learns, ranks, and survives a kill.
+"""Both stages of a training with the bundle's commands, on synthetic cases: it learns, ranks, and survives a kill.
 
 Stage 1 sees clean cases. In those of stage 2 and in the held-out ones, T1 shows the tumour where there is none, so that
 the mixture has to learn that a sequence more can do harm. Steps are few and small, so that it is still learning it at

@@ -1,4 +1,4 @@
-"""The built wheel carries everything: outside the checkout it segments, offline."""
+"""The built wheel is complete: it segments offline, outside the checkout."""
 
 import json
 import os

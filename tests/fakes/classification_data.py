@@ -1,4 +1,4 @@
-"""Made data and tiny networks of the classification tasks: digits drawn by segments, tones, dishes of plain colours."""
+"""Synthetic data and tiny networks for the classification tasks: seven-segment digits, tones, plain colours."""
 
 import csv
 from pathlib import Path

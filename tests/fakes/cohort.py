@@ -1,4 +1,4 @@
-"""Workers of a cohort without a model: a case's name says what becomes of it. Importable, so that processes can have it."""
+"""Workers of a cohort without a model. The name of a case determines its result. Importable by worker processes."""
 
 import json
 import os

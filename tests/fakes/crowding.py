@@ -1,4 +1,4 @@
-"""Connections that ask nothing; as a program, PORT COUNT, until its input ends."""
+"""Idle connections. Run as a program with PORT COUNT, they stay open until its input ends."""
 
 import contextlib
 import resource

@@ -1,4 +1,4 @@
-"""A prediction with a little tumour on the grid of a made series, for tests of DICOM results."""
+"""A prediction with a small tumour on the grid of a synthetic series, for tests of DICOM results."""
 
 import numpy as np
 

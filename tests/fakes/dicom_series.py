@@ -1,4 +1,4 @@
-"""DICOM series made from arrays, for tests: classic MR (one file a slice) and enhanced multi-frame MR (one file).
+"""DICOM series from arrays, for tests: classic MR (one file per slice) and enhanced multi-frame MR (one file).
 
 >>> paths = write_series(tmp_path / "t1", array, affine, SeriesFacts("T1 axial", echo_ms=10))   # doctest: +SKIP
 

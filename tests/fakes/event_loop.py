@@ -1,4 +1,4 @@
-"""Run a coroutine to its end in a thread of its own."""
+"""Run a coroutine to its end in a separate thread."""
 
 import asyncio
 from collections.abc import Coroutine

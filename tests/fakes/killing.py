@@ -1,4 +1,4 @@
-"""Programs that kill themselves at a line of their log, which a test cannot do from outside at a sure moment."""
+"""Programs that kill themselves at a given line of their log, which a test cannot time from outside."""
 
 
 def killed_at(words: str) -> str:

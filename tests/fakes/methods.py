@@ -1,4 +1,4 @@
-"""Networks of every method's kind, small enough for tests, as configs; and cases as small."""
+"""Configs of small networks for each method, and small cases."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine, for tests that kill nodes of it; it starts on a busy machine too."""
+"""A local Ray cluster for tests that kill nodes. It also starts on a busy machine."""
 
 import os
 import signal

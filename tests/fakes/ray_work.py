@@ -1,4 +1,4 @@
-"""What an actor does in tests instead of segmenting; importable, so that machines of a cluster can have it."""
+"""Work of an actor in tests instead of segmenting. Importable by the machines of a cluster."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A service of its own process with the stand-in worker, for tests that kill it: PORT DATA BEHAVIOUR."""
+"""A service in a separate process with a fake worker, for tests that kill it: PORT DATA BEHAVIOUR."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A service on a free port of this machine, for tests that speak real HTTP."""
+"""A service on a free local port, for tests over HTTP."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Lets a fake worker go on step by step, so that a test sees each state however slow the machine is."""
+"""Step a fake worker, so that a test sees each state on a machine of any speed."""
 
 from pathlib import Path
 

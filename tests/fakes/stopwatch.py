@@ -1,4 +1,4 @@
-"""Measure time without the share in which other programs had the processor."""
+"""Measure time without the time that other programs used the processor."""
 
 import os
 import time

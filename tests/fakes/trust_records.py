@@ -1,4 +1,4 @@
-"""Made records of an evaluation: the true Dice grows with the sequences, and the estimate follows it."""
+"""Synthetic records of an evaluation: the true Dice grows with the sequences, and the estimate follows it."""
 
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.modality import Modality

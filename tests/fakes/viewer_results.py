@@ -1,4 +1,4 @@
-"""Results as the service gives them, made by arithmetic: a ball of three shells, so that a test knows what lies where."""
+"""Computed results in the service's format: a ball of three shells with known positions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A tab of the browser, with what tests do on the page over and over."""
+"""A browser tab with actions that tests share."""
 
 import io
 import time

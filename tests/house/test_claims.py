@@ -1,4 +1,4 @@
-"""docs/claims.md is in step with its sources, its commands exist, and no figure is of other weights."""
+"""docs/claims.md matches its sources, its commands exist, and all figures are of the shipped weights."""
 
 import datetime
 import importlib.util

@@ -1,4 +1,4 @@
-"""The image and the compose file are what docs/containers.md says: no root, loopback only, read-only, nothing unknown copied."""
+"""The image and the compose file match docs/containers.md: no root, loopback only, read-only, no unknown files."""
 
 import fnmatch
 import re

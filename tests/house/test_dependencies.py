@@ -1,4 +1,4 @@
-"""No dependency that may be installed has a known advisory, by the list beside this file."""
+"""No allowed dependency has a known advisory in the list next to this file."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The house keeps its own rules: sizes, links, versions, commands that parse."""
+"""Rules of the repository: sizes, links, versions, commands that parse."""
 
 import argparse
 import ast

@@ -1,4 +1,4 @@
-"""docker/kuberay.yaml is a RayJob whose pods Kubernetes takes, and whose command ours takes.
+"""docker/kuberay.yaml is a valid RayJob with valid pods and a valid command.
 
 Pods are checked against Kubernetes' own schema. KubeRay's part is checked against the fields of its API reference
 (ray.io/v1), as far as the manifest uses them: the operator's schema of a megabyte is in no package.

@@ -1,4 +1,4 @@
-"""One table of names, read alike by the library, the 3D Slicer module and the web page (`sequences.test.ts`)."""
+"""One table of names for the library, the 3D Slicer module and the web page (`sequences.test.ts`)."""
 
 import json
 import re

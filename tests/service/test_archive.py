@@ -1,4 +1,4 @@
-"""A study goes from a real archive through a job and back: SEG, Parametric Map, SR; once, and with retries."""
+"""A study from a real archive through a job and back: SEG, Parametric Map and SR, stored once, with retries."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The way to the archive when things go wrong half way: nothing is lost, and nothing is stored twice."""
+"""Failures on the way to the archive: nothing is lost, and nothing is stored twice."""
 
 import json
 import re

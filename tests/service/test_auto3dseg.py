@@ -1,4 +1,4 @@
-"""The remote protocol of 3D Slicer's MONAIAuto3DSeg, as its client speaks it, against a started service."""
+"""The remote protocol of 3D Slicer's MONAIAuto3DSeg against a running service."""
 
 import csv
 import fnmatch

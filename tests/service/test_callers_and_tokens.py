@@ -1,4 +1,4 @@
-"""Who may call: tokens, their scopes and ends, OpenID Connect, and whose jobs are whose."""
+"""Access: tokens, their scopes and expiry, OpenID Connect, and owners of jobs."""
 
 import json
 import os

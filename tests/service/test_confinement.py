@@ -1,4 +1,4 @@
-"""What reads strangers' files reaches no other file: the kernel is the judge, not the reader's good manners."""
+"""The process that reads uploads cannot access other files. The kernel enforces it."""
 
 import json
 import subprocess

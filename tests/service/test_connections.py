@@ -1,4 +1,4 @@
-"""Idle and trickling connections keep nobody from being answered.
+"""Idle and slow connections do not block other callers.
 
 BRATS_MM_IDLE_CONNECTIONS says how many there are (2,000 unless told, as promised).
 """

@@ -1,4 +1,4 @@
-"""Callers hear of their files by the names that they gave them, and nobody else hears of these names."""
+"""Callers see their own file names, and no one else does."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Thousands of spoilt files: each is accepted or refused with a sentence; nothing else ever comes out.
+"""Thousands of damaged files: each is accepted or refused with a sentence.
 
 BRATS_MM_MUTATIONS says how many of each kind (150 unless told).
 """

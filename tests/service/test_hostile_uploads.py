@@ -1,4 +1,4 @@
-"""Uploads that mean harm, or are broken: each is refused with a 4xx, a sentence, and nothing left on the disk."""
+"""Malicious and broken uploads: each is refused with a 4xx and a sentence, and leaves nothing on the disk."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A zip is inspected before a job: the series, what would be used, and why; nothing is kept."""
+"""Inspection of a zip before a job: the series, which would be used, and why. Nothing is kept."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Records, states and files of jobs without HTTP: what a restart finds, and what it makes of it."""
+"""Records, states and files of jobs without HTTP, and their recovery after a restart."""
 
 import sqlite3
 from dataclasses import replace

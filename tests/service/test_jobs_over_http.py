@@ -1,4 +1,4 @@
-"""Submitting, following, fetching and deleting jobs, over HTTP, with a stand-in for the worker."""
+"""Submit, follow, fetch and delete jobs over HTTP, with a fake worker."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""No upload below 1 MB raises the service's memory, with that of the process that reads uploads, by more than 256 MiB."""
+"""No upload below 1 MB raises the memory of the service and its upload reader by more than 256 MiB."""
 
 import io
 import json

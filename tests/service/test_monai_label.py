@@ -1,4 +1,4 @@
-"""The unmodified client of MONAI Label against a started service with a tiny model."""
+"""The unmodified MONAI Label client against a running service with a tiny model."""
 
 import io
 import shutil

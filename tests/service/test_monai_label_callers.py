@@ -1,4 +1,4 @@
-"""Viewers' images, sessions and labels: whose they are, how long they last, who may ask; with a stand-in worker."""
+"""Images, sessions and labels of viewers: owner, lifetime and access, with a fake worker."""
 
 import gzip
 import socket

@@ -1,4 +1,4 @@
-"""What 3D Slicer's own code makes of the label maps that viewers get (slicer-core, Python 3.11)."""
+"""3D Slicer's code reads the label maps for viewers (slicer-core, Python 3.11)."""
 
 import numpy as np
 import pytest

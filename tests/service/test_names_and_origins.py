@@ -1,4 +1,4 @@
-"""Small doors: names that mislead, reserved callers, origins, issuers, and tokens that end in the middle."""
+"""Edge cases of access: misleading names, reserved callers, origins, issuers, and tokens that expire meanwhile."""
 
 import threading
 import time

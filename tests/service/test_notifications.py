@@ -1,4 +1,4 @@
-"""Whoever waits for a job is notified of its changes at once, without polling."""
+"""Waiting callers are notified of job changes at once, without polling."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The OpenAPI document: every route is described with examples, and holds what it promises against made-up requests."""
+"""The OpenAPI document describes every route with examples and holds for random requests."""
 
 import os
 import warnings

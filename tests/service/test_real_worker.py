@@ -1,4 +1,4 @@
-"""The whole way with the real worker and a tiny network: HTTP in, every output of the command line out."""
+"""A job over HTTP with the real worker and a tiny network writes every output of the command line."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The report page over HTTP: a browser shows it, with its own styles and pictures and nothing else."""
+"""The report page over HTTP: a browser shows it without requests to other hosts."""
 
 import pytest
 

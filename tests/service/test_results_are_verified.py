@@ -1,4 +1,4 @@
-"""Results are served only as they were recorded, and a deletion that is cut in two leaves nothing."""
+"""Results are served only as recorded, and an interrupted deletion leaves nothing."""
 
 import json
 

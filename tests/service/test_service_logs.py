@@ -1,4 +1,4 @@
-"""Log lines go to what is standard error at that moment."""
+"""Log lines go to the current standard error."""
 
 import io
 import json

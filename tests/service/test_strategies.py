@@ -1,4 +1,4 @@
-"""Which case on the server comes next: the first, a random one, or the one with the lowest expected Dice."""
+"""Strategies for the next case on the server: the first, a random one, or the one with the lowest expected Dice."""
 
 import shutil
 

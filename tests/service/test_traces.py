@@ -1,4 +1,4 @@
-"""After DELETE nothing of a patient is left: not in the records, their log, the audit log, or the service's log."""
+"""After DELETE, no patient data is left in the records, their journal, the audit log or the service's log."""
 
 import io
 import logging

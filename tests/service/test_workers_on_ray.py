@@ -1,4 +1,4 @@
-"""The service with its workers on a Ray cluster of two nodes on this machine; nodes and processes are killed."""
+"""The service with workers on a local Ray cluster of two nodes, with killed nodes and processes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The extension configures with CMake, names every file of the module, and describes itself as Slicer's index asks.
+"""The extension configures with CMake, lists every file of the module, and has the description for Slicer's index.
 
 3D Slicer's own CMake package is replaced by a stand-in that checks what the real macros read.
 """

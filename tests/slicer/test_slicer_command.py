@@ -1,4 +1,4 @@
-"""The command line as a process: its words, its progress, its own sentence on failure, and cancel."""
+"""The command line as a process: arguments, progress, error message, and cancel."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Which loaded volume is which sequence: by name (`tests/names` has the table of names), and what DICOM fields add."""
+"""Recognise the sequence of loaded volumes by name (`tests/names` has the table) and DICOM fields."""
 
 import pytest
 

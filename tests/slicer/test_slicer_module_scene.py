@@ -1,4 +1,4 @@
-"""The module's own scene, built with 3D Slicer's real core (slicer-core), from files as the command line writes them."""
+"""The module's scene, built with 3D Slicer's core (slicer-core) from files of the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The panel's own lines, run with imitations of qt and slicer: no proof that it works in 3D Slicer, but that it runs.
+"""The panel's code with fake qt and slicer modules. This shows that it runs, not that it works in 3D Slicer.
 
 What a widget does here is what these imitations do; the application's own tests are in apps/slicer/BratsMM/Testing.
 """

@@ -1,4 +1,4 @@
-"""The module's client against a real service on a real socket; the model is a stand-in."""
+"""The module's client against a real service with a fake model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the panel shows of a result: table, bars, places, warnings; and the colours of the overlay."""
+"""Results in the panel: table, bars, uncertain regions, warnings, and colours of the overlay."""
 
 import json
 import math

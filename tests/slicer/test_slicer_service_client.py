@@ -1,4 +1,4 @@
-"""The client: streams a form, follows, fetches, deletes; needs consent for another machine; says why nothing came."""
+"""The client streams a form, follows, fetches and deletes a job, requires consent for other machines, and reports errors."""
 
 import json
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A built page, a service that serves it, and a Chromium that looks at it; skipped where one of them cannot be."""
+"""A built page, a service that serves it, and Chromium. Tests are skipped if one is unavailable."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The whole way in a real Chromium: give two of four sequences, follow the job, look at what came out."""
+"""A complete session in Chromium: submit two of four sequences, follow the job, view the result."""
 
 import re
 from dataclasses import replace

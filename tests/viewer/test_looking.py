@@ -1,4 +1,4 @@
-"""What the images show, and what stands beside them, on results of which a test knows what lies where."""
+"""Images and panels of the page, on results with known positions."""
 
 import numpy as np
 import pytest

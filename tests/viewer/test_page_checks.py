@@ -1,4 +1,4 @@
-"""The page's own checks: types, lint, unit tests."""
+"""Checks of the page: types, lint, unit tests."""
 
 import subprocess
 from pathlib import Path

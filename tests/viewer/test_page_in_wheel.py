@@ -1,4 +1,4 @@
-"""The wheel brings the page where it was built, and is a whole wheel without it where it was not."""
+"""The wheel contains the page if it was built, and is valid without it."""
 
 import importlib.util
 import os

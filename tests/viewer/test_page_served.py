@@ -1,4 +1,4 @@
-"""How the service hands out the page, says how to build it, and gives kept images to their owner alone."""
+"""The service serves the page, explains how to build it, and serves kept images to their owner only."""
 
 import json
 

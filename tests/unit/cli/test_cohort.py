@@ -1,4 +1,4 @@
-"""`brats-mm cohort`: from the command line to tables, with a worker of its own."""
+"""`brats-mm cohort` from the command line to tables, with its own worker."""
 
 import csv
 import json

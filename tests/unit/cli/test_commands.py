@@ -1,4 +1,4 @@
-"""The command line: what it says, what it writes, how it exits."""
+"""The command line: messages, files and exit codes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`brats-mm inspect` and `brats-mm segment` on a made DICOM study, from the command line to the files."""
+"""`brats-mm inspect` and `brats-mm segment` on a synthetic DICOM study, from the command line to the files."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""A patient's name in a broken header: pydicom would quote it in a warning, and nobody else may see it."""
+"""A patient's name in a broken header does not reach warnings or logs."""
 
 import logging
 import traceback

@@ -1,4 +1,4 @@
-"""`brats-mm segment --dicom`: a study in, objects beside the usual files, and a patient's name in no other file."""
+"""`brats-mm segment --dicom` writes DICOM objects next to the usual files, and a patient's name to no other file."""
 
 import json
 from dataclasses import replace

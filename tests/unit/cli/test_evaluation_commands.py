@@ -1,4 +1,4 @@
-"""`evaluate` and `compare` from the command line, with a tiny network on a made head."""
+"""`evaluate` and `compare` from the command line, with a tiny network on a synthetic head."""
 
 import json
 

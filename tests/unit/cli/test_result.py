@@ -1,4 +1,4 @@
-"""What the terminal says of a segmented case."""
+"""Terminal output of a segmented case."""
 
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import say_result

@@ -1,4 +1,4 @@
-"""What the operating system does to a command: streams that cannot be written, refused paths, signals, memory."""
+"""Effects of the operating system on a command: closed streams, refused paths, signals, memory."""
 
 import errno
 import os

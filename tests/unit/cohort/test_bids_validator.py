@@ -1,4 +1,4 @@
-"""What a cohort leaves as BIDS derivatives, every output written, passes the BIDS validator where that is installed."""
+"""BIDS derivatives of a cohort with all outputs pass the BIDS validator, if it is installed."""
 
 import json
 import shutil

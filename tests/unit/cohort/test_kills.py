@@ -1,4 +1,4 @@
-"""A planner is killed at random moments and started again: every case is done in the end, and no worker outlives it.
+"""A planner is killed at random moments and restarted. Every case is done in the end, and no worker outlives it.
 
 BRATS_MM_KILLS says how often (3 unless told).
 """

@@ -1,4 +1,4 @@
-"""Manifests: tables, BIDS datasets and folders give the same cases; what cannot be used keeps its line and a reason."""
+"""Manifests: tables, BIDS datasets and folders give the same cases. Unusable lines keep their number and a reason."""
 
 from pathlib import Path
 

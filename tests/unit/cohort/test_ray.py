@@ -1,4 +1,4 @@
-"""A cohort on a Ray cluster of two nodes on this machine, one of which is killed in the middle."""
+"""A cohort on a local Ray cluster of two nodes, one of which is killed."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""How the Ray engine hands out tasks and what it makes of actors that are gone, with a stand-in for Ray in this process."""
+"""The Ray engine dispatches tasks and handles lost actors, with a fake Ray in this process."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A cohort: all cases, each once, whatever happens to cases, workers or the run."""
+"""A cohort processes each case once, despite failures of cases, workers or the run."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What a worker makes of its tasks, with a tiny model: results in their place, a row, or the reason."""
+"""Results of a worker with a tiny model: files, a row, or the reason of a failure."""
 
 import json
 

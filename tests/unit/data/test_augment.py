@@ -1,4 +1,4 @@
-"""Random windows have the size asked for, repeat with the seed, and leave the background at zero."""
+"""Random windows have the requested size, repeat with the seed, and keep the background at zero."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cases are prepared once, in memory or on disk, and anew when something about them has changed."""
+"""Cases are prepared once, in memory or on disk, and again after a change."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Before training every case is looked at, and all that is wrong is said at once."""
+"""Before training, all cases are checked, and all faults are reported at once."""
 
 import json
 from pathlib import Path

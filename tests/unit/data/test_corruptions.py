@@ -1,4 +1,4 @@
-"""Named changes of a case: each does what its name says, and leaves background and reference as they must be."""
+"""Corruptions of a case: their effect, and the unchanged background and reference."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Early fusion's preset: of the mixture's size, so that their comparison is one of methods."""
+"""The early-fusion preset has the size of the mixture, for a fair comparison."""
 
 import pytest
 import torch

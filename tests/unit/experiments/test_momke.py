@@ -1,4 +1,4 @@
-"""MoMKE by hand: routers, mixed features, the head; and how many passes it takes."""
+"""MoMKE with hand-checked numbers: routers, mixed features, head, and number of passes."""
 
 import math
 

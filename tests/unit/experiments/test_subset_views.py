@@ -1,4 +1,4 @@
-"""Availability sets drawn for training: which, how often, and what stays known."""
+"""Availability sets drawn for training: which ones, how often, and their flags."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""PyTorch and OpenVINO give the same, and what is converted is kept with care."""
+"""PyTorch and OpenVINO give the same results, and converted models are cached safely."""
 
 import importlib.util
 import logging

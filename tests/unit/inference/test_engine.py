@@ -1,4 +1,4 @@
-"""The sliding-window engine, with networks whose answers are known."""
+"""The sliding-window engine with networks of known output."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A single window's convolutions by oneDNN: the same answer, and only where it is asked for."""
+"""Convolutions of a single window with oneDNN give the same result, and only on request."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""From the input grid to the model grid and back, with nothing moved by a voxel."""
+"""From the input grid to the model grid and back without a shift."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""On real cases: the backends agree with each other, and the default with MONAI's plain way."""
+"""On real cases, the backends agree with each other, and the default with MONAI's sliding window."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Networks that are no mixtures: asked for all sets at once, and nothing is made up about importance."""
+"""Networks other than mixtures predict all sets at once and report no importance."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where windows lie, and how they count: as MONAI has it."""
+"""Positions and weights of windows match MONAI."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A compressed volume that is damaged or cut off is never read as something else."""
+"""A damaged or truncated compressed volume is an error."""
 
 import bz2
 import gzip

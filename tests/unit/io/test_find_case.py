@@ -1,4 +1,4 @@
-"""Which file of a folder is which sequence."""
+"""Recognise the sequences of the files in a folder."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whatever an NRRD or MetaImage header says, no file is opened but the one that is named, or one beside it.
+"""No NRRD or MetaImage header can open a file other than the named one or one in its folder.
 
 BRATS_MM_MUTATIONS says how many spoilt headers of each format are read (400 unless told; the slow test takes 10,000).
 """

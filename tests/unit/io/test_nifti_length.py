@@ -1,4 +1,4 @@
-"""A NIfTI header is judged with the file's length, without unpacking what ends as it must."""
+"""A NIfTI header is checked against the length of the file, without unpacking sound files."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""NIfTI headers with one unusable field that the rest of the header settles are read, with a note."""
+"""NIfTI headers with one unusable field are repaired from the others and read with a note."""
 
 import gzip
 import struct

@@ -1,4 +1,4 @@
-"""The volumes of a case are read together, and all that is wrong with it is said at once."""
+"""The volumes of a case are read together, and all faults are reported at once."""
 
 import nibabel as nib
 import numpy as np

@@ -1,4 +1,4 @@
-"""Reference label maps are brought to the grid of their images without changing a label."""
+"""Reference label maps are reordered to the grid of their images without changing a label."""
 
 import nibabel as nib
 import numpy as np

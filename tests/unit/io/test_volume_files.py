@@ -1,4 +1,4 @@
-"""Reading volumes: what is accepted, and the sentence for each thing that is not."""
+"""Reading volumes: accepted files, and the message for each fault."""
 
 import gzip
 import logging

@@ -1,4 +1,4 @@
-"""MoFe in both its forms against numbers worked by hand, and its gradient only on violation."""
+"""Both forms of MoFe against hand-checked numbers, with a gradient only on violation."""
 
 import pytest
 import torch

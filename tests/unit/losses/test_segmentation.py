@@ -1,4 +1,4 @@
-"""The task loss against numbers worked by hand."""
+"""The task loss against hand-checked numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Calibration errors of a few voxels, worked by hand, and against a direct computation."""
+"""Calibration errors of a few voxels against hand-checked numbers and a direct computation."""
 
 import numpy as np
 import pytest

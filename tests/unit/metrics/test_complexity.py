@@ -1,4 +1,4 @@
-"""Multiply-accumulates counted by hand."""
+"""Multiply-accumulates against hand-checked numbers."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""HD95 on outlines small enough to measure by hand, and against MONAI's on random ones."""
+"""HD95 against hand-checked numbers, and against MONAI on random outlines."""
 
 import math
 

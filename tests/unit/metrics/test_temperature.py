@@ -1,4 +1,4 @@
-"""The temperature that is found is the one that probabilities were sharpened by."""
+"""Temperature scaling recovers the temperature that sharpened the probabilities."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A gate whose weights vary over space: still a softmax, still exactly the expert where it stands alone."""
+"""A gate with spatially varying weights is still a softmax, and exactly the expert for a single modality."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The mixture's mathematics, with numbers that can be checked by hand."""
+"""The mixture's mathematics with hand-checked numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One mixture for any experts, gates, shapes and kinds of answers."""
+"""One mixture for any experts, gates, shapes and outputs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Normalisation and activation in one: PyTorch's numbers, gradients included."""
+"""Combined normalisation and activation match PyTorch, including gradients."""
 
 import pytest
 import torch

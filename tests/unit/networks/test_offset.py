@@ -1,4 +1,4 @@
-"""A constant taken off the biases is a constant off the logits, whatever is available."""
+"""A constant subtracted from the biases is subtracted from the logits for every subset."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The network is the paper's: sizes, counts, and what the parts do."""
+"""The network matches the paper: sizes, parameter counts, and behaviour of the parts."""
 
 import math
 

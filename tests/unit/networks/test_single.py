@@ -1,4 +1,4 @@
-"""What holds of every network that answers for a set as a whole: views are separate passes, missing voxels are nothing."""
+"""Properties of all single networks: views are separate passes, and missing voxels have no effect."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Compressed voxels: readable by anyone, the same bytes each time."""
+"""Compressed voxels: standard gzip with reproducible bytes."""
 
 import gzip
 import io

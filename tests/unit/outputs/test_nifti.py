@@ -1,4 +1,4 @@
-"""What is written lies on the input's grid, with the input's header geometry."""
+"""Written files are on the grid of the input, with its header geometry."""
 
 import nibabel as nib
 import numpy as np

@@ -1,4 +1,4 @@
-"""`prediction.view()`: the widget's volumes, their order and ranges, and the sentence where the widget is missing."""
+"""`prediction.view()`: volumes of the widget, their order and ranges, and the error without the widget."""
 
 import gzip
 import sys

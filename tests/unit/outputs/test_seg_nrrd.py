@@ -1,4 +1,4 @@
-"""`.seg.nrrd`: read back by SimpleITK and, where it is installed, by 3D Slicer's own core."""
+"""`.seg.nrrd`: read back by SimpleITK and, if installed, by 3D Slicer's core."""
 
 import numpy as np
 import pytest

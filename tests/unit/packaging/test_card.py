@@ -1,4 +1,4 @@
-"""A bundle's card: its tables and its file for programs agree, and both are of the weights that are there."""
+"""The card of a bundle: its tables and its JSON file agree and belong to the weights."""
 
 import json
 import re

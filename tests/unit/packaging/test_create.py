@@ -1,4 +1,4 @@
-"""A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and says what it is."""
+"""A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and describes itself."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Many cases, overlapped: order, failures, how many are under way, stopping."""
+"""Many cases with overlapped stages: order, failures, number in progress, stopping."""
 
 import pytest
 

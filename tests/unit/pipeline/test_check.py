@@ -1,4 +1,4 @@
-"""What can be known before anything is read is said before numpy or torch is imported."""
+"""Errors that need no file content are reported before numpy or torch is imported."""
 
 import subprocess
 import sys

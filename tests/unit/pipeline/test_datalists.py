@@ -1,4 +1,4 @@
-"""Lists of cases are written as asked, read back by training, and never silently replaced."""
+"""Lists of cases are written as requested, read back by training, and not replaced without --overwrite."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""DICOM studies as cases: choice of series, ties, overrides, zips, and what `inspect` says of them."""
+"""DICOM studies as cases: choice of series, ties, overrides, zips, and their inspection."""
 
 import json
 import zipfile

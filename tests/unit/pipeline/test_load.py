@@ -1,4 +1,4 @@
-"""Segmenting raw scans through files, with a tiny network: the results lie on the reference."""
+"""Segment raw scans from files with a tiny network. The results are on the grid of the reference."""
 
 import json
 

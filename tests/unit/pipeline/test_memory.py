@@ -1,4 +1,4 @@
-"""A case gives the same prediction, whether it comes as files or as images in memory of any kind."""
+"""A case has the same prediction from files and from all kinds of in-memory images."""
 
 import shutil
 

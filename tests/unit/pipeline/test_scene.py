@@ -1,4 +1,4 @@
-"""`--scene`: the file is there where it was asked for, and holds the images of the case."""
+"""`--scene` writes the file on request, with the images of the case."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""Segmenting a case through files, with a tiny network."""
+"""Segment a case from files with a tiny network."""
 
 import json
 

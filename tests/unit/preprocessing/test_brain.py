@@ -1,4 +1,4 @@
-"""Brain extraction on a made head with skull; the network's weights come with the package."""
+"""Brain extraction on a synthetic head with skull, with the shipped weights."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Registration of made heads by known movements, and what is said of registrations that fail."""
+"""Registration of synthetic heads with known movements, and warnings for failed registrations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Maps on other grids: reordered without loss where voxels are the same, averaged where they are larger."""
+"""Maps on other grids: reordered without loss for equal voxels, averaged for larger ones."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Raw scans made ready and brought back: stripped heads on different grids, so that no brain has to be found."""
+"""Preprocess and restore raw scans: skull-stripped heads on different grids, without brain extraction."""
 
 import numpy as np
 import pytest

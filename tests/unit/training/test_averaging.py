@@ -1,4 +1,4 @@
-"""The average of the weights follows them by its formula, and stands in for them while a validation runs."""
+"""The average of the weights follows its formula, and validation uses it."""
 
 import pytest
 import torch

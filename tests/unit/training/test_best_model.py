@@ -1,4 +1,4 @@
-"""The best validated weights are kept; a training that no longer gets better may stop."""
+"""The best validated weights are kept. Training can stop without improvement."""
 
 from pathlib import Path
 from types import SimpleNamespace

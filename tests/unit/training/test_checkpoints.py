@@ -1,4 +1,4 @@
-"""A checkpoint is complete or absent, never half a file, never weights that are no numbers."""
+"""A checkpoint is complete or absent, and its weights are finite."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Deep supervision sees as many decoder levels as it asks for, and in training only."""
+"""Deep supervision gets the requested decoder levels, in training only."""
 
 import torch
 

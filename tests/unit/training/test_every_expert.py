@@ -1,4 +1,4 @@
-"""Which experts one command trains."""
+"""Selection of the experts that one command trains."""
 
 import pytest
 

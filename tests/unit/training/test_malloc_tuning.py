@@ -1,4 +1,4 @@
-"""Memory that was freed stays with the process that trains on a CPU."""
+"""Freed memory stays with the process in CPU training."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Names of precisions, the devices they are for, and what happens to a step whose gradients overflow."""
+"""Names and devices of precisions, and steps with overflowing gradients."""
 
 import pytest
 import torch

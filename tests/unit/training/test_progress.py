@@ -1,4 +1,4 @@
-"""Loss, speed and waiting of an epoch, by the clock that is handed in."""
+"""Loss, speed and waiting time of an epoch, with a given clock."""
 
 import logging
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Learning rates by epoch, worked out by hand."""
+"""Learning rates by epoch against hand-checked numbers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A mixture finds its experts by name, and says how to make those that it lacks."""
+"""A mixture finds its experts by name, and the error for a missing one says how to train it."""
 
 from pathlib import Path
 

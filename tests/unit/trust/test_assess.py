@@ -1,4 +1,4 @@
-"""What is said of one segmentation: expected Dice, grade, intervals, and what would help."""
+"""Assessment of a segmentation: expected Dice, grade, intervals, and advice."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Corrections after training are judged on cases that they were not fitted on."""
+"""Corrections after training are evaluated on left-out cases."""
 
 import numpy as np
 import pytest

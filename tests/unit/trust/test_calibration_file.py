@@ -1,4 +1,4 @@
-"""The table of a bundle's corrections comes back as it was written, and belongs to its weights."""
+"""The corrections of a bundle are read as written and belong to its weights."""
 
 import json
 

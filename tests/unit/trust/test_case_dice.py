@@ -1,4 +1,4 @@
-"""The Dice that a case's own probabilities let expect, and its grade."""
+"""The Dice estimated from the probabilities of a case, and its grade."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Trust profiles of made evaluations, where the right answer is known."""
+"""Trust profiles of synthetic evaluations with known results."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What changes in a segmentation when a sequence is left out."""
+"""Changes of a segmentation when a sequence is left out."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What an evaluation records of a segmentation's probabilities."""
+"""Records of a segmentation's probabilities in an evaluation."""
 
 import numpy as np
 import pytest

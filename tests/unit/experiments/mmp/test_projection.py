@@ -1,4 +1,4 @@
-"""Attention and projection by numbers worked out by hand."""
+"""Attention and projection with hand-checked numbers."""
 
 import math
 

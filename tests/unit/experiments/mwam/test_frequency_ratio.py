@@ -1,4 +1,4 @@
-"""MWAM's frequency ratio, with numbers worked out by hand."""
+"""MWAM's frequency ratio with hand-checked numbers."""
 
 import math
 

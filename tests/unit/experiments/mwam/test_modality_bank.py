@@ -1,4 +1,4 @@
-"""The bank and the weights of MWAM, by hand."""
+"""The bank and the weights of MWAM with hand-checked numbers."""
 
 import math
 

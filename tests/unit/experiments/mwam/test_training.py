@@ -1,4 +1,4 @@
-"""MWAM in a trainer: what each form does to a step, and that weights of one change nothing."""
+"""MWAM in a trainer: the effect of each form on a step. Weights of one change nothing."""
 
 from typing import Any
 

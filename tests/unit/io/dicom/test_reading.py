@@ -1,4 +1,4 @@
-"""From DICOM files to volumes: geometry, encodings, several volumes in a series, and all that can be wrong with them."""
+"""From DICOM files to volumes: geometry, encodings, several volumes in a series, and faults."""
 
 import subprocess
 import sys

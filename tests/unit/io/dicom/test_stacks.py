@@ -1,4 +1,4 @@
-"""Slices of one series, sorted into volumes: pieces that belong together, and pieces that do not."""
+"""Sort the slices of a series into volumes."""
 
 from pathlib import Path
 

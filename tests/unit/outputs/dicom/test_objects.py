@@ -1,4 +1,4 @@
-"""SEG, Parametric Map and Structured Report: read back by highdicom and judged by dciodvfy."""
+"""SEG, Parametric Map and Structured Report: read back by highdicom and checked by dciodvfy."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""DICOM results of a case: which series they lie on, what names them, and that no name gets anywhere else."""
+"""DICOM results of a case: their series and names. No name reaches another file."""
 
 import logging
 from dataclasses import replace

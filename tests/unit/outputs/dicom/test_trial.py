@@ -1,4 +1,4 @@
-"""Headers of a series are tried, and mended where that is safe, before anything is computed."""
+"""Headers of a series are tried, and repaired where that is safe, before inference."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Preview pictures: the right slices, the right way round, and a readable PNG."""
+"""Preview pictures: slices, orientation, and a readable PNG."""
 
 import itertools
 import struct

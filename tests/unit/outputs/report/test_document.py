@@ -1,4 +1,4 @@
-"""`report.json`: volumes with their spread, where to look twice, and what to expect of the sequences that were there."""
+"""`report.json`: volumes with their range, uncertain regions, and expected performance for the available sequences."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The report page: all that is promised stands on it, every value is escaped, and it asks nothing of the network."""
+"""The report page is complete, escapes every value, and makes no network requests."""
 
 import re
 from dataclasses import replace

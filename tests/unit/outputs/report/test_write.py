@@ -1,4 +1,4 @@
-"""Making the report page: as one more result, and later from a result's files, with the images and without."""
+"""Create the report page as a result, or later from the files of a result, with and without images."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`scene.mrb`: a valid, anonymous zip, and a scene that 3D Slicer's own core opens as it was meant."""
+"""`scene.mrb`: a valid, anonymous zip with a scene that 3D Slicer's core opens correctly."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Crops: what they are centred on, what augmentation keeps, and which subsets they are seen with."""
+"""Crops: their centres, augmentation and subsets."""
 
 from dataclasses import replace
 

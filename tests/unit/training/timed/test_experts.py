@@ -1,4 +1,4 @@
-"""Joint fine-tuning of the modality experts: mixing by hand, nested views, and the loss of one crop."""
+"""Joint fine-tuning of the modality experts: mixing, nested views, and the loss of one crop."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Packed cases: 8-bit grey levels, one label value a voxel, crop centres by tissue."""
+"""Packed cases: 8-bit grey levels, one label value per voxel, crop centres by tissue."""
 
 import nibabel as nib
 import numpy as np

@@ -1,4 +1,4 @@
-"""`brats-mm train-cross`: a dry run on made heads, resume, and the joined checkpoint."""
+"""`brats-mm train-cross`: a dry run on synthetic heads, resume, and the merged checkpoint."""
 
 import json
 
