@@ -1,6 +1,8 @@
 """Records, states and files of jobs without HTTP, and their recovery after a restart."""
 
+import shutil
 import sqlite3
+import threading
 from dataclasses import replace
 
 import pytest
@@ -189,3 +191,24 @@ def test_a_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
         submitted(queue, "one")
     assert not list((queue.files.root / "jobs").iterdir())
     assert not list((queue.files.root / "incoming").iterdir())
+
+
+def test_a_removal_waits_for_what_another_thread_is_removing(queue, monkeypatch):
+    """Or files of a deleted job were still on the disk for a moment."""
+    submitted(queue, "one")
+    real, begun, go_on = shutil.rmtree, threading.Event(), threading.Event()
+
+    def slow(folder, **options):
+        if threading.current_thread() is dropping:
+            begun.set()
+            go_on.wait(600)
+        real(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", slow)
+    dropping = threading.Thread(target=queue.files.drop_upload, args=("one",))
+    dropping.start()
+    assert begun.wait(600)
+    queue.files.remove("one")
+    assert list((queue.files.root / "trash").iterdir()) == []
+    go_on.set()
+    dropping.join()

@@ -124,4 +124,4 @@ def test_a_head_of_brats_size_takes_seconds() -> None:
     start_s = time.process_time()
     phantom = make_phantom(3)
     assert phantom.labels.shape == (240, 240, 155)
-    assert time.process_time() - start_s < 6  # about 2 on one core; loaded machines need room
+    assert time.process_time() - start_s < 30  # about 2 on one core, and several times as long on a busy machine

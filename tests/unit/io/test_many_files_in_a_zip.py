@@ -13,8 +13,9 @@ from brats_mm.io.zip import ZipError, unpack
 pytestmark = pytest.mark.slow
 
 COUNT = 19_000
-CPU_S = 12.0
-"""Processor time allowed; a quiet machine takes about 4 s for DICOM and less than 1 s for the others."""
+CPU_S = 60.0
+"""Processor time allowed. A quiet machine takes about 4 s for DICOM and less than 1 s for the others, and one that shares
+its caches with many programs several times as long. Work that grows with the square of the files takes minutes."""
 
 DICOM = bytes(128) + b"DICM" + bytes(20)
 

@@ -4,7 +4,7 @@ incoming/<random>/    an upload in progress
 jobs/<id>/upload/     the sequences of an accepted job
 jobs/<id>/attempt-N/  output of the running attempt
 jobs/<id>/result/     a finished result: a renamed attempt
-trash/<random>/       being deleted
+trash/<id>.<random>/  being deleted, with the ID of the job or the name of the upload
 """
 
 import os
@@ -83,32 +83,34 @@ class JobFiles:
 
     def clear_attempt(self, job_id: str, number: int) -> None:
         """Remove the output of an unfinished attempt."""
-        self._trash(self.attempt(job_id, number))
+        self._trash(self.attempt(job_id, number), job_id)
 
     def clear_attempts(self, job_id: str) -> None:
         """Remove what unfinished attempts left."""
         for folder in (self.root / "jobs" / job_id).glob("attempt-*"):
-            self._trash(folder)
+            self._trash(folder, job_id)
 
     def drop_upload(self, job_id: str) -> None:
         """Remove a job's uploaded files."""
-        self._trash(self.upload(job_id))
+        self._trash(self.upload(job_id), job_id)
 
     def remove(self, job_id: str) -> None:
-        """Remove all files of a job. They disappear at once."""
-        self._trash(self.root / "jobs" / job_id)
+        """Remove all files of a job. None is left when this returns, not even one that another thread is removing."""
+        self._trash(self.root / "jobs" / job_id, job_id)
+        for folder in (self.root / "trash").glob(f"{job_id}.*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self, incoming: Path) -> None:
         """Remove an upload that was not accepted."""
-        self._trash(incoming)
+        self._trash(incoming, incoming.name)
 
     def clean(self, known: Collection[str]) -> None:
         """Remove orphaned files after a start."""
         for folder in (self.root / "incoming").iterdir():
-            self._trash(folder)
+            self._trash(folder, folder.name)
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in known:
-                self._trash(folder)
+                self._trash(folder, folder.name)
         for folder in (self.root / "trash").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,7 +119,7 @@ class JobFiles:
         oldest = time.time() - _ORPHANED_S
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in known and folder.stat().st_mtime < oldest:
-                self._trash(folder)
+                self._trash(folder, folder.name)
 
     def used_bytes(self, job_id: str) -> int:
         """Disk space that a job's files take."""
@@ -143,9 +145,9 @@ class JobFiles:
         """Space left on the disk."""
         return shutil.disk_usage(self.root).free
 
-    def _trash(self, folder: Path) -> None:
+    def _trash(self, folder: Path, owner: str) -> None:
         """Move away first, so that nobody sees a folder half removed, nor writes into it."""
-        gone = self.root / "trash" / secrets.token_hex(12)
+        gone = self.root / "trash" / f"{owner}.{secrets.token_hex(12)}"
         with suppress(FileNotFoundError):
             folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
