@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def real_cases() -> Path:
-    """Folder of real BraTS-like cases, one sub-folder each; the test is skipped where there is none."""
+    """Folder of real BraTS-like cases with one sub-folder each. Tests are skipped without it."""
     named = os.environ.get(REAL_CASES)
     if not named or not Path(named).is_dir():
         pytest.skip(f"no real cases: set {REAL_CASES} to a folder with one sub-folder a case")
@@ -62,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Collect what a test with warnings of its own left open, which else another test is blamed for."""
+    """Collect garbage after a test that captures warnings, so that no other test gets its resource warnings."""
     try:
         return (yield)
     finally:
@@ -81,7 +81,7 @@ def _process_is_as_started() -> Iterator[None]:
     _restore_logging()
     is_main = threading.current_thread() is threading.main_thread()
     if is_main:
-        for name in ("SIGTERM", "SIGHUP"):  # Ray handles SIGTERM; under nohup, SIGHUP is ignored
+        for name in ("SIGTERM", "SIGHUP"):  # Ray handles SIGTERM, and nohup ignores SIGHUP
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
     interrupt, folder, thresholds = signal.getsignal(signal.SIGINT), Path.cwd(), gc.get_threshold()
@@ -115,7 +115,7 @@ def _restore_environment(kept: Mapping[str, str]) -> None:
 
 
 def _torch_settings() -> list[tuple[Callable[[Any], Any], Any]]:
-    """Setters of PyTorch's global settings with the present values; none before its import."""
+    """Setters of PyTorch's global settings with their current values. Empty before torch is imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return []
@@ -138,7 +138,7 @@ def _restore_logging() -> None:
 
 @pytest.fixture(scope="session")
 def made_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A case folder with four small sequences of one made head, BraTS 2023 names, LPS, 1 mm; not to be written to."""
+    """A case folder with four small sequences of a synthetic head, BraTS 2023 names, LPS, 1 mm. Read-only."""
     import nibabel as nib
 
     from brats_mm.data.phantom.head import make_phantom

@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 @pytest.fixture(scope="module")
 def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints of four experts of the preset's size, each with weights of its own."""
+    """Checkpoints of four experts of the preset's size with different weights."""
     folder = tmp_path_factory.mktemp("experts")
     for modality in MODALITIES:
         torch.manual_seed(10 + modality.channel)
@@ -52,7 +52,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def _train(cases: Path, experts: Path, models: Path, *override: str) -> dict[str, Tensor]:
-    """One epoch as `python -m monai.bundle run` would take it, in this process; returns the weights it leaves."""
+    """Run one epoch like `python -m monai.bundle run` in this process, and return the weights."""
     settings = {
         "dataset_dir": str(cases),
         "output_dir": str(models),

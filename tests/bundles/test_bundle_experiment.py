@@ -84,7 +84,7 @@ def test_experts_come_before_the_mixture_and_mmp_needs_none(done: tuple[Path, li
 
 
 def test_the_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list[str]]) -> None:
-    """Of 3 epochs, 5/8 are 2 for the experts; one is left for the mixture, and MMP has all three."""
+    """5/8 of 3 epochs are 2 for the experts. The mixture gets the third, and MMP all three."""
     folder, told = done
     epochs = [json.loads((folder / one / "trained.json").read_text())["epochs"] for one in told]
     assert epochs == [2, 2, 2, 2, 1, 3]

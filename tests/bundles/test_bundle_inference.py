@@ -41,7 +41,7 @@ def _workflow(tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
 
 @pytest.fixture
 def two_cases(cases: Path, tmp_path: Path) -> Path:
-    """A complete case, and the same case with T1ce alone; neither with its label map."""
+    """A complete case, and the same case with T1ce alone, both without label map."""
     folder = tmp_path / "cases"
     for name in ("whole", "t1ce_only"):
         (folder / name).mkdir(parents=True)

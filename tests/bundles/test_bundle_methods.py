@@ -64,7 +64,7 @@ def test_a_step_of_each_method_moves_its_weights_and_is_validated(name: str, cas
     parts = {key.split(".")[0] for key in before}
     used = {key.split(".")[0] for key, value in after.items() if not torch.equal(value, before[key])}
     assert used == parts, "every part learns"
-    assert (tmp_path / "model.pt").is_file(), "the validation over 15 sets took the network as it is"
+    assert (tmp_path / "model.pt").is_file(), "the validation over 15 sets used the network unchanged"
 
 
 def test_ume_mma_starts_from_experts_and_averages_the_available_ones(cases: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SMALL = {
     "augmentation": "paper",
 }
 FINER = {"mwam::ratio::patch": 4}
-"""The made brains are 12 voxels across here: no patch of 8 lies wholly inside."""
+"""The synthetic brains have a diameter of 12 voxels, so no patch of 8 is inside."""
 
 NAMES = ("t1", "t1ce", "flair")
 MWAM = str(CONFIGS / "methods" / "mwam.json")

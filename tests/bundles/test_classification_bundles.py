@@ -68,7 +68,7 @@ def test_each_bundle_is_complete_and_holds_no_python(name: str, tmp_path: Path) 
 
 
 def test_avmnist_trains_with_sounds_missing_and_its_mixture_does_well_under_every_set(tmp_path: Path) -> None:
-    """Both stages at 30 % of the sounds, the second with MWAM and resumed; then every set is answered."""
+    """Run both stages with 30 % of the sounds, the second with MWAM and a resume, then predict every set."""
     data = write_avmnist_arrays(tmp_path / "data", side=40)
     places = {"dataset_dir": str(data), "output_dir": str(tmp_path / "models"), "available_share::audio": 0.3}
     for modality in AVMNIST_SIDES:

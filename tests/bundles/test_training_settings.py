@@ -117,7 +117,7 @@ def test_weights_of_another_voxel_size_are_refused_unless_allowed(
 def test_a_resumed_training_takes_the_new_learning_rate_and_wastes_no_epoch(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Cosine over 2 epochs has fallen to 0; of 4 epochs the third runs at half of the full rate."""
+    """A cosine over 2 epochs ends at 0. With 4 epochs, the third runs at half of the full rate."""
     rates: list[float] = []
     _run(_workflow(tiny, cases, tmp_path, epochs=2, learning_rate=0.01))
     workflow = _workflow(tiny, cases, tmp_path, epochs=4, learning_rate=0.002, resume=True)

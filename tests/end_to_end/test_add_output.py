@@ -29,7 +29,7 @@ def clone(tmp_path):
 
 
 def insert(path, line, block, *, before=False):
-    """Set a block beside the only line of a file that starts so, as deep as that line."""
+    """Insert a block next to the only line with this start, with the same indentation."""
     lines = path.read_text(encoding="utf-8").splitlines()
     (at,) = [number for number, text in enumerate(lines) if text.strip().startswith(line)]
     deep = lines[at][: len(lines[at]) - len(lines[at].lstrip())]

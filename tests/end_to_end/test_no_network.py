@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRY = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()"]
 
 GUARD = '''
-"""Refuse and record each look-up of a name and each connection beyond this machine; child processes load it too."""
+"""Refuse and record each name look-up and each connection to another machine. Child processes load it too."""
 import ipaddress, os, sys
 
 def _is_here(address):
@@ -79,7 +79,7 @@ def guarded(tmp_path):
 
 
 def _own_address():
-    """The address of this machine, under which Ray's processes know each other; no packet is sent for it."""
+    """Return the address of this machine for Ray's processes, without sending a packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
         try:
             way.connect(("192.0.2.1", 9))

@@ -21,7 +21,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def multi_grid_case(folder: Path) -> dict[Modality, Path]:
-    """The first case whose sequences lie on different grids."""
+    """The first case with sequences on different grids."""
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {modality: Path(path) for modality, path in recognise(case).paths.items()}
         if len({nib.load(path).shape for path in files.values()}) > 1:
@@ -53,7 +53,7 @@ def done(real_cases, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(done):
-    """The headers of the series that the results lie on, by SOP Instance UID."""
+    """Headers of the reference series by SOP Instance UID."""
     report = json.loads((done / "result" / "report.json").read_text("utf-8"))
     assert report["preparation"]["kind"] == "raw"
     wanted = TYPICAL[report["preparation"]["reference"]].series_uid

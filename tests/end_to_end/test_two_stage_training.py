@@ -60,7 +60,7 @@ SGD = {
     "lr": "@learning_rate",
     "momentum": 0.9,
 }
-"""Steps as long as the gradient; Adam's would be of one length with any weight of the ranking."""
+"""Use SGD, whose steps scale with the gradient. Adam's steps would hide the weight of the ranking loss."""
 
 SETTINGS = {
     "device": "cpu",
@@ -135,9 +135,9 @@ class Place:
     def start(
         self, stage: str, models: str, how: Sequence[str] = ("run",), kill_at: str | None = None, **settings: object
     ) -> Started:
-        """Start a run by the bundle's command line; its output is read from the pipe.
+        """Start a run with the bundle's command line, with its output in a pipe.
 
-        With `kill_at` the run kills itself once its log has these words.
+        With `kill_at`, the run kills itself once its log contains the text.
         """
         files = [*map(str, training_configs(CONFIGS, stage)), str(self.root / f"{stage}.json")]
         program = ["-m", "monai.bundle"] if kill_at is None else ["-c", killed_at(kill_at) + RUN_MODULE]
@@ -157,7 +157,7 @@ class Place:
 
 
 def finished(run: Started) -> str:
-    """Wait for a run; its log."""
+    """Wait for a run and return its log."""
     output, _ = run.communicate()
     assert run.returncode == 0, output[-4000:]
     return output
@@ -186,7 +186,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def experts(place: Place) -> dict[str, dict[int, float]]:
-    """Stage 1 of all four, in one command; the loss curve of each."""
+    """Run stage 1 of all four experts in one command, and return their loss curves."""
     every = ("run_workflow", "--workflow_name", "brats_mm.training.every_expert.EveryExpert")
     _, *logs = re.split(r"(?=Epoch 1 of )", finished(place.start("pretrain_expert", "experts", every)))
     return {modality.value: curve(log) for modality, log in zip(MODALITIES, logs, strict=True)}
@@ -202,7 +202,7 @@ def stage_2(
 
 @pytest.fixture(scope="module")
 def mixtures(place: Place, experts: dict[str, dict[int, float]]) -> dict[str, dict[int, float]]:
-    """Stage 2 from the same experts with the same seed, with MoFe and without; the loss curve of each."""
+    """Run stage 2 from the same experts and seed, with and without MoFe, and return the loss curves."""
     runs = {"ranked": stage_2(place, "ranked", RANKING_WEIGHT), "unranked": stage_2(place, "unranked", 0.0)}
     try:
         return {name: curve(finished(run)) for name, run in runs.items()}
@@ -268,7 +268,7 @@ def test_a_training_that_is_killed_and_resumed_ends_as_an_unbroken_one(
 
     rest = curve(finished(stage_2(place, "broken", RANKING_WEIGHT, resume="true")))
 
-    assert min(rest) == int(str(reached)) + 1, "it goes on and does not begin anew"
+    assert min(rest) == int(str(reached)) + 1, "it resumes and does not restart"
     assert rest == pytest.approx({epoch: mixtures["ranked"][epoch] for epoch in rest}, abs=1e-4)
     straight, resumed = (place.last(name)["network"] for name in ("ranked", "broken"))
     assert straight.keys() == resumed.keys()

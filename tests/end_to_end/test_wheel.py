@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `brats-mm` from the unpacked wheel, in a folder of its own, with no way out to the network."""
+    """Run `brats-mm` from the unpacked wheel, in a separate folder, without network."""
     code = "import sys, brats_mm; assert sys.argv[1] in brats_mm.__file__, brats_mm.__file__; "
     code += "from brats_mm.cli.main import main; sys.exit(main(sys.argv[2:]))"
     environment = {

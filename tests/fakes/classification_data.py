@@ -81,7 +81,7 @@ FOODS = ("apple_pie", "beet_salad", "churros")
 
 
 def write_food101(root: Path, *, train: int = 60, test: int = 12) -> Path:
-    """Food-101 with three classes, each of its own colour and words; one picture absent, one title empty."""
+    """Food-101 with three classes of different colours and words, an absent picture and an empty title."""
     rng = np.random.default_rng(0)
     (root / "texts").mkdir(parents=True)
     for split, count in (("train", train), ("test", test)):

@@ -13,10 +13,10 @@ from brats_mm.errors import BundleError
 
 @dataclass(frozen=True)
 class FakeCases:
-    """Makes runners; each case leaves a line in `runs` of the output folder.
+    """Makes runners that log each case as a line in `runs` of the output folder.
 
-    Names with `bad` fail, with `deadly` they kill their worker each time, with `once` the first time; `pause_s` is taken
-    for each case. Cases from the name `hold_from` on wait until the output folder has a file `go`.
+    Names with `bad` fail, with `deadly` they kill their worker each time, with `once` the first time. Each case takes
+    `pause_s`. Cases from the name `hold_from` on wait until the output folder has a file `go`.
     """
 
     pause_s: float = 0.0

@@ -33,7 +33,7 @@ def prediction_on(grid, data, sequences=(Modality.T1CE, Modality.FLAIR)):
 
 
 def made_source(folder, affine, shape=(12, 10, 6), *, enhanced=False, facts=TYPICAL["t1ce"]):
-    """A series on disk, as a source; and its voxels on its grid."""
+    """A series on disk as a source, and its voxels on its grid."""
     data = np.random.default_rng(0).integers(1, 999, shape)
     if enhanced:
         write_enhanced(folder / "enhanced.dcm", data, affine, facts)

@@ -28,7 +28,7 @@ _LPS = np.diag([-1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class SeriesFacts:
-    """What the headers of a series say. Two series with the same `study` belong together.
+    """Header values of a series. Two series with the same `study` belong together.
 
     Attributes:
         description: Series Description; protocol: Protocol Name (the description where none is given).
@@ -107,7 +107,7 @@ TYPICAL: Mapping[str, SeriesFacts] = {
         number=4,
     ),
 }
-"""Facts of the four sequences as a scanner would have them; keys are the values of `Modality`."""
+"""Realistic header values of the four sequences. Keys are the values of `Modality`."""
 
 
 def uid_of(*words: str) -> str:
@@ -116,16 +116,16 @@ def uid_of(*words: str) -> str:
 
 
 def write_series(folder: Path, data: Array, affine: Array, facts: SeriesFacts | None = None) -> list[Path]:
-    """Write a classic MR series, explicit little endian, one file a slice.
+    """Write a classic MR series, explicit little endian, one file per slice.
 
     Args:
-        folder: is made if it is not there; a series may be added to others in it.
-        data: (i, j, k), see the module's docstring; rounded to integers after the rescale.
+        folder: created if needed. It may contain other series.
+        data: (i, j, k), see the module's docstring. Rounded to integers after the rescale.
         affine: (4, 4), voxel indices to RAS millimetres.
-        facts: what the headers say.
+        facts: header values.
 
     Returns:
-        The files, k rising.
+        The files in ascending order of k.
     """
     chosen = facts or SeriesFacts()
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def orientation_of(affine: Array) -> list[float]:
     """Image Orientation (Patient), LPS: directions along a row and down the rows."""
     along, down = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
     if abs(float(along @ down)) > 1e-4:
-        message = "The affine's first two axes are not at right angles; DICOM cannot hold such slices."
+        message = "DICOM needs slices with orthogonal axes, and the first two axes of the affine are not."
         raise ValueError(message)
     return [round(float(value), 9) for value in (*(_LPS @ along), *(_LPS @ down))]
 

@@ -75,7 +75,7 @@ NETWORKS = {
 
 
 def write_small_case(folder: Path, name: str, seed: int, modalities: Sequence[str] = ("t1ce", "flair")) -> None:
-    """An ellipsoid of brain with a tumour of three shells, in each of the sequences; 2 mm."""
+    """An ellipsoid of brain with a tumour of three shells in each sequence, at 2 mm."""
     rng = np.random.default_rng(seed)
     at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
     brain = np.linalg.norm((at - (19.5, 11.5, 11.5)) / (19, 11, 11), axis=-1) < 1

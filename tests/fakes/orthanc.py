@@ -26,7 +26,7 @@ def free_port():
 
 @contextmanager
 def orthanc(folder, port, **changes):
-    """A client of a running Orthanc; `changes` are further settings."""
+    """A client of a running Orthanc. `changes` are further settings."""
     folder.mkdir(exist_ok=True)
     settings = {
         "Name": "TEST",

@@ -32,7 +32,7 @@ def small_settings(data, **changes):
 
 @contextmanager
 def serving(settings, *, behaviour=None, app=None):
-    """A client of a running service; the worker is a fake one unless `behaviour` is "real"."""
+    """A client of a running service. The worker is a fake unless `behaviour` is "real"."""
 
     def spawn():
         if behaviour == "real":
@@ -61,7 +61,7 @@ def serving(settings, *, behaviour=None, app=None):
 
 
 def until(condition, timeout_s=LONGEST_S):
-    """Wait for a condition; its value."""
+    """Wait for a condition and return its value."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < end, "it did not come in time"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 
 class StepGate:
-    """A folder in which a file stands for each step that may end; the fake workers wait for it.
+    """A folder with a file for each step that may end. The fake workers wait for these files.
 
     Args:
-        folder: a folder of the test, created here.
+        folder: folder to create.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ LN2, LN4 = float(np.log(2)), float(np.log(4))
 
 
 def make_results(folder, affine, shape=(64, 72, 56), oedema_mm=OEDEMA_MM, **changes):
-    """Write every result that the page reads; `changes` replace parts of the report. Returns the folder."""
+    """Write every result that the page reads, and return the folder. `changes` replace parts of the report."""
     folder.mkdir(parents=True)
     radius = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(np.indices(shape), CENTRE, strict=True)))
     labels = np.select([radius < NECROSIS_MM, radius < ENHANCING_MM, radius < oedema_mm], [1, 3, 2], 0)

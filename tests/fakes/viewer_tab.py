@@ -14,7 +14,7 @@ LONGEST_MS = 600_000
 
 
 class Tab:
-    """One page. Errors on it and requests to other hosts are gathered, and told when it is closed."""
+    """One page. Closing it reports its errors and its requests to other hosts."""
 
     def __init__(self, context, client):
         self.client = client
@@ -62,7 +62,7 @@ class Tab:
         return self.page.locator(".picture").nth(number).locator(f".marks .{kind}").all_text_contents()
 
     def drag(self, start, end, button="left"):
-        """Drag over the first pane; points are shares of its width and height, or pixels from there on."""
+        """Drag over the first pane. Points are shares of its width and height, then pixels."""
         box = self.page.locator(".picture").first.bounding_box()
         mouse = self.page.mouse
         mouse.move(box["x"] + box["width"] * start[0], box["y"] + box["height"] * start[1])

@@ -17,7 +17,7 @@ SCRIPTS = sorted((ROOT / "docker").glob("*.sh"))
 
 
 def linter(name: str) -> str:
-    """A program of the extra `test`, beside this Python or on the path."""
+    """Find a program of the extra `test`, next to this Python or on the path."""
     result = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if result is None:
         pytest.skip(f"{name} is not installed for this platform")
@@ -103,7 +103,7 @@ def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes(
 
 
 def test_the_first_start_needs_no_token_made_before():
-    """The file lies in the volume, which the service may write to."""
+    """The file is in the volume, which the service may write to."""
     from brats_mm.cli.parser import make_parser
 
     (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]

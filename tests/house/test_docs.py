@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 SITE = yaml.safe_load((DOCS / "site" / "mkdocs.yml").read_text(encoding="utf-8"))
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NEEDS = {"monailabel": "monailabel", "prediction.view()": "ipyniivue"}
-"""Packages that a block needs and the extra `test` does not bring, by what stands in the block."""
+"""Packages that a block needs and the extra `test` lacks, by text in the block."""
 
 
 def nav_pages(entry):

@@ -32,7 +32,7 @@ def test_a_test_module_states_its_subject(path):
 
 
 def test_the_checks_of_a_merge_leave_no_test_out():
-    """Plain pytest deselects slow tests; `.ci/run` selects all, whatever the README's command is."""
+    """Plain pytest deselects slow tests. `.ci/run` selects all tests."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "-m '' -n 2 --dist loadfile" in script
     assert "--deselect" not in script
@@ -50,7 +50,7 @@ def test_only_output_prints():
 
 
 def test_versions_agree():
-    """The package has its version from `brats_mm.__version__`; the citation and the changelog follow."""
+    """The package has its version from `brats_mm.__version__`. Citation and changelog match it."""
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'dynamic = ["version"]' in pyproject
     assert '[tool.hatch.version]\npath = "brats_mm/__init__.py"' in pyproject

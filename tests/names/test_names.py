@@ -54,7 +54,7 @@ def test_the_slicer_module_carries_a_copy(file):
 
 
 def test_no_word_contradicts_another():
-    """A word that names a sequence names no label map and no other image; it does not say two weightings."""
+    """A word that names a sequence names no label map, no other image and no second weighting."""
     for modality in MODALITIES:
         for word in names_of(modality):
             reading = read_name(word)

@@ -33,7 +33,7 @@ def datasets(study):
 
 
 def send(archive, study):
-    """Give the archive a study; its UID."""
+    """Send a study to the archive and return its UID."""
     images = datasets(study)
     for one in images:
         stream = io.BytesIO()

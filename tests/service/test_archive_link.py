@@ -160,7 +160,7 @@ def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
 
 
 def ohif_source():
-    """The data source of the page's OHIF configuration; the script's literal read as JSON."""
+    """Return the data source of the page's OHIF configuration, with the script's literal read as JSON."""
     script = re.search(r"```js\nwindow\.config = (.*?);\n```", PAGE, re.DOTALL).group(1)
     text = re.sub(r"(\w+):(?=\s)", r'"\1":', script).replace("'", '"')
     document = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))

@@ -40,7 +40,7 @@ def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
     other.mkdir(parents=True)
     (other / "t1.raw").write_bytes(bytes(8**3))
     (tmp_path / "records.sqlite3").write_bytes(b"secret")
-    # ITK follows this header without a question; Landlock must not.
+    # ITK would follow this header. Landlock must prevent it.
     header = f"NDims = 3\nDimSize = 8 8 8\nElementType = MET_UCHAR\nElementDataFile = {other / 't1.raw'}\n"
     (own / "upload" / "t1.mha").write_text(header)
     others = [other / "t1.raw", tmp_path / "records.sqlite3", "/etc/passwd", "/proc/self/environ"]

@@ -1,6 +1,6 @@
 """Idle and slow connections do not block other callers.
 
-BRATS_MM_IDLE_CONNECTIONS says how many there are (2,000 unless told, as promised).
+BRATS_MM_IDLE_CONNECTIONS sets their number (default: 2,000).
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Submitted labels over HTTP: versions, what is stored with them, and what is refused; with a stand-in worker."""
+"""Submitted labels over HTTP: versions, stored information and refusals, with a fake worker."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Cases are found in folders, Decathlon-style lists and split files; what is wrong is said by name."""
+"""Cases come from folders, Decathlon-style lists and split files. Errors name the file or case."""
 
 import json
 from pathlib import Path

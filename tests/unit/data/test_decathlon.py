@@ -1,4 +1,4 @@
-"""The Decathlon's brain tumour task is read as it is: four sequences in one file, labels numbered in its own way."""
+"""The Decathlon's brain tumour task is read unchanged: four sequences in one file, with its own label values."""
 
 import json
 from pathlib import Path

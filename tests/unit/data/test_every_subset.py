@@ -1,4 +1,4 @@
-"""Validation shows each case under every availability set it can have."""
+"""Validation shows each case with every possible availability set."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Which sequences are dropped, how often, and that dropping leaves exact zeros."""
+"""Modality dropout: which sequences, how often, and exact zeros in their place."""
 
 from collections import Counter
 

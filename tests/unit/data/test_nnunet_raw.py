@@ -1,4 +1,4 @@
-"""nnU-Net's raw folders are read by what their dataset.json says."""
+"""nnU-Net's raw folders are read as described by their dataset.json."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The two views of a pair see one window, or one each."""
+"""The two views of a pair share one window or have one each."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Cases are divided by patient, the same way for the same seed, or as a published list says."""
+"""Cases are divided by patient, reproducibly by seed, or by a published list."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files become stacked sequences with explicit availability; label maps become regions in either convention."""
+"""Files become stacked sequences with explicit availability. Label maps become regions in each convention."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tumours of other cases are set into healthy brain, matched to it, and nowhere else."""
+"""Tumours of other cases are transplanted into healthy brain only, with matched intensities."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How outputs show volumes and entropy: the same text and the same colours everywhere."""
+"""All outputs format volumes and colour entropy in the same way."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Entropies by hand, in nats."""
+"""Entropies in nats against hand-checked numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Whether an input is prepared or raw, told from its voxels and geometry."""
+"""Detect prepared and raw input from voxels and geometry."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Labels, regions, and the way between them."""
+"""Conversion between labels and regions."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which label scheme a data set follows is told by all its cases, or asked for."""
+"""The label scheme of a data set is decided from all its cases, or must be named."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Grids that hold the same voxels in another order, direction or crop are brought together exactly."""
+"""Grids with the same voxels in another order, direction or crop are combined exactly."""
 
 import numpy as np
 import pytest

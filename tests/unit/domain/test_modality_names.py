@@ -1,4 +1,4 @@
-"""Which sequences a file name speaks of."""
+"""Sequences in file names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which sequence is the reference, what its working grid is, and what is doubted of a registration."""
+"""Choice of the reference, its working grid, and warnings about registrations."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Resampling by weights that can be checked by hand."""
+"""Resampling with hand-checked weights."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A box of a volume is resampled as the whole volume is."""
+"""A box of a volume is resampled like the whole volume."""
 
 import numpy as np
 import pytest

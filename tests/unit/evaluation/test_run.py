@@ -1,4 +1,4 @@
-"""Evaluation of made cases: what is written, that it is right where the answer is known, and that both ways agree."""
+"""Evaluation of synthetic cases: written files, known results, and agreement of both prediction modes."""
 
 import csv
 import gc

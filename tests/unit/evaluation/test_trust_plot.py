@@ -1,4 +1,4 @@
-"""The reliability plot places each point where its expected and true Dice say, and is well-formed SVG."""
+"""The reliability plot places points by expected and true Dice, and is well-formed SVG."""
 
 from xml.etree import ElementTree
 

@@ -1,4 +1,4 @@
-"""Corrected labels: versions, which count, which are held out, and that a kill leaves each whole or absent."""
+"""Corrected labels: versions, selection, held-out cases, and atomic writes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""avMNIST is read in either of its layouts, on made data."""
+"""avMNIST is read in both layouts, on synthetic data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""MoFe on cross-entropy, by hand."""
+"""MoFe on cross-entropy with hand-checked numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""An experiment's runs as tasks: experts first and once each, failures named, results in the experiment's order."""
+"""Runs of an experiment as tasks: each expert first and once, named failures, results in order."""
 
 from pathlib import Path
 

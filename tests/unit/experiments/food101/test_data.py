@@ -1,4 +1,4 @@
-"""UPMC Food-101 is read in its public layout, on made data."""
+"""UPMC Food-101 is read in its public layout, on synthetic data."""
 
 import builtins
 import sys

@@ -1,4 +1,4 @@
-"""The experts of Food-101 start from local weights, and say what is missing."""
+"""The experts of Food-101 start from local weights, and report missing ones."""
 
 import builtins
 

@@ -1,4 +1,4 @@
-"""How MMP's batches and answers pass through training."""
+"""Batches and outputs of MMP in training."""
 
 import torch
 

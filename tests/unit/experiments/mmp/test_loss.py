@@ -1,4 +1,4 @@
-"""The alignment loss by numbers worked out by hand."""
+"""The alignment loss with hand-checked numbers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""MMP's network: what is shown to the decoder, what is projected, and what is not run."""
+"""MMP's network: input of the decoder, projections, and parts that do not run."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the checks say about images that are no scans, no brains, turned, or given under wrong names."""
+"""Checks of images that are not scans or brains, are rotated, or have wrong names."""
 
 from dataclasses import replace
 

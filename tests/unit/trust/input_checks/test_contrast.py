@@ -1,4 +1,4 @@
-"""Contrasts are told from grey values, and exchanged sequences from the likeliest assignment."""
+"""Contrasts are recognised from grey values, and exchanged sequences from the likeliest assignment."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A head is compared with the mean brain in every turn that its shape tells apart."""
+"""A head is compared with the mean brain in every distinguishable orientation."""
 
 import numpy as np
 import pytest
