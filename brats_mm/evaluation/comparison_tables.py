@@ -8,9 +8,8 @@ from typing import Any
 from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.latex import escape, row, tabular
-from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 
-ORDER = (Region.ET, Region.TC, Region.WT)
 COLUMNS = ("sequences", "region", "rule", "score", "cases", "a", "b", "difference", "low", "high", "p", "p_holm")
 
 
@@ -33,11 +32,13 @@ def write_comparison_csv(path: Path, document: Mapping[str, Any]) -> None:
 def comparison_latex(document: Mapping[str, Any]) -> str:
     """Render the Dice: both means, difference, interval and p value by region and subset."""
     a, b = (escape(document[side]["folder"]) for side in ("a", "b"))
-    means = [_row("all subsets", region, document["means"]["raw"][region.value]["dice"], "p") for region in ORDER]
+    means = [
+        _row("all subsets", region, document["means"]["raw"][region.value]["dice"], "p") for region in REGION_ORDER
+    ]
     sets = [
         _row(describe(subset), region, document["sets"][subset_name(subset)][region.value], "p_holm")
         for subset in PAPER_ORDER
-        for region in ORDER
+        for region in REGION_ORDER
         if region.value in document["sets"].get(subset_name(subset), {})
     ]
     caption = (

@@ -3,14 +3,10 @@
 from collections.abc import Iterable
 
 from brats_mm.domain.availability import SUBSETS, describe, subset_name
-from brats_mm.domain.regions import Region
 from brats_mm.evaluation.comparison_markdown import IN_MILLIMETRES
 from brats_mm.evaluation.latex import escape, row, tabular
-from brats_mm.evaluation.published import PAPER_ORDER
+from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.evaluation.statistics import Statistic
-
-ORDER = (Region.ET, Region.TC, Region.WT)
-"""The papers' column order."""
 
 _GROUPS = {
     "all_sets": "all subsets",
@@ -40,14 +36,16 @@ def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw
         cases = max(one.cases for key, one in shown.items() if key[0] == name)
         lines = [rf"\multicolumn{{4}}{{l}}{{{escape(name)}, {cases} cases}} \\"]
         for group in _ROWS:
-            found = [shown.get((name, group, region.value)) for region in ORDER]
+            found = [shown.get((name, group, region.value)) for region in REGION_ORDER]
             if any(found):
                 lines.append(row([NAMES[group], *(_cell(one, scale) for one in found)]))
         blocks.append("\n".join(lines))
     caption = (
         f"{escape(score)} in {unit}: mean $\\pm$ standard deviation over cases [95 \\% bootstrap interval of the mean]"
     )
-    return tabular("lrrr", " & ".join(["sequences", *(region.value.upper() for region in ORDER)]), blocks, caption)
+    return tabular(
+        "lrrr", " & ".join(["sequences", *(region.value.upper() for region in REGION_ORDER)]), blocks, caption
+    )
 
 
 def _cell(one: Statistic | None, scale: float) -> str:

@@ -1,6 +1,6 @@
 """Scaled dot-product attention between small sets of tokens."""
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,11 +16,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None
     Returns:
         (..., n, e).
     """
-    scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5  # (... n k)
-    if allowed is not None:
-        # The dtype's minimum, which softmax maps to exactly 0, also in float16.
-        scores = scores.masked_fill(~allowed.unsqueeze(-2), torch.finfo(scores.dtype).min)
-    return torch.softmax(scores, dim=-1) @ values
+    mask = None if allowed is None else allowed.unsqueeze(-2)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
 class CrossAttention(nn.Module):
