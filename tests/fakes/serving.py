@@ -35,11 +35,9 @@ def serving(settings, *, behaviour=None, app=None):
     """A client of a running service. The worker is a fake unless `behaviour` is "real"."""
 
     def spawn():
-        if behaviour == "real":
-            return WorkerProcess(settings.worker, jobs=settings.data / "jobs")
         return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
 
-    app = app or create_app(settings, spawn)
+    app = app or create_app(settings, None if behaviour == "real" else spawn)
     # The socket stays bound, so that no other program takes the port before the service listens.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

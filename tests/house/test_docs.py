@@ -43,7 +43,7 @@ def blocks():
 
 BLOCKS = list(blocks())
 
-NOT_RUN = ("docs/add_output.md", "docs/service.md")
+NOT_RUN = ("docs/add_output.md", "docs/learn_from_corrections.md", "docs/service.md")
 """Pages whose blocks change the repository or need a running service."""
 
 

@@ -84,7 +84,7 @@ def test_info_has_what_the_viewers_build_their_panels_from(client):
     assert info["models"]["brats_mm_entropy"]["labels"] == BANDS
     assert info["models"]["brats_mm"]["config"]["modality"] == ["auto", "t1", "t1ce", "t2", "flair"]
     assert info["labels"] == ["background", *LABELS]  # OHIF drops the first
-    assert info["trainers"] == {}
+    assert info["trainers"]["brats_mm"]["config"] == {"minutes": 20.0}
     assert not info.get("config")
     assert list(info["strategies"]) == ["first", "random", "uncertain"]
     assert info["datastore"]["total"] >= 3

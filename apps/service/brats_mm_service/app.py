@@ -21,9 +21,9 @@ from brats_mm.errors import BratsMMError
 from brats_mm_service.audit import AuditLog
 from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard
-from brats_mm_service.monai_label import auto3dseg, datastore, inference, sessions
+from brats_mm_service.monai_label import auto3dseg, datastore, inference, scoring, sessions, training
 from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
-from brats_mm_service.routes import about, dicomweb, events, inputs, inspect, jobs, page, results
+from brats_mm_service.routes import about, dicomweb, events, inputs, inspect, jobs, page, results, versions
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
@@ -40,6 +40,9 @@ ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
     inference.router,
     datastore.router,
     sessions.router,
+    training.router,
+    scoring.router,
+    versions.router,
     auto3dseg.router,
     page.router,
 )

@@ -94,7 +94,7 @@ class ProblemBody(BaseModel):
 class ProgressBody(BaseModel):
     """Progress of a job."""
 
-    stage: str = Field(description="waiting, reading, segmenting, writing or finished")
+    stage: str = Field(description="waiting, reading, segmenting, writing, training, evaluating or finished")
     windows_done: int
     windows_total: int
 
@@ -129,6 +129,7 @@ class JobBody(BaseModel):
     """A job."""
 
     id: str
+    kind: str = Field(description="segmentation, or training of a new version of the model")
     state: JobState
     sequences_found: list[str]
     sequences_missing: list[str]
@@ -156,6 +157,7 @@ class JobBody(BaseModel):
         ended = job.state in (JobState.DONE, JobState.FAILED)
         return cls(
             id=job.id,
+            kind="segmentation" if job.training is None else "training",
             state=job.state,
             sequences_found=sequences,
             sequences_missing=[modality.value for modality in MODALITIES if modality.value not in sequences],
@@ -210,6 +212,7 @@ def example_job() -> dict[str, Any]:
     """A job as the OpenAPI document shows it."""
     return {
         "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",
+        "kind": "segmentation",
         "state": "running",
         "sequences_found": ["t1ce", "flair"],
         "sequences_missing": ["t1", "t2"],

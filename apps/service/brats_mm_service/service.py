@@ -3,11 +3,12 @@
 import fcntl
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brats_mm.errors import OptionError
 from brats_mm.learning.store import CorrectionStore
+from brats_mm.learning.versions import ModelVersions
 from brats_mm_service.auth.callers import Authenticator
 from brats_mm_service.auth.oidc import OidcIssuer
 from brats_mm_service.auth.tokens import Tokens
@@ -20,14 +21,15 @@ from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.settings import Settings
+from brats_mm_service.settings import Settings, WorkerSettings
 from brats_mm_service.uploads.slots import Slots
 from brats_mm_service.viewer.predictions import Predictions
 from brats_mm_service.viewer.store import ViewerStore
 from brats_mm_service.workers.checker import UploadChecker
 from brats_mm_service.workers.pool import WorkerPool
-from brats_mm_service.workers.process import WorkerProcess
-from brats_mm_service.workers.protocol import Spawn
+from brats_mm_service.workers.process import TRAINING_COMMAND, WorkerProcess
+from brats_mm_service.workers.protocol import Spawn, Worker
+from brats_mm_service.workers.training_supervisor import TrainingSupervisor
 
 DATABASE = "records.sqlite3"
 
@@ -39,6 +41,8 @@ class Service:
     Attributes:
         corrections: submitted labels, kept until deleted.
         predictions: the newest job of each image.
+        models: versions of the model.
+        trainer: thread that runs trainings.
         uploads: slots for receiving uploads.
         streams: slots for event streams.
         transfers: transfers from and to the DICOMweb server.
@@ -58,6 +62,8 @@ class Service:
     viewer_store: ViewerStore
     corrections: CorrectionStore
     predictions: Predictions
+    models: ModelVersions
+    trainer: TrainingSupervisor
     lock: int
     stopping: threading.Event
     transfers: Transfers
@@ -68,6 +74,7 @@ class Service:
         self.queue.recover()
         self.checker.start()
         self.workers.start()
+        self.trainer.start()
         if self.dicomweb is not None:
             self.dicomweb.start()
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
@@ -77,6 +84,7 @@ class Service:
         self.stopping.set()
         if self.dicomweb is not None:
             self.dicomweb.stop()
+        self.trainer.stop()
         self.workers.stop()
         self.checker.stop()
         self.database.close()
@@ -124,7 +132,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     metrics, tokens = Metrics(), Tokens(database)
     queue = JobQueue(JobRecords(database), JobFiles(settings.data), settings.queue, settings.retention, metrics)
     transfers = Transfers(database)
-    checker = UploadChecker(settings.uploads)
+    checker, models = UploadChecker(settings.uploads), ModelVersions(settings.data / "models")
     issuer = None if settings.oidc is None else OidcIssuer(settings.oidc)
     return Service(
         settings=settings,
@@ -133,13 +141,15 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         auth=Authenticator(settings, tokens, issuer),
         queue=queue,
         checker=checker,
-        workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings), settings.worker_count),
+        workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings, models), settings.worker_count),
         metrics=metrics,
         uploads=_slots("uploads", settings, settings.uploads.at_once, settings.uploads.at_once_per_caller),
         streams=_slots("event streams", settings, settings.queue.streams, settings.queue.streams_per_caller),
         viewer_store=ViewerStore(queue.files),
         corrections=CorrectionStore(settings.data / "corrections"),
         predictions=Predictions(database),
+        models=models,
+        trainer=_trainer(settings, queue, models),
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,
@@ -152,14 +162,33 @@ def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
     return Slots(name, total, per_caller if settings.needs_tokens else total)
 
 
-def _spawn(settings: Settings) -> Spawn:
-    """Return how to start workers: locally, or on the cluster that this process has joined."""
+def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
+    """Return how to start workers with the active model: locally, or on the cluster that this process has joined."""
     cluster = settings.ray
+
+    def active() -> WorkerSettings:
+        return with_bundle(settings.worker, models.active_bundle())
+
     if cluster is None:
-        return lambda: WorkerProcess(settings.worker, jobs=settings.data / "jobs")
+        return lambda: WorkerProcess(active(), jobs=settings.data / "jobs")
     from brats_mm_service.workers.ray import RayWorker
 
-    return lambda: RayWorker(settings, cluster.share)
+    return lambda: RayWorker(replace(settings, worker=active()), cluster.share)
+
+
+def with_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
+    """Return the settings of a worker with another bundle. None keeps theirs."""
+    return settings if bundle is None else replace(settings, model=replace(settings.model, bundle=bundle))
+
+
+def _trainer(settings: Settings, queue: JobQueue, models: ModelVersions) -> TrainingSupervisor:
+    limits = replace(settings.worker, job_s=settings.learning.job_s)
+
+    def spawn(bundle: Path | None) -> Worker:
+        return WorkerProcess(with_bundle(limits, bundle), TRAINING_COMMAND, jobs=settings.data / "jobs")
+
+    beside = settings.learning.beside or settings.ray is not None
+    return TrainingSupervisor(queue, limits, spawn, models, beside=beside)
 
 
 def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue, checker: UploadChecker) -> DicomwebLink | None:

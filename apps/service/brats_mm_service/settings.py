@@ -211,6 +211,25 @@ class DicomwebSettings:
 
 
 @dataclass(frozen=True)
+class LearningSettings:
+    """Learning from corrected labels.
+
+    Attributes:
+        minutes: training time, unless a request asks for less or more.
+        longest_minutes: longest training time that a request can ask for.
+        job_s: time limit of a training with its preparation, evaluation and pauses.
+        beside: whether a training may compute while segmentations do. By default it pauses.
+        replay: folder of labelled cases to mix into each training, one sub-folder per case.
+    """
+
+    minutes: float = 20.0
+    longest_minutes: float = 240.0
+    job_s: float = 12 * 3600.0
+    beside: bool = False
+    replay: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of `create_app`.
 
@@ -223,6 +242,7 @@ class Settings:
         require_tokens: require tokens on loopback too.
         dicomweb: DICOMweb server, if any.
         ray: cluster for the workers, if any.
+        learning: training on corrected labels.
     """
 
     data: Path
@@ -240,6 +260,7 @@ class Settings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     retention: Retention = field(default_factory=Retention)
     ray: RaySettings | None = None
+    learning: LearningSettings = field(default_factory=LearningSettings)
 
     @property
     def worker_count(self) -> int:

@@ -22,6 +22,8 @@ export interface ResultFile {
 
 export interface Job {
   id: string;
+  /** `segmentation` or `training`. Absent in answers of an older service. */
+  kind?: string;
   state: JobState;
   sequences_found: string[];
   sequences_missing: string[];

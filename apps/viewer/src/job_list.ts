@@ -17,7 +17,7 @@ export function jobList(): Screen {
   const load = async (path: string): Promise<void> => {
     try {
       const page = await known(() => askJson<Page>(path));
-      list.append(...page.jobs.map(entry));
+      list.append(...page.jobs.filter((job) => job.kind !== "training").map(entry));
       const next = page.next;
       fill(
         below,

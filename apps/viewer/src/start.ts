@@ -5,6 +5,7 @@ import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles,
 import { bytes } from "./format";
 import { jobList } from "./job_list";
 import { submit } from "./jobs";
+import { scoreHistory } from "./scores";
 import { announce, problemBox, type Screen } from "./screen";
 import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
 import { known } from "./session";
@@ -15,12 +16,14 @@ const WITHOUT: Partial<Record<Sequence, string>> = { t1ce: "The enhancing tumour
 export function startScreen(open: (jobId: string) => void): Screen {
   const form = new CaseForm(open);
   const jobs = jobList();
-  const element = h("div", { class: "start" }, form.element, jobs.element);
+  const scores = scoreHistory();
+  const element = h("div", { class: "start" }, form.element, h("div", {}, jobs.element, scores.element));
   return {
     element,
     close: () => {
       form.close();
       jobs.close();
+      scores.close();
     },
   };
 }

@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
     _add_cluster(parser)
     _add_callers(parser)
     _add_archive(parser)
+    _add_learning(parser)
     _add_limits(parser)
     add_request_options(parser, ModelOptions)
     group = parser.add_argument_group("terminal output")
@@ -78,6 +79,14 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_learning(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("learning", "Fine-tune on the labels that viewers submit.")
+    group.add_argument("--train-minutes", type=float, default=20.0, metavar="MIN", help="training time, unless asked")
+    group.add_argument("--max-train-minutes", type=float, default=240.0, metavar="MIN", help="longest training time")
+    group.add_argument("--train-beside", action="store_true", help="let a training compute while segmentations do")
+    group.add_argument("--replay", type=Path, metavar="DIR", help="labelled cases to mix into each training")
+
+
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits")
     group.add_argument("--keep-hours", type=float, default=24.0, metavar="H", help="delete results after this time")
@@ -121,6 +130,7 @@ def _create_first_token(data: Path, file: Path, console: Console) -> None:
 
 def _settings(options: argparse.Namespace) -> Any:
     from brats_mm_service.settings import (
+        LearningSettings,
         OidcSettings,
         QueueLimits,
         Retention,
@@ -153,6 +163,12 @@ def _settings(options: argparse.Namespace) -> Any:
             model=model_options(options),
             memory_bytes=int(options.memory_gib * _GIB),
             job_s=options.job_minutes * 60.0,
+        ),
+        learning=LearningSettings(
+            minutes=min(options.train_minutes, options.max_train_minutes),
+            longest_minutes=options.max_train_minutes,
+            beside=options.train_beside,
+            replay=options.replay,
         ),
         retention=Retention(result_s=options.keep_hours * 3600.0, record_s=options.keep_records_days * 86400.0),
     )

@@ -21,7 +21,8 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("action", choices=("create", "list", "revoke"), help="action")
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="caller, or ID of the token to revoke")
-    parser.add_argument("--scopes", nargs="*", default=[], metavar="SCOPE", help="any of jobs:read jobs:write metrics")
+    scopes = "any of jobs:read jobs:write metrics models:write (default: all but the last)"
+    parser.add_argument("--scopes", nargs="*", default=[], metavar="SCOPE", help=scopes)
     parser.add_argument("--days", type=float, metavar="D", help="days until the token expires")
     add_data_option(parser, "data folder of the service")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the token")
@@ -31,14 +32,14 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     service_package()
-    from brats_mm_service.auth.tokens import SCOPES, Tokens
+    from brats_mm_service.auth.tokens import DEFAULT_SCOPES, Tokens
     from brats_mm_service.service import open_database
 
     database = open_database(options.data)
     try:
         tokens = Tokens(database)
         if options.action == "create":
-            made, text = tokens.create(options.name, options.scopes or SCOPES, options.days)
+            made, text = tokens.create(options.name, options.scopes or DEFAULT_SCOPES, options.days)
             console.result(text)
             console.say(f"Token {made.id} of {made.caller}. It is not shown again. Send it as `Authorization: Bearer`.")
             console.document({**_shown(made), "token": text})

@@ -110,8 +110,10 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         settings: LoopSettings,
         seed: int,
     ) -> None:
-        self.share = torch.zeros(1).share_memory_()  # type: ignore[no-untyped-call]
-        """Elapsed share of the training time, shared with the process that draws crops."""
+        self.share = torch.zeros(1)
+        """Elapsed share of the training time, shared with the process that draws crops, if any."""
+        if settings.workers:  # a confined process may have no access to shared memory
+            self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         self._weights = np.asarray(weights, np.float64) / float(np.sum(weights))
 
@@ -156,6 +158,7 @@ def train(
     crops: CropSettings | None = None,
     step: Step = cross_sequence_step,
     device: torch.device | str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
     """Train or resume, and return the file of the averaged weights.
 
@@ -168,6 +171,7 @@ def train(
         crops: crop and augmentation settings.
         step: function that computes the loss of a batch.
         device: device to train on.
+        clock: seconds that count as training time.
     """
     device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +182,7 @@ def train(
     average = {name: value.detach().float().clone() for name, value in network.state_dict().items()}
     done, elapsed = _resume(folder, network, optimizer, average, device)
     stream = CropStream(cases, weights, crops or CropSettings(), settings, settings.seed + done)
-    budget, saved, start, losses = settings.minutes * 60, elapsed, time.perf_counter() - elapsed, []
+    budget, saved, start, losses = settings.minutes * 60, elapsed, clock() - elapsed, []
     waited, skipped = 0.0, 0
     batches = iter(DataLoader(stream, batch_size=None, num_workers=settings.workers))
     try:
@@ -205,7 +209,7 @@ def train(
             done += 1
             _update(average, network, min(settings.ema_decay, (1 + done) / (10 + done)))
             losses.append(float(loss.detach()))
-            elapsed = time.perf_counter() - start
+            elapsed = clock() - start
             if done % 50 == 0:
                 entry = {
                     "step": done,

@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from brats_mm_service.auth.oidc import OidcIssuer
-from brats_mm_service.auth.tokens import SCOPES, Tokens
+from brats_mm_service.auth.tokens import DEFAULT_SCOPES, SCOPES, Tokens
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
 
@@ -77,4 +77,4 @@ class Authenticator:
         if name is None:
             message = "The token is unknown, ended or revoked. Ask the service's owner for a new one."
             raise Problem("unauthorised", message, _CHALLENGE)
-        return Caller(f"{self._issuer.name if self._issuer else ''}:{name}")
+        return Caller(f"{self._issuer.name if self._issuer else ''}:{name}", DEFAULT_SCOPES)

@@ -14,7 +14,13 @@ from pathlib import Path
 from brats_mm.errors import OptionError
 from brats_mm_service.database import Database
 
-SCOPES = ("jobs:read", "jobs:write", "metrics")
+MODELS = "models:write"
+"""Scope to train, and to choose the version that segments for every caller."""
+
+SCOPES = ("jobs:read", "jobs:write", "metrics", MODELS)
+DEFAULT_SCOPES = ("jobs:read", "jobs:write", "metrics")
+"""Scopes of a token that names none."""
+
 RESERVED = ("local", "dicomweb")
 """Owners of jobs from the time without tokens, and of studies found by polling."""
 _PREFIX = "bmm"
@@ -40,7 +46,9 @@ class Tokens:
         self._database = database
         self._now = now
 
-    def create(self, caller: str, scopes: Sequence[str] = SCOPES, days: float | None = None) -> tuple[Token, str]:
+    def create(
+        self, caller: str, scopes: Sequence[str] = DEFAULT_SCOPES, days: float | None = None
+    ) -> tuple[Token, str]:
         """Make a token for a caller.
 
         Returns:

@@ -43,8 +43,8 @@ class Progress:
     """Progress of a running job.
 
     Attributes:
-        stage: waiting, reading, segmenting, writing or finished.
-        done, total: windows, while segmenting.
+        stage: waiting, reading, segmenting, writing or finished. Of a training: reading, training, evaluating.
+        done, total: windows while segmenting, cases while reading or evaluating, seconds while training.
     """
 
     stage: str = "waiting"
@@ -67,6 +67,7 @@ class NewJob:
         key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to detect repeated requests.
         keep_upload: keep the uploaded files as long as the results.
+        training: version to make, its parent and minutes. None for a segmentation.
     """
 
     id: str
@@ -79,6 +80,7 @@ class NewJob:
     key: str | None = None
     fingerprint: str = ""
     keep_upload: bool = False
+    training: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Job:
         error: problem body, if it failed.
         results: result files, if done.
         seconds: seconds per stage, if done.
+        training: version to make, its parent and minutes. None for a segmentation.
     """
 
     id: str
@@ -109,6 +112,7 @@ class Job:
     fingerprint: str
     keep_upload: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] | None = None
 
     def in_callers_names(self, sentence: str) -> str:
         """A sentence of the worker, with the names that the caller gave the files."""

@@ -150,10 +150,10 @@ class JobQueue:
                 self.records.erase()
             self._doomed.discard(job_id)
 
-    def take(self) -> Job | None:
-        """Start the next job. Called by the supervisor."""
+    def take(self, *, training: bool = False) -> Job | None:
+        """Start the next segmentation or training. Called by the supervisor."""
         with self._idle:
-            job = self.records.start_next()
+            job = self.records.start_next(training=training)
             if job is not None:
                 self._at_work.add((job.id, job.attempts))
         if job is not None:
@@ -195,7 +195,7 @@ class JobQueue:
         self.notifications.notify(job.id)
         self.metrics.jobs.labels(state.value).inc()
         took_s = time.time() - (job.started or time.time())
-        if state is JobState.DONE:
+        if state is JobState.DONE and job.training is None:
             self.metrics.stages.labels("whole").observe(max(0.0, took_s))
             self.typical_s = 0.7 * self.typical_s + 0.3 * took_s
         log("job_ended", job=job.id, state=state.value, seconds=round(took_s, 3), **values)

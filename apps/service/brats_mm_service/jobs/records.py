@@ -44,7 +44,7 @@ class JobRecords:
             _check_room(connection, new.owner, limits)
             connection.execute(
                 "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, key, fingerprint,"
-                " names) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " names, training) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     new.id,
                     new.owner,
@@ -57,6 +57,7 @@ class JobRecords:
                     new.key,
                     new.fingerprint,
                     json.dumps(dict(new.names)),
+                    None if new.training is None else json.dumps(dict(new.training)),
                 ),
             )
             # Read before the commit: a failure afterwards would tell the caller that an accepted job was refused.
@@ -113,13 +114,24 @@ class JobRecords:
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["n"] for row in rows}
 
     def waiting(self) -> list[str]:
-        """Return the IDs of waiting jobs in the order in which they will run."""
+        """Return the IDs of waiting segmentations in the order in which they will run."""
         return _waiting(self._database.connection())
 
-    def start_next(self) -> Job | None:
-        """Move the next job to running. None if no job waits."""
+    def trainings(self, states: Collection[JobState] = tuple(JobState)) -> list[Job]:
+        """Return the trainings in these states, oldest first."""
+        return [job for job in self.in_states(states) if job.training is not None]
+
+    def has_segmentations(self) -> bool:
+        """Whether a segmentation waits or runs."""
+        states = [state.value for state in OPEN]
+        marks = ", ".join("?" * len(states))
+        query = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ({marks}) AND training IS NULL)"
+        return bool(self._database.connection().execute(query, states).fetchone()[0])
+
+    def start_next(self, *, training: bool = False) -> Job | None:
+        """Move the next segmentation, or the next training, to running. None if no such job waits."""
         with self._database.writing() as connection:
-            order = _waiting(connection)
+            order = _waiting(connection, training=training)
             if not order:
                 return None
             now = self._now()
@@ -191,9 +203,10 @@ class JobRecords:
             return done.rowcount == 1
 
 
-def _waiting(connection: sqlite3.Connection) -> list[str]:
+def _waiting(connection: sqlite3.Connection, *, training: bool = False) -> list[str]:
     rows = connection.execute(
-        "SELECT id, owner FROM jobs WHERE state = ? ORDER BY serial", (JobState.QUEUED.value,)
+        "SELECT id, owner FROM jobs WHERE state = ? AND (training IS NOT NULL) = ? ORDER BY serial",
+        (JobState.QUEUED.value, training),
     ).fetchall()
     served = {row["owner"]: row["at"] for row in connection.execute("SELECT owner, at FROM served")} if rows else {}
     return fair_order([(row["id"], row["owner"]) for row in rows], served)
@@ -233,4 +246,5 @@ def _job(row: sqlite3.Row) -> Job:
         seconds=json.loads(row["seconds"]),
         fingerprint=row["fingerprint"],
         names=json.loads(row["names"]),
+        training=None if row["training"] is None else json.loads(row["training"]),
     )

@@ -19,7 +19,6 @@ from brats_mm.learning.corrections import (
     FINAL,
     CorrectedPrediction,
     Correction,
-    latest,
     next_version,
     role_of_case,
 )
@@ -128,17 +127,11 @@ class ViewerCorrections:
         self._store.change(replace(found, info=merged))
         return merged
 
-    def score_again(self, caller: Caller) -> list[Correction]:
-        """Score the caller's final labels that have a prediction and no scores yet. Return the newest of each image."""
-        found = []
-        for one in latest(self._store.all(caller.name)):
+    def score_again(self, caller: Caller) -> None:
+        """Score the caller's final labels that have a prediction and no scores yet."""
+        for one in self._store.all(caller.name):
             if one.tag == FINAL and one.prediction is not None and not one.scores:
-                scored = replace(one, scores=self._scores(self._store.folder(one)))
-                self._store.change(scored)
-                found.append(scored)
-            elif one.tag == FINAL:
-                found.append(one)
-        return found
+                self._store.change(replace(one, scores=self._scores(self._store.folder(one))))
 
     def _prediction(self, caller: Caller, image: str) -> Job | None:
         job_id = self._service.predictions.job_of(caller.name, image)

@@ -19,6 +19,7 @@ from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
 from brats_mm_service.auth.callers import Caller
+from brats_mm_service.auth.tokens import MODELS
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
@@ -31,6 +32,8 @@ from brats_mm_service.monai_label.forms import (
 )
 from brats_mm_service.monai_label.images import STRATEGIES, ViewerImages
 from brats_mm_service.monai_label.jobs import ViewerJobs, result_json
+from brats_mm_service.monai_label.scoring import SCORING
+from brats_mm_service.monai_label.training import TRAINABLE
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.schemas import path_of
@@ -185,12 +188,29 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         # OHIF drops the first of these as the background.
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
         "models": {model.value: _about(model) for model in ViewerModel},
-        "trainers": {},
+        "trainers": _trainers(images.service) if MODELS in caller.scopes else {},
         "strategies": _strategies() if has_cases else {},
-        "scoring": {},
-        "train_stats": {},
+        "scoring": {SCORING: {"description": "Dice, HD95 and volume of predictions against your final labels"}},
+        "train_stats": _train_stats(images.service),
         "datastore": images.stats(caller),
     }
+
+
+def _trainers(service: Service) -> dict[str, Any]:
+    """Return the trainer with its options, which viewers show as a table."""
+    limits = service.settings.learning
+    about = "Fine-tune the active version on the submitted labels. The new version is not active until it is chosen."
+    return {TRAINABLE: {"description": about, "config": {"minutes": limits.minutes}}}
+
+
+def _train_stats(service: Service) -> dict[str, Any]:
+    """Return the mean held-out Dice of the newest version, as viewers show it."""
+    names = service.models.names()
+    report = service.models.report(names[-1]) if names else {}
+    if not report.get("held_out"):
+        return {}
+    dice = {name: report["held_out"][name]["dice"] for name in ("parent", "version")}
+    return {TRAINABLE: {"version": names[-1], "best_metric": dice["version"], "parent_metric": dice["parent"]}}
 
 
 def _strategies() -> dict[str, Any]:

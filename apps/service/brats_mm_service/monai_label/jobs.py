@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from brats_mm.io.bundle import sha256_of
+from brats_mm.learning.versions import BASE
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job
 from brats_mm_service.jobs.records import QueueFull
@@ -55,6 +56,8 @@ class ViewerJobs:
     def _submit(self, caller: Caller, upload: SortedUpload, folder: Path) -> Job:
         queue = self._service.queue
         hashes = json.dumps({name: sha256_of(folder / file) for name, file in upload.sequences.items()}, sort_keys=True)
+        # Another version of the model computes the same case anew.
+        hashes += self._service.models.active().version.removeprefix(BASE)
         content = hashlib.sha256(hashes.encode()).hexdigest()
         key = None
         for number in range(_TRIES):

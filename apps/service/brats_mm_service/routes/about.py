@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
+from brats_mm.io.bundle import open_bundle
 from brats_mm.pipeline.info import describe_installation
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.states import JobState
@@ -36,6 +37,8 @@ def router(service: Service) -> APIRouter:
         readiness = service.workers.readiness
         about = {key: value for key, value in described.items() if key != "model"}
         model = {**described["model"], "loaded": readiness.ready, "device": readiness.device}
+        if readiness.model is not None:  # a version that was trained here
+            model["version"] = readiness.model["version"]
         return {"models": [model], **about}
 
     @routes.get(
@@ -80,6 +83,11 @@ def router(service: Service) -> APIRouter:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
+
+
+def base_version(service: Service) -> str:
+    """Return the version of the model that the service was started with."""
+    return str(open_bundle(service.settings.worker.model.bundle).metadata().get("version", "unknown"))
 
 
 def _storage_problem(service: Service) -> str | None:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -25,10 +26,12 @@ from brats_mm_service.confinement import DEVICES, confine, landlock_version, lib
 from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
-    from brats_mm.pipeline.segment import Segmented
     from brats_mm.pipeline.segmenter import Segmenter
 
 ALIVE_S = 1.0
+
+Computed = tuple[Mapping[str, float], object]
+"""Seconds of each stage of a job, and whatever it leaves in memory."""
 
 
 class Outlet(Protocol):
@@ -63,6 +66,8 @@ class Commands:
         self._there = threading.Condition()
         self._cancelled: set[str] = set()
         self._current = ""
+        self._paused_at: float | None = None
+        self._paused_s = 0.0
 
     def listen(self, source: TextIO) -> None:
         """Read commands until the service is gone. Runs in a thread."""
@@ -75,9 +80,13 @@ class Commands:
         with self._there:
             if command["command"] == "cancel":
                 self._cancelled.add(command["job"])
+            elif command["command"] == "pause":
+                self._paused_at = self._paused_at or time.perf_counter()
+            elif command["command"] == "resume":
+                self._paused_s, self._paused_at = self.paused_s, None
             else:
                 self._jobs.append(command)
-            self._there.notify()
+            self._there.notify_all()
 
     def next(self) -> dict[str, Any]:
         """Wait for a job."""
@@ -89,8 +98,17 @@ class Commands:
             self._current = job["job"]
             return job
 
+    @property
+    def paused_s(self) -> float:
+        """Return the seconds spent paused so far."""
+        since = self._paused_at
+        return self._paused_s + (0.0 if since is None else time.perf_counter() - since)
+
     def check(self, *_: object) -> None:
-        """Raise Cancelled if the current job is to stop."""
+        """Wait while paused. Raise Cancelled if the current job is to stop."""
+        with self._there:
+            while self._paused_at is not None and self._current not in self._cancelled:
+                self._there.wait()
         if self._current in self._cancelled:
             message = "The job was cancelled."
             raise Cancelled(message)
@@ -98,6 +116,16 @@ class Commands:
 
 def main() -> None:
     """Run until the service is gone."""
+    start, commands, channel, _ = begin()
+    work(start, commands, channel)
+
+
+def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
+    """Open the channel to the service, read the first message, confine the process and listen to commands.
+
+    Returns:
+        The first message, commands, channel, and the files of the model.
+    """
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # output of libraries must not look like an event
     source = os.fdopen(os.dup(0), encoding="utf-8")
@@ -106,13 +134,12 @@ def main() -> None:
     _confine_process(start)  # before any thread starts, so that all of them are confined
     commands = Commands()
     threading.Thread(target=commands.listen, args=(source,), daemon=True).start()
-    work(start, commands, channel)
+    return start, commands, channel, _model_files(start)
 
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     """Load the model and execute commands forever. If the model cannot be loaded, report that and return."""
-    _limit(start)
-    threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
+    settle_in(start, channel)
     try:
         segmenter = _load(start)
     except BratsMMError as error:
@@ -130,9 +157,27 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     model_files = _model_files(start)
     while True:
         job = commands.next()
-        thread = threading.Thread(target=_do, args=(job, segmenter, commands, channel, model_files), name="job")
-        thread.start()
-        thread.join()
+        perform(job, lambda job=job: _segment(job, segmenter, commands, channel), channel, model_files)
+
+
+def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
+    """Compute a job in a thread that reaches only its own files, and send how it ended.
+
+    Args:
+        job: command of the job.
+        compute: function that computes it.
+        channel: destination of events.
+        model_files: files and folders that the job may read.
+    """
+    thread = threading.Thread(target=_do, args=(job, compute, channel, model_files), name="job")
+    thread.start()
+    thread.join()
+
+
+def settle_in(start: dict[str, Any], channel: Outlet) -> None:
+    """Set the limits of the process, and begin to send heartbeats."""
+    _limit(start)
+    threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
@@ -142,13 +187,11 @@ def _load(start: dict[str, Any]) -> "Segmenter":
     return Segmenter.from_options(options_from_json(ModelOptions, start))
 
 
-def _do(
-    job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet, model_files: list[Path]
-) -> None:
+def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
     name = job["job"]
     try:
         _confine_job(job, model_files)
-        made = _segment(job, segmenter, commands, channel)
+        seconds, _volumes = compute()
     except BratsMMError as error:
         channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
     except Exception as error:  # noqa: BLE001 (the border of the process: the job fails, the worker goes on)
@@ -160,7 +203,7 @@ def _do(
         channel.emit("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
         # Said before the volumes are given back, which takes the system a while.
-        channel.emit("done", job=name, seconds=made.report["run"]["seconds"])
+        channel.emit("done", job=name, seconds=dict(seconds))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -169,7 +212,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
 
 
-def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Segmented":
+def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Computed":
     from brats_mm.domain.modality import Modality
     from brats_mm.io.case import explicit_case
     from brats_mm.pipeline.request import from_json
@@ -192,7 +235,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     request = replace(from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None)
     made = segment(request, segmenter, on_window=on_window, on_step=on_step)
     commands.check()
-    return made
+    return made.report["run"]["seconds"], made
 
 
 def _kind(error: BratsMMError) -> str:

@@ -31,6 +31,12 @@ class WorkerPool:
         for one in self._supervisors:
             one.stop()
 
+    def restart(self) -> None:
+        """Start every worker again after its present job, with the model that is then active."""
+        for one in self._supervisors:
+            one.restart()
+        self._queue.wake.set()
+
     @property
     def readiness(self) -> Readiness:
         """Return the state of a ready worker, or else of the first."""

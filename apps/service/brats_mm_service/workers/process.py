@@ -23,6 +23,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SY
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
 
 COMMAND = (sys.executable, "-m", "brats_mm_service.workers.inference")
+TRAINING_COMMAND = (sys.executable, "-m", "brats_mm_service.workers.training")
 
 
 class WorkerProcess:

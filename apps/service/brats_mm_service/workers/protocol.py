@@ -1,7 +1,8 @@
 """The worker protocol: commands in, events out, wherever the worker runs.
 
-Commands are `{"command": "segment", "job": ...}` and `{"command": "cancel", "job": ...}`. Events are one `ready` or
-`unable`, then any number of `progress` and one `done` or `failed` per job, with `alive` in between.
+Commands are `segment` or `train`, and `cancel`, as in `{"command": "segment", "job": ...}`. A training also takes
+`pause` and `resume`. Events are one `ready` or `unable`, then any number of `progress` and one `done` or `failed` per
+job, with `alive` in between.
 """
 
 from collections.abc import Callable

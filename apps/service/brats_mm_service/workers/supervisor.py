@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,6 +75,7 @@ class Supervisor:
         self._given_up = given_up
         self._worker: Worker | None = None
         self._failed_starts = 0
+        self._restart = threading.Event()
         self._stopping = stopping
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -86,6 +87,11 @@ class Supervisor:
         """Stop the worker once `stopping` is set. A running job returns to the queue."""
         self._thread.join(timeout=10)
         self._drop()
+
+    def restart(self) -> None:
+        """Start the worker again after its present job, with the model that is then active."""
+        self._failed_starts = 0
+        self._restart.set()
 
     @property
     def is_hopeless(self) -> bool:
@@ -113,10 +119,17 @@ class Supervisor:
                 self._stopping.wait(1.0)
 
     def _step(self) -> None:
+        if self._restart.is_set():
+            self._restart.clear()
+            self._drop("The model is being changed.")
         worker = self._ready_worker()
         if worker is None:
             return
         job = self._queue.take()
+        if job is not None and self._restart.is_set():  # another model was activated just now
+            self._queue.requeue(job)
+            self._queue.release(job)
+            return
         if job is not None:
             self._serve(worker, job)
             return
@@ -171,18 +184,17 @@ class Supervisor:
         queue, files = self._queue, self._queue.files
         worker.send(
             {
-                "command": "segment",
                 "job": job.id,
                 "upload": str(files.upload(job.id).absolute()),
                 "output": str(files.attempt(job.id, job.attempts).absolute()),
-                "sequences": dict(job.sequences),
-                "request": to_json(job.request),
+                **self._command(job),
             }
         )
         start = time.monotonic()
         cancelled_at: float | None = None
         while True:
             message = worker.receive(_TICK_S)
+            self._tick(worker)
             if message is not None and message.get("job") == job.id:
                 if message["event"] == "progress":
                     queue.note(job.id, Progress(message["stage"], message["done"], message["total"]))
@@ -204,6 +216,17 @@ class Supervisor:
                 self._drop()
                 return partial(queue.fail, job, *fault)
 
+    def _command(self, job: Job) -> dict[str, Any]:
+        """Return the command of a job, without its folders."""
+        return {"command": "segment", "sequences": dict(job.sequences), "request": to_json(job.request)}
+
+    def _tick(self, worker: Worker) -> None:
+        """Called several times a second while a job runs."""
+
+    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
+        """Publish what a job made."""
+        self._queue.finish(job, seconds)
+
     def _is_cancelled(self, job: Job) -> bool:
         try:
             return self._queue.is_cancelled(job.id)
@@ -212,7 +235,7 @@ class Supervisor:
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
         if message["event"] == "done":
-            return lambda: self._queue.finish(job, message["seconds"])
+            return lambda: self._finish(job, message["seconds"])
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
         return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))

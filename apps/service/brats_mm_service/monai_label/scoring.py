@@ -1,0 +1,66 @@
+"""MONAI Label's scoring routes: predictions against the caller's final labels, and their history."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+
+from brats_mm.learning.corrections import FINAL, Correction
+from brats_mm.learning.scores import summary_by_version
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.corrections import ViewerCorrections
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, shown
+from brats_mm_service.monai_label.images import ViewerImages
+from brats_mm_service.problems import Problem
+from brats_mm_service.service import Service
+
+SCORING = "corrections"
+_ROW = {"image": "case-7", "version": 1, "ts": 1700000000, "model_version": "0.7.0", "scores": {"wt": {"dice": 0.91}}}
+_EXAMPLE = {"status": "DONE", "labels": 1, "by_version": [], "history": [_ROW]}
+
+
+def router(service: Service) -> APIRouter:
+    """Return the routes under /scoring/."""
+    routes = APIRouter(prefix="/scoring", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    writer = Depends(service.auth.require_scope("jobs:write"))
+    corrections = ViewerCorrections(ViewerImages(service))
+
+    @routes.get("/", summary="MONAI Label: history of scores (404 if there is none)", responses=shown(_EXAMPLE))
+    def history(caller: Annotated[Caller, reader], *, check_if_running: bool = False) -> dict[str, Any]:
+        """Return scores of predictions against the caller's final labels, oldest first, and their means by version."""
+        scored = _scored(service.corrections.all(caller.name))
+        if check_if_running or not scored:
+            raise Problem("not-found", "No scoring runs." if check_if_running else "No prediction is scored yet.")
+        return _document(scored)
+
+    @routes.post("/", include_in_schema=False)
+    @routes.post("/{method}", summary="MONAI Label: score predictions", responses=shown(_EXAMPLE))
+    async def score(caller: Annotated[Caller, writer], method: str = SCORING) -> dict[str, Any]:
+        """Score the predictions that could not be scored when their label was submitted, and return the history."""
+        if method != SCORING:
+            raise Problem("not-found", f"There is no scoring method {method[:40]!r}. Use {SCORING}.")
+        await run_in_threadpool(corrections.score_again, caller)
+        return _document(_scored(service.corrections.all(caller.name)))
+
+    return routes
+
+
+def _scored(corrections: list[Correction]) -> list[Correction]:
+    return [one for one in corrections if one.tag == FINAL and one.scores and one.prediction is not None]
+
+
+def _document(scored: list[Correction]) -> dict[str, Any]:
+    rows = [
+        {
+            "image": one.image,
+            "version": one.version,
+            "ts": int(one.created),
+            "model_version": "" if one.prediction is None else one.prediction.version,
+            "role": one.role.value,
+            "scores": {region: dict(values) for region, values in one.scores.items()},
+        }
+        for one in scored
+    ]
+    pairs = [("" if one.prediction is None else one.prediction.version, one.scores) for one in scored]
+    return {"status": "DONE", "labels": len(scored), "by_version": summary_by_version(pairs), "history": rows}

@@ -1,0 +1,202 @@
+"""MONAI Label's training routes: start a fine-tuning as a job, show its state, and stop it."""
+
+import secrets
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query
+from fastapi.concurrency import run_in_threadpool
+
+from brats_mm.errors import BratsMMError, OptionError
+from brats_mm.learning.corrections import Correction
+from brats_mm.learning.plan import (
+    MOST_REPLAYED,
+    REPLAY,
+    FineTuning,
+    PlannedCase,
+    TrainingPlan,
+    check_settings,
+    choose_cases,
+    write_plan,
+)
+from brats_mm.learning.replay import ReplayCase, replay_cases
+from brats_mm.learning.store import LABELS
+from brats_mm.learning.versions import BASE, next_version
+from brats_mm_service.auth.callers import Caller
+from brats_mm_service.auth.tokens import MODELS
+from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, NewJob
+from brats_mm_service.jobs.records import QueueFull
+from brats_mm_service.jobs.states import OPEN, JobState
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, shown
+from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.routes.about import base_version
+from brats_mm_service.routes.jobs import check_room, too_many
+from brats_mm_service.service import Service
+from brats_mm_service.viewer.intake import link_or_copy
+from brats_mm_service.viewer.label_files import ViewerModel
+
+TRAINABLE = ViewerModel.SEGMENTATION.value
+_STATUS = {
+    JobState.QUEUED: "SUBMITTED",
+    JobState.RUNNING: "RUNNING",
+    JobState.DONE: "DONE",
+    JobState.EXPIRED: "DONE",
+    JobState.CANCELLED: "STOPPED",
+    JobState.FAILED: "ERROR",
+}
+_EXAMPLE = {"id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "model": TRAINABLE, "status": "RUNNING", "version": "0.7.0+site.1"}
+Params = Annotated[dict[str, Any] | None, Body(description="minutes, and what else the viewer sends")]
+
+
+def router(service: Service) -> APIRouter:
+    """Return the routes under /train/."""
+    routes = APIRouter(prefix="/train", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
+    reader = Depends(service.auth.require_scope("jobs:read"))
+    trainer = Depends(service.auth.require_scope(MODELS))
+    starting = threading.Lock()
+
+    @routes.get("/", summary="MONAI Label: state of the training (404 if there is none)", responses=shown(_EXAMPLE))
+    def status(
+        caller: Annotated[Caller, reader],
+        *,
+        all: Annotated[bool, Query(description="all trainings, as a list")] = False,
+        check_if_running: Annotated[bool, Query(description="404 unless a training waits or runs")] = False,
+    ) -> Any:
+        """Return the newest training of any caller, or the one that waits or runs."""
+        jobs = service.queue.records.trainings(tuple(OPEN) if check_if_running else tuple(JobState))
+        if not jobs:
+            raise Problem("not-found", "No training runs." if check_if_running else "There was no training yet.")
+        return [_shown(service, job) for job in jobs] if all else _shown(service, jobs[-1])
+
+    @routes.post("/", include_in_schema=False)
+    @routes.post("/{model}", summary="MONAI Label: train on the submitted labels", responses=shown(_EXAMPLE))
+    async def start(
+        caller: Annotated[Caller, trainer], model: str = TRAINABLE, params: Params = None
+    ) -> dict[str, Any]:
+        """Start a fine-tuning of the active version on the final labels of all callers.
+
+        The result is a new version, which is not active. One training waits or runs at a time.
+        """
+        if model != TRAINABLE:
+            raise Problem("not-found", f"The model {model[:40]!r} cannot be trained. Train {TRAINABLE}.")
+
+        def start_alone() -> Job:
+            with starting:
+                return _start(service, caller, params or {})
+
+        return _shown(service, await run_in_threadpool(start_alone))
+
+    @routes.delete("/", summary="MONAI Label: stop the training", responses=shown(_EXAMPLE))
+    def stop(caller: Annotated[Caller, trainer]) -> dict[str, Any]:
+        """Cancel the training that waits or runs. The active version does not change."""
+        jobs = service.queue.records.trainings(tuple(OPEN))
+        for job in jobs:
+            service.queue.remove(job)
+        job = service.queue.records.get(jobs[-1].id) if jobs else None
+        return {} if job is None else _shown(service, job)
+
+    return routes
+
+
+def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
+    if service.queue.records.trainings(tuple(OPEN)):
+        raise Problem("too-many", "A training waits or runs already. Wait for its end, or stop it.")
+    check_room(service, caller.name)
+    settings = _settings(service, params)
+    parent = service.models.active().version
+    planned = [str((job.training or {})["version"]) for job in service.queue.records.trainings()]
+    taken = [*service.models.names(), *planned]
+    version = next_version(base_version(service) if parent == BASE else parent, taken)
+    folder = service.queue.files.incoming()
+    try:
+        plan = _gather(service, folder, version, parent, settings)
+        write_plan(plan, folder)
+        counts = {use: len(plan.of_use(use)) for use in ("training", REPLAY, "held_out")}
+        training = {"version": version, "parent": parent, "minutes": settings.minutes, "cases": counts}
+        new = NewJob(secrets.token_urlsafe(18), caller.name, DEFAULT_REQUEST, {}, training=training)
+        return service.queue.submit(new, folder)[0]
+    except QueueFull as full:
+        raise too_many(service, str(full)) from full
+    finally:
+        service.queue.files.discard(folder)
+
+
+def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
+    """Return the settings of a request: at the top level, or under the name of the model."""
+    nested = params.get(TRAINABLE)
+    asked = {**params, **(nested if isinstance(nested, Mapping) else {})}
+    limits, default = service.settings.learning, FineTuning()
+    try:
+        return check_settings(
+            FineTuning(
+                minutes=float(asked.get("minutes", limits.minutes)),
+                side=int(asked.get("side", default.side)),
+                learning_rate=float(asked.get("learning_rate", default.learning_rate)),
+                batch=min(8, max(1, int(asked.get("batch", default.batch)))),
+                seed=int(asked.get("seed", default.seed)),
+            ),
+            limits.longest_minutes,
+        )
+    except OptionError as error:
+        raise Problem("bad-option", str(error)) from error
+    except (TypeError, ValueError) as error:
+        raise Problem("bad-option", "minutes, side, learning_rate, batch and seed must be numbers.") from error
+
+
+def _gather(service: Service, folder: Path, version: str, parent: str, settings: FineTuning) -> TrainingPlan:
+    """Link the cases of a training into a folder, which is then independent of later changes."""
+    try:
+        chosen = choose_cases(service.corrections.all())
+        replay = service.settings.learning.replay
+        replayed = [] if replay is None else replay_cases(replay, MOST_REPLAYED)
+    except BratsMMError as error:
+        raise Problem(kind_of(error), str(error)) from error
+    cases = [_linked(service, one, folder) for one in chosen]
+    cases += [_linked_replay(one, folder, number) for number, one in enumerate(replayed)]
+    return TrainingPlan(version, parent, settings, tuple(cases))
+
+
+def _linked(service: Service, one: Correction, folder: Path) -> PlannedCase:
+    source = service.corrections.folder(one)
+    (folder / one.id).mkdir()
+    for name in (*one.sequences.values(), LABELS):
+        link_or_copy(source / name, folder / one.id / name)
+    sequences = {sequence: f"{one.id}/{name}" for sequence, name in one.sequences.items()}
+    return PlannedCase(one.id, one.role.value, sequences, f"{one.id}/{LABELS}")
+
+
+def _linked_replay(one: ReplayCase, folder: Path, number: int) -> PlannedCase:
+    place = folder / f"{REPLAY}-{number}"
+    place.mkdir()
+    sequences = {}
+    for modality, source in (*one.sequences.items(), (None, one.label)):
+        name = f"{'labels' if modality is None else modality.value}{''.join(_suffixes(source))}"
+        link_or_copy(source, place / name)
+        if modality is not None:
+            sequences[modality.value] = f"{place.name}/{name}"
+    return PlannedCase(place.name, REPLAY, sequences, f"{place.name}/labels{''.join(_suffixes(one.label))}")
+
+
+def _suffixes(path: Path) -> list[str]:
+    return path.suffixes[-2:] if path.name.endswith(".nii.gz") else path.suffixes[-1:]
+
+
+def _shown(service: Service, job: Job) -> dict[str, Any]:
+    """Return a training as MONAI Label's clients read it, with the progress and the result."""
+    progress = service.queue.progress(job)
+    training = dict(job.training or {})
+    report = service.models.report(str(training.get("version", ""))) if job.state is JobState.DONE else {}
+    return {
+        "id": job.id,
+        "model": TRAINABLE,
+        "status": _STATUS[job.state],
+        **training,
+        "progress": {"stage": progress.stage, "done": progress.done, "total": progress.total},
+        "ts": int(job.created),
+        "start_ts": None if job.started is None else int(job.started),
+        "end_ts": None if job.finished is None else int(job.finished),
+        "error": None if job.error is None else job.error.get("detail"),
+        "held_out": report.get("held_out"),
+    }

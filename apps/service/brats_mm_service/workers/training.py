@@ -1,0 +1,50 @@
+"""The training worker: fine-tunes the model on corrected labels in a process of its own, started for one job.
+
+It speaks the protocol of the inference worker and is confined alike. `pause` and `resume` stop its computation while
+inference jobs run on the same cores. Time spent paused is not training time.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from brats_mm_service.confinement import landlock_version
+from brats_mm_service.workers.inference import Commands, Computed, Outlet, begin, perform, settle_in
+
+
+def main() -> None:
+    """Run until the service is gone."""
+    start, commands, channel, model_files = begin()
+    settle_in(start, channel)
+    channel.emit("ready", device=start["device"], confined=landlock_version() > 0, model={})
+    while True:
+        job = commands.next()
+        perform(job, lambda job=job: _fine_tune(job, start, commands, channel), channel, model_files)
+
+
+def _fine_tune(job: dict[str, Any], start: dict[str, Any], commands: Commands, channel: Outlet) -> Computed:
+    """Fine-tune as the plan in the job's folder says, and return the seconds of each stage."""
+    from brats_mm.learning.fine_tune import Watch, fine_tune
+    from brats_mm.learning.plan import read_plan
+    from brats_mm.pipeline.request import ModelOptions, options_from_json
+
+    upload, begun = Path(job["upload"]), time.monotonic()
+    last = 0.0
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if stage == "training" and now - last < 0.5:
+            return
+        last = now
+        channel.emit("progress", job=job["job"], stage=stage, done=done, total=total)
+
+    watch = Watch(commands.check, progress, lambda: time.perf_counter() - commands.paused_s)
+    options = options_from_json(ModelOptions, start)
+    report = fine_tune(read_plan(upload), upload, options, Path(job["output"]), watch)
+    whole = time.monotonic() - begun
+    return {"train": round(report["minutes"] * 60, 3), "training": round(whole, 3)}, None
+
+
+if __name__ == "__main__":
+    main()

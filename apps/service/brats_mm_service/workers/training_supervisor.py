@@ -1,0 +1,98 @@
+"""Run trainings one at a time, each in a process of its own, and adopt the versions that they make."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.learning.versions import BUNDLE, ModelVersions
+from brats_mm_service.jobs.model import Job
+from brats_mm_service.jobs.queue import JobQueue
+from brats_mm_service.jobs.states import JobState
+from brats_mm_service.logs import log
+from brats_mm_service.settings import WorkerSettings
+from brats_mm_service.workers.protocol import Worker
+from brats_mm_service.workers.supervisor import Supervisor
+
+_LOOK_S = 0.3
+
+
+class TrainingSupervisor(Supervisor):
+    """Runs the trainings of a queue.
+
+    A training starts while no segmentation waits or runs, and pauses while one does, unless it may run beside them.
+
+    Args:
+        queue: queue of jobs.
+        settings: limits of the process. `job_s` is the time limit of a training.
+        spawn: function that starts a training process for a bundle, None for the installed one.
+        models: versions of the model.
+        beside: whether a training may compute while segmentations do.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        settings: WorkerSettings,
+        spawn: Callable[[Path | None], Worker],
+        models: ModelVersions,
+        *,
+        beside: bool = False,
+    ) -> None:
+        self._end = threading.Event()
+        self._bundle: Path | None = None
+        self._models = models
+        self._beside = beside
+        self._paused = False
+        super().__init__(queue, settings, lambda: spawn(self._bundle), self._end, self._refuse_all)
+
+    def stop(self) -> None:
+        """Stop. A running training returns to the queue."""
+        self._end.set()
+        super().stop()
+
+    def _step(self) -> None:
+        waiting = self._queue.records.trainings([JobState.QUEUED])
+        if not waiting or self._is_busy():
+            self._end.wait(_LOOK_S)
+            return
+        try:
+            self._bundle = self._models.folder(str((waiting[0].training or {})["parent"]))
+        except OptionError as error:
+            self._queue.fail(waiting[0], "model", str(error))
+            return
+        worker = self._ready_worker()
+        if worker is None:
+            return
+        self._paused = False
+        job = self._queue.take(training=True)
+        if job is not None:
+            self._serve(worker, job)
+        self._drop("No training runs.")
+
+    def _command(self, job: Job) -> dict[str, Any]:
+        return {"command": "train"}
+
+    def _tick(self, worker: Worker) -> None:
+        with suppress(sqlite3.Error):
+            if (busy := self._is_busy()) != self._paused:
+                self._paused = busy
+                worker.send({"command": "pause" if busy else "resume"})
+
+    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
+        made = self._queue.files.attempt(job.id, job.attempts) / BUNDLE
+        if made.is_dir():  # absent if this is tried again
+            version = str((job.training or {})["version"])
+            self._models.adopt(made, version)
+            log("version_made", job=job.id, version=version)
+        super()._finish(job, seconds)
+
+    def _is_busy(self) -> bool:
+        return not self._beside and self._queue.records.has_segmentations()
+
+    def _refuse_all(self, kind: str, detail: str) -> None:
+        for job in self._queue.records.trainings([JobState.QUEUED]):
+            self._queue.fail(job, kind, detail)

@@ -1,0 +1,180 @@
+"""Learn from corrections on synthetic heads with a shifted contrast: the most uncertain cases against random ones.
+
+A small model is trained on heads with the usual contrast. The site's heads have a shifted one. In each round, labels of
+some cases are submitted, chosen by the lowest estimated Dice or at random, and the model is fine-tuned on all labels so
+far. Both arms are scored on the same test heads of the site. Training time is CPU time, so a busy machine changes
+nothing.
+
+    python benchmarks/corrections.py -o corrections.json --plot docs/pictures/corrections.png
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from brats_mm.data.phantom.head import Phantom, make_phantom
+from brats_mm.domain.options import ModelOptions
+from brats_mm.domain.regions import REGIONS
+from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, default_bundle, sha256_of
+from brats_mm.learning.fine_tune import Watch, fine_tune
+from brats_mm.learning.plan import FineTuning, PlannedCase, TrainingPlan
+from brats_mm.learning.versions import BUNDLE
+from brats_mm.pipeline.network import network_of
+from brats_mm.pipeline.segmenter import Segmenter
+from brats_mm.trust.case_dice import estimates_of
+
+SHAPE = (64, 72, 56)
+ROUNDS = 3
+GATE = {"_target_": "brats_mm.networks.gating.UniformGate", "modalities": 4, "outputs": 3}
+NETWORK = {
+    "_target_": "brats_mm.networks.dmome.DMoME",
+    "experts": {
+        name: {
+            "_target_": "brats_mm.networks.expert.UNetExpert",
+            "widths": [8, 16, 32],
+            "in_channels": 1,
+            "out_channels": 3,
+        }
+        for name in ("t1", "t1ce", "t2", "flair")
+    },
+    "gate": GATE,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the results")
+    parser.add_argument("--plot", type=Path, help="picture of the results")
+    parser.add_argument("--minutes", type=float, default=1.0, help="CPU minutes of each fine-tuning")
+    parser.add_argument("--first-minutes", type=float, default=4.0, help="CPU minutes of the first training")
+    parser.add_argument("--pool", type=int, default=8, help="heads of the site to choose from")
+    parser.add_argument("--each", type=int, default=2, help="labels in each round")
+    parser.add_argument("--test", type=int, default=3, help="test heads of the site")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = experiment(Path(folder), options)
+    options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if options.plot is not None:
+        plot(found, options.plot)
+
+
+def experiment(work: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the mean Dice on the test heads after each round, for both ways to choose."""
+    usual = [save(make_phantom(seed, SHAPE), work, f"usual-{seed}", gamma=1.0) for seed in range(4)]
+    rng = np.random.default_rng(7)
+    gammas = rng.uniform(1.5, 4.0, options.pool + options.test)
+    site = [
+        save(make_phantom(100 + number, SHAPE), work, f"site-{number}", gamma=float(gamma))
+        for number, gamma in enumerate(gammas)
+    ]
+    pool, test = site[: options.pool], site[options.pool :]
+    start = trained(work, "start", random_bundle(work / "random"), usual, test, options.first_minutes)
+    curves: dict[str, list[float]] = {}
+    for way in ("uncertain", "random"):
+        bundle, report = start
+        waiting, labelled = list(pool), []
+        curves[way] = [report["held_out"]["version"]["dice"]]
+        for number in range(ROUNDS):
+            chosen = choose(way, bundle, waiting, work, options.each, np.random.default_rng(number))
+            waiting = [case for case in waiting if case not in chosen]
+            labelled += chosen
+            bundle, report = trained(work, f"{way}-{number}", bundle, labelled, test, options.minutes)
+            curves[way].append(report["held_out"]["version"]["dice"])
+            print(way, number + 1, [case.name for case in chosen], curves[way][-1], flush=True)
+    return {"labels_each_round": options.each, "minutes": options.minutes, "dice": curves}
+
+
+def save(phantom: Phantom, work: Path, name: str, *, gamma: float) -> PlannedCase:
+    """Write a head whose grey values are raised to a power, which normalisation does not undo."""
+    (work / name).mkdir()
+    sequences = {}
+    for modality, volume in phantom.images.items():
+        top = float(volume.data.max())
+        changed = top * np.clip(volume.data / top, 0, 1) ** gamma
+        changed = np.where(volume.foreground, np.maximum(changed, 1.0), 0)
+        sequences[modality.value] = f"{name}/{modality.value}.nii.gz"
+        nib.save(nib.Nifti1Image(changed.astype(np.float32), volume.grid.affine), work / sequences[modality.value])
+    affine = next(iter(phantom.images.values())).grid.affine
+    nib.save(nib.Nifti1Image(phantom.labels, affine), work / name / "labels.nii.gz")
+    return PlannedCase(name, "training", sequences, f"{name}/labels.nii.gz")
+
+
+def random_bundle(folder: Path) -> Path:
+    """Write a bundle with a small untrained network."""
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    metadata = (default_bundle() / "configs" / "metadata.json").read_text(encoding="utf-8")
+    (folder / "configs" / "metadata.json").write_text(metadata, encoding="utf-8")
+    (folder / "configs" / "inference.json").write_text(json.dumps({"network_def": NETWORK}), encoding="utf-8")
+    torch.manual_seed(1)
+    network, _ = network_of(Bundle(folder))
+    torch.save(network.state_dict(), folder / WEIGHTS)
+    (folder / HASHES).write_text(f"{sha256_of(folder / WEIGHTS)}  model.pt\n", encoding="utf-8")
+    return folder
+
+
+def trained(
+    work: Path, name: str, parent: Path, cases: list[PlannedCase], test: list[PlannedCase], minutes: float
+) -> tuple[Path, dict[str, Any]]:
+    """Fine-tune a bundle, and return the new one with its report."""
+    held_out = [replace(case, use="held_out") for case in test]
+    settings = FineTuning(minutes=minutes, side=64, batch=1, learning_rate=3e-3 if name == "start" else 1e-3)
+    plan = TrainingPlan(name, parent.name, settings, (*cases, *held_out))
+    watch = Watch(lambda: None, lambda stage, done, total: None, time.process_time)
+    output = work / "models" / name
+    output.parent.mkdir(exist_ok=True)
+    report = fine_tune(plan, work, model_options(parent), output, watch)
+    return output / BUNDLE, report
+
+
+def choose(
+    way: str, bundle: Path, waiting: list[PlannedCase], work: Path, number: int, rng: np.random.Generator
+) -> list[PlannedCase]:
+    """Return the next cases to label."""
+    if way == "random":
+        return [waiting[index] for index in sorted(rng.permutation(len(waiting))[:number])]
+    segmenter = Segmenter.from_options(model_options(bundle))
+    doubts = {case.name: doubt(segmenter, case, work) for case in waiting}
+    return sorted(waiting, key=lambda case: -doubts[case.name])[:number]
+
+
+def doubt(segmenter: Segmenter, case: PlannedCase, work: Path) -> float:
+    """Return what the estimated Dice of the whole tumour lacks of 1, as the strategy `uncertain` does."""
+    prediction = segmenter.predict({name: work / file for name, file in case.sequences.items()})
+    estimate = estimates_of(prediction)[REGIONS[0]]
+    return 1.0 if estimate is None else 1.0 - estimate
+
+
+def model_options(bundle: Path) -> ModelOptions:
+    return ModelOptions(bundle=bundle, device="cpu", backend="torch", window=64, overlap=0.0)
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Draw both curves."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    for way, values in found["dice"].items():
+        axes.plot(range(len(values)), values, marker="o", label=f"{way} cases")
+    axes.set_xticks(range(ROUNDS + 1))
+    axes.set_xlabel(f"rounds of {found['labels_each_round']} corrected labels")
+    axes.set_ylabel("mean Dice on test heads")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()

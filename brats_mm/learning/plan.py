@@ -1,0 +1,140 @@
+"""What a fine-tuning learns from, as data: cases of the site, replayed cases, and the version that results."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.learning.corrections import Correction, Role, usable_cases, with_role
+
+PLAN = "plan.json"
+REPLAY = "replay"
+MOST_HELD_OUT = 8
+"""Largest number of cases to evaluate on. Each is segmented by the old and the new version."""
+MOST_REPLAYED = 32
+REPLAY_SHARE = 0.5
+"""Share of the crops that come from replayed cases, if there are any."""
+SHORTEST_MINUTES, LONGEST_MINUTES = 0.01, 24 * 60.0
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A labelled case of a plan.
+
+    Attributes:
+        name: name of the case.
+        use: `training`, `held_out` or `replay`.
+        sequences: file by sequence, relative to the folder of the plan.
+        label: label map with BraTS 2023 values, relative to the folder of the plan.
+    """
+
+    name: str
+    use: str
+    sequences: Mapping[str, str]
+    label: str
+
+    def item(self, folder: Path) -> dict[str, Any]:
+        """Return the case as an item of `data.datalist`."""
+        images = {name: str(folder / file) for name, file in self.sequences.items()}
+        label = str(folder / self.label)
+        return {"name": self.name, "image": images, "label": label, "label_scheme": "brats2023"}
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of a fine-tuning.
+
+    Attributes:
+        minutes: training time. Packing and evaluation come on top.
+        side: side of the crops in voxels, a multiple of 16.
+        learning_rate: peak learning rate.
+        batch: crops per step.
+        seed: seed of the crops.
+    """
+
+    minutes: float = 20.0
+    side: int = 80
+    learning_rate: float = 3e-4
+    batch: int = 2
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A fine-tuning.
+
+    Attributes:
+        version: version that results.
+        parent: version that is fine-tuned.
+        settings: settings of the training.
+        cases: cases to train on, to evaluate on, and to replay.
+    """
+
+    version: str
+    parent: str
+    settings: FineTuning
+    cases: tuple[PlannedCase, ...]
+
+    def of_use(self, *uses: str) -> list[PlannedCase]:
+        """Return the cases of these uses."""
+        return [case for case in self.cases if case.use in uses]
+
+    def case_weights(self) -> list[float]:
+        """Return the relative frequency of each training and replayed case in training."""
+        own, replayed = len(self.of_use(Role.TRAINING.value)), len(self.of_use(REPLAY))
+        share = REPLAY_SHARE if replayed else 0.0
+        return [
+            share / replayed if case.use == REPLAY else (1 - share) / own
+            for case in self.of_use(Role.TRAINING.value, REPLAY)
+        ]
+
+
+def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
+    """Return the corrections to train on, and those to evaluate on, at most `MOST_HELD_OUT`, oldest first.
+
+    Raises:
+        OptionError: there are too few.
+    """
+    usable = usable_cases(corrections)
+    train, held_out = with_role(usable, Role.TRAINING), with_role(usable, Role.HELD_OUT)
+    if not train or not held_out:
+        message = (
+            f"Training needs two corrected cases, one to learn from and one to evaluate on. There are {len(usable)}. "
+            "Submit labels of further cases."
+        )
+        raise OptionError(message)
+    return [*train, *held_out[:MOST_HELD_OUT]]
+
+
+def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTES) -> FineTuning:
+    """Return settings unchanged after checking them.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+    if not SHORTEST_MINUTES <= settings.minutes <= longest_minutes:
+        message = f"minutes is {settings.minutes:g}. Give {SHORTEST_MINUTES:g} to {longest_minutes:g}."
+        raise OptionError(message)
+    if settings.side % 16 or not 64 <= settings.side <= 128:
+        message = f"side is {settings.side}. Give a multiple of 16 from 64 to 128."
+        raise OptionError(message)
+    return settings
+
+
+def write_plan(plan: TrainingPlan, folder: Path) -> None:
+    """Write a plan beside its cases."""
+    (folder / PLAN).write_text(json.dumps(asdict(plan)), encoding="utf-8")
+
+
+def read_plan(folder: Path) -> TrainingPlan:
+    """Read the plan of a folder."""
+    document = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    cases: Sequence[Mapping[str, Any]] = document["cases"]
+    return TrainingPlan(
+        document["version"],
+        document["parent"],
+        FineTuning(**document["settings"]),
+        tuple(PlannedCase(**case) for case in cases),
+    )

@@ -1,0 +1,55 @@
+"""Labelled cases that a site keeps to mix into each training, so that the model does not forget them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats_mm.domain.availability import ordered
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.sequence_names import is_label_name
+from brats_mm.errors import CaseError, InputError
+from brats_mm.io.recognise import recognise
+from brats_mm.io.suffixes import image_stem, image_suffix
+
+
+@dataclass(frozen=True)
+class ReplayCase:
+    """A labelled case of the site.
+
+    Attributes:
+        name: name of its folder.
+        sequences: file by sequence, in channel order.
+        label: label map with BraTS 2023 values.
+    """
+
+    name: str
+    sequences: Mapping[Modality, Path]
+    label: Path
+
+
+def replay_cases(folder: Path, most: int) -> list[ReplayCase]:
+    """Return the labelled cases of a folder, at most `most`, spread evenly over their names.
+
+    Raises:
+        CaseError: there is no labelled case.
+    """
+    places = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    cases = [case for case in map(_case, places) if case is not None]
+    if not cases:
+        message = f"{folder} has no labelled case to replay. Give a folder with one sub-folder for each case."
+        raise CaseError(message)
+    step = max(1.0, len(cases) / most)
+    return [cases[int(number * step)] for number in range(min(most, len(cases)))]
+
+
+def _case(folder: Path) -> ReplayCase | None:
+    images = [path for path in sorted(folder.iterdir()) if image_suffix(path.name)]
+    labels = [path for path in images if is_label_name(image_stem(path.name))]
+    if len(labels) != 1:
+        return None
+    try:
+        case = recognise(folder)
+    except InputError:
+        return None
+    sequences = {modality: Path(case.found[modality]) for modality in ordered(case.found)}
+    return ReplayCase(folder.name, sequences, labels[0])

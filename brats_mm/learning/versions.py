@@ -1,0 +1,175 @@
+"""Versions of a site's model: bundles beside the installed one, of which one is active.
+
+<root>/<version>/      a bundle, with `training.json`: what it learned from and its held-out scores
+<root>/active.json     the active version, and those before it
+
+A bundle appears complete or not at all. Only `activate` and `roll_back` change which one is active.
+"""
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.io.bundle import Bundle, checked_hash
+
+BASE = "base"
+"""Name of the model that the service was started with."""
+
+ACTIVE = "active.json"
+REPORT = "training.json"
+BUNDLE = "bundle"
+"""Folder of the new bundle in the output of a training."""
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,60}")
+
+
+@dataclass(frozen=True)
+class ActiveModel:
+    """The active version, and the versions that were active before it, oldest first."""
+
+    version: str = BASE
+    earlier: tuple[str, ...] = ()
+
+    def activated(self, version: str) -> "ActiveModel":
+        """Return the state after a version was activated."""
+        return self if version == self.version else ActiveModel(version, (*self.earlier, self.version))
+
+    def rolled_back(self) -> "ActiveModel":
+        """Return the state with the version before this one.
+
+        Raises:
+            OptionError: there was none.
+        """
+        if not self.earlier:
+            message = "No other version was active before. There is nothing to go back to."
+            raise OptionError(message)
+        return ActiveModel(self.earlier[-1], self.earlier[:-1])
+
+
+def next_version(base: str, existing: Collection[str]) -> str:
+    """Return the name of the next version of a site, such as `0.7.0+site.3`.
+
+    Args:
+        base: version of the installed model, or of a version of the site.
+        existing: names that are taken.
+    """
+    stem = base.partition("+")[0]
+    numbers = [int(found[1]) for name in existing if (found := re.fullmatch(r".*\+site\.(\d+)", name))]
+    return f"{stem}+site.{max(numbers, default=0) + 1}"
+
+
+class ModelVersions:
+    """Versions below one folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Return the names of all versions except the base, oldest first."""
+        if not self._root.is_dir():
+            return []
+        found = [path for path in self._root.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
+        return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime, path.name))]
+
+    def folder(self, version: str) -> Path | None:
+        """Return the bundle of a version. None for the base.
+
+        Raises:
+            OptionError: there is no such version.
+        """
+        if version == BASE:
+            return None
+        if version not in self.names():
+            message = f"There is no version {version[:60]!r}. Choose one of {', '.join([BASE, *self.names()])}."
+            raise OptionError(message)
+        return self._root / version
+
+    def report(self, version: str) -> dict[str, Any]:
+        """Return what a version learned from, and its held-out scores. Empty if unknown."""
+        try:
+            found = json.loads((self._root / version / REPORT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def adopt(self, bundle: Path, version: str) -> None:
+        """Move a finished bundle here. Replaces one of the same name, which an interrupted attempt left.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if not _NAME.fullmatch(version):
+            message = f"The version {version!r} has characters that are not allowed."
+            raise OptionError(message)
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (*bundle.rglob("*"), bundle):
+            _sync(path)
+        target = self._root / version
+        with self._lock:
+            if target.exists():
+                shutil.rmtree(target)
+            bundle.rename(target)
+            _sync(self._root)
+
+    def active(self) -> ActiveModel:
+        """Return the active version. The base if none was activated, or if the active one is gone."""
+        try:
+            stored: Mapping[str, Any] = json.loads((self._root / ACTIVE).read_text(encoding="utf-8"))
+            state = ActiveModel(str(stored["version"]), tuple(map(str, stored["earlier"])))
+        except (OSError, ValueError, TypeError, KeyError):
+            return ActiveModel()
+        there = {BASE, *self.names()}
+        state = replace(state, earlier=tuple(name for name in state.earlier if name in there))
+        return state if state.version in there else ActiveModel()
+
+    def active_bundle(self) -> Path | None:
+        """Return the bundle of the active version. None for the base."""
+        return self.folder(self.active().version)
+
+    def activate(self, version: str) -> ActiveModel:
+        """Make a version the active one, after checking its weights.
+
+        Raises:
+            OptionError: there is no such version.
+            BundleError: its weights are damaged.
+        """
+        folder = self.folder(version)
+        if folder is not None and Bundle(folder).recorded_hash() is None:
+            message = f"The version {version} records no hash of its weights. Train it again."
+            raise BundleError(message)
+        if folder is not None:
+            checked_hash(Bundle(folder))
+        return self._store(self.active().activated(version))
+
+    def roll_back(self) -> ActiveModel:
+        """Make the version active that was active before.
+
+        Raises:
+            OptionError: there was none.
+        """
+        return self._store(self.active().rolled_back())
+
+    def _store(self, state: ActiveModel) -> ActiveModel:
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self._root / f"{ACTIVE}.partial"
+        with self._lock:
+            partial.write_text(json.dumps({"version": state.version, "earlier": state.earlier}), encoding="utf-8")
+            _sync(partial)
+            partial.replace(self._root / ACTIVE)
+            _sync(self._root)
+        return state
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

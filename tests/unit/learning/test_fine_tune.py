@@ -1,0 +1,140 @@
+"""A short fine-tuning of a tiny bundle: a new version with its held-out scores, stopped when it is told to."""
+
+import json
+import shutil
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brats_mm.data.phantom.head import make_phantom
+from brats_mm.domain.options import ModelOptions
+from brats_mm.errors import Cancelled, OptionError
+from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.learning.corrections import Role
+from brats_mm.learning.fine_tune import Watch, fine_tune, mixture_step
+from brats_mm.learning.plan import (
+    REPLAY,
+    FineTuning,
+    PlannedCase,
+    TrainingPlan,
+    check_settings,
+    choose_cases,
+    read_plan,
+    write_plan,
+)
+from brats_mm.learning.versions import BUNDLE, REPORT
+from brats_mm.networks.presets import cross_sequence
+from tests.fakes.networks import tiny_mixture
+from tests.unit.learning.test_corrections import made
+
+
+def planned(folder, name, use, seed):
+    """A synthetic head with its true label."""
+    phantom = make_phantom(seed, (64, 72, 56))
+    (folder / name).mkdir(parents=True)
+    for modality, volume in phantom.images.items():
+        image = nib.Nifti1Image(volume.data.astype(np.float32), volume.grid.affine)
+        nib.save(image, folder / name / f"{modality.value}.nii.gz")
+    affine = next(iter(phantom.images.values())).grid.affine
+    nib.save(nib.Nifti1Image(phantom.labels, affine), folder / name / "labels.nii.gz")
+    sequences = {modality.value: f"{name}/{modality.value}.nii.gz" for modality in phantom.images}
+    return PlannedCase(name, use, sequences, f"{name}/labels.nii.gz")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    cases = (planned(folder, "one", "training", 3), planned(folder, "two", "held_out", 4))
+    settings = FineTuning(minutes=0.05, side=64, learning_rate=0.05, batch=1)
+    write_plan(TrainingPlan("0.7.0+site.1", "0.7.0", settings, cases), folder)
+    return folder
+
+
+def watch(check=lambda: None, progress=lambda stage, done, total: None):
+    return Watch(check, progress, time.perf_counter)
+
+
+@pytest.mark.slow
+def test_the_result_is_a_new_bundle_with_scores_of_both_versions(plan, tiny_bundle, tmp_path):
+    stages = []
+    options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    before = (tiny_bundle / "models" / "model.pt").read_bytes()
+    report = fine_tune(
+        read_plan(plan), plan, options, tmp_path / "attempt-1", watch(progress=lambda *one: stages.append(one))
+    )
+    bundle = Bundle(tmp_path / "attempt-1" / BUNDLE)
+    assert checked_hash(bundle) == report["weights_sha256"] != report["parent_weights_sha256"]
+    assert bundle.metadata()["version"] == "0.7.0+site.1"
+    assert json.loads((bundle.root / REPORT).read_text())["steps"] == report["steps"] > 0
+    assert report["cases"] == {"training": 1, "replay": 0, "held_out": 1}
+    assert [row["name"] for row in report["held_out"]["cases"]] == ["two"]
+    assert set(report["held_out"]["cases"][0]["version"]) == {"wt", "tc", "et"}
+    assert 0 <= report["held_out"]["version"]["dice"] <= 1
+    assert list(dict.fromkeys(stage for stage, *_ in stages)) == ["reading", "training", "evaluating"]
+    assert (tiny_bundle / "models" / "model.pt").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attempt-1"]
+
+
+def test_a_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
+    calls = []
+
+    def check():
+        calls.append(1)
+        if len(calls) > 3:
+            raise Cancelled
+
+    options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    with pytest.raises(Cancelled):
+        fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch(check))
+    assert not list((tmp_path / "attempt-1").iterdir())
+    assert not (tmp_path / "attempt-1-training").exists()
+
+
+def test_a_step_lowers_the_loss_of_a_mixture():
+    torch.manual_seed(0)
+    network = tiny_mixture()
+    image, target = torch.randn(2, 4, 64, 64, 64), torch.zeros(2, 3, 64, 64, 64)
+    target[:, :, 16:48] = 1.0
+    image[:, :, 16:48] += 2.0
+    available = torch.tensor([[True, True, True, True], [False, True, False, False]])
+    optimizer = torch.optim.SGD(network.parameters(), 0.5)
+    losses = []
+    for _ in range(10):
+        loss = mixture_step(network, image, target, available)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_shipped_network_takes_the_step_of_its_cross_sequence_expert():
+    assert hasattr(cross_sequence().cross, "forward_levels_available")
+
+
+def test_a_plan_is_unchanged_by_its_file(plan, tmp_path):
+    shutil.copy(plan / "plan.json", tmp_path)
+    assert read_plan(tmp_path) == read_plan(plan)
+
+
+def test_replayed_cases_make_up_half_of_the_crops():
+    cases = [PlannedCase(str(number), use, {}, "") for number, use in enumerate(["training", REPLAY, REPLAY])]
+    plan = TrainingPlan("v", "p", FineTuning(), tuple(cases))
+    assert plan.case_weights() == [0.5, 0.25, 0.25]
+    assert TrainingPlan("v", "p", FineTuning(), tuple(cases[:1])).case_weights() == [1.0]
+
+
+def test_too_few_cases_are_refused_and_the_held_out_ones_are_few():
+    with pytest.raises(OptionError, match="There are 1"):
+        choose_cases([made(1)])
+    many = [made(number, image=str(number), role=Role.HELD_OUT if number else Role.TRAINING) for number in range(12)]
+    assert len(choose_cases(many)) == 9
+
+
+@pytest.mark.parametrize("settings", [FineTuning(minutes=0), FineTuning(minutes=31), FineTuning(side=72)])
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(OptionError, match="Give"):
+        check_settings(settings, 30)

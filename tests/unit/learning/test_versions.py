@@ -1,0 +1,77 @@
+"""Versions of a site's model: names, activation, rolling back, and what a kill or a damaged bundle leaves."""
+
+import pytest
+
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.io.bundle import sha256_of
+from brats_mm.learning.versions import ACTIVE, BASE, ActiveModel, ModelVersions, next_version
+
+
+def bundle(folder, weights=b"weights"):
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    (folder / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
+    (folder / "models" / "model.pt").write_bytes(weights)
+    digest = sha256_of(folder / "models" / "model.pt")
+    (folder / "models" / "SHA256SUMS").write_text(f"{digest}  model.pt\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def versions(tmp_path):
+    made = ModelVersions(tmp_path / "models")
+    for number in (1, 2):
+        made.adopt(bundle(tmp_path / f"new-{number}"), f"0.7.0+site.{number}")
+    return made
+
+
+def test_names_count_up_and_keep_the_version_of_the_installed_model():
+    assert next_version("0.7.0", []) == "0.7.0+site.1"
+    assert next_version("0.7.0+site.4", ["0.7.0+site.4", "0.7.0+site.2"]) == "0.7.0+site.5"
+    assert next_version("0.8.0", ["0.7.0+site.9"]) == "0.8.0+site.10"
+
+
+def test_rolling_back_walks_through_what_was_active():
+    state = ActiveModel().activated("a").activated("b").activated("b")
+    assert state == ActiveModel("b", (BASE, "a"))
+    assert state.rolled_back() == ActiveModel("a", (BASE,))
+    assert state.rolled_back().rolled_back() == ActiveModel(BASE, ())
+    with pytest.raises(OptionError, match="nothing to go back to"):
+        ActiveModel().rolled_back()
+
+
+def test_a_new_version_is_not_active_until_it_is_asked_for(versions, tmp_path):
+    assert versions.active_bundle() is None
+    assert versions.names() == ["0.7.0+site.1", "0.7.0+site.2"]
+    versions.activate("0.7.0+site.2")
+    again = ModelVersions(tmp_path / "models")
+    assert again.active_bundle() == tmp_path / "models" / "0.7.0+site.2"
+    assert again.roll_back().version == BASE
+    assert again.active_bundle() is None
+
+
+def test_the_name_of_a_version_leads_nowhere_else(versions, tmp_path):
+    for name in ("0.9", "..", "../new-1", ACTIVE, ""):
+        with pytest.raises(OptionError, match="There is no version"):
+            versions.activate(name)
+    with pytest.raises(OptionError, match="not allowed"):
+        versions.adopt(bundle(tmp_path / "odd"), "../odd")
+
+
+def test_a_damaged_version_cannot_be_activated(versions, tmp_path):
+    (tmp_path / "models" / "0.7.0+site.1" / "models" / "model.pt").write_bytes(b"other")
+    with pytest.raises(BundleError, match="do not match the recorded hash"):
+        versions.activate("0.7.0+site.1")
+    assert versions.active() == ActiveModel()
+
+
+def test_a_second_attempt_replaces_what_the_first_left(versions, tmp_path):
+    versions.adopt(bundle(tmp_path / "again", b"newer"), "0.7.0+site.1")
+    assert (tmp_path / "models" / "0.7.0+site.1" / "models" / "model.pt").read_bytes() == b"newer"
+
+
+def test_without_a_readable_record_the_base_is_active(versions, tmp_path):
+    (tmp_path / "models" / ACTIVE).write_text("{", encoding="utf-8")
+    assert versions.active() == ActiveModel()
+    (tmp_path / "models" / ACTIVE).write_text('{"version": "gone", "earlier": []}', encoding="utf-8")
+    assert versions.active() == ActiveModel()
