@@ -58,12 +58,12 @@ def serving(settings, *, behaviour=None, app=None):
             assert not thread.is_alive(), "the service did not stop"
 
 
-def until(condition, timeout_s=LONGEST_S):
-    """Wait for a condition and return its value."""
+def until(condition, timeout_s=LONGEST_S, pause_s=0.02):
+    """Wait for a condition and return its value. Long waits check less often, to leave the processor to the work."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < end, "it did not come in time"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return value
 
 
