@@ -51,5 +51,5 @@ def _case(folder: Path) -> ReplayCase | None:
         case = recognise(folder)
     except InputError:
         return None
-    sequences = {modality: Path(case.found[modality]) for modality in ordered(case.found)}
+    sequences = {modality: Path(case.paths[modality]) for modality in ordered(case.paths)}
     return ReplayCase(folder.name, sequences, labels[0])
