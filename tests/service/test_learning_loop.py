@@ -192,7 +192,6 @@ def test_a_kill_of_the_service_in_the_middle_of_a_training_loses_no_label(truths
         assert (versions["active"], len(versions["versions"])) == ("base", 1)
         status = http.get("/train/").json()
         assert (status["id"], status["status"] in ("SUBMITTED", "RUNNING")) == (started["id"], True)
-        until(lambda: http.get("/train/").json()["progress"]["stage"] == "training", PATIENT_S, 0.5)
         assert http.delete("/train/").json()["status"] == "STOPPED"
     finally:
         service.kill()
