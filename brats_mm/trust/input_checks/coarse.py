@@ -49,8 +49,9 @@ def coarse_image(volume: Volume) -> CoarseImage:
         )
     )
     order = [next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == ras) for ras in range(3)]
-    flipped = [ras for ras in range(3) if grid.ras_axes[order[ras]][1] < 0]
-    values, inside = (np.flip(one[sampled].transpose(order), flipped) for one in (volume.data, volume.foreground))
+    flipped = tuple(ras for ras in range(3) if grid.ras_axes[order[ras]][1] < 0)
+    values = np.flip(volume.data[sampled].transpose(order), flipped)
+    inside = np.flip(volume.foreground[sampled].transpose(order), flipped)
     return CoarseImage(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(inside))
 
 
