@@ -7,6 +7,7 @@ import socket
 import zipfile
 
 import pytest
+import SimpleITK
 
 from tests.fakes.serving import LONGEST_S, ended, serving, small_settings, two_files, until
 from tests.fakes.step_gate import StepGate
@@ -95,6 +96,14 @@ def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
     assert job["ignored"]["study/head/notes.txt"] == "it is not an image"
     assert "labels" in job["ignored"]["BraTS-GLI-00000-000-seg.nii.gz"]
     assert ended(client, job["id"])["state"] == "done"
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_a_volume_may_have_any_format_that_the_page_names(client, made_head, tmp_path, suffix):
+    path = tmp_path / f"t1ce{suffix}"
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(made_head / "BraTS-GLI-00000-000-t1c.nii.gz")), str(path))
+    sent = client.post("/v1/jobs", files={"t1ce": (path.name, path.read_bytes())})
+    assert (sent.status_code, sent.json()["sequences_found"]) == (202, ["t1ce"])
 
 
 def test_uploads_are_gone_once_used_unless_requested_otherwise(client, made_head, done):

@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
     parser.add_argument("--section", default="validation", help="section of the list")
-    parser.add_argument("--names", nargs="*", default=[], metavar="CASE", help="only these cases")
+    parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument(
         "--labels", metavar="SCHEME", help=f"label scheme of the reference (default: detect), one of {SCHEMES}"
     )
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.dataset,
         dataset_dir=options.dataset_dir,
         section=options.section,
-        names=options.names,
+        names=options.cases,
         scheme=options.labels,
     )
     console.say(f"{len(cases)} labelled cases. A line follows after each case, which takes up to a few minutes.")

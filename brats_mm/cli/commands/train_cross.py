@@ -20,20 +20,22 @@ def add(commands: Commands) -> None:
         help="train the cross-sequence expert for a number of minutes",
         description="Pack the cases of a list into small arrays, train a cross-sequence expert at 1 mm for a given "
         "number of minutes, on the GPU if there is one, and join it with the experts of a SimMLM checkpoint, or of an "
-        "earlier result with --initial. With --expert-minutes, fine-tune those experts too. Run the same command again "
-        "to resume.",
+        "earlier result with --initial-weights. With --expert-minutes, fine-tune those experts too. Run the same "
+        "command again to resume.",
         epilog="example:\n  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 -o OUT\n"
         "  brats-mm bundle create OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
-    parser.add_argument("--sections", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
+    parser.add_argument("--section", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
     parser.add_argument(
         "--expert-minutes", type=float, default=0.0, metavar="MINUTES", help="time to fine-tune the modality experts"
     )
-    parser.add_argument("--initial", type=Path, metavar="FILE", help="model.pt of an earlier result to continue from")
+    parser.add_argument(
+        "--initial-weights", type=Path, metavar="FILE", help="model.pt of an earlier result to continue from"
+    )
     parser.add_argument("--experts", type=Path, metavar="FILE", help="SimMLM checkpoint to join the new expert with")
     parser.add_argument(
         "--joint-shares",
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.data.datalist import training_items
 
     root = options.dataset_dir or options.datalist.parent
-    items = [item for name in options.sections for item in training_items(root, options.datalist, name)]
+    items = [item for name in options.section for item in training_items(root, options.datalist, name)]
     from brats_mm.training.timed.run import TimedTraining, train_cross
 
     made = train_cross(
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             threads=options.threads,
             seed=options.seed,
             expert_minutes=options.expert_minutes,
-            initial=options.initial,
+            initial=options.initial_weights,
             experts=options.experts,
             joint_shares=tuple(options.joint_shares),
         ),
@@ -88,11 +90,11 @@ def _check(options: argparse.Namespace) -> None:
     if options.expert_minutes > 0 and options.side is not None and options.side < _SMALLEST_EXPERT_SIDE:
         message = f"--side is {options.side}. Fine-tuning the modality experts needs at least {_SMALLEST_EXPERT_SIDE}."
         raise OptionError(message)
-    if options.expert_minutes > 0 and options.initial is None and options.experts is None:
-        message = "--expert-minutes needs experts to fine-tune. Give --initial or --experts."
+    if options.expert_minutes > 0 and options.initial_weights is None and options.experts is None:
+        message = "--expert-minutes needs experts to fine-tune. Give --initial-weights or --experts."
         raise OptionError(message)
-    if options.initial is not None and options.experts is not None:
-        message = "--initial and --experts exclude each other. Give one of them."
+    if options.initial_weights is not None and options.experts is not None:
+        message = "--initial-weights and --experts exclude each other. Give one of them."
         raise OptionError(message)
     if not all(0 < share < 1 for share in options.joint_shares):
         message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
@@ -100,7 +102,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.side is not None and (options.side < 48 or options.side % 16):
         message = f"--side is {options.side}. Give a multiple of 16 from 48 up."
         raise OptionError(message)
-    for name, path in (("--experts", options.experts), ("--initial", options.initial)):
+    for name, path in (("--experts", options.experts), ("--initial-weights", options.initial_weights)):
         if path is not None and not path.is_file():
             message = f"{name} is {path}, which does not exist. Give a checkpoint."
             raise OptionError(message)

@@ -58,7 +58,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     before = cross_sequence()
     torch.save(before.state_dict(), initial)
     command = ["train-cross", str(made_cases), "-o", str(out), "--side", "96", "--threads", "1", "--quiet"]
-    assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.1", "--initial", str(initial)]) == 0
+    assert main([*command, "--minutes", "0.02", "--expert-minutes", "0.1", "--initial-weights", str(initial)]) == 0
     network = cross_sequence()
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
     tuned = torch.load(out / "experts" / "weights.pt", weights_only=True)
@@ -77,8 +77,8 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
         (("--minutes", "0"), "positive"),
         (("--side", "50"), "multiple of 16"),
         (("--experts", "no.pt"), "exist"),
-        (("--initial", "no.pt"), "exist"),
-        (("--expert-minutes", "5"), "--initial or --experts"),
+        (("--initial-weights", "no.pt"), "exist"),
+        (("--expert-minutes", "5"), "--initial-weights or --experts"),
         (("--expert-minutes", "5", "--side", "64"), "96"),
     ],
 )
