@@ -48,6 +48,9 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
     options = make_parser().parse_args(words[1:])
     assert (options.t1ce, options.flair, options.t1) == (str(tmp_path / "a.nrrd"), str(tmp_path / "b.nrrd"), None)
     assert (options.output, options.device) == (str(tmp_path / "out"), "cpu")
+    assert not options.leave_one_out
+    words = command("brats-mm", inputs, tmp_path / "out", "cpu", leave_one_out=True)
+    assert make_parser().parse_args(words[1:]).leave_one_out
 
 
 def test_progress_is_that_of_the_program(tmp_path):

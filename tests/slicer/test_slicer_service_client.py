@@ -102,6 +102,14 @@ def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
     assert all(after >= before - 1e-9 for before, after in pairwise(shares))
 
 
+def test_leaving_out_each_sequence_is_asked_for_only_on_request(inputs, out):
+    """A service of an earlier version does not know the option."""
+    for wanted in (False, True):
+        service = FakeService()
+        ServiceRunner(Place(HERE), service, leave_one_out=wanted).run(inputs, out, lambda progress: None, Stop())
+        assert (b'"leave_one_out": true' in service.sent) == wanted
+
+
 def test_no_name_of_a_file_is_sent(inputs, out):
     """Parts are named by sequence."""
     service = FakeService()

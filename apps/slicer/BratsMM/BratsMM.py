@@ -175,7 +175,12 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Write the chosen volumes to files and start the run in the background."""
         remote = self.ui.placeBox.currentIndex == SERVICE
         place = Place(self.ui.urlEdit.text, self.ui.tokenEdit.text, self.ui.consentBox.checked)
-        runner = ServiceRunner(place) if remote else CommandRunner(self.ui.programEdit.text)
+        left_out = bool(self.ui.leaveOutBox.checked)
+        runner = (
+            ServiceRunner(place, leave_one_out=left_out)
+            if remote
+            else CommandRunner(self.ui.programEdit.text, leave_one_out=left_out)
+        )
         with slicer.util.tryWithErrorDisplay("The volumes could not be prepared.", waitCursor=True):
             self.inputs = self.chosen()
             self.run = self.logic.start(runner, self.inputs)

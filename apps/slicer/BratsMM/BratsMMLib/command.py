@@ -96,11 +96,13 @@ class CommandRunner:
         program: its name, or its path.
         device: `auto`, `cpu` or `cuda`.
         start: starts programs.
+        leave_one_out: also measure how the result changes when each sequence is left out.
     """
 
     program: str = "brats-mm"
     device: str = "auto"
     start: Start = field(default=RealProcess)
+    leave_one_out: bool = False
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
         """Run the program and report its progress.
@@ -111,7 +113,8 @@ class CommandRunner:
         """
         stop.check()
         tell(Progress("Starting", 0.02))
-        process = self.start(command(find_program(self.program), inputs, folder, self.device), own_environment())
+        words = command(find_program(self.program), inputs, folder, self.device, leave_one_out=self.leave_one_out)
+        process = self.start(words, own_environment())
         over = threading.Event()
         watch = threading.Thread(target=_kill_when_stopped, args=(process, stop, over), daemon=True)
         watch.start()
@@ -131,10 +134,11 @@ class CommandRunner:
             raise Refused(reason_in(output, code))
 
 
-def command(program: str, inputs: Inputs, folder: Path, device: str) -> list[str]:
+def command(program: str, inputs: Inputs, folder: Path, device: str, *, leave_one_out: bool = False) -> list[str]:
     """Return the arguments of the command: named files, so that nothing is guessed again."""
     files = [word for sequence, path in inputs.items() for word in (f"--{sequence.value}", str(path))]
-    return [program, "segment", *files, "-o", str(folder), "--device", device, "--overwrite"]
+    more = ["--leave-one-out"] if leave_one_out else []
+    return [program, "segment", *files, "-o", str(folder), "--device", device, "--overwrite", *more]
 
 
 def find_program(program: str) -> str:

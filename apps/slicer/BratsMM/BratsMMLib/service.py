@@ -41,10 +41,16 @@ class ServiceRunner:
     """Runs a case on a service.
 
     >>> Run(ServiceRunner(Place("http://127.0.0.1:8000")), {Sequence.FLAIR: path}, folder)  # doctest: +SKIP
+
+    Attributes:
+        place: the service.
+        transport: sends requests.
+        leave_one_out: also measure how the result changes when each sequence is left out.
     """
 
     place: Place
     transport: Transport = field(default_factory=HttpTransport)
+    leave_one_out: bool = False
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
         """Submit a job, follow it and fetch its results, then delete it in any case.
@@ -67,7 +73,8 @@ class ServiceRunner:
                 self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
 
     def _submit(self, url: str, inputs: Inputs, tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
-        form = Form.of({sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(_OPTIONS)})
+        options = {**_OPTIONS, **({"leave_one_out": True} if self.leave_one_out else {})}
+        form = Form.of({sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(options)})
 
         def sent(done: int, total: int) -> None:
             stop.check()
