@@ -2,8 +2,7 @@
 
 Reading a hundred thousand cases just to find them unchanged would take hours. So a stamp of each case (names, sizes,
 modification times) is stored with the hash of its content. An equal stamp means an unchanged case. If the stamp
-differs, as for a
-copied dataset, the content decides.
+differs, as for a copied dataset, the content decides.
 """
 
 import hashlib

@@ -33,10 +33,8 @@ def accepted_draws(available: Availability) -> tuple[Pair, ...]:
     """Return all equally likely outcomes of SimMLM's sampling as pairs (more, fewer), one per accepted draw.
 
     Two sets are drawn uniformly and independently. A draw is accepted if one set strictly contains the other and the
-    first one is
-    not complete. So a pair counts twice, once per order of drawing, unless its larger set is complete. Source: the
-    released code.
-    Four sequences have 86 accepted draws.
+    first one is not complete. So a pair counts twice, once per order of drawing, unless its larger set is complete.
+    Source: the released code. Four sequences have 86 accepted draws.
     """
     sets = subsets_of(available)
     kept = [(one, two) for one in sets for two in sets if one != available and (one < two or two < one)]
@@ -111,8 +109,7 @@ class EverySubsetd(Transform):
     """Show a case under each of the 15 availability sets, to validate a mixture (SimMLM, section 4).
 
     `available` becomes (15, m). A set with a sequence that the case lacks is replaced by a subset of its sequences, so
-    that every
-    case counts 15 times.
+    that every case counts 15 times.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

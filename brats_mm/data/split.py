@@ -57,8 +57,8 @@ def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]
     Formats in use: a text file with one name per line (RFNet, M2FTrans, DeMoSeg), optionally with a prefix and an
         underscore
     (`HG_BraTS20_Training_005`) or as a path (.csv of mmFormer and ShaSpec), a table with a column `case` (IM-Fuse,
-    MST-KDNet: `case,mask`), and
-    a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty lines are skipped.
+    MST-KDNet: `case,mask`), and a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty lines are
+    skipped.
 
     Raises:
         CaseError: the file cannot be read, or lists unknown cases.

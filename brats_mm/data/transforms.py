@@ -154,8 +154,7 @@ class ToSpacingd(Transform):
     """Resample a z-scored image and its region masks to the model's voxel size, as in inference.
 
     The field of view is unchanged, and the image's background stays exactly zero. A mask voxel is kept if at least half
-    of it is
-    inside. `label` is optional.
+    of it is inside. `label` is optional.
 
     Args:
         spacing_mm: target voxel size. Images within 2 % of it are unchanged.

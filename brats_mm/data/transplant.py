@@ -1,11 +1,9 @@
 """Transplant tumours of other cases into healthy parts of a brain.
 
 After CarveMix (Zhang et al., MICCAI 2021, NeuroImage 2023) and TumorCP (Yang et al., MICCAI 2021), which mix lesions
-between
-scans. Differences: a tumour keeps its relative position in the brain, or the mirrored one, with a small shift, and
-never touches the
-case's own tumour. Intensities are matched to the new surroundings by mean and standard deviation per sequence. The
-border is feathered. Mass effect is not modelled.
+between scans. Differences: a tumour keeps its relative position in the brain, or the mirrored one, with a small shift,
+and never touches the case's own tumour. Intensities are matched to the new surroundings by mean and standard deviation
+per sequence. The border is feathered. Mass effect is not modelled.
 """
 
 from collections.abc import Hashable, Mapping
@@ -74,8 +72,7 @@ class RandTransplantTumourd(RandomizableTransform):
     """Give a case a second tumour, taken from another training case that has all of its sequences.
 
     Works on whole prepared cases (z-scored, cropped to the brain, RAS, with `centres`). Adds the new tumour voxels to
-    `centres`, so that
-    windows find them. Missing sequences stay exactly zero. Does nothing without donors (see `lend`).
+    `centres`, so that windows find them. Missing sequences stay exactly zero. Does nothing without donors (see `lend`).
 
     Args:
         prob: probability of a transplant.

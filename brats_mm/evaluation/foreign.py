@@ -23,10 +23,8 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
     """Score the label maps of a folder.
 
     `FOLDER/<case>.nii.gz` is the prediction from all sequences of the case, and `FOLDER/t1ce+flair/<case>.nii.gz` that
-    from
-    a subset. Label maps have no probabilities, so calibration and uncertainty in the tables are those of a prediction
-    that is
-    always certain.
+    from a subset. Label maps have no probabilities, so calibration and uncertainty in the tables are those of a
+    prediction that is always certain.
 
     Args:
         folder: folder of the predictions, which are on the grids of the cases.

@@ -1,9 +1,8 @@
 """Ray engine: actors with a loaded model on the machines of a cluster.
 
 Each actor requests cores or a GPU, so Ray places as many as fit and an autoscaling cluster adds machines for the rest.
-Tasks and
-results take a few hundred bytes, because actors read images from the shared file system and not from Ray's object
-store. Actors get tasks once their model is loaded. A dead actor is replaced, and its tasks are returned as lost.
+Tasks and results take a few hundred bytes, because actors read images from the shared file system and not from Ray's
+object store. Actors get tasks once their model is loaded. A dead actor is replaced, and its tasks are returned as lost.
 """
 
 import logging

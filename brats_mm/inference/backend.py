@@ -98,10 +98,8 @@ def mix(
     once.
 
     Equals `DMoME.forward` with one view per set, but knows the availability without asking the device. `on_expert` is
-    called
-    after each expert's pass and can raise to end the run. Weights that vary in space are applied as they are and
-    returned as their mean over
-    the window.
+    called after each expert's pass and can raise to end the run. Weights that vary in space are applied as they are and
+    returned as their mean over the window.
     """
     contributions = {}
     for modality in needed(subsets):

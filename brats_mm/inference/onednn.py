@@ -20,8 +20,7 @@ def with_onednn(network: Network) -> Network:
     """Let the 3D convolutions of a network use oneDNN where that is faster. Changes the network in place.
 
     Applies only to single-precision inference on x86 processors. With gradients, under autocast and on other devices,
-    convolutions are
-    unchanged. Parameters and their names stay the same.
+    convolutions are unchanged. Parameters and their names stay the same.
     """
     if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         for module in network.modules():

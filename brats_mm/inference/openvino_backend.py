@@ -35,8 +35,7 @@ class OpenVinoBackend:
     """Run the experts in OpenVINO, and the gate (a thousandth of the work) and the mixing in PyTorch.
 
     An expert is compiled when first used, so missing sequences cost nothing, and with dynamic shapes, so one
-    compilation serves
-    all boxes. Compiled experts are cached in the user's cache folder.
+    compilation serves all boxes. Compiled experts are cached in the user's cache folder.
 
     Args:
         network: a mixture for which `runs_in_openvino` is true.

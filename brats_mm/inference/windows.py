@@ -60,8 +60,7 @@ def plan_windows(
     """Place windows over a box and skip those without brain.
 
     A window is clipped to the box, rounded up to `multiple`, so a small box is one window with minimal zero padding.
-    Padding
-    matters because instance normalisation includes it in its mean.
+    Padding matters because instance normalisation includes it in its mean.
 
     Args:
         brain: brain mask with at least one voxel.

@@ -69,8 +69,7 @@ def segment_many(
     """Segment cases one after another with overlapped reading and writing, and yield their outcomes in order.
 
     Requests are consumed as needed, so they can come from a generator. If the caller stops early, also by Ctrl-C, a
-    case that is
-    being written is finished, and nothing of the others is written.
+    case that is being written is finished, and nothing of the others is written.
 
     Args:
         requests: the cases. None means that no case is available at the moment. Cases in progress continue, and the run

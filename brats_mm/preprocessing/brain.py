@@ -1,10 +1,8 @@
 """Brain extraction: average the network's logits over sequences, and threshold them at the image's border.
 
 The network was trained on synthetic heads. On real heads, its level sets follow the brain's shape, but the level of
-probability 0.5 is several
-millimetres too deep. So the level is chosen per case: the one with the largest drop in brightness from just inside to
-just outside, where skull and fluid
-begin.
+probability 0.5 is several millimetres too deep. So the level is chosen per case: the one with the largest drop in
+brightness from just inside to just outside, where skull and fluid begin.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """Rigid registration of two sequences with SimpleITK: Mattes mutual information, coarse to fine.
 
 The search starts from the headers, since nearly all images are of one session, and if the result is doubtful, again
-from the centres
-of the heads. Sampling is seeded and summed in one thread, so results are reproducible.
+from the centres of the heads. Sampling is seeded and summed in one thread, so results are reproducible.
 """
 
 from dataclasses import dataclass

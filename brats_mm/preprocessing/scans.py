@@ -139,8 +139,7 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
     """Bring a prediction for `prepared.case` to the reference's grid by interpolating probabilities and gate weights.
 
     Interpolates linearly to a finer reference, and averages over the voxels of a coarser one. Labels and entropies are
-    derived from these
-    probabilities.
+    derived from these probabilities.
     """
     case, reference = prediction.case, prepared.reference
 

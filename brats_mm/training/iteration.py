@@ -110,9 +110,8 @@ class TrainingStep:
     """Optimisation step for the `iteration_update` of a `SupervisedTrainer`, used in both stages.
 
     Unlike MONAI's own step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates
-    that would
-    corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not finite. In
-    float16,
+    that would corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not
+    finite. In float16,
     occasional overflows are normal: the step is skipped and the scale halved. Only `SKIPPED_IN_A_ROW` of them are an
         error.
 

@@ -1,8 +1,7 @@
 """Record beside each checkpoint with the settings, data and versions of its training.
 
 A checkpoint `model.pt` has a record `model.pt.json`. `brats-mm bundle create` reads the network and voxel size from it.
-Resumed trainings and
-warm starts compare their settings with it.
+Resumed trainings and warm starts compare their settings with it.
 """
 
 import hashlib

@@ -28,8 +28,7 @@ class ValidationScores:
     """Handler that adds the metrics in `NAMES` to a validator. Attach it before handlers that read its metrics.
 
     The Dice of an empty region is 1 if nothing is predicted and 0 otherwise. The loss is SimMLM's task loss on the
-    logits
-    of each view. In distributed training, the cases of all processes are pooled.
+    logits of each view. In distributed training, the cases of all processes are pooled.
     """
 
     def __init__(self) -> None:

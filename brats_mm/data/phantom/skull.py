@@ -2,8 +2,7 @@
 
 The head is drawn as signed distances on a coarse grid and depends on the seed: cerebrospinal fluid, two tables of bone
 with marrow between them, fat, skin, and below the brain a face with eyes and air, and a neck with muscles and a spinal
-cord. It resembles
-a scan closely enough to train and test brain extraction, but it is not anatomically correct.
+cord. It resembles a scan closely enough to train and test brain extraction, but it is not anatomically correct.
 """
 
 from collections.abc import Mapping

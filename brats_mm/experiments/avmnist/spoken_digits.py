@@ -36,9 +36,8 @@ def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coeffic
     """Return 20 cepstral coefficients of each of 20 frames, standardised.
 
     Power spectra of Hann windows are summed in 40 triangular bands of equal width on the mel scale. The coefficients
-    are the DCT-II
-    of their logarithm. In contrast to SMIL, whose frames have a fixed step and zero padding, the 20 frames are spread
-    evenly over the whole recording.
+    are the DCT-II of their logarithm. In contrast to SMIL, whose frames have a fixed step and zero padding, the 20
+    frames are spread evenly over the whole recording.
     """
     padded = np.pad(sound, (0, max(0, WINDOW + FRAMES - len(sound))))
     starts = np.linspace(0, len(padded) - WINDOW, FRAMES).astype(int)

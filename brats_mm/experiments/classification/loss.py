@@ -11,8 +11,7 @@ class CrossEntropyMoFeLoss(nn.Module):
     """`L+ + L- + weight * mean relu(l+ - l-)` on a batch of stacked views, views with more modalities first.
 
     l is the cross-entropy of a sample in nats, and L its mean over samples. + and - denote the views with more and with
-    fewer
-    modalities. For a sample with a single modality, both views are equal and its hinge is 0.
+    fewer modalities. For a sample with a single modality, both views are equal and its hinge is 0.
 
     Args:
         weight: lambda. 0 uses the task losses only.

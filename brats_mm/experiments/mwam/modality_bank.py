@@ -13,8 +13,7 @@ class WeightSettings:
     """Map a ratio to a weight: `K = alpha - beta sigmoid(steepness (T - centre))`, between alpha - beta and alpha.
 
     The defaults are those of the paper's main experiments, where a modality of average ratio (T = 1) has the weight
-    0.64. The paper
-    names a centre of 1 and a steepness of 4 for batches of 1 to 4. The released code has 1 and 10.
+    0.64. The paper names a centre of 1 and a steepness of 4 for batches of 1 to 4. The released code has 1 and 10.
 
     Attributes:
         alpha: largest weight, for a modality without low frequencies.
@@ -43,10 +42,8 @@ class ModalityBank:
     """Running ratios of the modalities, and their weights (MWAM, section 3).
 
     The relative score is `T = ratio / (mean of the bank + sigma)` with the ratio of the batch, as in the released code.
-    The paper's
-    text is ambiguous. The mean is over the modalities seen so far. A modality that is absent from a batch uses its
-    banked ratio and does not change the bank. A modality that was
-    never seen has the weight 1.
+    The paper's text is ambiguous. The mean is over the modalities seen so far. A modality that is absent from a batch
+    uses its banked ratio and does not change the bank. A modality that was never seen has the weight 1.
 
     Args:
         modalities: number of modalities.

@@ -45,8 +45,7 @@ def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     """Sort the slices of one series into volumes.
 
     Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
-    together
-    form one regular stack.
+    together form one regular stack.
     """
     planes = _grouped(sorted(slices, key=lambda one: (one.number, one.frame)), _shares_plane)
     return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))

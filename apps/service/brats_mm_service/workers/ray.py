@@ -1,8 +1,7 @@
 """A worker on a Ray cluster: an actor with the model, and the service's handle to it.
 
 Commands and events are those of a local worker, a few hundred bytes each. Files stay in the service's data folder,
-which all
-machines mount at the same path. If a machine is lost, the service requests new actors and retries the job in
+which all machines mount at the same path. If a machine is lost, the service requests new actors and retries the job in
 a new folder, so that a disconnected actor cannot corrupt the result.
 """
 

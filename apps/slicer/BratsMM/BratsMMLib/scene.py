@@ -47,8 +47,7 @@ class SceneBuilder:
         """Add nodes for a result, and overlay the uncertainty on the best image.
 
         The segmentation of raw scans is on the grid of one of them, the reference. The others are shown as registered
-        to it,
-        because their own headers may place them elsewhere.
+        to it, because their own headers may place them elsewhere.
 
         Args:
             result: result to show.
