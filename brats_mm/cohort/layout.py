@@ -69,7 +69,7 @@ def publish(folder: Path, case: str, layout: Layout) -> Path:
 
 
 def clear_work(folder: Path) -> None:
-    """After a run: remove what workers that were stopped left half-written."""
+    """Remove partial files of stopped workers after a run."""
     shutil.rmtree(folder / _WORK, ignore_errors=True)
 
 

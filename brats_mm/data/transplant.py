@@ -84,7 +84,7 @@ class RandTransplantTumourd(RandomizableTransform):
         self.donors: Donors | None = None
 
     def lend(self, donors: Donors) -> None:
-        """Give it the cases to take tumours from."""
+        """Set the cases to take tumours from."""
         self.donors = donors
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

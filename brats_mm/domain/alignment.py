@@ -52,7 +52,7 @@ def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     if alignment.covered < LEAST_COVERED:
         doubts.append(f"it shows only {alignment.covered:.0%} of the head")
     if alignment.head_overlap < LEAST_HEAD_OVERLAP:
-        doubts.append(f"the heads overlap to {alignment.head_overlap:.2f} (Dice) only")
+        doubts.append(f"the heads overlap only to a Dice of {alignment.head_overlap:.2f}")
     if alignment.information_nats < LEAST_INFORMATION_NATS:
         doubts.append(f"the images share little ({alignment.information_nats:.2f} nats)")
     if alignment.information_nats < alignment.information_before_nats:
@@ -60,7 +60,7 @@ def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     if alignment.peak < LEAST_PEAK:
         doubts.append("moving it by 10 mm or 10 degrees fits about as well")
     if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:
-        doubts.append(f"edges agree to {alignment.edge_agreement:.2f} (correlation) only")
+        doubts.append(f"edges have a correlation of only {alignment.edge_agreement:.2f}")
     if alignment.rotation_deg > LARGEST_ROTATION_DEG or alignment.shift_mm > LARGEST_SHIFT_MM:
         doubts.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
     return tuple(doubts)

@@ -68,7 +68,7 @@ def recognise_kind(
             stripped.add(modality)
     kind = InputKind.PREPARED if together is not None and len(stripped) == len(volumes) else InputKind.RAW
     if wanted is not None and wanted is not kind:
-        evidence.append(f"This looks {kind.value}, and is taken as {wanted.value} because that was asked for.")
+        evidence.append(f"This looks {kind.value}, but is treated as {wanted.value}, as requested.")
     return Recognition(wanted or kind, tuple(evidence), frozenset(stripped))
 
 

@@ -86,11 +86,11 @@ def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = N
     if wanted is not None:
         if wanted not in grids:
             message = (
-                f"The reference {wanted.label} was asked for, but it is not among the sequences given "
-                f"({describe(grids)}). Name one of those, or leave the choice open."
+                f"The reference {wanted.label} was requested, but it is not among the available sequences "
+                f"({describe(grids)}). Name one of those, or omit the option."
             )
             raise OptionError(message)
-        return wanted, f"{wanted.label} was asked for."
+        return wanted, f"{wanted.label} was requested."
     covered = {modality: grid.voxels * grid.voxel_ml for modality, grid in grids.items()}
     wide = [modality for modality in ordered(grids) if covered[modality] >= LEAST_COVERAGE * max(covered.values())]
     thickness = {modality: max(grids[modality].spacing_mm) for modality in wide}

@@ -39,7 +39,7 @@ class BidsFilter:
         for entity, wanted in (("run", self.run), ("acq", self.acquisition)):
             match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
             if wanted is not None and match is not None and not _is_same(match[1], wanted, entity):
-                return f"{entity}-{wanted.removeprefix(f'{entity}-')} was asked for"
+                return f"{entity}-{wanted.removeprefix(f'{entity}-')} was requested"
         return None
 
 

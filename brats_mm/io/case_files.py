@@ -252,7 +252,7 @@ def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Pat
     if doubles:
         message = (
             f"In {folder}, more than one file could be the same sequence: {'; '.join(doubles)}. "
-            f"Keep one file a sequence, or {_BY_OPTION}."
+            f"Keep one file per sequence, or {_BY_OPTION}."
         )
         raise CaseError(message)
 
@@ -261,7 +261,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     seen = f"it holds {_listed(list(ignored))}" if ignored else "it is empty"
     several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
     if several:
-        hint = f"{_listed(several)} has several volumes in one file: split it into one file a sequence."
+        hint = f"{_listed(several)} has several volumes in one file: split it into one file per sequence."
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
         hint = "Its DICOM files do not form a study. See brats-mm inspect."
     elif reasons := _reasons(ignored):

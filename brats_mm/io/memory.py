@@ -70,7 +70,9 @@ def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *cod
         data = data[0]
     shape = spatial_shape(data.shape, place)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
-        message = f"{place} needs one grey value a voxel and a (4, 4) affine, but has {data.dtype} and {affine.shape}."
+        message = (
+            f"{place} needs one grey value per voxel and a (4, 4) affine, but has {data.dtype} and {affine.shape}."
+        )
         raise VolumeError(message)
     matrix = np.array(affine, np.float64)
     check_affine(matrix, place)

@@ -79,14 +79,14 @@ def read_grid(path: Path) -> Grid:
 
 
 def check_volume(path: Path, *, one_file: bool = False) -> None:
-    """Judge a volume file by its header and its length, without taking memory for its voxels.
+    """Check a volume file by its header and length, without loading its voxels.
 
     Args:
         path: the file.
-        one_file: whether voxels in a second file are refused, as they must be for files of strangers.
+        one_file: whether to refuse voxels in a second file, as for untrusted files.
 
     Raises:
-        VolumeError: the header is damaged or cannot be used, or the file has not the data that it speaks of.
+        VolumeError: the header is damaged or unusable, or the file lacks data.
     """
     with reading_errors(path):
         raster = _parse(path)

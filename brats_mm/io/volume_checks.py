@@ -34,7 +34,7 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     if len(sizes) > 3:
         message = (
             f"{path.name} holds several volumes ({shown}), but one file must hold one sequence. "
-            "Split it into one file a sequence."
+            "Split it into one file per sequence."
         )
         raise VolumeError(message)
     if len(sizes) < 3 or min(sizes) == 1:

@@ -198,7 +198,7 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     below = [_harmless(part) for part in name.parts[shared:]]
     place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
     if place.exists():
-        raise _bad(problem="holds two files of the same name. Make it again with one file a sequence")
+        raise _bad(problem="holds two files of the same name. Make it again with one file per sequence")
     place.parent.mkdir(exist_ok=True)
     return place
 

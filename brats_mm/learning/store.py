@@ -60,7 +60,7 @@ class CorrectionStore:
         return [one for one in self.all(owner) if (one.image, one.tag) == (image, tag)]
 
     def change(self, correction: Correction) -> None:
-        """Replace what is known of a correction. Its files stay as they are."""
+        """Replace the record of a correction. Its files are unchanged."""
         with self._lock:
             _write(self.folder(correction), correction)
 

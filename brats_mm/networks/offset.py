@@ -45,7 +45,7 @@ def _biases(network: nn.Module) -> list[nn.Parameter]:
         if len(experts) == len(network.experts):
             return [expert.heads[-1].get_parameter("bias") for expert in experts]
     message = (
-        "This network mixes neither logits nor features of U-Net experts, so its logits cannot be moved by its biases. "
-        "Pack it without calibration."
+        "This network mixes neither logits nor features of U-Net experts, so its biases cannot offset its logits. "
+        "Create the bundle without calibration."
     )
     raise OptionError(message)

@@ -26,7 +26,7 @@ _REASONS = {
     errno.EROFS: ("the disk is read-only", "Choose a folder on another disk."),
     errno.ENOTDIR: ("a part of the path is a file", "Choose a folder."),
     errno.EEXIST: ("it is a file", "Choose a folder."),
-    errno.EISDIR: ("a folder of that name is in the way", "Rename it, or choose another folder."),
+    errno.EISDIR: ("a folder with this name exists", "Rename it, or choose another folder."),
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
 }
 
@@ -167,7 +167,7 @@ def _try_lock(folder: Path) -> int | None:
 def _replace(target: Path, staged: Path, *, kept: Path, done: list[Path]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a folder of that name is in the way", str(target))
+        raise IsADirectoryError(errno.EISDIR, "a folder with this name exists", str(target))
     if target.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         target.replace(kept)

@@ -140,7 +140,7 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
 
 
 def _shares(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
-    """Return name, values and meaning of the requested maps from 0 to 1."""
+    """Return name, values and description of the requested maps from 0 to 1."""
     if options.probabilities:
         for region in REGIONS:
             description = f"probability {region.value.upper()}, 0 to 1"

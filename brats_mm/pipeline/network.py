@@ -115,10 +115,12 @@ def network_of(
     except BundleError:
         raise
     except Exception as error:  # (configs can name anything)
-        message = f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Mend the config."
+        message = (
+            f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Correct the config."
+        )
         raise BundleError(message) from error
     if not isinstance(network, nn.Module):
-        message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Mend the config."
+        message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Correct the config."
         raise BundleError(message)
     return network, spacing_mm
 

@@ -83,7 +83,7 @@ def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
     """Return reasons to check an extracted brain. Empty if there are none."""
     doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
-        doubts.append(f"the sequences agree on it to {agreement:.2f} (Dice) only")
+        doubts.append(f"the sequences agree on it only to a Dice of {agreement:.2f}")
     return tuple(doubts)
 
 

@@ -119,8 +119,8 @@ class Retention:
 
     Attributes:
         result_s: results, after the job ended.
-        record_s: the record of a job that has no files any more.
-        sweep_s: how often the service looks.
+        record_s: record of a job without files.
+        sweep_s: interval of the clean-up.
     """
 
     result_s: float = 24 * 3600.0
@@ -303,7 +303,7 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         raise OptionError(message)
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (
-            f"The address {settings.host} can be reached from other machines, or tokens were asked for, but there is "
+            f"The address {settings.host} can be reached from other machines, or tokens are required, but there is "
             "no token yet. Make one with `brats-mm token create NAME`, name an OpenID Connect issuer with "
             "--oidc-issuer, or listen on 127.0.0.1."
         )

@@ -15,7 +15,7 @@ OEDEMA, CORE, NECROSIS = (89, 161, 79), (242, 190, 44), (225, 87, 89)
 
 
 def main() -> None:
-    """Draw large, then make it small: smooth edges."""
+    """Draw the icon enlarged and shrink it, for smooth edges."""
     side = SIZE * SMOOTH
     image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)

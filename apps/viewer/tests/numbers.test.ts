@@ -58,7 +58,7 @@ test("the middle of chosen labels is looked for among them alone", () => {
 });
 
 test("a problem is its sentence, also where no problem body came", () => {
-  expect(problemOf(422, '{"title": "T", "detail": "Send one file a sequence."}').message).toBe("Send one file a sequence.");
+  expect(problemOf(422, '{"title": "T", "detail": "Send one file per sequence."}').message).toBe("Send one file per sequence.");
   expect(problemOf(502, "<html>Bad gateway</html>").message).toContain("502");
 });
 

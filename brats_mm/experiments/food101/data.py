@@ -42,7 +42,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
 
     Raises:
         OptionError: there is no such section.
-        CaseError: the lists are absent or are none, or hold a class that the training has not.
+        CaseError: a list is missing or invalid, or has a class that the training section lacks.
     """
     if section not in SECTIONS:
         message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."

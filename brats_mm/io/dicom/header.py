@@ -190,7 +190,7 @@ def _stored(dataset: Any) -> Stored:
     frames = whole(dataset, "NumberOfFrames") or 1
     rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
     if not (0 < rows <= 4096 and 0 < columns <= 4096 and 0 < frames <= 65536):
-        reason = f"its header speaks of {rows} x {columns} voxels in {frames} frames"
+        reason = f"its header describes {rows} x {columns} voxels in {frames} frames"
         raise NotAnImage(reason)
     photometric = text(dataset, "PhotometricInterpretation")
     monochrome = (whole(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")

@@ -144,7 +144,7 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
             fields.refuse("ElementType")
         message = (
             f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
-            "Give a volume with one grey value a voxel."
+            "Give a volume with one grey value per voxel."
         )
         raise VolumeError(message)
     big = _flag(fields, "BinaryDataByteOrderMSB", default=False)

@@ -113,7 +113,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
     kind = header.get_data_dtype()
     if kind.kind not in "iuf" or kind.itemsize > 8:
-        message = f"{path.name} has colour or complex voxels. Give a volume with one grey value a voxel."
+        message = f"{path.name} has colour or complex voxels. Give a volume with one grey value per voxel."
         raise VolumeError(message)
     offset = int(header.get_data_offset())
     remarks: tuple[str, ...] = ()

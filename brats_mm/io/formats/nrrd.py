@@ -155,7 +155,7 @@ def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     if code is None:
         message = (
             f"{fields.path.name} has voxels of type {fields['type'][:30]!r}. "
-            "Give a volume with one grey value a voxel, as integers, float or double."
+            "Give a volume with one grey value per voxel, as integers, float or double."
         )
         raise VolumeError(message)
     order = {"little": "<", "big": ">"}.get(fields.values.get("endian", "").lower())
@@ -199,7 +199,7 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
                 spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
             message = (
                 f"{fields.path.name} has colour, vector or complex voxels ({kinds[axis]}). "
-                "Give a volume with one grey value a voxel."
+                "Give a volume with one grey value per voxel."
             )
             raise VolumeError(message)
     return [axis for axis in range(len(sizes)) if inner[axis]]

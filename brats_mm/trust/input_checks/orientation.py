@@ -14,10 +14,10 @@ UNCHANGED = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Turn:
-    """A way in which axes were exchanged. Left and right look alike in a brain's shape, so they are never flipped.
+    """A permutation and flip of axes. Left and right of a brain look alike, so they are never flipped.
 
     Attributes:
-        order: for each axis, right, anterior, superior, the axis of an upright brain that lies along it.
+        order: for each axis (right, anterior, superior), the axis of an upright brain along it.
         flipped: whether anterior and posterior, and superior and inferior, are exchanged.
     """
 

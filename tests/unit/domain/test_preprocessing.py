@@ -48,8 +48,8 @@ def test_a_thin_slab_that_shows_little_of_the_head_is_no_reference():
 
 def test_a_requested_reference_is_used_if_available():
     grids = {Modality.T1: grid(1, 1, 1), Modality.T2: grid(1, 1, 5)}
-    assert choose_reference(grids, Modality.T2) == (Modality.T2, "T2 was asked for.")
-    with pytest.raises(OptionError, match="FLAIR was asked for, but it is not among"):
+    assert choose_reference(grids, Modality.T2) == (Modality.T2, "T2 was requested.")
+    with pytest.raises(OptionError, match="FLAIR was requested, but it is not among"):
         choose_reference(grids, Modality.FLAIR)
 
 
@@ -69,11 +69,11 @@ def test_a_good_registration_raises_no_warning():
     ("fault", "said"),
     [
         ({"covered": 0.3}, "shows only 30% of the head"),
-        ({"head_overlap": 0.6}, "overlap to 0.60"),
+        ({"head_overlap": 0.6}, "overlap only to a Dice of 0.60"),
         ({"information_nats": 0.01}, "share little"),
         ({"information_before_nats": 0.7}, "less than they do by their headers"),
         ({"peak": -0.1}, "moving it by 10 mm or 10 degrees"),
-        ({"edge_agreement": 0.05}, "edges agree to 0.05"),
+        ({"edge_agreement": 0.05}, "edges have a correlation of only 0.05"),
         ({"rotation_deg": 80.0}, "80 degrees"),
         ({"shift_mm": 90.0}, "90 mm"),
     ],

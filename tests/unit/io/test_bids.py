@@ -59,7 +59,7 @@ def test_run_and_acquisition_choose_images(dataset, run):
 
     assert names == {T1: "acq-mprage_run-02_T1w.nii.gz", T1CE: "ce-gd_T1w.nii.gz", FLAIR: "FLAIR.nii.gz"}
     assert files.name == "sub-01_ses-pre"
-    assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was asked for"
+    assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was requested"
 
 
 def test_two_images_of_a_sequence_ask(dataset):

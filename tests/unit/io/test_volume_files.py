@@ -367,7 +367,7 @@ def test_nan_inside_the_head_is_refused(tmp_path):
     "dim", [[3, 7, 9, 9], [3, 1025, 9, 9], [3, 1024, 1024, 1024], [3, -5, 9, 9], [3, 32767] + [32767] * 2]
 )
 def test_absurd_dimensions_are_refused_by_the_header(tmp_path, dim):
-    """The file is tiny: nothing of the size it speaks of is ever allocated."""
+    """The file is tiny: nothing of the described size is allocated."""
     path = save(tmp_path / "a.nii.gz", GREY, dim=dim + [1] * (8 - len(dim)))
     assert_refused(path, "each axis must have 8 to 1024 voxels")
 

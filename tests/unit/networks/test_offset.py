@@ -24,5 +24,5 @@ def test_logits_move_by_the_offsets(level, available):
 
 
 def test_mixed_probabilities_have_no_such_bias():
-    with pytest.raises(OptionError, match="Pack it without calibration"):
+    with pytest.raises(OptionError, match="Create the bundle without calibration"):
         subtract_from_logits(simmlm(level="probability"), (1.0, 1.0, 1.0))

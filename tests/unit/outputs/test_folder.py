@@ -72,7 +72,7 @@ def test_failure_half_way_through_the_moves_puts_everything_back(tmp_path):
     """The second of three cannot be moved in: a folder has its name."""
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / "b.txt").mkdir()
-    with pytest.raises(OutputError, match="a folder of that name is in the way"):
+    with pytest.raises(OutputError, match="a folder with this name exists"):
         write_three(tmp_path)
 
     assert names(tmp_path) == ["a.txt", "b.txt"]

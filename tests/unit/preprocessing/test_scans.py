@@ -85,7 +85,7 @@ def test_n4_is_a_step_a_sequence_when_asked_for(scans):
 
 
 def test_a_reference_that_is_not_there_is_an_error(scans):
-    with pytest.raises(OptionError, match="T2 was asked for"):
+    with pytest.raises(OptionError, match="T2 was requested"):
         prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(reference=Modality.T2))
 
 

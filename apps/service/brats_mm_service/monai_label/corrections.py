@@ -181,7 +181,7 @@ def _with_modality(files: ImageFiles, job: Job | None) -> ImageFiles:
 
 
 def _link_images(files: ImageFiles, folder: Path) -> tuple[dict[str, str], str]:
-    """Put the images beside the label. Returns the stored name by sequence, and the name of the image to compare."""
+    """Link the images next to the label. Return the stored names by sequence, and the name of the image to compare."""
     stored = {}
     for modality, source in files.sequences.items():
         name = f"{modality.value}{''.join(_suffixes(source))}"

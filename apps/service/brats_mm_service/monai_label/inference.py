@@ -266,7 +266,7 @@ def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds
 
 
 def _filename(model: ViewerModel, form: LabelForm) -> str:
-    """Clients store the file under this name in a folder of theirs, so it must be a new one each time."""
+    """Return a new file name each time, because clients store files by name."""
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 
 

@@ -85,7 +85,7 @@ class ViewerJobs:
             if await request.is_disconnected():
                 if self._waiting[job.id] == 1:
                     await asyncio.to_thread(queue.remove, seen)
-                raise Problem("cancelled", "The viewer went away, so the job was cancelled.")
+                raise Problem("cancelled", "The viewer disconnected, so the job was cancelled.")
 
 
 def _finished(job: Job) -> Job:

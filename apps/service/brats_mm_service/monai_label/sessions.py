@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
         update_ts: Annotated[bool, Query(description="count this as a use")] = False,
         image: Annotated[bool, Query(description="the file instead of its description")] = False,
     ) -> Any:
-        """404 once it has ended."""
+        """Return a session. 404 once it has ended."""
         item = _get_session(images, caller, session_id)
         if update_ts:
             item = images.store.change(caller.name, Kind.SESSION, item)

@@ -39,7 +39,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
             _BINARY,
         ),
     },
-    206: {"description": "The part that was asked for"},
+    206: {"description": "The requested part"},
     304: {"description": "You have it already"},
 }
 

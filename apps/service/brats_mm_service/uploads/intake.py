@@ -66,7 +66,7 @@ def sort_upload(
     fields = [file.field for file in files]
     doubles = sorted({field for field in fields if fields.count(field) > 1})
     if doubles:
-        raise Problem("bad-case", f"{', '.join(doubles)} was sent more than once. Send one file a sequence.")
+        raise Problem("bad-case", f"{', '.join(doubles)} was sent more than once. Send one file per sequence.")
     if not files:
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:

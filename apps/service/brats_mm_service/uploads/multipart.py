@@ -240,7 +240,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
             )
             raise Problem("upload-timeout", message, {"Connection": "close"}) from error
         except ClientDisconnect as error:
-            raise Problem("bad-request", "The sender went away during the upload.") from error
+            raise Problem("bad-request", "The sender disconnected during the upload.") from error
         total += len(chunk)
         if total > limits.total_bytes:
             raise _body_too_large(limits)

@@ -119,7 +119,7 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
     for file in files:
         name = re.sub(r"[^A-Za-z0-9._+-]", "_", file.filename).lstrip(".") or "file"
         if name in by_name:
-            raise Problem("bad-case", f"Two files named {name} were sent. Send one file a sequence.")
+            raise Problem("bad-case", f"Two files named {name} were sent. Send one file per sequence.")
         file.path.rename(together / name)
         by_name[name] = replace(file, path=together / name)
     try:

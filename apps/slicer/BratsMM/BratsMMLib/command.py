@@ -158,7 +158,7 @@ def find_program(program: str) -> str:
 
 
 def own_environment() -> dict[str, str]:
-    """The environment without Slicer's own Python and libraries."""
+    """Return the environment without Slicer's Python and libraries."""
     return {name: value for name, value in os.environ.items() if name not in _SLICERS_OWN}
 
 

@@ -293,7 +293,7 @@ def _tails(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]
 
 
 def common_prefix(names: Sequence[Sequence[str]]) -> int:
-    """Return how many parts all names have in common from the left."""
+    """Return the number of leading parts that all names share."""
     shared = 0
     while all(len(name) > shared for name in names) and len({name[shared] for name in names}) == 1:
         shared += 1

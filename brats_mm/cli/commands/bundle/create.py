@@ -56,7 +56,10 @@ def add(commands: Commands) -> None:
         help="with --calibrate: fit a foreground temperature per subset and region, without changing the segmentation",
     )
     parser.add_argument(
-        "--dataset-dir", type=Path, metavar="DIR", help="folder that the paths of the list are relative to (its own)"
+        "--dataset-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the list's relative paths (default: folder of the list)",
     )
     parser.add_argument("--section", default="validation", help="section of the list")
     add_terminal_options(parser)

@@ -260,12 +260,12 @@ def test_a_raw_case_shows_what_its_preparation_measured_and_its_warnings():
         Step("brain", 4.0, brain, ("The brain may not be found right <b>.",)),
     )
     raw = Preparation(
-        Recognition(InputKind.RAW, ("It has a skull.",), frozenset()), Modality.T1CE, "T1ce was asked for.", steps
+        Recognition(InputKind.RAW, ("It has a skull.",), frozenset()), Modality.T1CE, "T1ce was requested.", steps
     )
     made = prediction_of()
     page = page_of(replace(made, case=replace(made.case, preparation=raw)))
     words = words_of(page)
-    assert "T1ce was asked for." in words
+    assert "T1ce was requested." in words
     assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
     assert "edges correlate to 0.88; 98% of the head in view passed 7.4" in words
     assert "T1ce bias-corrected (N4) field spans a factor of 1.31" in words
