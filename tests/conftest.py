@@ -157,7 +157,7 @@ def made_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def head_folder(made_head: Path, tmp_path: Path) -> Path:
-    """A copy of the made head that a test may change."""
+    """A copy of the synthetic head that a test may change."""
     return Path(shutil.copytree(made_head, tmp_path / "head"))
 
 

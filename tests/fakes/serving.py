@@ -78,7 +78,7 @@ def ended(client, job_id, timeout_s=LONGEST_S):
 
 
 def two_files(head):
-    """T1ce and FLAIR of the made head, as parts of a form."""
+    """T1ce and FLAIR of the synthetic head, as parts of a form."""
     names = {"t1ce": "t1c", "flair": "t2f"}
     return {
         field: (f"{field}.nii.gz", (head / f"BraTS-GLI-00000-000-{name}.nii.gz").read_bytes())

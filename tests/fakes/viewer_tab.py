@@ -39,7 +39,7 @@ class Tab:
         assert not met, met
 
     def give(self, head, *names):
-        """Choose files of the made head."""
+        """Choose files of the synthetic head."""
         self.page.set_input_files("#choose-files", [head / name for name in names or TWO])
 
     def run(self, head):

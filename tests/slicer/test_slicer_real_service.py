@@ -16,7 +16,7 @@ pytest.importorskip("fastapi", reason="the service is not installed")
 
 @pytest.fixture(scope="module")
 def inputs(made_head):
-    """T1ce and FLAIR of a small made head."""
+    """T1ce and FLAIR of a small synthetic head."""
     names = {Sequence.T1CE: "t1c", Sequence.FLAIR: "t2f"}
     return {one: made_head / f"BraTS-GLI-00000-000-{name}.nii.gz" for one, name in names.items()}
 

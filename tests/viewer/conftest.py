@@ -66,7 +66,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def made_results(made_head, tmp_path_factory):
-    """A folder of results on the made head's grid."""
+    """A folder of results on the synthetic head's grid."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
     return make_results(tmp_path_factory.mktemp("made") / "results", affine)
 

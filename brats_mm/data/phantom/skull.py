@@ -77,7 +77,7 @@ class Margin:
 
 
 def add_skull(stripped: Mapping[Modality, Volume], seed: int, margin: Margin | None = None) -> RawHead:
-    """Put skull-stripped sequences, all on one grid, into a made head.
+    """Put skull-stripped sequences, all on one grid, into a synthetic head.
 
     Args:
         stripped: volumes with a background of exactly zero.

@@ -11,7 +11,7 @@ from brats_mm.cli.main import main
 
 @pytest.fixture
 def labelled(head_folder):
-    """A data set of one made head with a box for a tumour, and a list that names it."""
+    """A data set of one synthetic head with a box for a tumour, and a list that names it."""
     source = nib.load(head_folder / "BraTS-GLI-00000-000-t2f.nii.gz")
     labels = np.zeros(source.shape, np.uint8)
     labels[20:40, 20:40, 20:36] = 2

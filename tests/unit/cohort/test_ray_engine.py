@@ -16,7 +16,7 @@ from tests.unit.cohort.test_run import manifest_of
 
 
 class GoneError(Exception):
-    """What the stand-in raises of an actor that is gone."""
+    """Error of the fake Ray for a lost actor."""
 
 
 class Handle:

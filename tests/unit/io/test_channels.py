@@ -105,7 +105,7 @@ def test_a_file_that_is_really_called_so_is_no_channel(file):
 
 
 def test_segment_takes_the_file(tmp_path, head_folder, tiny_bundle):
-    """The sequences of a made head in one file, in the Decathlon's order."""
+    """The sequences of a synthetic head in one file, in the Decathlon's order."""
     names = {m: nib.load(path) for m, path in recognise(head_folder).paths.items()}
     data = np.stack([np.asarray(names[m].dataobj) for m in (FLAIR, T1, T1CE, T2)], axis=-1)
     nib.Nifti1Image(data, names[T1].affine).to_filename(tmp_path / "case.nii.gz")

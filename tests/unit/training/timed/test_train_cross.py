@@ -89,7 +89,7 @@ def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_pat
 
 @pytest.fixture
 def made_cases(tmp_path):
-    """A list of two small made heads."""
+    """A list of two small synthetic heads."""
     import nibabel as nib
     import numpy as np
 
