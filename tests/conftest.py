@@ -131,9 +131,11 @@ def _restore_logging() -> None:
     logging.disable(logging.NOTSET)
     logging.getLogger().setLevel(logging.WARNING)
     for name, known in logging.root.manager.loggerDict.items():
-        if isinstance(known, logging.Logger) and (name == "brats_mm" or name.startswith("brats_mm.")):
-            known.setLevel(logging.NOTSET)
-            known.disabled, known.propagate = False, True
+        if isinstance(known, logging.Logger):
+            known.disabled = False  # a bundle's logging file disables every logger that it does not name
+            if name.partition(".")[0] in ("brats_mm", "brats_mm_service"):
+                known.setLevel(logging.NOTSET)
+                known.propagate = True
 
 
 @pytest.fixture(scope="session")
