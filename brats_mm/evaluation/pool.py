@@ -83,7 +83,7 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         failed={case: reason for one in summaries for case, reason in one["failed"].items()},
         way="pooled over folds: each case by the model that was not trained on it",
     )
-    document["pooled_from"] = [folder.name for folder in folders]
+    document["pooled_from"] = [f"{folder.parent.name}/{folder.name}" for folder in folders]
     with OutputFolder(out) as results:
         for name, kind, table in ((CASES, CaseRow, rows), (WEIGHTS, WeightRow, weights)):
             with RowWriter(results.staged(name), kind) as writer:

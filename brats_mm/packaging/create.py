@@ -101,10 +101,48 @@ def create_bundle(
             calibration = fitted
             subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
             metadata["calibration"] = _document(calibration)
+    return write_bundle(
+        folder,
+        template,
+        network,
+        inference=method.inference,
+        metadata=metadata,
+        correction=_describe_correction(calibration, subsets),
+        calibration=calibration,
+        subsets=subsets,
+    )
+
+
+def write_bundle(
+    folder: Path,
+    template: Bundle,
+    network: nn.Module,
+    *,
+    inference: dict[str, Any],
+    metadata: dict[str, Any],
+    correction: str,
+    calibration: Calibration | None = None,
+    subsets: FittedSubsets | None = None,
+) -> CreatedBundle:
+    """Write the configs, the weights in half precision with their hash, and a model card.
+
+    Args:
+        folder: folder for the bundle.
+        template: bundle whose other configs and licences to copy.
+        network: network with the weights.
+        inference: content of `configs/inference.json`.
+        metadata: content of `configs/metadata.json`.
+        correction: sentence of the model card about the correction of the logits.
+        calibration: correction that the weights contain.
+        subsets: correction to write beside the weights.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
     with OutputFolder(folder) as out:
         for path in (entry for entry in (template.root / "configs").rglob("*") if entry.is_file()):
             out.staged(path.relative_to(template.root).as_posix()).write_bytes(path.read_bytes())
-        for name, content in (("metadata", metadata), ("inference", method.inference)):
+        for name, content in (("metadata", metadata), ("inference", inference)):
             out.staged(f"configs/{name}.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
         for name in ("LICENSE", "docs/data_license.txt"):
             if (template.root / name).is_file():
@@ -113,9 +151,7 @@ def create_bundle(
         torch.save({name: _halved(value) for name, value in network.state_dict().items()}, weights)
         digest = sha256_of(weights)
         out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
-        out.staged("docs/README.md").write_text(
-            _card(metadata, _describe_correction(calibration, subsets), digest), encoding="utf-8"
-        )
+        out.staged("docs/README.md").write_text(_card(metadata, correction, digest), encoding="utf-8")
         if subsets is not None:
             table = subset_calibration_document(subsets.calibration, digest)
             out.staged(SUBSET_CALIBRATION).write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")

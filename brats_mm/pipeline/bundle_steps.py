@@ -47,8 +47,8 @@ def identity_of_weights(
 class ToPredictiond(MapTransform):
     """Turn logits into a prediction on the input grid, as `Predictor.predict` does.
 
-    Replaces `pred` by the label map (1, h, w, d), uint8, and adds it as `segmentation`. Adds the `Prediction` as
-    `prediction`.
+    Adds the label map (1, h, w, d), uint8, as `segmentation`, and the `Prediction` as `prediction`. Replaces logits
+    named `pred` by the label map without its channel, (h, w, d), because MONAI Label writes that key as it is.
 
     Args:
         grid: transform that resampled the case to the model's grid.
@@ -82,8 +82,9 @@ class ToPredictiond(MapTransform):
         prediction = prediction_from(origin.case, logit_map, origin.placement, self.model, run)
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
         meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
-        label_map = MetaTensor(labels, affine=torch.as_tensor(origin.case.grid.affine), meta=meta)
-        return {**data, PRED: label_map, SEGMENTATION: label_map, PREDICTION: prediction}
+        affine = torch.as_tensor(origin.case.grid.affine)
+        made = {**data, SEGMENTATION: MetaTensor(labels, affine=affine, meta=meta), PREDICTION: prediction}
+        return {**made, PRED: MetaTensor(labels[0], affine=affine, meta=meta)} if PRED in data else made
 
 
 class WriteResults:

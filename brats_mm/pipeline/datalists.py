@@ -87,6 +87,44 @@ def write_datalists(
     )
 
 
+def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
+    """Write a list per fold from one list whose training entries have the key `fold`, as Auto3DSeg writes it.
+
+    Args:
+        datalist: JSON list. Its paths stay as they are.
+        output: JSON file. The lists are `<name>_fold0.json` and so on. Existing lists are replaced.
+
+    Returns:
+        The written lists, in the order of the fold numbers.
+
+    Raises:
+        CaseError: the list cannot be read, an entry has no fold, or all have the same one.
+        OutputError: a list cannot be written.
+    """
+    entries = list(section_entries(datalist, "training"))
+    numbers = [entry.get("fold") if isinstance(entry, dict) else None for entry in entries]
+    folds = sorted({number for number in numbers if isinstance(number, int)})
+    missing = sum(not isinstance(number, int) for number in numbers)
+    if missing or len(folds) < 2:
+        problem = f"{missing} of its {len(entries)} training cases have no fold" if missing else "it has one fold only"
+        message = (
+            f"{datalist} cannot be used for cross-validation: {problem}. Number the folds from 0 with the key fold."
+        )
+        raise CaseError(message)
+    written = []
+    for fold in folds:
+        content = {
+            "training": [entry for entry, number in zip(entries, numbers, strict=True) if number != fold],
+            "validation": [entry for entry, number in zip(entries, numbers, strict=True) if number == fold],
+        }
+        path = output.with_name(f"{output.stem}_fold{fold}.json")
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        written.append(WrittenList(path, {section: len(listed) for section, listed in content.items()}))
+    return tuple(written)
+
+
 def _items(root: Path) -> list[Item]:
     if is_decathlon(root):
         return _decathlon_items(root)

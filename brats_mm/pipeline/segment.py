@@ -15,6 +15,7 @@ from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.options import OutputOptions, PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation
+from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import GridError
 from brats_mm.io.case import case_of
@@ -144,10 +145,21 @@ def preprocess(
 def load_case(source: CaseSource) -> Case:
     """Load a prepared case, for bundle configs, whose outputs are on the grid of their input.
 
+    Args:
+        source: a case. A single file whose name tells its sequence counts as that sequence, because hosts such as MONAI
+            Label pass one image.
+
     Raises:
         InputError: the case cannot be used, or its sequences have different grids.
     """
-    return _on_one_grid(load(make_request(source)), PreprocessingOptions(prepared=True), None)[0]
+    return _on_one_grid(load(make_request(_single_file(source))), PreprocessingOptions(prepared=True), None)[0]
+
+
+def _single_file(source: CaseSource) -> CaseSource:
+    if not isinstance(source, str | Path) or not Path(source).is_file():
+        return source
+    reading = read_image_names([ImageName(Path(source).name.split(".nii")[0])], Path(source).parent.name)[0]
+    return source if reading.modality is None else {reading.modality.value: source}
 
 
 def _on_one_grid(

@@ -87,7 +87,7 @@ def test_an_estimate_measures_both_stages_and_the_data_and_writes_nothing(
 ) -> None:
     words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]
     settings = ["--set", *QUICK, "epochs=200", "val_interval=10"]
-    assert main([*words, "--json", "-q", *settings]) == 0
+    assert main([*words, "--json", *settings]) == 0
     made: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert list(made["trainings"]) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
     assert (made["data"]["training_cases"], made["data"]["validation_cases"]) == (2, 1)

@@ -1,17 +1,19 @@
 """`brats-mm train`: train the experts and the mixture on labelled cases."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
+from brats_mm.cli.options.bundle import chosen_bundle
+from brats_mm.cli.options.training import (
+    add_training_options,
+    chosen_settings,
+    show_log,
+    show_settings,
+    training_output,
+)
 from brats_mm.cli.output import Console
-from brats_mm.errors import BratsMMError, OptionError
-
-if TYPE_CHECKING:
-    from brats_mm.training.two_stages import OnStage, Plan
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -34,42 +36,23 @@ def add(commands: Commands) -> None:
     parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of the cases, with a datalist.json")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the checkpoints")
     parser.add_argument("--datalist", type=Path, metavar="FILE", help="list of cases (default: CASES/datalist.json)")
-    parser.add_argument(
-        "--set",
-        nargs="*",
-        action="extend",
-        default=[],
-        dest="settings",
-        metavar="NAME=VALUE",
-        help="settings of the training, listed in docs/training.md",
-    )
     parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="what to train")
     parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="experts to train")
-    parser.add_argument(
-        "--config",
-        nargs="*",
-        default=[],
-        metavar="NAME",
-        help="configs to merge into the bundle's, such as paper, mmp or a file",
-    )
-    add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
+    add_training_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
     parser.add_argument(
         "--estimate",
         action="store_true",
         help="check, take two steps of each training, print its memory and hours and the data's fingerprint, and stop",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_terminal_options(parser, "the settings of each training as one JSON document")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    import logging
-
     from brats_mm.training.two_stages import Plan, train
 
-    settings = dict(_setting(word) for word in options.settings)
+    settings = chosen_settings(options)
     if options.datalist is not None:
         settings["datalist"] = str(options.datalist)
     plan = Plan(
@@ -79,58 +62,29 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     def show(name: str, resolved: Any, changed: Any) -> None:
         trainings[name] = dict(resolved)
-        console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
-        for key, value in resolved.items():
-            console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
+        show_settings(console, name, resolved, changed)
 
-    logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
-    if not options.quiet:
-        _show_log()
-    if options.estimate:
-        return _estimate(options, plan, show, console)
-    try:
-        train(chosen_bundle(options), plan, on_stage=show, only_check=options.dry_run)
-    except BratsMMError:
-        if options.debug:
-            logging.getLogger(__name__).exception("The training failed:")
-        raise
-    except KeyboardInterrupt:
-        console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
-        return EXIT_INTERRUPTED
-    if not options.dry_run:
+    show_log(options)
+    estimated: dict[str, Any] = {}
+    with training_output(options):
+        bundle = chosen_bundle(options)
+        try:
+            if options.estimate:
+                from brats_mm.training.estimate import estimate
+
+                estimated = estimate(bundle, plan, on_stage=show)
+            else:
+                train(bundle, plan, on_stage=show, only_check=options.dry_run)
+        except KeyboardInterrupt:
+            if options.estimate:
+                raise
+            console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
+            return EXIT_INTERRUPTED
+    if estimated:
+        from brats_mm.training.estimate_text import estimate_text
+
+        console.say(estimate_text(estimated))
+    elif not options.dry_run:
         console.say(f"The checkpoints are in {options.output}.")
-    console.document(trainings)
+    console.document(estimated or trainings)
     return 0
-
-
-def _estimate(options: argparse.Namespace, plan: "Plan", show: "OnStage", console: Console) -> int:
-    """Print what the trainings need."""
-    from brats_mm.training.estimate import estimate
-    from brats_mm.training.estimate_text import estimate_text
-
-    made = estimate(chosen_bundle(options), plan, on_stage=show)
-    console.say(estimate_text(made))
-    console.document(made)
-    return 0
-
-
-def _show_log() -> None:
-    """Print the log of the training without those of other libraries."""
-    import logging
-
-    library = logging.getLogger("brats_mm")
-    library.setLevel(logging.INFO)
-    if not any(isinstance(handler, logging.StreamHandler) for handler in library.handlers):
-        library.addHandler(logging.StreamHandler())
-
-
-def _setting(word: str) -> tuple[str, Any]:
-    """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        message = f"Expected NAME=VALUE, such as epochs=100, got {word!r}."
-        raise OptionError(message)
-    try:
-        return name, json.loads(text)
-    except ValueError:
-        return name, text

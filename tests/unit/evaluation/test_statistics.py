@@ -85,7 +85,7 @@ def test_pooled_folds_are_an_evaluation_of_all_cases(tmp_path: Path) -> None:
         "cases": 3,
     }
     assert document["model"]["name"] == "model, 2 folds"
-    assert document["pooled_from"] == ["fold0", "fold1"]
+    assert document["pooled_from"] == [f"{tmp_path.name}/fold0", f"{tmp_path.name}/fold1"]
     assert document["gate_weights"]["t1"]["t1"]["wt"] == 0.25
     assert compare(tmp_path / "pooled", tmp_path / "pooled", None, QUICK)["cases"] == 3
     assert "cases: 3" in (tmp_path / "pooled" / "summary.md").read_text()

@@ -8,11 +8,13 @@ from torch import nn
 
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES
+from brats_mm.errors import OptionError
 from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.momke import MoMKE
 from brats_mm.networks.encoder import Encoder
+from brats_mm.networks.ensemble import Ensemble
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.single import SingleNetwork
 
@@ -43,6 +45,7 @@ NETWORKS: dict[str, Callable[[], SingleNetwork]] = {
     "MMP without projections": lambda: mmp(0),
     "MMP": lambda: mmp(1),
     "MMP with projected skips": lambda: mmp(3),
+    "ensemble": lambda: Ensemble([early_fusion(), momke()]),
 }
 
 
@@ -89,3 +92,15 @@ def test_the_bias_of_the_logits_moves_the_logits(network):
     network.logit_bias().add_(torch.tensor([1.0, 2.0, 3.0]))
     moved = (network(image, every) - before).mean(dim=(0, 2, 3, 4))
     torch.testing.assert_close(moved, torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_an_ensemble_is_the_mean_of_the_logits_of_its_members() -> None:
+    first, second = early_fusion().eval(), momke().eval()
+    image, every = torch.randn(1, 4, 16, 8, 8), torch.ones(1, 4, dtype=torch.bool)
+    mean = (first(image, every) + second(image, every)) / 2
+    torch.testing.assert_close(Ensemble([first, second])(image, every), mean)
+
+
+def test_an_ensemble_refuses_networks_without_views() -> None:
+    with pytest.raises(OptionError, match=r"single networks, got UNetExpert\."):
+        Ensemble([UNetExpert(WIDTHS)])

@@ -8,7 +8,7 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.data.datalist import inference_items, training_items
 from brats_mm.errors import CaseError, OptionError, OutputError
-from brats_mm.pipeline.datalists import Division, write_datalists
+from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_lists
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -52,6 +52,34 @@ def test_folds_make_a_list_each(root: Path) -> None:
 
     assert [made.path.name for made in written] == [f"list_fold{fold}.json" for fold in range(5)]
     assert sorted(name for made in written for name in _names(root, made.path, "validation")) == NAMES
+
+
+def test_a_list_with_fold_numbers_makes_a_list_each(root: Path, tmp_path: Path) -> None:
+    entries = [{"name": name, "fold": place % 2, **_entry(name)} for place, name in enumerate(NAMES)]
+    (tmp_path / "folds.json").write_text(json.dumps({"training": entries}))
+
+    written = write_fold_lists(tmp_path / "folds.json", tmp_path / "out" / "list.json")
+
+    assert [made.path.name for made in written] == ["list_fold0.json", "list_fold1.json"]
+    assert _names(root, written[0].path, "validation") == ["a", "c", "e"]
+    assert _names(root, written[0].path, "training") == _names(root, written[1].path, "validation") == ["b", "d"]
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [([0, 1, None], "1 of its 3 training cases have no fold"), ([0, 0, 0], "it has one fold only")],
+)
+def test_a_list_without_two_folds_is_refused(tmp_path: Path, folds: list[int | None], said: str) -> None:
+    entries = [
+        {**_entry(name), **({} if fold is None else {"fold": fold})} for name, fold in zip("abc", folds, strict=True)
+    ]
+    (tmp_path / "folds.json").write_text(json.dumps({"training": entries}))
+    with pytest.raises(CaseError, match=said):
+        write_fold_lists(tmp_path / "folds.json", tmp_path / "list.json")
+
+
+def _entry(name: str) -> dict[str, object]:
+    return {"image": {"t1": f"{name}/{name}-t1.nii.gz"}, "label": f"{name}/{name}-seg.nii.gz", "label_scheme": "msd"}
 
 
 def test_published_lists_of_names_divide_cases_below_their_grades(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`brats-mm bundle`: create, zip and describe a bundle."""
 
 from brats_mm.cli.command import Commands, HelpFormatter
-from brats_mm.cli.commands.bundle import card, create, trust_profile, zip
+from brats_mm.cli.commands.bundle import card, create, ensemble, trust_profile, zip
 
 
 def add(commands: Commands) -> None:
@@ -14,5 +14,5 @@ def add(commands: Commands) -> None:
         formatter_class=HelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (create, zip, card, trust_profile):
+    for action in (create, ensemble, zip, card, trust_profile):
         action.add(actions)

@@ -1,0 +1,81 @@
+"""`brats-mm cross-validate`: train and evaluate k folds, pool their scores and build the ensemble."""
+
+import argparse
+from pathlib import Path
+
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.bundle import chosen_bundle
+from brats_mm.cli.options.training import (
+    add_training_options,
+    chosen_settings,
+    show_log,
+    show_settings,
+    training_output,
+)
+from brats_mm.cli.output import Console
+from brats_mm.domain.label_scheme import SCHEMES
+
+
+def add(commands: Commands) -> None:
+    """Add `brats-mm cross-validate`."""
+    parser = add_command(
+        commands,
+        "cross-validate",
+        run,
+        help="train and evaluate k folds, pool their scores and build the ensemble",
+        description="Train both stages on each fold, evaluate each model on the cases that it was not trained on, pool "
+        "these scores into one evaluation with CSV and LaTeX tables, and build a bundle that averages the models. Run "
+        "the same command again to resume.",
+        epilog="examples:\n  brats-mm cross-validate CASES -o OUT --folds 5\n"
+        "  brats-mm cross-validate CASES -o OUT --datalist folds.json --config paper\n"
+        "  brats-mm segment CASE_FOLDER -o result --bundle OUT/ensemble",
+    )
+    parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of labelled cases")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument("--folds", type=int, default=5, metavar="K", help="number of folds, drawn by patient")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
+    parser.add_argument(
+        "--datalist",
+        type=Path,
+        metavar="FILE",
+        help="list whose training entries have the key fold, instead of --folds",
+    )
+    parser.add_argument(
+        "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
+    )
+    add_training_options(parser)
+    parser.add_argument("--device", default="auto", help="device of the evaluation: auto, cpu, cuda or cuda:N")
+    add_terminal_options(parser, "the summary of the pooled evaluation as one JSON document")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from brats_mm.experiments.cross_validation import CrossValidation, cross_validate
+
+    plan = CrossValidation(
+        options.dataset,
+        options.output,
+        options.folds,
+        options.seed,
+        options.datalist,
+        options.labels,
+        tuple(options.config),
+        chosen_settings(options),
+        options.device,
+    )
+    show_log(options)
+    with training_output(options):
+        try:
+            made = cross_validate(
+                chosen_bundle(options),
+                plan,
+                on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
+                on_step=console.say,
+            )
+        except KeyboardInterrupt:
+            console.error("Interrupted. Finished epochs and cases are kept. Run the same command again to continue.")
+            return EXIT_INTERRUPTED
+    console.say((options.output / "pooled" / "summary.md").read_text(encoding="utf-8"))
+    console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")
+    console.document(made)
+    return 0

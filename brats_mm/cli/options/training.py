@@ -1,0 +1,107 @@
+"""Options of the commands that train with a bundle's configs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import Any
+
+from brats_mm.cli.options.bundle import add_bundle_options
+from brats_mm.cli.output import Console
+from brats_mm.errors import BratsMMError, OptionError
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, `--config`, `--bundle`, `--trust-bundle` and `--debug`."""
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="settings of the training, listed in docs/training.md",
+    )
+    parser.add_argument(
+        "--config",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="configs to merge into the bundle's, such as paper, mmp or a file",
+    )
+    add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings after `--set`.
+
+    Raises:
+        OptionError: a word is not NAME=VALUE.
+    """
+    return dict(_setting(word) for word in options.settings)
+
+
+def show_settings(console: Console, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
+    """Print the settings of a training."""
+    console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
+    for key, value in resolved.items():
+        console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
+
+
+def show_log(options: argparse.Namespace) -> None:
+    """Print the log of the training without those of other libraries."""
+    import logging
+
+    logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
+    if options.quiet:
+        return
+    library = logging.getLogger("brats_mm")
+    library.setLevel(logging.INFO)
+    if not any(isinstance(handler, logging.StreamHandler) for handler in library.handlers):
+        library.addHandler(logging.StreamHandler())
+
+
+@contextmanager
+def training_output(options: argparse.Namespace) -> Iterator[None]:
+    """Log the traceback of an error with `--debug`, and keep standard output free for the document of `--json`."""
+    import logging
+
+    with _logs_on_stderr() if options.json else nullcontext():
+        try:
+            yield
+        except BratsMMError:
+            if options.debug:
+                logging.getLogger(__name__).exception("The training failed:")
+            raise
+
+
+@contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    """Move the logs of MONAI, which go to standard output, to standard error."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    handlers = [handler for one in [logging.root, *loggers] for handler in one.handlers]
+    moved = [one for one in handlers if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
+    for handler in moved:
+        handler.setStream(sys.stderr)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        for handler in moved:
+            handler.setStream(sys.stdout)
+
+
+def _setting(word: str) -> tuple[str, Any]:
+    """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        message = f"Expected NAME=VALUE, such as epochs=100, got {word!r}."
+        raise OptionError(message)
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text

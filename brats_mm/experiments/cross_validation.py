@@ -1,0 +1,127 @@
+"""Cross-validation: train, pack and evaluate each fold, then pool the scores and build the ensemble."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import OptionError
+from brats_mm.evaluation.case import shared_passes
+from brats_mm.evaluation.pool import pool
+from brats_mm.evaluation.run import EvaluationSettings, evaluate
+from brats_mm.evaluation.score_tables import write_score_tables
+from brats_mm.evaluation.tables import SUMMARY
+from brats_mm.io.bundle import Bundle, open_bundle
+from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.packaging.create import create_bundle
+from brats_mm.packaging.ensemble import create_ensemble
+from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_lists
+from brats_mm.pipeline.segmenter import Segmenter
+from brats_mm.training.two_stages import OnStage, Plan, train
+
+LIST = "datalist.json"
+POOLED, TABLES, ENSEMBLE = "pooled", "tables", "ensemble"
+SCORES = ("dice", "hd95_mm")
+
+OnStep = Callable[[str], None]
+"""Called with a sentence about each finished step."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What to cross-validate.
+
+    Attributes:
+        dataset: folder of the cases.
+        output: folder for the results.
+        folds: number of folds. Ignored if `datalist` is given.
+        seed: seed of the folds.
+        datalist: list whose training entries have the key `fold`. None draws the folds by patient.
+        label_scheme: scheme of the label maps. None detects it.
+        configs: see `two_stages.Plan`.
+        settings: see `two_stages.Plan`.
+        device: device of the evaluation.
+    """
+
+    dataset: Path
+    output: Path
+    folds: int = 5
+    seed: int = 0
+    datalist: Path | None = None
+    label_scheme: str | None = None
+    configs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+
+
+def cross_validate(
+    bundle: Bundle, plan: CrossValidation, *, on_stage: OnStage | None = None, on_step: OnStep = lambda _: None
+) -> dict[str, Any]:
+    """Train, pack and evaluate the model of each fold, or continue where an earlier call stopped.
+
+    The bundle of a fold holds the last weights of the mixture, because the best ones were selected on the cases that
+    are evaluated.
+
+    Args:
+        bundle: bundle whose configs to train.
+        plan: what to cross-validate.
+        on_stage: called before each training.
+        on_step: called after each step.
+
+    Returns:
+        The summary of the pooled evaluation.
+
+    Raises:
+        BratsMMError: a setting or a case is invalid, or a training failed.
+    """
+    lists = fold_lists(plan)
+    cases = [labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
+    folders = [plan.output / f"fold{fold}" for fold in range(len(lists))]
+    for folder, path, labelled in zip(folders, lists, cases, strict=True):
+        packed = folder / "bundle"
+        if not (packed / "configs").exists():
+            settings = {**plan.settings, "datalist": str(path), "resume": True}
+            models = folder / "models"
+            train(bundle, Plan(plan.dataset, models, configs=plan.configs, settings=settings), on_stage=on_stage)
+            create_bundle([models / "model_last.pt"], packed, bundle, version=folder.name)
+            on_step(f"Trained {folder.name}.")
+        if not (folder / "evaluation" / SUMMARY).is_file():
+            segmenter = Segmenter.from_bundle(packed, device=plan.device, trust_bundle=True)
+            evaluate(
+                labelled,
+                folder / "evaluation",
+                shared_passes(segmenter.predictor),
+                EvaluationSettings(plots=False, resume=True),
+                on_case=lambda done, total, name: on_step(f"Evaluated {done} of {total}: {name}."),
+            )
+    summary = pool([folder / "evaluation" for folder in folders], plan.output / POOLED, overwrite=True)
+    write_score_tables([plan.output / POOLED], plan.output / TABLES, SCORES, overwrite=True)
+    if not (plan.output / ENSEMBLE / "configs").exists():
+        members = [open_bundle(folder / "bundle") for folder in folders]
+        create_ensemble(members, plan.output / ENSEMBLE, version="0.1.0", trusted=True)
+    return summary
+
+
+def fold_lists(plan: CrossValidation) -> Sequence[Path]:
+    """Return the lists of the folds, and write them in the first call.
+
+    Raises:
+        OptionError: the output folder has the lists of another number of folds.
+        CaseError: the cases cannot be listed.
+    """
+    existing = sorted(
+        plan.output.glob(f"{Path(LIST).stem}_fold*.json"), key=lambda path: int(path.stem.rpartition("fold")[2])
+    )
+    if existing:
+        if plan.datalist is None and len(existing) != plan.folds:
+            message = (
+                f"{plan.output} has the lists of {len(existing)} folds, but {plan.folds} were asked for. Continue with "
+                f"--folds {len(existing)}, or choose another folder."
+            )
+            raise OptionError(message)
+        return existing
+    target = plan.output / LIST
+    if plan.datalist is not None:
+        return [made.path for made in write_fold_lists(plan.datalist, target)]
+    division = Division(folds=plan.folds, seed=plan.seed)
+    return [made.path for made in write_datalists(plan.dataset, target, division, label_scheme=plan.label_scheme)]
