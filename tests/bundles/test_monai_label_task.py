@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from brats_mm.inference.engine import WindowSettings
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
 
@@ -62,7 +63,8 @@ def test_a_case_folder_and_a_single_file_give_the_label_map_of_the_library(
 ) -> None:
     made = _infer(bundle, str(cases / image))
     case = load_case(cases / image)
-    segmenter = Segmenter.from_bundle(bundle, device="cpu", backend="torch", trust_bundle=True)
+    windows = WindowSettings((64, 64, 64))
+    segmenter = Segmenter.from_bundle(bundle, device="cpu", backend="torch", settings=windows, trust_bundle=True)
     written = made["pred"]
     assert written.shape == case.grid.shape, "a file of a label map has three axes"
     assert np.allclose(written.affine, case.grid.affine)
