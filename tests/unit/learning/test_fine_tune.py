@@ -11,10 +11,10 @@ import torch
 
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import Cancelled, OptionError
+from brats_mm.errors import Cancelled, CaseError, OptionError
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.learning.corrections import Role
-from brats_mm.learning.fine_tune import Watch, fine_tune, mixture_step
+from brats_mm.learning.fine_tune import Watch, _train, fine_tune, mixture_step
 from brats_mm.learning.plan import (
     REPLAY,
     FineTuning,
@@ -27,6 +27,7 @@ from brats_mm.learning.plan import (
 )
 from brats_mm.learning.versions import BUNDLE, REPORT
 from brats_mm.networks.presets import cross_sequence
+from brats_mm.training.timed.packing import PackedCase
 from tests.fakes.networks import tiny_mixture
 from tests.unit.learning.test_corrections import made
 
@@ -111,10 +112,6 @@ def test_a_step_lowers_the_loss_of_a_mixture():
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_the_shipped_network_takes_the_step_of_its_cross_sequence_expert():
-    assert hasattr(cross_sequence().cross, "forward_levels_available")
-
-
 def test_a_plan_is_unchanged_by_its_file(plan, tmp_path):
     shutil.copy(plan / "plan.json", tmp_path)
     assert read_plan(tmp_path) == read_plan(plan)
@@ -138,3 +135,25 @@ def test_too_few_cases_are_refused_and_the_held_out_ones_are_few():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(OptionError, match="Give"):
         check_settings(settings, 30)
+
+
+@pytest.mark.slow
+def test_of_the_shipped_network_only_the_cross_sequence_expert_learns(tmp_path):
+    torch.manual_seed(0)
+    network = cross_sequence()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    levels = np.full((4, 64, 64, 64), 100, np.uint8)
+    labels = np.zeros((64, 64, 64), np.uint8)
+    labels[20:40, 20:40, 20:40] = 3
+    inside, tumour = (np.flatnonzero(mask).astype(np.int32) for mask in (labels == 0, labels == 3))
+    nothing = np.zeros(0, np.int32)
+    ones, centres = np.ones(4, np.float32), (inside, nothing, nothing, tumour)
+    case = PackedCase("a", levels, ones, ones, np.ones(4, np.bool_), labels, centres)
+    single = PackedCase("b", levels, ones, ones, np.array([True, False, False, False]), labels, centres)
+    settings = FineTuning(minutes=0.01, side=64, batch=1)
+    plan = TrainingPlan("v", "p", settings, ())
+    with pytest.raises(CaseError, match="two sequences"):
+        _train(network, [(single, 1.0)], plan, tmp_path, watch(), torch.device("cpu"))
+    steps = _train(network, [(case, 0.5), (single, 0.5)], plan, tmp_path, watch(), torch.device("cpu"))
+    changed = {name.partition(".")[0] for name, value in network.state_dict().items() if not value.equal(before[name])}
+    assert (steps > 0, changed) == (True, {"cross"})
