@@ -42,7 +42,7 @@ class CaseFacts:
 
 def case_facts(item: Item) -> CaseFacts:
     """Read one labelled case and measure it."""
-    loaded = LoadSequencesd()(item)
+    loaded = LoadSequencesd()(dict(item.items()))
     grid = grid_of(loaded["image"])
     intensities = {
         modality.value: _percentiles(loaded["image"][modality.channel].numpy())

@@ -234,7 +234,8 @@ def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
         by_case[answer.case][answer.subset] = answer
     result = {}
     for margin in MARGINS:
-        total, dice = PairTally(), []
+        total = PairTally()
+        dice: list[float] = []
         for own in by_case.values():
             chosen = {subset: best_answer(own, subset, margin).record.dice for subset in SUBSETS if subset in own}
             total += tally_pairs(chosen)

@@ -48,7 +48,7 @@ def drop_small_lesions(logits: Float[Tensor, "c h w d"], voxel_ml: float) -> Flo
 
 
 def _mask(logits: Tensor, channels: list[int]) -> Mask:
-    return (logits[channels] >= 0).any(dim=0).cpu().numpy()  # type: ignore[no-any-return]
+    return (logits[channels] >= 0).any(dim=0).cpu().numpy()
 
 
 def _small_components(mask: Mask, smallest: float) -> Mask | None:
