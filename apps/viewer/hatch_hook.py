@@ -1,7 +1,7 @@
-"""Put the built page into the wheel and the source distribution; build it with npm if it is not built yet.
+"""Add the page to the wheel and the source distribution. Build it with npm if needed.
 
-Without npm and without a built page, the package has none, and a warning says so. The variable BRATS_MM_VIEWER changes
-that: `skip` leaves the page out, `require` fails without it.
+Without npm and without a built page, the package has no page and the build warns. The variable BRATS_MM_VIEWER changes
+this: `skip` omits the page, and `require` fails without it.
 """
 
 import os
@@ -19,17 +19,17 @@ _LONGEST_S = 300
 
 
 class ViewerHook(BuildHookInterface[Any]):
-    """Named in pyproject.toml; hatchling finds it as the only hook of this file."""
+    """Build hook named in pyproject.toml. Hatchling uses the only hook class of this file."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the page's folder; an editable install serves it from the checkout."""
+        """Add the folder of the page. An editable install serves it from the checkout."""
         wanted = os.environ.get("BRATS_MM_VIEWER", "")
         if version == "editable" or wanted == "skip":
             return
         folder = Path(self.root, "apps", "viewer")
         why = None if is_built(folder) else build(folder)
         if why is None:
-            # A source distribution keeps the folders of the checkout, so that a wheel is built from it as from there.
+            # A source distribution keeps the folders of the checkout, so that a wheel can be built from either.
             target = TARGET if self.target_name == "wheel" else SOURCE_TARGET
             build_data["force_include"][str(folder / "dist")] = target
         elif wanted == "require":
@@ -39,12 +39,12 @@ class ViewerHook(BuildHookInterface[Any]):
 
 
 def is_built(folder: Path) -> bool:
-    """Whether the page lies there, built."""
+    """Return whether the page is built."""
     return (folder / "dist" / "index.html").is_file()
 
 
 def build(folder: Path) -> str | None:
-    """Build the page; says why if that cannot be done."""
+    """Build the page. Return the reason of a failure, or None."""
     if shutil.which("npm") is None:
         return "The package has no web page: npm is not installed."
     for step in _STEPS:
