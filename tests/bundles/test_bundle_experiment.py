@@ -66,34 +66,34 @@ def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: 
 def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """An experiment's folder, and what was trained, in order."""
     folder = tmp_path_factory.mktemp("experiment") / "out"
-    told: list[str] = []
+    reported: list[str] = []
 
     def train(config: Path) -> None:
-        told.append(str(config.parent.relative_to(folder)))
+        reported.append(str(config.parent.relative_to(folder)))
         train_here(config)
 
     experiment = planned(cases, methods, folder)
     write_comparison(experiment, list(perform_all(experiment, train=train)), folder, parquet=True)
-    return folder, told
+    return folder, reported
 
 
 def test_experts_come_before_the_mixture_and_mmp_needs_none(done: tuple[Path, list[str]]) -> None:
-    _, told = done
-    assert [Path(one).name for one in told[:4]] == ["t1", "t1ce", "t2", "flair"]
-    assert told[4:] == ["runs/mixture/seed_1", "runs/mmp/seed_1"]
+    _, reported = done
+    assert [Path(one).name for one in reported[:4]] == ["t1", "t1ce", "t2", "flair"]
+    assert reported[4:] == ["runs/mixture/seed_1", "runs/mmp/seed_1"]
 
 
 def test_the_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list[str]]) -> None:
     """5/8 of 3 epochs are 2 for the experts. The mixture gets the third, and MMP all three."""
-    folder, told = done
-    epochs = [json.loads((folder / one / "trained.json").read_text())["epochs"] for one in told]
+    folder, reported = done
+    epochs = [json.loads((folder / one / "trained.json").read_text())["epochs"] for one in reported]
     assert epochs == [2, 2, 2, 2, 1, 3]
-    assert "Epoch 3 of 3" in (folder / told[-1] / "train.log").read_text()
+    assert "Epoch 3 of 3" in (folder / reported[-1] / "train.log").read_text()
 
 
 def test_the_mixture_starts_from_the_experts_last_weights(done: tuple[Path, list[str]]) -> None:
-    folder, told = done
-    expert = folder / told[0]
+    folder, reported = done
+    expert = folder / reported[0]
     last = torch.load(expert / "models" / "expert_t1_last.pt", weights_only=True)["network"]
     ready = torch.load(expert.parent / "ready" / "expert_t1.pt", weights_only=True)
     assert all(torch.equal(ready[name], value) for name, value in last.items())
@@ -324,8 +324,8 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
         "mmp": str(tmp_path / "experts"),
     }
     assert all(not run.experts and run.training.config["epochs"] == 3 for run in result.runs)
-    told = {run.method: run.starts_from for run in result.runs}
-    assert told == {
+    reported = {run.method: run.starts_from for run in result.runs}
+    assert reported == {
         "mixture": "given experts (experts)",
         "fresh": "fresh weights",
         "mmp": "given experts (experts)",

@@ -91,13 +91,13 @@ def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> N
     image[:, 1] = 1
     infer = EngineInferer([64, 64, 64])
 
-    told = infer(image, network, torch.tensor([[True, True, False, False]]))
+    given = infer(image, network, torch.tensor([[True, True, False, False]]))
     guessed = infer(image, network)
 
-    assert told.shape == (1, 3, 10, 12, 14)
-    assert torch.allclose(told, torch.tensor(1.5), atol=1e-3)
+    assert given.shape == (1, 3, 10, 12, 14)
+    assert torch.allclose(given, torch.tensor(1.5), atol=1e-3)
     assert torch.allclose(guessed, torch.tensor(2.0), atol=1e-3)
-    told += 1  # an ordinary tensor, not one of inference mode
+    given += 1  # an ordinary tensor, not one of inference mode
 
 
 def test_a_case_of_zeros_counts_as_complete() -> None:

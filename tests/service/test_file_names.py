@@ -39,8 +39,8 @@ def test_a_refused_upload_names_the_caller_s_file(tmp_path):
 def test_names_are_replaced_once_and_whole():
     stored = {"t1": "t1.nii.gz", "flair": "flair.nii.gz", "t2": "t2"}
     names = {"t1": "flair.nii.gz", "flair": "a_t1.nii.gz", "t2": "exam.zip"}
-    said = "t1.nii.gz and flair.nii.gz differ; unt1.nii.gz is another, t2 too."
-    assert in_callers_names(said, stored, names) == (
+    message = "t1.nii.gz and flair.nii.gz differ; unt1.nii.gz is another, t2 too."
+    assert in_callers_names(message, stored, names) == (
         "flair.nii.gz and a_t1.nii.gz differ; unt1.nii.gz is another, t2 too."
     )
 

@@ -270,10 +270,10 @@ def ohif_parts(answer):
     """What OHIF's plugin does to an answer, step by step: it reads the whole as text."""
     boundary = answer.headers["content-type"].split("boundary=")[1]
     parts = [part for part in answer.content.decode("utf-8").split(f"--{boundary}") if part.strip()]
-    said = next(part for part in parts if "Content-Type: application/json" in part)
+    message = next(part for part in parts if "Content-Type: application/json" in part)
     nrrd = next(part for part in parts if "Content-Type: application/octet-stream" in part)
     binary = nrrd.split("\r\n\r\n")[1]
-    return said[said.index("{") : said.rindex("}") + 1], binary[: binary.rindex("\r\n")].encode("latin-1")
+    return message[message.index("{") : message.rindex("}") + 1], binary[: binary.rindex("\r\n")].encode("latin-1")
 
 
 def test_ohif_reads_the_answer_as_text_and_finds_two_bytes_a_voxel(http):
@@ -282,12 +282,12 @@ def test_ohif_reads_the_answer_as_text_and_finds_two_bytes_a_voxel(http):
     )
     query = {"image": "case-1", "output": "all"}
     answer = http.post("/infer/brats_mm", params=query, files={"params": (None, params)})
-    said, nrrd = ohif_parts(answer)
+    message, nrrd = ohif_parts(answer)
     header, _, voxels = nrrd.partition(b"\n\n")
     assert b"type: unsigned short" in header
     assert b"encoding: raw" in header
     assert len(voxels) == 64 * 72 * 56 * 2
-    assert '"centroids"' in said
+    assert '"centroids"' in message
     assert Counter(answer.content.split())[b"application/octet-stream"] == 1
 
 
@@ -295,8 +295,8 @@ def test_the_output_may_be_the_image_or_the_json_alone(http):
     image = http.post("/infer/brats_mm", params={"image": "case-2", "output": "image"}, data={"params": "{}"})
     assert image.headers["content-type"] == "application/octet-stream"
     assert image.content[:2] == b"\x1f\x8b"
-    said = http.post("/infer/brats_mm", params={"image": "case-2", "output": "json"})
-    assert said.json()["label_names"] == LABELS
+    message = http.post("/infer/brats_mm", params={"image": "case-2", "output": "json"})
+    assert message.json()["label_names"] == LABELS
     dicom = http.post("/infer/brats_mm", params={"image": "case-2", "output": "dicom_seg"})
     assert (dicom.status_code, "not with DICOM" in dicom.json()["detail"]) == (422, True)
     odd = http.post("/infer/brats_mm", params={"image": "case-2"}, data={"params": '{"result_dtype": "complex"}'})

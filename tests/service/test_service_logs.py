@@ -25,9 +25,9 @@ def test_a_line_after_standard_error_was_closed_and_replaced_is_written(monkeypa
     monkeypatch.setattr(sys, "stderr", first)
     start_logging(verbose=False)
     log("one", job="a")
-    said = first.getvalue()
+    message = first.getvalue()
     first.close()
     monkeypatch.setattr(sys, "stderr", second)
     log("two", job="b")
-    assert json.loads(said)["event"] == "one"
+    assert json.loads(message)["event"] == "one"
     assert json.loads(second.getvalue()) | {"time": ""} == {"time": "", "level": "info", "event": "two", "job": "b"}

@@ -35,10 +35,10 @@ class FakeProcess:
 
 
 def run(process, tmp_path):
-    told = []
+    reported = []
     inputs = {Sequence.FLAIR: tmp_path / "flair.nrrd"}
-    CommandRunner(sys.executable, start=process).run(inputs, tmp_path / "out", told.append, Stop())
-    return told
+    CommandRunner(sys.executable, start=process).run(inputs, tmp_path / "out", reported.append, Stop())
+    return reported
 
 
 def test_the_words_are_those_that_the_command_line_takes(tmp_path):
@@ -55,8 +55,8 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
 
 def test_progress_is_that_of_the_program(tmp_path):
     """Its lines on windows, and no others."""
-    told = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
-    assert told == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
+    reported = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
+    assert reported == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
     assert progress_in("12 files in out") is None
 
 

@@ -27,10 +27,10 @@ def runner(client):
 
 def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
     """The stand-in makes no .seg.nrrd, so the client says what is missing; nothing stays at the service."""
-    told, gate = [], StepGate(tmp_path / "gate")
+    reported, gate = [], StepGate(tmp_path / "gate")
 
     def tell(progress):
-        told.append(progress)
+        reported.append(progress)
         if "windows" in progress.text:
             gate.open(2)
 
@@ -39,8 +39,8 @@ def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
         with pytest.raises(Refused, match=r"made no segmentation.seg.nrrd, entropy.nii.gz, importance.json"):
             run.run(inputs, tmp_path, tell, Stop())
         assert client.get("/v1/jobs").json()["jobs"] == []
-    assert any("Sending" in one.text for one in told)
-    assert any("windows" in one.text for one in told)
+    assert any("Sending" in one.text for one in reported)
+    assert any("windows" in one.text for one in reported)
 
 
 def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):

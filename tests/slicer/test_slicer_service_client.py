@@ -87,18 +87,18 @@ def quick(monkeypatch):
 
 def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
     """Its job does not stay behind."""
-    service, told = FakeService(), []
-    ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, told.append, Stop())
+    service, reported = FakeService(), []
+    ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, reported.append, Stop())
     assert {path.name for path in out.iterdir()} == set(NEEDED)
     assert service.asked[0] == ("POST", "/v1/jobs")
     assert service.asked[-1] == ("DELETE", "/v1/jobs/abc")
     assert service.headers["Authorization"] == "Bearer secret"
-    assert [one.text for one in told if "Waiting" in one.text or "Segment" in one.text] == [
+    assert [one.text for one in reported if "Waiting" in one.text or "Segment" in one.text] == [
         "Waiting, 2 ahead",
         "Segmenting, 1 of 4 windows",
         "Segmenting, 1 of 4 windows",
     ]
-    shares = [one.share for one in told]
+    shares = [one.share for one in reported]
     assert all(after >= before - 1e-9 for before, after in pairwise(shares))
 
 
@@ -149,9 +149,9 @@ def test_only_loopback_stays_here(url, here):
 
 def test_the_sentence_says_what_leaves_and_where_to():
     """Which sequences, which host, and that a head can be recognised."""
-    said = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
-    assert "T1ce, FLAIR to example.org:8443" in said
-    assert "can identify a person" in said
+    message = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
+    assert "T1ce, FLAIR to example.org:8443" in message
+    assert "can identify a person" in message
 
 
 @pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://me:secret@example.org"])

@@ -127,8 +127,8 @@ def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head
         tab.give(made_head)
         tab.page.click("#run")
         tab.page.wait_for_selector("h1:has-text('A volume cannot be used')")
-        told = tab.page.locator(".problem").inner_text()
-        assert f"{TWO[1]} holds labels, not an image" in told, "the name of the user's file, not the service's"
+        reported = tab.page.locator(".problem").inner_text()
+        assert f"{TWO[1]} holds labels, not an image" in reported, "the name of the user's file, not the service's"
 
 
 def test_a_job_is_cancelled(page_service, open_tab, made_head, tmp_path):

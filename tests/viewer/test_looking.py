@@ -42,9 +42,9 @@ def test_the_readout_shows_a_place_and_uncertain_regions_lead_there(result):
     tab = result
     page = tab.page
     tab.until(lambda: "Whole tumour" in tab.readout())
-    told = tab.readout()
-    assert told["Label"] == "Necrotic and non-enhancing core"
-    assert told["Whole tumour"] == "100 %"
+    reported = tab.readout()
+    assert reported["Label"] == "Necrotic and non-enhancing core"
+    assert reported["Whole tumour"] == "100 %"
     page.click(".area >> nth=0")
     assert tab.readout()["Label"] == "Peritumoural oedema"
     assert tab.readout()["Entropy"] == "1.20 nats"

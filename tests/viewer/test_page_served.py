@@ -58,9 +58,9 @@ def test_the_service_says_how_to_build_the_page_where_it_is_absent(small_page, t
 
 
 def test_an_installed_package_says_what_works_there(tmp_path):
-    told = absent_page(tmp_path)
-    assert "pip wheel" in told
-    assert "cd apps/viewer" not in told, "there is no such folder in site-packages"
+    reported = absent_page(tmp_path)
+    assert "pip wheel" in reported
+    assert "cd apps/viewer" not in reported, "there is no such folder in site-packages"
 
 
 def test_kept_images_are_served_and_others_are_not(made_head, tmp_path):

@@ -28,12 +28,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_inspect_shows_series_choice_and_geometry(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["inspect", str(study)])
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
 
     assert code == 0
-    assert "missing  T1, T2" in said
-    assert "All chosen sequences lie on one grid" in said
-    assert "TI 2500 ms" in said
+    assert "missing  T1, T2" in message
+    assert "All chosen sequences lie on one grid" in message
+    assert "TI 2500 ms" in message
 
 
 def test_inspect_exits_with_2_where_segment_would_stop(

@@ -65,8 +65,8 @@ def test_objects_are_made_of_a_broken_header_without_a_word(tmp_path, what, deid
     wanted = DicomOutput(inputs={Modality.T1CE: source}, deidentify=deidentify)
     with OutputFolder(tmp_path / "out") as out:
         write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)
-    said = capfd.readouterr()
-    assert NAME not in said.out + said.err + caplog.text
+    message = capfd.readouterr()
+    assert NAME not in message.out + message.err + caplog.text
     assert not [one for one in recwarn if NAME in str(one.message)]
     with without_warnings():
         objects = [str(pydicom.dcmread(path)) for path in (tmp_path / "out").rglob("*.dcm")]
@@ -109,8 +109,8 @@ def test_inspect_and_segment_say_and_write_no_name(tiny_bundle, tmp_path, capfd,
     assert main(["inspect", str(tmp_path / "study")]) == 0
     words = ["--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "--prepared", "--dicom", "--report"]
     assert main(["segment", str(tmp_path / "study"), "-o", str(tmp_path / "out"), *words]) == 0
-    said = capfd.readouterr()
-    for text in (said.out, said.err, caplog.text, *(str(one.message) for one in recwarn)):
+    message = capfd.readouterr()
+    for text in (message.out, message.err, caplog.text, *(str(one.message) for one in recwarn)):
         assert NAME not in text
     for path in (path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".dcm"):
         assert NAME.encode() not in path.read_bytes(), path.name

@@ -42,8 +42,8 @@ def test_objects_are_written_and_names_are_in_them_alone(study, tiny_bundle, tmp
     assert main([*words, "--device", "cpu", "--prepared"]) == 0
     segmentation = pydicom.dcmread(out / "dicom" / "segmentation.dcm")
     assert segmentation.PatientName == "Zwackelmann^Petronella"
-    said = capsys.readouterr()
-    texts = [said.out, said.err, caplog.text, *(str(one.message) for one in recwarn)]
+    message = capsys.readouterr()
+    texts = [message.out, message.err, caplog.text, *(str(one.message) for one in recwarn)]
     for name in NAMES:
         assert not any(name in text for text in texts), name
         for path in out.rglob("*"):

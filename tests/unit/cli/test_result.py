@@ -33,9 +33,9 @@ REPORT = {
 
 def test_expected_dice_intervals_grade_and_advice_are_reported(capsys):
     say_result(REPORT, Console())
-    said = capsys.readouterr().out
-    whole, enhancing = said.splitlines()[:2]
+    message = capsys.readouterr().out
+    whole, enhancing = message.splitlines()[:2]
     assert "mL (40" in whole
     assert "expected Dice 0.83 (0.70 to 0.93), reliable" in whole
     assert enhancing.endswith("empty")
-    assert "Adding T1ce would help.\nFew cases.\n" in said
+    assert "Adding T1ce would help.\nFew cases.\n" in message

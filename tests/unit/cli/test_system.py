@@ -78,9 +78,9 @@ def test_names_too_long_and_ports_beyond_the_last(capsys, tmp_path):
     assert main(["inspect", str(tmp_path / ("z" * 300))]) == 2
     assert main(["serve", "--port", "99999"]) == 2
 
-    said = capsys.readouterr().err
-    assert "--port is 99999. It must be 0 to 65535." in said
-    assert "File name too long" in said
+    message = capsys.readouterr().err
+    assert "--port is 99999. It must be 0 to 65535." in message
+    assert "File name too long" in message
 
 
 def failed(kind, *arguments):

@@ -56,9 +56,9 @@ def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_resumes(tmp_pa
         assert run.stdout.readline().startswith("30 cases in ")
         assert run.stdout.readline().startswith("1 of 30")
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        _, said = run.communicate(timeout=600)
+        _, message = run.communicate(timeout=600)
     assert run.returncode == 130
-    assert said == "error: Interrupted. Finished cases are kept. Run the same command to continue.\n"
+    assert message == "error: Interrupted. Finished cases are kept. Run the same command to continue.\n"
     done = pq.read_table(tmp_path / "out" / "results.parquet").num_rows
     assert 1 <= done <= 10
     (tmp_path / "out" / "go").touch()

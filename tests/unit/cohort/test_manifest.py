@@ -86,7 +86,7 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(tmp_path):
     latin = tmp_path / "latin.csv"
     latin.write_bytes("case,folder\nMüller,a\n".encode("latin-1"))
     (tmp_path / "none").mkdir()
-    for place, said in {
+    for place, message in {
         Path("nowhere.csv"): "There is no manifest",
         one_case: "it is one case",
         one_case / "t1.nii.gz": "is not a manifest",
@@ -95,5 +95,5 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(tmp_path):
         latin: "cannot be read",
         tmp_path / "none": "lists no case",
     }.items():
-        with pytest.raises(CaseError, match=said):
+        with pytest.raises(CaseError, match=message):
             open_manifest(place)

@@ -80,16 +80,16 @@ def table(output):
 
 def test_every_case_is_done_once_and_in_the_table(tmp_path):
     names = [f"case-{number:02d}" for number in range(12)]
-    engine, said = HereEngine(), []
-    status = run_cohort(manifest_of(tmp_path / "in", names), tmp_path / "out", engine, SETTINGS, said.append)
+    engine, message = HereEngine(), []
+    status = run_cohort(manifest_of(tmp_path / "in", names), tmp_path / "out", engine, SETTINGS, message.append)
     assert (status.done, status.failed, status.skipped, status.total) == (12, 0, 0, 12)
     assert (tmp_path / "out" / "runs").read_text().splitlines() == names
     assert engine.most <= engine.width
     assert table(tmp_path / "out") == names
     assert failures(tmp_path / "out") == []
-    assert [one.ended for one in said] == list(range(1, 13))
-    assert said[5].left_s > 0
-    assert said[-1].left_s == 0
+    assert [one.ended for one in message] == list(range(1, 13))
+    assert message[5].left_s > 0
+    assert message[-1].left_s == 0
 
 
 def test_a_bad_case_stops_no_other_and_its_sentence_is_kept(tmp_path):
@@ -209,8 +209,8 @@ def test_names_that_come_twice_and_unusable_lines_are_separate_failures(tmp_path
     cases.write_text("case,t1\na,../t1.nii.gz\na,../t1.nii.gz\n../b,../t1.nii.gz\nc,\n")
     status = run_cohort(open_manifest(cases), tmp_path / "out", HereEngine(), SETTINGS)
     assert (status.done, status.failed, status.total) == (1, 3, 4)
-    said = [one["sentence"].split("'")[0] for one in failures(tmp_path / "out")]
-    assert said == ["The manifest has another case ", "The case name ", "The case "]
+    message = [one["sentence"].split("'")[0] for one in failures(tmp_path / "out")]
+    assert message == ["The manifest has another case ", "The case name ", "The case "]
 
 
 def test_a_folder_with_other_files_and_one_that_is_in_use_are_refused(tmp_path):

@@ -57,15 +57,15 @@ def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="7 of the 8 cases") as caught:
         check_cases(tmp_path, datalist)
 
-    said = str(caught.value)
-    assert "odd_label: odd_label-seg.nii.gz: the label map has the values 2, 7, but labels are 0 to 4" in said
-    assert "other_shape: other_shape-t2.nii.gz does not have the grid of other_shape-t1.nii.gz" in said
-    assert "no_label: it has no label map" in said
-    assert "absent: The list names the case absent" in said
-    assert "cut_off: cut_off-t1.nii.gz cannot be read" in said
-    assert "moved: moved-t2.nii.gz does not have the grid" in said
-    assert "t1.nii.gz does not exist" in said
-    assert "sound:" not in said
+    message = str(caught.value)
+    assert "odd_label: odd_label-seg.nii.gz: the label map has the values 2, 7, but labels are 0 to 4" in message
+    assert "other_shape: other_shape-t2.nii.gz does not have the grid of other_shape-t1.nii.gz" in message
+    assert "no_label: it has no label map" in message
+    assert "absent: The list names the case absent" in message
+    assert "cut_off: cut_off-t1.nii.gz cannot be read" in message
+    assert "moved: moved-t2.nii.gz does not have the grid" in message
+    assert "t1.nii.gz does not exist" in message
+    assert "sound:" not in message
 
 
 def test_cases_that_a_single_expert_would_not_see_are_no_fault(tmp_path: Path) -> None:

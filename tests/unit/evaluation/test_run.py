@@ -186,12 +186,12 @@ def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases
 
     evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
 
-    told = read_summary(tmp_path / "out")["model"]
-    assert told == evaluation.summary["model"]
-    assert told["calibration"] == {
+    reported = read_summary(tmp_path / "out")["model"]
+    assert reported == evaluation.summary["model"]
+    assert reported["calibration"] == {
         "t1+t1ce+t2+flair": {"wt": {"offset": 0.5, "temperature": 2.0, "foreground_temperature": 3.0}}
     }
-    assert "expected" not in told
+    assert "expected" not in reported
 
 
 def test_missing_scores_are_empty_cells_and_null(tmp_path):
@@ -215,8 +215,8 @@ def test_a_case_that_cannot_be_used_is_named_and_the_others_continue(cases, tmp_
     wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
-    told = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
-    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=told)
+    reported = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
+    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=reported)
     assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (1, ["a"])
     assert "does not lie on the grid" in (tmp_path / "out" / "summary.md").read_text()
     assert heard == [(1, 2, "a"), (2, 2, "b")]
@@ -342,15 +342,15 @@ def test_a_stopped_evaluation_resumes_to_the_same_files(three, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished"], "no half result"
 
     seen: list[str] = []
-    told: list[int] = []
+    reported: list[int] = []
     evaluate(
         labelled_cases(three),
         tmp_path / "out",
         unsure(lambda name, subset: seen.append(name)),
         replace(EVERYTHING, resume=True),
-        on_case=lambda done, every, name: told.append(done),
+        on_case=lambda done, every, name: reported.append(done),
     )
-    assert (set(seen), told) == ({"three", "zwei"}, [2, 3])
+    assert (set(seen), reported) == ({"three", "zwei"}, [2, 3])
     unbroken, resumed = contents(tmp_path / "unbroken"), contents(tmp_path / "out")
     assert set(unbroken) == set(resumed)
     for name, content in unbroken.items():

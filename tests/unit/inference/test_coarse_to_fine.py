@@ -143,12 +143,12 @@ def test_gate_weights_do_not_depend_on_the_window(window):
 
 
 def test_progress_counts_every_pass():
-    told = []
+    reported = []
     backend = TorchCrossSequenceBackend(network(), CPU)
     run_windows(
-        given(), backend, WindowSettings(), subsets=[ALL], on_window=lambda done, total: told.append((done, total))
+        given(), backend, WindowSettings(), subsets=[ALL], on_window=lambda done, total: reported.append((done, total))
     )
-    assert told[-1] == (5, 5)
+    assert reported[-1] == (5, 5)
 
 
 @pytest.mark.slow

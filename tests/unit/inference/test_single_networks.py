@@ -64,11 +64,11 @@ def test_each_set_has_its_own_prediction_and_no_weights() -> None:
 
 
 def test_progress_counts_the_sequences_wanted() -> None:
-    told: list[None] = []
+    reported: list[None] = []
     predict_windows(
-        SingleBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: told.append(None)
+        SingleBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: reported.append(None)
     )
-    assert len(told) == 2
+    assert len(reported) == 2
 
 
 def test_the_network_says_which_backend_runs_it() -> None:

@@ -62,9 +62,9 @@ def test_the_message_says_what_is_unknown_and_what_to_do(tiny_bundle, tmp_path, 
     root = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     (root / "configs" / "inference.json").write_text('{"network_def": {"_target_": "os.system", "command": "true"}}')
     assert main(["doctor", "--bundle", str(root), "--data", str(tmp_path)]) == 1
-    said = capsys.readouterr().out
-    assert "os.system" in said
-    assert "--trust-bundle" in said
+    message = capsys.readouterr().out
+    assert "os.system" in message
+    assert "--trust-bundle" in message
 
 
 def test_a_trusted_bundle_may_name_any_code(tiny_bundle, tmp_path):
@@ -114,6 +114,6 @@ def test_a_training_by_configs_with_unknown_code_is_refused(file, entry, tmp_pat
     known = json.loads(path.read_text()) if path.is_file() else {}
     path.write_text(json.dumps(known | entry))
     assert main(["train", str(tmp_path), "-o", str(tmp_path / "out"), "--bundle", str(root), "--dry-run"]) != 0
-    said = capsys.readouterr().err
-    assert "--trust-bundle" in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert "--trust-bundle" in message
+    assert "Traceback" not in message

@@ -15,8 +15,8 @@ def table(probability, reference):
 
 
 def direct_ece(p: np.ndarray, reference: np.ndarray) -> float:
-    said = p >= 0.5
-    confidence, right = np.where(said, p, 1 - p), said == reference
+    message = p >= 0.5
+    confidence, right = np.where(message, p, 1 - p), message == reference
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     parts = [bins == index for index in range(BINS)]
     return sum(abs(right[part].mean() - confidence[part].mean()) * part.mean() for part in parts if part.any())

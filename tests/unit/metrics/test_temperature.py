@@ -18,8 +18,8 @@ def drawn(factor, shift=0.0, count=200_000):
     rng = np.random.default_rng(0)
     logits = rng.uniform(-2.5, 2.5, count)
     truth = rng.random(count) < 1 / (1 + np.exp(-logits))
-    said = 1 / (1 + np.exp(-(factor * logits + shift)))
-    return count_logits(said.astype(np.float32), truth)
+    message = 1 / (1 + np.exp(-(factor * logits + shift)))
+    return count_logits(message.astype(np.float32), truth)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -55,8 +55,8 @@ def test_certain_voxels_do_not_count_and_the_search_is_bounded():
 
 def test_of_the_inside_only_what_is_above_zero_counts():
     """Three voxels at 2.025, two of them right: T = 2.025 / ln 2. What is below 0 has no say, however wrong."""
-    said = np.array([2.025, 2.025, 2.025, -3.025, -3.025])
-    counts = count_logits((1 / (1 + np.exp(-said))).astype(np.float32), np.array([True, True, False, True, True]))
+    message = np.array([2.025, 2.025, 2.025, -3.025, -3.025])
+    counts = count_logits((1 / (1 + np.exp(-message))).astype(np.float32), np.array([True, True, False, True, True]))
     temperature, saved = best_inside_temperature([counts])
     assert temperature == pytest.approx(2.025 / np.log(2), rel=1e-3)
     assert saved == pytest.approx(inside_cross_entropy([counts]) - inside_cross_entropy([counts], inside=temperature))
@@ -64,8 +64,8 @@ def test_of_the_inside_only_what_is_above_zero_counts():
 
 def test_wrong_voxels_beyond_the_histogram_count_as_if_they_stood_on_its_edge():
     """Logits of 9 and of 12, two of three right: as if all were 6."""
-    said = np.array([9.0, 9.0, 12.0])
-    counts = count_logits((1 / (1 + np.exp(-said))).astype(np.float32), np.array([True, False, True]))
+    message = np.array([9.0, 9.0, 12.0])
+    counts = count_logits((1 / (1 + np.exp(-message))).astype(np.float32), np.array([True, False, True]))
     assert best_inside_temperature([counts])[0] == pytest.approx(6 / np.log(2), rel=1e-3)
 
 

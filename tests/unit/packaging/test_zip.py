@@ -77,8 +77,8 @@ def test_an_existing_zip_is_replaced_only_with_overwrite(small: Bundle, tmp_path
 @pytest.mark.slow
 def test_the_shipped_bundle_works_when_unzipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "zip", "-o", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    with zipfile.ZipFile(told["path"]) as archive:
+    reported = json.loads(capsys.readouterr().out)
+    with zipfile.ZipFile(reported["path"]) as archive:
         archive.extractall(tmp_path / "unzipped")
     _, identity = load_network(open_bundle(tmp_path / "unzipped" / "brats_mm_segmentation"))
     _, shipped = load_network(open_bundle(default_bundle()))

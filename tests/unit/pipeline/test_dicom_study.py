@@ -52,10 +52,10 @@ def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
     again = with_number(TYPICAL["t2"], 8)
     write_series(tmp_path / "again", grey(7), AFFINE, again)
 
-    with pytest.raises(CaseError, match=r"T2 could be series 3 .* or series 8 .*--t2 ") as told:
+    with pytest.raises(CaseError, match=r"T2 could be series 3 .* or series 8 .*--t2 ") as reported:
         choose_series(tmp_path)
     label = next(one.label for one in one_study(scan(tmp_path)).series if one.identity.series_number == 8)
-    assert label in str(told.value)
+    assert label in str(reported.value)
     for word in (label, again.series_uid, f"…{label}"):
         chosen = choose_series(tmp_path, SeriesOverrides({Modality.T2: word}))
         assert chosen.choice.chosen[Modality.T2].identity.series_uid == again.series_uid
@@ -147,11 +147,11 @@ def test_different_grids_are_reported_by_inspect(tmp_path: Path) -> None:
 def test_inspect_names_no_patient_and_is_json(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, replace(TYPICAL["t1"], patient="Musterfrau"))
     write_series(tmp_path / "b", grey(1), AFFINE, replace(TYPICAL["t2"], patient="Musterfrau"))
-    said = json.dumps(inspect_input(tmp_path))
+    message = json.dumps(inspect_input(tmp_path))
 
-    assert "Musterfrau" not in said
-    assert "1970" not in said
-    assert TYPICAL["t1"].series_uid not in said
+    assert "Musterfrau" not in message
+    assert "1970" not in message
+    assert TYPICAL["t1"].series_uid not in message
 
 
 def test_inspect_says_what_would_stop_segment(tmp_path: Path) -> None:

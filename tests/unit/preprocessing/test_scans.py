@@ -31,10 +31,10 @@ def scans():
 
 @pytest.fixture(scope="module")
 def prepared(scans):
-    told = []
+    reported = []
     options = PreprocessingOptions(keep_intermediate=True)
-    made = prepare_scans(scans, recognise_kind(scans.volumes), options, on_step=told.append)
-    assert told == ["registering FLAIR to T1ce", "resampling to 1 mm", "extracting the brain"]
+    made = prepare_scans(scans, recognise_kind(scans.volumes), options, on_step=reported.append)
+    assert reported == ["registering FLAIR to T1ce", "resampling to 1 mm", "extracting the brain"]
     return made
 
 
@@ -173,5 +173,5 @@ def test_copies_and_masks_raise_warnings_for_raw_scans_too(scans, change, warnin
 
 
 def test_sound_scans_raise_no_warning_about_their_content(prepared):
-    said = " ".join(prepared.case.warnings)
-    assert not any(word in said for word in ("same image", "looks like a mask", "darker than its background"))
+    message = " ".join(prepared.case.warnings)
+    assert not any(word in message for word in ("same image", "looks like a mask", "darker than its background"))

@@ -22,5 +22,5 @@ def test_an_epoch_reports_loss_images_a_second_and_the_share_of_waiting(caplog: 
 
     expected = {"mean_loss": 1.5, "images_per_second": 0.25, "data_wait_share": 0.1, "learning_rate": 0.1}
     assert trainer.state.metrics == pytest.approx(expected)
-    said = "Epoch 1 of 1: loss 1.5000, 0.25 images/s, 10 % of 20.0 s waiting for data, about 0 min left."
-    assert said in caplog.text
+    message = "Epoch 1 of 1: loss 1.5000, 0.25 images/s, 10 % of 20.0 s waiting for data, about 0 min left."
+    assert message in caplog.text

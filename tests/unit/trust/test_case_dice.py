@@ -44,7 +44,7 @@ def test_grades(estimate, grade):
 
 
 def test_only_unreliable_regions_are_warned_of():
-    said = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
-    assert len(said) == 1
-    assert "tumour core" in said[0]
-    assert "0.30" in said[0]
+    message = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
+    assert len(message) == 1
+    assert "tumour core" in message[0]
+    assert "0.30" in message[0]

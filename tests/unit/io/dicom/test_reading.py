@@ -411,9 +411,9 @@ def test_several_patients_are_reported_without_their_names(tmp_path: Path) -> No
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one", patient="Alpha"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two", patient="Beta"))
 
-    with pytest.raises(CaseError, match="2 studies of 2 patients") as told:
+    with pytest.raises(CaseError, match="2 studies of 2 patients") as reported:
         one_study(scan(tmp_path))
-    assert "Alpha" not in str(told.value)
+    assert "Alpha" not in str(reported.value)
 
 
 def test_two_patients_in_one_study_are_refused(tmp_path: Path) -> None:

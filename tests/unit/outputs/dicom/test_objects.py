@@ -175,8 +175,8 @@ def test_the_report_grades_each_region_with_its_expected_dice_and_intervals(tmp_
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian package dicom3tools)")
 @pytest.mark.parametrize("name", ["seg", "map", "report"])
 def test_dciodvfy_finds_no_error(made, name):
-    said = subprocess.run(["dciodvfy", str(made[2][name])], capture_output=True, text=True, check=False).stderr
-    assert "Error" not in said, said
+    message = subprocess.run(["dciodvfy", str(made[2][name])], capture_output=True, text=True, check=False).stderr
+    assert "Error" not in message, message
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,6 @@ def test_the_mean_entropy_of_a_compartment_is_that_of_its_voxels():
     grid = Grid((12, 10, 6), np.diag([2.0, 1.0, 1.0, 1.0]))
     findings = findings_on(prediction_on(grid, np.ones(grid.shape), (Modality.T1,)), grid)
     oedema = findings.compartments[Compartment.OEDEMA]
-    said = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
-    assert oedema.mean_entropy_nats == pytest.approx(said, rel=1e-5)
+    message = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    assert oedema.mean_entropy_nats == pytest.approx(message, rel=1e-5)
     assert oedema.volume_ml == pytest.approx(np.count_nonzero(findings.labels == 2) * 2 / 1000)

@@ -99,10 +99,10 @@ def words_of(page):
 
 
 def test_missing_and_used_sequences_are_at_the_top(page):
-    said = words_of(page)
-    assert "2 of 4 sequences were missing: T1, T2." in said
-    assert "rests on T1ce, FLAIR alone" in said
-    assert re.search(r"missing T2 .*used FLAIR", said)
+    message = words_of(page)
+    assert "2 of 4 sequences were missing: T1, T2." in message
+    assert "rests on T1ce, FLAIR alone" in message
+    assert re.search(r"missing T2 .*used FLAIR", message)
 
 
 def test_changes_without_a_sequence_are_next_to_its_weights(page):
@@ -110,36 +110,36 @@ def test_changes_without_a_sequence_are_next_to_its_weights(page):
     fewer = {region: LeftOutChange(-1.25, 0.6, 0.1) for region in REGIONS}
     same = {region: LeftOutChange(0.0, 1.0, 0.0) for region in REGIONS}
     measured = Importance({}, left_out={Modality.T1CE: fewer, Modality.FLAIR: same})
-    said = words_of(page_of(prediction_of(importance=measured)))
-    assert re.search(r"Left out .*T1ce −1.3 mL Dice 60 % .*FLAIR 0.0 mL Dice 100 %", said)
-    assert "gives no weights to its sequences." in said
+    message = words_of(page_of(prediction_of(importance=measured)))
+    assert re.search(r"Left out .*T1ce −1.3 mL Dice 60 % .*FLAIR 0.0 mL Dice 100 %", message)
+    assert "gives no weights to its sequences." in message
     assert "Left out" not in words_of(page)
 
 
 def test_volumes_have_their_range(page):
     """6 x 6 x 6 voxels of 8 mm3 are sure, 8 x 8 x 8 more are likely or possible."""
-    said = words_of(page)
-    assert "5.8 mL" in said
-    assert "1.7 to 5.8 mL" in said
+    message = words_of(page)
+    assert "5.8 mL" in message
+    assert "1.7 to 5.8 mL" in message
 
 
 def test_uncertain_regions_have_millimetres_and_slices_counted_from_1(page):
     prediction = prediction_of()
     (area,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
     i, j, k = area["voxel"]
-    said = words_of(page)
-    assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in said
-    assert f"L {2 * i:.1f}, P {2 * j:.1f}, S {2 * k:.1f} mm" in said
-    assert "Whole tumour and tumour core" in said
+    message = words_of(page)
+    assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in message
+    assert f"L {2 * i:.1f}, P {2 * j:.1f}, S {2 * k:.1f} mm" in message
+    assert "Whole tumour and tumour core" in message
 
 
 def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
-    said = words_of(page)
-    assert "On 10 labelled cases" in said
-    assert re.search(r"Tumour core 60 % ± 20 60 %", said)
-    assert "made 1.2.3" in said
-    assert "ab" * 32 in said
-    assert "Look & see." in said
+    message = words_of(page)
+    assert "On 10 labelled cases" in message
+    assert re.search(r"Tumour core 60 % ± 20 60 %", message)
+    assert "made 1.2.3" in message
+    assert "ab" * 32 in message
+    assert "Look & see." in message
 
 
 def test_the_statement_is_at_the_top_and_at_the_bottom(page):
@@ -195,9 +195,9 @@ def test_each_region_is_shown_on_the_slices_where_it_is_largest():
     core[6:12, 6:12, 15] = 0.97
     prediction = prediction_of(probabilities={Region.WT: whole, Region.TC: core, Region.ET: core.copy()})
     page = page_of(prediction)
-    said = words_of(page)
-    assert "Whole tumour at the largest area, on FLAIR" in said
-    assert "Tumour core and enhancing tumour at the largest area, on T1ce" in said
+    message = words_of(page)
+    assert "Whole tumour at the largest area, on FLAIR" in message
+    assert "Tumour core and enhancing tumour at the largest area, on T1ce" in message
     axial = re.findall(r"<figcaption>Axial (\d+) of 20</figcaption>", page)
     assert axial == ["5", "16", "5"]
 
@@ -220,10 +220,10 @@ def test_outlines_stay_visible_on_white_and_on_the_colour_of_the_outline():
 def test_a_case_without_tumour_and_figures_has_a_page():
     nothing = {region: np.full((24, 28, 20), 0.01, np.float32) for region in REGIONS}
     model = ModelIdentity("made", "0", "0" * 64, 1)
-    said = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))
-    assert "none found" in said
-    assert "no figures for these weights" in said
-    assert "This does not prove that it is right." in said
+    message = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))
+    assert "none found" in message
+    assert "no figures for these weights" in message
+    assert "This does not prove that it is right." in message
 
 
 def test_positions_are_written_as_3d_slicer_shows_them():
@@ -280,11 +280,11 @@ def test_the_reliability_of_each_region_is_shown_with_its_light_interval_and_adv
     lights = [value for tag, name, value in Elements(page).attributes if name == "class" and value.startswith("light ")]
     assert lights
     assert set(lights) <= {"light reliable", "light review", "light unreliable"}
-    said = words_of(page)
-    assert "Reliability in this case" in said
-    assert re.search(r"\d+ to \d+\xa0?\s?%", said)
-    assert "Adding T" in said
-    assert "calibrated on only 12 labelled cases" in said
+    message = words_of(page)
+    assert "Reliability in this case" in message
+    assert re.search(r"\d+ to \d+\xa0?\s?%", message)
+    assert "Adding T" in message
+    assert "calibrated on only 12 labelled cases" in message
 
 
 def test_without_a_profile_the_page_says_that_the_expected_dice_is_uncalibrated(page):

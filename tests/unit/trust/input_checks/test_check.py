@@ -52,9 +52,9 @@ def test_an_image_under_a_wrong_name_is_named_with_what_it_looks_like(brain):
 
 def test_a_turned_head_is_described(brain):
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
-    said = warnings_of({T1: turned}, seen_as(T1))
-    assert list(said) == [Check.TURN]
-    assert "front and back exchanged" in said[Check.TURN]
+    message = warnings_of({T1: turned}, seen_as(T1))
+    assert list(message) == [Check.TURN]
+    assert "front and back exchanged" in message[Check.TURN]
 
 
 def test_a_head_that_its_header_describes_is_not_turned(brain):
@@ -69,17 +69,17 @@ def test_half_a_brain_and_a_box_are_no_whole_brains(brain):
     box = np.zeros_like(brain.data)
     box[4:16, 4:16, 4:16] = np.random.default_rng(1).normal(100, 15, (12, 12, 12))
     for volume in (half, Volume(box, brain.grid)):
-        said = warnings_of({T1: volume})
-        assert list(said) == [Check.SHAPE]
-        assert "do not have the shape of a whole brain" in said[Check.SHAPE]
+        message = warnings_of({T1: volume})
+        assert list(message) == [Check.SHAPE]
+        assert "do not have the shape of a whole brain" in message[Check.SHAPE]
 
 
 def test_a_mask_is_named_and_takes_no_part_in_the_other_checks(brain):
     soft = np.where(brain.data != 0, 1.0, 0.0).astype(np.float32)
     soft[8:10] *= 0.9
-    said = warnings_of({T1: brain, FLAIR: Volume(soft, brain.grid)}, seen_as(T1))
-    assert list(said) == [Check.FLAT]
-    assert said[Check.FLAT].startswith("FLAIR looks like a mask, a label map or a probability map")
+    message = warnings_of({T1: brain, FLAIR: Volume(soft, brain.grid)}, seen_as(T1))
+    assert list(message) == [Check.FLAT]
+    assert message[Check.FLAT].startswith("FLAIR looks like a mask, a label map or a probability map")
 
 
 def test_an_image_too_small_to_judge_is_left_alone():
