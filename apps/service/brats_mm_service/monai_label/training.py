@@ -94,8 +94,8 @@ def router(service: Service) -> APIRouter:
         jobs = service.queue.records.trainings(tuple(OPEN))
         for job in jobs:
             service.queue.remove(job)
-        job = service.queue.records.get(jobs[-1].id) if jobs else None
-        return {} if job is None else _shown(service, job)
+        stopped = service.queue.records.get(jobs[-1].id) if jobs else None
+        return {} if stopped is None else _shown(service, stopped)
 
     return routes
 

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -157,7 +157,7 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     model_files = _model_files(start)
     while True:
         job = commands.next()
-        perform(job, lambda job=job: _segment(job, segmenter, commands, channel), channel, model_files)
+        perform(job, partial(_segment, job, segmenter, commands, channel), channel, model_files)
 
 
 def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:

@@ -5,6 +5,7 @@ inference jobs run on the same cores. Time spent paused is not training time.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def main() -> None:
     channel.emit("ready", device=start["device"], confined=landlock_version() > 0, model={})
     while True:
         job = commands.next()
-        perform(job, lambda job=job: _fine_tune(job, start, commands, channel), channel, model_files)
+        perform(job, partial(_fine_tune, job, start, commands, channel), channel, model_files)
 
 
 def _fine_tune(job: dict[str, Any], start: dict[str, Any], commands: Commands, channel: Outlet) -> Computed:
