@@ -32,7 +32,7 @@ class Ensemble(SingleNetwork):
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         available = views.flatten(0, 1)
-        logits = self.members[0](image, available)
+        logits: Tensor = self.members[0](image, available)
         for member in self.members[1:]:
             logits = logits + member(image, available)
         return logits / len(self.members) + self.offset[:, None, None, None]
