@@ -34,7 +34,7 @@ def test_a_test_module_states_its_subject(path):
 def test_the_checks_of_a_merge_leave_no_test_out():
     """Plain pytest deselects slow tests. `.ci/run` selects all tests."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "-m '' -n 2 --dist loadfile" in script
+    assert "tests=\"$tests -m '' " in script
     assert "--deselect" not in script
     assert "--ignore" not in script
 
