@@ -19,7 +19,7 @@ from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
 from brats_mm.networks.case_gate import thumbnail
-from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_mixture import CrossSequenceMixture, cross_takes_part
 
 SUSPICION = 0.05
 """The cross-sequence expert runs where the probability of any region exceeds this."""
@@ -283,7 +283,9 @@ def run_stages(
         available = torch.tensor([flags(subset)], device=backend.device)
         weights = backend.case_weights(small, available)[0].float()
         mixture = mix_modalities(contributions, subset, weights)
-        ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
+        ran = 0
+        if bool(cross_takes_part(available)):
+            ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
         yield subset, mixture, weights, windows, len(windows.places) + ran
 
 

@@ -14,9 +14,9 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert takes part in every subset. With one modality, the result is therefore not that of its
-    expert alone, unlike in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality
-    experts suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
+    The cross-sequence expert takes part from two modalities on, and with T1ce alone. With another single modality, the
+    result is that of its expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the
+    modality experts suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
@@ -54,17 +54,25 @@ class CrossSequenceMixture(ExpertMixture):
         weights: list[Tensor] = []
         for view in views.unbind(0):
             weight = self.weights_of(small, view)
-            fused = self.cross(image, view)
-            mixture = unsqueeze_to(weight[:, -1], fused.dim()).to(fused.dtype) * fused
+            mixture = torch.zeros(0)
+            if bool(cross_takes_part(view).any()):
+                fused = self.cross(image, view)
+                mixture = unsqueeze_to(weight[:, -1], fused.dim()).to(fused.dtype) * fused
             for modality, contribution in enumerate(contributions):
                 if bool(view[:, modality].any()):
                     share = unsqueeze_to(weight[:, modality], contribution.dim()).to(contribution.dtype)
-                    mixture = mixture + share * contribution
+                    weighted = share * contribution
+                    mixture = weighted if mixture.numel() == 0 else mixture + weighted
             logits.append(mixture)
             weights.append(weight)
         return torch.cat(logits), torch.cat(weights)
 
 
 def expert_availability(available: Tensor) -> Tensor:
-    """Extend availability to (b, m + 1). The cross-sequence expert needs any modality."""
-    return torch.cat([available, available.any(dim=1, keepdim=True)], dim=1)
+    """Extend availability (b, m) to the m + 1 experts."""
+    return torch.cat([available, cross_takes_part(available)[:, None]], dim=1)
+
+
+def cross_takes_part(available: Tensor) -> Tensor:
+    """Return whether the cross-sequence expert takes part, (b,), for availability (b, m) with T1ce second."""
+    return (available.sum(dim=1) >= 2) | available[:, 1]

@@ -86,11 +86,19 @@ def test_without_suspicion_the_cross_sequence_expert_does_not_run():
     assert bool((result.logits == -9).all())
 
 
-def test_one_sequence_runs_the_cross_sequence_expert_too():
+def test_one_sequence_other_than_t1ce_never_runs_the_cross_sequence_expert():
     net = network()
     result = run(net, given(), frozenset({Modality.FLAIR}))
-    assert [available for _, available, _ in net.cross.seen] == [[False, False, False, True]]
+    assert net.cross.seen == []
     assert result.weights[:, 0].tolist() == [0, 0, 0, 1]
+    assert result.joint_weights.tolist() == [0, 0, 0]
+
+
+def test_t1ce_alone_runs_the_cross_sequence_expert():
+    net = network()
+    result = run(net, given(), frozenset({Modality.T1CE}))
+    assert [available for _, available, _ in net.cross.seen] == [[False, True, False, False]]
+    assert result.weights[:, 0].tolist() == [0, 1, 0, 0]
     assert result.joint_weights.tolist() == [0.5, 0.5, 0.5]
     assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.5 * 4 + 0.5 * 10, abs=1e-4)
 
