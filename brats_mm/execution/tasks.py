@@ -89,6 +89,7 @@ class Engine(Protocol[T, R]):
         """
 
 
+@runtime_checkable
 class Runner(Protocol):
     """Computes tasks in a worker, one after the other, with the model loaded."""
 

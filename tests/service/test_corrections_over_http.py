@@ -41,6 +41,11 @@ def submit(http, data, *, image="case-1", name="label.nii.gz", params=None, quer
     return http.put(f"/datastore/label?image={image}{query}", files={"label": (name, data), **fields})
 
 
+def test_the_history_of_scores_is_empty_before_a_label_is_submitted(http):
+    assert http.get("/scoring/").json()["history"] == []
+    assert http.get("/scoring/", params={"check_if_running": True}).status_code == 404
+
+
 def test_each_submission_is_a_version_and_none_is_overwritten(http, made_head):
     first, second = label_bytes(made_head), label_bytes(made_head, start=22)
     assert submit(http, first, params={"client_id": "dr-ann"}).json()["version"] == 1

@@ -1,5 +1,5 @@
 /** A small plot on the first screen: how well predictions agreed with the labels that the caller submitted. */
-import { ServiceProblem, askJson } from "./api";
+import { askJson } from "./api";
 import { fill, h } from "./dom";
 import { problemBox, type Screen } from "./screen";
 import { known } from "./session";
@@ -52,7 +52,6 @@ export function scoreHistory(): Screen {
       fill(content, plot(shown, said), h("p", { class: "hint" }, said));
       element.hidden = false;
     } catch (error) {
-      if (error instanceof ServiceProblem && error.status === 404) return;
       fill(content, problemBox(error));
       element.hidden = false;
     }

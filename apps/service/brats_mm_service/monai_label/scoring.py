@@ -26,13 +26,15 @@ def router(service: Service) -> APIRouter:
     writer = Depends(service.auth.require_scope("jobs:write"))
     corrections = ViewerCorrections(ViewerImages(service))
 
-    @routes.get("/", summary="MONAI Label: history of scores (404 if there is none)", responses=shown(_EXAMPLE))
+    @routes.get("/", summary="MONAI Label: history of scores", responses=shown(_EXAMPLE))
     def history(caller: Annotated[Caller, reader], *, check_if_running: bool = False) -> dict[str, Any]:
-        """Return scores of predictions against the caller's final labels, oldest first, and their means by version."""
-        scored = _scored(service.corrections.all(caller.name))
-        if check_if_running or not scored:
-            raise Problem("not-found", "No scoring runs." if check_if_running else "No prediction is scored yet.")
-        return _document(scored)
+        """Return scores of predictions against the caller's final labels, oldest first, and their means by version.
+
+        Scores are computed at once, so no scoring is ever running.
+        """
+        if check_if_running:
+            raise Problem("not-found", "No scoring runs.")
+        return _document(_scored(service.corrections.all(caller.name)))
 
     @routes.post("/", include_in_schema=False)
     @routes.post("/{method}", summary="MONAI Label: score predictions", responses=shown(_EXAMPLE))
