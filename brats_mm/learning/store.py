@@ -7,12 +7,12 @@
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from brats_mm.io.durable import sync, write_json
 from brats_mm.learning.corrections import Correction, from_json, to_json
 
 DOCUMENT = "correction.json"
@@ -39,14 +39,14 @@ class CorrectionStore:
         """
         with self._lock:
             made = make(self.all())
-            _write(incoming, made)
+            write_json(to_json(made), incoming / DOCUMENT)
             for path in (*incoming.rglob("*"), incoming):
-                _sync(path)
+                sync(path)
             target = self.folder(made)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             incoming.rename(target)
-            _sync(target.parent)
-            _sync(self._root)
+            sync(target.parent)
+            sync(self._root)
         return made
 
     def all(self, owner: str | None = None) -> list[Correction]:
@@ -62,7 +62,7 @@ class CorrectionStore:
     def change(self, correction: Correction) -> None:
         """Replace the record of a correction. Its files are unchanged."""
         with self._lock:
-            _write(self.folder(correction), correction)
+            write_json(to_json(correction), self.folder(correction) / DOCUMENT)
 
     def remove(self, correction: Correction) -> None:
         """Delete a correction with its files."""
@@ -84,23 +84,8 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def _write(folder: Path, correction: Correction) -> None:
-    partial = folder / f"{DOCUMENT}.partial"
-    partial.write_text(json.dumps(to_json(correction)), encoding="utf-8")
-    _sync(partial)
-    partial.replace(folder / DOCUMENT)
-
-
 def _read(path: Path) -> Correction | None:
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

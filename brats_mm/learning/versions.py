@@ -7,7 +7,6 @@ A bundle appears complete or not at all. Only `activate` and `roll_back` change 
 """
 
 import json
-import os
 import re
 import shutil
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 from brats_mm.errors import BundleError, OptionError
 from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.durable import sync, write_json
 
 BASE = "base"
 """Name of the model that the service was started with."""
@@ -110,13 +110,13 @@ class ModelVersions:
             raise OptionError(message)
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in (*bundle.rglob("*"), bundle):
-            _sync(path)
+            sync(path)
         target = self._root / version
         with self._lock:
             if target.exists():
                 shutil.rmtree(target)
             bundle.rename(target)
-            _sync(self._root)
+            sync(self._root)
 
     def active(self) -> ActiveModel:
         """Return the active version. The base if none was activated, or if the active one is gone."""
@@ -158,18 +158,7 @@ class ModelVersions:
 
     def _store(self, state: ActiveModel) -> ActiveModel:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self._root / f"{ACTIVE}.partial"
         with self._lock:
-            partial.write_text(json.dumps({"version": state.version, "earlier": state.earlier}), encoding="utf-8")
-            _sync(partial)
-            partial.replace(self._root / ACTIVE)
-            _sync(self._root)
+            write_json({"version": state.version, "earlier": state.earlier}, self._root / ACTIVE)
+            sync(self._root)
         return state
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

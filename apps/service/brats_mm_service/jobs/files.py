@@ -7,7 +7,6 @@ jobs/<id>/result/     a finished result: a renamed attempt
 trash/<id>.<random>/  being deleted, with the ID of the job or the name of the upload
 """
 
-import os
 import secrets
 import shutil
 import time
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from brats_mm.io.bundle import sha256_of
+from brats_mm.io.durable import sync
 from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
@@ -61,10 +61,10 @@ class JobFiles:
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
-            list(pool.map(_sync, [incoming, *incoming.rglob("*")]))
+            list(pool.map(sync, [incoming, *incoming.rglob("*")]))
         incoming.rename(folder / "upload")
-        _sync(folder)
-        _sync(folder.parent)
+        sync(folder)
+        sync(folder.parent)
 
     def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
         """Turn the output of an attempt into the result atomically, and return its files."""
@@ -72,13 +72,13 @@ class JobFiles:
         if result.is_dir() and not attempt.is_dir():
             return manifest(result)  # published before, though the record of it could not be written
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
-            synced = [pool.submit(_sync, path) for path in attempt.iterdir()]
+            synced = [pool.submit(sync, path) for path in attempt.iterdir()]
             files = manifest(attempt)
             for one in synced:
                 one.result()
-        _sync(attempt)
+        sync(attempt)
         attempt.rename(result)
-        _sync(attempt.parent)
+        sync(attempt.parent)
         return files
 
     def clear_attempt(self, job_id: str, number: int) -> None:
@@ -167,12 +167,3 @@ def folder_bytes(folder: Path) -> int:
         with suppress(OSError):
             total += path.lstat().st_size
     return total
-
-
-def _sync(path: Path) -> None:
-    """Have a file or folder on disk, not only in memory."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
