@@ -145,15 +145,9 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
 
 
 def suspicious_box(
-    logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]
+    suspicious: Bool[Tensor, "x y z"],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """Return the widened box where the probability of any region exceeds `SUSPICION`. None if there is none.
-
-    Args:
-        logits: logits of the modality experts' mixture.
-        brain: mask of the voxels to consider.
-    """
-    suspicious = suspicious_voxels(logits, brain)
+    """Return the widened box around the suspicious voxels. None if there are none."""
     bounds = []
     for axis, size in enumerate(suspicious.shape):
         others = tuple(other for other in range(3) if other != axis)
@@ -179,7 +173,7 @@ def add_joint(
     tta_flips: Sequence[Sequence[int]],
     count: PassCounter,
 ) -> int:
-    """Mix the cross-sequence expert into `mixture` in place inside the suspicious box. Return the number of windows.
+    """Mix the cross-sequence expert into `mixture` in place near suspicious voxels. Return the number of windows.
 
     Args:
         mixture: logits of the modality experts, whose weights sum to 1.
@@ -191,13 +185,14 @@ def add_joint(
         tta_flips: flipped views to average.
         count: called after each pass.
     """
-    box = suspicious_box(mixture, brain)
+    suspicious = suspicious_voxels(mixture, brain)
+    box = suspicious_box(suspicious)
     if box is None:
         return 0
     inside = tuple(slice(first, last) for first, last in box)
     available = torch.tensor(flags(subset), device=image.device)
     part = image[(slice(None), *inside)] * available[:, None, None, None]
-    presence = fade(box, tuple(mixture.shape[1:])).to(image.device) * near(suspicious_voxels(mixture, brain)[inside])
+    presence = fade(box, tuple(mixture.shape[1:])).to(image.device) * near(suspicious[inside])
     windows = plan_windows((presence > 0).cpu(), FINE_WINDOW, FINE_OVERLAP)
     padded = F.pad(part, windows.padding)
     total: Tensor | None = None

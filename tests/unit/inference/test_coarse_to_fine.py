@@ -15,6 +15,7 @@ from brats_mm.inference.coarse_to_fine import (
     fade,
     near,
     suspicious_box,
+    suspicious_voxels,
 )
 from brats_mm.inference.engine import WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement
@@ -128,7 +129,7 @@ def test_shares_of_the_modality_experts_sum_to_one():
 def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
     logits = torch.full((3, *SHAPE), -9.0)
     logits[2, 10:110, 50, 50] = 1
-    box = suspicious_box(logits, torch.ones(SHAPE, dtype=torch.bool))
+    box = suspicious_box(suspicious_voxels(logits, torch.ones(SHAPE, dtype=torch.bool)))
     assert box[0] == (max(0, 10 - MARGIN), 110 + MARGIN)
     assert [stop - start for start, stop in box[1:]] == [SMALLEST_SIDE, SMALLEST_SIDE]
     assert all(start >= 0 and stop <= size for (start, stop), size in zip(box, SHAPE, strict=True))
@@ -136,7 +137,7 @@ def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
 
 def test_suspicion_outside_the_brain_does_not_count():
     logits = torch.full((3, *SHAPE), 3.0)
-    assert suspicious_box(logits, torch.zeros(SHAPE, dtype=torch.bool)) is None
+    assert suspicious_box(suspicious_voxels(logits, torch.zeros(SHAPE, dtype=torch.bool))) is None
 
 
 @pytest.mark.parametrize("window", [(64, 64, 64), (96, 96, 96), (128, 128, 128)])

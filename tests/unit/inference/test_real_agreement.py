@@ -11,7 +11,15 @@ from torch.nn import functional
 from brats_mm.domain.availability import flags, ordered
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import GridError
-from brats_mm.inference.coarse_to_fine import COARSE_MULTIPLE, FINE_OVERLAP, FINE_WINDOW, LATTICE, fade, suspicious_box
+from brats_mm.inference.coarse_to_fine import (
+    COARSE_MULTIPLE,
+    FINE_OVERLAP,
+    FINE_WINDOW,
+    LATTICE,
+    fade,
+    suspicious_box,
+    suspicious_voxels,
+)
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
@@ -67,7 +75,7 @@ def plain(case, predictor):
         share = weights[channel] / weights[:4].sum(dim=0)
         made = network.experts[modality.value](image[None, channel : channel + 1])[0]
         logits += share[:, None, None, None] * made[:, : shape[0], : shape[1], : shape[2]]
-    box = suspicious_box(logits, given.brain)
+    box = suspicious_box(suspicious_voxels(logits, given.brain))
     if box is not None and len(case.available) > 1:
         inside = (slice(None), *(slice(*sides) for sides in box))
         part = given.image[inside]
