@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from skull import SIGNAL, Margin, RawHead, Tissue, add_skull
 from torch.nn import functional as F
 
-from brats_mm.data.phantom.skull import SIGNAL, Margin, RawHead, Tissue, add_skull
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.resample import resample_signal
 from brats_mm.domain.volume import Grid, Volume

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from corruptions import Shift, biased, misregistered, noisy, rescaled, thick_slices
 from scipy import ndimage
 
-from brats_mm.data.corruptions import Shift, biased, misregistered, noisy, rescaled, thick_slices
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask

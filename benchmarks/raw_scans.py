@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from skull import Margin, RawHead, add_skull
 
-from brats_mm.data.phantom.skull import Margin, RawHead, add_skull
 from brats_mm.domain.alignment import registration_warnings
 from brats_mm.domain.case import Scans
 from brats_mm.domain.label_map import regions_from_labels

@@ -3,7 +3,7 @@
     python benchmarks/robustness.py CASES/datalist.json -o robustness
 
 Writes robustness.json and robustness.md. Each change is applied to the images of each case
-(`brats_mm.data.corruptions`), and the reference is unchanged. There are three availability sets: all four sequences,
+(`corruptions.py`), and the reference is unchanged. There are three availability sets: all four sequences,
 T1ce + FLAIR, and T2 alone.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from corruptions import SHIFTS, Shift
 
-from brats_mm.data.corruptions import SHIFTS, Shift
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, subset_name
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.skull import Margin, Tissue, add_skull
 from brats_mm.data.phantom.head import make_phantom
-from brats_mm.data.phantom.skull import Margin, Tissue, add_skull
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.preprocessing.brain import _level, brain_doubts, extract_brain

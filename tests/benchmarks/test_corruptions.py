@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.data.corruptions import SHIFTS, biased, misregistered, noisy, reoriented, rescaled, thick_slices
+from benchmarks.corruptions import SHIFTS, biased, misregistered, noisy, reoriented, rescaled, thick_slices
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
