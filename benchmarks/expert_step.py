@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from brats_mm.execution.malloc_tuning import tune_malloc
 from brats_mm.networks.normed_activation import NormedActivation
 from brats_mm.networks.presets import simmlm
-from brats_mm.training.malloc_tuning import tune_malloc
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -47,7 +47,7 @@ def _restore_malloc() -> Iterator[None]:
     """Undo the malloc tuning that an interrupted training leaves behind, so that later tests stay small."""
     yield
     # Only a module that trained has it. Modules without torch need not wait for its import.
-    if tuning := sys.modules.get("brats_mm.training.malloc_tuning"):
+    if tuning := sys.modules.get("brats_mm.execution.malloc_tuning"):
         tuning.restore_malloc("cpu")
 
 

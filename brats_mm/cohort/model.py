@@ -28,9 +28,11 @@ class SegmentCases:
         import torch
 
         from brats_mm.cohort.segment import SegmentRunner
+        from brats_mm.execution.malloc_tuning import tune_malloc_for_inference
         from brats_mm.pipeline.segmenter import Segmenter
 
         model = self.request.model
         if model.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
             model = replace(model, device=f"cuda:{slot % torch.cuda.device_count()}")
+        tune_malloc_for_inference("cpu")
         return SegmentRunner(Segmenter.from_options(model), self.request, self.layout)

@@ -76,6 +76,9 @@ def model_options(options: argparse.Namespace) -> ModelOptions:
 def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
     """Import torch and load the model."""
     console.say("Loading the model.")
+    from brats_mm.execution.malloc_tuning import tune_malloc_for_inference
+
+    tune_malloc_for_inference("cpu")  # before torch allocates anything
     from brats_mm.pipeline.segmenter import Segmenter
 
     segmenter = Segmenter.from_options(model)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from brats_mm.errors import TrainingError
+from brats_mm.execution.malloc_tuning import tune_malloc
 from brats_mm.losses.tumour import level_loss
 from brats_mm.training.checkpoints import atomic_save
-from brats_mm.training.malloc_tuning import tune_malloc
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
 

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from brats_mm.training.malloc_tuning import restore_malloc, tune_malloc
+from brats_mm.execution.malloc_tuning import restore_malloc, tune_malloc
 
 RESIDENT = """
 import ctypes, sys, torch
-from brats_mm.training.malloc_tuning import restore_malloc, tune_malloc
+from brats_mm.execution.malloc_tuning import restore_malloc, tune_malloc
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
@@ -41,3 +41,28 @@ def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
 def test_other_devices_are_left_alone():
     assert not tune_malloc("meta")
     assert not restore_malloc("meta")
+
+
+FAULTS = """
+import resource, sys, torch
+from brats_mm.execution.malloc_tuning import tune_malloc_for_inference
+tuned = sys.argv[1] == "tuned" and tune_malloc_for_inference("cpu")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    torch.ones(2**24)  # 64 MiB
+print(tuned, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux")
+def test_inference_takes_few_pages_and_keeps_them():
+    """64 MiB are 16,384 small pages, asked for anew by each of four blocks, or at most once."""
+    counts = {}
+    for way in ("tuned", "plain"):
+        script = subprocess.run([sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True)
+        tuned, faults = script.stdout.split()
+        if (way, tuned) == ("tuned", "False"):
+            pytest.skip("the C library is not glibc")
+        counts[way] = int(faults)
+    assert counts["tuned"] < 20_000
+    assert counts["plain"] > 60_000

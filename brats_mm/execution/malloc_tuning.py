@@ -1,0 +1,102 @@
+"""Tune glibc's malloc for work on CPUs, so that freed memory is reused instead of returned to the system.
+
+By default, glibc maps each large activation separately and unmaps it when it is freed. The kernel then clears the same
+pages for every layer, which takes a third of a training step. This needs neither jemalloc nor tcmalloc.
+
+A process that segments a case touches most of its memory once. `tune_malloc_for_inference` also asks for pages of 2 MiB
+each, 512 times fewer.
+"""
+
+import ctypes
+import mmap
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from brats_mm.execution.memory_limit import address_space
+
+if TYPE_CHECKING:
+    import torch
+
+# Names from <malloc.h>. glibc cannot be asked for its defaults.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+TUNED = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**28}
+HUGE_PAGE = 2 << 20
+RESERVED_BYTES = 3 << 29
+"""1.5 GiB of address space in large pages: what a case of four sequences takes. Pages that are not used take no memory.
+"""
+
+DEFAULTS = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 2**17}
+
+
+def tune_malloc(device: "str | torch.device") -> bool:
+    """Keep freed memory in this process until `restore_malloc`.
+
+    Raises the peak memory, by a sixth in a float32 training. Suits programs whose allocations repeat, as in training.
+    Allocations of many different sizes would fragment the memory.
+
+    Args:
+        device: device of the training. Only the CPU is affected.
+
+    Returns:
+        True if malloc was tuned. False on other devices and with other C libraries than glibc.
+    """
+    return str(device) == "cpu" and _set(TUNED)
+
+
+def tune_malloc_for_inference(device: "str | torch.device") -> bool:
+    """Like `tune_malloc`, with the first `RESERVED_BYTES` of memory in large pages.
+
+    Affects the whole process, so only a program that owns its process calls it. With a limit on the address space, or
+    where the system knows no large pages, the effect is that of `tune_malloc`.
+
+    Args:
+        device: device of the network. Only the CPU is affected.
+
+    Returns:
+        True if malloc was tuned.
+    """
+    if not tune_malloc(device):
+        return False
+    if address_space() == sys.maxsize:
+        _reserve(RESERVED_BYTES)
+    return True
+
+
+def _reserve(size: int) -> None:
+    """Grow the heap by `size` bytes and mark them for large pages. Nothing is lost where that fails."""
+    libc, advice = ctypes.CDLL(None), getattr(mmap, "MADV_HUGEPAGE", None)
+    if advice is None:
+        return
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    block = libc.malloc(size)
+    if not block:
+        return
+    first = -(-block // HUGE_PAGE) * HUGE_PAGE
+    libc.madvise(first, (block + size - first) // HUGE_PAGE * HUGE_PAGE, advice)
+    libc.free(block)
+
+
+def restore_malloc(device: "str | torch.device") -> bool:
+    """Restore glibc's defaults and return the kept memory to the system.
+
+    Args:
+        device: device of the training. Only the CPU is affected.
+
+    Returns:
+        True if the defaults were restored. False on other devices and with other C libraries than glibc.
+    """
+    if str(device) != "cpu" or not _set(DEFAULTS):
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True
+
+
+def _set(settings: Mapping[int, int]) -> bool:
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl has no mallopt, and Windows cannot open the program itself
+        return False
+    return all(mallopt(name, value) for name, value in settings.items())
