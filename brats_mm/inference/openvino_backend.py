@@ -62,6 +62,7 @@ class OpenVinoBackend:
         key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._processor())
         self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
         self._requests: dict[str, ov.InferRequest] = {}
+        self._exported: dict[str, bytes] = {}
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         request = self._request(modality.value)
@@ -91,15 +92,19 @@ class OpenVinoBackend:
 
     def _compiled(self, name: str) -> ov.CompiledModel:
         options = self._options()
-        kept = self._cache.load(name) if self._cache else None
+        kept = self._exported.get(name) or (self._cache.load(name) if self._cache else None)
         if kept is not None:
             try:
-                return self._core.import_model(kept, CPU, options)
+                compiled = self._core.import_model(kept, CPU, options)
             except RuntimeError as error:
                 logger.warning("Recompiling a model that cannot be loaded (%s).", error)
+            else:
+                self._exported[name] = kept
+                return compiled
         compiled = self._core.compile_model(self._graph(name), CPU, options)
+        self._exported[name] = compiled.export_model().getvalue()
         if self._cache:
-            self._cache.keep(name, compiled.export_model().getvalue())
+            self._cache.keep(name, self._exported[name])
         return compiled
 
     def _options(self) -> dict[str, Any]:
@@ -122,15 +127,24 @@ class OpenVinoBackend:
 class OpenVinoCrossSequenceBackend(OpenVinoBackend):
     """Run all experts of a mixture with a cross-sequence expert in OpenVINO. Arguments are those of
     `OpenVinoBackend`.
+
+    The engine runs all windows of an expert in a row, and a compiled expert holds 0.3 GB of intermediate results, so
+    only the last one stays. The others stay in exported form, from which they load in 0.05 s.
     """
 
     JOINT = "cross"
+
+    def _request(self, name: str) -> ov.InferRequest:
+        if name not in self._requests:
+            self._requests.clear()
+            self._requests[name] = self._compiled(name).create_infer_request()
+        return self._requests[name]
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
         inputs = [np.ascontiguousarray(window.numpy()), available.numpy().astype(np.float32)]
         answer = self._request(self.JOINT).infer(inputs, share_inputs=True)
-        return torch.from_numpy(answer[0].copy())
+        return torch.from_numpy(answer[0])
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         """Gate weights (b, m + 1, c) from a case's thumbnail."""
