@@ -17,7 +17,7 @@ from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial, needed
 from brats_mm.inference.prepare import ModelInput
-from brats_mm.inference.windows import STRIDE, WindowGrid, plan_windows
+from brats_mm.inference.windows import STRIDE, WindowGrid, cover, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture, cross_takes_part
 
@@ -38,6 +38,9 @@ SMALLEST_SIDE = 80
 
 FINE_WINDOW = (96, 96, 96)
 FINE_OVERLAP = 0.5
+FINE_MARGIN = 16
+"""Voxels that windows of the cross-sequence expert reach beyond the voxels that they are placed for."""
+
 LATTICE = 2
 """Voxels of the image that make a voxel of the modality experts' lattice, along a side."""
 
@@ -193,7 +196,7 @@ def add_joint(
     available = torch.tensor(flags(subset), device=image.device)
     part = image[(slice(None), *inside)] * available[:, None, None, None]
     presence = fade(box, tuple(mixture.shape[1:])).to(image.device) * near(suspicious[inside])
-    windows = plan_windows((presence > 0).cpu(), FINE_WINDOW, FINE_OVERLAP)
+    windows = fine_windows((presence > 0).cpu())
     padded = F.pad(part, windows.padding)
     total: Tensor | None = None
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
@@ -209,6 +212,13 @@ def add_joint(
     share = weight.to(joint.dtype)[:, None, None, None] * presence.to(joint.dtype)
     mixture[(slice(None), *inside)].mul_(1 - share).add_(share * joint)
     return len(windows.places)
+
+
+def fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
+    """Place the windows of the cross-sequence expert: a regular scan, or fewer windows if the voxels allow it."""
+    scan = plan_windows(voxels, FINE_WINDOW, FINE_OVERLAP)
+    fewer = cover(voxels, FINE_WINDOW, FINE_MARGIN)
+    return fewer if len(fewer.places) < len(scan.places) else scan
 
 
 def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:

@@ -13,6 +13,7 @@ from brats_mm.inference.coarse_to_fine import (
     SMALLEST_SIDE,
     TorchCrossSequenceBackend,
     fade,
+    fine_windows,
     near,
     suspicious_box,
     suspicious_voxels,
@@ -210,3 +211,29 @@ def test_far_from_suspicion_inside_the_box_the_modality_experts_stand():
     result = run(net, model_input)
     assert result.logits[0, 102, 92, 102].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
     assert result.logits[0, 85, 70, 80].item() == pytest.approx(-9)
+
+
+def test_the_fewer_of_scanned_and_covering_windows_are_taken():
+    diagonal = torch.zeros(160, 160, 160, dtype=torch.bool)
+    diagonal[:16, :16, :16] = diagonal[144:, 144:, 144:] = True
+    assert len(fine_windows(diagonal).places) == 2  # a scan of the whole takes two as well, and eight of a cross
+    diagonal[:16, 144:, :16] = diagonal[72:88, 72:88, 72:88] = True
+    assert len(fine_windows(diagonal).places) == 4
+    small = torch.zeros(110, 90, 90, dtype=torch.bool)
+    small[5:105, 40:50, 40:50] = True
+    scan = fine_windows(small)
+    assert [place[0].start for place in scan.places] == [0, 14]
+
+
+@pytest.mark.slow
+def test_openvino_keeps_the_memory_of_one_expert_only():
+    openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
+    torch.manual_seed(0)
+    experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
+    net = CrossSequenceMixture(experts, CrossSequenceExpert((4, 6, 8)), CaseGate()).eval().requires_grad_(False)
+    backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
+    window = torch.randn(1, 1, 32, 24, 16)
+    first = backend.contribution(Modality.T1, window).clone()
+    backend.contribution(Modality.T2, window)
+    assert list(backend._requests) == ["t2"]
+    assert torch.equal(backend.contribution(Modality.T1, window), first)
