@@ -2,16 +2,18 @@
 
     python benchmarks/input_checks.py fit split.json --dataset-dir CASES --turned NAME NAME
     python benchmarks/input_checks.py evaluate split.json --dataset-dir CASES --turned NAME --page docs/trust.md
+    python benchmarks/input_checks.py front CASES --turned NAME NAME --page docs/trust.md
 
 `fit` writes `brats_mm/trust/input_checks/reference.npz`. Needs complete cases, prepared like BraTS data.
 `evaluate` checks each validation case as it is, and after each made fault. `--turned` names cases whose header is
 wrong, as pictures of them show: they are not fitted to, and an alarm for them is right.
+`front` checks only front and back, in every brain below a folder, with and without its lowest part.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -24,21 +26,24 @@ from scipy import ndimage
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.case import Case
+from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.io.case import read_case
+from brats_mm.io.case_files import find_case
 from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
+from brats_mm.io.volume import read_volume
 from brats_mm.packaging.trust import with_blocks
 from brats_mm.trust.input_checks.check import Check, check_inputs
-from brats_mm.trust.input_checks.coarse import coarse_image, frame_of, in_frame, union
+from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, in_frame, union
 from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, likeliest
 from brats_mm.trust.input_checks.flatness import flat_share
-from brats_mm.trust.input_checks.orientation import shape_of
-from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, save_reference
+from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
+from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, default_reference, save_reference
 
 FOLDS = 5
 PENALTY = 1e-4
@@ -343,7 +348,7 @@ def alarm_table(rows: Sequence[Row], turned: Sequence[str]) -> str:
             own = [
                 one
                 for one in rows
-                if one.name.startswith(names) and (check is not Check.TURN or one.case not in turned)
+                if one.name.startswith(names) and (check not in (Check.TURN, Check.FRONT) or one.case not in turned)
             ]
             cells.append(f"{sum(check.value in one.warned for one in own)} of {len(own)}")
         lines.append(f"| {check.value} | " + " | ".join(cells) + " |")
@@ -364,19 +369,90 @@ def page_block(rows: Sequence[Row], turned: Sequence[str]) -> str:
     return "\n\n".join([said, detection_table(usable), alarm_table(rows, turned)])
 
 
+LOWEST_MM = (0, 16, 32)
+"""Heights cut off the lowest part of a brain."""
+
+
+def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
+    """The coarse head of each case, from its first readable sequence. Heads too low for the check are left out."""
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = find_case(case)
+        head = coarse_image(read_volume(Path(next(iter(files.paths.values()))))).inside
+        if front_lead(head, (STEP_MM,) * 3) is not None:
+            yield case.name, head
+
+
+def told_backwards(head: Mask, reference: Reference) -> tuple[bool, bool]:
+    """Whether the check of the shape, and that of the lowest part, find a head whose front and back are exchanged."""
+    shape = shape_of(head, reference.mean_brain)
+    is_turned = shape.likeness >= reference.least_likeness and shape.turn != UPRIGHT
+    lead = front_lead(head, (STEP_MM,) * 3)
+    return is_turned and shape.lead > reference.turn_lead, lead is not None and lead > FRONT_LEAD
+
+
+def without_lowest(head: Mask, height_mm: float) -> Mask:
+    cut = head.copy()
+    cut[:, :, : np.flatnonzero(head.any(axis=(0, 1)))[0] + round(height_mm / STEP_MM)] = False
+    return cut
+
+
+def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
+    """The table of front and back."""
+    reference = default_reference()
+    leads = {name: float(front_lead(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
+    right = {name: head for name, head in heads.items() if name not in turned}
+    wrong = {name: head for name, head in heads.items() if name in turned}
+
+    def span(names: Iterable[str]) -> str:
+        values = [leads[name] for name in names]
+        return f"{min(values):.2f} to {max(values):.2f}" if values else "-"
+
+    rows = [("wrong header", [told_backwards(head, reference) for head in wrong.values()])]
+    for height in LOWEST_MM:
+        part = f" without its lowest {height} mm" if height else ""
+        cut = [without_lowest(head, height) for head in right.values()]
+        rows += [
+            (f"exchanged on purpose{part}", [told_backwards(head[:, ::-1], reference) for head in cut]),
+            (f"right header{part} (false alarms)", [told_backwards(head, reference) for head in cut]),
+        ]
+    lines = [
+        f"{len(heads)} brains. The lowest part lies {span(right)} of the brain's length in front of its centre in "
+        f"{len(right)} brains with a right header, and {span(wrong)} in {len(wrong)} with a wrong one.",
+        "",
+        "| brains | by the shape | by the lowest part | by either |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, told in rows:
+        counts = (sum(one[0] for one in told), sum(one[1] for one in told), sum(any(one) for one in told))
+        lines.append(f"| {name} | " + " | ".join(f"{count} of {len(told)}" for count in counts) + " |")
+    return "\n".join(lines)
+
+
+def front(options: argparse.Namespace) -> None:
+    block = front_block(dict(heads_below(options.datalist)), options.turned)
+    if options.page is not None:
+        options.page.write_text(
+            with_blocks(options.page.read_text(), {"front-back": block}, "benchmarks/input_checks.py")
+        )
+    print(block)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("fit", "evaluate"))
-    parser.add_argument("datalist", type=Path, help="list with the sections training and validation")
+    parser.add_argument("step", choices=("fit", "evaluate", "front"))
+    parser.add_argument("datalist", type=Path, help="list with training and validation, or folder of cases")
     parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
     parser.add_argument("--turned", nargs="*", default=[], help="cases whose header is known to be wrong")
     parser.add_argument("--page", type=Path, help="page whose marked tables are replaced")
     parser.add_argument("-o", "--output", type=Path, default=Path("input_checks.json"))
     options = parser.parse_args()
+    if options.step == "front":
+        front(options)
+        return
     section = "training" if options.step == "fit" else "validation"
     cases = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
     if options.step == "fit":
-        reference = fit([one for one in cases if len(one.files.found) == len(MODALITIES)], options.turned)
+        reference = fit([one for one in cases if len(one.files.paths) == len(MODALITIES)], options.turned)
         save_reference(reference, REFERENCE_FILE)
         print(reference)
         return

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from brats_mm.data.datalist import Item, resolved_item, section_entries
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
+from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
+from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, InputError, VolumeError
 
 logger = logging.getLogger(__name__)
@@ -26,8 +29,20 @@ THREADS = 4
 
 SECTIONS = ("training", "validation")
 
+SHOWN = 5
+"""Largest number of names in a warning."""
+
 Checked = tuple[str, Item | str]
 """Section of a case, and its item or the fault in its entry."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the check of a case found: its fault, if any, and whether front and back of the brain appear exchanged."""
+
+    name: str
+    fault: str | None = None
+    is_backwards: bool = False
 
 
 def check_cases(
@@ -42,7 +57,7 @@ def check_cases(
 
     A case is faulty if a file is missing, truncated or unreadable, a sequence is empty or the same file as another, the
     files have different grids, or the label map is missing or has values outside its label scheme. The list is faulty
-    if it names a case twice, in one section or in both.
+    if it names a case twice, in one section or in both. Brains whose front and back appear exchanged give a warning.
 
     Args:
         dataset_dir: folder that the list's paths and case names are relative to.
@@ -68,7 +83,8 @@ def check_cases(
     for item, with_scheme in zip(items, with_schemes(items, label_scheme), strict=True):
         item.update(with_scheme)
     with ThreadPoolExecutor(THREADS) as pool:
-        faults = [fault for fault in pool.map(partial(_fault, needs=tuple(needs)), listed) if fault]
+        findings = list(pool.map(partial(_findings, needs=tuple(needs)), listed))
+    faults = [one.fault for one in findings if one.fault]
     faults += _listed_twice(listed)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
@@ -78,6 +94,7 @@ def check_cases(
         )
         raise CaseError(message)
     _warn_of_shared_patients(listed)
+    _warn_of_exchanged_fronts([one.name for one in findings if one.is_backwards])
     logger.info("All %d cases of %s passed the check.", len(listed), datalist)
     return len(listed)
 
@@ -90,15 +107,36 @@ def _item_or_fault(entry: Any, root: Path) -> Item | str:
         return f"{name}: {error}"
 
 
-def _fault(checked: Checked, needs: Sequence[str]) -> str | None:
-    """Return the fault of a case, or None."""
+def _findings(checked: Checked, needs: Sequence[str]) -> Findings:
     item = checked[1]
     if isinstance(item, str):
-        return item
+        return Findings("", item)
+    name = item["name"]
     if not all(item["image"].get(modality) for modality in needs):
-        return None
-    faults = "; ".join(_item_faults(item))
-    return f"{item['name']}: {faults}" if faults else None
+        return Findings(name)
+    brains: list[Volume] = []
+    faults = "; ".join(_item_faults(item, brains))
+    return Findings(name, f"{name}: {faults}" if faults else None, any(_is_backwards(brain) for brain in brains))
+
+
+def _is_backwards(brain: Volume) -> bool:
+    """Whether front and back of a skull-stripped brain appear exchanged."""
+    axes = brain.grid.ras_axes
+    order = [next(axis for axis, (world, _) in enumerate(axes) if world == ras) for ras in range(3)]
+    inside = np.flip(brain.foreground, [axis for axis in range(3) if axes[axis][1] < 0]).transpose(order)
+    across, along, up = (float(brain.grid.spacing_mm[axis]) for axis in order)
+    lead = front_lead(inside, (across, along, up))
+    return lead is not None and lead > FRONT_LEAD
+
+
+def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
+    if names:
+        logger.warning(
+            "Cases with front and back apparently exchanged: %d (%s). Check them in a viewer, and correct the "
+            "header of their images and label map, or remove them from the list.",
+            len(names),
+            ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else ""),
+        )
 
 
 def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
@@ -125,7 +163,8 @@ def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
         )
 
 
-def _item_faults(item: Item) -> Iterator[str]:
+def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
+    """Yield the faults of a case, and add its first readable sequence to `brains`."""
     if not item["image"]:
         yield "it has no sequence"
     if "label" not in item:
@@ -139,7 +178,7 @@ def _item_faults(item: Item) -> Iterator[str]:
             yield fault
             continue
         grids.append((Path(path).name, image))
-        yield from _label_faults(item) if path == item.get("label") else _image_faults(item, path, image)
+        yield from _label_faults(item) if path == item.get("label") else _image_faults(item, path, image, brains)
     for name, image in grids[1:]:
         if not _same_grid(image, grids[0][1]):
             yield f"{name} does not have the grid of {grids[0][0]}"
@@ -153,8 +192,8 @@ def _shared_files(item: Item) -> Iterator[str]:
             yield f"{path.name} is listed as {names}"
 
 
-def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
-    """Yield faults that only reading all voxels shows."""
+def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> Iterator[str]:
+    """Yield faults that only reading all voxels shows, and add a faultless image to empty `brains`."""
     volumes = item.get("volumes") or {}
     name = Path(path).name
     if volumes and image.shape[3] <= max(volumes.values()):
@@ -171,6 +210,8 @@ def _image_faults(item: Item, path: str, image: Any) -> Iterator[str]:
             yield f"{part} has NaN or infinite voxels"
         elif not bool(values.any()):
             yield f"{part} is zero everywhere. Remove the sequence from the list"
+        elif not brains:
+            brains.append(Volume(np.asarray(values, np.float32), grid_of(image)))
 
 
 def _axes_of(item: Item, path: str) -> int:

@@ -7,19 +7,22 @@ from enum import Enum
 import numpy as np
 
 from brats_mm.domain.availability import ordered
+from brats_mm.domain.front_back import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, front_lead
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Volume
-from brats_mm.trust.input_checks.coarse import coarse_image, frame_of, union
+from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, union
 from brats_mm.trust.input_checks.contrast import contrast_features, likeliest
 from brats_mm.trust.input_checks.flatness import flat_share
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
 
-LEAST_BRAIN_ML, LARGEST_BRAIN_ML = 600.0, 2300.0
-"""Brains of 88 BraTS cases have 1.1 to 1.9 L."""
-
 LEAST_VOXELS = 100
 """Coarse voxels of foreground that an image needs to be checked: 6.4 mL."""
+
+FRONT_WARNING = (
+    "Front and back appear exchanged: the lowest part of the brain lies at its front. Check the orientation in a "
+    "viewer. If it is wrong, convert the images again or correct their header. Left and right can be exchanged too."
+)
 
 
 class Check(str, Enum):
@@ -28,6 +31,7 @@ class Check(str, Enum):
     FLAT = "mask or label map"
     SHAPE = "no whole brain"
     TURN = "turned head"
+    FRONT = "front and back"
     EXCHANGE = "exchanged sequences"
 
 
@@ -49,7 +53,8 @@ class Finding:
 def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None = None) -> tuple[Finding, ...]:
     """Check skull-stripped images on one grid. Takes about 0.1 s for four sequences.
 
-    The contrast is checked only in whole brains that lie as the header states.
+    The contrast is checked only in whole brains that lie as the header states. The position of the brain's lowest part
+    is checked in partial fields of view too, unless the head is already known to be turned.
 
     Args:
         volumes: sequences of a case.
@@ -68,11 +73,14 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
     shape = shape_of(head, wanted.mean_brain)
     is_brain = shape.likeness >= wanted.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
     findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain(shape.volume_ml)))
-    if not is_brain:
-        return tuple(findings)
-    is_turned = shape.turn != UPRIGHT and shape.lead > wanted.turn_lead
-    findings.append(Finding(Check.TURN, shape.lead, _turned(shape.turn.words) if is_turned else None))
-    if is_turned:
+    is_turned = is_brain and shape.turn != UPRIGHT and shape.lead > wanted.turn_lead
+    if is_brain:
+        findings.append(Finding(Check.TURN, shape.lead, _turned(shape.turn.words) if is_turned else None))
+    lead = None if is_turned else front_lead(head, (STEP_MM, STEP_MM, STEP_MM))
+    is_backwards = lead is not None and lead > FRONT_LEAD
+    if lead is not None:
+        findings.append(Finding(Check.FRONT, lead, FRONT_WARNING if is_backwards else None))
+    if not is_brain or is_turned or is_backwards:
         return tuple(findings)
     frame = frame_of(head)
     other = likeliest({m: wanted.contrast.log_likelihoods(contrast_features(one, frame)) for m, one in images.items()})

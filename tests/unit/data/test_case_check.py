@@ -120,3 +120,24 @@ def test_label_maps_must_follow_one_scheme_or_the_one_that_is_named(tmp_path: Pa
     with pytest.raises(CaseError, match=r"b-seg.nii.gz: the label map holds 4, which the label scheme brats2023"):
         check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2023")
     assert check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2024-post-treatment") == 2
+
+
+@pytest.mark.parametrize("stored_backwards", [False, True])
+def test_brains_with_front_and_back_exchanged_are_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, stored_backwards: bool
+) -> None:
+    """The warning follows the header, not the order of storage."""
+    inside = np.zeros((27, 32, 27), np.float32)
+    inside[1:26, 1:31, 4:26] = 100
+    inside[1:26, 21:31, 1:4] = 100  # the lowest part lies at the front
+    affine = np.diag([5.0, 5.0, 5.0, 1.0])
+    if stored_backwards:
+        inside, affine = inside[:, ::-1], affine @ np.diag([1.0, -1.0, 1.0, 1.0])
+    turned = inside[:, ::-1]
+    for name, values in (("front", inside), ("back", turned)):
+        (tmp_path / name).mkdir()
+        for part, data in (("t1", values), ("seg", np.cumsum(values > 0, axis=0).clip(0, 3).astype(np.uint8))):
+            nib.Nifti1Image(data, affine).to_filename(tmp_path / name / f"{name}-{part}.nii.gz")
+    with caplog.at_level("WARNING"):
+        assert check_cases(tmp_path, _list(tmp_path, training=["front"], validation=["back"])) == 2
+    assert "Cases with front and back apparently exchanged: 1 (front)" in caplog.text

@@ -40,8 +40,8 @@ def warnings_of(volumes, reference=None):
 
 def test_a_brain_under_its_own_name_raises_no_warning(brain):
     findings = check_inputs({T2: brain}, seen_as(T2))
-    assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.EXCHANGE]
-    assert [one.warning for one in findings] == [None] * 4
+    assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.FRONT, Check.EXCHANGE]
+    assert [one.warning for one in findings] == [None] * 5
 
 
 def test_an_image_under_a_wrong_name_is_named_with_what_it_looks_like(brain):
@@ -62,6 +62,24 @@ def test_a_head_that_its_header_describes_is_not_turned(brain):
     affine = brain.grid.affine @ np.diag([1.0, -1.0, 1.0, 1.0])
     stored = Volume(np.ascontiguousarray(brain.data[:, ::-1]), replace(brain.grid, affine=affine))
     assert warnings_of({T1: stored}, seen_as(T1)) == {}
+
+
+def test_front_and_back_are_told_apart_where_the_shape_does_not_tell(brain):
+    unsure = replace(seen_as(T1), turn_lead=1.0)
+    assert warnings_of({T1: brain}, unsure) == {}
+    turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
+    message = warnings_of({T1: turned}, unsure)
+    assert list(message) == [Check.FRONT]
+    assert message[Check.FRONT].startswith("Front and back appear exchanged")
+    assert "viewer" in message[Check.FRONT]
+
+
+def test_front_and_back_are_told_apart_in_a_part_of_a_brain(brain):
+    """A likeness of 1 is out of reach, so the shape counts as that of no whole brain."""
+    unlike = replace(seen_as(T1), least_likeness=1.1)
+    assert list(warnings_of({T1: brain}, unlike)) == [Check.SHAPE]
+    turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
+    assert list(warnings_of({T1: turned}, unlike)) == [Check.SHAPE, Check.FRONT]
 
 
 def test_half_a_brain_and_a_box_are_no_whole_brains(brain):
