@@ -104,7 +104,7 @@ def thick_slices(slice_mm: float) -> Shift:
 
         def change(voxels: Array) -> Array:
             inside = (voxels != 0).astype(np.float32)
-            # The mean over brain alone: outside it, the scanner saw skull and not nothing.
+            # Average over brain only, because a scanner would have measured skull outside it.
             return np.asarray(averaged(voxels) / np.maximum(averaged(inside), 1e-3) * inside, np.float32)
 
         volumes = {modality: replace(volume, data=change(volume.data)) for modality, volume in case.volumes.items()}

@@ -36,7 +36,7 @@ SETS: tuple[Availability, ...] = (
 
 
 def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift]) -> Iterator[dict[str, Any]]:
-    """Compute the Dice of each set and region of one case after each change."""
+    """Compute the Dice of each subset and region of one case after each change."""
     case = read_case(labelled.files)
     masks = read_reference(labelled.label, case.grid, labelled.scheme)
     sets = [wanted for wanted in SETS if wanted <= case.available]

@@ -70,19 +70,19 @@ class RawHead:
 
 @dataclass(frozen=True)
 class Margin:
-    """Room made around the stripped images, in millimetres: to the sides and on top, and below."""
+    """Margin in millimetres around the stripped images: to the sides and on top, and below."""
 
     around_mm: float = 12.0
     below_mm: float = 30.0
 
 
 def add_skull(stripped: Mapping[Modality, Volume], seed: int, margin: Margin | None = None) -> RawHead:
-    """Put skull-stripped sequences, all on one grid, into a synthetic head.
+    """Add a synthetic skull, face and neck to skull-stripped sequences on one grid.
 
     Args:
         stripped: volumes with a background of exactly zero.
-        seed: decides the head's shape, its signals and the noise.
-        margin: how far the field of view is widened.
+        seed: random seed of the shape, the signals and the noise.
+        margin: margin to add to the field of view. None uses the default.
     """
     rng = np.random.default_rng(seed)
     grid, before = _widened(next(iter(stripped.values())).grid, margin or Margin())
@@ -192,7 +192,7 @@ class _Fields:
 
 
 def _closed(brain: Mask) -> Mask:
-    """The brain's envelope: sulci and ventricles closed."""
+    """Return the envelope of the brain, with sulci and ventricles closed."""
     reach = 4
     padded = np.pad(brain, 2 * reach)
     near = ndimage.distance_transform_edt(~padded) <= reach
@@ -202,7 +202,9 @@ def _closed(brain: Mask) -> Mask:
 
 
 def _head_coordinates(envelope: Mask, grid: Grid) -> tuple[Array, Array, Array]:
-    """Millimetres to the right, front and top of a point mid-brain: 85 mm behind its front, 70 mm below its top."""
+    """Return coordinates (right, front, top) in mm from a point 85 mm behind the front and 70 mm below the top of the
+    brain.
+    """
     box = bounding_box(envelope)
     at: dict[int, Array] = {}
     for axis, (world, sign) in enumerate(grid.ras_axes):
@@ -216,7 +218,7 @@ def _head_coordinates(envelope: Mask, grid: Grid) -> tuple[Array, Array, Array]:
 
 
 def _ball(at: tuple[Array, Array, Array], centre: Sizes, half: Sizes) -> Array:
-    """Roughly the signed distance to an ellipsoid."""
+    """Return the approximate signed distance to an ellipsoid."""
     radius = np.sqrt(sum(((axis - c) / h) ** 2 for axis, c, h in zip(at, centre, half, strict=True)))
     return np.asarray((radius - 1) * min(half), np.float32)
 

@@ -12,7 +12,7 @@
     |-- ResourceError         this machine has too little memory for the settings
     `-- Cancelled             the caller asked to stop
 
-Catch `InputError` for faults that the user can fix. Catch `BratsMMError` at the boundary (command line, service).
+Catch `InputError` for errors that the user can fix. Catch `BratsMMError` at the boundary (command line, service).
 """
 
 
@@ -37,7 +37,7 @@ class GridError(InputError):
 
 
 class OptionError(InputError):
-    """An option was given a value that it cannot have."""
+    """An option has an invalid value."""
 
 
 class OutputError(InputError):
@@ -56,7 +56,7 @@ class ResourceError(BratsMMError):
     """The machine's memory is too small for the settings."""
 
 
-class Cancelled(BratsMMError):  # noqa: N818 (a request that was granted, not a fault)
+class Cancelled(BratsMMError):  # noqa: N818 (not an error: the user requested it)
     """The caller asked to stop, and the work has stopped."""
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: registration with the parser, exit codes, terminal options."""
+"""Helpers shared by all commands: registration with the parser, exit codes, terminal options."""
 
 import argparse
 import textwrap
@@ -11,7 +11,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace, Console], int]
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-"""Success, fault of the machine or installation, invalid input or option, stopped with Ctrl-C."""
+"""Success, error of the machine or installation, invalid input or option, stopped with Ctrl-C."""
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

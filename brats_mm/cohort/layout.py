@@ -35,7 +35,7 @@ def prepare_output(
         folder.mkdir(parents=True, exist_ok=True)
         own = None if manifest is None else manifest.resolve()
         if not (folder / LEDGER).exists() and any(path.resolve() != own for path in folder.iterdir()):
-            message = f"The folder {folder} holds files that are of no cohort. Choose another, or an empty one."
+            message = f"The folder {folder} contains files that do not belong to a cohort. Choose an empty folder."
             raise OutputError(message)
         if layout is Layout.BIDS:
             describe_dataset(folder, labels, version)
@@ -74,7 +74,7 @@ def clear_work(folder: Path) -> None:
 
 
 def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
-    """Return the files of a case's results, from the cohort's folder, with their bytes."""
+    """Return the size in bytes of each result file of a case, by path relative to the cohort's folder."""
     if layout is Layout.PLAIN:
         paths = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
     else:
@@ -83,7 +83,7 @@ def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
 
 
 def lost_results(folder: Path, recorded: Mapping[str, int]) -> list[str]:
-    """Return the files of earlier results that are gone or have another size."""
+    """Return the recorded result files that are missing or have a different size."""
     return [name for name, size in recorded.items() if _size(folder / name) != size]
 
 
@@ -95,6 +95,6 @@ def _size(path: Path) -> int | None:
 
 
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
-    """Whether a case's report is there, which is written last, and is not empty."""
+    """Whether a case has a report that is not empty. The report is written last."""
     place = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
     return bool(_size(folder / place))

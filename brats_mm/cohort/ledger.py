@@ -106,7 +106,7 @@ class Ledger:
         attempts: int,
         sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Record how a case ended; `sizes` are the bytes of its result files, if it is done."""
+        """Record how a case ended. `sizes` are the sizes in bytes of its result files."""
         if sizes:
             self._records.execute(
                 "INSERT OR REPLACE INTO results VALUES (?, ?)", (result.name, json.dumps(dict(sizes)))
@@ -132,18 +132,18 @@ class Ledger:
         )
 
     def fault(self, case: CohortCase, detail: str) -> None:
-        """Write down a line of the manifest that cannot be used."""
+        """Record a row of the manifest that cannot be used."""
         self._records.execute("INSERT INTO faults (name, detail) VALUES (?, ?)", (case.name, detail))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The table's rows of all cases that are done, by name."""
+        """Yield the table rows of all finished cases, ordered by name."""
         for (row,) in self._records.execute(
             "SELECT row FROM cases WHERE state = ? ORDER BY name", (CaseState.DONE.value,)
         ):
             yield json.loads(row)
 
     def failures(self) -> Iterator[Failure]:
-        """Yield the failed cases and the manifest's faults."""
+        """Yield the failed cases and the invalid rows of the manifest."""
         chosen = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
         for row in self._records.execute(chosen, (CaseState.FAILED.value,)):
             yield Failure(*row)

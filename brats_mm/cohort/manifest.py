@@ -56,7 +56,7 @@ def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
         message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
         raise CaseError(message) from error
     if not manifest.count:
-        message = f"{path} lists no case. Give a table with a line a case, or a folder with a sub-folder a case."
+        message = f"{path} lists no case. Give a table with one row per case, or a folder with one sub-folder per case."
         raise CaseError(message)
     return manifest
 
@@ -66,7 +66,7 @@ def _manifest(path: Path, wanted: BidsFilter) -> Manifest:
         return Manifest(path, count_bids_cases(path, wanted), lambda: bids_cases(path, wanted))
     if not wanted.is_empty:
         message = (
-            f"--participant, --session, --run and --acquisition choose from a BIDS dataset, and {path} is none. "
+            f"--participant, --session, --run and --acquisition select from a BIDS dataset, but {path} is not one. "
             "Leave them out, or give a folder with sub-... folders."
         )
         raise OptionError(message)

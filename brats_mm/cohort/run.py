@@ -27,8 +27,8 @@ from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
 
 _LOST = (
-    "The worker that computed this case stopped {attempts} times ({how}), at last with no other case in it. Its files "
-    "may be damaged, or memory too small. Try it with `brats-mm segment`, and run the cohort again."
+    "The worker that computed this case stopped {attempts} times ({how}), the last time with only this case. Its files "
+    "may be damaged, or memory may be too small. Try it with `brats-mm segment`, and run the cohort again."
 )
 
 
@@ -40,7 +40,7 @@ class CohortStatus:
         total: number of cases in the manifest.
         done, failed: number of cases in this run.
         skipped: number of unchanged cases that were done before.
-        lost: number of cases that were done before and whose result files are missing or have another size.
+        lost: number of cases that were done before but whose result files are missing or have a different size.
         left_s: estimated remaining seconds. None before the first case.
         name: name of the case that has just ended.
         detail: reason for its failure, if it failed.
@@ -71,10 +71,10 @@ _NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "trust_bundle
 
 
 def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
-    """Hash of all that results depend on besides the case: software, weights, their calibration, options.
+    """Return a hash of everything except the case that results depend on: software, weights, calibration, options.
 
     Raises:
-        BundleError: there is no such bundle, or its weights are not those it records or was corrected for.
+        BundleError: the bundle does not exist, or its weights differ from those that it records or was calibrated for.
     """
     bundle = open_bundle(request.model.bundle)
     weights = checked_hash(bundle)

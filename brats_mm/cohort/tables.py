@@ -55,12 +55,12 @@ COLUMNS: Mapping[str, type] = {
 
 
 def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's row, from its `report.json` and `importance.json`.
+    """Return the table row of a case.
 
     Args:
-        case: its name.
-        place: where its results are, from the cohort's folder.
-        report, importance: what these files hold.
+        case: name of the case.
+        place: location of its results, relative to the cohort's folder.
+        report, importance: content of `report.json` and `importance.json`.
     """
     row: dict[str, Any] = {"case": case, "sequences": "+".join(report["sequences_found"]), "results": place}
     for name, region in report["regions"].items():

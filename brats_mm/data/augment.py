@@ -71,7 +71,7 @@ class InsideBraind(Randomizable, Transform):
 
 
 def paper_augmentation(window: Sequence[int]) -> list[Transform]:
-    """SimMLM's recipe: uniform windows, flips along all axes, noise, blur, gamma, scaling.
+    """Return the transforms of SimMLM: uniform windows, flips along all axes, noise, blur, gamma, scaling.
 
     Differences: noise strength is drawn per sample instead of once per run. Scaling is by 0.7 to 1.4, whereas MONAI
     interprets the released settings as 1.7 to 2.4, which is probably unintended.
@@ -92,7 +92,7 @@ def paper_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
-    """Augmentation for a few dozen cases: windows that favour the tumour, and more changes of shape and intensity.
+    """Return transforms for a few dozen cases: windows that favour the tumour, more changes of shape and intensity.
 
     Needs `centres` from `CropCandidatesd`.
     """
@@ -115,7 +115,7 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def strong_augmentation(window: Sequence[int]) -> list[Transform]:
-    """Like `small_data`, but stronger, in nearly every window, and with distorted grey scales.
+    """Return transforms like `small_data`, but stronger, in nearly every window, and with distorted grey scales.
 
     A random monotone map of a sequence's grey scale (histogram shift) simulates other scanners and protocols. Needs
     `centres` from `CropCandidatesd`.
@@ -140,7 +140,7 @@ def strong_augmentation(window: Sequence[int]) -> list[Transform]:
 
 
 def _centred_windows(window: Sequence[int]) -> Transform:
-    """A window larger by the margin, centred on brain, tumour or enhancing tumour."""
+    """Return a crop larger than the window by the margin, centred on brain, tumour or enhancing tumour."""
     return RandCropByLabelClassesd(
         BOTH,
         label_key="label",

@@ -77,7 +77,7 @@ class CasesOnDisk(PersistentDataset):
 class PreparedCases:
     """Cases of a dataset before the random transforms, as donors of tumours.
 
-    Of a dataset that keeps some cases in memory, only those.
+    If the dataset caches only some cases in memory, only those are used.
     """
 
     def __init__(self, dataset: Dataset) -> None:

@@ -146,7 +146,7 @@ def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
             places.setdefault(item["name"], []).append(section)
     for name, sections in places.items():
         if len(sections) > 1:
-            yield f"{name}: the list has it {len(sections)} times ({', '.join(sections)})"
+            yield f"{name}: the list names it {len(sections)} times ({', '.join(sections)})"
 
 
 def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
@@ -166,9 +166,9 @@ def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
 def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
     """Yield the faults of a case, and add its first readable sequence to `brains`."""
     if not item["image"]:
-        yield "it has no sequence"
+        yield "the case has no sequence"
     if "label" not in item:
-        yield "it has no label map"
+        yield "the case has no label map"
     if not item.get("volumes"):
         yield from _shared_files(item)
     grids: list[tuple[str, Any]] = []

@@ -160,7 +160,7 @@ def training_items(
 
 
 def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
-    """The labelled items of the list's other sections, which help to tell the label scheme."""
+    """Return the labelled items of the other sections of the list, which help to detect the label scheme."""
     items: list[Item] = []
     for other in SECTIONS:
         with suppress(CaseError):
@@ -198,8 +198,8 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
     """Return the raw entries of a section: items, or names of case folders.
 
     Raises:
-        CaseError: the list cannot be read, or has no such section.
-        OptionError: there is no such section name.
+        CaseError: the list cannot be read or does not have the section.
+        OptionError: the section name is unknown.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -226,14 +226,14 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     if isinstance(entry, str):
         item = find_item(root / entry) if (root / entry).is_dir() else None
         if item is None:
-            message = f"The list names the case {entry}, which {root} does not hold. Check --dataset_dir."
+            message = f"The list names the case {entry}, which does not exist in {root}. Check --dataset_dir."
             raise CaseError(message)
         return item
     image = entry["image"]
     named = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
     unknown = [name for name in named if name not in {modality.value for modality in Modality}]
     if unknown:
-        message = f"A case of the list has sequences named {', '.join(unknown)}. Name them t1, t1ce, t2, flair."
+        message = f"A case in the list has sequences named {', '.join(unknown)}. Name them t1, t1ce, t2, flair."
         raise CaseError(message)
     images = {name: str(root / path) for name, path in named.items() if path}
     item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}

@@ -67,7 +67,7 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
     if odd or not named:
         message = (
-            f"{path} lists a file a case, but does not say which of its volumes is which sequence: "
+            f"{path} lists one file per case, but does not say which sequence each volume is: "
             f'{", ".join(odd) or "it has no modality"}. Add such as "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )

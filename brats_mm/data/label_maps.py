@@ -18,10 +18,10 @@ THREADS = 4
 
 
 def read_label_values(path: Path) -> Values:
-    """Read which labels a map holds, without background.
+    """Return the label values in a file, without background.
 
     Raises:
-        VolumeError: the file cannot be read, or holds no labels.
+        VolumeError: the file cannot be read or is not a label map.
     """
     try:
         stored = np.unique(np.asanyarray(load_checked(path).dataobj))
@@ -35,13 +35,13 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
     """Add `label_scheme` to the labelled items of a data set that do not state it.
 
     Args:
-        items: of the whole data set, see `data.datalist.Item`; the more cases, the surer the decision.
-        scheme: of all items; None decides by names and values. Label maps that cannot be read are left to the checks of
-            training and evaluation.
+        items: items of the whole data set, see `data.datalist.Item`. More cases make the detection more certain.
+        scheme: label scheme of all items. None detects it from names and values. Label maps that cannot be read are
+            skipped here and reported by the checks of training and evaluation.
 
     Raises:
-        CaseError: names and values allow more than one scheme.
-        OptionError: there is no such scheme.
+        CaseError: names and values match more than one scheme.
+            OptionError: the scheme is unknown.
     """
     given = [dict(item) for item in items]
     if scheme is not None:
@@ -59,10 +59,10 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
 
 
 def named_scheme(name: str) -> LabelScheme:
-    """Return the scheme of that name.
+    """Return the label scheme with a name.
 
     Raises:
-        OptionError: there is no such scheme.
+        OptionError: the scheme is unknown.
     """
     try:
         return LabelScheme(name)
@@ -79,7 +79,7 @@ def _values_if_sound(path: str) -> Values | None:
 
 @lru_cache(maxsize=8192)
 def _values_at(path: Path, changed: int) -> Values | None:
-    """Kept, since a training asks for each of its sections."""
+    """Return the values of an unchanged file. Cached, because training asks once per section."""
     try:
         values = read_label_values(path)
     except VolumeError:

@@ -1,7 +1,7 @@
 """Drop sequences at random in training, so that the network learns to handle missing ones.
 
-Sets are drawn from those a case has, so a case with three sequences trains too. Images are unchanged. Networks mask
-them by the drawn sets.
+Sets are drawn from the sequences that a case has, so cases with three sequences can be used too. Images are unchanged.
+Networks mask them by the drawn sets.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -55,7 +55,7 @@ PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
 
 
 def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILABLE) -> Availability:
-    """One of the non-empty subsets, uniformly."""
+    """Draw a non-empty subset uniformly."""
     choices = subsets_of(available)
     return choices[int(rng.randint(len(choices)))]
 
@@ -93,7 +93,7 @@ class RandPairOfSubsetsd(RandomizableTransform):
             message = f"The pair sampler is {sampler!r}. Choose one of {', '.join(PAIR_SAMPLERS)}."
             raise OptionError(message)
         if pairs < 1:
-            message = f"The number of pairs a crop is {pairs}. It must be 1 or more."
+            message = f"The number of pairs per crop is {pairs}. It must be at least 1."
             raise OptionError(message)
         self.sampler = sampler
         self.pairs = pairs

@@ -21,7 +21,7 @@ def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     accepted: a few voxels each, and a thousandth of the image in total.
 
     Returns:
-        The voxels, and a note if some were set.
+        The voxels, and a note if any were set to 0.
     """
     if not np.isnan(data.min()) or np.isinf(data).any():
         return data, ()

@@ -69,7 +69,7 @@ def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
     odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
     if odd or not named:
         message = (
-            f"{path} does not say of each channel which sequence it is: {', '.join(odd) or 'no channel_names'}. Name "
+            f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Name "
             "them T1, T1ce, T2, FLAIR in its channel_names."
         )
         raise CaseError(message)

@@ -13,7 +13,7 @@ class TwoWindowsd(Randomizable, Transform):
     """Cut and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`.
 
     Args:
-        windows: the random chain that makes one.
+        windows: random transforms that cut and augment one window.
     """
 
     def __init__(self, windows: Compose) -> None:
@@ -54,6 +54,6 @@ def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Tr
         message = f"The crops are {crops!r}. Choose from {', '.join(CROPS)}."
         raise OptionError(message)
     if crops == "independent" and pairs > 1:
-        message = f"Independent crops are for one pair a sample, not {pairs}: give --pairs 1, or --crops same."
+        message = f"Independent crops need --pairs 1, but --pairs is {pairs}. Give --pairs 1 or --crops same."
         raise OptionError(message)
     return CROPS[crops](windows)

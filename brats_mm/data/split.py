@@ -1,6 +1,6 @@
-"""Dividing cases into training and validation: by share, by folds, by names, or by published lists of names.
+"""Split cases into training and validation: by share, by folds, by names, or by published lists of names.
 
-Whoever was scanned twice is on one side only: in names like `BraTS-GLI-00005-100`, the first number is the patient.
+All scans of a patient are on the same side. In names like `BraTS-GLI-00005-100`, the first number is the patient.
 """
 
 import ast
@@ -19,16 +19,16 @@ SHOWN = 5
 
 
 def patient_of(name: str) -> str:
-    """Return the patient of a case. BraTS 2023 and later number the scans of a patient. Otherwise it is the name."""
+    """Return the patient in a case name of BraTS 2023 and later, or else the case name."""
     match = _TIMEPOINT.fullmatch(name)
     return match["patient"] if match else name
 
 
 def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
-    """Names of a random share of the patients, at least one, and not all.
+    """Return the case names of a random share of the patients, at least one patient and not all.
 
     Raises:
-        OptionError: the share is not between 0 and 1, or there are too few patients to divide.
+        OptionError: the share is not between 0 and 1, or there are too few patients to split.
     """
     if not 0 < share < 1:
         message = f"The validation share is {share:g}. It must be between 0 and 1, such as 0.2."
@@ -67,13 +67,13 @@ def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         parts = [list(part) for part in _parts(lines)]
     except (OSError, ValueError, SyntaxError) as error:
-        message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name a line."
+        message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
         raise CaseError(message) from error
     known_names = {name: _known_name(name, known) for part in parts for name in part}
     absent = sorted(name for name, case in known_names.items() if case is None)
     if absent:
         message = (
-            f"{path} lists {len(absent)} cases that the folder does not have labelled: {', '.join(absent[:SHOWN])}. "
+            f"{path} lists {len(absent)} cases that have no label map in the folder: {', '.join(absent[:SHOWN])}. "
             "Give the folder that belongs to the list."
         )
         raise CaseError(message)

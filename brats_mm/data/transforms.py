@@ -29,7 +29,7 @@ CHANNELS = tuple(modality.value for modality in MODALITIES)
 """Names of an image's channels, in order."""
 
 CANDIDATES = 4000
-"""Crop centres kept per kind and case: enough for randomness, few enough to cache."""
+"""Maximum number of crop centres per kind and case: enough for randomness, few enough to cache."""
 
 
 class LoadSequencesd(Transform):
@@ -104,7 +104,7 @@ def _clean(volume: MetaTensor) -> MetaTensor:
 
 
 def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
-    """The volume (1, h, w, d) at a place of a file's fourth axis, or the only one that it has."""
+    """Return the volume (1, h, w, d) at an index of the fourth axis, or the only volume of the file."""
     if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
         wanted = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
         message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {wanted}."
@@ -219,7 +219,7 @@ def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:
 
 
 def spread_indices(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
-    """Flat indices of up to `CANDIDATES` voxels of a mask, evenly spread over it."""
+    """Return the flat indices of up to `CANDIDATES` voxels, spread evenly over a mask."""
     indices = torch.nonzero(mask.flatten()).flatten()
     if len(indices) <= CANDIDATES:
         return indices
@@ -232,7 +232,7 @@ def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
     match = match_lattice(grid_of(volume), new)
     if match is None or not match.lies_in(new.shape):
         message = (
-            f"{volume.meta['file']} and {first.meta['file']} do not lie on one grid (shapes {tuple(volume.shape[1:])} "
+            f"{volume.meta['file']} and {first.meta['file']} have different grids (shapes {tuple(volume.shape[1:])} "
             f"and {tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
         )
         raise GridError(message)

@@ -27,16 +27,16 @@ DONORS = 3
 """Number of donors to try before the case is left unchanged."""
 
 TRIES = 8
-"""Places tried for a tumour before it is given up."""
+"""Number of positions to try for a tumour before it is skipped."""
 
 SHIFT = 0.05
-"""Spread of a tumour's new place about its own, as a share of the brain's size."""
+"""Standard deviation of the shift of a tumour, as a share of the brain's size."""
 
 INSIDE = 0.97
 """Share of a tumour that must be inside the brain."""
 
 FEWEST = 30
-"""Voxels that a tumour, and the surroundings that intensities are matched by, must have."""
+"""Smallest size in voxels of a tumour, and of the surroundings used to match intensities."""
 
 CONTRAST = (0.67, 1.5)
 """Bounds of the change of contrast."""
@@ -142,7 +142,7 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
 
 
 def feathered(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
-    """1 in a tumour, and falling to 0 over `FEATHER` voxels around it."""
+    """Return weights that are 1 in a tumour and fall to 0 over `FEATHER` voxels around it."""
     soft = tumour[None, None].float()
     for _ in range(FEATHER // 2):
         soft = F.max_pool3d(soft, 3, stride=1, padding=1)

@@ -93,12 +93,12 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
 
 
 def intervals(window: Sequence[int]) -> tuple[int, ...]:
-    """Number of control-point intervals per side."""
+    """Return the number of control-point intervals per side."""
     return tuple(max(1, round(INTERVALS * side / min(window))) for side in window)
 
 
 def draw_coefficients(rng: np.random.RandomState, window: Sequence[int]) -> np.ndarray:
-    """Random B-spline coefficients (3, a, b, c) of a displacement, in voxels, within the bound that forbids folding."""
+    """Draw B-spline coefficients (3, a, b, c) of a displacement in voxels, small enough that it cannot fold."""
     counts = intervals(window)
     largest = STRENGTH * min((side - 1) / count for side, count in zip(window, counts, strict=True))
     return rng.uniform(-largest, largest, (3, *(count + 3 for count in counts))).astype(np.float32)

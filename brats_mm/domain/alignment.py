@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 LARGEST_ROTATION_DEG = 30.0
 LARGEST_SHIFT_MM = 60.0
-"""Heads turn and shift less than this between the sequences of one session."""
+"""Largest rotation and shift of the head to expect between the sequences of one session."""
 
 LEAST_COVERED = 0.5
 """Share of the reference's head that the other sequence must show."""
@@ -54,9 +54,9 @@ def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     if alignment.head_overlap < LEAST_HEAD_OVERLAP:
         doubts.append(f"the heads overlap only to a Dice of {alignment.head_overlap:.2f}")
     if alignment.information_nats < LEAST_INFORMATION_NATS:
-        doubts.append(f"the images share little ({alignment.information_nats:.2f} nats)")
+        doubts.append(f"the images share little information ({alignment.information_nats:.2f} nats)")
     if alignment.information_nats < alignment.information_before_nats:
-        doubts.append("the images share less than they do by their headers")
+        doubts.append("the images share less information than when aligned by their headers")
     if alignment.peak < LEAST_PEAK:
         doubts.append("moving it by 10 mm or 10 degrees fits about as well")
     if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:

@@ -18,22 +18,22 @@ SUBSETS: tuple[Availability, ...] = tuple(
 NESTED_PAIRS: tuple[tuple[Availability, Availability], ...] = tuple(
     (more, fewer) for more in SUBSETS for fewer in SUBSETS if fewer < more
 )
-"""The 50 pairs (more, fewer) in which the first has every sequence of the second and others besides."""
+"""The 50 pairs (more, fewer) in which the second is a proper subset of the first."""
 
 
 def ordered(available: Iterable[Modality]) -> tuple[Modality, ...]:
-    """The given modalities in channel order."""
+    """Sort modalities in channel order."""
     chosen = set(available)
     return tuple(modality for modality in MODALITIES if modality in chosen)
 
 
 def flags(available: Availability) -> tuple[bool, ...]:
-    """One boolean a channel."""
+    """Return one boolean per channel."""
     return tuple(modality in available for modality in MODALITIES)
 
 
 def subset_name(available: Iterable[Modality]) -> str:
-    """A name such as `t1ce+flair`."""
+    """Return the name of a subset, such as `t1ce+flair`."""
     return "+".join(modality.value for modality in ordered(available))
 
 

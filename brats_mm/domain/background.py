@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 RANGE_PERCENTILE = 99.0
-"""The intensity range ends here, so that single bright voxels do not stretch it."""
+"""Percentile that ends the intensity range, so that single bright voxels do not stretch it."""
 
 LEAST_TOLERANCE, MOST_TOLERANCE = 0.02, 0.06
 """Share of the intensity range within which a blurred background may vary."""
@@ -111,7 +111,7 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
     """Mark the voxels that are not background.
 
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
-    background however far they are, and the other way round.
+    background at any distance, and vice versa.
     """
     known = background or find_background(data)
     value = np.float32(known.value)

@@ -9,10 +9,10 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Volume
 
 COPY_CORRELATION = 0.9995
-"""Correlation over the brain above which two sequences are copies. Two scans of one contrast stay below 0.99."""
+"""Correlation over the brain above which two sequences are copies. Two scans with the same contrast stay below 0.99."""
 
 MIN_COMPARED = 100
-"""Voxels needed to compare two sequences."""
+"""Smallest number of voxels to compare two sequences."""
 
 MASK_SHARE = 0.5
 """Share of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""

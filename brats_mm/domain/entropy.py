@@ -14,7 +14,7 @@ MAX_BINARY_NATS = math.log(2)
 MAX_COMPARTMENT_NATS = math.log(4)
 
 _TINY = np.float32(1e-12)
-"""Inside the logarithm only, so that 0 ln 0 is 0."""
+"""Added inside the logarithm only, so that 0 ln 0 is 0."""
 
 
 def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -25,12 +25,12 @@ def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def binary_entropy(p: Array) -> Array:
-    """`H = -p ln p - (1 - p) ln(1 - p)`, from 0 to ln 2, with the shape of `p`."""
+    """Return `-p ln p - (1 - p) ln(1 - p)`, from 0 to ln 2, with the shape of `p`."""
     return _surprise(p) + _surprise(1 - p)
 
 
 def compartment_entropy(wt: Array, tc: Array, et: Array) -> Array:
-    """Entropy over none, oedema, necrosis and enhancing, 0 to ln 4.
+    """Return the entropy over none, oedema, necrosis and enhancing, 0 to ln 4.
 
     The four probabilities follow from nested regions: `1 - wt`, `wt - tc`, `tc - et` and `et`. Needs
     `wt >= tc >= et` at each voxel.

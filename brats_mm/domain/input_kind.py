@@ -1,7 +1,7 @@
 """Decide whether sequences are prepared like BraTS data, or raw scans.
 
-The model wants what BraTS has: one grid, the skull taken away. What an input is follows from its voxels and geometry
-alone, and each conclusion comes with its evidence.
+The model needs sequences like those of BraTS: on one grid, without skull. The decision uses only voxels and geometry,
+and returns the evidence for each conclusion.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
 STRIPPED_SHARE = 0.6
-"""A volume in which more of the voxels than this differ from the background still has its skull, neck and air noise."""
+"""Largest share of foreground in a skull-stripped volume. Above it, the volume contains skull, neck or air noise."""
 CROPPED_SHARE = 0.8
 """Tolerance for a volume cropped to the brain's box, if it is no larger than a brain."""
 LARGEST_BRAIN_ML = 2400.0
@@ -68,7 +68,7 @@ def recognise_kind(
             stripped.add(modality)
     kind = InputKind.PREPARED if together is not None and len(stripped) == len(volumes) else InputKind.RAW
     if wanted is not None and wanted is not kind:
-        evidence.append(f"This looks {kind.value}, but is treated as {wanted.value}, as requested.")
+        evidence.append(f"The input looks {kind.value}, but is treated as {wanted.value}, as requested.")
     return Recognition(wanted or kind, tuple(evidence), frozenset(stripped))
 
 
@@ -82,7 +82,7 @@ def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None,
             if not any(match_lattice(grid, other, tolerance) for other in seen):
                 seen.append(grid)
         if len(seen) == 1:
-            return f"The {len(volumes)} sequences share a lattice but do not show the same part of it."
+            return f"The {len(volumes)} sequences share a lattice, but cover different parts of it."
         return f"The {len(volumes)} sequences have {len(seen)} different grids."
     if together.moved:
         return (
@@ -98,8 +98,8 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
     share, background = volume.foreground_share, f"{1 - volume.foreground_share:.0%} of the voxels are background"
     if not volume.background.is_quiet:
         return False, (
-            f"the background varies by {volume.background.noise:.1%} of the intensity range, as air around a head "
-            "does: with skull"
+            f"the background varies by {volume.background.noise:.1%} of the intensity range, like air around "
+            "a head: with skull"
         )
     if share > CROPPED_SHARE:
         return False, f"{background}: with skull"
@@ -118,7 +118,7 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
 
 
 def _widest_section_cm2(volume: Volume) -> float:
-    """Largest area of foreground across the axis that runs from foot to head."""
+    """Return the largest foreground area of an axial section in square centimetres."""
     grid = volume.grid
     up = next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == 2)
     across = tuple(axis for axis in range(3) if axis != up)

@@ -1,4 +1,4 @@
-"""Label maps and region masks, and the way between them."""
+"""Conversion between label maps and region masks."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
 def regions_from_labels(
     labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme
 ) -> dict[Region, Mask]:
-    """Region masks of a label map. Values that the convention or scheme does not name count as background."""
+    """Return the region masks of a label map. Unknown values count as background."""
     parts = LabelScheme(convention.value).parts
     core, enhancing, whole = ([value for value, part in parts.items() if part in inside] for inside in _INSIDE)
     return {

@@ -30,7 +30,7 @@ class LabelScheme(str, Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> "LabelScheme | None":
-        """The challenges of 2018 to 2021 share one scheme."""
+        """Map the challenges of 2018 to 2021 to their common scheme."""
         return cls.BRATS2018 if value in ("brats2019", "brats2020", "brats2021") else None
 
     @property
@@ -88,7 +88,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
         Case name -> scheme. Cases that different challenges named may differ.
 
     Raises:
-        CaseError: names and values allow more than one scheme.
+        CaseError: names and values match more than one scheme.
     """
     families: dict[str, list[str]] = {}
     for name in values:
@@ -115,7 +115,7 @@ def _family(name: str) -> str:
 def _family_of_case(name: str, values: Values) -> str:
     """Return the family of a case's name, corrected if its own values rule that family out.
 
-    Until 2021, no label was 3. A case from then with label 3 but not 4 was republished with the labels of 2023.
+    Until 2021, no label was 3. So a case of those years with label 3 but not 4 was republished with labels of 2023.
     """
     family = _family(name)
     return "2023" if family == "2018" and 3 in values and 4 not in values else family
@@ -136,18 +136,18 @@ def _scheme_of(family: str, values: Values) -> LabelScheme | None:
 def _undecided(names: Sequence[str], values: Values) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     held = ", ".join(str(value) for value in sorted(values))
-    return f"The label maps of {shown} hold {held}, {_doubt(values)}. Name their label scheme: one of {SCHEMES}."
+    return f"The label maps of {shown} contain {held}, {_doubt(values)}. Name their label scheme: one of {SCHEMES}."
 
 
 def _doubt(values: Iterable[int]) -> str:
     held = set(values)
     if held == {1}:
-        return "one label only, as a mask of the whole tumour does"
+        return "only one label, like a mask of the whole tumour"
     if {3, 4} <= held:
         return "and in these schemes 3 and 4 mean different things"
     if 4 in held:
-        return "and 4 is enhancing tumour, the resection cavity or oedema by scheme"
-    return "and 3 is enhancing tumour or the cystic component by scheme"
+        return "and 4 is enhancing tumour, the resection cavity or oedema, depending on the scheme"
+    return "and 3 is enhancing tumour or the cystic component, depending on the scheme"
 
 
 def unknown_values(values: Iterable[int], scheme: LabelScheme) -> list[int]:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.options import GRID_TOLERANCE as GRID_TOLERANCE  # noqa: PLC0414 (handed on to callers)
+from brats_mm.domain.options import GRID_TOLERANCE as GRID_TOLERANCE  # noqa: PLC0414 (re-exported)
 from brats_mm.domain.volume import Grid, Volume
 
 ROUNDING = 0.02
-"""Least tolerance: what headers round."""
+"""Smallest tolerance, for the rounding of headers."""
 
 LOST_SHARE = 0.001
 """Largest share of a sequence's foreground outside the case's grid."""
@@ -52,7 +52,7 @@ class LatticeMatch:
         return self.start == (0, 0, 0) and self.shape == shape
 
     def lies_in(self, shape: tuple[int, int, int]) -> bool:
-        """Whether the old grid reaches nowhere beyond a new grid of that shape."""
+        """Whether the old grid lies completely inside a new grid of that shape."""
         ends = (at + side for at, side in zip(self.start, self.shape, strict=True))
         return min(self.start) >= 0 and all(end <= side for end, side in zip(ends, shape, strict=True))
 
@@ -144,7 +144,7 @@ def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLE
     off.
     """
     names = ordered(volumes)
-    largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first of equals
+    largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first one if several are equal
     grid = volumes[largest].grid
     made: dict[Modality, Volume] = {}
     moved, apart_mm = [], {}

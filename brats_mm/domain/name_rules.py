@@ -82,8 +82,8 @@ def read_name(text: str, *, is_file: bool = True) -> NameReading:
 def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameReading]:
     """Read the names of a case's files together.
 
-    The words that all names start with, and the folder's name, are the case's name. They count only if nothing else
-    names a sequence.
+    The common prefix of all names and the folder's name form the case's name. They count only if nothing else names a
+    sequence.
 
     Args:
         names: (file name without suffix, name of the sub-folder or an empty string).

@@ -24,7 +24,7 @@ INTERMEDIATE_FOLDER = "intermediate"
 """Registered volumes, brain mask and transforms, below the output folder."""
 
 GRID_TOLERANCE = 0.5
-"""Voxel centres closer than this share of a voxel count as one. At half a voxel the nearest centre is ambiguous."""
+"""Largest grid tolerance in voxels. At half a voxel, the nearest voxel centre is ambiguous."""
 
 T = TypeVar("T")
 
@@ -34,10 +34,10 @@ class Offer:
     """How an option is offered to users.
 
     Attributes:
-        help: what it does.
-        group: heading under which the command line lists it; empty for the command's own options.
+        help: help text.
+        group: heading in the help of the command line. Empty for the options of a single command.
         metavar: name of the value on the command line.
-        choices: values it may have; empty for any.
+        choices: allowed values. Empty for any value.
         flags: flag -> help, for an option whose values have flags instead of one option with a value.
         excludes: options that share this word cannot be combined.
         http: whether a request to the service may set it.
@@ -201,7 +201,7 @@ class ModelOptions:
     """Model to run, and how.
 
     Raises:
-        OptionError: an option has no such value.
+        OptionError: an option has an invalid value.
     """
 
     device: str = option("auto", "auto, cpu, cuda or cuda:N", group="model", metavar="DEVICE", http=False)
@@ -210,7 +210,7 @@ class ModelOptions:
     )
     trust_bundle: bool = option(
         default=False,
-        help="load a bundle that names other code than known networks, or records no hash; its code runs",
+        help="load and run a bundle that names code other than known networks, or records no hash",
         group="model",
         http=False,
     )
@@ -225,11 +225,11 @@ class ModelOptions:
     )
     preset: str = option(
         "default",
-        "trade-off between speed and care",
+        "trade-off between speed and accuracy",
         group="model",
         choices=PRESETS,
         flags={
-            "fast": "cut the margin around the brain closer: four fifths of the time, slightly different outlines",
+            "fast": "use a smaller margin around the brain: a fifth faster, slightly different outlines",
             "tta": "average over the mirrored brain (test-time augmentation): twice the time, and no better on ten "
             "validation cases",
         },

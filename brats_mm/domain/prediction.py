@@ -30,7 +30,7 @@ RANGE_PROBABILITIES = (0.75, 0.25)
 """Probability thresholds for the range of a volume: odds of three to one for the region, and three to one against."""
 
 _SLAB = 4
-"""Slices worked on at a time: as much as the processor's cache holds."""
+"""Number of slices to process at a time, so that they fit into the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class ModelIdentity:
     """The model that made a prediction: bundle name and version, SHA-256 of the weights, parameters, voxel size.
 
     `expected` holds the scores of its model card for these weights, if any. `calibration` holds the corrections of its
-    logits per subset of sequences, if fitted. `trust` holds what labelled cases say
-    about its trustworthiness, if fitted.
+    logits per subset of sequences, if fitted. `trust` holds its trust profile, if fitted.
     """
 
     name: str
@@ -209,11 +208,11 @@ class Prediction:
         """Return a volume as a `nibabel.Nifti1Image` on the grid of the input.
 
         Args:
-            content: `labels`, `entropy` (nats), or a region, `wt`, `tc` or `et`, for its probability.
+            content: `labels`, `entropy` in nats, or `wt`, `tc` or `et` for the probability of a region.
             labels: label values.
 
         Raises:
-            OptionError: there is no such volume, or this prediction has no tools.
+            OptionError: `content` or `labels` is unknown, or this prediction has no tools.
         """
         return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
 
@@ -224,36 +223,37 @@ class Prediction:
     def _need_tools(self) -> PredictionTools:
         if self.tools is None:
             message = (
-                "This prediction can be neither shown nor saved. Make it with Segmenter.predict, or add "
-                "brats_mm.outputs.prediction_tools.TOOLS as its tools."
+                "This prediction has no tools, so it cannot be shown or saved. Create it with Segmenter.predict, "
+                "or set "
+                "tools to brats_mm.outputs.prediction_tools.TOOLS."
             )
             raise OptionError(message)
         return self.tools
 
     def mask(self, region: Region | str) -> Mask:
-        """Voxels of a region, as in the label map: probability of this region, or of one inside it, at least 0.5."""
+        """Return the mask of a region: its probability, or that of a region inside it, is at least 0.5."""
         return np.asarray(self._nested[Region(region)] >= THRESHOLD)
 
     def labels(self, convention: LabelConvention | str = LabelConvention.BRATS2023) -> Labels:
-        """The label map, uint8, with the values of a convention: `brats2023` or `brats2021`.
+        """Return the label map as uint8, with the values of a convention: `brats2023` or `brats2021`.
 
         Raises:
-            OptionError: there is no such convention.
+            OptionError: the convention is unknown.
         """
         convention = LabelConvention.of(convention)
         wt, tc, et = (self.probabilities[region] >= THRESHOLD for region in REGIONS)
         return labels_from_regions(wt, tc, et, convention)
 
     def entropy(self, region: Region | str) -> Array:
-        """Entropy of the region's probability at each voxel, in nats, 0 to ln 2."""
+        """Return the entropy of a region's probability at each voxel, in nats, 0 to ln 2."""
         return self._computed(binary_entropy, [self.probabilities[Region(region)]])
 
     def combined_entropy(self) -> Array:
-        """Entropy of the compartment at each voxel (none, oedema, necrosis, enhancing), in nats, 0 to ln 4."""
+        """Return the entropy over none, oedema, necrosis and enhancing at each voxel, in nats, 0 to ln 4."""
         return self._computed(compartment_entropy, [self._nested[region] for region in REGIONS])
 
     def volume_ml(self, region: Region | str) -> float:
-        """Volume of a region in millilitres."""
+        """Return the volume of a region in millilitres."""
         return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
 
     def volume_range_ml(self, region: Region | str) -> tuple[float, float]:
@@ -266,7 +266,7 @@ class Prediction:
         return low * self.case.grid.voxel_ml, high * self.case.grid.voxel_ml
 
     def mean_entropy_inside(self, region: Region | str) -> float | None:
-        """Mean entropy inside a region in nats. None if the region is empty."""
+        """Return the mean entropy inside a region in nats. None if the region is empty."""
         return self._mean_entropies[Region(region)]
 
     @cached_property
@@ -280,7 +280,7 @@ class Prediction:
         return means
 
     def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
-        """A function of maps, voxel by voxel: once for all voxels that are as the first, and inside the box."""
+        """Apply a voxelwise function to maps: to the first voxel for all voxels outside the box, and inside the box."""
         result = np.full_like(maps[0], function(*(one[:1, :1, :1] for one in maps)).item())
         x, y, z = self._box
         for start in range(z.start, z.stop, _SLAB):

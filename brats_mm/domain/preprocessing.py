@@ -17,13 +17,13 @@ WORKING_MM = 1.0
 """Voxel size of preprocessed scans, as in BraTS data."""
 
 LARGEST_SHEAR_DEG = 0.05
-"""Axes further from right angles than this are sheared: 0.2 mm over a head. Less is rounding."""
+"""Deviation from right angles above which axes are sheared: 0.2 mm over a head. Less is rounding."""
 
 SLICE_TIE = 1.2
-"""Slices up to this many times as thick as the thinnest count as equally thin."""
+"""Ratio to the thinnest slices up to which slices count as equally thin."""
 
 LEAST_COVERAGE = 0.75
-"""A reference must cover this share of the volume that the widest sequence covers."""
+"""Smallest volume of a reference, as a share of the volume that the widest sequence covers."""
 
 _PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 
@@ -70,7 +70,7 @@ class Preparation:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds a step."""
+        """Return the duration of each step in seconds."""
         return {step.name: step.seconds for step in self.steps}
 
 
@@ -108,7 +108,8 @@ def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = N
 def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
     """Cut the reference's field of view into voxels of about `spacing_mm`, as `domain.resample` does.
 
-    The axes keep their directions. Those of a sheared reference are set upright, with room for all of its voxels.
+    The axes keep their directions. The grid of a sheared reference is replaced by an orthogonal grid that contains all
+    of its voxels.
     """
     if reference.shear_deg > LARGEST_SHEAR_DEG:
         return _upright_grid(reference, spacing_mm)

@@ -59,16 +59,16 @@ class LabelConvention(str, Enum):
         """Return the convention of a name such as `brats2021`.
 
         Raises:
-            OptionError: there is no such convention.
+            OptionError: the convention is unknown.
         """
         try:
             return cls(name)
         except ValueError as error:
-            message = f"The label convention is {name!r}; it must be one of {', '.join(one.value for one in cls)}."
+            message = f"The label convention is {name!r}. Choose one of {', '.join(one.value for one in cls)}."
             raise OptionError(message) from error
 
     def value_of(self, compartment: Compartment) -> int:
-        """The voxel value of a compartment."""
+        """Return the voxel value of a compartment."""
         if compartment is Compartment.ENHANCING:
             return 3 if self is LabelConvention.BRATS2023 else 4
         return 1 if compartment is Compartment.NECROSIS else 2
@@ -85,7 +85,7 @@ class Code:
 
 @dataclass(frozen=True)
 class SegmentStyle:
-    """Name, colour and codes of a compartment in viewers and archives."""
+    """Name, colour and codes of a compartment in viewers and DICOM."""
 
     name: str
     colour: tuple[int, int, int]

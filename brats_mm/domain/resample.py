@@ -21,7 +21,7 @@ HALF = 0.4999
 
 
 def resampled_side(size: int, spacing_mm: float, wanted_mm: float) -> int:
-    """Voxels along an axis of `size` voxels of `spacing_mm` once they are `wanted_mm` apart."""
+    """Return the number of voxels along an axis after resampling from `spacing_mm` to `wanted_mm`."""
     if abs(spacing_mm / wanted_mm - 1) <= SPACING_TOLERANCE:
         return size
     return max(1, round(size * spacing_mm / wanted_mm))
@@ -107,7 +107,7 @@ def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
 
 
 def resample_signal_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
-    """`resample_signal` for a box that holds all the signal."""
+    """Apply `resample_signal` to a box that holds all the signal."""
     if old == new:
         return part
     covered = resample_part(Part((part.data != 0).astype(np.float32), part.start), old, new)
@@ -116,7 +116,7 @@ def resample_signal_part(part: Part, old: tuple[int, int, int], new: tuple[int, 
 
 
 def _along(weights: npt.NDArray[np.float32], volume: Array, axis: int) -> Array:
-    """The product with weights along one axis, without turning the volume in memory."""
+    """Multiply by weights along one axis without changing the memory order."""
     if volume.flags.f_contiguous and not volume.flags.c_contiguous:
         return _along(weights, volume.T, 2 - axis).T
     whole = np.ascontiguousarray(volume)

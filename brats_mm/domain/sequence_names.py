@@ -83,7 +83,7 @@ def modality_named(name: str) -> Modality:
     """Parse the user's name of a sequence: `t1`, `t1ce`, `t2`, `flair`, or an alias `t1n`, `t1c`, `t2w`, `t2f`.
 
     Raises:
-        OptionError: there is no such sequence.
+        OptionError: the name is unknown.
     """
     weighting = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
     if weighting is None:

@@ -1,4 +1,4 @@
-"""What labelled cases say about a model's trustworthiness: expected Dice, volume intervals, gains of sequences."""
+"""Trust profile of a model, fitted to labelled cases: expected Dice, volume intervals, gains of sequences."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import Region
 
 VOLUME_OFFSET_ML = 1.0
-"""Added to volumes before their logarithm, so that empty and tiny regions have one."""
+"""Offset in millilitres added to volumes before the logarithm, so that it is defined for empty regions."""
 
 
 class SequenceGroup(str, Enum):
@@ -51,7 +51,8 @@ class DiceCurve:
 
     Attributes:
         estimates: ascending estimates, 0 to 1.
-        dice: expected Dice at each, never falling, 0 to 1. Constant beyond both ends, linear between.
+        dice: expected Dice at each estimate, 0 to 1, never falling. Linear between estimates, constant beyond both
+            ends.
         width: half width of the interval in units of `spread`. None if too few cases support an interval.
     """
 
@@ -95,7 +96,7 @@ def volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float
 
 @dataclass(frozen=True)
 class GainTerm:
-    """How a case's gain from a sequence differs from the mean gain.
+    """Difference between the gain of a case and the mean gain from a sequence.
 
     Attributes:
         per_dice: change of the gain per unit of expected Dice above the mean of the subset.
@@ -151,7 +152,7 @@ class TrustProfile:
     Attributes:
         cases: number of labelled cases.
         coverage: nominal coverage of the intervals, such as 0.9.
-        coverage_floor: coverage that the intervals have with 95 % confidence, given so few cases.
+        coverage_floor: lower 95 % confidence bound of the coverage, given the number of cases.
         curves: region -> calibration of the estimated Dice.
         volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing
             where too few cases support it.
@@ -167,7 +168,7 @@ class TrustProfile:
 
     @property
     def is_small(self) -> bool:
-        """Whether too few cases were used to vouch for the nominal coverage (within 5 points)."""
+        """Whether too few cases were used to guarantee the nominal coverage within 5 percentage points."""
         return self.coverage_floor < self.coverage - 0.05
 
     def volume_interval_ml(
@@ -186,5 +187,5 @@ class TrustProfile:
 
 
 def absent(available: Availability) -> tuple[Modality, ...]:
-    """Return the sequences that a case lacks, in channel order."""
+    """Return the missing sequences in channel order."""
     return tuple(modality for modality in MODALITIES if modality not in available)

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.background import Array as Array  # noqa: PLC0414 (handed on to callers)
+from brats_mm.domain.background import Array as Array  # noqa: PLC0414 (re-exported)
 from brats_mm.domain.background import Background, Mask, find_background, foreground_of
 
 
@@ -37,7 +37,7 @@ class Grid:
 
     @cached_property
     def ras_axes(self) -> tuple[tuple[int, int], ...]:
-        """For each axis, the closest patient axis (0 right, 1 anterior, 2 superior) and its direction (1 or -1).
+        """Closest patient axis (0 right, 1 anterior, 2 superior) and direction (1 or -1) of each grid axis.
 
         The patient axes are distinct even for a grid at 45 degrees to two of them.
         """
@@ -47,7 +47,7 @@ class Grid:
 
     @cached_property
     def shear_deg(self) -> float:
-        """Return the largest deviation of two axes from a right angle, in degrees."""
+        """Largest deviation of two axes from a right angle, in degrees."""
         turn = self.affine[:3, :3] / np.array(self.spacing_mm)
         cosines = np.abs((turn.T @ turn)[np.triu_indices(3, 1)])
         return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
@@ -63,13 +63,13 @@ class Grid:
         return self.shape[0] * self.shape[1] * self.shape[2]
 
     def corners_mm(self) -> npt.NDArray[np.float64]:
-        """The eight corner voxels' centres in patient space, (8, 3)."""
+        """Return the centres of the eight corner voxels in patient space, (8, 3), in millimetres."""
         last = [size - 1 for size in self.shape]
         index = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])], np.float64)
         return np.asarray((index @ self.affine.T)[:, :3])
 
     def distance_mm(self, other: "Grid") -> float:
-        """Largest distance between corresponding corners of two grids of the same shape."""
+        """Return the largest distance between corresponding corners of two grids of the same shape, in millimetres."""
         return float(np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max())
 
 

@@ -18,7 +18,7 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
         f"A: {a['folder']} ({a['model']['name']} {a['model']['version']}). B: {b['folder']} ({b['model']['name']} "
         f"{b['model']['version']}). {document['cases']} cases in both. Difference: {document['difference']}; interval: "
         f"{document['interval']}; test: {document['test']}.",
-        "## Means over sets",
+        "## Means over subsets",
         "In percent; HD95 in millimetres.",
         _means(document),
         "## Counter-intuitive rate, in percent",
@@ -29,7 +29,7 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
                 for region in REGION_ORDER
             ],
         ),
-        "## Dice of each set, B - A in percent points (p corrected by Holm)",
+        "## Dice of each subset, B - A in percentage points (p corrected by Holm)",
         _sets(document),
     ]
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Score label maps that another program predicted, as a model's own predictions are scored."""
+"""Score label maps of another program like the predictions of a model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         CaseError: the folder does not exist.
     """
     if not folder.is_dir():
-        message = f"There is no folder {folder}. Give --predictions a folder of label maps, one a case."
+        message = f"There is no folder {folder}. Give --predictions a folder with one label map per case."
         raise CaseError(message)
     model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
 
@@ -43,8 +43,9 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         maps = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
         if not maps:
             message = (
-                f"{folder} has no prediction of {case.name}: neither {case.name}.nii.gz nor one in a folder of a "
-                f"subset, such as {subset_name(case.available)}/{case.name}.nii.gz."
+                f"{folder} has no prediction of {case.name}. Add {case.name}.nii.gz, or a file in a folder of a "
+                "subset, "
+                f"such as {subset_name(case.available)}/{case.name}.nii.gz."
             )
             raise CaseError(message)
         for subset, path in maps:

@@ -32,18 +32,18 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         f"cases: {document['cases']}. {document['empty_policy']['sentence']} "
         f"(Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
-        "## Dice of each set, in percent",
+        "## Dice of each subset, in percent",
         "*raw*: as predicted. *500*: an enhancing tumour of fewer than 500 voxels is relabelled as necrosis first, "
         f"which only changes ET. Published columns were scored by others on other cases ({BESIDE.value}). They show "
         "the pattern and are not a ranking.",
         _sets(document),
         "## Means",
         _means(document),
-        "## Published means over the 15 sets",
+        "## Published means over the 15 subsets",
         "None of these was scored by this software. Do not compare rows of different protocols with each other or with "
         "ours unless the cases are the same.",
         _published(document),
-        "## Other scores, means over the sets (raw)",
+        "## Other scores, means over the subsets (raw)",
         _others(document),
         "## Calibration and counter-intuitive pairs, in percent",
         "Means over subsets of the means over cases. Published rows: SimMLM (ICCV 2025), second-hand. Its definitions "
@@ -73,15 +73,15 @@ def _means(document: Mapping[str, Any]) -> str:
         "all_sets": "all sets",
         "full_set": "all four sequences",
         "single_sequences": "single sequences",
-        "with_t1ce": "sets with T1ce",
-        "without_t1ce": "sets without T1ce",
+        "with_t1ce": "subsets with T1ce",
+        "without_t1ce": "subsets without T1ce",
     }
     rows = []
     for key, name in names.items():
         raw, ruled = document["means"]["raw"][key], document["means"]["et500"][key]
         cells = [_percent(raw["et"]["dice"]), _percent(ruled["et"]["dice"])]
         rows.append([f"{name} ({raw['wt']['sets']})", *cells, *(_percent(raw[r]["dice"]) for r in ("tc", "wt"))])
-    return table(["mean Dice over (sets)", "ET raw", "ET 500", "TC", "WT"], rows)
+    return table(["mean Dice over (subsets)", "ET raw", "ET 500", "TC", "WT"], rows)
 
 
 def _published(document: Mapping[str, Any]) -> str:

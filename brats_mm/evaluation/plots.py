@@ -84,7 +84,7 @@ def draw_reliability(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_xlabel("mean predicted probability")
     axes.set_ylabel("observed frequency")
     axes.legend(loc="upper left")
-    axes.set_title("Voxels of the brain boxes, all sets")
+    axes.set_title("Voxels of the brain boxes, all subsets")
 
 
 def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
@@ -94,10 +94,10 @@ def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
         share = curves["entropy_percent_of_ln2"]
         axes.plot(share, curves["dice"], "-", color=COLOURS[region], label=f"{region.value.upper()} Dice")
         axes.plot(share, curves["lost_true_positives"], "--", color=COLOURS[region], linewidth=1)
-    axes.set_xlabel("largest entropy kept, percent of ln 2")
+    axes.set_xlabel("entropy threshold, percent of ln 2")
     axes.set_ylabel("Dice (solid), true positives dropped (dashed)")
     axes.set_ylim(0, 1.02)
-    axes.set_title("Dice of the voxels kept, all cases and sets")
+    axes.set_title("Dice of the remaining voxels, all cases and subsets")
     axes.figure.legend(loc="outside lower center", ncols=3)  # outside, so that it covers no curve
 
 

@@ -52,10 +52,10 @@ class Protocol(str, Enum):
     THREE_FOLD_2018 = "BraTS 2018, three splits 199/29/57"
     FOLD_3_2018 = "BraTS 2018, lists equal to the third of the splits 199/29/57"
     OWN_2018 = "BraTS 2018, the authors' own split"
-    DEDICATED_2018 = "BraTS 2018, own split, one model for each set"
+    DEDICATED_2018 = "BraTS 2018, own split, one model per subset"
     UNKNOWN_2018 = "BraTS 2018, split not stated"
     SPLIT_2020 = "BraTS 2020, split 219/50/100"
-    DEDICATED_2020 = "BraTS 2020, split 219/50/100, one model for each set"
+    DEDICATED_2020 = "BraTS 2020, split 219/50/100, one model per subset"
     SPLIT_2023 = "BraTS 2023, 1,251 cases split 70/10/20"
     SPLIT_2024 = "BraTS 2024, 1,350 cases"
 
@@ -82,7 +82,7 @@ class PublishedSets:
     source: str
 
     def value(self, subset: Availability, region: Region) -> float:
-        """Dice in percent of one set and region."""
+        """Return the Dice in percent of one subset and region."""
         return self.dice[region][PAPER_ORDER.index(subset)]
 
 
@@ -105,7 +105,7 @@ MEANS = tuple(PublishedMean(method, Protocol[protocol], *rest) for method, proto
 """Means over the 15 subsets."""
 
 BY_SET = tuple(row for table in _DATA["tables"] for row in _sets(table))
-"""Tables of all 15 sets. Some columns' means differ from the printed means by up to 0.24; both are kept as printed."""
+"""Tables of all 15 subsets. The means of some columns differ by up to 0.24 from the printed means."""
 
 COUNTERINTUITIVE = {method: _regions(rates) for method, rates in _DATA["counterintuitive"].items()}
 """Counter-intuitive rate in percent (SimMLM, second-hand). The paper does not define it."""
@@ -114,7 +114,7 @@ CALIBRATION = {
     method: {name: _regions(values) for name, values in errors.items()}
     for method, errors in _DATA["calibration"].items()
 }
-"""ECE and SCE, means over the 15 sets (SimMLM, second-hand). The paper defines neither, nor their unit."""
+"""ECE and SCE, means over the 15 subsets (SimMLM, second-hand). The paper does not define them or state their unit."""
 
 
 def sets_of(protocol: Protocol) -> tuple[PublishedSets, ...]:

@@ -47,7 +47,7 @@ DEFINITIONS = {
     "counterintuitive": monotonicity.DEFINITION,
     "et500": f"Predicted enhancing tumour of fewer than {SMALL_ENHANCING_VOXELS} voxels counts as necrosis.",
     "brain_box": "Smallest box on the input grid that holds every voxel with signal in any of the case's sequences.",
-    "means": "Unweighted over availability sets, each the mean over cases.",
+    "means": "Unweighted mean over subsets of the mean over cases.",
 }
 
 

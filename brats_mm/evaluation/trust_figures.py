@@ -1,4 +1,4 @@
-"""How well a trust profile works: every figure of `docs/trust.md`, from the tables of one evaluation.
+"""Measure how well a trust profile works: all figures of `docs/trust.md`, from the tables of one evaluation.
 
 All figures come from profiles that were fitted without the case in question.
 """
@@ -28,13 +28,13 @@ FAILURE = 0.5
 PLOT_BINS = 5
 
 MARGINS = (math.inf, 0.1, 0.05, 0.0)
-"""Leads in expected Dice from which fewer sequences are used. Infinity: never."""
+"""Advantages in expected Dice from which fewer sequences are used. Infinity: never."""
 
 
 def trust_figures(
     records: Sequence[TrustRecord], weights: Iterable[WeightRow], left_out: LeftOut | None = None
 ) -> dict[str, Any]:
-    """Return all figures.
+    """Return all figures of a trust profile.
 
     Args:
         records: the evaluation's `trust.csv`.
@@ -79,7 +79,7 @@ def _of(left_out: LeftOut, region: Region) -> list[LeftOutAnswer]:
 
 
 def _expected_dice(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
-    """Score the expected Dice of the segmented regions, beside the mean that a model card quotes."""
+    """Score the expected Dice of the segmented regions, and for comparison the mean Dice of the model card."""
     own = [one for one in answers if not math.isnan(one.expected_dice)]
     true = [one.record.dice for one in own]
     failed = [dice < FAILURE for dice in true]
@@ -121,7 +121,7 @@ def _grade(answers: Sequence[LeftOutAnswer], grade: Grade) -> dict[str, Any]:
 
 
 def _plot(answers: Sequence[LeftOutAnswer]) -> list[dict[str, float]]:
-    """Mean expected and true Dice in groups of equal size, ordered by expected Dice."""
+    """Return mean expected and mean true Dice of groups of equal size, ordered by expected Dice."""
     if not answers:
         return []
     ordered = sorted(answers, key=lambda one: one.expected_dice)
@@ -153,7 +153,7 @@ def _volume(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
 
 
 def _advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
-    """Score which absent sequence is named as the most helpful, where at least two are absent."""
+    """Score the choice of the most helpful missing sequence, where at least two are missing."""
     kinds = list(dict.fromkeys(one.kind for one in gains))
     return {
         kind: _advice_of_kind([one for one in gains if (one.kind, one.gain.region) == (kind, region)]) for kind in kinds
@@ -228,7 +228,7 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
 
 
 def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
-    """Use fewer sequences than given wherever their expected Dice leads by a margin, and count order and Dice again."""
+    """Score the use of fewer sequences wherever their expected Dice is higher by a margin."""
     by_case: dict[str, dict[Availability, LeftOutAnswer]] = defaultdict(dict)
     for answer in _of(left_out, region):
         by_case[answer.case][answer.subset] = answer

@@ -1,4 +1,4 @@
-"""Tables in Markdown of how well a trust profile works."""
+"""Render the figures of a trust profile as Markdown tables."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

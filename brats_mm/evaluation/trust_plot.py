@@ -9,7 +9,7 @@ SIDE, MARGIN, GAP, FOOT = 200, 46, 28, 44
 
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LIGHTS = (0.5, 0.75)
-"""Expected Dice at which the light changes."""
+"""Expected Dice at which the grade changes."""
 
 COLOURS = {Region.WT: "#2a7f3f", Region.TC: "#b3541e", Region.ET: "#3558a8"}
 INK, FAINT = "#444", "#ccc"

@@ -1,4 +1,4 @@
-"""How workers end, in the words and by the rules that every kind of worker shares."""
+"""Descriptions and rules for crashed workers, shared by all kinds of workers."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 STARTS = 3
-"""Workers that may end in a row before they have loaded the model. Then nothing can be computed."""
+"""Largest number of workers that may end in a row before the model is loaded. Then nothing can be computed."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ def describe_exit(code: int | None) -> str:
 
 
 def start_or_exit(work: Callable[..., object], *arguments: object) -> None:
-    """Run a function in a daemon thread. An exception ends the process, since the end of a thread goes unnoticed."""
+    """Run a function in a daemon thread. An exception ends the process, because nothing watches the thread."""
 
     def run() -> None:
         try:
             work(*arguments)
         except BaseException:
-            logger.exception("A worker ends for an unforeseen reason.")
+            logger.exception("A worker ends because of an unexpected error.")
             os._exit(1)
 
     threading.Thread(target=run, daemon=True).start()

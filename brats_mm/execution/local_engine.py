@@ -59,7 +59,7 @@ class LocalEngine(Generic[T, R]):
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes' numbers."""
+        """Process IDs of the workers."""
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
     def submit(self, task: T) -> None:
@@ -133,13 +133,13 @@ class LocalEngine(Generic[T, R]):
             worker.held[task.name] = task
             try:
                 worker.pipe.send(task)
-            except OSError:  # it has just died, which `collect` will find: the task comes back as lost
+            except OSError:  # the worker has just died: `collect` will return the task as lost
                 return
 
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all, even while they load."""
+    """Start processes that ignore Ctrl-C, which a terminal sends to all processes."""
     if not hasattr(signal, "pthread_sigmask"):  # (Windows)
         yield
         return
@@ -151,5 +151,5 @@ def _no_interrupts() -> Iterator[None]:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Unable:
-    """The model cannot be loaded, and why."""
+    """The model cannot be loaded, with the reason."""
 
     error: BratsMMError
 
@@ -47,7 +47,7 @@ class Inbox:
         """Wait for a task.
 
         Raises:
-            EOFError: there will be none.
+            EOFError: the connection was closed.
         """
         self._pipe.poll(None)
 
@@ -82,7 +82,7 @@ def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int,
 
 
 def _end_with_parent() -> None:
-    """A worker must not outlive a planner that was killed."""
+    """End this process when its parent ends, even if the parent is killed."""
     parent = parent_process()
     if parent is not None:
         parent.join()

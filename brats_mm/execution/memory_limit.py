@@ -4,7 +4,7 @@ import sys
 
 
 def address_space() -> int:
-    """Bytes of address space that this process may use (`ulimit -v`); `sys.maxsize` without a limit."""
+    """Return the address space in bytes that this process may use (`ulimit -v`), or `sys.maxsize` without a limit."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -17,7 +17,7 @@ from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
 
 _NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhost"}
-"""A new cluster asks over HTTP which cloud it runs in, also where its reports are disabled: at a proxy of nobody."""
+"""A new cluster looks up its cloud provider over HTTP even without usage reports. An unreachable proxy blocks it."""
 
 
 @dataclass(frozen=True)

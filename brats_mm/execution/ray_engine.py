@@ -77,7 +77,7 @@ class _Place(Generic[T]):
 class RayEngine(Generic[T, R]):
     """Runs tasks on a Ray cluster."""
 
-    retries = 3  # machines of a cluster come and go, which is not the fault of a task
+    retries = 3  # machines of a cluster come and go through no fault of the task
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class RayEngine(Generic[T, R]):
         import ray
         from ray.exceptions import RayError
 
-        if place not in self._places:  # replaced for an answer before this one
+        if place not in self._places:  # replaced because of an earlier answer
             return []
         try:
             response = ray.get(answer)

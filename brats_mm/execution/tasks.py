@@ -1,4 +1,4 @@
-"""Tasks for workers that hold a model: what an engine is given, what it returns, and when it tries again."""
+"""Tasks for workers that hold a model, their results, and the rules for retries."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ class Finished(Generic[T, R]):
     Attributes:
         task: the task.
         result: its result. None if the worker died.
-        lost: how the worker died, in words, such as "signal SIGKILL".
+        lost: description of how the worker died, such as "signal SIGKILL".
         attempts: number of times that the task was submitted.
     """
 
@@ -100,7 +100,7 @@ class Runner(Protocol):
 MakeRunner: TypeAlias = Callable[[int], Runner]
 """Loads the model in a worker, to which it is pickled. Takes the number of the worker, counted from 0.
 
-Raises a BratsMMError if there is no such model or device.
+Raises a BratsMMError if the model or device does not exist.
 """
 
 
@@ -139,7 +139,7 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
 
 def may_retry(attempts: int, most: int) -> bool:
-    """Whether a task whose worker was lost is tried again.
+    """Whether to retry a task whose worker was lost.
 
     Args:
         attempts: number of attempts so far.

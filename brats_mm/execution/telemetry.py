@@ -1,6 +1,6 @@
 """Disable usage reports of dependencies, so that nothing connects unless the user asks for it.
 
-Call `switch_off` before such a dependency is imported. It changes the environment, so that child processes inherit it.
+Call `switch_off` before importing such a dependency. It changes the environment, so that child processes inherit it.
 """
 
 import os
@@ -23,4 +23,4 @@ def switch_off() -> None:
     OpenVINO has no variable for it. It uses a stub where its telemetry package cannot be imported.
     """
     os.environ.update(_OFF)
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # (how Python spells "not importable")
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # (None makes a module not importable)

@@ -1,4 +1,4 @@
-"""Cross-validation: train, pack and evaluate each fold, then pool the scores and build the ensemble."""
+"""Cross-validation: train and evaluate each fold, create its bundle, pool the scores and build the ensemble."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What to cross-validate.
+    """Settings of a cross-validation.
 
     Attributes:
         dataset: folder of the cases.
@@ -57,14 +57,14 @@ class CrossValidation:
 def cross_validate(
     bundle: Bundle, plan: CrossValidation, *, on_stage: OnStage | None = None, on_step: OnStep = lambda _: None
 ) -> dict[str, Any]:
-    """Train, pack and evaluate the model of each fold, or continue where an earlier call stopped.
+    """Train and evaluate the model of each fold, or continue where an earlier call stopped.
 
     The bundle of a fold holds the last weights of the mixture, because the best ones were selected on the cases that
     are evaluated.
 
     Args:
         bundle: bundle whose configs to train.
-        plan: what to cross-validate.
+        plan: settings of the cross-validation.
         on_stage: called before each training.
         on_step: called after each step.
 
@@ -106,7 +106,7 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     """Return the lists of the folds, and write them in the first call.
 
     Raises:
-        OptionError: the output folder has the lists of another number of folds.
+        OptionError: the output folder contains lists for a different number of folds.
         CaseError: the cases cannot be listed.
     """
     existing = sorted(
@@ -115,7 +115,8 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     if existing:
         if plan.datalist is None and len(existing) != plan.folds:
             message = (
-                f"{plan.output} has the lists of {len(existing)} folds, but {plan.folds} were asked for. Continue with "
+                f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. "
+                "Continue with "
                 f"--folds {len(existing)}, or choose another folder."
             )
             raise OptionError(message)

@@ -25,7 +25,7 @@ FUSED_FACTOR = 2
 def mmp(
     size: str = "light", *, projected_scales: int = 1, aggregated: int = 16, heads: int = 4, hidden: int = 2
 ) -> MaskedProjectionNetwork:
-    """Masked modality projection on encoders of a preset's widths.
+    """Build masked modality projection on encoders with a preset's widths.
 
     Args:
         size: a key of `presets.WIDTHS`. `light` has 8.2 M parameters and 15.4 G multiply-accumulates on a window of 64

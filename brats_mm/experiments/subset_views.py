@@ -37,7 +37,7 @@ SUBSET_SAMPLERS: dict[str, Callable[[np.random.RandomState, Availability, float]
 
 
 class RandSubsetsd(RandomizableTransform):
-    """Draw availability sets: sets `available` (views, m), and stores the original availability as `present` (m,).
+    """Draw availability sets as `available` (views, m), and keep the original availability as `present` (m,).
 
     The image is unchanged. Networks mask it by `available`, and MMP needs the masked modalities as targets.
 
@@ -56,7 +56,7 @@ class RandSubsetsd(RandomizableTransform):
             message = f"The subset sampler is {sampler!r}. Choose one of {', '.join(SUBSET_SAMPLERS)}."
             raise OptionError(message)
         if views < 1:
-            message = f"The number of views a crop is {views}. It must be 1 or more."
+            message = f"The number of views per crop is {views}. It must be at least 1."
             raise OptionError(message)
         if not 0 <= drop_prob < 1:
             message = f"drop_prob is {drop_prob}. It must be from 0 to below 1."

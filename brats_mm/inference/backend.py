@@ -1,4 +1,4 @@
-"""Interface of backends for experts and gate, and the mixing that they share."""
+"""Interface of backends for experts and gate, and the mixing function that they share."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
@@ -97,9 +97,9 @@ def mix(
     """Return logits and gate weights of several availability sets of the same windows, running each expert at most
     once.
 
-    Equals `DMoME.forward` with one view per set, but knows the availability without asking the device. `on_expert` is
-    called after each expert's pass and can raise to end the run. Weights that vary in space are applied as they are and
-    returned as their mean over the window.
+    Equals `DMoME.forward` with one view per set, but takes the availability from the host, without synchronising the
+    device. `on_expert` is called after each expert's pass and can raise to end the run. Weights that vary in space are
+    applied as they are and returned as their mean over the window.
     """
     contributions = {}
     for modality in needed(subsets):
@@ -116,7 +116,7 @@ def mix(
             mixture += _weighed(contributions[modality], weight[:, modality.channel])
         logits.append(backend.output_layer(mixture).float())
         whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
-        weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # where all regions share a weight, each has it
+        weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # expand a weight that all regions share
     return torch.stack(logits), torch.stack(weights)
 
 

@@ -28,7 +28,7 @@ from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 from brats_mm.inference.single_backend import torch_backend
 
 KEPT_MAPS = 8
-"""Maps that wait for the postprocessing of their sample."""
+"""Largest number of maps kept for the postprocessing of their sample."""
 
 AVAILABLE = "available"
 """Key of the (m,) booleans of an image."""
@@ -86,8 +86,8 @@ class EngineInferer(Inferer):
     """The library's sliding windows behind MONAI's inferer interface.
 
     Args:
-        window: voxels a side, multiples of 32 from 64 up.
-        overlap: share of a window that its neighbour covers too, 0 to below 1.
+        window: window sides in voxels, multiples of 32 from 64.
+        overlap: overlap of neighbouring windows as a share, 0 to below 1.
         weight_maps: keep each gate weight as a map.
     """
 
@@ -100,7 +100,7 @@ class EngineInferer(Inferer):
         self._maps: deque[LogitMap] = deque(maxlen=KEPT_MAPS)
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
-        """Return and forget the map of these logits, or a map of these logits alone if there is none."""
+        """Remove and return the map of these logits. Without one, return a map of the logits only."""
         for place, logit_map in enumerate(self._maps):
             if logit_map.logits.shape == logits.shape and torch.equal(logit_map.logits.float().cpu(), logits):
                 del self._maps[place]
@@ -116,8 +116,8 @@ class EngineInferer(Inferer):
         Args:
             inputs: boxes from `ToModelGridd`, one per sample.
             network: a mixture, such as `networks.presets.simmlm()`.
-            available: available channels. Hosts that call an inferer with image and network only leave it out. Then a
-                channel that is zero over the whole case counts as missing.
+            available: available channels. None counts a channel that is zero over the whole case as missing, for hosts
+                that call an inferer with image and network only.
         """
         device = inputs.device
         backend = torch_backend(network, device)
@@ -135,10 +135,10 @@ class EngineInferer(Inferer):
 
 
 def named_convention(name: str) -> LabelConvention:
-    """Return the label convention of that name.
+    """Return the label convention with a name.
 
     Raises:
-        OptionError: there is no such convention.
+        OptionError: the convention is unknown.
     """
     try:
         return LabelConvention(name)
@@ -149,7 +149,7 @@ def named_convention(name: str) -> LabelConvention:
 
 
 def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
-    """(4, 4) from voxel indices of the model's box to millimetres in RAS+ patient space."""
+    """Return the (4, 4) matrix from voxel indices of the model's box to millimetres in RAS+ patient space."""
     to_input = np.zeros((4, 4))
     to_input[3, 3] = 1
     for axis in range(3):

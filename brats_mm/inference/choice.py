@@ -47,7 +47,7 @@ def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha25
     if importlib.util.find_spec("openvino") is None:
         if name == "auto":
             return None
-        message = 'The backend openvino is not installed. Take torch, or run: pip install "brats-mm[openvino]"'
+        message = 'The backend openvino is not installed. Use --backend torch, or run: pip install "brats-mm[openvino]"'
         raise OptionError(message)
     from brats_mm.inference.openvino_backend import (
         OpenVinoBackend,

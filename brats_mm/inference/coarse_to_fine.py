@@ -31,10 +31,10 @@ REACH = 6
 """Voxels around a suspicious voxel within which the cross-sequence expert takes part."""
 
 FADE = 4
-"""Voxels over which the cross-sequence expert fades towards the border of its part, and the inner faces of its box."""
+"""Voxels over which the weight of the cross-sequence expert falls to 0 at its border and inner box faces."""
 
 SMALLEST_SIDE = 80
-"""Voxels a side that the box has at least: the cross-sequence expert was trained on crops of this size and larger."""
+"""Smallest side of the box in voxels: the cross-sequence expert was trained on crops of this size and larger."""
 
 FINE_WINDOW = (96, 96, 96)
 FINE_OVERLAP = 0.5
@@ -42,7 +42,7 @@ FINE_MARGIN = 16
 """Voxels that windows of the cross-sequence expert reach beyond the voxels that they are placed for."""
 
 LATTICE = 2
-"""Voxels of the image that make a voxel of the modality experts' lattice, along a side."""
+"""Number of image voxels per voxel of the modality experts' lattice, along each side."""
 
 COARSE_MULTIPLE = 32
 """Windows of the modality experts that are cut to the box have sides of multiples of this many voxels."""
@@ -107,7 +107,7 @@ def coarse_logits(
     tta_flips: Sequence[Sequence[int]],
     count: Callable[[], None],
 ) -> dict[Modality, Float[Tensor, "c x y z"]]:
-    """Logits of each modality's expert over the whole padded box, windows blended with a Gaussian."""
+    """Return each modality expert's logits over the padded box, with windows blended by a Gaussian."""
     made: dict[Modality, Tensor] = {}
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
     for modality in modalities:
@@ -132,8 +132,8 @@ def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y
 def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     """Return 1 within `REACH` voxels of the given voxels along each axis, falling to 0 over `FADE` more voxels.
 
-    Crops of the training are centred on tumour more often than windows of a whole brain, so the cross-sequence expert
-    finds more false tumour far from what the modality experts suspect.
+    Training crops are centred on tumour more often than windows of a whole brain, so the cross-sequence expert predicts
+    more false tumour far from the suspicious voxels.
     """
     grown = voxels[None, None].float()
     for axis in range(3):
@@ -242,7 +242,7 @@ def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, 
 def mix_modalities(
     contributions: Mapping[Modality, Float[Tensor, "c x y z"]], subset: Availability, weights: Float[Tensor, "e c"]
 ) -> Float[Tensor, "c x y z"]:
-    """The modality experts' mixture, with their weights scaled to sum to 1."""
+    """Return the mixture of the modality experts, with their weights scaled to sum to 1."""
     present = ordered(subset)
     shares = weights[[modality.channel for modality in present]]
     shares = shares / shares.sum(dim=0, keepdim=True).clamp(min=1e-12)
@@ -295,7 +295,7 @@ def run_stages(
 
 
 def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
-    """Gate weights of the modality experts, scaled to sum to 1 for each region."""
+    """Return the gate weights of the modality experts, scaled to sum to 1 for each region."""
     alone = weights[: len(MODALITIES)]
     return alone / alone.sum(dim=0, keepdim=True).clamp(min=1e-12)
 

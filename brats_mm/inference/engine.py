@@ -1,6 +1,6 @@
-"""The sliding-window engine: windows over the brain's box, experts of the present sequences, gate, mixed logits.
+"""Sliding-window engine: windows over the brain's box, experts of the available sequences, gate, mixed logits.
 
-One window grid serves any number of availability sets of the same case, with each expert run once a window.
+One window grid serves any number of availability sets of a case. Each expert runs once per window.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from brats_mm.inference.single_backend import AnyBackend, predict_windows
 from brats_mm.inference.windows import MULTIPLE, WindowGrid, plan_windows
 
 BACKGROUND_LOGIT = -20.0
-"""Beyond the brain: a probability of 2e-9."""
+"""Logit outside the brain: a probability of 2e-9."""
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of finished and total expert passes. Raise from it to cancel the run."""
@@ -41,7 +41,7 @@ class WindowSettings:
         keep_weight_maps: also return each gate weight as a map.
         tta_flips: flipped views to average, each by the axes to flip.
         batch: number of windows per batch.
-        multiple: sides of clipped windows are multiples of this: 8, 16 or 32.
+        multiple: 8, 16 or 32. The sides of clipped windows are multiples of it.
     """
 
     window: tuple[int, int, int] = (128, 128, 128)
@@ -84,7 +84,7 @@ class LogitMap:
 
 @dataclass(frozen=True, eq=False)
 class _Blend:
-    """Sums over windows, on the backend's device: logits, gate weights, and gate weights as maps."""
+    """Sums over windows on the backend's device: logits, gate weights and gate weight maps."""
 
     logits: Float[Tensor, "s c x y z"]
     weights: Float[Tensor, "s m c"]
@@ -229,7 +229,7 @@ def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
 
 
 def window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
-    """The window and smaller ones to try when memory runs out, down to 64^3."""
+    """Return the window and the smaller ones to try when memory runs out, down to 64^3."""
     side = max(window)
     yield window
     for smaller in (128, 96, 64):

@@ -1,9 +1,9 @@
 """oneDNN's convolutions for a single window on a CPU.
 
-For a batch of one, PyTorch (2.11 to 2.13) leaves oneDNN where channels times the first two sides of the volume are at
-most 20,480, and runs its own slower convolution: the stem, and all coarse levels of a U-Net. Segmenting a case is a
-batch of one. Asked for by name, oneDNN runs them all: an expert's pass takes 0.7 of the time on a window of
-80 x 96 x 80, and half of it on one of 64 voxels a side (`benchmarks/expert_pass.py`).
+For a batch of one, PyTorch (2.11 to 2.13) does not use oneDNN where channels times the first two sides of the volume
+are at most 20,480. This affects the stem and all coarse levels of a U-Net, and segmenting a case uses batches of one.
+Calling oneDNN explicitly is faster: an expert's pass takes 0.7 of the time on a window of 80 x 96 x 80, and half of it
+on one of 64 voxels a side (`benchmarks/expert_pass.py`).
 """
 
 import platform

@@ -21,7 +21,7 @@ CPU = "CPU"
 
 
 def runs_in_openvino(network: nn.Module) -> bool:
-    """Whether all experts of a mixture can be written as graphs."""
+    """Whether all experts of a mixture can be converted to graphs."""
     experts = getattr(network, "experts", None)
     return isinstance(experts, nn.ModuleDict) and all(is_convertible(expert) for expert in experts.values())
 
@@ -53,7 +53,10 @@ class OpenVinoBackend:
         self, network: nn.Module, *, weights_sha256: str = "", precision: str | None = None, folder: Path | None = None
     ) -> None:
         if not runs_in_openvino(network):
-            message = "The backend openvino runs mixtures of U-Net experts, which this bundle is not. Take torch."
+            message = (
+                "The backend openvino only runs mixtures of U-Net experts, and this bundle has another network. "
+                "Use --backend torch."
+            )
             raise OptionError(message)
         self.device = torch.device("cpu")
         self.precision = precision or best_precision()
@@ -108,9 +111,9 @@ class OpenVinoBackend:
         return compiled
 
     def _options(self) -> dict[str, Any]:
-        """One window at a time on as many threads as PyTorch takes, which heeds OMP_NUM_THREADS.
+        """Return the options: one window at a time, on as many threads as PyTorch uses (see OMP_NUM_THREADS).
 
-        Threads are not tied to cores: several processes on one machine would all be tied to the same ones.
+        Threads are not pinned to cores, because several processes on one machine would be pinned to the same ones.
         """
         return {
             "PERFORMANCE_HINT": "LATENCY",
@@ -141,13 +144,13 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         return self._requests[name]
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
-        """Logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
+        """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
         inputs = [np.ascontiguousarray(window.numpy()), available.numpy().astype(np.float32)]
         answer = self._request(self.JOINT).infer(inputs, share_inputs=True)
         return torch.from_numpy(answer[0])
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
-        """Gate weights (b, m + 1, c) from a case's thumbnail."""
+        """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
         assert isinstance(self._network, CrossSequenceMixture)
         return self._network.weights_of(small, available)
 

@@ -38,7 +38,7 @@ class CompiledCache:
     """A folder of compiled experts.
 
     Attributes:
-        folder: made when something is first kept.
+        folder: path of the folder. Created when the first expert is stored.
         key: everything that a compiled expert depends on but its name: weights, version, processor, precision.
     """
 
@@ -66,7 +66,7 @@ class CompiledCache:
         return compiled
 
     def keep(self, name: str, compiled: bytes) -> None:
-        """Write a model atomically. A read-only folder only costs the next start a second."""
+        """Write a model atomically. If the folder is read-only, log it and continue without the cache."""
         path = self.path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,11 +75,11 @@ class CompiledCache:
             Path(stream.name).replace(path)
             _delete_unused(path.parent)
         except OSError as error:
-            logger.info("Compiled models cannot be kept in %s (%s).", path.parent, error.strerror)
+            logger.info("Compiled models cannot be stored in %s (%s).", path.parent, error.strerror)
 
 
 def _delete_unused(folder: Path) -> None:
-    """Models of weights and versions of the past: some ten megabytes each, which nobody would find."""
+    """Delete compiled models that were not used for `UNUSED_DAYS`, such as those of earlier weights and versions."""
     oldest = time.time() - UNUSED_DAYS * 86400
     for path in folder.iterdir():
         with suppress(OSError):

@@ -24,17 +24,17 @@ from brats_mm.networks.normed_activation import NEGATIVE_SLOPE
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
 GRAPH_VERSION = 2
-"""Raised when a graph's form changes, so that compiled ones of before are not taken for it."""
+"""Version of the graphs. Increase it when a graph changes, so that cached compiled graphs are not used."""
 
 SPACE = (2, 3, 4)
 """Axes of h, w and d."""
 
 Node = Any
-"""OpenVINO's operators have no types worth the name."""
+"""The operators of OpenVINO are untyped."""
 
 
 def graph_of(expert: nn.Module) -> ov.Model:
-    """An expert as a graph from (b, 1, h, w, d) to (b, c, h, w, d), all but the channels open.
+    """Convert an expert to a graph from (b, 1, h, w, d) to (b, c, h, w, d). All sides but the channels are dynamic.
 
     Raises:
         TypeError: the module is not a known expert.
@@ -44,7 +44,7 @@ def graph_of(expert: nn.Module) -> ov.Model:
 
 
 def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
-    """A cross-sequence expert as a graph of an image (b, m, h, w, d) and its availability (b, m) as 0 and 1."""
+    """Convert a cross-sequence expert to a graph of an image (b, m, h, w, d) and its availability (b, m) as 0 and 1."""
     modalities = expert.stem.conv1.in_channels
     image = op.parameter(ov.PartialShape([-1, modalities, -1, -1, -1]), np.float32)
     available = op.parameter(ov.PartialShape([-1, modalities]), np.float32)
@@ -53,7 +53,7 @@ def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
 
 
 def is_convertible(expert: nn.Module) -> bool:
-    """Whether `graph_of` knows the expert."""
+    """Whether `graph_of` can convert the expert."""
     if isinstance(expert, CrossSequenceExpert):
         return False  # it has two inputs, see `joint_graph_of`
     inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert
@@ -73,7 +73,7 @@ def _expert(image: Node, expert: nn.Module) -> Node:
 
 
 def _subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
-    """Space to depth, the U-Net on the lattice, its logits interpolated, and the detail put back voxel by voxel."""
+    """Add space to depth, the U-Net on the coarse lattice, interpolation of its logits, and the voxelwise detail."""
     features = _features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
     coarse = _convolve(features, expert.unet.heads[-1])
     smooth = op.interpolate(
@@ -103,7 +103,7 @@ def _features(image: Node, expert: UNetExpert, available: Node | None = None) ->
 
 
 def _conditioned(x: Node, available: Node, condition: nn.Module) -> Node:
-    """Features scaled and shifted by a linear function of availability."""
+    """Scale and shift features by a linear function of availability."""
     assert isinstance(condition, nn.Linear)
     width = condition.out_features // 2
     values = op.add(
@@ -116,7 +116,7 @@ def _conditioned(x: Node, available: Node, condition: nn.Module) -> Node:
 
 
 def _in_space(values: Node, channels: int) -> Node:
-    """Values (b, c) as (b, c, 1, 1, 1)."""
+    """Reshape values (b, c) to (b, c, 1, 1, 1)."""
     return op.reshape(values, op.constant(np.array([-1, channels, 1, 1, 1], np.int64)), special_zero=False)
 
 
@@ -137,7 +137,7 @@ def _up(x: Node, skip: Node, level: UpBlock) -> Node:
 
 
 def _convolve(x: Node, layer: nn.Module) -> Node:
-    """A 1x1x1 convolution with its bias."""
+    """Add a 1x1x1 convolution with its bias."""
     assert isinstance(layer, nn.Conv3d)
     product = op.convolution(x, _constant(layer.weight), [1] * 3, [0] * 3, [0] * 3, [1] * 3)
     return op.add(product, _per_channel(layer.bias))
@@ -148,7 +148,7 @@ def _convolve_without_bias(x: Node, layer: nn.Conv3d) -> Node:
 
 
 def _cubed(x: Node, weight: Tensor, stride: int) -> Node:
-    """A 3x3x3 convolution."""
+    """Add a 3x3x3 convolution."""
     return op.convolution(x, _constant(weight), [stride] * 3, [1] * 3, [1] * 3, [1] * 3)
 
 

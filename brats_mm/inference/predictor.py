@@ -28,7 +28,7 @@ from brats_mm.inference.small_lesions import drop_small_lesions
 logger = logging.getLogger(__name__)
 
 IDENTITY_BY_REGION: Mapping[Region, Correction] = dict.fromkeys(REGIONS, IDENTITY)
-"""No correction of any region's logits."""
+"""Calibration that leaves the logits of all regions unchanged."""
 
 WITHOUT_CONTRAST = (
     "T1ce is missing. Without contrast, enhancing tumour and tumour core are hard to distinguish. Expect unreliable "
@@ -59,7 +59,7 @@ class Predictor:
     def predict(
         self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
     ) -> Prediction:
-        """Segment a case with its available sequences. `prepared` is the result of `prepare`, if it exists already."""
+        """Segment a case with its available sequences. `prepared` is the result of `prepare`. None computes it."""
         subset = case.available
         return self.predict_subsets(case, [subset], on_window=on_window, prepared=prepared)[subset]
 
@@ -122,7 +122,7 @@ class Predictor:
             note = f"Out of memory. The result was computed on {device} with a smaller window of {side} voxels."
             return maps, backend, (note,)
         message = (
-            "Memory ran out even with a window of 64 voxels a side on the CPU. Close other programs and try again."
+            "Memory ran out even with a window of 64 voxels per side on the CPU. Close other programs and try again."
         )
         raise ResourceError(message)
 
@@ -249,7 +249,7 @@ def _free(device: torch.device) -> None:
 
 
 class _Clock:
-    """Seconds a stage, summed over visits."""
+    """Measures the seconds of each stage, summed over its calls."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self.seconds: dict[str, float] = {}

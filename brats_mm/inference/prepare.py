@@ -24,7 +24,7 @@ from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 
 LARGEST_SIDE_MM = 600.0
-"""Larger than any head. Larger volumes have a faulty header, and their model grid would not fit in memory."""
+"""Longest side of a field of view. Longer ones have a faulty header, and would not fit in memory."""
 
 SMALLEST_SIDE_MM = 20.0
 
@@ -72,7 +72,7 @@ class ModelInput:
 
     @property
     def flags(self) -> Bool[Tensor, " m"]:
-        """Availability as one boolean a channel."""
+        """Return the availability as one boolean per channel."""
         return torch.tensor(flags(self.available))
 
 
@@ -87,12 +87,12 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
         spacing_mm: voxel size of the model grid.
 
     Raises:
-        VolumeError: the field of view cannot be a head's.
+        VolumeError: the field of view is too small or too large for a head.
     """
     axes, flipped = _to_ras(case.grid)
     shape = _model_shape(case.grid, axes, spacing_mm)
     modalities = ordered(case.available)
-    with ThreadPoolExecutor(max_workers=len(modalities)) as pool:  # NumPy works outside Python's lock
+    with ThreadPoolExecutor(max_workers=len(modalities)) as pool:  # NumPy releases the GIL
         volumes = [case.volumes[modality] for modality in modalities]
         parts = list(pool.map(lambda volume: _model_part(volume, axes, flipped, shape), volumes))
     box = _around([part.box for part in parts])
@@ -132,7 +132,7 @@ def restore_with(
 
 
 def _to_ras(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """The permutation and flips that bring the grid's axes closest to R, A, S."""
+    """Return the permutation and flips that bring the grid's axes closest to R, A, S."""
     orientation = nib.orientations.io_orientation(grid.affine)
     order = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
     against = [bool(orientation[axis, 1] < 0) for axis in order]
@@ -158,7 +158,7 @@ def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> t
 def _model_part(
     volume: Volume, axes: tuple[int, int, int], flipped: tuple[bool, bool, bool], shape: tuple[int, int, int]
 ) -> Part:
-    """A volume's box with signal, z-scored, turned to RAS and at the model's voxel size."""
+    """Return a volume's box with signal, z-scored, in RAS order and at the model's voxel size."""
     background, box = volume.background, bounding_box(volume.foreground)
     inside = volume.foreground[box]
     data = volume.data[box] - np.float32(background.value)
@@ -185,7 +185,7 @@ def _model_part(
 
 
 def _around(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
-    """The smallest box that holds all boxes."""
+    """Return the smallest box that contains all boxes."""
     x, y, z = (
         slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )

@@ -32,13 +32,13 @@ class SingleBackend:
     def logits(
         self, image: Float[Tensor, "b m h w d"], subsets: Sequence[Availability]
     ) -> Float[Tensor, "s b c h w d"]:
-        """Logits of windows for each availability set."""
+        """Return the logits of windows for each availability set, (s, b, c, h, w, d)."""
         sets = torch.tensor([flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
         answer: Tensor = self._network(image, sets.to(image.device))
         return answer.float().reshape(len(subsets), image.shape[0], *answer.shape[1:])
 
     def on(self, device: torch.device) -> "SingleBackend":
-        """The same on a device, which can be the one it is on."""
+        """Return this backend on a device, which can be its own."""
         return SingleBackend(self._network, device)
 
 
@@ -59,9 +59,9 @@ def predict_windows(
     subsets: Sequence[Availability],
     on_expert: Callable[[], None] = lambda: None,
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c *space"]]:
-    """Logits and gate weights of several availability sets of the same windows.
+    """Return logits and gate weights of several availability sets of the same windows.
 
-    A whole network weighs no modality, so its weights have none: their third side is 0.
+    A single network has no gate weights, so the third side of its weights is 0.
     """
     if not isinstance(backend, SingleBackend):
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"

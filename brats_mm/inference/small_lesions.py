@@ -24,8 +24,8 @@ def drop_small_lesions(logits: Float[Tensor, "c h w d"], voxel_ml: float) -> Flo
     """Return logits in which small components of a region fall below the threshold.
 
     A component is a set of voxels of the region that touch by a face, an edge or a corner. Changing the sign of its
-    logits removes it from the labels and keeps its entropy, so a reader still sees the doubt. A dropped component of an
-    outer region takes the inner regions with it. The largest component of a region always stays.
+    logits removes it from the labels and keeps its entropy, so a reader still sees the uncertainty. A dropped component
+    of an outer region takes the inner regions with it. The largest component of a region always stays.
 
     Args:
         logits: region logits after calibration. Not changed.

@@ -1,4 +1,4 @@
-"""Positions and importance of sliding windows, as in MONAI: its scan and its Gaussian.
+"""Positions and Gaussian importance of sliding windows, as in MONAI.
 
 Implemented here to avoid the slow import of MONAI before the first result.
 """
@@ -17,14 +17,14 @@ STRIDE = 32
 """The network halves its input five times and rounds odd sides up."""
 
 MULTIPLE = 16
-"""Windows that are cut to the box have sides of this many voxels or multiples of it, as the weights were trained: 32
-would add a third more background, which instance normalisation counts, and half as much time."""
+"""Sides of clipped windows are multiples of this, as in training. 32 would add a third more background, which "
+"changes instance normalisation, and take 50 % longer."""
 
 SIGMA = 0.125
-"""Standard deviation of the Gaussian that blends windows, as a share of the window's side (nnU-Net's, and MONAI's)."""
+"""Standard deviation of the Gaussian that blends windows, as a share of the window's side (as in nnU-Net and MONAI)."""
 
 SMALLEST_SHARE = 1e-3
-"""The Gaussian is at least this, so that corners that one window alone covers are not divided by nothing."""
+"""Lower bound of the Gaussian, which avoids a division by zero at corners that only one window covers."""
 
 BLOCK = 8
 """Side in voxels of the blocks by which `cover` places windows."""
@@ -157,7 +157,7 @@ def _blended(
 def clip_window(
     window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE, stride: int = STRIDE
 ) -> tuple[int, int, int]:
-    """The window, no larger than the box rounded up, and never of a single voxel once the network has halved it."""
+    """Clip a window to the box rounded up, and keep its coarsest feature map larger than one voxel."""
     fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
     if all(side <= stride for side in fitted):
         fitted[0] = 2 * stride

@@ -1,4 +1,4 @@
-"""Raw BIDS datasets: their participants and sessions, and the images of one by entity (`run-`, `acq-`)."""
+"""Raw BIDS datasets: participants, sessions, and selection of images by entity (`run-`, `acq-`)."""
 
 import re
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ class BidsFilter:
 
     @property
     def picks_images(self) -> bool:
-        """Whether it chooses among the images of a session."""
+        """Whether the filter selects among the images of a session."""
         return self.run is not None or self.acquisition is not None
 
     @property
     def is_empty(self) -> bool:
-        """Whether it lets everything through."""
+        """Whether the filter selects everything."""
         return not (self.participants or self.sessions or self.picks_images)
 
     def reason_against(self, name: str) -> str | None:
@@ -82,7 +82,7 @@ def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
     """
     if not is_bids(folder):
         message = (
-            f"--participant and --session choose from a BIDS dataset, and {folder} is none. "
+            f"--participant and --session select from a BIDS dataset, but {folder} is not one. "
             "Give a folder with sub-... folders, or leave the options out."
         )
         raise OptionError(message)
@@ -91,7 +91,7 @@ def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
         return sessions[0]
     every = sessions or list(bids_sessions(folder))
     listed = ", ".join(one.name for one in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
-    which = f"{len(sessions)} sessions fit" if sessions else "No session fits"
+    which = f"{len(sessions)} sessions match" if sessions else "No session matches"
     message = f"{which}, and one is needed: {listed}. Choose with --participant and --session."
     raise CaseError(message)
 

@@ -29,10 +29,10 @@ class Bundle:
         return self.root / WEIGHTS
 
     def metadata(self) -> dict[str, Any]:
-        """`configs/metadata.json`.
+        """Read `configs/metadata.json`.
 
         Raises:
-            BundleError: the file is absent or not JSON.
+            BundleError: the file is missing or not JSON.
         """
         path = self.root / "configs" / "metadata.json"
         try:
@@ -96,7 +96,7 @@ def open_bundle(root: Path | str | None = None) -> Bundle:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -108,11 +108,12 @@ def checked_hash(bundle: Bundle) -> str:
     """Return the hash of the bundle's weights after checking it.
 
     Raises:
-        BundleError: there are no weights, or they are not the ones recorded.
+        BundleError: the weights are missing or do not match the recorded hash.
     """
     if not bundle.weights.is_file():
         message = (
-            f"The bundle has no weights: {bundle.weights} is absent. Reinstall brats-mm, or train and save them there."
+            f"The bundle has no weights: {bundle.weights} does not exist. Reinstall brats-mm, or train and save "
+            "them there."
         )
         raise BundleError(message)
     computed, recorded = sha256_of(bundle.weights), bundle.recorded_hash()

@@ -1,6 +1,6 @@
 """Restrict the configs of untrusted bundles to known classes and functions.
 
-A MONAI config can name any function and hold any expression. Loading a bundle of a stranger would run their code.
+A MONAI config can name any function and contain any expression, so loading an unknown bundle could run any code.
 """
 
 import json

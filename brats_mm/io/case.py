@@ -24,7 +24,7 @@ LEANING_DEG = 1.0
 """Shear that a prepared image may have without a warning."""
 
 EXACT_GRID_MM = 1e-3
-"""Corners further apart than this deserve a word."""
+"""Distance of corners above which a warning is given."""
 
 
 def read_case(
@@ -74,7 +74,7 @@ def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
     """Bring scans that share a lattice to one grid, as `read_case` does.
 
     Raises:
-        GridError: they do not share a lattice.
+        GridError: the scans do not share a lattice.
     """
     together = unify_grids(scans.volumes, tolerance)
     if together is None:
@@ -109,12 +109,12 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
     faults: list[InputError] = []
     if not files.paths:
         faults.append(CaseError(f"Case {files.name} has no sequence. Give at least one, for example with --t1ce FILE."))
-    with ThreadPoolExecutor(max_workers=4) as pool:  # decompression runs outside Python's lock
+    with ThreadPoolExecutor(max_workers=4) as pool:  # decompression releases the GIL
         tasks = {modality: pool.submit(read, Path(files.paths[modality])) for modality in ordered(files.paths)}
         for modality, task in tasks.items():
             try:
                 volumes[modality] = task.result()
-            except InputError as fault:  # noqa: PERF203 (all faults are told at once)
+            except InputError as fault:  # noqa: PERF203 (all faults are reported at once)
                 faults.append(fault)
     return volumes, faults
 
@@ -122,7 +122,7 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
 def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
     shown = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
     return GridError(
-        f"The sequences of case {name} do not lie on one grid: {shown}. "
+        f"The sequences of case {name} have different grids: {shown}. "
         "Register and resample them to one grid first, or leave out --prepared to register them automatically."
     )
 
@@ -170,13 +170,12 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
         if apart_mm > EXACT_GRID_MM:
             warnings.append(
                 f"{modality.label} is {apart_mm:.3f} mm off the case's grid. Its voxels are assigned to the nearest "
-                "voxels of "
-                "that grid. --grid-tolerance sets the largest distance."
+                "voxels of that grid. --grid-tolerance sets the largest distance."
             )
         if volume.grid.shear_deg > LEANING_DEG:
             warnings.append(
-                f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees off right angles, so the model "
-                "sees a leaning head. Resample it to a grid with right angles, or use --raw."
+                f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees off right angles, so the head "
+                "is distorted for the model. Resample it to an orthogonal grid, or use --raw."
             )
         stripped, evidence = looks_stripped(volume)
         if not stripped:
@@ -189,6 +188,6 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
 
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
-    """Without file names: warnings go into the report, and files can be named after patients."""
+    """Return warnings about headers, without file names, which can contain patient names and would enter the report."""
     volume = volumes[modality]
     return [f"{modality.label}: {warning}." for warning in (*header_warnings(volume.grid), *volume.notes)]

@@ -1,4 +1,4 @@
-"""Find the sequences of a case by the file names in a folder, or as named by the user."""
+"""Find the sequences of a case by file name in a folder, or take the files named by the user."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,10 +26,10 @@ def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
 
     Args:
         dataset: the dataset, or an `anat` folder if only images are chosen.
-        wanted: which session, and which of its images.
+        wanted: selection of the session and its images.
 
     Raises:
-        CaseError: not one session fits, or its images do not tell the sequences apart.
+        CaseError: not exactly one session matches, or its images are ambiguous.
         OptionError: the folder is not a BIDS dataset.
     """
     _check_folder(dataset)
@@ -42,7 +42,7 @@ def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
 def find_case(
     folder: Path, *, channels: Sequence[Modality] | None = None, wanted: BidsFilter | None = None
 ) -> CaseFiles:
-    """Find the sequences in a folder by file name, or in its sub-folders (one level) if it holds none itself.
+    """Find the sequences in a folder by file name, or else in its direct sub-folders.
 
     If its only sequences are the volumes of one four-dimensional file, they are read as by `find_channels`.
 
@@ -78,7 +78,9 @@ def _wanted_images(folder: Path, wanted: BidsFilter | None) -> tuple[list[Path],
     """
     images, ignored = _images(folder)
     if len(images) > MOST_VOLUMES:
-        message = f"{folder} holds {len(images):,} volume files, and one case has a few. Give the folder of one case."
+        message = (
+            f"{folder} holds {len(images):,} volume files, but a case has only a few. Give the folder of one case."
+        )
         raise CaseError(message)
     unwanted = {path: reason for path in images if wanted and (reason := wanted.reason_against(path.name))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
@@ -118,10 +120,10 @@ def is_four_dimensional(path: Path) -> bool:
 
 
 def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> CaseFiles:
-    """Find the sequences in a four-dimensional file, by the order given or by the data set's `dataset.json`.
+    """Find the sequences in a four-dimensional file, by the given order or by `dataset.json`.
 
     Raises:
-        CaseError: nothing says which volume is which sequence, or the number of volumes is another.
+        CaseError: the sequences of the volumes are unknown, or their number does not match.
     """
     volumes = volumes_in(path) or 1
     if channels is not None:
@@ -179,7 +181,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """The image files of a folder, and name -> reason of the files passed over."""
+    """Return the image files of a folder, and the reason by name of each ignored file."""
     images: list[Path] = []
     passed_over: dict[str, str] = {}
     for path in _entries(folder):

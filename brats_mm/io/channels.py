@@ -71,7 +71,7 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
             "--channels flair,t1,t1ce,t2."
         )
         raise CaseError(message)
-    from brats_mm.domain.case import CaseFiles  # imports numpy, which checks of a request must not wait for
+    from brats_mm.domain.case import CaseFiles  # imports numpy, which would slow down the checks of a request
 
     channels = {
         modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order

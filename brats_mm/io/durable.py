@@ -1,4 +1,4 @@
-"""Have files on disk, not only in memory, so that they outlive a crash of the machine."""
+"""Write files durably, so that they survive a crash of the machine."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
+    """Flush a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -15,7 +15,7 @@ def sync(path: Path) -> None:
 
 
 def write_json(document: object, path: Path) -> None:
-    """Write a document so that `path` holds either all of it or what it held before. The folder is not synced."""
+    """Write JSON atomically: `path` holds either the new or the old content. Does not sync the folder."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(document), encoding="utf-8")
     sync(partial)

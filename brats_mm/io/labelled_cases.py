@@ -72,8 +72,8 @@ def labelled_cases(
 def _labelled(item: Item) -> LabelledCase:
     if item.get("volumes"):
         message = (
-            f"The case {item['name']} has its sequences in one file, as the Decathlon has them. Training reads these, "
-            "but an evaluation needs a file for each sequence: convert them first."
+            f"The case {item['name']} has all sequences in one file, as in the Decathlon. Training reads such files, "
+            "but evaluation needs one file per sequence. Convert them first."
         )
         raise CaseError(message)
     stated = item.get("label_scheme")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 from nibabel.spatialimages import SpatialImage
 
 from brats_mm.data.nan_background import fill_nan_background
@@ -37,10 +37,10 @@ def volume_of(image: Any, name: str) -> Volume:
     Args:
         image: a `Volume`, a nibabel or SimpleITK image, an `ArrayImage`, a pair (array, affine) of NumPy or torch, or a
             MONAI `MetaTensor`.
-        name: what errors call it.
+        name: name of the image for error messages.
 
     Raises:
-        VolumeError: the image is of another kind, or its voxels or geometry cannot be used.
+        VolumeError: the type of the image is not supported, or its voxels or geometry cannot be used.
     """
     place = Path(name)
     if isinstance(image, Volume):
@@ -66,7 +66,7 @@ def volume_of(image: Any, name: str) -> Volume:
 
 
 def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int) -> Volume:
-    if data.ndim > 3 and data.shape[0] == 1:  # MONAI's channel
+    if data.ndim > 3 and data.shape[0] == 1:  # the channel axis of MONAI
         data = data[0]
     shape = spatial_shape(data.shape, place)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
@@ -82,7 +82,7 @@ def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *cod
 
 
 def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
-    """SimpleITK's LPS geometry as an affine to RAS+."""
+    """Return the (4, 4) affine to RAS+ of SimpleITK's LPS geometry."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3] * image.GetSpacing()[:3]
     affine[:3, 3] = image.GetOrigin()[:3]
@@ -90,7 +90,7 @@ def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
 
 
 def _array(values: Any) -> npt.NDArray[Any]:
-    """NumPy's view of an array or tensor."""
+    """Return an array or tensor as a NumPy array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     return np.asarray(values)

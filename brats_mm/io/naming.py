@@ -60,7 +60,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
 
 def _not_a_sequence(reading: Reading) -> str | None:
     if reading.is_label:
-        return "its name says that it holds labels"
+        return "its name marks a label map"
     if reading.is_other:
         return f"its name says that it is another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
     return None
@@ -84,7 +84,7 @@ def _prefer_originals(
 
 
 _LARGEST_DESCRIPTION = 4 << 20
-"""Bytes: a larger `dataset.json` is not read. One that lists 10,000 cases has a quarter of them."""
+"""Largest size of a `dataset.json` in bytes. One that lists 10,000 cases has a quarter of it."""
 
 
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
@@ -104,7 +104,7 @@ def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
 
 
 def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
-    """Return channel number -> sequence by the `dataset.json` in a folder or up to two above, and a word on where."""
+    """Return the sequence of each channel by the `dataset.json` in a folder or up to two above, and its source."""
     for place in (folder, *folder.resolve().parents[:2]):
         names = _dataset_names(place / "dataset.json")
         if names:

@@ -1,4 +1,4 @@
-"""Tell which file is which sequence before anything heavy is loaded."""
+"""Recognise which file is which sequence, before anything heavy is loaded."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def recognise(source: FilesSource, *, channels: Sequence[Modality] | None = None
 
     Raises:
         CaseError: no sequence was found, or names are ambiguous.
-        OptionError: a sequence of the mapping does not exist.
+        OptionError: the mapping names an unknown sequence.
     """
     if isinstance(source, CaseFiles):
         return source

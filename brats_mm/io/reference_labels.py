@@ -58,7 +58,7 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     placed = None if match is None else place_voxels(stored, match, grid.shape)
     if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
         message = (
-            f"The label map {path.name} does not lie on the grid of its images: {_shown(own)} against {_shown(grid)}. "
+            f"The label map {path.name} does not have the grid of its images: {_shown(own)} against {_shown(grid)}. "
             "Resample it to them first, with nearest-neighbour interpolation."
         )
         raise GridError(message)

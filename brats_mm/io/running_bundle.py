@@ -1,4 +1,4 @@
-"""Find the bundle of a running config, since MONAI does not tell a config its location."""
+"""Find the bundle of a running config, because MONAI does not give a config its location."""
 
 import sys
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ def bundle_folder() -> str:
     """Return the folder of the bundle whose config is running.
 
     This is the parent of the config's `configs` folder, so copied bundles use their own weights. A config
-    outside of a bundle takes the current directory if that is one, as bundles of the MONAI model zoo do.
+    outside of a bundle uses the current directory if that is a bundle, like bundles of the MONAI model zoo.
 
     Raises:
-        BundleError: neither is a bundle.
+        BundleError: neither folder is a bundle.
     """
     workflow = running_workflow()
     places = [Path.cwd()]

@@ -22,18 +22,23 @@ MOST_VOLUMES = 2000
 """Largest number of volume files in an archive or folder. A case has fewer, and reading each name takes time."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
-"""Files of voxels without a header, which an .mhd or .nhdr beside them refers to."""
+"""Suffixes of files with voxels only, which an .mhd or .nhdr beside them refers to."""
 
 _CONVERT = "convert it to .nii.gz"
 _UNREADABLE = {
     (".head", ".brik", ".brik.gz"): f"it is an AFNI file: {_CONVERT}, for example with 3dAFNItoNIFTI",
-    (".nii.bz2", ".nii.xz", ".nii.zst", ".nii.zip"): "its compression is not read: compress it with gzip (.nii.gz)",
+    (
+        ".nii.bz2",
+        ".nii.xz",
+        ".nii.zst",
+        ".nii.zip",
+    ): "its compression is not supported: compress it with gzip (.nii.gz)",
     (".mnc", ".mnc2"): f"it is a MINC file: {_CONVERT}, for example with mnc2nii",
     (".par", ".rec", ".v", ".gipl", ".gipl.gz", ".vtk", ".vti", ".fdf", ".spr", ".hv", ".cub", ".nrrd.gz", ".mat"): (
-        f"its format is not read: {_CONVERT}"
+        f"its format is not supported: {_CONVERT}"
     ),
     (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"): "it is a picture, not a volume",
-    VOXEL_SUFFIXES: "it holds voxels without a header",
+    VOXEL_SUFFIXES: "it contains voxels without a header",
 }
 
 
@@ -43,17 +48,17 @@ def image_suffix(name: str) -> str | None:
 
 
 def image_stem(name: str) -> str:
-    """A file's name without the suffix of an image."""
+    """Return a file name without the suffix of an image."""
     return name[: -len(image_suffix(name) or "")] if image_suffix(name) else name
 
 
 def holds_voxels(name: str) -> bool:
-    """Whether a file holds voxels without a header, by its name."""
+    """Whether the name of a file marks voxels without a header."""
     return name.lower().endswith(VOXEL_SUFFIXES)
 
 
 def known_format(name: str) -> str | None:
-    """Return why another image format is not read, or None for other files."""
+    """Return why an image of another format is not read, or None for other files."""
     lower = name.lower()
     return next((reason for suffixes, reason in _UNREADABLE.items() if lower.endswith(suffixes)), None)
 

@@ -56,7 +56,7 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_stored(path: Path) -> Volume:
-    """Read a volume file as `read_volume` does, but leave its voxels as they are: a label map is a volume too.
+    """Read a volume file like `read_volume`, but without checks of its voxels, for label maps.
 
     Raises:
         VolumeError: the file is missing, damaged or of another kind, or its geometry cannot be used.
@@ -91,7 +91,7 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
     with reading_errors(path):
         raster = _parse(path)
         if one_file and raster.data != path:
-            message = f"{path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz."
+            message = f"{path.name} stores its voxels in other files. Convert it to one file, for example .nii.gz."
             raise VolumeError(message)
         check_length(raster)
 

@@ -12,13 +12,13 @@ from brats_mm.errors import VolumeError
 MIN_AXIS = 8
 MAX_AXIS = 1024
 MAX_VOXELS = 2**28
-"""A volume of this many voxels takes 1 GiB. Heads at 0.5 mm have a quarter of it."""
+"""Largest number of voxels, which take 1 GiB. Heads at 0.5 mm have a quarter of it."""
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
 
 MAX_LABELS = 8
-"""A volume of whole numbers with no more distinct values than this is taken for a label map."""
+"""Largest number of distinct values of a label map. An integer volume with no more of them looks like one."""
 
 
 def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
@@ -79,7 +79,7 @@ def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
 
 
 def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
-    """Whether `check_affine` has nothing against an affine."""
+    """Whether `check_affine` accepts an affine."""
     try:
         check_affine(affine, Path())
     except VolumeError:
@@ -88,8 +88,8 @@ def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
 
 
 def check_voxels(data: Array, path: Path) -> None:
-    """Raise VolumeError for voxels that are not finite, all the same, or a label map's."""
-    lowest, highest = float(data.min()), float(data.max())  # one NaN makes both NaN
+    """Raise VolumeError if voxels are not finite, all equal, or look like labels."""
+    lowest, highest = float(data.min()), float(data.max())  # a single NaN makes both NaN
     if not np.isfinite((lowest, highest)).all():
         count = int(data.size - np.isfinite(data).sum())
         message = (

@@ -1,4 +1,4 @@
-"""Unpack untrusted zip archives: inspected first, limited in size, with safe names."""
+"""Unpack untrusted zip files: inspected first, limited in size, with safe names."""
 
 import errno
 import re
@@ -26,20 +26,20 @@ _LONGEST_PART = 120
 
 
 class ZipError(InputError):
-    """An archive is damaged, or made to do harm."""
+    """The zip file is damaged or unsafe."""
 
 
 class ZipTooLarge(ZipError):  # noqa: N818 (a kind of ZipError)
-    """An archive unpacks to more than is allowed."""
+    """The zip file exceeds the limits when unpacked."""
 
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """Limits of an archive.
+    """Limits of a zip file.
 
     Attributes:
         entries: largest number of files and folders.
-        unpacked_bytes: largest total size of the unpacked files, whatever the archive declares.
+        unpacked_bytes: largest total size of the unpacked files, whatever the zip file declares.
         file_bytes: largest size of one unpacked file.
     """
 
@@ -50,7 +50,7 @@ class ZipLimits:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """Result of unpacking an archive.
+    """Result of unpacking a zip file.
 
     Attributes:
         folder: folder of the files.
@@ -64,7 +64,7 @@ class Unpacked:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file starts like a zip archive."""
+    """Whether a file starts like a zip file."""
     try:
         with path.open("rb") as stream:
             return stream.read(2) == b"PK"
@@ -81,8 +81,8 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
         limits: limits of entries and sizes.
 
     Raises:
-        ZipTooLarge: the archive exceeds the limits when unpacked.
-        ZipError: the archive is damaged or unsafe. Nothing but its images was written.
+        ZipTooLarge: the zip file exceeds the limits when unpacked.
+            ZipError: the zip file is damaged or unsafe. Nothing but its images was written.
         OSError: the disk is full.
     """
     bounds = limits or ZipLimits()
@@ -92,24 +92,24 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
         with zipfile.ZipFile(archive) as opened:
             return _unpack(opened, folder, bounds)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
-        raise _bad(problem="is damaged or cut off. Make it again") from error
+        raise _bad(problem="is damaged or truncated. Create it again") from error
     except OSError as error:
-        if error.errno == errno.EINVAL:  # its table of contents names places before its beginning
-            raise _bad(problem="is damaged or cut off. Make it again") from error
+        if error.errno == errno.EINVAL:  # its directory refers to positions before its start
+            raise _bad(problem="is damaged or truncated. Create it again") from error
         raise
     except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
-        raise _bad(problem="has entries that cannot be read. Make it again") from error
+        raise _bad(problem="has entries that cannot be read. Create it again") from error
 
 
 def _check_directory(archive: Path, limits: ZipLimits) -> None:
-    """Judge the archive's own table of contents by its size before it is read."""
+    """Check the size of the zip file's directory before it is read."""
     size = archive.stat().st_size
     with archive.open("rb") as stream:
         stream.seek(max(0, size - _LONGEST_COMMENT - _END_BYTES - 20))
         tail = stream.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise _bad(problem="is damaged or truncated, or is not a zip file. Make it again")
+        raise _bad(problem="is damaged or truncated, or is not a zip file. Create it again")
     if _END_64 in tail[max(0, at - 20) : at]:
         raise _bad(problem="is a ZIP64 file. Pack one case, without ZIP64")
     entries, directory = (
@@ -131,7 +131,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     if not any(image_suffix(entry.filename) for entry in images):
         return _unpack_dicom(opened, seen, folder, limits)
     if len(images) > MOST_VOLUMES:
-        raise _bad(problem=f"holds {len(images):,} volume files, and one case has a few. Pack one case only")
+        raise _bad(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
     shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
     _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
     wanted = {id(entry) for entry in images}
@@ -143,7 +143,7 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     """Write files that start like DICOM files, and skip the rest."""
     images = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
     if entries and not images:
-        raise _bad(problem=f"holds {len(entries):,} files, and none is a volume or DICOM. Pack the images of one case")
+        raise _bad(problem=f"holds {len(entries):,} files, but none is a volume or DICOM. Pack the images of one case")
     _write_all(opened, images, _side_by_side(folder), limits)
     count = len(entries) - len(images)
     if not count:
@@ -163,15 +163,15 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name, mode = entry.filename, entry.external_attr >> 16
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
-        raise _bad(problem="has entries with names that lead out of its folder. Make it again with plain names")
+        raise _bad(problem="has entries whose names lead outside its folder. Create it again with plain names")
     if any(unicodedata.category(letter).startswith("C") for letter in name):
-        raise _bad(problem="has entries with control characters in their names. Make it again with plain names")
+        raise _bad(problem="has entries with control characters in their names. Create it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise _bad(problem="holds links or devices. Pack the files themselves")
     if entry.flag_bits & 0x1:
         raise _bad(problem="is encrypted. Send it without a password, over an encrypted connection")
     if entry.compress_type not in _METHODS:
-        raise _bad(problem="is compressed in an unusual way. Make it again with ordinary (deflate) compression")
+        raise _bad(problem="uses an unsupported compression. Create it again with deflate compression")
 
 
 def _is_hidden(entry: zipfile.ZipInfo) -> bool:
@@ -185,7 +185,9 @@ def _is_image(entry: zipfile.ZipInfo) -> bool:
 
 
 def _shared_folders(names: list[PurePosixPath]) -> int:
-    """Return the number of folders that all images share: an archive of `cases/a/b/x.nii.gz` is one of `b`."""
+    """Return the number of leading folders that all images share. For `cases/a/b/x.nii.gz` alone, these are all but
+    `b`.
+    """
     shared = 0
     parents = [name.parts[:-1] for name in names]
     while parents and all(len(parts) > shared for parts in parents) and len({parts[shared] for parts in parents}) == 1:
@@ -198,13 +200,13 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     below = [_harmless(part) for part in name.parts[shared:]]
     place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
     if place.exists():
-        raise _bad(problem="holds two files of the same name. Make it again with one file per sequence")
+        raise _bad(problem="holds two files with the same name. Create it again with one file per sequence")
     place.parent.mkdir(exist_ok=True)
     return place
 
 
 def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
-    """Places in one folder, numbered: DICOM files have the same names in many folders, and name no sequence."""
+    """Return a function that numbers output paths in one folder, because DICOM files often share their names."""
     counted = iter(range(1 << 30))
     return lambda entry: folder / f"{next(counted):06d}_{_harmless(PurePosixPath(entry.filename).name)}"
 
@@ -230,7 +232,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > most:
-                message = "The zip file unpacks to more than is allowed here. Pack one case only."
+                message = "The zip file is too large when unpacked. Pack only one case."
                 raise ZipTooLarge(message)
             target.write(chunk)
     return written

@@ -1,1 +1,1 @@
-"""Learn from corrections: corrected labels, which of them to train on, and the versions of the model that result."""
+"""Learn from corrections: corrected labels, selection of training cases, and the resulting model versions."""

@@ -1,4 +1,4 @@
-"""Corrected label maps of a site: what is known of each, which count, and which are held out."""
+"""Corrected label maps of a site: their records, which to use, and which to hold out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -46,11 +46,11 @@ class Correction:
         version: 1 for the first label of this owner, image and tag.
         created: time of the submission.
         author: person as named by the viewer. Empty if it named none.
-        content: SHA-256 of the images, by which the same case is recognised.
+        content: SHA-256 of the images, which identifies the case.
         role: use of the case in training.
         sequences: stored file by sequence. Empty if the sequence of the image is unknown.
-        name: file name as sent.
-        sent: stored file as sent.
+        name: name of the submitted file.
+            sent: path of the submitted file.
         volumes_ml: volume of each compartment in millilitres.
         prediction: prediction that it corrects. None if there was none.
         scores: scores of the prediction against this label, by region. Empty without a prediction.
@@ -119,7 +119,7 @@ def latest(corrections: Iterable[Correction]) -> list[Correction]:
 
 
 def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
-    """Return the newest trainable label of each case, oldest first. Two people's labels of a case count once."""
+    """Return the newest trainable label of each case, oldest first. Labels of a case by two people count once."""
     newest: dict[str, Correction] = {}
     for one in latest(corrections):
         if one.is_trainable:
@@ -131,7 +131,7 @@ def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
 def role_of_case(existing: Iterable[Correction], content: str, share: float = HELD_OUT_SHARE) -> Role:
     """Return the role of a case whose label is being submitted.
 
-    A known case keeps its role. Of the new ones, the second is held out, and then as many as keep the share.
+    A known case keeps its role. The second new case is held out, and later ones so that the share is kept.
 
     Args:
         existing: all corrections so far.

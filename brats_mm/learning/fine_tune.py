@@ -28,12 +28,12 @@ from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
 
 FITTED_FILES = ("models/trust.json", "docs/expected_dice.json", "docs/trust_figures.json")
-"""Measured with the weights of the parent. A new version does not have them."""
+"""Files measured with the weights of the parent, which a new version does not get."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What a fine-tuning reports to, and how it is stopped.
+    """Callbacks of a fine-tuning for progress and cancellation.
 
     Attributes:
         check: called often. An exception from it stops the training.
@@ -52,10 +52,10 @@ def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: P
     A mixture with a cross-sequence expert trains that expert alone. Other networks are trained as a whole.
 
     Args:
-        plan: what to learn from.
+        plan: the cases and settings.
         folder: folder of the plan's cases.
         options: model to fine-tune, and how to run it for the evaluation.
-        output: folder for the results. It is created.
+        output: folder for the results. Created if needed.
         watch: reports and cancellation.
 
     Returns:
@@ -96,15 +96,15 @@ def write_version(
 ) -> Bundle:
     """Write a bundle like `parent` with other weights.
 
-    The correction of the logits is kept, because the version is evaluated with it. What was measured with the weights
-    of the parent is left out.
+    Keeps the calibration of the logits, because the version is evaluated with it. Leaves out what was measured with the
+    weights of the parent.
 
     Args:
         parent: bundle to copy the configs of.
         folder: folder of the new bundle.
         state: weights of the new bundle.
         version: version of the new bundle.
-        report: what it learned from, for its changelog.
+        report: report of the training, for the changelog.
     """
     for path in (found for found in parent.root.rglob("*") if found.is_file()):
         name = path.relative_to(parent.root).as_posix()
@@ -164,7 +164,7 @@ def _packed(
 
 
 def _as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Convert the sequences of other formats, which the training does not read."""
+    """Convert sequences in other formats to NIfTI, which the training reads."""
     images = dict(item["image"])
     for name, file in images.items():
         if not file.endswith((".nii", ".nii.gz")):
@@ -200,7 +200,7 @@ def _train(
         warmup=0.05,
         save_minutes=float("inf"),
         seed=plan.settings.seed,
-        workers=0,  # a confined process should start no others
+        workers=0,  # a confined process must not start others
     )
     begin, done = watch.clock(), 0
     total = max(1, round(plan.settings.minutes * 60))

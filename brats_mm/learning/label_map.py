@@ -29,23 +29,23 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
         label_info: entries with `name` and `idx`, as MONAI Label's viewers send them. Background is skipped.
 
     Raises:
-        OptionError: an entry is invalid or its name unknown, or two entries have one value.
+        OptionError: an entry is invalid, its name is unknown, or two entries have the same value.
     """
     found: dict[int, int] = {}
     for entry in label_info:
         name, value = (entry.get("name"), entry.get("idx")) if isinstance(entry, Mapping) else (None, None)
         if not isinstance(name, str) or not isinstance(value, int) or isinstance(value, bool):
-            message = "An entry of label_info has no name and whole number idx. Send entries such as {'name', 'idx'}."
+            message = "An entry of label_info lacks a name or an integer idx. Send entries such as {'name', 'idx'}."
             raise OptionError(message)
         plain = name.strip().lower().replace("_", " ").replace("-", " ")
         if plain == "background":
             continue
         if plain not in _BY_NAME:
             known = ", ".join(names[0] for names in _NAMES.values())
-            message = f"There is no label {name[:40]!r}. Name the segments {known}."
+            message = f"Unknown label {name[:40]!r}. Name the segments {known}."
             raise OptionError(message)
         if value in found:
-            message = f"Two labels have the value {value}. Give each its own."
+            message = f"Two labels have the value {value}. Give each label a different value."
             raise OptionError(message)
         found[value] = CONVENTION.value_of(_BY_NAME[plain])
     return found
@@ -57,12 +57,12 @@ def read_correction(path: Path, grid: Grid, named: Mapping[int, int]) -> Labels:
     A map stored with another axis order, direction or crop is brought to the grid exactly.
 
     Args:
-        path: the file as sent.
+        path: the submitted file.
         grid: grid of the image.
         named: BraTS 2023 value by stored value, from `values_by_name`. Other values keep their meaning.
 
     Raises:
-        VolumeError: the file cannot be read, holds other values, or no label at all.
+        VolumeError: the file cannot be read, has unknown values, or has no label.
         GridError: the map does not match the grid.
     """
     stored = read_labels(path, grid)

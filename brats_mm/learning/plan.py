@@ -1,4 +1,4 @@
-"""What a fine-tuning learns from, as data: cases of the site, replayed cases, and the version that results."""
+"""Plan of a fine-tuning as data: cases of the site, replayed cases, and the resulting version."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class FineTuning:
     """Settings of a fine-tuning.
 
     Attributes:
-        minutes: training time. Packing and evaluation come on top.
+        minutes: training time, without packing and evaluation.
         side: side of the crops in voxels, a multiple of 16.
         learning_rate: peak learning rate.
         batch: crops per step.
@@ -66,7 +66,7 @@ class TrainingPlan:
     """A fine-tuning.
 
     Attributes:
-        version: version that results.
+        version: name of the resulting version.
         parent: version that is fine-tuned.
         settings: settings of the training.
         cases: cases to train on, to evaluate on, and to replay.
@@ -78,7 +78,7 @@ class TrainingPlan:
     cases: tuple[PlannedCase, ...]
 
     def of_use(self, *uses: str) -> list[PlannedCase]:
-        """Return the cases of these uses."""
+        """Return the cases with one of these uses."""
         return [case for case in self.cases if case.use in uses]
 
     def case_weights(self) -> list[float]:
@@ -95,7 +95,7 @@ def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
     """Return the corrections to train on, and those to evaluate on, at most `MOST_HELD_OUT`, oldest first.
 
     Raises:
-        OptionError: there are too few.
+        OptionError: there are too few corrected cases.
     """
     usable = usable_cases(corrections)
     train, held_out = with_role(usable, Role.TRAINING), with_role(usable, Role.HELD_OUT)
@@ -109,7 +109,7 @@ def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
 
 
 def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTES) -> FineTuning:
-    """Return settings unchanged after checking them.
+    """Check settings and return them unchanged.
 
     Raises:
         OptionError: a value is out of range.
@@ -124,7 +124,7 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
 
 
 def write_plan(plan: TrainingPlan, folder: Path) -> None:
-    """Write a plan beside its cases."""
+    """Write a plan to the folder of its cases."""
     (folder / PLAN).write_text(json.dumps(asdict(plan)), encoding="utf-8")
 
 

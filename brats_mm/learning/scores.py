@@ -27,7 +27,7 @@ def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[s
 
     Returns:
         Region -> `dice`, `hd95_mm`, `predicted_ml` and `corrected_ml`. A region that is empty in both has a Dice of 1,
-        and in one a Dice of 0 (BraTS).
+        and one that is empty in only one of them has a Dice of 0 (BraTS).
     """
     ours = regions_from_labels(predicted, LabelConvention.BRATS2023)
     theirs = regions_from_labels(corrected, LabelConvention.BRATS2023)

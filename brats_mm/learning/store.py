@@ -1,8 +1,8 @@
 """Corrections on disk: one folder each, never overwritten, and complete or absent after a kill.
 
-<root>/<owner>/<id>/correction.json    what is known of it
-<root>/<owner>/<id>/labels.nii.gz      the label map on the grid of its image, with BraTS 2023 values
-<root>/<owner>/<id>/...                the label map as sent, the images, and `prediction.nii.gz`
+<root>/<owner>/<id>/correction.json    record of the correction
+<root>/<owner>/<id>/labels.nii.gz      label map on the grid of its image, with BraTS 2023 values
+<root>/<owner>/<id>/...                the submitted file, the images, and `prediction.nii.gz`
 """
 
 import hashlib
@@ -28,10 +28,10 @@ class CorrectionStore:
         self._lock = threading.Lock()
 
     def add(self, incoming: Path, make: Callable[[list[Correction]], Correction]) -> Correction:
-        """Store a correction whose files are in `incoming`. It is on disk when this returns.
+        """Store a correction durably with its files from `incoming`.
 
         Args:
-            incoming: folder of the files, which is taken over.
+            incoming: folder of the files. It is moved into the store.
             make: function from all corrections so far to the new one.
 
         Raises:
@@ -68,7 +68,9 @@ class CorrectionStore:
         """Delete a correction with its files."""
         with self._lock:
             folder = self.folder(correction)
-            (folder / DOCUMENT).unlink(missing_ok=True)  # it no longer counts, even if the rest takes a while
+            (folder / DOCUMENT).unlink(
+                missing_ok=True
+            )  # remove the record first, so that the correction no longer counts
             shutil.rmtree(folder, ignore_errors=True)
 
     def folder(self, correction: Correction) -> Path:

@@ -44,10 +44,10 @@ class ActiveModel:
         """Return the state with the version before this one.
 
         Raises:
-            OptionError: there was none.
+            OptionError: no other version was active before.
         """
         if not self.earlier:
-            message = "No other version was active before. There is nothing to go back to."
+            message = "No other version was active before, so there is nothing to roll back to."
             raise OptionError(message)
         return ActiveModel(self.earlier[-1], self.earlier[:-1])
 
@@ -57,7 +57,7 @@ def next_version(base: str, existing: Collection[str]) -> str:
 
     Args:
         base: version of the installed model, or of a version of the site.
-        existing: names that are taken.
+        existing: names in use.
     """
     stem = base.partition("+")[0]
     numbers = [int(found[1]) for name in existing if (found := re.fullmatch(r".*\+site\.(\d+)", name))]
@@ -82,7 +82,7 @@ class ModelVersions:
         """Return the bundle of a version. None for the base.
 
         Raises:
-            OptionError: there is no such version.
+            OptionError: the version does not exist.
         """
         if version == BASE:
             return None
@@ -92,7 +92,7 @@ class ModelVersions:
         return self._root / version
 
     def report(self, version: str) -> dict[str, Any]:
-        """Return what a version learned from, and its held-out scores. Empty if unknown."""
+        """Return the training report of a version, with its held-out scores. Empty if unknown."""
         try:
             found = json.loads((self._root / version / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -100,7 +100,7 @@ class ModelVersions:
         return found if isinstance(found, dict) else {}
 
     def adopt(self, bundle: Path, version: str) -> None:
-        """Move a finished bundle here. Replaces one of the same name, which an interrupted attempt left.
+        """Move a finished bundle here. Replaces the rest of an interrupted attempt with the same name.
 
         Raises:
             OSError: the disk is full.
@@ -119,7 +119,7 @@ class ModelVersions:
             sync(self._root)
 
     def active(self) -> ActiveModel:
-        """Return the active version. The base if none was activated, or if the active one is gone."""
+        """Return the active version. The base if none was activated or the active one was deleted."""
         try:
             stored: Mapping[str, Any] = json.loads((self._root / ACTIVE).read_text(encoding="utf-8"))
             state = ActiveModel(str(stored["version"]), tuple(map(str, stored["earlier"])))
@@ -134,10 +134,10 @@ class ModelVersions:
         return self.folder(self.active().version)
 
     def activate(self, version: str) -> ActiveModel:
-        """Make a version the active one, after checking its weights.
+        """Activate a version after checking its weights.
 
         Raises:
-            OptionError: there is no such version.
+            OptionError: the version does not exist.
             BundleError: its weights are damaged.
         """
         folder = self.folder(version)
@@ -149,10 +149,10 @@ class ModelVersions:
         return self._store(self.active().activated(version))
 
     def roll_back(self) -> ActiveModel:
-        """Make the version active that was active before.
+        """Activate the version that was active before.
 
         Raises:
-            OptionError: there was none.
+            OptionError: no other version was active before.
         """
         return self._store(self.active().rolled_back())
 

@@ -1,4 +1,4 @@
-"""Text in CSV tables that a spreadsheet opens: no cell may start a formula."""
+"""Escape text in CSV tables, so that a spreadsheet does not run it as a formula."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def inert(value: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; other values stay as they are.
+    """Prepend an apostrophe to text that a spreadsheet would run as a formula. Other values are unchanged.
 
     >>> inert("=1+1"), inert("case_1"), inert(-1.5)
     ("'=1+1", 'case_1', -1.5)
@@ -17,7 +17,7 @@ def inert(value: Any) -> Any:
 
 
 def original(text: str) -> str:
-    """Return the text that `inert` was given."""
+    """Invert `inert`."""
     return text[1:] if text.startswith("'") and text[1:].lstrip(" '").startswith(_STARTS) else text
 
 

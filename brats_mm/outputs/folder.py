@@ -21,10 +21,10 @@ _PREFIX = ".brats-mm-"
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
     errno.EDQUOT: ("your disk quota is used up", "Free some space, or choose a folder on another disk."),
-    errno.EACCES: ("you may not write there", "Choose a folder of your own."),
-    errno.EPERM: ("you may not write there", "Choose a folder of your own."),
+    errno.EACCES: ("you have no permission to write there", "Choose a folder that you can write to."),
+    errno.EPERM: ("you have no permission to write there", "Choose a folder that you can write to."),
     errno.EROFS: ("the disk is read-only", "Choose a folder on another disk."),
-    errno.ENOTDIR: ("a part of the path is a file", "Choose a folder."),
+    errno.ENOTDIR: ("part of the path is a file", "Choose a folder."),
     errno.EEXIST: ("it is a file", "Choose a folder."),
     errno.EISDIR: ("a folder with this name exists", "Rename it, or choose another folder."),
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),

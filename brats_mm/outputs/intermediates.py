@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
@@ -17,7 +17,7 @@ from brats_mm.preprocessing.scans import Prepared
 
 
 def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
-    """The files, relative to the folder of the results."""
+    """Return the file names, relative to the results folder."""
     volumes = [f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz" for modality in ordered(prepared.registered)]
     transforms = [f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}" for modality in ordered(prepared.transforms)]
     return (*volumes, f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz", *transforms)

@@ -9,14 +9,14 @@ from typing import Any
 from brats_mm.errors import OptionError
 
 GROUP_ROWS = 10_000
-"""Rows per row group, and so in memory at a time."""
+"""Rows per row group. This many rows are in memory at a time."""
 
 
 def require_parquet(instead: str) -> None:
     """Check that pyarrow is installed, before hours of work.
 
     Args:
-        instead: what to do without it, for the message.
+        instead: alternative without pyarrow, for the message.
 
     Raises:
         OptionError: pyarrow is not installed.

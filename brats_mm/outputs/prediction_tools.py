@@ -1,6 +1,6 @@
 """Show, save and convert a prediction in Python.
 
-`Prediction` belongs to the domain, which knows no files and no libraries. Whoever makes a prediction gives it `TOOLS`.
+`Prediction` belongs to the domain, which uses no files or libraries. Code that creates a prediction passes `TOOLS`.
 """
 
 import base64
@@ -48,15 +48,15 @@ class Tools:
         """Write the results into a folder, all or none.
 
         Args:
-            prediction: what to write.
-            folder: created if absent.
+            prediction: prediction to write.
+            folder: output folder. Created if needed.
             options: fields of `OutputOptions` such as `labels`, `probabilities`, `report`, `scene` and `overwrite`.
 
         Returns:
             The written files.
 
         Raises:
-            OptionError: an option is unknown, or asks for DICOM results or for what `predict` did not compute.
+            OptionError: an option is unknown, requests DICOM results, or needs maps that `predict` did not compute.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
         wanted = _output_options(options)
@@ -126,7 +126,7 @@ def _row(prediction: Prediction, region: Region) -> str:
 
 def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
     if content not in _CONTENTS:
-        message = f"There is no volume {content!r}. Choose one of {', '.join(_CONTENTS)}."
+        message = f"Unknown content {content!r}. Choose one of {', '.join(_CONTENTS)}."
         raise OptionError(message)
     return _CONTENTS[content](prediction, labels)
 
@@ -158,5 +158,5 @@ def _check_computed(prediction: Prediction, wanted: OutputOptions) -> None:
     }
     for name, is_absent in absent.items():
         if is_absent:
-            message = f"This prediction was made without {name}. Pass {name}=True to Segmenter.predict as well."
+            message = f"This prediction was computed without {name}. Pass {name}=True to Segmenter.predict."
             raise OptionError(message)

@@ -1,4 +1,4 @@
-"""The scans on the grid of the results, so that a viewer need not know how they were registered."""
+"""Write the registered scans on the grid of the results, for viewers that do not apply transforms."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from brats_mm.preprocessing.scans import Prepared
 
 
 def registered_name(modality: Modality) -> str:
-    """Name of the file that holds a sequence on the grid of the results."""
+    """Return the file name of a sequence on the grid of the results."""
     return f"registered_{modality.value}.nii.gz"
 
 
@@ -24,7 +24,7 @@ def registered_names(prepared: Prepared) -> tuple[str, ...]:
 
 
 def write_registered(prepared: Prepared, out: OutputFolder) -> None:
-    """Resample each registered scan onto the reference in one interpolation, the skull included, and write it.
+    """Resample each registered scan with skull onto the reference in one interpolation, and write it.
 
     Raises:
         OutputError: a file cannot be written.

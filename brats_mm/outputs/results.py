@@ -104,7 +104,7 @@ def write_results(
 
 
 def _try_dicom(prediction: Prediction, out: OutputFolder, wanted: "DicomOutput") -> list[str]:
-    """Write the DICOM objects. A fault of their headers gives a warning, and the other results are kept."""
+    """Write the DICOM objects. An error in their headers gives a warning, and the other results are kept."""
     from brats_mm.outputs.dicom.results import write_dicom
 
     try:

@@ -72,7 +72,9 @@ def _vector(values: np.ndarray) -> str:
 
 
 def _segmentation_fields(contained: str) -> list[str]:
-    """Slicer 5.2 and later reads the source representation, earlier ones the master representation: the same thing."""
+    """Return the fields of the segmentation. Slicer before 5.2 reads the master representation, later ones the source
+    one.
+    """
     return [
         f"Segmentation_ContainedRepresentationNames:={contained}",
         "Segmentation_ConversionParameters:=",

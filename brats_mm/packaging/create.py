@@ -58,8 +58,8 @@ def create_bundle(
     """Write a bundle with the configs of `template` and the weights of one or more checkpoints.
 
     Args:
-        checkpoints: at least one `model.pt` or `model_last.pt` of a training. Several checkpoints must be of one
-            lineage. Their weights are averaged with `networks.mean_weights`.
+        checkpoints: at least one `model.pt` or `model_last.pt` of a training. Several checkpoints must come from one
+            training or continue each other. Their weights are averaged with `networks.mean_weights`.
         folder: folder for the bundle. It must not hold one yet.
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.
@@ -69,8 +69,8 @@ def create_bundle(
             validation cases: the model fits its training cases too well, and test cases must stay unseen.
         fit: the correction to fit. `calibration_choice.calibrate` fits an offset per region, written into the weights.
             `calibration.calibrate_subsets` fits an offset and a temperature per subset, and
-            `calibration.calibrate_confidence` a foreground temperature per subset. No bias can hold these two, so they
-            are written to `models/calibration.json`.
+            `calibration.calibrate_confidence` a foreground temperature per subset. These two cannot be written into a
+            bias, so they are written to `models/calibration.json`.
         on_case: called after each case.
 
     Returns:
@@ -163,7 +163,7 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
     try:
         weights = weights_in(torch.load(checkpoint, map_location="cpu", weights_only=True))
         network.load_state_dict(weights)
-    except Exception as error:  # torch raises a dozen types for a damaged file
+    except Exception as error:  # torch raises many types for a damaged file
         reason = first_line(error)
         message = (
             f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and "
@@ -211,7 +211,7 @@ def _describe_correction(calibration: Calibration | None, subsets: FittedSubsets
 
 
 def _card(metadata: dict[str, Any], correction: str, digest: str) -> str:
-    """Return a model card with placeholders for what only the author of the training knows."""
+    """Return a model card with placeholders for what only the author can fill in."""
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"
         f"{metadata.get('description', '')}\n\n"

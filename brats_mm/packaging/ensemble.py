@@ -15,11 +15,11 @@ from brats_mm.pipeline.network import inference_config, load_network
 def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, trusted: bool = False) -> CreatedBundle:
     """Write a bundle whose network is the mean of the logits of other bundles.
 
-    Corrections in `models/calibration.json` of a member are not taken over, because they belong to its logits alone.
-    Offsets in the weights are.
+    Corrections in `models/calibration.json` of a member are dropped, because they apply only to its own logits. Offsets
+    in the weights are kept.
 
     Args:
-        bundles: at least two bundles with one voxel size.
+        bundles: at least two bundles with the same voxel size.
         folder: folder for the new bundle. It must not hold one yet.
         version: version of the new bundle.
         trusted: see `load_network`.
@@ -39,7 +39,7 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
     sizes = {identity.spacing_mm for _, identity in loaded}
     if len(sizes) > 1:
         named = " and ".join(f"{size:g} mm" for size in sorted(sizes))
-        message = f"The bundles work at different voxel sizes ({named}). Take bundles of one voxel size."
+        message = f"The bundles have different voxel sizes ({named}). Give bundles with the same voxel size."
         raise BundleError(message)
     configs = [inference_config(bundle) for bundle in bundles]
     definition = {

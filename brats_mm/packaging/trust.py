@@ -42,7 +42,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
 
     Args:
         evaluation: folder that `brats-mm evaluate` wrote, over all subsets.
-        bundle: whose weights were evaluated.
+        bundle: bundle whose weights were evaluated.
         page: Markdown page whose marked tables are replaced too. Its plot goes into `pictures` beside it.
 
     Raises:
@@ -94,7 +94,7 @@ def _begin(name: str, writer: str = "brats-mm bundle trust-profile") -> str:
 
 
 def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust-profile") -> str:
-    """Replace the content between the marks of each block. Blocks without marks are left out.
+    """Replace the content between the marks of each block. Blocks without marks are skipped.
 
     Args:
         text: a page.
@@ -113,5 +113,5 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({error}). Restore it, or delete it to begin a new one."
+        message = f"{path} cannot be read ({error}). Restore it, or delete it to start a new one."
         raise BundleError(message) from error

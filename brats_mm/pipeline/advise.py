@@ -1,4 +1,4 @@
-"""Advise which absent sequence would improve a segmentation most, from a result or from a subset of sequences."""
+"""Advise which missing sequence would improve a segmentation most, for a result or for a subset of sequences."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from brats_mm.trust.expected_performance import read_expected_dice
 from brats_mm.trust.profile_file import read_trust_profile
 
 COMPLETE = "All four sequences are available."
-UNKNOWN = "The bundle has no scores of these sequences, so no advice is possible."
+UNKNOWN = "The bundle has no scores for these sequences, so it cannot give advice."
 
 
 def advise_result(folder: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def advise_result(folder: Path) -> dict[str, Any]:
         folder: folder written by `brats-mm segment`, or its `report.json`.
 
     Raises:
-        OptionError: there is no report, or one without advice.
+        OptionError: the report is missing or contains no advice.
     """
     path = folder / "report.json" if folder.is_dir() else folder
     try:

@@ -37,7 +37,7 @@ class CaseOutcome:
         request: the request.
         report: content of `report.json`. None if it failed.
         files: written files. Empty if it failed.
-        error: the error, if it failed. A `BratsMMError` tells the user what to change. Any other error is a bug.
+        error: the error, if it failed. The message of a `BratsMMError` is for the user. Any other error is a bug.
     """
 
     request: SegmentRequest
@@ -98,7 +98,7 @@ def segment_many(
             request, reading = ahead.popleft()
             read_on(width.ahead)
             ready = reading.result()
-            del reading  # otherwise the voxels would stay in memory while the next case is computed
+            del reading  # release the voxels before the next case is computed
             behind.append(_computed(request, ready, segmenter, writers, on_window))
             del ready
             read_on(1)
@@ -153,5 +153,5 @@ def _caught(make: Callable[[], _Result]) -> _Result | Exception:
     except BratsMMError as error:
         return error
     except Exception as error:
-        logger.exception("A case failed for a reason that the library did not foresee.")
+        logger.exception("A case failed with an unexpected error.")
         return error

@@ -1,6 +1,7 @@
-"""The last steps of the bundle's inference: from logits on the model's grid to the results that the library writes.
+"""Last steps of the bundle's inference: from logits on the model's grid to written results.
 
-With `inference.bundle_steps` before them, MONAI's runner gives what `brats-mm segment` gives, calibration included.
+Together with `inference.bundle_steps`, MONAI's runner gives the same results as `brats-mm segment`, including
+calibration.
 """
 
 import logging

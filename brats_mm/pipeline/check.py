@@ -1,4 +1,4 @@
-"""Check a request before anything is read or loaded. No heavy import, so that a mistake is answered at once."""
+"""Check a request before anything is read or loaded. Imports nothing heavy, so that mistakes are reported at once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +52,7 @@ def check_brain_mask(request: SegmentRequest) -> None:
     """Check that the brain mask exists, if one was named.
 
     Raises:
-        VolumeError: it does not.
+        VolumeError: the brain mask does not exist.
     """
     mask = request.preprocessing.brain_mask
     if mask is not None and _is_missing(mask):
@@ -61,7 +61,7 @@ def check_brain_mask(request: SegmentRequest) -> None:
 
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
-    """Check that writing the results of a request would not replace existing files, unless it may.
+    """Check that a request would not replace existing files, unless it allows it.
 
     Raises:
         OutputError: results would be replaced.

@@ -1,4 +1,4 @@
-"""Lists of cases for training, from a folder: which case is for what."""
+"""Write lists of the cases of a folder for training, validation and testing."""
 
 import json
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ SECTIONS = ("training", "validation", "testing")
 
 @dataclass(frozen=True)
 class Division:
-    """How to divide cases. At most one of the three options may be set.
+    """Division of cases into sections. At most one of the three options may be set.
 
     Attributes:
-        validation: names of cases, or one number between 0 and 1, a share of the patients.
+        validation: names of cases, or a share of the patients between 0 and 1.
         folds: number of lists for cross-validation. 0 makes one list.
         files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing.
         seed: seed of the random share or folds.
@@ -36,7 +36,7 @@ class Division:
 
 @dataclass(frozen=True)
 class WrittenList:
-    """A list that was written, how many cases each section has, and the label schemes of its cases."""
+    """A written list, the number of cases in each section, and the label schemes of its cases."""
 
     path: Path
     counts: dict[str, int]
@@ -64,7 +64,7 @@ def write_datalists(
     Raises:
         CaseError: there is no case, a name is unknown, no case is left for training, or the label scheme cannot be
             detected.
-        OptionError: the division contradicts itself or is impossible.
+        OptionError: the division is contradictory or impossible.
         OutputError: a list already exists or cannot be written.
     """
     root = dataset.expanduser()
@@ -74,7 +74,7 @@ def write_datalists(
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]
     if existing:
-        message = f"{existing[0]} is already there. Give another name, or --overwrite to replace it."
+        message = f"{existing[0]} already exists. Give another name, or add --overwrite to replace it."
         raise OutputError(message)
     for path, content in zip(paths, lists, strict=True):
         with output_errors(path):
@@ -106,7 +106,7 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
     folds = sorted({number for number in numbers if isinstance(number, int)})
     missing = sum(not isinstance(number, int) for number in numbers)
     if missing or len(folds) < 2:
-        problem = f"{missing} of its {len(entries)} training cases have no fold" if missing else "it has one fold only"
+        problem = f"{missing} of its {len(entries)} training cases have no fold" if missing else "it has only one fold"
         message = (
             f"{datalist} cannot be used for cross-validation: {problem}. Number the folds from 0 with the key fold."
         )
@@ -154,7 +154,7 @@ def _decathlon_items(root: Path) -> list[Item]:
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
-        message = "Cases can be divided in one way only: give one of --validation, --folds and --split."
+        message = "--validation, --folds and --split exclude each other. Give one of them."
         raise OptionError(message)
     if division.files:
         return [_from_files(root, items, division.files)]
@@ -164,7 +164,7 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
         folds = (_validation(names, division.validation or ("0.2",), division.seed),)
     lists = [make_datalist(root, fold, items=items) for fold in folds]
     if not all(content["training"] for content in lists):
-        message = f"No labelled case of {root} is left for training. Name fewer for validation."
+        message = f"No labelled case of {root} is left for training. Name fewer cases for validation."
         raise CaseError(message)
     return lists
 

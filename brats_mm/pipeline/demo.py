@@ -53,7 +53,7 @@ def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[R
 def run_demo(
     folder: Path, segmenter: Segmenter, *, dropped: Availability, seed: int, on_window: Progress | None = None
 ) -> Demo:
-    """Make a head in `folder/head`, segment it without the dropped sequences, write everything to `folder/result`."""
+    """Generate a head in `folder/head`, and segment it without the dropped sequences into `folder/result`."""
     files, truth = write_head(folder / "head", seed=seed)
     kept = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
     request = make_request(kept, folder / "result", probabilities=True, importance_maps=True, overwrite=True)

@@ -18,8 +18,8 @@ class SeriesOverrides:
     """The user's choice of series.
 
     Attributes:
-        series: sequence -> series, by its UID, an end or a beginning of it, a label, or `none`.
-        study: Study Instance UID, or an end or a beginning of it.
+        series: sequence -> series, by its UID, its start or end, a label, or `none`.
+        study: Study Instance UID, or its start or end.
     """
 
     series: Mapping[Modality, str] = field(default_factory=dict)
@@ -28,12 +28,12 @@ class SeriesOverrides:
 
 @dataclass(frozen=True, eq=False)
 class ChosenStudy:
-    """A study, and which of its series serve as which sequence.
+    """A study with the chosen series of each sequence.
 
     Attributes:
-        scan: all that the folder holds.
-        study: the one study of it.
-        choice: its series.
+        scan: content of the folder.
+            study: the chosen study.
+            choice: the chosen series.
     """
 
     scan: Scan
@@ -42,7 +42,7 @@ class ChosenStudy:
 
     @property
     def files(self) -> CaseFiles:
-        """The study as `CaseFiles`, with series labels instead of paths."""
+        """Return the study as `CaseFiles`, with series labels instead of paths."""
         titles = {modality: series.title for modality, series in self.choice.chosen.items()}
         ignored = {f"…{label}": reason for label, reason in self.choice.passed_over.items()}
         return CaseFiles("study", titles, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
@@ -65,7 +65,7 @@ def read_chosen(chosen: ChosenStudy) -> Scans:
     """Read the voxels of the chosen series.
 
     Raises:
-        VolumeError: a series makes no volume, or cannot be decoded.
+        VolumeError: a series forms no volume or cannot be decoded.
     """
     series = chosen.choice.chosen
     volumes = {modality: read_series(series[modality]) for modality in ordered(series)}

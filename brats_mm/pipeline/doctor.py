@@ -24,7 +24,7 @@ NEEDED_MEMORY_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's list. `state` is `ok`, `warning` (works, but) or `failed`."""
+    """Result of one check. `state` is `ok`, `warning` (works with restrictions) or `failed`."""
 
     name: str
     state: str
@@ -53,7 +53,7 @@ def _guarded(name: str, step: Callable[[], Check]) -> Check:
         return step()
     except BratsMMError as error:
         return Check(name, "failed", str(error))
-    except Exception as error:  # noqa: BLE001 (a doctor reports what it meets)
+    except Exception as error:  # noqa: BLE001 (report any error as a failed check)
         return Check(name, "failed", f"{type(error).__name__}: {error}")
 
 
@@ -79,7 +79,7 @@ def _memory() -> Check:
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
-        return Check("memory", "ok", "free memory is not known on this system")
+        return Check("memory", "ok", "free memory is unknown on this system")
     state = "ok" if free >= NEEDED_MEMORY_BYTES else "warning"
     return Check("memory", state, f"{free / 1e9:.1f} GB free of at least {NEEDED_MEMORY_BYTES / 1e9:.1f} advised")
 

@@ -1,4 +1,4 @@
-"""Describe this installation from light modules only, for `brats-mm info`."""
+"""Describe this installation for `brats-mm info`. Imports nothing heavy."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from brats_mm.io.bundle import Bundle, open_bundle
 
 
 def describe_installation(bundle: str | None = None) -> dict[str, Any]:
-    """Version, model, sequences, regions and labels, as plain values."""
+    """Return version, model, sequences, regions and labels as plain values."""
     return {
         "name": "brats-mm",
         "version": __version__,

@@ -24,12 +24,12 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
     """Inspect a folder or zip of DICOM or NIfTI files.
 
     Returns:
-        plain data: `kind`, the series or files, the choice with reasons, `geometry`, `problems` that would stop
+        Plain values: `kind`, the series or files, the choice with reasons, `geometry`, `problems` that would stop
             `segment`, and `ignored` files. Contains no patient names, numbers or dates, unless typed into a series
             description.
 
     Raises:
-        InputError: there is nothing to inspect.
+        InputError: the path contains nothing to inspect.
     """
     if is_four_dimensional(path):
         return _inspect_files(path)
@@ -119,7 +119,7 @@ def _inspect_files(folder: Path) -> dict[str, Any]:
     for modality, path in files.paths.items():
         try:
             grids[modality] = read_grid(Path(path))
-        except InputError as error:  # noqa: PERF203 (all faults are told at once)
+        except InputError as error:  # noqa: PERF203 (all faults are reported at once)
             problems.append(str(error))
     agree = not grids or share_lattice(list(grids.values()))
     return {
@@ -139,7 +139,7 @@ def _geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
     elif len(grids) == 1:
         note = "One sequence on one grid. Skull-stripping is detected when the voxels are read."
     elif agree:
-        note = "All chosen sequences lie on one grid. Skull-stripping is detected when the voxels are read."
+        note = "All chosen sequences have the same grid. Skull-stripping is detected when the voxels are read."
     else:
         note = "The chosen sequences have different grids. They would be registered and resampled first (raw scans)."
     return {

@@ -54,7 +54,7 @@ def load(request: SegmentRequest) -> Loaded:
     """Read the sequences of a request's input.
 
     Raises:
-        InputError: the input cannot be used, or the options do not fit it.
+        InputError: the input cannot be used, or the options do not match it.
     """
     start = time.perf_counter()
     case, headers = _read(request)
@@ -63,7 +63,7 @@ def load(request: SegmentRequest) -> Loaded:
 
 
 def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries]]":
-    """The case, and the headers of its DICOM series where results refer to them."""
+    """Return the case, and the headers of its DICOM series if results refer to them."""
     source: Any = request.input
     check_input(source)
     if isinstance(source, str | Path):
@@ -121,7 +121,7 @@ def opened(path: Path) -> Iterator[Path]:
     """Yield the folder for a path: the folder itself, that of a DICOMDIR, or the temporary content of a zip.
 
     Raises:
-        CaseError: the path does not exist, or is a file of another kind.
+        CaseError: the path does not exist, or is a file of an unsupported type.
         ZipError: the zip is damaged, unsafe or too large.
     """
     check_input(path)
@@ -139,7 +139,7 @@ def opened(path: Path) -> Iterator[Path]:
 
 
 def is_dicom_folder(folder: Path) -> bool:
-    """Whether a folder holds DICOM and no volume files, itself or one level below."""
+    """Whether a folder or its direct sub-folders contain DICOM and no volume files."""
     if not folder.is_dir():
         return False
     near = [*folder.iterdir(), *(path for sub in folder.iterdir() if sub.is_dir() for path in sub.iterdir())]

@@ -26,11 +26,11 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
     Its voxel size is `spacing_mm` of the same config, by default 1.
 
     Args:
-        bundle: to load.
-        trusted: run whatever its config names, and accept weights without a recorded hash.
+        bundle: bundle to load.
+        trusted: run any code that its config names, and accept weights without a recorded hash.
 
     Raises:
-        BundleError: part of the bundle is missing, damaged or not known, or does not fit the rest.
+        BundleError: a part of the bundle is missing, damaged, unknown, or does not match the others.
     """
     digest = checked_hash(bundle)
     if not trusted and bundle.recorded_hash() is None:
@@ -44,7 +44,7 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
-    except Exception as error:  # (torch raises a dozen types for a damaged file)
+    except Exception as error:  # (torch raises many types for a damaged file)
         reason = first_line(error)[:200]
         message = f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
         raise BundleError(message) from error
@@ -53,7 +53,7 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
 
 
 def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: float) -> ModelIdentity:
-    """Return the identity of a bundle's model: name, version, and what was fitted to its weights."""
+    """Return the identity of a bundle's model: name, version, calibration and trust profile."""
     metadata = bundle.metadata()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     identity = ModelIdentity(
@@ -100,7 +100,8 @@ def network_of(
     Args:
         bundle: bundle that the config's paths are relative to.
         config: content of an inference config. Defaults to that of the bundle.
-        trusted: whether the config may name any class. Otherwise, only networks of this library and PyTorch layers.
+        trusted: whether the config may name any class. Otherwise, only networks of this library and PyTorch layers are
+            allowed.
 
     Raises:
         BundleError: the config is missing, or defines no known network.

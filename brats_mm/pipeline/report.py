@@ -1,4 +1,4 @@
-"""Write the report page of a result, later than the segmentation and from its files."""
+"""Write the report page of an earlier result, from its files."""
 
 from datetime import date
 from pathlib import Path

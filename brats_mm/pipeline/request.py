@@ -74,7 +74,7 @@ FIELDS: Mapping[str, tuple[str, Option]] = {
 
 
 def make_request(input: Any = None, output: Path | str | None = None, **options: Any) -> SegmentRequest:
-    """A request from plain arguments, as the command line takes them.
+    """Build a request from plain arguments, named as on the command line.
 
     >>> make_request(t1c="a.nii.gz", flair="b.nii.gz", output="out", labels="brats2021", tta=True).model.preset
     'tta'
@@ -83,11 +83,11 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
         input: folder, zip or DICOM study, mapping from sequence to file or image, or loaded case.
         output: folder for the results.
         options: names of `FIELDS`, `series`, `study`, the presets `fast` and `tta`, and sequences: `t1`, `t1ce`, `t2`,
-            `flair` or aliases such as `t1n`, `t1c`, `t2w`, `t2f`. A sequence is a file or image, or, where `input` is
-            a DICOM study, one of its series.
+            `flair` or aliases such as `t1n`, `t1c`, `t2w`, `t2f`. A sequence is a file or image, or one of its series
+            if `input` is a DICOM study.
 
     Raises:
-        OptionError: a name is unknown, or a value is of the wrong kind.
+        OptionError: a name is unknown, or a value has the wrong type.
     """
     named = {modality_named(name): options.pop(name) for name in [*options] if name in WEIGHTING}
     given = {modality: value for modality, value in named.items() if value is not None}
@@ -138,7 +138,7 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
     known = {one.name for kind in SECTIONS.values() for one in fields(kind)}
     unknown = sorted(set(document) - known - {"input", "output", "series", "study"})
     if unknown:
-        message = f"There is no option {unknown[0]!r}. Use any of {', '.join(sorted(known))}."
+        message = f"Unknown option {unknown[0]!r}. Use any of {', '.join(sorted(known))}."
         raise OptionError(message)
     made = template or SegmentRequest()
     made = replace(
@@ -150,10 +150,10 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
 
 
 def options_from_json(kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None) -> _Options:
-    """One of the options classes from a document that may hold other options as well.
+    """Deserialise one options class from a document that may contain other options too.
 
     Raises:
-        OptionError: a value is of the wrong kind.
+        OptionError: a value has the wrong type.
     """
     plain: type = kind
     hints = {one.name: one.kind for one in options_of(plain)} | {"dicom_folder": str}
@@ -163,7 +163,7 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    """A JSON value as the type of its field."""
+    """Convert a JSON value to the type of its field."""
     kinds = get_args(kind) or (kind,)
     if value is None and NoneType in kinds:
         return None

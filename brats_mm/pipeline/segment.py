@@ -1,6 +1,6 @@
 """Segment a case in five stages: load, preprocess, predict, restore, write.
 
-Heavy imports are inside functions, so that a request that cannot be met fails before torch is loaded.
+Heavy imports are inside functions, so that an invalid request fails before torch is loaded.
 """
 
 import time
@@ -88,7 +88,7 @@ def segment(
     """Segment a case and write all outputs into a folder, or nothing on failure.
 
     Args:
-        request: what to segment, where to write it, and how.
+        request: input, output folder and options.
         segmenter: the loaded model, or a function that loads it once the input has been read. Defaults to the model of
             the request.
         on_load: called with the loaded case.
@@ -96,7 +96,7 @@ def segment(
         on_window: progress of the network. It can raise `Cancelled` to stop.
 
     Raises:
-        InputError: the case or the folder cannot be used. No partial results remain.
+        InputError: the case or the output folder cannot be used. No partial results remain.
     """
     folder = check(request)
     with OutputFolder(folder) as out:
@@ -143,11 +143,11 @@ def preprocess(
 
 
 def load_case(source: CaseSource) -> Case:
-    """Load a prepared case, for bundle configs, whose outputs are on the grid of their input.
+    """Load a prepared case for bundle configs. Their outputs are on the grid of the input.
 
     Args:
-        source: a case. A single file whose name tells its sequence counts as that sequence, because hosts such as MONAI
-            Label pass one image.
+        source: a case. A single file counts as the sequence that its name states, because hosts such as MONAI Label
+            pass one image.
 
     Raises:
         InputError: the case cannot be used, or its sequences have different grids.
@@ -228,13 +228,13 @@ def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window
     )
     prediction = predictions[available]
     changes = left_out_changes(prediction, {modality: predictions[subset] for modality, subset in others.items()})
-    # The time of all subsets, since the user waits for all of them.
+    # Report the time of all subsets, because the user waits for all of them.
     run = replace(prediction.run, seconds=list(predictions.values())[-1].run.seconds)
     return replace(prediction, importance=replace(prediction.importance, left_out=changes), run=run)
 
 
 def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
-    """The prediction on the grid of the input: for raw scans, that of the reference sequence."""
+    """Return the prediction on the grid of the input, or of the reference sequence for raw scans."""
     if ready.prepared is None:
         return prediction
     from brats_mm.preprocessing.scans import to_native_grid

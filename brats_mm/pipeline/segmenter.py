@@ -51,10 +51,10 @@ class Segmenter:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             backend: `auto`, `torch` or `openvino`. See `inference.choice`.
             settings: size and overlap of windows, and test-time augmentation.
-            trust_bundle: run whatever code the bundle's config names.
+            trust_bundle: run any code that the bundle's config names.
 
         Raises:
-            BundleError: the bundle is missing or damaged, or names code that is not known.
+            BundleError: the bundle is missing or damaged, or names unknown code.
             OptionError: the device or backend is not available.
         """
         target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
@@ -67,8 +67,8 @@ class Segmenter:
         """Load the model that a request names.
 
         Raises:
-            BundleError: the bundle is absent or damaged.
-            OptionError: there is no such device or backend here.
+            BundleError: the bundle is missing or damaged.
+                OptionError: the device or backend is not available.
         """
         settings = replace(PRESETS[options.preset], window=(options.window,) * 3, overlap=options.overlap)
         return cls.from_bundle(
@@ -81,7 +81,7 @@ class Segmenter:
 
     @property
     def spacing_mm(self) -> float:
-        """Voxel size at which the model works."""
+        """Voxel size of the model in millimetres."""
         return self.predictor.model.spacing_mm
 
     def predict(
@@ -119,7 +119,7 @@ class Segmenter:
 
 
 def _check_used(options: Mapping[str, Any]) -> None:
-    """Refuse options of `brats-mm segment` that `Segmenter.predict` would ignore.
+    """Raise an error for options of `brats-mm segment` that `Segmenter.predict` would ignore.
 
     Raises:
         OptionError: an option chooses the model or the files to write.

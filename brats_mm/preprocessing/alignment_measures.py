@@ -1,4 +1,4 @@
-"""Measure a registration independently of the registration itself, on a coarse sample in plain arrays."""
+"""Measure the quality of a registration independently of its optimiser, on coarse samples in plain arrays."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,12 +24,12 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two images, as registration and its check see it.
+    """One of the two images of a registration, prepared for the search and its checks.
 
     Attributes:
-        fine: at 2 mm, the brightest clipped.
-        coarse: at 4 mm.
-        head: the head at 4 mm.
+        fine: image at 2 mm, with the brightest voxels clipped.
+            coarse: image at 4 mm.
+            head: head mask at 4 mm.
     """
 
     fine: Volume
@@ -38,14 +38,14 @@ class Side:
 
     @cached_property
     def points_mm(self) -> Points:
-        """The head's voxels at 4 mm, (n, 3)."""
+        """Centres of the head's voxels at 4 mm, (n, 3), in millimetres."""
         index = np.argwhere(self.head)
         affine = self.coarse.grid.affine
         return np.asarray(index @ affine[:3, :3].T + affine[:3, 3])
 
     @cached_property
     def centre_mm(self) -> npt.NDArray[np.float64]:
-        """The head's middle."""
+        """Centre of the head in millimetres."""
         return np.asarray(self.points_mm.mean(axis=0))
 
     @cached_property
@@ -74,7 +74,9 @@ def side_of(volume: Volume) -> Side:
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = coarse(clipped)
-    fine_mm = max(FINE_MM, min(volume.grid.spacing_mm))  # finer than the scan is would cost and tell nothing
+    fine_mm = max(
+        FINE_MM, min(volume.grid.spacing_mm)
+    )  # a spacing finer than that of the scan adds cost, but no information
     return Side(coarse(clipped, fine_mm), small, head_mask(small.data))
 
 

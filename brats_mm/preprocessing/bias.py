@@ -1,7 +1,7 @@
-"""N4: uneven brightness, as surface coils make it, evened out (Tustison et al., IEEE TMI 2010)."""
+"""N4 bias field correction (Tustison et al., IEEE TMI 2010)."""
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.volume import Volume
 from brats_mm.preprocessing.head import coarse, head_mask
@@ -22,7 +22,7 @@ def n4_bias_correction(volume: Volume) -> tuple[Volume, float]:
         return volume, 1.0
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(_ITERATIONS)
-    corrector.SetNumberOfThreads(1)  # sums in one order: a case always comes out the same
+    corrector.SetNumberOfThreads(1)  # one thread sums in a fixed order, so that results are reproducible
     inside = sitk.Cast(to_itk(Volume(mask.astype(np.float32), small.grid)), sitk.sitkUInt8)
     corrector.Execute(to_itk(Volume(np.maximum(small.data, 0), small.grid)), inside)
     field = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(volume))))

@@ -1,4 +1,4 @@
-"""Brain extraction: average the network's logits over sequences, and threshold them at the image's border.
+"""Extract the brain: average the network's logits over sequences, and threshold them at the border in the image.
 
 The network was trained on synthetic heads. On real heads, its level sets follow the brain's shape, but the level of
 probability 0.5 is several millimetres too deep. So the level is chosen per case: the one with the largest drop in
@@ -20,17 +20,17 @@ from brats_mm.preprocessing.brain_network import MULTIPLE, SPACING_MM, load_brai
 from brats_mm.preprocessing.head import head_mask
 
 HEAD_MM = 216.0
-"""Height below the top of the head that can contain brain. The neck is below."""
+"""Height below the top of the head that can contain brain, in millimetres. The neck is below."""
 _MARGIN = 4
 _FAR = -12.0
 
 LEVELS = tuple(-0.5 * step for step in range(10))
-"""Logits at which the brain may be taken to end: from even odds outwards."""
+"""Candidate logits of the brain's border, from a probability of 0.5 outwards."""
 _BRIGHTEST = 1.6
-"""Fat and eyes count as this many times as bright as brain, and no brighter."""
+"""Brightness relative to brain at which fat and eyes are clipped."""
 
 LEAST_ML, MOST_ML = 700.0, 2100.0
-"""Plausible volume of a brain with its fluid: 124 skull-stripped BraTS cases have 1000 to 1910 mL, with room around."""
+"""Plausible volume of a brain with its fluid, with a margin: 124 skull-stripped BraTS cases have 1000 to 1910 mL."""
 LEAST_AGREEMENT = 0.88
 
 
@@ -76,14 +76,14 @@ def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
     volume_ml = np.count_nonzero(mask) * grid.voxel_ml
     if LEAST_ML <= volume_ml <= MOST_ML:
         return ()
-    return (f"it has {volume_ml:.0f} mL, where {LEAST_ML:.0f} to {MOST_ML:.0f} are usual",)
+    return (f"it has {volume_ml:.0f} mL, but {LEAST_ML:.0f} to {MOST_ML:.0f} mL are usual",)
 
 
 def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
     """Return reasons to check an extracted brain. Empty if there are none."""
     doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
-        doubts.append(f"the sequences agree on it only to a Dice of {agreement:.2f}")
+        doubts.append(f"the sequences agree on it only with a Dice of {agreement:.2f}")
     return tuple(doubts)
 
 
@@ -103,7 +103,7 @@ def _unras(data: Array, order: list[int], flips: list[bool]) -> Array:
 
 
 def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
-    """The head's box with a margin, and of a long scan only as much as can hold a brain."""
+    """Return the head's box with a margin, without the part of a long scan that cannot contain brain."""
     heads = np.logical_or.reduce([head_mask(np.ascontiguousarray(image)) for image in images.values()])
     sides = [slice(max(0, side.start - _MARGIN), side.stop + _MARGIN) for side in bounding_box(heads)]
     low = max(sides[2].start, sides[2].stop - round(HEAD_MM / SPACING_MM))
@@ -111,7 +111,7 @@ def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
 
 
 def _logits(image: Array, box: tuple[slice, slice, slice]) -> Array:
-    """The network's answer in the box, certainty of no brain beyond it."""
+    """Return the network's logits inside the box, and a logit for certainly no brain outside it."""
     head = normalised(np.ascontiguousarray(image[box]))
     padded = np.pad(head, [(0, -side % MULTIPLE) for side in head.shape])
     with torch.inference_mode():
@@ -123,7 +123,7 @@ def _logits(image: Array, box: tuple[slice, slice, slice]) -> Array:
 
 
 def _level(logits: Array, images: Mapping[Modality, Array]) -> float:
-    """The level at which the mean of the sequences falls most from just inside the brain to just outside."""
+    """Return the level with the largest mean drop in brightness from just inside to just outside the brain."""
     core = ndimage.binary_erosion(logits > 0, iterations=2)
     seen = {modality: image != 0 for modality, image in images.items()}
     inner = {modality: image[core & seen[modality]] for modality, image in images.items()}
@@ -145,7 +145,7 @@ def _fall(brightness: Array, mask: Mask, seen: Mask) -> float:
 
 
 def _solid(mask: Mask) -> Mask:
-    """The largest piece, parted from what hangs on it by a thread, with its cavities filled."""
+    """Return the largest component after opening, with filled cavities."""
     box = bounding_box(mask)
     inner = np.pad(mask[box], 2)
     pieces, count = ndimage.label(ndimage.binary_erosion(inner))

@@ -1,4 +1,4 @@
-"""A brain mask that was given: bring it to a grid, and remove the skull with it."""
+"""Apply a given brain mask: resample it to a grid, and remove the skull with it."""
 
 from dataclasses import replace
 
@@ -16,12 +16,12 @@ from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 
 
 def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | None = None) -> Mask:
-    """Resample a mask: a voxel is inside where at least half of it is.
+    """Resample a mask to a grid. A voxel is inside if at least half of it is.
 
     Args:
-        mask: 1 inside, 0 outside, or anything between.
-        grid: where to.
-        matrix: (4, 4), from points of `grid` to points of the mask, in RAS+ millimetres.
+        mask: values from 0 (outside) to 1 (inside).
+            grid: target grid.
+            matrix: (4, 4) from points of `grid` to points of the mask, in RAS+ millimetres. None is the identity.
     """
     transform = transform_of(np.eye(4) if matrix is None else matrix)
     return np.asarray(resample_onto(mask, grid, transform).data >= HALF)

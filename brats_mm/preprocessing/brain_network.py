@@ -38,9 +38,9 @@ class _Layer(nn.Module):
 
 
 class BrainNetwork(nn.Module):
-    """A 3D U-Net of 130 thousand parameters: one sequence in, one logit for brain out.
+    """A 3D U-Net with 130,000 parameters, from one sequence to one logit for brain.
 
-    It works at 6 mm on all eight voxels of 3 mm at once and answers for each of them: an eighth of the arithmetic.
+    Internally, eight voxels of 3 mm are channels of one voxel of 6 mm, which takes an eighth of the operations.
     """
 
     def __init__(self) -> None:
@@ -69,21 +69,21 @@ class BrainNetwork(nn.Module):
 
 
 def _gathered(x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 8 p q r"]:
-    """The eight voxels of each 2 x 2 x 2 cube as channels."""
+    """Move the eight voxels of each 2 x 2 x 2 cube to channels."""
     b, _, h, w, d = x.shape
     x = x.reshape(b, h // 2, 2, w // 2, 2, d // 2, 2).permute(0, 2, 4, 6, 1, 3, 5)
     return x.reshape(b, 8, h // 2, w // 2, d // 2)
 
 
 def _spread(x: Float[Tensor, "b 8 p q r"]) -> Float[Tensor, "b 1 h w d"]:
-    """`_gathered` the other way."""
+    """Invert `_gathered`."""
     b, _, p, q, r = x.shape
     x = x.reshape(b, 2, 2, 2, p, q, r).permute(0, 4, 1, 5, 2, 6, 3)
     return x.reshape(b, 1, 2 * p, 2 * q, 2 * r)
 
 
 def normalised(image: Array) -> Array:
-    """Scale an image so that voxels brighter than the mean, which are the head, have the mean 1."""
+    """Scale an image so that voxels brighter than its mean, which are the head, have a mean of 1."""
     shifted = image - min(0.0, float(np.percentile(image, 0.5)))
     bright = shifted[shifted > shifted.mean()]
     scale = float(bright.mean()) if bright.size else 1.0
@@ -92,7 +92,7 @@ def normalised(image: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def load_brain_network() -> BrainNetwork:
-    """The network with the weights of the package, ready for use."""
+    """Return the network with the weights of the package, in evaluation mode."""
     network = BrainNetwork()
     with np.load(WEIGHTS, allow_pickle=False) as stored:
         network.load_state_dict({name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files})
@@ -100,7 +100,7 @@ def load_brain_network() -> BrainNetwork:
 
 
 def store_brain_network(network: BrainNetwork, path: Path = WEIGHTS) -> None:
-    """Write a network's weights as 16-bit numbers."""
+    """Write a network's weights in half precision."""
     np.savez_compressed(
         path, **{name: value.numpy().astype(np.float16) for name, value in network.state_dict().items()}
     )

@@ -13,7 +13,7 @@ _BINS = 128
 
 
 def coarse(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
-    """A volume at about `spacing_mm`, over the same field of view and along the same axes."""
+    """Resample a volume to about `spacing_mm` over the same field of view and along the same axes."""
     grid = working_grid(volume.grid, spacing_mm)
     return Volume(resample(volume.data, grid.shape), grid)
 
@@ -39,9 +39,9 @@ def head_mask(data: Array) -> Mask:
 
 
 def _threshold(data: Array) -> float:
-    """Otsu's threshold (IEEE Trans. SMC 1979) of the darker side: half of what parts air and head best.
+    """Return half of Otsu's threshold (IEEE Trans. SMC 1979) between air and head.
 
-    Fat is far brighter than brain in some contrasts, and then the plain threshold parts those two.
+    Fat is far brighter than brain in some contrasts. Then the first threshold separates fat from brain.
     """
     low, high = np.percentile(data, (0.5, 98))
     if high <= low:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.preprocessing import LARGEST_SHEAR_DEG, working_grid
 from brats_mm.domain.volume import Array, Grid, Volume
@@ -58,7 +58,7 @@ def upright(volume: Volume) -> Volume:
 
 
 def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
-    """An affine transform as (4, 4) between points in RAS+ millimetres."""
+    """Return an affine transform as (4, 4) matrix between points in RAS+ millimetres."""
     still = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     ends = [np.array(transform.TransformPoint(tuple(end))) - still for end in np.eye(3)]
     matrix = np.eye(4)
@@ -68,7 +68,7 @@ def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
 
 
 def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
-    """`matrix_of` the other way."""
+    """Invert `matrix_of`."""
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((_LPS @ matrix[:3, :3] @ _LPS).ravel().tolist())
     transform.SetTranslation((_LPS @ matrix[:3, 3]).tolist())
@@ -76,7 +76,7 @@ def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
 
 
 def _geometry(grid: Grid) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Spacing, direction and origin as ITK wants them: its axes are at right angles, to which rounding is mended."""
+    """Return spacing, direction and origin for ITK, with axes corrected to exact right angles."""
     direction = _LPS @ grid.affine[:3, :3] / np.array(grid.spacing_mm)
     left, _, right = np.linalg.svd(direction)
     origin = _LPS @ grid.affine[:3, 3]

@@ -1,14 +1,14 @@
 """Rigid registration of two sequences with SimpleITK: Mattes mutual information, coarse to fine.
 
-The search starts from the headers, since nearly all images are of one session, and if the result is doubtful, again
-from the centres of the heads. Sampling is seeded and summed in one thread, so results are reproducible.
+The search starts from the headers, because nearly all images are of one session. If the result is doubtful, it starts
+again from the centres of the heads. Sampling is seeded and summed in one thread, so results are reproducible.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813 (as its makers abbreviate it)
+import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.alignment import Alignment, registration_warnings
 from brats_mm.domain.volume import Grid, Volume
@@ -21,7 +21,7 @@ STILL_MM = 0.3
 """Smaller movements of a head on the same grid are skipped, because interpolation would lose more than it gains."""
 
 STILL_STRIPPED_MM = 1.0
-"""Skull-stripped images that would move less than this stay: they were registered before, and better."""
+"""Smaller movements of skull-stripped images are skipped, because they were already registered, and better."""
 
 _SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.2, 0.06)
 _ITERATIONS = 120
@@ -119,7 +119,7 @@ def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
     method.SetInitialTransform(rigid, inPlace=True)
     try:
         method.Execute(to_itk(fixed.fine), to_itk(moving.fine))
-    except RuntimeError:  # the images do not meet, or have one value only: measured and doubted by what follows
+    except RuntimeError:  # the images do not overlap or are constant: the measures below will show it
         return start
     return np.asarray(start @ matrix_of(rigid))
 

@@ -13,7 +13,7 @@ _FINEST = 8
 def on_grid(data: Array, old: Grid, new: Grid) -> Array:
     """Bring a map to another grid, with 0 outside its field of view.
 
-    Interpolates linearly. Larger target voxels get the average over the voxel, so that thick slices miss nothing.
+    Interpolates linearly. Larger target voxels get the average over the voxel, so that thick slices do not skip data.
     Either grid may be sheared.
     """
     match = match_lattice(old, new, ROUNDING)
@@ -28,7 +28,7 @@ def on_grid(data: Array, old: Grid, new: Grid) -> Array:
 
 
 def _parts(old: Grid, new: Grid) -> tuple[int, int, int]:
-    """Into how many pieces each new voxel is cut along each axis, so that no old one is stepped over."""
+    """Return the number of samples per new voxel along each axis, so that no old voxel is skipped."""
     x, y, z = (min(_FINEST, max(1, round(step / min(old.spacing_mm)))) for step in new.spacing_mm)
     return x, y, z
 

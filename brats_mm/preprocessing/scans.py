@@ -39,10 +39,10 @@ from brats_mm.preprocessing.registration import STILL_MM, STILL_STRIPPED_MM, Mat
 from brats_mm.preprocessing.regridding import on_grid
 
 LEAST_HEAD_ML = 2000.0
-"""Scans of a whole head with skull hold more tissue than this: 3.0 L in the real head, 3.9 L in made ones."""
+"""Smallest tissue volume of a whole head with skull. A real head has 3.0 L, synthetic ones have 3.9 L."""
 
 LEAST_USABLE = 0.1
-"""A sequence that shows less of the head than this is left out."""
+"""Smallest share of the head that a sequence must show. Other sequences are left out."""
 
 OnStep = Callable[[str], None]
 """Called with a description before each step. An exception from it stops the preprocessing."""
@@ -144,7 +144,7 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
     case, reference = prediction.case, prepared.reference
 
     def back(data: Array) -> Array:
-        if reference.shear_deg > LARGEST_SHEAR_DEG:  # the working grid is upright, and has another field of view
+        if reference.shear_deg > LARGEST_SHEAR_DEG:  # the working grid is orthogonal and has a different field of view
             return on_grid(data, case.grid, reference)
         return resample(data, reference.shape)
 
@@ -166,7 +166,7 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
 
 @dataclass(eq=False)
 class _Log:
-    """The steps so far."""
+    """Log of the steps."""
 
     tell: OnStep
     steps: list[Step] = field(default_factory=list)
@@ -181,7 +181,7 @@ class _Log:
         self.steps.append(Step(name, time.perf_counter() - start, quality))
 
     def warn(self, *warnings: str) -> None:
-        """Warnings of the step that just ended."""
+        """Add warnings to the step that just ended."""
         last = self.steps[-1]
         self.steps[-1] = replace(last, warnings=(*last.warnings, *warnings))
 
@@ -214,7 +214,7 @@ def _register_all(
             quality.update(_rounded(asdict(one.alignment)))
             quality["trusted"] = not one.doubts
         if one.alignment.covered < LEAST_USABLE:
-            log.warn(f"{modality.label} shows nothing of the head that {reference.label} shows, and was left out.")
+            log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
         elif one.doubts:
             log.warn(_doubted(modality, reference, one))
         if both_stripped and not np.array_equal(one.matrix, np.eye(4)):
@@ -248,7 +248,7 @@ def _resampled(
 def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Volume]:
     made = {}
     for modality, volume in volumes.items():
-        with log.step(f"n4_{modality.value}", f"evening out {modality.label} (N4)") as quality:
+        with log.step(f"n4_{modality.value}", f"correcting the bias field of {modality.label} (N4)") as quality:
             made[modality], span = n4_bias_correction(volume)
             quality["field_span"] = round(span, 3)
     return made
@@ -298,7 +298,7 @@ def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log
     doubts = list(brain_doubts(brain.mask, grid, brain.agreement))
     if tissue_ml < LEAST_HEAD_ML:
         doubts.append(
-            f"the scans hold {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "
+            f"the scans show {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "
             "already, use --prepared"
         )
     return _checked_brain(brain.mask, tuple(doubts), log)

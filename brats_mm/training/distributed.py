@@ -83,5 +83,5 @@ def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
 
 
 def untracked(folder: str | None) -> bool:
-    """Whether this process writes no curves, because they are off or another process writes them."""
+    """Whether this process writes no curves, because they are disabled or another process writes them."""
     return not folder or os.environ.get("RANK", "0") != "0"

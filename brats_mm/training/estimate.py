@@ -115,7 +115,7 @@ def estimate(
 
     Args:
         bundle: bundle whose configs to use.
-        plan: what to train.
+        plan: the trainings.
         on_stage: called before each training, as in `two_stages.train`.
         on_case: called after each case of the fingerprint.
 

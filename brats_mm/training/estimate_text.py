@@ -53,8 +53,8 @@ def _training_lines(document: Mapping[str, Any]) -> list[str]:
             f"{one['steps_per_epoch']} steps.",
             f"  one step, {one['batch_size']} windows of {side}: {one['step_s']:.2f} s, and {one['draw_s']:.2f} s to "
             f"draw the windows. Peak memory {_gb(one['peak_bytes'])}.",
-            f"  validation: {one['validation_s']:.2f} s a case. Peak memory {_gb(one['validation_peak_bytes'])}.",
-            f"  preparation: {one['prepare_s']:.2f} s a case, once.",
+            f"  validation: {one['validation_s']:.2f} s per case. Peak memory {_gb(one['validation_peak_bytes'])}.",
+            f"  preparation: {one['prepare_s']:.2f} s per case, once.",
         ]
     return [*lines, f"All trainings together: about {_hours(document['hours'])}, without early stopping."]
 

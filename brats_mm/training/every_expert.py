@@ -76,4 +76,4 @@ class EveryExpert(BundleWorkflow):
 
 
 def _no_property(name: str) -> str:
-    return f"Four trainings do not share one {name}. Ask the workflow of a single modality for it."
+    return f"The four trainings have no common {name}. Use the workflow of a single modality."

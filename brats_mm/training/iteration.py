@@ -26,7 +26,7 @@ Put = Callable[[Tensor], Tensor]
 FLOAT32 = Precision()
 
 SKIPPED_IN_A_ROW = 20
-"""Consecutive float16 steps that may overflow. Each halves the scale, a millionfold in total."""
+"""Largest number of consecutive float16 steps that may overflow. Each halves the scale, a millionfold in total."""
 
 
 def images_in(batch: Mapping[str, Any]) -> int:
@@ -112,8 +112,8 @@ class TrainingStep:
     Unlike MONAI's own step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates
     that would corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not
     finite. In float16,
-    occasional overflows are normal: the step is skipped and the scale halved. Only `SKIPPED_IN_A_ROW` of them are an
-        error.
+    occasional overflows are normal: the step is skipped and the scale is halved. More than `SKIPPED_IN_A_ROW` in a row
+        are an error.
 
     Args:
         precision: precision of the forward pass (`precision.mixed_precision`).

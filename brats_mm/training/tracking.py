@@ -22,7 +22,7 @@ class MLflowRun:
         store: a folder for `mlflow.db`, created if needed, or the address of a server or database.
         name: name of the run.
         settings: parameters by name.
-        resume: whether to continue the last run of that name, if there is one.
+        resume: whether to continue the last run with this name, if it exists.
 
     Raises:
         TrainingError: MLflow is not installed.
@@ -91,7 +91,7 @@ class MLflowRun:
     def _fail(self, engine: Any, error: BaseException) -> None:
         if self.run_id:
             self.client.set_terminated(self.run_id, "FAILED")
-        raise error  # ignite treats an exception as handled otherwise
+        raise error  # otherwise, ignite treats the exception as handled
 
 
 class MLflowValidation:

@@ -49,7 +49,7 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
 
     Args:
         bundle: bundle whose configs to use.
-        plan: what to train.
+        plan: the trainings.
         on_stage: called before each training.
         only_check: check settings, list and cases without training.
 
@@ -78,7 +78,7 @@ def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callab
         use: function of the initialised workflow.
 
     Returns:
-        What `use` returns.
+        The result of `use`.
 
     Raises:
         BratsMMError: the checks or `use` failed.

@@ -152,7 +152,7 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
     existing = [name for name in parts if (folder / expert_file(name)).is_file()]
     if not existing:
         names = ", ".join(expert_file(name) for name in parts)
-        message = f"{folder} holds none of {names}. Name the folder of new experts, or leave out --new_experts_dir."
+        message = f"{folder} contains none of {names}. Give the folder of new experts, or leave out --new_experts_dir."
         raise BundleError(message)
     remedy = "Name another folder, or leave out --new_experts_dir."
     for name in existing:

@@ -1,4 +1,4 @@
-"""Assess one segmentation: expected Dice, interval and grade per region, volume intervals, and what would help."""
+"""Assess one segmentation: expected Dice, interval and grade per region, volume intervals, and advice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from brats_mm.domain.trust_profile import GainModel, TrustProfile, absent
 from brats_mm.trust.case_dice import Grade, estimates_of, grade_of
 
 LEAST_GAIN = 0.02
-"""Gains of less than two points of Dice are not worth a sentence."""
+"""Smallest gain in Dice to mention in the advice."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class RegionTrust:
 
 @dataclass(frozen=True)
 class SequenceGain:
-    """Expected Dice of each region when an absent sequence is added.
+    """Expected Dice of each region when an missing sequence is added.
 
     Attributes:
-        sequence: the absent sequence.
-        before: region -> expected Dice with the sequences at hand.
+        sequence: the missing sequence.
+        before: region -> expected Dice with the available sequences.
         after: region -> expected Dice with the sequence added.
     """
 
@@ -59,8 +59,8 @@ class Assessment:
 
     Attributes:
         regions: region -> trust.
-        gains: one per absent sequence, largest total gain first. Empty if nothing is known or absent.
-        profile: what was fitted on labelled cases. None if the bundle has no profile for these weights.
+        gains: one per missing sequence, largest total gain first. Empty if no gain is known or no sequence is missing.
+        profile: trust profile of the model. None if the bundle has no profile for these weights.
     """
 
     regions: Mapping[Region, RegionTrust]
@@ -74,12 +74,12 @@ class Assessment:
 
     @property
     def advice(self) -> str | None:
-        """One sentence about the sequence that would help most. None if no sequence is absent or nothing is known."""
+        """One sentence about the sequence that would help most. None if no sequence is missing or no gain is known."""
         return advice(self.gains)
 
 
 def assess(prediction: Prediction) -> Assessment:
-    """Assess a prediction with its model's profile, or with uncalibrated estimates where the model has none."""
+    """Assess a prediction with its model's profile, or with uncalibrated estimates if the model has none."""
     profile, available = prediction.model.trust, prediction.case.available
     estimates = estimates_of(prediction)
     regions = {}
@@ -122,7 +122,7 @@ def expected_gains(
     expected: Mapping[Region, float | None] | None = None,
     enhancing_ml: float = 0.0,
 ) -> tuple[SequenceGain, ...]:
-    """Return the expected gain of each absent sequence, largest total first.
+    """Return the expected gain of each missing sequence, largest total first.
 
     Args:
         model: gains of the labelled cases.
@@ -148,14 +148,14 @@ def expected_gains(
 
 
 def advice(gains: tuple[SequenceGain, ...]) -> str | None:
-    """Return one sentence about the sequence that would help most. None if no sequence is absent or known."""
+    """Return one sentence about the sequence that would help most. None if there are no gains."""
     if not gains:
         return None
     best = gains[0]
     rises = {region: best.after[region] - best.before[region] for region in REGIONS}
     named = [region for region in sorted(REGIONS, key=lambda one: -rises[one]) if rises[region] >= LEAST_GAIN]
     if not named:
-        return f"No absent sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
+        return f"No missing sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
     parts = [
         f"of the {region.label} from {100 * best.before[region]:.0f} to {100 * best.after[region]:.0f} %"
         for region in named
@@ -165,7 +165,7 @@ def advice(gains: tuple[SequenceGain, ...]) -> str | None:
 
 
 def coverage_statement(profile: TrustProfile) -> str:
-    """Say how far the intervals can be relied on."""
+    """Return a sentence about the coverage of the intervals."""
     nominal = f"{100 * profile.coverage:.0f} %"
     if not profile.is_small:
         return f"Intervals have a nominal coverage of {nominal}, calibrated on {profile.cases} labelled cases."

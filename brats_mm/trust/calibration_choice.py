@@ -67,7 +67,7 @@ class Calibration:
 
 
 def as_trained(_: Sequence[CaseCounts]) -> Corrections:
-    """No correction."""
+    """Return the correction that changes nothing."""
     return _for_all_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
 
 

@@ -17,10 +17,10 @@ from brats_mm.domain.volume import Array
 
 RELIABLE_FROM = 0.75
 REVIEW_FROM = 0.5
-"""Thresholds of the grades. `docs/trust.md` reports how often they hold on the validation cases."""
+"""Thresholds of the grades. `docs/trust.md` reports their accuracy on the validation cases."""
 
 NEGLIGIBLE = 1e-3
-"""Probabilities below this do not count: summed over a million background voxels they would."""
+"""Probabilities below this are ignored, because they would add up over a million background voxels."""
 
 MEANING = (
     "estimated_dice: Dice that the model expects of its own outline in this case, 0 to 1, from its probabilities: "
@@ -65,7 +65,7 @@ def grade_of(estimate: float) -> Grade:
 
 
 def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
-    """The estimate for each region of a prediction."""
+    """Return the estimate for each region of a prediction."""
     return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
 
 

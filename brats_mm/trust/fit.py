@@ -24,7 +24,7 @@ from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
 
 COVERAGE = 0.9
 BLOCKS = 20
-"""Number of equal groups of segmentations that isotonic regression is fitted to, so that no single one makes a step."""
+"""Number of equal groups of segmentations for the isotonic regression, so that a single segmentation makes no step."""
 
 LEAST_CASES = 3
 Records = Sequence[TrustRecord]
@@ -34,7 +34,7 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     """Fit expected Dice, volume intervals and gains.
 
     Args:
-        records: of all labelled cases and subsets.
+        records: records of all labelled cases and subsets.
         coverage: nominal coverage of the intervals.
 
     Raises:
@@ -42,7 +42,9 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     """
     by_case = cases_of(records)
     if len(by_case) < LEAST_CASES:
-        message = f"A trust profile needs at least {LEAST_CASES} labelled cases, got {len(by_case)}. Evaluate more."
+        message = (
+            f"A trust profile needs at least {LEAST_CASES} labelled cases, got {len(by_case)}. Evaluate more cases."
+        )
         raise OptionError(message)
     left_out = _left_out_dice(by_case)
     curves = {region: _curve(by_case, region, left_out, coverage) for region in REGIONS}

@@ -1,4 +1,4 @@
-"""How a segmentation changes when each of its sequences is left out."""
+"""Changes of a segmentation when each of its sequences is left out."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ def left_out_changes(
     """Compare a prediction with those that lack one of its sequences.
 
     Args:
-        prediction: from all sequences of the case.
+        prediction: prediction from all sequences of the case.
         without: left-out sequence -> prediction from the others, on the same grid.
     """
     return {

@@ -72,7 +72,9 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
     gains: list[LeftOutGain] = []
     cases = cases_of(records)
     if len(cases) <= LEAST_CASES:
-        message = f"Leaving cases out needs at least {LEAST_CASES + 1} labelled cases, got {len(cases)}. Evaluate more."
+        message = (
+            f"Leaving cases out needs at least {LEAST_CASES + 1} labelled cases, got {len(cases)}. Evaluate more cases."
+        )
         raise OptionError(message)
     for name, case in cases.items():
         others = [record for record in records if record.case != name]

@@ -112,7 +112,7 @@ def test_a_silent_archive_is_retried_after_growing_pauses_and_stored_objects_are
         step(link, made)
         waiting = made.get()
         assert waiting.state is TransferState.STORING
-        assert "tried again" in waiting.detail
+        assert "will try again" in waiting.detail
         pauses.append(waiting.next - made.clock.now)
         made.clock.now = waiting.next
     assert pauses == [2.0, 4.0, 8.0]

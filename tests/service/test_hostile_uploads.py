@@ -104,7 +104,7 @@ VOLUMES = {
         "t1.nrrd",
         nrrd("type: short\ndimension: 3\nsizes: 32 32 32\nencoding: raw\ndata file: /etc/passwd"),
         422,
-        "keeps its voxels in other files",
+        "stores its voxels in other files",
     ),
     "nrrd beyond the file": (
         "t1.nrrd",
@@ -136,20 +136,20 @@ VOLUMES = {
         "t1.nhdr",
         nrrd("type: short\ndimension: 3\nsizes: 32 32 32\nendian: little\nencoding: raw\ndata file: t1.raw"),
         422,
-        "keeps its voxels in other files",
+        "stores its voxels in other files",
     ),
     "mhd of a file beside it": (
         "t1.mhd",
         b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = t1.raw\n",
         422,
-        "keeps its voxels in other files",
+        "stores its voxels in other files",
     ),
     "header of a pair": ("t1.hdr", nifti(), 415, "one of two files"),
     "metaimage of another file": (
         "t1.mha",
         b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = /etc/passwd\n",
         422,
-        "keeps its voxels in other files",
+        "stores its voxels in other files",
     ),
     "metaimage beyond memory": (
         "t1.mha",
@@ -192,15 +192,15 @@ def archive_with(name, content=b"x", *, mode=None, flag=0, copies=1):
 
 
 ARCHIVES = {
-    "slip upwards": (archive_with("../../t1.nii.gz"), 422, "lead out of its folder"),
-    "an absolute name": (archive_with("/etc/t1.nii.gz"), 422, "lead out of its folder"),
-    "a Windows path": (archive_with("..\\t1.nii.gz"), 422, "lead out of its folder"),
+    "slip upwards": (archive_with("../../t1.nii.gz"), 422, "lead outside its folder"),
+    "an absolute name": (archive_with("/etc/t1.nii.gz"), 422, "lead outside its folder"),
+    "a Windows path": (archive_with("..\\t1.nii.gz"), 422, "lead outside its folder"),
     "a symbolic link": (archive_with("t1.nii.gz", b"/etc/passwd", mode=stat.S_IFLNK | 0o777), 422, "links or devices"),
     "a device": (archive_with("t1.nii.gz", b"", mode=stat.S_IFCHR | 0o666), 422, "links or devices"),
     "a password": (archive_with("t1.nii.gz", flag=1), 422, "encrypted"),
     "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than 20 entries"),
-    "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "unpacks to more than is allowed"),
-    "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "unpacks to more"),
+    "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "is too large when unpacked"),
+    "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "is too large when unpacked"),
     "no dicom in spite of its name": (archive_with("IM0001.dcm"), 422, "none is a volume or DICOM"),
     "dicom that is none": (archive_with("IM1", bytes(128) + b"DICM" + bytes(99)), 422, "no DICOM image"),
     "no image": (archive_with("readme.txt"), 422, "none is a volume or DICOM"),
@@ -243,7 +243,7 @@ def test_a_body_that_is_no_form_is_refused(client):
 
 
 def test_parts_are_known_by_name_and_sent_once(client, good):
-    refused(client, 400, "There is no part named 'scan'", files={"scan": ("a.nii.gz", good)})
+    refused(client, 400, "Unknown part 'scan'", files={"scan": ("a.nii.gz", good)})
     refused(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
     twice = [("t1", ("a.nii.gz", good)), ("t1", ("b.nii.gz", good))]
     refused(client, 422, "t1 was sent more than once", files=twice)

@@ -108,7 +108,7 @@ def train(client, http):
     started = client.train_start("brats_mm", dict(QUICK))
     assert started["cases"] == {"training": 1, "replay": 0, "held_out": 1}
     again = http.post("/train/brats_mm", json={})
-    assert (again.status_code, "waits or runs already" in again.json()["detail"]) == (429, True)
+    assert (again.status_code, "already waiting or running" in again.json()["detail"]) == (429, True)
     until(lambda: client.train_status()["status"] in ("DONE", "ERROR"), PATIENT_S, 0.5)
     status = client.train_status()
     assert status["status"] == "DONE", status["error"]

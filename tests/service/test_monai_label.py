@@ -145,7 +145,7 @@ def test_a_volume_without_a_telling_name_needs_its_modality(client, client_modul
     shutil.copy(volume(made_head), plain)
     with pytest.raises(client_module.MONAILabelClientException) as refused:
         client.infer("brats_mm", "", dict(SLICER), file=str(plain))
-    assert "Nothing says which sequence this volume is" in refused.value.msg
+    assert "The sequence of this volume is unknown" in refused.value.msg
     _, params = client.infer("brats_mm", "", {**SLICER, "modality": "t1ce"}, file=str(plain))
     assert params["sequences_found"] == ["t1ce"]
 

@@ -164,7 +164,7 @@ def test_one_volume_for_two_sequences_cannot_run(panel):
 
 
 @pytest.mark.parametrize(
-    ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled; nothing was kept.")]
+    ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled. Nothing was kept.")]
 )
 def test_end_of_a_run_is_reported(panel, end, said):
     """And the panel is free again."""

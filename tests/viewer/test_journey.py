@@ -219,7 +219,7 @@ def test_a_token_is_requested_and_stays_out_of_the_address(page_service, open_ta
         tab.errors_are_expected("401")
         tab.page.fill("#token-text", "wrong")
         tab.page.click("text=Continue")
-        tab.page.wait_for_selector("dialog >> text=unknown, ended or revoked")
+        tab.page.wait_for_selector("dialog >> text=unknown, expired or revoked")
         tab.page.fill("#token-text", text)
         tab.page.click("text=Continue")
         tab.page.wait_for_selector("text=None yet")

@@ -1,1 +1,1 @@
-"""The HTTP service around `brats_mm`: jobs in, segmentation, entropy, importance out. A host: it computes nothing."""
+"""HTTP service for `brats_mm`. It manages jobs and hosts viewers, and leaves all computation to the library."""

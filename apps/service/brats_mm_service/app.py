@@ -80,7 +80,7 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from the internet, so `routes.page` serves its own
         redoc_url=None,
         lifespan=lifespan,
-        responses={500: {"model": ProblemBody, "description": "The service is at fault"}},
+        responses={500: {"model": ProblemBody, "description": "An error of the service"}},
     )
     app.state.service = service
     for router in ROUTERS:
@@ -101,7 +101,7 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
 
 
 def _make_tokens_optional(app: FastAPI) -> None:
-    """Say in the OpenAPI document that a service for callers of this machine needs no token."""
+    """State in the OpenAPI document that callers on this machine need no token."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -163,4 +163,4 @@ def _storage(error: OSError) -> Problem:
             "The service's disk is full. Delete jobs that you no longer need, or tell the operator.",
         )
     log("storage_error", level="error", error=type(error).__name__, code=error.errno)
-    return Problem("internal", "The service cannot use its disk. Tell its owner.")
+    return Problem("internal", "The service cannot use its disk. Tell the operator.")

@@ -1,8 +1,8 @@
-"""Deadlines and limits for connections, before anybody knows who calls.
+"""Deadlines and limits for connections before authentication.
 
-A connection waits until it has sent a whole request, and again after each answer. Of an upload with a token the head
-is enough. Waiting connections have a deadline that no trickle of bytes extends. Where there are too many, the oldest is
-closed for the newest, so a crowd of idle connections takes no place from a caller that asks.
+A connection waits until it has sent a complete request, and again after each response. For an upload with a token, the
+head is enough. Waiting connections have a deadline that slow bytes do not extend. If there are too many, the oldest is
+closed for the newest, so idle connections cannot block callers.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class _Waiting:
 
 
 class _Connection(H11Protocol):
-    """uvicorn's connection, which knows whether it waits."""
+    """A uvicorn connection that tracks whether it waits."""
 
     limits: ConnectionLimits
     needs_tokens: bool
@@ -100,11 +100,11 @@ class _Connection(H11Protocol):
 
 
 def server_config(app: Any, settings: Settings, **values: Any) -> Config:
-    """Uvicorn's configuration with connections that keep to the limits.
+    """Return uvicorn's configuration with limited connections.
 
     Args:
         app: the application.
-        settings: with the limits.
+        settings: settings with the limits.
         values: further options of uvicorn.
     """
     limits = settings.connections

@@ -1,4 +1,4 @@
-"""The SQLite file: one connection per thread, write-ahead log, every commit on disk before it counts."""
+"""SQLite database: one connection per thread, write-ahead log, durable commits."""
 
 import sqlite3
 import threading
@@ -75,10 +75,10 @@ MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 class Database:
-    """A file of records that outlives a kill at any moment.
+    """A database file that survives a kill at any moment.
 
     Raises:
-        OptionError: the file is damaged, or of a newer brats-mm.
+        OptionError: the file is damaged, or was written by a newer version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,18 +103,18 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it counts, or nothing."""
+        """Run the block as one transaction."""
         connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
             connection.execute("COMMIT")
         finally:
-            if connection.in_transaction:  # a failed commit too would block the thread's next transaction
+            if connection.in_transaction:  # a failed commit would block the thread's next transaction
                 connection.execute("ROLLBACK")
 
     def erase_log(self) -> None:
-        """Empty the write-ahead log, where deleted rows would stay until others take their place."""
+        """Empty the write-ahead log, which would otherwise keep deleted rows for a while."""
         with suppress(sqlite3.OperationalError):  # the sweep tries again
             self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -150,7 +150,7 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")  # deletion is real
+        connection.execute("PRAGMA secure_delete = ON")  # deleted data are overwritten
         self._local.connection = connection
         return connection
 

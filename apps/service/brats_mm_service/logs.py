@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the job's id, and never a file name or anything of an image."""
+"""Structured logs: one JSON object per line with the job's ID, without file names or image data."""
 
 import json
 import logging
@@ -13,10 +13,10 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON."""
+    """Format a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         values = getattr(record, "values", {})
         if record.exc_info and record.exc_info[0] is not None:  # no traceback, which could quote the input
@@ -40,7 +40,7 @@ def log(event: str, *, level: str = "info", **values: object) -> None:
 
 
 def start_logging(*, verbose: bool) -> None:
-    """Send the service's logs to standard error, uvicorn's too."""
+    """Send the logs of the service and of uvicorn to standard error."""
     handler = StandardError()
     handler.setFormatter(JsonLines())
     for one, level in ((logger, logging.DEBUG if verbose else logging.INFO), (_server_logger, logging.WARNING)):

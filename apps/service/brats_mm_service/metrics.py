@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: queue, jobs, failures by kind, latency by stage, requests."""
+"""Prometheus metrics: queue, jobs, failures by kind, latency by stage, requests."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -16,7 +16,7 @@ class Metrics:
         self.worker_memory = Gauge(
             "brats_mm_worker_resident_bytes", "Memory of the largest worker", registry=self.registry
         )
-        self.free_bytes = Gauge("brats_mm_free_disk_bytes", "Space left for files", registry=self.registry)
+        self.free_bytes = Gauge("brats_mm_free_disk_bytes", "Free disk space", registry=self.registry)
         self.worker_starts = Counter("brats_mm_worker_starts", "Starts of workers", registry=self.registry)
         self.jobs = Counter("brats_mm_jobs", "Jobs by how they ended", ["state"], registry=self.registry)
         self.accepted = Counter("brats_mm_jobs_accepted", "Jobs accepted", registry=self.registry)
@@ -24,14 +24,14 @@ class Metrics:
         self.refusals = Counter("brats_mm_refusals", "Refused requests by kind", ["kind"], registry=self.registry)
         self.stages = Histogram(
             "brats_mm_stage_seconds",
-            "Seconds a stage: upload, wait, read, prepare, network, restore, write, whole",
+            "Seconds per stage: upload, wait, read, prepare, network, restore, write, whole",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.requests = Histogram(
             "brats_mm_request_seconds",
-            "Seconds until the answer began",
+            "Seconds until the response began",
             ["method", "route", "status"],
             buckets=_QUICK,
             registry=self.registry,

@@ -1,4 +1,4 @@
-"""Around every request: who may ask from where, headers that keep browsers strict, time taken, one log line."""
+"""Middleware: checks of host and origin, security headers, metrics and a log line per request."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ class Guard:
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -61,24 +61,22 @@ class Guard:
             try:
                 await asyncio.wait_for(send(message), self._settings.connections.sending_s)
             except asyncio.TimeoutError:
-                raise ClientDisconnect from None  # it takes nothing, so the connection is closed
+                raise ClientDisconnect from None  # the client reads nothing, so the connection is closed
 
         return timely
 
     def _refusal(self, scope: Scope) -> Problem | None:
         """Return why a request is refused, or None.
 
-        Web pages must not reach a service on this machine through the browser of somebody who sits at it.
+        Other web pages must not reach a service on this machine through the user's browser.
         """
         headers = Headers(scope=scope)
         if self._active >= self._settings.connections.active:
-            message = f"{self._active} requests are under way, the most allowed here. Try again in a few seconds."
+            message = f"{self._active} requests are active, the maximum of this service. Try again in a few seconds."
             return Problem("unavailable", message, {"Retry-After": "5"})
         host = _host_of(headers.get("host", ""))
         if not self._settings.needs_tokens and not is_loopback(host) and host not in self._settings.allowed_hosts:
-            message = (
-                "The service does not go by that host name. Call it as 127.0.0.1, or allow the name with --allow-host."
-            )
+            message = "The service has another host name. Call it as 127.0.0.1, or allow the name with --allow-host."
             return Problem("misdirected", message)
         origin = headers.get("origin")
         if origin is None or scope["method"] in _SAFE_METHODS or origin in self._settings.allowed_origins:

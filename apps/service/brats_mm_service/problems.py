@@ -32,16 +32,16 @@ TITLES: dict[str, tuple[int, str]] = {
     "too-large": (413, "Too large"),
     "unsupported-content": (415, "Unsupported content"),
     "range-not-satisfiable": (416, "No such range"),
-    "misdirected": (421, "Called under a wrong name"),
+    "misdirected": (421, "Wrong host name"),
     "bad-case": (422, "The case cannot be used"),
     "bad-volume": (422, "A volume cannot be used"),
-    "bad-grid": (422, "The volumes do not lie on one grid"),
-    "bad-option": (422, "An option cannot have this value"),
+    "bad-grid": (422, "The volumes have different grids"),
+    "bad-option": (422, "An option has an invalid value"),
     "bad-zip": (422, "The zip file cannot be used"),
     "idempotency-conflict": (422, "The key was used for another request"),
     "too-many": (429, "Too many jobs or uploads"),
     "header-too-large": (431, "The request's headers are too large"),
-    "internal": (500, "The service is at fault"),
+    "internal": (500, "An error of the service"),
     "model": (500, "The model cannot be used"),
     "memory": (500, "The machine's memory is too small"),
     "time-limit": (500, "The job took too long"),
@@ -52,7 +52,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "disk-full": (507, "The disk is full"),
     "quota": (507, "Your share of the disk is used up"),
 }
-"""Kind of a problem -> its HTTP status and title."""
+"""HTTP status and title of each kind of problem."""
 
 _KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
     (VolumeError, "bad-volume"),
@@ -68,7 +68,7 @@ _KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 (the name of the thing in RFC 9457)
+class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
     """A request that is answered with a problem body (RFC 9457).
 
     Attributes:
@@ -105,5 +105,5 @@ def kind_of(error: BratsMMError) -> str:
 
 
 def not_found() -> Problem:
-    """The same answer for a job that never was and for one of somebody else."""
+    """Return the problem of a job that does not exist or belongs to another caller, which are not distinguished."""
     return Problem("not-found", "There is no such job. It may have been deleted, or belong to another caller.")

@@ -28,12 +28,12 @@ _TYPES = {
 
 
 def sentence(text: str) -> str:
-    """A help text of the command line as a sentence."""
+    """Return a help text of the command line as a sentence."""
     return f"{text[0].upper()}{text[1:]}."
 
 
 def content_type(name: str) -> str:
-    """The media type of a result."""
+    """Return the media type of a result."""
     return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
 
 
@@ -100,12 +100,12 @@ class ProgressBody(BaseModel):
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressBody":
-        """Return the body of this object."""
+        """Return the body of an object."""
         return cls(stage=progress.stage, windows_done=progress.done, windows_total=progress.total)
 
 
 class ResultBody(BaseModel):
-    """A file that a job made."""
+    """A result file of a job."""
 
     name: str
     size: int = Field(description="bytes")
@@ -115,7 +115,7 @@ class ResultBody(BaseModel):
 
     @classmethod
     def of(cls, job_id: str, file: ResultFile) -> "ResultBody":
-        """Return the body of this object."""
+        """Return the body of an object."""
         return cls(
             name=file.name,
             size=file.size,
@@ -134,7 +134,7 @@ class JobBody(BaseModel):
     sequences_found: list[str]
     sequences_missing: list[str]
     files: dict[str, str] = Field(description="sequence -> name of the file that was sent")
-    ignored: dict[str, str] = Field(description="uploaded file -> why it is not used")
+    ignored: dict[str, str] = Field(description="uploaded file -> reason that it is not used")
     notes: list[str]
     options: OptionsBody
     progress: ProgressBody
@@ -151,7 +151,7 @@ class JobBody(BaseModel):
 
     @classmethod
     def of(cls, view: JobView, keep_s: float) -> "JobBody":
-        """A job as its owner sees it."""
+        """Return the body of a job for its owner."""
         job = view.job
         sequences = list(job.sequences)
         ended = job.state in (JobState.DONE, JobState.FAILED)
@@ -209,7 +209,7 @@ def _time(seconds: float) -> datetime:
 
 
 def example_job() -> dict[str, Any]:
-    """A job as the OpenAPI document shows it."""
+    """Return the example of a job in the OpenAPI document."""
     return {
         "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",
         "kind": "segmentation",

@@ -17,7 +17,7 @@ def serve(settings: Settings, *, verbose: bool) -> None:
     """Listen until a signal arrives.
 
     Raises:
-        OptionError: the settings cannot be used, the address is taken, or there is no such cluster.
+        OptionError: the settings are invalid, the address is in use, or the cluster does not exist.
     """
     start_logging(verbose=verbose)
     database = open_database(settings.data)

@@ -70,7 +70,7 @@ class Service:
     dicomweb: DicomwebLink | None
 
     def start(self) -> None:
-        """Settle what an earlier run left open, and start the workers and the clean-up."""
+        """Settle the open jobs of an earlier run, and start the workers and the clean-up."""
         self.queue.recover()
         self.checker.start()
         self.workers.start()
@@ -158,12 +158,12 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
 
 
 def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
-    """Without tokens all are one caller, who may have every slot."""
+    """Return slots. Without tokens, all callers count as one, which may use every slot."""
     return Slots(name, total, per_caller if settings.needs_tokens else total)
 
 
 def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
-    """Return how to start workers with the active model: locally, or on the cluster that this process has joined."""
+    """Return a function that starts workers with the active model, locally or on the joined cluster."""
     cluster = settings.ray
 
     def active() -> WorkerSettings:
@@ -199,7 +199,7 @@ def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue, checker
 
 
 def _lock(folder: Path) -> int:
-    """Have the folder for ourselves until the process ends, however it ends: no file in it that could be deleted."""
+    """Lock the folder until the process ends. The lock is on the folder, because a lock file could be deleted."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

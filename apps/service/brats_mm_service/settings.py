@@ -22,17 +22,17 @@ class UploadLimits:
     Attributes:
         file_bytes: largest single file, as sent.
         total_bytes: largest request body.
-        unpacked_bytes: most that the files of one zip may unpack to.
-        zip_entries: most entries in a zip.
-        parts: most parts in a multipart body.
+        unpacked_bytes: largest unpacked size of the files of one zip.
+            zip_entries: largest number of entries in a zip.
+            parts: largest number of parts in a multipart body.
         text_bytes: largest text field.
         idle_s: longest pause between two pieces of the body.
         total_s: longest time for the whole body.
-        at_once: uploads received at the same time.
-        at_once_per_caller: those of one caller, where callers have tokens.
-        free_bytes: disk space that must be left over.
-        check_bytes: memory that reading one upload may take, before it is accepted.
-        check_s: time that this may take.
+        at_once: largest number of concurrent uploads.
+            at_once_per_caller: largest number of concurrent uploads per caller, if callers have tokens.
+            free_bytes: disk space that must remain free.
+            check_bytes: largest memory for checking one upload.
+            check_s: longest time for checking one upload.
     """
 
     file_bytes: int = 512 * MIB
@@ -92,7 +92,7 @@ class WorkerSettings:
     cancel_s: float = 1.0
 
     def start_message(self) -> dict[str, Any]:
-        """The first message to a worker: the options of the model, and how much memory it may take."""
+        """Return the first message to a worker: the model options and the memory limit."""
         bundle = self.model.bundle
         model = replace(self.model, bundle=None if bundle is None else bundle.absolute())
         return {**options_to_json(model), "memory_bytes": self.memory_bytes}
@@ -215,10 +215,10 @@ class LearningSettings:
     """Learning from corrected labels.
 
     Attributes:
-        minutes: training time, unless a request asks for less or more.
-        longest_minutes: longest training time that a request can ask for.
+        minutes: default training time.
+        longest_minutes: longest training time of a request.
         job_s: time limit of a training with its preparation, evaluation and pauses.
-        beside: whether a training may compute while segmentations do. By default it pauses.
+        beside: whether a training may run while segmentations run. By default it pauses.
         replay: folder of labelled cases to mix into each training, one sub-folder per case.
     """
 
@@ -269,12 +269,12 @@ class Settings:
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether a caller must prove who they are: always, unless only this machine can call."""
+        """Whether callers need tokens: always, unless only this machine can call."""
         return self.require_tokens or self.oidc is not None or not is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -304,7 +304,7 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (
             f"The address {settings.host} can be reached from other machines, or tokens are required, but there is "
-            "no token yet. Make one with `brats-mm token create NAME`, name an OpenID Connect issuer with "
+            "no token yet. Create one with `brats-mm token create NAME`, name an OpenID Connect issuer with "
             "--oidc-issuer, or listen on 127.0.0.1."
         )
         raise OptionError(message)

@@ -97,7 +97,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.EndCloseEvent, self.onSceneClosed)
 
     def cleanup(self):
-        """Slicer closes, or reloads the module: stop what runs."""
+        """Stop the run when Slicer closes or reloads the module."""
         self.timer.stop()
         if self.run is not None:
             self.run.cancel()
@@ -125,7 +125,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Choosing
 
     def onNodeAdded(self, *_):
-        """Schedule one look for sequences, because volumes are added one after another."""
+        """Schedule one guess of the sequences, because volumes are added one after another."""
         qt.QTimer.singleShot(500, self.guessIfUntouched)
 
     def guessIfUntouched(self):
@@ -147,7 +147,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return {sequence: node for sequence, node in nodes.items() if node is not None}
 
     def showState(self, *_):
-        """Update what can be done now, and what would leave the machine."""
+        """Update the state of buttons, and the text about data that would leave the machine."""
         chosen, running = self.chosen(), self.run is not None
         remote = self.ui.placeBox.currentIndex == SERVICE
         away = remote and not stays_here(self.ui.urlEdit.text)
@@ -208,7 +208,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             elif isinstance(news, Failed):
                 self.ui.messageLabel.text = news.message
             elif isinstance(news, Cancelled):
-                self.ui.messageLabel.text = "Cancelled; nothing was kept."
+                self.ui.messageLabel.text = "Cancelled. Nothing was kept."
             self.showState()
             return
 
@@ -232,7 +232,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.stepper = Stepper(self.result.areas)
         self.ui.nextButton.enabled = self.ui.previousButton.enabled = bool(self.result.areas)
         self.ui.areaLabel.text = (
-            f"{len(self.result.areas)} uncertain places" if self.result.areas else "None stand out."
+            f"{len(self.result.areas)} uncertain regions" if self.result.areas else "No uncertain regions."
         )
 
     # Looking
@@ -259,7 +259,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.builder.set_legend(self.shown, visible=visible)
 
     def onStep(self, area):
-        """Go to an uncertain place."""
+        """Go to an uncertain region."""
         if area is not None:
             self.logic.builder.go_to(area.position_mm_ras)
             self.ui.areaLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.areas)}. {area.sentence}"
@@ -298,7 +298,7 @@ class ImportanceChart:
 
 
 class BratsMMLogic(ScriptedLoadableModuleLogic):
-    """Between the scene and the library."""
+    """Connects the scene with the library."""
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
@@ -323,7 +323,7 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
         return Run(runner, files, place / "result").start()
 
     def show(self, result, inputs):
-        """Put a result into the scene."""
+        """Add a result to the scene."""
         with slicer.util.RenderBlocker():
             return self.builder.show(result, inputs)
 
@@ -379,12 +379,12 @@ class BratsMMTest(ScriptedLoadableModuleTest):
     """Tests that need Slicer: the panel loads, guesses, and refuses to send without consent."""
 
     def runTest(self):
-        """All of it."""
+        """Run all tests."""
         self.setUp()
         self.test_guessAndConsent()
 
     def setUp(self):
-        """An empty scene."""
+        """Start with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def test_guessAndConsent(self):

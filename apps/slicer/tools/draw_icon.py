@@ -27,7 +27,7 @@ def main() -> None:
     edge = 0.03 * side
     for colour, start, end in QUARTERS:
         draw.arc((edge, edge, side - edge, side - edge), start, end, fill=colour, width=int(0.075 * side))
-    for start in range(4, 86, 14):  # the missing one, dashed
+    for start in range(4, 86, 14):  # the missing sequence is dashed
         draw.arc((edge, edge, side - edge, side - edge), start, start + 6, fill=RIM, width=int(0.03 * side))
     ring(0.355, RIM)
     ring(0.335, HEAD)

@@ -1,4 +1,4 @@
-"""Draw a scene file as 3D Slicer's own core shows it: three slice views and the 3D view, without a screen.
+"""Draw a scene file with the core of 3D Slicer: three slice views and the 3D view, without a screen.
 
     python apps/slicer/tools/draw_views.py result/scene.mrb -o views.png
 
@@ -36,7 +36,7 @@ SIZE = (760, 560)
 
 
 def open_scene(path: Path) -> tuple[Any, list[Any]]:
-    """The scene, and what must live as long as it."""
+    """Return the scene, and the objects that must live as long as it."""
     scene, application = slicer.vtkMRMLScene(), slicer.vtkMRMLApplicationLogic()
     for kind in ("Selection", "Interaction"):
         scene.AddNode(getattr(slicer, f"vtkMRML{kind}Node")())
@@ -120,8 +120,8 @@ def _managers(kind: Any, names: tuple[str, ...], application: Any, renderer: Any
             factory.RegisterDisplayableManager(name)
     group = factory.InstantiateDisplayableManagers(renderer)
     group.SetMRMLDisplayableNode(node)
-    # In Slicer's window the views are there before a scene is opened. Here they come after it, and the manager of
-    # legends hears of nodes as they come only.
+    # In Slicer's window, the views exist before a scene is opened. Here they are created later, and the manager of
+    # legends only reacts to new nodes.
     scene = node.GetScene()
     legend = scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
     if legend is not None and "vtkMRMLColorLegendDisplayableManager" in names:
@@ -144,11 +144,11 @@ def _picture(window: Any, group: Any) -> Image.Image:
 
 
 def main() -> None:
-    """Write the four views as one picture."""
+    """Write the four views as one image."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scene", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--closer", type=float, default=1.0, help="one axial view, so many times as large")
+    parser.add_argument("--closer", type=float, default=1.0, help="draw one axial view at this magnification")
     options = parser.parse_args()
     scene, kept = open_scene(options.scene)
     if options.closer > 1:

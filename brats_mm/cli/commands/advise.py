@@ -1,4 +1,4 @@
-"""`brats-mm advise`: say which absent sequence would help most."""
+"""`brats-mm advise`: show which missing sequence would help most."""
 
 import argparse
 from pathlib import Path
@@ -13,9 +13,10 @@ def add(commands: Commands) -> None:
         commands,
         "advise",
         run,
-        help="say which absent sequence would help most",
-        description="Say which absent sequence would raise the expected Dice most: of a segmented case, or of a subset "
-        "of sequences before anything is segmented.",
+        help="show which missing sequence would help most",
+        description="Show which missing sequence would raise the expected Dice most, for a segmented case or for a "
+        "subset "
+        "of sequences.",
         epilog="examples:\n  brats-mm advise result\n  brats-mm advise t1+flair",
     )
     parser.add_argument("case", metavar="RESULT_OR_SUBSET", help="folder written by `brats-mm segment`, or t1+flair")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILURES = 2
 _OF_ONE_CASE = ("overwrite", "dicom_reference", "brain_mask")
-"""Options of a request that apply to single cases only."""
+"""Request options that apply only to single cases."""
 
 
 def add(commands: Commands) -> None:
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     if status.lost:
         console.warn(
-            f"Result files of {_cases(status.lost)} from an earlier run were missing or had changed in size. "
+            f"Result files of {_cases(status.lost)} from an earlier run were missing or had a different size. "
             "They were computed again."
         )
     console.say(
@@ -118,7 +118,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if (options.manifest is None) == (options.input is None):
-        message = "No manifest was given, or two. Give one table, BIDS dataset or folder of case folders."
+        message = "Expected one manifest. Give one table, BIDS dataset or folder of case folders."
         raise OptionError(message)
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         commands,
         "demo",
         run,
-        help="generate a synthetic head with a tumour, drop sequences, segment the rest",
+        help="generate a synthetic head with a tumour, drop sequences, and segment the rest",
         description="Generate a synthetic head with a tumour, drop sequences, segment the rest, and compare the result "
         "with the true labels.\n" + NOT_FOR_DIAGNOSIS,
         epilog="example:\n  brats-mm demo -o demo --drop t1 t2",

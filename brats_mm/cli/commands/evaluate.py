@@ -29,7 +29,12 @@ def add(commands: Commands) -> None:
         "  brats-mm evaluate CASES -o evaluation --resume",
     )
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
+    parser.add_argument(
+        "--dataset-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the list's relative paths (default: folder of the list)",
+    )
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument(
@@ -39,7 +44,7 @@ def add(commands: Commands) -> None:
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
-    parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation in OUT, if there is one")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation in OUT, if it exists")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an evaluation in OUT, and without --resume also a stopped one"
     )

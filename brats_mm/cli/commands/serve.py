@@ -81,9 +81,11 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("learning", "Fine-tune on the labels that viewers submit.")
-    group.add_argument("--train-minutes", type=float, default=20.0, metavar="MIN", help="training time, unless asked")
+    group.add_argument(
+        "--train-minutes", type=float, default=20.0, metavar="MIN", help="training time of a request that names none"
+    )
     group.add_argument("--max-train-minutes", type=float, default=240.0, metavar="MIN", help="longest training time")
-    group.add_argument("--train-beside", action="store_true", help="let a training compute while segmentations do")
+    group.add_argument("--train-beside", action="store_true", help="train while segmentations run")
     group.add_argument("--replay", type=Path, metavar="DIR", help="labelled cases to mix into each training")
 
 

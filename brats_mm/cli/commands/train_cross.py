@@ -27,7 +27,12 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths (default: its own)")
+    parser.add_argument(
+        "--dataset-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the list's relative paths (default: folder of the list)",
+    )
     parser.add_argument("--section", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
     parser.add_argument(
@@ -100,7 +105,7 @@ def _check(options: argparse.Namespace) -> None:
         message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
         raise OptionError(message)
     if options.side is not None and (options.side < 48 or options.side % 16):
-        message = f"--side is {options.side}. Give a multiple of 16 from 48 up."
+        message = f"--side is {options.side}. Give a multiple of 16, at least 48."
         raise OptionError(message)
     for name, path in (("--experts", options.experts), ("--initial-weights", options.initial_weights)):
         if path is not None and not path.is_file():

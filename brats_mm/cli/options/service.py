@@ -1,4 +1,4 @@
-"""What `brats-mm serve` and `brats-mm token` share: the data folder and the import of the service."""
+"""Helpers of `brats-mm serve` and `brats-mm token`: the data folder and the import of the service."""
 
 import argparse
 from pathlib import Path

@@ -81,13 +81,13 @@ class Anatomy:
 
 
 def coarse_axes() -> Axes:
-    """The coarse grid, the same for every phantom."""
+    """Return the coarse grid, which all phantoms share."""
     x, y, z = (np.arange(-half, half + 1e-3, PITCH_MM, dtype=np.float32) for half in HALF_EXTENT_MM)
     return Axes(x[:, None, None], y[None, :, None], z[None, None, :])
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm: float) -> Array:
-    """Gaussian noise of mean 0 and standard deviation 1, correlated over `sigma_mm`: random bumps on a lattice."""
+    """Return Gaussian noise with mean 0, standard deviation 1 and a correlation length of `sigma_mm`."""
     bumps = [_bumps(size, sigma_mm / PITCH_MM) for size in shape]
     noise = rng.standard_normal([bump.shape[1] for bump in bumps], dtype=np.float32)
     for bump in bumps:  # each turn moves the first axis to the end, so three turns restore the order
@@ -123,7 +123,7 @@ def build_anatomy(rng: np.random.Generator, axes: Axes) -> Anatomy:
 
 
 def _bend(rng: np.random.Generator, axes: Axes) -> Axes:
-    """The coarse coordinates, gently warped and scaled, so that no two heads are alike."""
+    """Return slightly warped and scaled coordinates, so that each head has a different shape."""
     size = 1 + 0.03 * rng.standard_normal(3).clip(-1.2, 0.4)
     warped = (
         axis / np.float32(scale) + 1.6 * smooth_noise(rng, axes.shape, 22.0)
@@ -137,14 +137,14 @@ def _mirrored(at: Axes) -> Axes:
 
 
 def _ellipsoid(at: Axes, centre: Point, half: Point, power: float = 2.0) -> Array:
-    """Roughly the signed distance to a (super)ellipsoid, negative inside."""
+    """Return the approximate signed distance to a (super)ellipsoid, negative inside."""
     offsets = (np.abs(axis - c) / h for axis, c, h in zip((at.x, at.y, at.z), centre, half, strict=True))
     radius = sum(offset**power for offset in offsets) ** (1 / power)
     return np.asarray((radius - 1) * np.float32(min(half)), np.float32)
 
 
 def _capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
-    """Signed distance to a segment with round ends, negative inside."""
+    """Return the signed distance to a capsule, negative inside."""
     along = np.subtract(end, start)
     offsets = [axis - c for axis, c in zip((at.x, at.y, at.z), start, strict=True)]
     position = sum(offset * a for offset, a in zip(offsets, along, strict=True)) / float(along @ along)
@@ -154,7 +154,7 @@ def _capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
 
 
 def _hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
-    """Envelope of the whole brain, positive inside: flat on the skull base, joints rounded."""
+    """Return the distance to the envelope of the whole brain, positive inside."""
     flattened = Axes(at.x, at.y, np.where(at.z < 2, 2 + (at.z - 2) * 2.1, at.z))
     cerebrum = _ellipsoid(flattened, (0, 0, 2), (67, 86, 70), power=2.2)
     temporal = _ellipsoid(_mirrored(at), (37, 2, -24), (27, 42, 25))
@@ -169,7 +169,7 @@ def _blend(one: Array, other: Array, reach_mm: float) -> Array:
 
 
 def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:
-    """Distance to the open clefts: between the hemispheres, over the insula, and under the tentorium."""
+    """Return the distance to the open fissures: between the hemispheres, over the insula, under the tentorium."""
     lateral = np.abs(at.x)
     callosum = _ellipsoid(at, (0, -6, -4), (1000, 46, 31))
     bridged = np.maximum(-np.minimum(np.minimum(callosum, cerebellum), stem), 0)
@@ -185,13 +185,13 @@ def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:
 
 
 def _depth(hull: Array) -> Array:
-    """Distance below the envelope, exact far from it and smooth near it."""
+    """Return the depth below the envelope, exact far from it and smooth near it."""
     depth = ndimage.distance_transform_edt(hull > 0, sampling=PITCH_MM)
     return np.asarray(ndimage.gaussian_filter(depth, 0.8) - PITCH_MM / 2, np.float32)
 
 
 def _folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> Array:
-    """Signed distance to sulcus sheets: zero crossings of noise carried down from the surface along its normal."""
+    """Return the signed distance to the sulci: zero crossings of noise that is constant along the surface normal."""
     noise = smooth_noise(rng, axes.shape, 5.6)
     index = np.indices(axes.shape, dtype=np.float32)
     index -= (0.8 / PITCH_MM) * np.clip(pial, 0, 24) * inward
@@ -201,7 +201,7 @@ def _folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> 
 
 
 def _folia(rng: np.random.Generator, at: Axes) -> Array:
-    """The cerebellum's fine leaves: signed distance to sheets, exaggerated, since its clefts are thin."""
+    """Return the signed distance to the folia of the cerebellum, exaggerated because its fissures are thin."""
     way = np.hypot(at.y + 30, at.z + 30) + 0.03 * np.hypot(at.x, 10) ** 1.6
     way = way + 1.2 * smooth_noise(rng, at.shape, 8.0)
     return np.asarray(1.6 * (np.sin(2 * np.pi * way / 9.0) * (9.0 / (2 * np.pi)) + 0.4), np.float32)

@@ -37,11 +37,11 @@ class BrainVoxels:
         return along_x.shape[1], along_y.shape[1], along_z.shape[1]
 
     def at(self, field: Array) -> Array:
-        """A coarse field at the brain's voxels, as a flat array."""
+        """Sample a coarse field at the brain voxels. Returns a flat array."""
         return np.asarray(_interpolate(field, self.weights)[self.inside])
 
     def spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """A flat array over the brain's voxels as a volume of the output grid, 0 elsewhere."""
+        """Return a volume on the output grid from a flat array of brain voxels, 0 elsewhere."""
         volume = np.zeros(self.shape, values.dtype)
         volume[self.box][self.inside] = values
         return volume

@@ -1,4 +1,4 @@
-"""The synthetic head's tumour: a lumpy core, a rim of uneven thickness, oedema that spreads through white matter."""
+"""Synthetic tumour: an irregular core, a rim of uneven thickness, and oedema that spreads through white matter."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def _place(rng: np.random.Generator, axes: Axes, anatomy: Anatomy) -> tuple[floa
 
 
 def _core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float, float], radius_mm: float) -> Array:
-    """Three overlapping ellipsoids with a rough surface."""
+    """Return the signed distance to three overlapping ellipsoids with a rough surface."""
     parts = []
     for size in (1.0, 0.75, 0.6):
         shift = rng.normal(0, 0.0 if size == 1.0 else 0.55 * radius_mm, 3)
@@ -60,12 +60,12 @@ def _core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float, floa
 
 
 def _crossing(axes: Axes, centre: tuple[float, float, float]) -> Array:
-    """Extra way to the other hemisphere, which oedema seldom takes."""
+    """Return the extra distance for oedema to reach the other hemisphere."""
     return np.asarray(1.5 * np.maximum(-np.sign(centre[0]) * axes.x, 0), np.float32)
 
 
 def _oedema(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, core: Array) -> Array:
-    """Return the uneven distance from the core, offset to give the wanted volume in white matter."""
+    """Return an uneven distance from the core, with an offset that gives the oedema its volume in white matter."""
     arrival = core + 6.0 * smooth_noise(rng, axes.shape, 12.0) + 1.2 * smooth_noise(rng, axes.shape, 4.0)
     open_to_it = (np.abs(anatomy.fold) > 3) | (anatomy.pial > anatomy.sulcus_reach + 3)
     open_to_it &= (anatomy.pial > 3) & (anatomy.ventricle > 0.5) & (anatomy.nucleus > 0) & (core > 0)

@@ -26,7 +26,7 @@ from brats_mm.experiments.avmnist.spoken_digits import read_mfcc
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
 VALIDATION_SHARE = 1 / 12
-"""Samples of the training data for validation. MultiBench takes the last 5000 of 60000."""
+"""Interval of validation samples in the training data. MultiBench takes the last 5000 of 60000."""
 
 IMAGE_SIDE, AUDIO_SIDE = 28, 20
 SOUND_FOLDERS = ("sound_450", "sound")
@@ -52,7 +52,8 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         items = _from_files(root, split)
     else:
         message = (
-            f"{root} is not laid out as avMNIST: it has neither image/{split}_data.npy (with audio/{split}_data.npy "
+            f"{root} does not have a layout of avMNIST: it has neither image/{split}_data.npy (with "
+            f"audio/{split}_data.npy "
             f"and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). Name its folder by "
             "--dataset_dir."
         )
@@ -64,7 +65,7 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
 
 
 class LoadDigitsd(Transform):
-    """Arrays and files to tensors: `image` (1, 28, 28), `audio` (1, 20, 20), `label` and `available`."""
+    """Load arrays and files as tensors: `image` (1, 28, 28), `audio` (1, 20, 20), `label` and `available`."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         return {
@@ -80,7 +81,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
     paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
     absent = [str(path) for path in paths if not path.is_file()]
     if absent:
-        message = f"avMNIST in {root} lacks {', '.join(absent)}. Copy the missing files there."
+        message = f"avMNIST in {root} has no {', '.join(absent)}. Copy the missing files there."
         raise CaseError(message)
     images, audio, labels = (np.load(path, mmap_mode="r") for path in paths)
     if not len(images) == len(audio) == len(labels):
@@ -98,7 +99,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
 def _from_files(root: Path, split: str) -> list[Item]:
     sounds = next((root / name for name in SOUND_FOLDERS if (root / name / split).is_dir()), None)
     if sounds is None:
-        message = f"avMNIST in {root} lacks {SOUND_FOLDERS[0]}/{split}, the folder of its sounds. Copy it there."
+        message = f"avMNIST in {root} has no folder {SOUND_FOLDERS[0]}/{split} with the sounds. Copy it there."
         raise CaseError(message)
     items = []
     for digit in range(10):
@@ -108,7 +109,7 @@ def _from_files(root: Path, split: str) -> list[Item]:
         for picture, sound in zip(pictures, sorted((sounds / split / str(digit)).glob("*.wav")), strict=False):
             items.append({"image": picture, "audio": sound, "label": digit, "name": picture.stem, **_BOTH})
     if not items:
-        message = f"avMNIST in {root} has no digit with both pictures and sounds for {split}. Look into its folders."
+        message = f"avMNIST in {root} has no digit with both images and sounds for {split}. Check its folders."
         raise CaseError(message)
     return items
 

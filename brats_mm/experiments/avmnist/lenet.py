@@ -1,4 +1,4 @@
-"""LeNet-5 (LeCun et al., 1998) for small square pictures of one channel: SimMLM's experts on avMNIST."""
+"""LeNet-5 (LeCun et al., 1998) for small square images with one channel: SimMLM's experts on avMNIST."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Recordings of spoken digits as pictures of 20x20: mel-frequency cepstral coefficients over time."""
+"""Convert recordings of spoken digits to images of 20x20: mel-frequency cepstral coefficients over time."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coeffic
 
 
 def mel_bands(rate_hz: int) -> Float[Array, "bands frequencies"]:
-    """Triangles of equal width on the mel scale, `2595 log10(1 + f / 700)`, each overlapping half of its neighbours."""
+    """Return triangular bands of equal width on the mel scale, `2595 log10(1 + f / 700)`, overlapping by half."""
     top = 2595 * np.log10(1 + rate_hz / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
     frequencies = np.fft.rfftfreq(WINDOW, 1 / rate_hz)

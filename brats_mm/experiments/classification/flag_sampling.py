@@ -33,7 +33,7 @@ def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
 class RandPairOfFlagsd(RandomizableTransform):
     """Draws the availability sets of a MoFe pair, uniformly over the nested pairs: adds `more` and `fewer`, (1, m).
 
-    Where a single modality is available, both are that one.
+    If only one modality is available, both sets contain only it.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -46,7 +46,7 @@ class RandPairOfFlagsd(RandomizableTransform):
 class EveryFlagsd(Transform):
     """Shows a sample under every availability set: `available` becomes (2^m - 1, m).
 
-    A set that asks for a modality which the sample lacks is replaced by one that it can show.
+    A set with a modality that the sample lacks is replaced by a subset of its modalities.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -4,7 +4,7 @@ from brats_mm.errors import OptionError
 
 
 def known_modality(modality: str, modalities: tuple[str, ...]) -> str:
-    """Return the modality, if the task has it.
+    """Return the modality after checking that the task has it.
 
     Raises:
         OptionError: the task has no such modality.

@@ -52,7 +52,7 @@ class RunEvaluator:
 def evaluate_run(
     folder: Path, checkpoint: Path, evaluator: RunEvaluator, *, on_case: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Any]:
-    """Pack and evaluate a run, resuming an earlier attempt, and return its result for the tables.
+    """Create the bundle of a run and evaluate it, resuming an earlier attempt. Returns its result for the tables.
 
     Args:
         folder: the run's folder with its `config.json`.
@@ -97,7 +97,7 @@ def _operations(bundle: Path, side: int) -> dict[str, int]:
 
 
 def _seconds_a_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
-    """Return the shortest time of the cases, without reading. Other load on the machine only adds time."""
+    """Return the shortest time of the cases in seconds, without reading. Other load on the machine only adds time."""
     seconds = []
     for labelled in cases:
         case = read_case(labelled.files)

@@ -28,7 +28,7 @@ class Method:
         configs: files merged into `train.json`, in this order.
         settings: entries merged after the files.
         expert_settings: entries merged into `pretrain_expert.json`, for methods that start from experts.
-        own: names of the entries that the experiment file gives to this method only.
+        own: names of the entries that only this method has in the experiment file.
     """
 
     name: str

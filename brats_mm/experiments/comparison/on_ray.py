@@ -65,7 +65,7 @@ def perform_on_ray(
         gpus: GPUs per training.
 
     Raises:
-        OptionError: Ray is not installed, or there is no such cluster.
+        OptionError: Ray is not installed, or the cluster cannot be joined.
     """
     # Ray starts as many workers as fit, and the others once there is room.
     workers = max(len(_experts(experiment)), len(experiment.runs))

@@ -268,7 +268,7 @@ def with_reference_first(experiment: Experiment, name: str) -> Experiment:
     """Move a method to the front, so that the others are compared with it.
 
     Raises:
-        OptionError: there is no such method.
+        OptionError: the experiment does not have the method.
     """
     if all(run.method != name for run in experiment.runs):
         known = ", ".join(dict.fromkeys(run.method for run in experiment.runs))

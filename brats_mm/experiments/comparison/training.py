@@ -25,7 +25,7 @@ PREPARED = "prepared"
 """Folder of an experiment's prepared cases, shared because preparation can take longer than a short training."""
 
 NEVER = 10**6
-"""A number of epochs beyond any budget."""
+"""A number of epochs that exceeds any budget."""
 
 Train = Callable[[Path], None]
 """Runs or resumes the training of a config file."""

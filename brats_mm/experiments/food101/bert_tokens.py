@@ -1,4 +1,4 @@
-"""Titles as BERT reads them: numbers of word pieces and a mask, of one length."""
+"""Tokenise titles for BERT: word-piece numbers and a mask, padded to one length."""
 
 from pathlib import Path
 
@@ -25,10 +25,14 @@ class BertTokens:
         try:
             from transformers import BertTokenizerFast
         except ImportError as error:
-            message = f'BERT needs transformers, which cannot be loaded ({error}): pip install "brats-mm[food101]".'
+            message = (
+                f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
+            )
             raise OptionError(message) from error
         if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-            message = f"{folder} has no vocab.txt or tokenizer.json. Name BERT's folder by --bert_folder."
+            message = (
+                f"{folder} has no vocab.txt or tokenizer.json. Give the folder of a BERT model with --bert_folder."
+            )
             raise BundleError(message)
         try:
             self.tokeniser = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)

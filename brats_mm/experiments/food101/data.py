@@ -1,9 +1,8 @@
 """UPMC Food-101: images of dishes (3x299x299) and the titles of their web pages.
 
 Layout: `images/train/<class>/<name>.jpg` and `images/test/...` (or `images/<class>/<name>.jpg` for both), and
-`texts/train_titles.csv`, `texts/test_titles.csv` without a header: name of the picture, title, class. Classes are
-numbered in the order of their names in the list for training. A picture that is absent or an empty title is a missing
-modality.
+`texts/train_titles.csv`, `texts/test_titles.csv` without a header: image name, title, class. Classes are numbered by
+name in the training list. A missing image or an empty title counts as a missing modality.
 
 Data is not downloaded.
 """
@@ -24,7 +23,7 @@ from brats_mm.errors import CaseError, OptionError, VolumeError, first_line
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
 VALIDATION_EVERY = 20
-"""Every twentieth training sample is for validation: Food-101 has no such part, and the paper's is not known."""
+"""Every twentieth training sample is for validation. Food-101 has no validation section, and the paper's is unknown."""
 
 SIDE = 299
 MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
@@ -41,7 +40,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     """Return the samples of a section that have an image or a title.
 
     Raises:
-        OptionError: there is no such section.
+        OptionError: the section is unknown.
         CaseError: a list is missing or invalid, or has a class that the training section lacks.
     """
     if section not in SECTIONS:
@@ -52,7 +51,9 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     items: list[Item] = []
     for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
-            message = f"texts/{split}_titles.csv in {root} has the class {food!r}, which train_titles.csv has not."
+            message = (
+                f"texts/{split}_titles.csv in {root} has the class {food!r}, which train_titles.csv does not have."
+            )
             raise CaseError(message)
         picture = _picture_file(root, split, food, name)
         available = (picture is not None, bool(title.strip()))
@@ -101,7 +102,7 @@ class LoadFoodd(Transform):
 
 
 class RandMirrord(RandomizableTransform):
-    """Mirrors the picture left to right, half of the time."""
+    """Flip the image from left to right with probability 0.5."""
 
     def __init__(self) -> None:
         super().__init__(prob=0.5)

@@ -8,7 +8,7 @@ from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
 
 MODALITIES = ("image", "text")
-"""Modalities of Food-101 in their order."""
+"""Modalities of Food-101 in channel order."""
 
 FOODS = 101
 
@@ -19,7 +19,7 @@ WORD_FEATURES = 64
 
 
 def expert(modality: str, *, inception_weights: str | None, bert_folder: str, classes: int = FOODS) -> nn.Module:
-    """Inception V3 for images or BERT for titles.
+    """Return an Inception V3 for images or a BERT for titles.
 
     Args:
         modality: `image` or `text`.
@@ -38,7 +38,7 @@ def expert(modality: str, *, inception_weights: str | None, bert_folder: str, cl
 def simmlm(
     *, inception_weights: str | None, bert_folder: str, vocabulary: int = 30522, classes: int = FOODS
 ) -> ModalityMixture:
-    """Inception V3, BERT and an MLP gate on small features of both: a CNN's 128 features, and the mean word vector.
+    """Return a mixture of Inception V3 and BERT with an MLP gate on 128 CNN features and the mean word vector.
 
     The gate sees the inputs and not the experts' features, so that it can run before any expert.
 

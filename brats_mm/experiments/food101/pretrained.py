@@ -37,7 +37,7 @@ class TextExpert(nn.Module):
 
 
 def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
-    """Inception V3 of torchvision with a new head, from ImageNet-normalised images (b, 3, 299, 299) to (b, c).
+    """Return torchvision's Inception V3 with a new head, from ImageNet-normalised images (b, 3, 299, 299) to (b, c).
 
     The auxiliary head is left out.
 
@@ -53,7 +53,7 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         from torchvision.models import Inception3
     except (ImportError, RuntimeError) as error:  # RuntimeError if it was built for another torch
         message = (
-            f"The expert for pictures is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
+            f"The expert for images is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
             'Install it: pip install "brats-mm[food101]".'
         )
         raise OptionError(message) from error
@@ -66,18 +66,19 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         missing = set(network.load_state_dict(body, strict=False).missing_keys)
         absent = [name for name in missing if not name.startswith(HEADS)]
     except Exception as error:  # torch raises a dozen types for a damaged file
-        message = f"{weights} does not hold weights of Inception V3 ({first_line(error)}). Name another file."
+        message = f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Give another file."
         raise BundleError(message) from error
     if absent:
         message = (
-            f"{weights} lacks {len(absent)} weights of Inception V3 ({sorted(absent)[0]} first). Name another file."
+            f"{weights} lacks {len(absent)} weights of Inception V3 (the first is {sorted(absent)[0]}). Give "
+            "another file."
         )
         raise BundleError(message)
     return network
 
 
 def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
-    """BERT with a linear head, from a local folder as `save_pretrained` writes it (config.json and the weights).
+    """Return BERT with a linear head, loaded from a folder written by `save_pretrained` (config.json and weights).
 
     Raises:
         OptionError: transformers is not installed.
@@ -96,7 +97,7 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
 
 
 def import_transformers() -> Any:
-    """The library transformers.
+    """Import the library transformers.
 
     Raises:
         OptionError: it is not installed.
@@ -104,6 +105,6 @@ def import_transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        message = f'BERT needs transformers, which cannot be loaded ({error}): pip install "brats-mm[food101]".'
+        message = f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
         raise OptionError(message) from error
     return transformers

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """`softmax(q k^T / sqrt(d)) v` (Vaswani et al. 2017, eq. 1).
+    """Return `softmax(q k^T / sqrt(d)) v` (Vaswani et al. 2017, eq. 1).
 
     Args:
         queries: (..., n, d).

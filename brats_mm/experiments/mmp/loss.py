@@ -20,7 +20,7 @@ ALIGNMENT_WEIGHT = 0.2
 def smooth_l1(
     projected: Float[Tensor, "b m *features"], real: Float[Tensor, "b m *features"], masked: Bool[Tensor, "b m"]
 ) -> Float[Tensor, ""]:
-    """Smooth L1 (beta 1) averaged over a modality's features, summed over masked modalities, averaged over samples.
+    """Return the smooth L1 loss: mean over features, sum over masked modalities, mean over samples.
 
     With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count 0.
     """

@@ -116,11 +116,11 @@ class Mwam:
         else:
             each = [self._ratios(_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)]
             sums, patches = (torch.cat([one[part] for one in each]) for part in (0, 1))
-        if distributed.is_available() and distributed.is_initialized():  # all processes weigh alike
+        if distributed.is_available() and distributed.is_initialized():  # all processes use equal weights
             together = torch.stack([sums, patches]).to(engine.state.device)
             distributed.all_reduce(together)
             sums, patches = together.cpu()
-        self.bank.update(sums / patches)  # 0 / 0 is no number: there is no such modality in this batch
+        self.bank.update(sums / patches)  # 0 / 0 gives NaN: the modality is not in this batch
 
     @torch.no_grad()
     def _ratios(
@@ -164,13 +164,13 @@ def _plain(image: Any) -> Tensor:
 def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     if "available" not in batch:
         message = (
-            "MWAM needs to know which sequences each sample has, but the batch lacks `available`. Add it to the keys "
+            "MWAM needs the available sequences of each sample, but the batch has no `available`. Add it to the keys "
             "of SelectItemsd, as in configs/methods/mwam.json."
         )
         raise TrainingError(message)
     available: Tensor = (
         batch["present"] if "present" in batch else batch["available"]
-    )  # the former: before any dropping
+    )  # `present` is the availability before sequences are dropped
     return available.bool() if available.dim() == 2 else available.bool().any(dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Choose the series of a study for T1, T1ce, T2 and FLAIR. Where several fit equally well, the user decides."""
+"""Choose the series of a study for T1, T1ce, T2 and FLAIR. The user decides between equally good series."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from brats_mm.io.dicom.series import Series
 THIN_MM = 1.6
 WHOLE_HEAD_MM = 90.0
 LEAVE_OUT = "none"
-"""Word in place of a series that leaves the sequence out."""
+"""Value that leaves a sequence out, instead of a series."""
 _CLOSE = 0.1
 
 
@@ -78,7 +78,7 @@ def require_unambiguous(choice: Choice) -> Choice:
     """Return the choice if no sequence is ambiguous.
 
     Raises:
-        CaseError: several series fit equally well, or none fits. The message lists them and how to name one.
+        CaseError: several series are equally good, or there is none. The message lists them and how to name one.
     """
     if choice.ties:
         conflicts = "; ".join(
@@ -87,7 +87,7 @@ def require_unambiguous(choice: Choice) -> Choice:
         )
         first, equal = next(iter(choice.ties.items()))
         message = (
-            f"Several series fit equally well: {conflicts}. Name the one to use, for example "
+            f"Several series are equally good: {conflicts}. Name the one to use, for example "
             f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to leave the sequence out."
         )
         raise CaseError(message)
@@ -105,13 +105,16 @@ def find_series(study: Study, word: str, modality: Modality) -> Series:
     """Return the series that the user names.
 
     Raises:
-        OptionError: none or several fit, or the one that does cannot be read.
+        OptionError: no series or several match, or the matching one cannot be read.
     """
     uid, _, part = word.strip().partition("#")
     fitting = [one for one in study.series if fits(one.identity.series_uid, uid) and part in ("", str(one.part))]
     if not fitting:
         known = ", ".join(f"…{one.label}" for one in study.series[:20])
-        message = f"--{modality.value} names no series of the study: {word!r} begins or ends no UID. There are {known}."
+        message = (
+            f"--{modality.value} matches no series of the study: no UID starts or ends with {word!r}. The series "
+            f"are {known}."
+        )
         raise OptionError(message)
     if len(fitting) > 1:
         titles = " or ".join(one.title for one in fitting[:6])
@@ -143,7 +146,7 @@ def _fits(series: Series, modality: Modality) -> bool:
 
 
 def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
-    """Return T1 series without a word about contrast that began after one with contrast, and a note for each."""
+    """Return T1 series that do not mention contrast but started after one with contrast, and a note for each."""
     started = [
         one.facts.acquired_s
         for one in series
@@ -160,7 +163,7 @@ def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str
         and one.facts.acquired_s > min(started)
     ]
     notes = tuple(
-        f"S{one.name[1:]} was not used as T1: it does not mention contrast, and it began after a series with contrast."
+        f"S{one.name[1:]} was not used as T1: it does not mention contrast, but started after a series with contrast."
         for one in late
     )
     return {id(one) for one in late}, notes
@@ -198,15 +201,15 @@ def _same_orientation(one: Series, best: Series) -> bool:
 
 def _why(best: Series, others: Sequence[Series]) -> str:
     if not others:
-        return f"the only one that fits (confidence {best.verdict.confidence:.2f})"
+        return f"the only candidate (confidence {best.verdict.confidence:.2f})"
     second = max(others, key=_rank)
     return f"the best of {len(others) + 1}: {_advantage(best, second)}, unlike {second.name}"
 
 
 _MERITS = (
     "it is an original, not an annotated copy", "it is complete", "it covers the whole head",
-    "its voxels are thin (3D)", "its classification is surer", "it is axial", "it was acquired, not derived",
-    "it is corrected by the scanner", "fat is not suppressed", "it has most slices",
+    "its voxels are thin (3D)", "its classification is more certain", "it is axial", "it was acquired, not derived",
+    "it is corrected by the scanner", "fat is not suppressed", "it has the most slices",
 )  # fmt: skip
 
 
@@ -222,7 +225,7 @@ def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> 
     if not one.is_readable:
         return f"is a {verdict.kind}, but {one.layout.fault}"
     if id(one) in late:
-        return "is a T1 that does not mention contrast and began after a series with contrast"
+        return "is a T1 that does not mention contrast but started after a series with contrast"
     if verdict.confidence < USABLE:
         return f"may be {verdict.kind}, but that is too uncertain (confidence {verdict.confidence:.2f})"
     better = chosen.get(verdict.modality)

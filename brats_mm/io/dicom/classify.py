@@ -85,7 +85,7 @@ def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoke
     ):
         reason = "The header gives no inversion time, so that the timing of a FLAIR looks like that of a T2."
         return Verdict(Modality.FLAIR, "FLAIR", 0.82, (spoken, timing.reason, reason))
-    if timing.modality is Modality.FLAIR and named is Modality.T2:  # many call it T2 FLAIR, some T2
+    if timing.modality is Modality.FLAIR and named is Modality.T2:  # often described as T2 FLAIR, sometimes as T2
         return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.reason, spoken, "The inversion decides."))
     reason = "Timing and description contradict each other. Name the series if you know what it is."
     return Verdict(timing.modality, timing.modality.label, 0.4, (timing.reason, spoken, reason), named)

@@ -8,7 +8,7 @@ from brats_mm.io.dicom.facts import HeaderFacts
 
 FEWEST_SLICES = 8
 _SECOND_ECHO_MS = 60.0
-"""Echo time from which on a volume of a series named `PD+T2` is the T2."""
+"""Shortest echo time of the T2 volume in a series named `PD+T2`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _object(facts: HeaderFacts) -> Exclusion | None:
     if facts.sop_class not in ("MR", "enhanced MR"):
         return Exclusion(facts.sop_class, f"The object is of the kind {facts.sop_class}, not an MR image.", 1.0)
     if "MOSAIC" in facts.image_type:
-        return Exclusion("mosaic", "The image type says MOSAIC: all slices of a time point in one picture.", 1.0)
+        return Exclusion("mosaic", "The image type says MOSAIC: all slices of a time point in one image.", 1.0)
     if {"SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "SECONDARY CAPTURE"}.intersection(facts.image_type):
         return Exclusion("screenshot", "The image type says that it is a screenshot.", 1.0)
     return None
@@ -138,7 +138,7 @@ def _echo_planar(facts: HeaderFacts) -> Exclusion | None:
     if "EP" not in facts.scanning_sequence or "grase" in " ".join(_tokens(facts)):
         return None
     return Exclusion(
-        "echo-planar image", "The scanning sequence is echo-planar (EP): diffusion, perfusion or the like.", 0.9
+        "echo-planar image", "The scanning sequence is echo-planar (EP): diffusion, perfusion or similar.", 0.9
     )
 
 
@@ -177,7 +177,7 @@ def _body(facts: HeaderFacts) -> Exclusion | None:
 
 def _size(facts: HeaderFacts) -> Exclusion | None:
     if facts.repeats > 4:
-        reason = f"It has {facts.repeats} volumes in one place: a time series or a set of directions."
+        reason = f"It has {facts.repeats} volumes at one position: a time series or a set of directions."
         return Exclusion("time series", reason, 0.95)
     if facts.slices < 2:
         return Exclusion("single image", "It has only one slice.", 1.0)

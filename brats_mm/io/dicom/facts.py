@@ -32,7 +32,7 @@ class HeaderFacts:
         repeats: number of volumes of the same kind in its series (time points, directions).
         spacing_mm: distance of columns, rows and slices.
         body_part: Body Part Examined, upper case.
-        is_annotated: whether annotations are burned into the voxels, by the header.
+        is_annotated: whether the header says that annotations are burned into the voxels.
         acquired_s: start of the acquisition, seconds since midnight.
     """
 

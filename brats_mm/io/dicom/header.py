@@ -25,7 +25,7 @@ _LARGEST_ELEMENT = 64 << 20
 """Longer elements are skipped, because no attribute of interest is that long."""
 
 
-class NotAnImage(Exception):  # noqa: N818 (a finding about a file, not a fault)
+class NotAnImage(Exception):  # noqa: N818 (control flow, not an error)
     """The file is not a usable image. The message gives the reason."""
 
 
@@ -63,9 +63,9 @@ def read_header(path: Path) -> FileHeader:
 
 
 class _HeaderStream(io.BufferedReader):
-    """A file that cannot be read to its end at once.
+    """A file that refuses to be read to its end in one call.
 
-    pydicom does so for deflated headers only, which could unpack to any size. No scanner or archive sends such images.
+    pydicom does this only for deflated headers, which could unpack to any size. Scanners and archives do not send them.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -104,7 +104,7 @@ def starts_as_dicom(head: bytes) -> bool:
 
 
 def _looks_bare(head: bytes) -> bool:
-    """Return whether old files without preamble start so: group 8 or 2, a low element number, a plausible length."""
+    """Whether the bytes look like an old file without preamble: group 8 or 2, a low element, a plausible length."""
     if (
         len(head) < 16
         or head[:2] not in (b"\x08\x00", b"\x02\x00")
@@ -117,7 +117,7 @@ def _looks_bare(head: bytes) -> bool:
 def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
     sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
     if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
-        reason = "it is a DICOMDIR, an index of the other files, which are read themselves"
+        reason = "it is a DICOMDIR, an index of other files, which are read directly"
         raise NotAnImage(reason)
     if not sop_class and not text(dataset, "SeriesInstanceUID"):
         reason = "it is not a DICOM image"
@@ -204,10 +204,10 @@ def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) ->
     if stored.transfer_syntax in _UNCOMPRESSED or not stored.transfer_syntax:
         samples = whole(dataset, "SamplesPerPixel") or 1
         if pixel_bytes < stored.rows * stored.columns * stored.frames * samples * bits // 8:
-            reason = "it is cut off: it holds fewer voxels than its header says"
+            reason = "it is truncated: it contains fewer voxels than its header says"
             raise NotAnImage(reason)
     elif pixel_bytes < 16 or not _ends_well(path):
-        reason = "it is cut off: its compressed image has no end"
+        reason = "it is truncated: its compressed image has no end"
         raise NotAnImage(reason)
 
 

@@ -37,6 +37,6 @@ def read_series(series: Series) -> Volume:
     """Read the voxels of a series.
 
     Raises:
-        VolumeError: it makes no volume, or its voxels cannot be decoded.
+        VolumeError: its slices form no volume, or its voxels cannot be decoded.
     """
     return read_layout(series.layout, series.title if series.label else "The series")

@@ -69,7 +69,7 @@ def _inverted(facts: HeaderFacts, echo: float, repetition: float, inversion: flo
     return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
 
 
-def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one answer a kind)
+def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
     times = f"Gradient echo, TE {echo:g} ms, TR {repetition:g} ms"
     flip = facts.flip_deg
     prepared = "IR" in facts.scanning_sequence or "MP" in facts.sequence_variant
@@ -85,11 +85,11 @@ def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weight
     if echo <= 12 and repetition <= 1000:
         return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.8)
     if echo <= 8 and repetition <= 3500 and facts.is_3d and (flip or 90) <= 20:
-        return Weighting(Modality.T1, f"{times}, 3D with a small flip angle: as of an MPRAGE (T1).", 0.75)
+        return Weighting(Modality.T1, f"{times}, 3D with a small flip angle: like an MPRAGE (T1).", 0.75)
     return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
 
 
-def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one answer a kind)
+def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
     kind = "Spin echo, " if "SE" in facts.scanning_sequence else ""
     times = f"{kind}TE {echo:g} ms, TR {repetition:g} ms"
     known = 1.0 if facts.scanning_sequence else 0.9

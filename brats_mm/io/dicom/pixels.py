@@ -63,7 +63,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         VolumeError: GDCM cannot decode the file, or it holds no grey values.
     """
     if not stored.is_monochrome:
-        message = f"{name} holds colour or inverted images, not grey values. Send the series as the scanner made it."
+        message = f"{name} holds colour or inverted images, not grey values. Send the original series of the scanner."
         raise VolumeError(message)
     try:
         with _ONE_AT_A_TIME:
@@ -76,7 +76,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         )
         raise VolumeError(message) from error
     if values.shape != (stored.frames, stored.rows, stored.columns):
-        message = f"{path.name} in {name} holds other voxels than its header says. Send it again."
+        message = f"{path.name} in {name} has voxels that do not match its header. Send it again."
         raise VolumeError(message)
     return _undone(values, slope, intercept)
 

@@ -121,7 +121,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
             headers.append(read_header(path))
         except NotAnImage as reason:
             passed_over[str(reason)] += 1
-            examples.setdefault(str(reason), path.name)  # folders are named after patients too often
+            examples.setdefault(str(reason), path.name)  # folder names often contain patient names
     return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
 
 
@@ -183,7 +183,7 @@ def one_study(scanned: Scan, wanted: str | None = None) -> Study:
         wanted: a Study Instance UID, or its start or end.
 
     Raises:
-        CaseError: not exactly one study fits, or its files belong to several patients.
+        CaseError: not exactly one study matches, or its files belong to several patients.
     """
     if wanted is not None:
         fitting = [study for study in scanned.studies if fits(study.uid, wanted)]
@@ -198,7 +198,7 @@ def one_study(scanned: Scan, wanted: str | None = None) -> Study:
         who = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         message = (
             f"There are {len(scanned.studies)} studies of {who}, and one is needed: {_listed(scanned.studies)}. "
-            "Choose one with --study and that ending of its UID, or give its folder alone."
+            "Choose one with --study and the end of its UID, or give only its folder."
         )
         raise CaseError(message)
     else:
@@ -206,7 +206,7 @@ def one_study(scanned: Scan, wanted: str | None = None) -> Study:
     if study.patients > 1:
         message = (
             f"The files of study …{study.label} name {study.patients} patients, so they cannot be one examination. "
-            "Sort them into one folder a patient."
+            "Sort them into one folder per patient."
         )
         raise CaseError(message)
     return study

@@ -40,17 +40,17 @@ class Series:
 
     @property
     def grid(self) -> Grid | None:
-        """The grid, if the slices form one."""
+        """Grid of the volume. None if the slices form none."""
         return self.layout.grid
 
     @property
     def is_complete(self) -> bool:
-        """Whether it can be read, and lacks no slice."""
+        """Whether the volume can be read and no slice is missing."""
         return self.is_readable and not self.layout.missing
 
     @property
     def is_readable(self) -> bool:
-        """Whether its slices make a volume."""
+        """Whether the slices form a volume."""
         return self.grid is not None and not self.layout.fault
 
     @property
@@ -61,7 +61,7 @@ class Series:
 
     @property
     def title(self) -> str:
-        """Number, description as typed and label, for messages to the person who has the images."""
+        """Number, description and label, for messages to the user, who has the images."""
         if not self.facts.description:
             return self.name
         return self.name.replace("(…", f"{self.facts.description!r} (…", 1)

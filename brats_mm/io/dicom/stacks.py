@@ -15,7 +15,7 @@ from brats_mm.io.dicom.slices import Slice
 SAME_PLACE_MM = 0.1
 """Slices closer than this have the same position."""
 SEVERAL = 4
-"""Most volumes in one place that are listed one by one. More are a time series, listed as its first volume."""
+"""Largest number of volumes at one position that are listed separately. More are listed as one time series."""
 ECHO_STEP_MS = 0.1
 """Echo times closer than this are equal."""
 ECHO_SHARE = 0.1
@@ -78,7 +78,7 @@ def _grouped(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -
 
 def _shares_plane(one: Slice, first: Slice) -> bool:
     same_size = (one.stored.rows, one.stored.columns) == (first.stored.rows, first.stored.columns)
-    if not (one.is_placed and first.is_placed):  # a slice without geometry must not vanish from its series
+    if not (one.is_placed and first.is_placed):  # keep slices without geometry in their series
         return same_size
     planes = [[*(header.along or ()), *(header.down or ()), *(header.spacing_mm or ())] for header in (one, first)]
     return same_size and bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
@@ -93,7 +93,7 @@ def _near(a: float | None, b: float | None, limit: float) -> bool:
 
 
 def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
-    """Collect pieces that can be parts of one volume: similar in kind, and no two slices in one place."""
+    """Collect pieces that can be parts of one volume: of similar kind, and without two slices at one position."""
     groups: list[list[list[Slice]]] = []
     for piece in pieces:
         home = next((group for group in groups if _can_join(piece, group)), None)
@@ -178,7 +178,7 @@ def _told_apart(parts: list[list[Slice]]) -> list[Stack]:
     stacks = [Stack(tuple(part), repeats=len(parts)) for part in parts]
     if len(parts) <= SEVERAL:
         return stacks
-    return [replace(stacks[0], notes=(f"the first of {len(parts)} volumes in one place",))]
+    return [replace(stacks[0], notes=(f"the first of {len(parts)} volumes at one position",))]
 
 
 def _most_in_a_place(slices: Sequence[Slice]) -> int:

@@ -108,7 +108,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
 
 
 def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
-    """The last line of an .mhd may lack its line end."""
+    """Whether a header may end here. The last line of an .mhd may lack its line end."""
     return path.name.lower().endswith(_DETACHED) and len(start) < LONGEST_HEADER and line.startswith(b"ElementDataFile")
 
 

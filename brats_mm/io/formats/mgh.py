@@ -24,7 +24,7 @@ def parse_mgh(path: Path) -> Raster:
     """Parse the header of an .mgz or .mgh file.
 
     Raises:
-        VolumeError: it is none, or describes voxels that cannot be used.
+        VolumeError: the header is invalid, or describes unusable voxels.
         OSError: the file cannot be opened.
     """
     block = read_start(path, _HEADER_BYTES)

@@ -18,7 +18,7 @@ _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Formats by the first header field, the header's size."""
 
 _LARGEST_CODE, _ALIGNED = 5, 2
-"""Codes of coordinate systems. A larger code is unknown, but says that there is a matrix: it counts as aligned."""
+"""Codes of coordinate systems. A larger code is unknown but means that a matrix exists, so it counts as aligned."""
 
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
@@ -52,7 +52,7 @@ def volumes_of(path: Path) -> int:
     """Return the number of volumes in the header of a NIfTI file.
 
     Raises:
-        VolumeError: it has no NIfTI header.
+        VolumeError: the file has no NIfTI header.
         OSError: the file cannot be opened.
     """
     shape = _read_header(path, path).get_data_shape()
@@ -70,18 +70,18 @@ def pair_name(name: str) -> str | None:
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    """The files with the header and with the voxels, of which the user named one."""
+    """Return the file of the header and the file of the voxels. The user named one of them."""
     name = pair_name(path.name)
     assert name is not None
     if not (path.parent / name).exists():
-        message = f"{path.name} is one of two files, and {name} is not beside it. Copy both into one folder."
+        message = f"{path.name} is one of two files, but {name} is not beside it. Copy both into one folder."
         raise VolumeError(message)
     other = file_beside(path, name)
     return (path, other) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (other, path)
 
 
 def _read_header(place: Path, path: Path) -> Any:
-    """A header, unchecked by nibabel (which would log), with harmless oddities put right."""
+    """Read a header with harmless faults corrected. nibabel does not check it, because it would log them."""
     block = read_start(place, 540)
     kind = _HEADERS.get(int.from_bytes(block[:4], "little")) or _HEADERS.get(int.from_bytes(block[:4], "big"))
     single = image_suffix(path.name) in NIFTI_SUFFIXES
@@ -119,7 +119,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     remarks: tuple[str, ...] = ()
     if offset == 0 and data == path:
         offset = int(header.sizeof_hdr) + 4
-        remarks = ("the header does not say where its voxels begin, so they are read right after it",)
+        remarks = ("the header does not state where the voxels begin, so they are read directly after it",)
     if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
         message = (
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
@@ -191,7 +191,7 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
 def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:
     """Return the voxel sizes with negative signs corrected in the header, and notes about that."""
     if header["pixdim"][0] not in (-1, 1):
-        header["pixdim"][0] = 1  # the standard reads any other value so
+        header["pixdim"][0] = 1  # the standard treats all other values like this
     sizes = np.asarray(header["pixdim"][1:4], np.float64)
     if not (sizes < 0).any():
         return sizes.tolist(), []

@@ -72,7 +72,7 @@ _TO_LPS = {
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1, -1, 1)),
     **dict.fromkeys(("left-anterior-superior", "las"), (1, -1, 1)),
 }
-"""Space -> which of its axes run against LPS. A space of the scanner alone is taken for LPS, as ITK does."""
+"""Axes that run against LPS, by space. Scanner space counts as LPS, as in ITK."""
 _UNPLACED = ("scanner-xyz", "3d-right-handed", "3d-left-handed", "3d-r-h", "3d-l-h")
 _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
 
@@ -92,7 +92,7 @@ def parse_nrrd(path: Path) -> Raster:
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         message = (
-            f"{path.name} has its voxels encoded as {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
+            f"{path.name} has the unsupported encoding {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
         )
         raise VolumeError(message)
     data, begin = _place(fields, start, end)
@@ -126,7 +126,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         name, colon, value = line.partition(":")
         name = _ALIASES.get(name.lower(), name.lower())
         if name not in _FIELDS and ":=" in line:
-            continue  # a key and a value, which mean nothing here
+            continue  # a key and a value, which do not matter here
         if not colon or name not in _FIELDS or not value.startswith(" "):
             raise bad_field(path, "a line", line)
         if name in fields:

@@ -87,19 +87,19 @@ class Raster:
 def damaged(path: Path) -> VolumeError:
     """Return the error for an invalid header."""
     return VolumeError(
-        f"{path.name} cannot be read: it is damaged, cut off or not a {path.suffix} file. Copy or convert it again."
+        f"{path.name} cannot be read: it is damaged, truncated or not a {path.suffix} file. Copy or convert it again."
     )
 
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
-    """Say in one sentence why a file cannot be opened, or why its compressed bytes cannot be read."""
+    """Turn errors on opening or decompressing a file inside the block into a VolumeError."""
     try:
         yield
     except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub has no base)
         raise _compressed_damage(path) from error
     except OSError as error:
-        if error.errno is None:  # how bz2 says that data are damaged
+        if error.errno is None:  # bz2's error for damaged data
             raise _compressed_damage(path) from error
         message = f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
         raise VolumeError(message) from error
@@ -116,8 +116,8 @@ def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
     """Open a regular file for reading. Refuses pipes and devices without waiting for them.
 
     Raises:
-        VolumeError: it is not a regular file.
-        OSError: it cannot be opened.
+        VolumeError: the path is not a regular file.
+            OSError: the file cannot be opened.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as stream:
@@ -131,8 +131,8 @@ def check_fetched(path: Path) -> None:
     """Refuse placeholders of files: a broken link, or a pointer of git-annex or Git LFS.
 
     Raises:
-        VolumeError: the file itself is not on this machine.
-        OSError: it cannot be opened.
+        VolumeError: the content of the file is not on this machine.
+            OSError: the file cannot be opened.
     """
     if path.is_symlink() and not path.exists():
         message = f"{path.name} is a broken link. {FETCH}"
@@ -160,13 +160,13 @@ def read_start(path: Path, size: int) -> bytes:
 
 
 def encoding_of(path: Path) -> Encoding:
-    """Whether a file is gzip, by its content."""
+    """Return the encoding of a file, gzip or raw, by its content."""
     with open_file(path) as raw:
         return Encoding.GZIP if raw.read(2) == GZIP_MAGIC else Encoding.RAW
 
 
 def file_beside(header: Path, name: str) -> Path:
-    """Return the file of that name in the header's folder.
+    """Return the file with a name in the header's folder.
 
     Raises:
         VolumeError: the name is not a plain file name, or the file is missing or elsewhere.
@@ -194,7 +194,7 @@ def file_beside(header: Path, name: str) -> Path:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name is that of one file in a folder, on every operating system."""
+    """Whether a name is a plain file name without a folder, on every operating system."""
     return (
         0 < len(name) <= 255
         and name == name.strip()
@@ -206,10 +206,10 @@ def is_plain_name(name: str) -> bool:
 def check_length(raster: Raster) -> None:
     """Check that the file holds all voxels, without taking memory for them.
 
-    A gzip stream that ends in the length that the header needs is believed here: `read_voxels` compares its checksum.
+    For gzip, only the length at the end of the stream is checked. `read_voxels` compares the checksum.
 
     Raises:
-        VolumeError: there are fewer voxels than the header says, or more.
+        VolumeError: the file has fewer or more voxels than the header states.
     """
     with _voxel_stream(raster) as stream:
         if raster.encoding is Encoding.RAW:
@@ -234,7 +234,7 @@ def read_voxels(raster: Raster) -> Array:
         float32 of the grid's shape.
 
     Raises:
-        VolumeError: the data are damaged, or fewer or more than the header says.
+        VolumeError: the data are damaged, or are fewer or more than the header states.
     """
     with _voxel_stream(raster) as stream, np.errstate(all="ignore"):
         if raster.encoding is Encoding.TEXT:
@@ -281,7 +281,7 @@ def _check_possible(raster: Raster, size: int, offset: int) -> None:
 @contextmanager
 def _decoded(raw: io.BufferedIOBase, raster: Raster) -> Iterator[io.BufferedIOBase]:
     if raster.encoding is Encoding.GZIP:
-        with igzip.IGzipFile(fileobj=raw) as stream:  # a GzipFile, several times as fast
+        with igzip.IGzipFile(fileobj=raw) as stream:  # several times as fast as GzipFile
             yield stream
     elif raster.encoding is Encoding.BZIP2:
         with bz2.BZ2File(raw) as stream:
@@ -375,7 +375,7 @@ def _shape(raster: Raster) -> str:
 
 def _cut_off(raster: Raster) -> VolumeError:
     return VolumeError(
-        f"{raster.path.name} is cut off: it has fewer data than its {_shape(raster)} voxels need. "
+        f"{raster.path.name} is truncated: it has fewer data than its {_shape(raster)} voxels need. "
         "Copy or convert it again."
     )
 

@@ -1,4 +1,4 @@
-"""Numbers and lines of NRRD and MetaImage headers, under one strict grammar."""
+"""Parse numbers and lines of NRRD and MetaImage headers by one strict grammar."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from brats_mm.io.formats.raster import LONGEST_HEADER, damaged, file_beside, ope
 from brats_mm.io.volume_checks import check_affine
 
 SCANNER = 1
-"""NIfTI code of scanner coordinates, which is what these formats mean by their geometry."""
+"""NIfTI code of scanner coordinates, in which these formats give their geometry."""
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -23,19 +23,19 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 def read_text(path: Path) -> bytes:
-    """The first 64 KiB of a file, in which its header must end."""
+    """Return the first 64 KiB of a file, which must contain the whole header."""
     with open_file(path) as stream:
         return stream.read(LONGEST_HEADER)
 
 
 def check_characters(header: bytes, path: Path) -> None:
-    """Refuse control characters, among them a carriage return that does not end a line.
+    """Refuse control characters, including a carriage return that does not end a line.
 
     Raises:
-        VolumeError: there is one.
+        VolumeError: the header contains a control character.
     """
     if _CONTROL.search(header):
-        message = f"The header of {path.name} holds control characters. Convert the volume again."
+        message = f"The header of {path.name} contains control characters. Convert the volume again."
         raise VolumeError(message)
 
 
@@ -106,7 +106,7 @@ class Fields:
         """Return the file with the voxels, which only a header with the suffix `detached` may name."""
         if not self.path.name.lower().endswith(detached):
             message = (
-                f"{self.path.name} keeps its voxels in other files. Convert it to one file, for example .nii.gz, or "
+                f"{self.path.name} stores its voxels in other files. Convert it to one file, for example .nii.gz, or "
                 f"name its header {detached} with the voxels beside it."
             )
             raise VolumeError(message)

@@ -1,4 +1,4 @@
-"""Coded concepts of DICOM results: those of the standard if they exist, otherwise private codes."""
+"""Coded concepts of DICOM results: codes of the standard if they exist, otherwise private codes."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
 NEOPLASM = Code("SCT", "108369006", "Neoplasm")
 
 ENTROPY = Code(SCHEME, "entropy-comp", "Entropy of the predicted compartment")
-"""At a voxel, over none, oedema, necrosis and enhancing, in nats: 0 to ln 4. No standard scheme has a code for it."""
+"""Over none, oedema, necrosis and enhancing at a voxel, in nats: 0 to ln 4. No standard scheme has a code for it."""
 MEAN_ENTROPY = Code(SCHEME, "entropy-comp-m", "Mean entropy of the predicted compartment")
 MEAN_REGION_ENTROPY = Code(SCHEME, "entropy-region-m", "Mean entropy of the predicted region")
 EXPECTED_DICE = Code(SCHEME, "dice-expected", "Expected Dice coefficient of the outline")
@@ -36,7 +36,7 @@ SEQUENCE_MISSING = Code(SCHEME, "sequence-missing", "MR sequence missing")
 SEQUENCES = {modality: Code(SCHEME, modality.value, modality.label) for modality in Modality}
 REGION_NAMES = {region: Code(SCHEME, region.value, region.label.capitalize()) for region in Region}
 
-ENTROPY_EXPLANATION = f"Entropy of compartment in nats, 0 (sure) to ln 4 = {MAX_COMPARTMENT_NATS:.3f}"
+ENTROPY_EXPLANATION = f"Entropy of compartment in nats, 0 (certain) to ln 4 = {MAX_COMPARTMENT_NATS:.3f}"
 
 
 def concept(code: Code) -> Any:
@@ -47,7 +47,7 @@ def concept(code: Code) -> Any:
 
 
 def coding_schemes() -> list[Any]:
-    """Whose our private codes are."""
+    """Return the description of the private coding scheme."""
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
     return [CodingSchemeIdentificationItem(SCHEME, name="BraTS-MM", responsible_organization="BraTS-MM")]

@@ -1,8 +1,8 @@
-"""Headers without an identity: the Basic Application Confidentiality Profile (PS3.15, annex E) before anything is made.
+"""De-identify headers by the Basic Application Confidentiality Profile (PS3.15, annex E).
 
-The profile's table, some 600 attributes, is dicom-anonymizer's. It is applied to the headers that results are derived
-from, so that nothing of a patient can reach them. UIDs are replaced too, the same one always by the same new one within
-a call, and by others in the next.
+The profile's table of about 600 attributes comes from dicom-anonymizer. It is applied to the headers that results are
+derived from, so that no patient data can reach the results. UIDs are replaced consistently within a call, and by
+different ones in the next call.
 """
 
 import secrets
@@ -23,7 +23,7 @@ _KEPT = (
     "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "PhotometricInterpretation",
     "SamplesPerPixel", "BitsAllocated",
 )  # fmt: skip
-"""Attributes that slices after the first need: position and identification, nothing personal."""
+"""Attributes that slices after the first need: position and identification, without personal data."""
 _at_once = threading.Lock()
 
 
@@ -39,7 +39,7 @@ def deidentified(source: SourceSeries) -> SourceSeries:
         message = 'De-identification needs dicom-anonymizer. Run: pip install "brats-mm[dicom]"'
         raise OptionError(message) from error
     pseudonym = f"ANON-{secrets.token_hex(4).upper()}"
-    with _at_once:  # the package keeps its UIDs in a table of its module
+    with _at_once:  # the package stores its UIDs in a module-level table
         profile.dictionary.clear()
         try:
             first = _bare(source.images[0], pseudonym, profile)

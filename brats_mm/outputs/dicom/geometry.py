@@ -1,4 +1,6 @@
-"""Geometry of frames for highdicom: omitted for frames of the source itself, else from each slice's header."""
+"""Geometry of frames for highdicom: omitted if the frames equal those of the source, else from the header of each
+slice.
+"""
 
 from typing import Any
 
@@ -10,7 +12,7 @@ from brats_mm.outputs.dicom.source import SourceSeries
 def geometry_of(source: SourceSeries) -> dict[str, Any]:
     """Return geometry arguments of a constructor.
 
-    If a file also holds frames of another volume, such as a second echo, the position of each of our slices is given
+    If a file also contains frames of another volume, such as a second echo, the position of each slice is given
     explicitly.
     """
     if source.is_whole:

@@ -16,7 +16,7 @@ BODY_PART = "BRAIN"
 _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
 _LONGEST = 64
-"""Characters of a long string (LO)."""
+"""Largest length of a long string (LO) in characters."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Provenance:
     """Source of the UIDs of a result's objects, and whether they may reveal the time.
 
     Attributes:
-        key: all that the result follows from, as one text: equal keys give equal UIDs, so that the same result is the
-            same object wherever and however often it is made.
-        deidentified: the headers that objects are derived from were de-identified.
-        software: its version.
+        key: text of everything that the result depends on. Equal keys give equal UIDs, so that repeated runs create the
+            same objects.
+        deidentified: whether the source headers were de-identified.
+        software: version of the software.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Provenance:
     software: str = "unknown"
 
     def uid(self, *words: str) -> str:
-        """A UID that follows from the key (PS3.5, B.2: derived from a UUID)."""
+        """Return a UID derived from the key (PS3.5, B.2: derived from a UUID)."""
         return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *words))).int}"
 
 
@@ -46,12 +46,12 @@ def series_description(title: str, used: Availability) -> str:
 
 
 def content_description(used: Availability, missing: Availability) -> str:
-    """Sequences used and missing."""
+    """Describe the sequences used and missing."""
     return _checked(f"used {describe(used)}; missing {describe(missing)}; not for diagnosis")
 
 
 def model_version(model: ModelIdentity) -> str:
-    """Version of the bundle, and the beginning of the hash of its weights."""
+    """Return the version of the bundle and the start of the hash of its weights."""
     return f"{model.version} ({model.weights_sha256[:12]})"
 
 
@@ -65,7 +65,7 @@ def parameters(findings: Findings) -> dict[str, str]:
 
 
 def algorithm(findings: Findings) -> Any:
-    """Algorithm identification for images."""
+    """Return the algorithm identification for images."""
     from highdicom import AlgorithmIdentificationSequence
 
     return AlgorithmIdentificationSequence(
@@ -78,7 +78,7 @@ def algorithm(findings: Findings) -> Any:
 
 
 def common(title: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
-    """Arguments of every highdicom constructor."""
+    """Return the common arguments of all highdicom constructors."""
     dated = {"content_date": _NO_DATE, "content_time": datetime.time()} if provenance.deidentified else {}
     return {
         "series_instance_uid": provenance.uid(title, "series"),
@@ -96,7 +96,7 @@ def common(title: str, series_number: int, findings: Findings, provenance: Prove
 
 
 def finish(made: Any, source: Any, provenance: Provenance) -> Any:
-    """Add attributes that highdicom leaves out: the character set, and whether the identity was removed."""
+    """Add the attributes that highdicom omits: the character set, and whether the identity was removed."""
     made.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"):
         if keyword in source:

@@ -36,14 +36,14 @@ from brats_mm.preprocessing.regridding import on_grid
 
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 LIKE_ENOUGH = 0.8
-"""Least voxelwise correlation of a series and an input that show the same image."""
+"""Smallest voxelwise correlation of a series and an input that show the same image."""
 INSIDE_ENOUGH = 0.95
-"""Least share of the tumour in the reference's field of view."""
+"""Smallest share of the tumour in the reference's field of view."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedReference:
-    """A series that the user named as the reference of results, with its voxels, by which it is checked."""
+    """A reference series named by the user, with its voxels to check it."""
 
     source: SourceSeries
     volume: Volume
@@ -67,7 +67,7 @@ class DicomOutput:
 
 
 def require_dicom_out() -> None:
-    """Raise OptionError where what writes DICOM is not installed."""
+    """Raise OptionError if highdicom is not installed."""
     if find_spec("highdicom") is None:
         message = 'DICOM results need highdicom. Run: pip install "brats-mm[dicom]"'
         raise OptionError(message)
@@ -78,7 +78,7 @@ def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
 
     Raises:
         OptionError: highdicom is not installed.
-        VolumeError: the headers of a series lack what results need to refer to it.
+        VolumeError: the headers of a series lack attributes that results need.
     """
     require_dicom_out()
     with without_warnings():
@@ -173,7 +173,7 @@ def _unquoted() -> Iterator[None]:
         yield
     except (BratsMMError, OSError):
         raise
-    except Exception as error:  # noqa: BLE001 (they raise many types)
+    except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types)
         message = (
             f"DICOM results cannot be created because a header of the series has a value that DICOM does not allow "
             f"({type(error).__name__}). Correct the study, leave out --dicom, or try --deidentify."
@@ -196,7 +196,7 @@ def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
 
 
 def _check_named(prediction: Prediction, named: NamedReference) -> None:
-    """Raise GridError unless the series has the input's voxels, or shows the same image in the same place."""
+    """Raise GridError unless the series has the input's voxels, or shows the same image at the same position."""
     case, grid = prediction.case, named.source.grid
     if _same_voxels(case.grid, grid):
         return
@@ -215,7 +215,7 @@ def _check_named(prediction: Prediction, named: NamedReference) -> None:
     inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
     if inside_ml < INSIDE_ENOUGH * whole_ml:
         message = (
-            f"The series of --dicom-reference shows {inside_ml / whole_ml:.0%} of the tumour only. "
+            f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. "
             "Name a series that covers all of it."
         )
         raise GridError(message)

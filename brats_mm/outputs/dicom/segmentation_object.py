@@ -1,4 +1,4 @@
-"""DICOM Segmentation (PS3.3, A.51): BINARY, one segment a compartment, on the slices of its reference series."""
+"""DICOM Segmentation (PS3.3, A.51): BINARY, one segment per compartment, on the slices of its reference series."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ SERIES_NUMBER = 9801
 def make_segmentation(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
     """Make a highdicom Segmentation of the three compartments.
 
-    It is BINARY, which every viewer shows. Slices without a compartment have no frames. A head without any tumour gets
-    one empty frame a segment, on its middle slice, since the standard asks for at least one frame.
+    It is BINARY, because every viewer shows that type. Slices without a compartment have no frames. Without tumour,
+    each segment has one empty frame on the middle slice, because the standard requires at least one frame.
 
     Args:
-        findings: on `source.grid`.
-        source: the reference series, which gives patient, study, frame of reference and geometry.
-        provenance: where UIDs come from.
+        findings: findings on `source.grid`.
+        source: reference series, which gives patient, study, frame of reference and geometry.
+        provenance: source of the UIDs.
     """
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
@@ -54,7 +54,7 @@ def segment_number(part: Compartment) -> int:
 
 
 def tracking_uid(part: Compartment, provenance: Provenance) -> str:
-    """Under which the segment is measured."""
+    """Return the tracking UID that links a segment to its measurements."""
     return provenance.uid("segment", part.value)
 
 

@@ -19,7 +19,7 @@ _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-"""Attributes that every object must have, at least empty. Some files lack them, or hold values that DICOM forbids."""
+"""Attributes that every object must have, even if empty. Some files lack them or have values that DICOM forbids."""
 _CHARACTERS = "SpecificCharacterSet"
 
 
@@ -34,14 +34,14 @@ class SourceSeries:
         grid: grid of the volume, including missing slices.
     """
 
-    images: tuple[Any, ...] = field(repr=False)  # they hold names
+    images: tuple[Any, ...] = field(repr=False)  # they contain names
     slices: tuple[Slice, ...] = field(repr=False)
     places: tuple[int, ...]
     grid: Grid
 
     @property
     def instance_uids(self) -> tuple[str, ...]:
-        """SOP Instance UIDs of its files."""
+        """SOP Instance UIDs of the files."""
         return tuple(str(image.SOPInstanceUID) for image in self.images)
 
     @property
@@ -51,7 +51,7 @@ class SourceSeries:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its slices are all the frames of its files, each once and in their order."""
+        """Whether the slices are exactly the frames of the files, in their order."""
         if not self.is_multiframe:
             return len(self.images) == len(self.slices)
         return [one.frame for one in self.slices] == list(range(int(self.images[0].NumberOfFrames)))
@@ -70,7 +70,7 @@ def source_of(series: Series) -> SourceSeries:
     """Read the headers of a series.
 
     Raises:
-        VolumeError: its slices make no volume, or its headers lack what results need to refer to it.
+        VolumeError: the slices form no volume, or the headers lack attributes that results need.
     """
     layout = series.layout
     if layout.grid is None or layout.fault:
@@ -137,7 +137,7 @@ def _check(images: Sequence[Any], title: str) -> None:
     if lacking:
         message = (
             f"DICOM results cannot refer to {title}: its headers lack {_listed(lacking)}. "
-            "Send the series again as the scanner made it, or leave out --dicom."
+            "Send the original series of the scanner, or leave out --dicom."
         )
         raise VolumeError(message)
     if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):

@@ -92,7 +92,7 @@ def _of_compartment(part: Compartment, findings: Findings, segmentation: Any, pr
     style = SEGMENT_STYLES[part]
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid(part, provenance), style.name),
-        referenced_segment=ReferencedSegment(  # by hand: highdicom's own way fails for a segment without frames
+        referenced_segment=ReferencedSegment(  # built directly, because highdicom fails for a segment without frames
             segmentation.SOPClassUID,
             segmentation.SOPInstanceUID,
             segment_number(part),
@@ -134,7 +134,7 @@ def _measurements(measured: Measured, entropy: Code) -> list[Any]:
 
 
 def _trust_measurements(trust: RegionTrust) -> list[Any]:
-    """Expected Dice, and the limits of the intervals that are known."""
+    """Return the expected Dice and the limits of the known intervals as measurements."""
     from highdicom.sr import Measurement
 
     values = [(codes.EXPECTED_DICE, trust.expected_dice, codes.NO_UNITS)]

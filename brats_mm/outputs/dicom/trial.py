@@ -1,4 +1,4 @@
-"""Try the headers of a series before computing: make the DICOM objects of a trivial result on all its slices."""
+"""Test the headers of a series before computing, by creating the DICOM objects of a trivial result on all slices."""
 
 import numpy as np
 
@@ -23,10 +23,10 @@ def check_headers(source: SourceSeries, title: str) -> None:
 
     Args:
         source: the headers of the series.
-        title: what to call it in an error.
+        title: name of the series for error messages.
 
     Raises:
-        VolumeError: an attribute is absent, or holds a value that DICOM does not allow.
+        VolumeError: an attribute is missing or has a value that DICOM does not allow.
     """
     from brats_mm.outputs.dicom.parametric_map import make_entropy_map
     from brats_mm.outputs.dicom.segmentation_object import make_segmentation
@@ -47,7 +47,7 @@ def check_headers(source: SourceSeries, title: str) -> None:
 
 
 def _trivial_findings(source: SourceSeries) -> Findings:
-    """Findings with a label on every slice, because a segmentation refers to the slices that it has frames of."""
+    """Return findings with a label on every slice, because a segmentation only refers to slices with frames."""
     return Findings(
         labels=np.ones(source.grid.shape, np.uint8),
         entropy=np.zeros(source.grid.shape, np.float32),

@@ -109,7 +109,7 @@ def _correction(calibration: SubsetCalibration | None, available: Availability) 
 
 
 def trust_of(assessed: Assessment) -> dict[str, Any]:
-    """Return how far expected Dice and intervals can be relied on, and what an absent sequence would add."""
+    """Return the coverage of the expected Dice and its intervals, and the expected gain from each missing sequence."""
     profile = assessed.profile
     return {
         "calibrated": profile is not None,

@@ -97,7 +97,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
 
 
 def _axis_ml(report: Mapping[str, Any]) -> float:
-    """Upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
+    """Return the upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
     regions = [report["regions"][region.value] for region in REGIONS]
     limits = [float((one.get("volume_interval_ml") or one["volume_range_ml"])[1]) for one in regions]
     largest = max(float(one["volume_ml"]) for one in regions)

@@ -125,7 +125,7 @@ class Drawing:
 
     @cached_property
     def sharpest_plane(self) -> Plane:
-        """The acquisition plane. Axial for isotropic voxels."""
+        """Return the plane of acquisition. Axial for isotropic voxels."""
         grid = self._source.grid
         spacing_mm = to_ras_order(grid.spacing_mm, self.slices)
         return max(Plane, key=lambda plane: (round(spacing_mm[plane.through], 2), plane is Plane.AXIAL))

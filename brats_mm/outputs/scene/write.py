@@ -50,7 +50,7 @@ class _Archive:
         info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
         info.create_system, info.external_attr = 3, _READABLE
         with self.zip.open(info, "w", force_zip64=False) as raw:
-            yield raw  # type: ignore[misc]  # (typeshed calls it IO[bytes]; it is a BufferedIOBase)
+            yield raw  # type: ignore[misc]  # (IO[bytes] in typeshed, but in fact a BufferedIOBase)
 
     def put(self, name: str, content: bytes) -> None:
         """Add a small file."""

@@ -96,7 +96,7 @@ def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
     wanted = torch.logit(joint_shares)[None] + total
     sizes = views.sum(dim=1)
     used = cross_takes_part(views)
-    per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[used, None]  # subsets of each size count alike
+    per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[used, None]  # give the subsets of each size the same weight
     joint = torch.linalg.lstsq(inputs[used] * per_size, wanted[used] * per_size).solution.T[None]  # (1 c m+1)
     layer = torch.cat([modality, joint]).flatten(0, 1)  # ((m + 1) c, m + 1)
     gate.linear.weight.zero_()

@@ -133,7 +133,7 @@ def warped_crop(
 
 
 def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
-    """Change a channel's intensities as other scanners and protocols would. The caller restores the background."""
+    """Change a channel's intensities like other scanners and protocols. The caller restores the background."""
     if rng.random() < settings.gamma_prob:
         low, high = volume.amin(), volume.amax()
         span = (high - low).clamp(min=1e-6)
@@ -167,7 +167,7 @@ def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
 
 
 def blur(volume: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur with a kernel of five voxels along each axis."""
+    """Blur with a Gaussian kernel of five voxels along each axis."""
     taps = torch.exp(-0.5 * (torch.arange(-2, 3, dtype=torch.float32) / sigma) ** 2)
     taps = taps / taps.sum()
     result = volume[None, None]

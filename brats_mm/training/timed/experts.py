@@ -1,4 +1,4 @@
-"""Fine-tune the modality experts together, on views of one crop with fewer and fewer modalities."""
+"""Fine-tune the modality experts together, on views of one crop with ever fewer modalities."""
 
 import itertools
 from collections.abc import Mapping

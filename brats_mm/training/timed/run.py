@@ -1,4 +1,4 @@
-"""Train a cross-sequence expert and fine-tune the modality experts on a list of cases, up to a checkpoint to pack."""
+"""Train a cross-sequence expert and fine-tune the modality experts on a list of cases, and write a checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ class TimedTraining:
         threads: number of CPU threads. None takes all cores.
         seed: seed of the crops and the initial weights.
         initial: checkpoint of a cross-sequence mixture to continue from.
-        experts: checkpoint of a SimMLM mixture whose experts to convert. None, without `initial`, writes the
-            cross-sequence expert alone.
+        experts: checkpoint of a SimMLM mixture whose experts to convert. If this and `initial` are None, only the
+            cross-sequence expert is written.
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
             `initial` is kept.
     """
@@ -70,7 +70,7 @@ def train_cross(
     Args:
         items: labelled cases, from `data.datalist.training_items`.
         folder: folder for packed cases, the state of the training and the checkpoint.
-        options: what to train, and for how long.
+        options: options of the training.
         on_case: called with the number of packed cases and the total.
 
     Returns:
@@ -174,7 +174,7 @@ def _load(network: Network, path: Path, kind: str) -> Network:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
-    except Exception as error:  # torch raises a dozen types for a damaged file
-        message = f"{path} does not hold weights of {kind} ({first_line(error)}). Give model.pt of one."
+    except Exception as error:  # torch raises many types for a damaged file
+        message = f"{path} does not contain weights of {kind} ({first_line(error)}). Give the model.pt of one."
         raise BundleError(message) from error
     return network.eval()

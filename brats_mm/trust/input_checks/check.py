@@ -1,4 +1,4 @@
-"""Check the images of a case before segmentation, and warn about those that the model was not made for."""
+"""Check the images of a case before segmentation, and warn about images that the model is not trained for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
 
 LEAST_VOXELS = 100
-"""Coarse voxels of foreground that an image needs to be checked: 6.4 mL."""
+"""Smallest foreground of an image to check in coarse voxels: 6.4 mL."""
 
 FRONT_WARNING = (
     "Front and back appear exchanged: the lowest part of the brain lies at its front. Check the orientation in a "
@@ -53,12 +53,12 @@ class Finding:
 def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None = None) -> tuple[Finding, ...]:
     """Check skull-stripped images on one grid. Takes about 0.1 s for four sequences.
 
-    The contrast is checked only in whole brains that lie as the header states. The position of the brain's lowest part
-    is checked in partial fields of view too, unless the head is already known to be turned.
+    The contrast is checked only in whole brains whose orientation matches the header. The position of the brain's
+    lowest part is checked in partial fields of view too, unless the head is already known to be turned.
 
     Args:
         volumes: sequences of a case.
-        reference: what to compare with. Defaults to that of this package.
+        reference: reference to compare with. Defaults to that of the package.
     """
     wanted = reference or default_reference()
     images = {m: coarse_image(volumes[m]) for m in ordered(volumes)}
@@ -111,7 +111,7 @@ def _no_brain(volume_ml: float) -> str:
 
 def _turned(words: str) -> str:
     return (
-        f"The head seems to lie with {words}, compared with the header. Check the orientation in a viewer. If it is "
+        f"The head seems to have {words}, compared with the header. Check the orientation in a viewer. If it is "
         "wrong, left and right can be exchanged too."
         if words.endswith("exchanged")
         else f"The head seems to be {words} than the header states. Check the orientation in a viewer."

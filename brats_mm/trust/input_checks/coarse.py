@@ -1,4 +1,4 @@
-"""Coarse images of a head, and the frame that brings heads of any size and place into one."""
+"""Coarse images of a head, and a common frame for heads of any size and position."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from brats_mm.trust.input_checks.coarse import FRAME_VOXELS, STEP_MM, CoarseImag
 
 PERCENTILES = (0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5)
 LIMITS = (-8.0, 12.0)
-"""Grey values, in interquartile ranges from the median, are clipped here."""
+"""Limit of grey values, in interquartile ranges from the median."""
 
 LOCAL_LIMIT = 4.0
 DEPTHS_MM = (5.0, 9.0, 14.0, 22.0, 34.0)
@@ -46,12 +46,13 @@ class ContrastModel:
 
 
 def contrast_features(image: CoarseImage, frame: Frame) -> Features:
-    """Return what tells contrasts apart: histogram, depth and edges of classes of grey values, and a coarse map.
+    """Return the features that distinguish contrasts: histogram, depth and edges of grey value classes, and a coarse
+    map.
 
     The map averages left and right. All values are independent of scale and offset of the image.
 
     Args:
-        image: at least 100 voxels of foreground.
+        image: image with at least 100 voxels of foreground.
         frame: frame of the head.
     """
     inside = image.inside

@@ -1,4 +1,4 @@
-"""Whether an image is a mask, a label map or a map of probabilities rather than a scan."""
+"""Detect masks, label maps and probability maps that were given instead of a scan."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def flat_share(image: CoarseImage) -> float:
     Scans spread over many grey values. A mask or a label map has few, even after interpolation.
 
     Args:
-        image: with foreground.
+        image: image with foreground.
     """
     values = image.values[image.inside]
     top = float(np.percentile(values, CEILING_PERCENTILE))

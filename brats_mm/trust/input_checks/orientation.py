@@ -1,4 +1,4 @@
-"""Whether a head has the shape of a brain, and lies as the header states."""
+"""Check that an image has the shape of a brain, and that its orientation matches the header."""
 
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -64,7 +64,7 @@ class Shape:
 
 
 def shape_of(inside: Mask, mean_brain: Array) -> Shape:
-    """Compare a head with the mean brain in each of the 24 turns that its shape tells apart.
+    """Compare a head with the mean brain in each of the 24 turns that can be distinguished.
 
     Args:
         inside: the head on a coarse grid. It must not be empty.

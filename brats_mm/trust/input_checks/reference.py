@@ -14,15 +14,15 @@ REFERENCE_FILE = Path(__file__).parent / "reference.npz"
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the checks compare with.
+    """Reference of the input checks.
 
     Attributes:
         mean_brain: mean of upright brains in the common frame, 0 to 1.
         contrast: model of contrasts.
-        least_likeness: a head that is less like the mean brain is no whole brain.
-        turn_lead: a turn must be this much more like the mean brain than the upright head.
-        exchange_lead: by number of sequences, 1 to 4: log likelihood by which other contrasts must lead.
-        flat_share: an image with more of its foreground in few grey values is no scan.
+        least_likeness: smallest likeness of a whole brain to the mean brain.
+        turn_lead: smallest lead in likeness of a turn over the upright head.
+        exchange_lead: smallest lead in log likelihood of other contrasts, by number of sequences, 1 to 4.
+        flat_share: largest share of a scan's foreground in few grey values.
     """
 
     mean_brain: Array

@@ -32,7 +32,7 @@ def test_inspect_shows_series_choice_and_geometry(study: Path, capsys: pytest.Ca
 
     assert code == 0
     assert "missing  T1, T2" in message
-    assert "All chosen sequences lie on one grid" in message
+    assert "All chosen sequences have the same grid" in message
     assert "TI 2500 ms" in message
 
 

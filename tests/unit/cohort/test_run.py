@@ -217,7 +217,7 @@ def test_a_folder_with_other_files_and_one_that_is_in_use_are_refused(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
-    with pytest.raises(OutputError, match="holds files that are of no cohort"):
+    with pytest.raises(OutputError, match="contains files that do not belong to a cohort"):
         run_cohort(manifest, tmp_path / "full", HereEngine(), SETTINGS)
 
     def start_another(_):

@@ -60,7 +60,7 @@ def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "odd_label: odd_label-seg.nii.gz: the label map has the values 2, 7, but labels are 0 to 4" in message
     assert "other_shape: other_shape-t2.nii.gz does not have the grid of other_shape-t1.nii.gz" in message
-    assert "no_label: it has no label map" in message
+    assert "no_label: the case has no label map" in message
     assert "absent: The list names the case absent" in message
     assert "cut_off: cut_off-t1.nii.gz cannot be read" in message
     assert "moved: moved-t2.nii.gz does not have the grid" in message
@@ -100,7 +100,7 @@ def test_a_case_is_listed_once_and_a_file_is_one_sequence(tmp_path: Path) -> Non
     with pytest.raises(CaseError) as caught:
         check_cases(tmp_path, _list(tmp_path, training=["a", "b", twin], validation=["a"]))
 
-    assert "a: the list has it 2 times (training, validation)" in str(caught.value)
+    assert "a: the list names it 2 times (training, validation)" in str(caught.value)
     assert "twin: b-t1.nii.gz is listed as t1 and t1ce" in str(caught.value)
 
 

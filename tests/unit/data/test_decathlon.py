@@ -79,7 +79,7 @@ def test_files_with_too_few_volumes_are_named_beforehand(root: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"modality": {}}, "which of its volumes is which sequence: it has no modality"),
+        ({"modality": {}}, "which sequence each volume is: it has no modality"),
         ({"modality": {"0": "MRI"}}, r"which sequence: 0 \(MRI\)"),
         ({"labels": {"1": "tumour"}}, "does not say which label is oedema"),
     ],
@@ -90,7 +90,7 @@ def test_a_list_that_does_not_say_enough_is_refused(changed: dict[str, Any], sai
 
 
 def test_an_evaluation_refuses_what_it_would_misread(root: Path) -> None:
-    with pytest.raises(CaseError, match="BRATS_001 has its sequences in one file"):
+    with pytest.raises(CaseError, match="BRATS_001 has all sequences in one file"):
         labelled_cases(root / "dataset.json", section="training")
 
 

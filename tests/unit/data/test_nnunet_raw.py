@@ -79,7 +79,7 @@ def test_labels_of_no_known_order_are_refused(tmp_path: Path) -> None:
 
 
 def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match=r"which sequence it is: 1 \(noise\)"):
+    with pytest.raises(CaseError, match=r"name the sequence of each channel: 1 \(noise\)"):
         nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
 
 

@@ -61,7 +61,7 @@ def test_noise_around_the_head_means_raw():
     assert recognition.kind is InputKind.RAW
     assert recognition.stripped == {Modality.T1}
     assert recognition.evidence[2] == (
-        "FLAIR: the background varies by 2.8% of the intensity range, as air around a head does: with skull."
+        "FLAIR: the background varies by 2.8% of the intensity range, like air around a head: with skull."
     )
 
 

@@ -218,7 +218,7 @@ def test_a_case_that_cannot_be_used_is_named_and_the_others_continue(cases, tmp_
     reported = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
     evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=reported)
     assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (1, ["a"])
-    assert "does not lie on the grid" in (tmp_path / "out" / "summary.md").read_text()
+    assert "does not have the grid" in (tmp_path / "out" / "summary.md").read_text()
     assert heard == [(1, 2, "a"), (2, 2, "b")]
     (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(CaseError, match="All 2 cases failed"):
@@ -253,9 +253,9 @@ def test_folders_without_labels_are_refused(tmp_path):
     ("values", "message"),
     [
         ((0, 3, 4), "3 and 4 mean different things. Name their label scheme"),
-        ((0, 1, 2, 4), "4 is enhancing tumour, the resection cavity or oedema by scheme"),
-        ((0, 1), "hold 1, one label only"),
-        ((0, 1, 7), "hold 1, 7"),
+        ((0, 1, 2, 4), "4 is enhancing tumour, the resection cavity or oedema, depending on the scheme"),
+        ((0, 1), "contain 1, only one label"),
+        ((0, 1, 7), "contain 1, 7"),
     ],
 )
 def test_label_values_that_cannot_be_identified_are_refused(cases, values, message):
@@ -269,7 +269,7 @@ def test_label_values_that_cannot_be_identified_are_refused(cases, values, messa
     with pytest.raises(VolumeError, match=message):
         read_reference(labelled.label, grid)
     nib.save(nib.Nifti1Image(labels, 2 * np.eye(4)), labelled.label)
-    with pytest.raises(GridError, match="does not lie on the grid"):
+    with pytest.raises(GridError, match="does not have the grid"):
         read_reference(labelled.label, grid)
 
 
@@ -481,8 +481,8 @@ ALONE = "BRATS_MM_MEMORY_ALONE"
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
-    """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its typical peak
-    does not rise (a kept prediction per case would double it). Single peaks vary by when garbage is collected.
+    """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its typical
+    peak does not rise (a kept prediction per case would double it). Single peaks vary by when garbage is collected.
     """
     if ALONE not in os.environ:  # caches that other tests filled would move the figures
         name = f"{__file__}::test_memory_does_not_grow_with_the_number_of_cases"

@@ -68,17 +68,17 @@ def test_two_images_of_a_sequence_ask(dataset):
 
 
 def test_one_session_is_needed(dataset):
-    with pytest.raises(CaseError, match=r"2 sessions fit.*sub-01_ses-post, sub-01_ses-pre.*--participant"):
+    with pytest.raises(CaseError, match=r"2 sessions match.*sub-01_ses-post, sub-01_ses-pre.*--participant"):
         one_session(dataset, BidsFilter(("01",)))
-    with pytest.raises(CaseError, match=r"No session fits.*sub-01_ses-post, sub-01_ses-pre, sub-02"):
+    with pytest.raises(CaseError, match=r"No session matches.*sub-01_ses-post, sub-01_ses-pre, sub-02"):
         one_session(dataset, BidsFilter(("03",)))
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     (tmp_path / "t1.nii.gz").touch()
-    with pytest.raises(OptionError, match="choose from a BIDS dataset"):
+    with pytest.raises(OptionError, match="select from a BIDS dataset"):
         find_bids_case(tmp_path, BidsFilter(("01",)))
-    with pytest.raises(OptionError, match="choose from a BIDS dataset"):
+    with pytest.raises(OptionError, match="select from a BIDS dataset"):
         open_manifest(tmp_path, BidsFilter(("01",)))
 
 

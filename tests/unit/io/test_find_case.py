@@ -50,7 +50,7 @@ def test_brats_2015_keeps_each_sequence_in_its_own_folder(tmp_path):
     case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
 
     assert [path.rsplit("/", 1)[-1] for path in case.paths.values()] == [f"{name}.mha" for name in names[:4]]
-    assert case.ignored == {f"{names[4]}/{names[4]}.mha": "its name says that it holds labels"}
+    assert case.ignored == {f"{names[4]}/{names[4]}.mha": "its name marks a label map"}
 
 
 def test_sub_folder_may_name_the_sequence(tmp_path):
@@ -69,7 +69,7 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
     assert case.ignored == {
         ".DS_Store": "it is a hidden file",
         "a_adc.nii.gz": "its name says that it is another kind of image or a result (ADC map: 'adc')",
-        "a_seg.nii.gz": "its name says that it holds labels",
+        "a_seg.nii.gz": "its name marks a label map",
         "a_x.nii.gz": "its name does not say a sequence",
         "entropy_et.nii.gz": (
             "its name says that it is another kind of image or a result (a result of a segmentation: 'entropy')"

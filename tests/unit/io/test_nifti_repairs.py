@@ -40,7 +40,7 @@ def volume(tmp_path, *changes):
         ([("<f", 292, NAN)], "sform"),
         ([("<3f", 256, NAN, NAN, NAN)], "qform"),
         ([("<3f", 256, 2, 2, 2)], "qform"),
-        ([("<f", 108, 0.0)], "where its voxels begin"),
+        ([("<f", 108, 0.0)], "where the voxels begin"),
     ],
     ids=["NaN", "infinite", "zero", "negative", "NaN sform", "flat", "NaN offset", "NaN turn", "long turn", "voxels"],
 )

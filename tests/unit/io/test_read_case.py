@@ -80,7 +80,7 @@ def test_different_grids(tmp_path, affine):
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2), affine)
 
-    with pytest.raises(GridError, match="do not lie on one grid") as caught:
+    with pytest.raises(GridError, match="have different grids") as caught:
         read_case(find_case(tmp_path))
     assert "T1 (x_t1.nii.gz) has 12 x 12 x 12 voxels of 1 x 1 x 1 mm, orientation RAS, offset (0, 0, 0) mm" in str(
         caught.value
@@ -107,7 +107,7 @@ def test_all_faults_are_reported_at_once(tmp_path):
     with pytest.raises(VolumeError, match=r"x_t1\.nii\.gz is 0 everywhere") as caught:
         read_case(find_case(tmp_path))
     assert "x_t1ce.nii.gz is not a NIfTI volume" in str(caught.value)
-    assert "do not lie on one grid: T2" in str(caught.value)
+    assert "have different grids: T2" in str(caught.value)
 
 
 def test_same_image_under_two_names(tmp_path):

@@ -181,7 +181,7 @@ def test_gzip_with_wrong_checksum(tmp_path):
 def test_truncated_voxels(tmp_path):
     path = save(tmp_path / "a.nii", GREY)
     path.write_bytes(path.read_bytes()[:-100])
-    assert_refused(path, "is cut off: it has fewer data than its 9 x 10 x 11 voxels")
+    assert_refused(path, "is truncated: it has fewer data than its 9 x 10 x 11 voxels")
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])

@@ -36,7 +36,7 @@ def test_rolling_back_walks_through_what_was_active():
     assert state == ActiveModel("b", (BASE, "a"))
     assert state.rolled_back() == ActiveModel("a", (BASE,))
     assert state.rolled_back().rolled_back() == ActiveModel(BASE, ())
-    with pytest.raises(OptionError, match="nothing to go back to"):
+    with pytest.raises(OptionError, match="nothing to roll back to"):
         ActiveModel().rolled_back()
 
 

@@ -90,7 +90,7 @@ def test_without_ipyniivue_it_says_what_to_install(prediction, monkeypatch):
 
 
 def test_a_prediction_without_a_viewer_says_if_there_is_one(prediction):
-    with pytest.raises(OptionError, match=r"neither shown nor saved. .*prediction_tools"):
+    with pytest.raises(OptionError, match=r"cannot be shown or saved. .*prediction_tools"):
         replace(prediction, tools=None).view()
 
 

@@ -67,7 +67,7 @@ def test_a_list_with_fold_numbers_makes_a_list_each(root: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("folds", "said"),
-    [([0, 1, None], "1 of its 3 training cases have no fold"), ([0, 0, 0], "it has one fold only")],
+    [([0, 1, None], "1 of its 3 training cases have no fold"), ([0, 0, 0], "it has only one fold")],
 )
 def test_a_list_without_two_folds_is_refused(tmp_path: Path, folds: list[int | None], said: str) -> None:
     entries = [
@@ -122,7 +122,7 @@ def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("division", "error", "said"),
     [
-        (Division(validation=("0.2",), folds=3), OptionError, "in one way only"),
+        (Division(validation=("0.2",), folds=3), OptionError, "exclude each other"),
         (Division(validation=("1.5",)), OptionError, r"is 1\.5\. It must be between 0 and 1"),
         (Division(validation=("nobody",)), CaseError, "no labelled case nobody"),
         (Division(validation=tuple(NAMES)), CaseError, "is left for training"),

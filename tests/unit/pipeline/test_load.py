@@ -118,7 +118,7 @@ def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
 
 
 def test_different_grids_are_refused_when_the_input_is_declared_prepared(segmenter, thick):
-    with pytest.raises(GridError, match=r"do not lie on one grid.*--prepared"):
+    with pytest.raises(GridError, match=r"have different grids.*--prepared"):
         segmenter.predict(thick, prepared=True)
     scans = Scans("scans", dict(read_scans(find_case(thick["flair"].parent)).volumes))
     with pytest.raises(GridError, match="FLAIR has 64 x 72 x 28 voxels"):

@@ -140,7 +140,7 @@ def test_beside_a_study_sequences_name_series():
         ({"overlap": 1}, "The overlap is 1.0. It must be from 0 to 0.9."),
         ({"device": "tpu"}, "The device is 'tpu'. It must be auto, cpu, cuda or cuda:N."),
         ({"backend": "onnx"}, "The backend is 'onnx'. Choose one of auto, torch, openvino."),
-        ({"speed": 1}, "There is no option 'speed'."),
+        ({"speed": 1}, "Unknown option 'speed'."),
         ({"raw": True, "prepared": True}, "raw and prepared were both given"),
         ({"fast": True, "tta": True}, "fast and tta were both given. Give one of them."),
         ({"deidentify": True}, "Add dicom."),

@@ -19,5 +19,5 @@ def test_an_unknown_modality_is_named() -> None:
 
 
 def test_a_property_needs_a_single_training() -> None:
-    with pytest.raises(OptionError, match="Ask the workflow of a single modality"):
+    with pytest.raises(OptionError, match="Use the workflow of a single modality"):
         EveryExpert("absent.json")._get_property("trainer", {})

@@ -68,7 +68,7 @@ def test_without_a_profile_the_card_s_table_advises():
     }
     gains = assess(prediction_of(0.6, profile=None, expected=ExpectedDice(10, dice))).gains
     assert gains[0].after[Region.TC] == pytest.approx(0.7)
-    assert advice(gains[1:]) == "No absent sequence is expected to raise the Dice by 2 points or more."
+    assert advice(gains[1:]) == "No missing sequence is expected to raise the Dice by 2 points or more."
 
 
 def test_nothing_is_advised_where_nothing_is_absent_or_known():

@@ -43,10 +43,10 @@ class Authenticator:
         self._issuer = issuer
 
     def require_scope(self, scope: str) -> Callable[[Request], Awaitable[Caller]]:
-        """A FastAPI dependency that returns the caller and requires a scope."""
+        """Return a FastAPI dependency that returns the caller and requires a scope."""
 
         async def caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
-            # Only an issuer's keys may need a request. Everything else is faster than a change of threads.
+            # Only fetching an issuer's keys may block. Everything else is faster than a thread switch.
             if self._issuer is None:
                 known = self.authenticate(request)
             else:
@@ -75,6 +75,6 @@ class Authenticator:
             return Caller(token.caller, token.scopes)
         name = self._issuer.caller_of(text.strip()) if self._issuer is not None else None
         if name is None:
-            message = "The token is unknown, ended or revoked. Ask the service's owner for a new one."
+            message = "The token is unknown, expired or revoked. Ask the operator of the service for a new one."
             raise Problem("unauthorised", message, _CHALLENGE)
         return Caller(f"{self._issuer.name if self._issuer else ''}:{name}", DEFAULT_SCOPES)

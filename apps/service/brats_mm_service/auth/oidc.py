@@ -1,4 +1,4 @@
-"""Access tokens of an OpenID Connect issuer: signed by its keys, meant for this service, not ended."""
+"""Validate access tokens of an OpenID Connect issuer: signature, audience and expiry."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from brats_mm_service.logs import log
 from brats_mm_service.settings import OidcSettings, is_loopback
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Signatures with public keys only: with HS256 among them, a public key could be used as a secret."""
+"""Public-key signatures only. With HS256, a public key could be used as a shared secret."""
 
 _TIMEOUT_S = 5
 _FRESH_S = 600.0
@@ -53,7 +53,7 @@ class OidcIssuer:
         return name if isinstance(name, str) and 0 < len(name) <= 200 else None
 
     def _key(self, kid: str) -> Any:
-        """Return the issuer's key with that ID. Fetches the keys again for an unknown ID, but not at every call.
+        """Return the issuer's key with that ID. Fetches the keys again for an unknown ID, but not on every call.
 
         Only one thread fetches. The others continue with the known keys, so unknown IDs do not delay them.
         """
@@ -83,7 +83,7 @@ class OidcIssuer:
         for one in _document(where)["keys"]:
             try:
                 keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
-            except jwt.PyJWTError:  # noqa: PERF203 (a key of a kind that is not known here)
+            except jwt.PyJWTError:  # noqa: PERF203 (a key of an unknown type)
                 log("oidc_key_skipped", level="warning")
         return keys
 

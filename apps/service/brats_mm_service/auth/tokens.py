@@ -22,7 +22,7 @@ DEFAULT_SCOPES = ("jobs:read", "jobs:write", "metrics")
 """Scopes of a token that names none."""
 
 RESERVED = ("local", "dicomweb")
-"""Owners of jobs from the time without tokens, and of studies found by polling."""
+"""Reserved names: the owner of jobs without tokens, and of studies found by polling."""
 _PREFIX = "bmm"
 _CALLER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
@@ -49,19 +49,19 @@ class Tokens:
     def create(
         self, caller: str, scopes: Sequence[str] = DEFAULT_SCOPES, days: float | None = None
     ) -> tuple[Token, str]:
-        """Make a token for a caller.
+        """Create a token for a caller.
 
         Returns:
-            The token, and the text that the caller sends, which is kept nowhere.
+            The token, and the text that the caller sends. The text is not stored.
 
         Raises:
-            OptionError: the name or a scope cannot be used.
+            OptionError: the name, a scope or the expiry is invalid.
         """
         if not _CALLER.fullmatch(caller):
             message = f"The caller's name is {caller!r}. Use 1 to 64 letters, digits, and any of . _ @ -"
             raise OptionError(message)
         if caller in RESERVED:
-            message = f"The name {caller} is the service's own. Choose another for the caller."
+            message = f"The name {caller} is reserved. Choose another name for the caller."
             raise OptionError(message)
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
@@ -84,19 +84,19 @@ class Tokens:
         return token, f"{_PREFIX}_{token.id}_{secret}"
 
     def all(self) -> list[Token]:
-        """Every token, oldest first."""
+        """Return all tokens, oldest first."""
         rows = self._database.connection().execute("SELECT * FROM tokens ORDER BY created")
         return [_token(row) for row in rows]
 
     def any_valid(self) -> bool:
-        """Whether anybody could call."""
+        """Whether any token is valid."""
         return any(self._is_valid(token) for token in self.all())
 
     def revoke(self, token_id: str) -> Token:
-        """End a token at once.
+        """Revoke a token at once.
 
         Raises:
-            OptionError: there is no such token.
+            OptionError: the token does not exist or is already revoked.
         """
         with self._database.writing() as connection:
             connection.execute(
@@ -123,7 +123,7 @@ class Tokens:
 
 
 def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool:
-    """Create a token if nobody could call, and write it to a file that its owner alone can read.
+    """Create a token if there is no valid one, and write it to a file that only its owner can read.
 
     Returns:
         Whether a token was created.

@@ -1,1 +1,1 @@
-"""The DICOMweb server that studies are fetched from and results stored in."""
+"""Fetch studies from a DICOMweb server and store results in it."""

@@ -12,10 +12,10 @@ from brats_mm_service.settings import DicomwebSettings
 
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Statuses after which it is worth trying again."""
+"""HTTP statuses after which to retry."""
 
 
-class DicomwebRefused(Exception):  # noqa: N818 (its sentence is what matters)
+class DicomwebRefused(Exception):  # noqa: N818 (named by what happened)
     """The archive permanently refused a request. The message is for the caller."""
 
 
@@ -29,7 +29,7 @@ def is_uid(text: str) -> bool:
 
 
 class DicomwebClient:
-    """Calls of an archive. Redirections are not followed, and proxies and passwords of the environment not used."""
+    """Client of an archive. Does not follow redirections, and ignores proxies and passwords of the environment."""
 
     def __init__(self, settings: DicomwebSettings) -> None:
         try:
@@ -48,7 +48,7 @@ class DicomwebClient:
         self._client.set_http_retry_params(retry=False)
 
     def studies(self, limit: int = 500) -> list[tuple[str, int]]:
-        """Studies with MR series: UID, and how many instances each has."""
+        """Return the UIDs of studies with MR series, and their numbers of instances."""
         with _told():
             datasets = self._client.search_for_studies(
                 search_filters={"ModalitiesInStudy": "MR"},
@@ -94,8 +94,8 @@ class DicomwebClient:
         """Store objects in a study.
 
         Raises:
-            DicomwebRefused: the archive does not take them.
-            DicomwebUnreachable: it does not answer.
+            DicomwebRefused: the archive refuses the objects.
+                DicomwebUnreachable: the archive does not respond.
         """
         with _told():
             answer = self._client.store_instances(list(objects), study_instance_uid=study_uid)

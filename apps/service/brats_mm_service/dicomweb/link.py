@@ -32,7 +32,7 @@ _LONGEST_WAIT_S = 300.0
 
 
 class DicomwebLink:
-    """Moves transfers on, one step after the other."""
+    """Advances transfers step by step."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class DicomwebLink:
                     if self._stopping.is_set():
                         return
                     self._advance(transfer)
-            except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive whatever an archive sends)
+            except Exception as error:  # noqa: BLE001, PERF203 (the thread must survive any response of an archive)
                 log("dicomweb_error", level="error", error=type(error).__name__)
                 self._stopping.wait(1.0)
 
@@ -109,12 +109,13 @@ class DicomwebLink:
     def _try_again(self, transfer: Transfer, why: str) -> None:
         if transfer.attempts + 1 >= self._settings.attempts:
             message = (
-                f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Ask for it again."
+                f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Request the study "
+                "again."
             )
             self._fail(transfer, message)
             return
         wait_s = min(_LONGEST_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
-        self._transfers.again(transfer, f"The archive could not be reached: {why}. It is tried again.", wait_s)
+        self._transfers.again(transfer, f"The archive could not be reached: {why}. The service will try again.", wait_s)
         log("dicomweb_retry", transfer=transfer.id, attempt=transfer.attempts + 1, seconds=wait_s)
 
     def _fail(self, transfer: Transfer, detail: str) -> None:
@@ -124,7 +125,7 @@ class DicomwebLink:
     def _fetch(self, transfer: Transfer) -> None:
         key = f"archive-{transfer.id}"
         earlier = self._queue.records.by_key(transfer.owner, key)
-        if earlier is not None:  # it was submitted just before the service ended
+        if earlier is not None:  # the job was submitted just before the service ended
             self._transfers.move(transfer, TransferState.COMPUTING, job=earlier.id, detail="")
             return
         files = self._queue.files

@@ -1,4 +1,4 @@
-"""Records of studies fetched from the archive and results stored in it: durable, and one move at a time."""
+"""Records of studies fetched from the archive and results stored in it."""
 
 import json
 import secrets
@@ -57,7 +57,7 @@ class Transfers:
         self._now = now
 
     def begin(self, study: str, owner: str) -> tuple[Transfer, bool]:
-        """Begin a transfer, or return the caller's open transfer of that study, and whether it is new."""
+        """Begin a transfer, or return the caller's open transfer of the study. Also returns whether it is new."""
         with self._database.writing() as connection:
             row = connection.execute(
                 "SELECT * FROM transfers WHERE study = ? AND owner = ? AND state NOT IN (?, ?)",
@@ -75,12 +75,12 @@ class Transfers:
         return transfer, True
 
     def get(self, transfer_id: str) -> Transfer | None:
-        """Return the transfer with that ID."""
+        """Return a transfer by its ID, or None."""
         row = self._database.connection().execute("SELECT * FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
         return None if row is None else _transfer(row)
 
     def of_study(self, study: str, owner: str) -> list[Transfer]:
-        """A caller's transfers of a study, newest first."""
+        """Return a caller's transfers of a study, newest first."""
         rows = self._database.connection().execute(
             "SELECT * FROM transfers WHERE study = ? AND owner = ? ORDER BY created DESC LIMIT 50", (study, owner)
         )
@@ -131,7 +131,7 @@ class Transfers:
                     connection.execute("UPDATE seen_studies SET done = 1 WHERE study = ?", (study,))
                 elif not before["done"]:
                     connection.execute("UPDATE seen_studies SET instances = ? WHERE study = ?", (instances, study))
-            if not seen:  # an empty archive was polled too
+            if not seen:  # marks that the archive was polled, even if it is empty
                 connection.execute("INSERT OR IGNORE INTO seen_studies VALUES ('', 0, 1)")
         return stable
 

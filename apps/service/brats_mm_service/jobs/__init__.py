@@ -1,1 +1,1 @@
-"""Jobs: their records, files, states, and the order in which they run."""
+"""Jobs: records, files, states, and the order in which they run."""

@@ -1,4 +1,4 @@
-"""Whose job is next: callers take turns, and each caller's own jobs keep their order."""
+"""Fair order of jobs: callers take turns, and each caller's jobs keep their order."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

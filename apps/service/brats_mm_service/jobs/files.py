@@ -20,7 +20,7 @@ from brats_mm.io.durable import sync
 from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
-"""Number of files that are hashed and synced at the same time. Both release Python's lock."""
+"""Number of files that are hashed and synced at the same time. Both release the GIL."""
 _VERIFIED_S, _MOST_VERIFIED = 60.0, 10_000
 _ORPHANED_S = 3600.0
 
@@ -35,13 +35,13 @@ class JobFiles:
             (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def incoming(self) -> Path:
-        """A new folder for an upload."""
+        """Create a folder for an upload."""
         folder = self.root / "incoming" / secrets.token_hex(12)
         folder.mkdir(mode=0o700)
         return folder
 
     def upload(self, job_id: str) -> Path:
-        """The folder with a job's sequences."""
+        """Return the folder of a job's sequences."""
         return self.root / "jobs" / job_id / "upload"
 
     def attempt(self, job_id: str, number: int) -> Path:
@@ -49,7 +49,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / f"attempt-{number}"
 
     def result(self, job_id: str) -> Path:
-        """The finished result."""
+        """Return the folder of the finished result."""
         return self.root / "jobs" / job_id / "result"
 
     def all_results(self, job_id: str) -> Path:
@@ -57,7 +57,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / "all.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
-        """Turn a received upload into the upload of a job. It is on disk when this returns."""
+        """Turn a received upload into the upload of a job, durably."""
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
@@ -70,7 +70,7 @@ class JobFiles:
         """Turn the output of an attempt into the result atomically, and return its files."""
         attempt, result = self.attempt(job_id, number), self.result(job_id)
         if result.is_dir() and not attempt.is_dir():
-            return manifest(result)  # published before, though the record of it could not be written
+            return manifest(result)  # published earlier, but its record could not be written
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
             synced = [pool.submit(sync, path) for path in attempt.iterdir()]
             files = manifest(attempt)
@@ -86,7 +86,7 @@ class JobFiles:
         self._trash(self.attempt(job_id, number), job_id)
 
     def clear_attempts(self, job_id: str) -> None:
-        """Remove what unfinished attempts left."""
+        """Remove the output of all unfinished attempts."""
         for folder in (self.root / "jobs" / job_id).glob("attempt-*"):
             self._trash(folder, job_id)
 
@@ -95,7 +95,7 @@ class JobFiles:
         self._trash(self.upload(job_id), job_id)
 
     def remove(self, job_id: str) -> None:
-        """Remove all files of a job. None is left when this returns, not even one that another thread is removing."""
+        """Remove all files of a job, and wait for other threads that are removing some of them."""
         self._trash(self.root / "jobs" / job_id, job_id)
         for folder in (self.root / "trash").glob(f"{job_id}.*"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,14 +115,14 @@ class JobFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clean_orphans(self, known: Collection[str]) -> None:
-        """Remove folders of no job that a kill or a full disk left, once they are older than any submission takes."""
+        """Remove folders without a job that are older than the longest submission."""
         oldest = time.time() - _ORPHANED_S
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in known and folder.stat().st_mtime < oldest:
                 self._trash(folder, folder.name)
 
     def used_bytes(self, job_id: str) -> int:
-        """Disk space that a job's files take."""
+        """Return the disk space of a job's files in bytes."""
         return folder_bytes(self.root / "jobs" / job_id)
 
     def matches(self, path: Path, file: ResultFile) -> bool:
@@ -142,11 +142,11 @@ class JobFiles:
         return True
 
     def free_bytes(self) -> int:
-        """Space left on the disk."""
+        """Return the free disk space in bytes."""
         return shutil.disk_usage(self.root).free
 
     def _trash(self, folder: Path, owner: str) -> None:
-        """Move away first, so that nobody sees a folder half removed, nor writes into it."""
+        """Move a folder away before deleting it, so that nobody reads or writes a partly deleted folder."""
         gone = self.root / "trash" / f"{owner}.{secrets.token_hex(12)}"
         with suppress(FileNotFoundError):
             folder.rename(gone)
@@ -154,7 +154,7 @@ class JobFiles:
 
 
 def manifest(folder: Path) -> tuple[ResultFile, ...]:
-    """Name, size and hash of each file of a result."""
+    """Return name, size and hash of each file of a result."""
     paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hash") as pool:
         return tuple(pool.map(lambda path: ResultFile(path.name, path.stat().st_size, sha256_of(path)), paths))

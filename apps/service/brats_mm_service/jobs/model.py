@@ -67,7 +67,7 @@ class NewJob:
         key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to detect repeated requests.
         keep_upload: keep the uploaded files as long as the results.
-        training: version to make, its parent and minutes. None for a segmentation.
+        training: version to create, its parent and minutes. None for a segmentation.
     """
 
     id: str
@@ -92,7 +92,7 @@ class Job:
         error: problem body, if it failed.
         results: result files, if done.
         seconds: seconds per stage, if done.
-        training: version to make, its parent and minutes. None for a segmentation.
+        training: version to create, its parent and minutes. None for a segmentation.
     """
 
     id: str
@@ -115,9 +115,9 @@ class Job:
     training: Mapping[str, Any] | None = None
 
     def in_callers_names(self, sentence: str) -> str:
-        """A sentence of the worker, with the names that the caller gave the files."""
+        """Return a sentence of the worker with the caller's file names."""
         return in_callers_names(sentence, self.sequences, self.names)
 
     def result(self, name: str) -> ResultFile | None:
-        """Return the result with that name."""
+        """Return the result with a name, or None."""
         return next((one for one in self.results if one.name == name), None)

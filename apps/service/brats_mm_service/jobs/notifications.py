@@ -26,7 +26,7 @@ class Subscription:
 
     def notify(self) -> None:
         """Record a change. Callable from any thread."""
-        with suppress(RuntimeError):  # the loop is closed, so nobody waits there any more
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
             self._loop.call_soon_threadsafe(self._changed.set)
 
 

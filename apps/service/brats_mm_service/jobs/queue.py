@@ -1,4 +1,4 @@
-"""Jobs from being accepted to being forgotten: what routes and other protocols call.
+"""Life cycle of jobs, as used by routes and other protocols.
 
 job, is_new = queue.submit(new_job, incoming_folder)
 job = await queue.wait(job.id, timeout_s=600)
@@ -63,7 +63,7 @@ class JobQueue:
         """Accept a job whose sequences are in `incoming`. Takes over the folder in any case.
 
         Returns:
-            The job, and whether it is new. False if the caller's key stands for an earlier job.
+            The job, and whether it is new. False if the caller's key belongs to an earlier job.
 
         Raises:
             QueueFull: too many jobs are waiting.
@@ -117,7 +117,7 @@ class JobQueue:
     def remove(self, job: Job) -> None:
         """Cancel a running or waiting job, or delete an ended one with its files.
 
-        The next sweep removes what an error left.
+        After an error, the next sweep removes the rest.
         """
         try:
             self._remove(job)
@@ -136,7 +136,7 @@ class JobQueue:
             self.metrics.jobs.labels(JobState.CANCELLED.value).inc()
             log("job_cancelled", job=job.id)
         else:
-            # The record first: killed in between, the next start finds files of no job and removes them.
+            # Delete the record first. If the service is killed in between, the next start removes the orphaned files.
             self.records.delete(job.id)
             self.files.remove(job.id)
             log("job_deleted", job=job.id)
@@ -178,7 +178,9 @@ class JobQueue:
     def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
         if not self.records.finish(job.id, results, seconds):
             now = self.records.get(job.id)
-            if now is None or now.state is not JobState.DONE:  # done: recorded before, by a call that then failed
+            if (
+                now is None or now.state is not JobState.DONE
+            ):  # done: recorded by an earlier call that failed afterwards
                 self.files.remove(job.id)  # cancelled at the last moment
                 return
         for stage, value in seconds.items():
@@ -227,17 +229,17 @@ class JobQueue:
         """Check every result of a job.
 
         Raises:
-            Problem: one is gone or damaged.
+            Problem: a result is missing or damaged.
         """
         for file in job.results:
             self.verified(job, file.name)
 
     def used_bytes(self, owner: str) -> int:
-        """Disk space that a caller's jobs take."""
+        """Return the disk space of a caller's jobs in bytes."""
         return sum(self.files.used_bytes(job_id) for job_id in self.records.ids(owner))
 
     def release(self, job: Job) -> None:
-        """Note that nothing uses the files of an attempt any more. Called by the supervisor."""
+        """Record that the files of an attempt are no longer used. Called by the supervisor."""
         self._progress.pop(job.id, None)
         try:
             if self.is_cancelled(job.id):
@@ -277,7 +279,9 @@ class JobQueue:
     def _recover(self, job: Job) -> None:
         if job.state is JobState.RUNNING:
             if self.files.result(job.id).is_dir():
-                self._finish(job, manifest(self.files.result(job.id)), {})  # it was published before the end
+                self._finish(
+                    job, manifest(self.files.result(job.id)), {}
+                )  # the result was published before the service ended
             else:
                 often = f"The service was interrupted {job.attempts} times while the job ran."
                 self.retry(job, "interrupted", often)

@@ -1,4 +1,4 @@
-"""Records of jobs: accepted once, with only the allowed transitions, each in one transaction."""
+"""Records of jobs. Each transition is allowed by `states` and runs in one transaction."""
 
 import json
 import sqlite3
@@ -15,7 +15,7 @@ from brats_mm_service.jobs.states import OPEN, JobState, sources_of
 from brats_mm_service.settings import QueueLimits
 
 _WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
-"""File names and series descriptions, which may name a patient."""
+"""Columns with file names and series descriptions, which may contain patient names."""
 
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)
@@ -60,12 +60,12 @@ class JobRecords:
                     None if new.training is None else json.dumps(dict(new.training)),
                 ),
             )
-            # Read before the commit: a failure afterwards would tell the caller that an accepted job was refused.
+            # Read before the commit, because a failure afterwards would report an accepted job as refused.
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
         return _job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
-        """Raise QueueFull if a job of that caller would not be accepted now."""
+        """Raise QueueFull if a job of a caller would not be accepted now."""
         _check_room(self._database.connection(), owner, limits)
 
     def get(self, job_id: str) -> Job | None:
@@ -96,7 +96,7 @@ class JobRecords:
         return [_job(row) for row in rows[:size]], more
 
     def in_states(self, states: Collection[JobState]) -> list[Job]:
-        """All jobs in these states, oldest first."""
+        """Return all jobs in these states, oldest first."""
         marks = ", ".join("?" * len(states))
         rows = self._database.connection().execute(
             f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY serial", [state.value for state in states]

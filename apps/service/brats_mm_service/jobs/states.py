@@ -15,7 +15,7 @@ class JobState(str, Enum):
 
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    # Queued to failed: the files of the job are gone, or it was interrupted too often.
+    # Queued to failed: the files of the job are missing, or it was interrupted too often.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # Running to queued: the service was killed and has restarted.
     JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
@@ -27,7 +27,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
-"""States in which a job will still change on its own."""
+"""States in which a job has not ended."""
 
 
 def sources_of(target: JobState) -> tuple[JobState, ...]:

@@ -34,8 +34,7 @@ from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, label_an
 
 FILES = ("image_file", "image_file_2", "image_file_3", "image_file_4")
 _PATTERNS = {
-    # Matched against volume names, capitals counting. Rather no match, which the person at the screen sees, than
-    # a wrong one: a bare `t1` would also match T1ce.
+    # Case-sensitive patterns for volume names. No match is better than a wrong one: a bare `t1` would also match T1ce.
     Modality.T1: "*[Tt]1[NnWw]*",
     Modality.T1CE: "*[Tt]1[CcGg]*",
     Modality.T2: "*[Tt]2[Ww]*",
@@ -62,7 +61,7 @@ MODELS: dict[str, Availability] = {model_id(subset): subset for subset in revers
 
 
 def router(service: Service) -> APIRouter:
-    """The routes /models, /modelinfo, /monaiinfo, /labelDescriptions and /infer."""
+    """Return the routes /models, /modelinfo, /monaiinfo, /labelDescriptions and /infer."""
     routes = APIRouter(tags=["MONAIAuto3DSeg"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -102,7 +101,7 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
         responses=problems(401, 403) | shown([_model(next(iter(MODELS)))], "The models"),
     )
     def models(caller: Annotated[Caller, reader]) -> list[dict[str, Any]]:
-        """All four sequences first."""
+        """List the models, with all four sequences first."""
         return [_model(name) for name in MODELS]
 
     @routes.get(
@@ -116,11 +115,11 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
 
     @routes.get(
         "/monaiinfo",
-        summary="MONAIAuto3DSeg: which software answers",
+        summary="MONAIAuto3DSeg: name and version of the software",
         responses=problems(401, 403) | shown(f"BraTS-MM {__version__}", "Name and version"),
     )
     def software(caller: Annotated[Caller, reader]) -> str:
-        """The module shows this text."""
+        """Return the text that the module shows."""
         return f"BraTS-MM {__version__}"
 
     @routes.get(
@@ -130,14 +129,14 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
         response_class=Response,
     )
     def labels(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> Response:
-        """The same for every model."""
+        """Return the labels, which all models share."""
         _subset(id)
         headers = {"Content-Disposition": 'attachment; filename="labels.csv"'}
         return Response(label_descriptions(), media_type="application/octet-stream", headers=headers)
 
 
 def label_descriptions() -> bytes:
-    """The labels with the codes that 3D Slicer colours and names segments by."""
+    """Return the labels with the codes that 3D Slicer uses for colours and names of segments."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["LabelValue", "Name", *(f"{sequence}.{part}" for sequence in _CODES for part in _PARTS)])
@@ -176,7 +175,7 @@ def _model(name: str) -> dict[str, Any]:
 
 def _subset(name: str) -> Availability:
     if name not in MODELS:
-        raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists the {len(MODELS)} that there are.")
+        raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists all {len(MODELS)}.")
     return MODELS[name]
 
 

@@ -1,4 +1,4 @@
-"""Submitted labels of viewers: checked, linked to the prediction that they correct, and stored for good.
+"""Labels submitted by viewers: checked, linked to the prediction that they correct, and stored permanently.
 
 Each submission is a new version. Only its owner sees it. It is kept until the owner deletes it.
 """
@@ -52,12 +52,12 @@ class ViewerCorrections:
         Args:
             caller: owner of the label.
             form: form with the part `label`, and `params` as JSON.
-            folder: folder of the received file. It is taken over.
+            folder: folder of the received file. It is moved into the store.
             image: image of the caller, or case on the server.
             tag: tag of the label.
 
         Raises:
-            Problem: the image does not exist, or the label does not fit it.
+            Problem: the image does not exist, or the label does not match it.
         """
         files = self._images.files(caller, image)
         if not form.files:
@@ -101,17 +101,19 @@ class ViewerCorrections:
         """Return a version of a label, by default the newest.
 
         Raises:
-            Problem: there is no such label of the caller.
+            Problem: the caller has no such label.
         """
         versions = self._store.of_image(caller.name, image, tag)
         found = next((one for one in reversed(versions) if version in (None, one.version)), None)
         if found is None:
             which = "" if version is None else f" in version {version}"
-            raise Problem("not-found", f"There is no label of {image[:80]!r} under the tag {tag!r}{which}.")
+            raise Problem(
+                "not-found", f"{image[:80]!r} has no label with the tag {tag!r}{which}. Check the tag and the version."
+            )
         return found
 
     def file(self, correction: Correction, *, as_sent: bool = True) -> Path:
-        """Return the file of a label, as it was sent or on the grid of its image."""
+        """Return the file of a label, as submitted or on the grid of its image."""
         return self._store.folder(correction) / (correction.sent if as_sent else LABELS)
 
     def remove(self, caller: Caller, image: str, tag: str | None = None) -> None:
@@ -145,7 +147,7 @@ class ViewerCorrections:
         model: Any = result_json(result, "report.json").get("model", {})
         try:
             link_or_copy(result / "segmentation.nii.gz", folder / PREDICTION)
-        except FileNotFoundError:  # the result has just expired
+        except FileNotFoundError:  # the result expired meanwhile
             return None
         return CorrectedPrediction(
             job.id,

@@ -120,7 +120,9 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
 
-    @routes.get("/image/info", summary="MONAI Label: about an image", responses=shown({"sequences": ["t1ce"]}))
+    @routes.get(
+        "/image/info", summary="MONAI Label: information about an image", responses=shown({"sequences": ["t1ce"]})
+    )
     def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the sequences of an image, and the information from its uploader."""
         entry = images.objects(caller).get(image)
@@ -129,7 +131,9 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         info: dict[str, Any] = entry["image"]["info"]
         return info
 
-    @routes.put("/image/info", summary="MONAI Label: say more about an image", openapi_extra=form_body(texts=("info",)))
+    @routes.put(
+        "/image/info", summary="MONAI Label: add information about an image", openapi_extra=form_body(texts=("info",))
+    )
     async def say_of_image(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Update the information about the caller's own uploads."""
         async with incoming(service) as folder:
@@ -168,7 +172,7 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
     def label_file(
         label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
     ) -> FileResponse:
-        """Serve a label as it was sent."""
+        """Serve a label as submitted."""
         path = corrections.file(corrections.get(caller, label, tag or FINAL, version))
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
         return FileResponse(path, media_type="application/octet-stream", filename=name)
@@ -184,18 +188,22 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
         corrections.remove(caller, id, tag or FINAL)
         return {}
 
-    @routes.get("/label/info", summary="MONAI Label: about a label", responses=shown({"name": "label.nii.gz"}))
+    @routes.get(
+        "/label/info", summary="MONAI Label: information about a label", responses=shown({"name": "label.nii.gz"})
+    )
     def info_of_label(
         label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
     ) -> dict[str, Any]:
         """Return author, time, version, the corrected prediction and its scores, and what the viewer saved with it."""
         return about_label(corrections.get(caller, label, tag or FINAL, version))
 
-    @routes.put("/label/info", summary="MONAI Label: say more about a label", openapi_extra=form_body(texts=("info",)))
+    @routes.put(
+        "/label/info", summary="MONAI Label: add information about a label", openapi_extra=form_body(texts=("info",))
+    )
     async def say_of_label(
         label: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
     ) -> dict[str, Any]:
-        """Merge into the existing information."""
+        """Merge information into that of the label."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         info = json_object(form.texts.get("info"), "info")

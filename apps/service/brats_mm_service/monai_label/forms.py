@@ -1,4 +1,4 @@
-"""Receiving what viewers send, within the same limits as any other upload."""
+"""Receive forms of viewers, within the same limits as other uploads."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def small_form(request: Request, most: int, seconds: float) -> dict[str, s
     try:
         body = await asyncio.wait_for(_body(request, most), seconds)
     except asyncio.TimeoutError as error:
-        message = f"The body did not come within {seconds:g} s. Send the request again."
+        message = f"The body did not arrive within {seconds:g} s. Send the request again."
         raise Problem("upload-timeout", message, {"Connection": "close"}) from error
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
@@ -83,15 +83,15 @@ async def _body(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise Problem("too-large", f"The body is larger than {most:,} bytes, the most allowed here.")
+            raise Problem("too-large", f"The body is larger than {most:,} bytes, the maximum of this service.")
     return bytes(body)
 
 
 def json_object(text: str | None, name: str) -> dict[str, Any]:
-    """A field that holds a JSON object.
+    """Parse a field that contains a JSON object.
 
     Raises:
-        Problem: it holds something else.
+        Problem: the field is not a JSON object.
     """
     try:
         document = json.loads(text) if text and text.strip() else {}
@@ -103,7 +103,7 @@ def json_object(text: str | None, name: str) -> dict[str, Any]:
 
 
 def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:
-    """The `requestBody` of a route that takes a form."""
+    """Return the `requestBody` of a route that takes a form."""
     volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
     properties = {**dict.fromkeys(files, volume), **dict.fromkeys(texts, _TEXT)}
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
@@ -112,6 +112,6 @@ def form_body(*files: str, texts: Collection[str] = (), many: bool = False, requ
     return {"requestBody": {"required": required, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def shown(example: Any, description: str = "As MONAI Label answers") -> Answers:
+def shown(example: Any, description: str = "Response as in MONAI Label") -> Answers:
     """Return the documentation of a route's 200 response, with an example."""
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}

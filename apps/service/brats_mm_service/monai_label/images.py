@@ -30,12 +30,12 @@ STRATEGIES = {
 
 
 def no_image(image: str) -> Problem:
-    """The image does not exist or belongs to another caller."""
+    """Return the problem of an image that does not exist or belongs to another caller."""
     return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired. Upload it again.")
 
 
 def no_session() -> Problem:
-    """The session does not exist or belongs to another caller."""
+    """Return the problem of a session that does not exist or belongs to another caller."""
     return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
 
@@ -53,7 +53,7 @@ class ImageFiles:
 
 
 class ViewerImages:
-    """Images by their id, the caller's own uploads first."""
+    """Images by ID. Uploads of the caller take precedence over cases on the server."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -68,7 +68,7 @@ class ViewerImages:
         """Collect the sequences that a request names in `folder`, for a job.
 
         Raises:
-            Problem: there are none, or nothing says which sequence the only volume is.
+            Problem: there are no sequences, or the sequence of the only volume is unknown.
         """
         named = modality_of(modality)
         sent = next((file for file in form.files if file.field == "file"), None)
@@ -94,7 +94,7 @@ class ViewerImages:
         return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
 
     def objects(self, caller: Caller) -> dict[str, Any]:
-        """Every image with its labels, as `/datastore/?output=all` lists them."""
+        """Return all images with their labels, as `/datastore/?output=all` lists them."""
         entries: dict[str, Any] = {}
         for case in self.cases.all():
             entries[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
@@ -117,7 +117,7 @@ class ViewerImages:
         """Return the files of an image that a label can belong to.
 
         Raises:
-            Problem: there is no such image.
+            Problem: the image does not exist.
         """
         item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
@@ -129,7 +129,7 @@ class ViewerImages:
         return ImageFiles(case.sequences, case.unsorted)
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
-        """Remember which job segmented a named image."""
+        """Record which job segmented a named image."""
         sent = session_id or any(file.field == "file" for file in form.files)
         if image and not sent:
             self.service.predictions.note(caller.name, image, job)
@@ -149,7 +149,7 @@ class ViewerImages:
             return {}
         case = self._pick(waiting, strategy)
         file = case.main_file
-        # Viewers keep downloads by name, so the name must be the case's. The checksum shows them a change.
+        # Viewers cache downloads by name, so the name must be that of the case. The checksum shows changes.
         name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
         return {"id": case.id, "name": name, "checksum": f"SHA256:{sha256_of(file)}", "strategy": strategy}
 
@@ -158,7 +158,7 @@ class ViewerImages:
             return secrets.choice(waiting)
         if strategy == "uncertain":
             expected = self.expected_dice.read()
-            return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first of equals
+            return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first one if several are equal
         return waiting[0]
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
@@ -172,7 +172,7 @@ class ViewerImages:
         """Return the file of an image. For a case, this is the requested or the first sequence.
 
         Raises:
-            Problem: there is no such file.
+            Problem: the file does not exist.
         """
         named = modality_of(modality)
         item = self.store.get(caller.name, Kind.IMAGE, image)
@@ -255,13 +255,13 @@ def _unnamed() -> Problem:
     names = ", ".join(modality.value for modality in MODALITIES)
     return Problem(
         "bad-case",
-        f"Nothing says which sequence this volume is. Set the option `modality` to one of {names}, "
-        "or have it in the volume's name, as in `patient_t1ce`.",
+        f"The sequence of this volume is unknown. Set the option `modality` to one of {names}, "
+        "or name it in the file name, as in `patient_t1ce`.",
     )
 
 
 def about_label(one: Correction) -> dict[str, Any]:
-    """Return what is known of a label, for its owner."""
+    """Return the information about a label for its owner."""
     predicted = one.prediction
     return {
         "name": one.name,

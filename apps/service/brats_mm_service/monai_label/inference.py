@@ -44,13 +44,13 @@ from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerMo
 
 _BACKGROUND = "background"
 _ABOUT = {
-    ViewerModel.SEGMENTATION: "Tumour compartments from whichever of T1, T1ce, T2, FLAIR there are.",
+    ViewerModel.SEGMENTATION: "Tumour compartments from any of T1, T1ce, T2 and FLAIR.",
     ViewerModel.ENTROPY: "Where the model is unsure: the entropy of the same result in three bands.",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _INFERRED: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Parts `params` and `image`, or one of them alone, as `output` says",
+        "description": "Parts `params` and `image`, or only one of them, depending on `output`",
         "content": {
             "multipart/form-data": _BINARY,
             "application/octet-stream": _BINARY,
@@ -70,7 +70,7 @@ class Output(str, Enum):
 
 
 def router(service: Service) -> APIRouter:
-    """The routes /info/, /auth/, /infer/ and /activelearning/."""
+    """Return the routes /info/, /auth/, /infer/ and /activelearning/."""
     routes = APIRouter(tags=["MONAI Label"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -102,7 +102,7 @@ def router(service: Service) -> APIRouter:
         start = time.monotonic()
         view = _model(model)
         if output is Output.DICOM_SEG:
-            message = "The service answers with images, not with DICOM. Ask for output=image, or leave it out."
+            message = "The service responds with images, not with DICOM. Use output=image, or leave it out."
             raise Problem("bad-option", message)
         async with incoming(service) as folder:
             form = await receive_viewer_form(
@@ -123,7 +123,9 @@ def router(service: Service) -> APIRouter:
             report = result_json(result, "report.json")
             await run_in_threadpool(images.expected_dice.set, case, expected_dice_of(report))
         made = await run_in_threadpool(label_answer, result, view, wanted)
-        return _answer(output, _said(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted))
+        return _answer(
+            output, _params_of(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted)
+        )
 
     @routes.post(
         "/activelearning/{strategy}",
@@ -139,7 +141,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _add_auth(routes: APIRouter, service: Service) -> None:
-    """3D Slicer asks for a name and a password if tokens are required. The password is the token."""
+    """Add the login routes. If tokens are required, 3D Slicer asks for a name and a password, which is the token."""
     enabled = service.settings.needs_tokens
 
     @routes.get(
@@ -148,7 +150,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
         responses=problems(404) | shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
     )
     async def auth() -> dict[str, Any]:
-        """Asked by 3D Slicer before anything else."""
+        """Return whether a token is required. 3D Slicer calls this first."""
         if not enabled:
             raise Problem("not-found", "No token is needed here.")
         return {"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}
@@ -159,7 +161,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
         responses=problems(401, 404, 413) | shown({"access_token": "bmm_...", "token_type": "Bearer"}),
     )
     async def token(request: Request) -> dict[str, str]:
-        """The name does not count. Nothing new is made: the token is handed back if it is valid."""
+        """Return the token in the password if it is valid. The name is ignored."""
         fields = await small_form(request, 8192, service.settings.connections.body_s)
         if not enabled:
             raise Problem("not-found", "No token is needed here.")
@@ -246,7 +248,7 @@ def _label_form(params: Mapping[str, Any]) -> LabelForm:
     )
 
 
-def _said(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
+def _params_of(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
     """Return the part `params`: information for viewers and readers of the result."""
     sequences = list(job.sequences)
     return {
@@ -279,7 +281,7 @@ def _answer(output: Output | None, document: Mapping[str, Any], made: LabelAnswe
         return Response(made.data, media_type="application/octet-stream", headers=headers)
     boundary = secrets.token_hex(16)
     mark = boundary.encode()
-    # The spelling of these headers counts: OHIF finds the parts by their text.
+    # Keep the spelling of these headers: OHIF finds the parts by their text.
     parts = (
         (b'name="params"', b"application/json", text),
         (f'name="image"; filename="{name}"'.encode(), b"application/octet-stream", made.data),

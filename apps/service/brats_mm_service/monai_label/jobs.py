@@ -1,4 +1,4 @@
-"""A viewer's request as a job: it waits in the same queue as any other, while the viewer waits for the answer."""
+"""Run a viewer's request as a job in the common queue, while the viewer waits for the response."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ class ViewerJobs:
             request: request of the viewer. If the viewer disconnects, the job is cancelled.
             caller: owner of the job.
             upload: sequences of the case.
-            folder: folder of the sequences, which the job takes over.
+            folder: folder of the sequences. It is moved into the job.
 
         Raises:
             Problem: the job was not accepted, or failed.
@@ -56,7 +56,7 @@ class ViewerJobs:
     def _submit(self, caller: Caller, upload: SortedUpload, folder: Path) -> Job:
         queue = self._service.queue
         hashes = json.dumps({name: sha256_of(folder / file) for name, file in upload.sequences.items()}, sort_keys=True)
-        # Another version of the model computes the same case anew.
+        # Another version of the model computes the same case again.
         hashes += self._service.models.active().version.removeprefix(BASE)
         content = hashlib.sha256(hashes.encode()).hexdigest()
         key = None

@@ -33,7 +33,7 @@ def router(service: Service) -> APIRouter:
         Scores are computed at once, so no scoring is ever running.
         """
         if check_if_running:
-            raise Problem("not-found", "No scoring runs.")
+            raise Problem("not-found", "No scoring is running.")
         return _document(_scored(service.corrections.all(caller.name)))
 
     @routes.post("/", include_in_schema=False)

@@ -51,7 +51,7 @@ def router(service: Service) -> APIRouter:
             item = await run_in_threadpool(_keep, images, caller, form, folder, expiry)
         return {"session_id": item.id, "session_info": _shown(item)}
 
-    @routes.get("/{session_id}", summary="MONAI Label: about a session", responses=shown(_EXAMPLE))
+    @routes.get("/{session_id}", summary="MONAI Label: information about a session", responses=shown(_EXAMPLE))
     def one(
         session_id: str,
         caller: Annotated[Caller, reader],

@@ -47,7 +47,7 @@ _STATUS = {
     JobState.FAILED: "ERROR",
 }
 _EXAMPLE = {"id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "model": TRAINABLE, "status": "RUNNING", "version": "0.7.0+site.1"}
-Params = Annotated[dict[str, Any] | None, Body(description="minutes, and what else the viewer sends")]
+Params = Annotated[dict[str, Any] | None, Body(description="minutes, and further fields of the viewer")]
 
 
 def router(service: Service) -> APIRouter:
@@ -62,12 +62,14 @@ def router(service: Service) -> APIRouter:
         caller: Annotated[Caller, reader],
         *,
         all: Annotated[bool, Query(description="all trainings, as a list")] = False,
-        check_if_running: Annotated[bool, Query(description="404 unless a training waits or runs")] = False,
+        check_if_running: Annotated[bool, Query(description="404 unless a training is waiting or running")] = False,
     ) -> Any:
-        """Return the newest training of any caller, or the one that waits or runs."""
+        """Return the newest training of any caller, or the one that is waiting or running."""
         jobs = service.queue.records.trainings(tuple(OPEN) if check_if_running else tuple(JobState))
         if not jobs:
-            raise Problem("not-found", "No training runs." if check_if_running else "There was no training yet.")
+            raise Problem(
+                "not-found", "No training is running." if check_if_running else "There has been no training yet."
+            )
         return [_shown(service, job) for job in jobs] if all else _shown(service, jobs[-1])
 
     @routes.post("/", include_in_schema=False)
@@ -102,7 +104,7 @@ def router(service: Service) -> APIRouter:
 
 def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
     if service.queue.records.trainings(tuple(OPEN)):
-        raise Problem("too-many", "A training waits or runs already. Wait for its end, or stop it.")
+        raise Problem("too-many", "A training is already waiting or running. Wait for its end, or stop it.")
     check_room(service, caller.name)
     settings = _settings(service, params)
     parent = service.models.active().version
@@ -184,7 +186,7 @@ def _suffixes(path: Path) -> list[str]:
 
 
 def _shown(service: Service, job: Job) -> dict[str, Any]:
-    """Return a training as MONAI Label's clients read it, with the progress and the result."""
+    """Return a training in the format of MONAI Label's clients, with progress and result."""
     progress = service.queue.progress(job)
     training = dict(job.training or {})
     report = service.models.report(str(training.get("version", ""))) if job.state is JobState.DONE else {}

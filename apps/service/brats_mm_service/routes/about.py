@@ -30,14 +30,14 @@ def router(service: Service) -> APIRouter:
         "/v1/models",
         summary="The model, its sequences, regions, labels and colours",
         responses=problems(401, 403)
-        | {200: {"description": "What this service segments with", "content": _example(described)}},
+        | {200: {"description": "The models of this service", "content": _example(described)}},
     )
     def models(caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        """One model at present, as a list."""
+        """List the models, at present only one."""
         readiness = service.workers.readiness
         about = {key: value for key, value in described.items() if key != "model"}
         model = {**described["model"], "loaded": readiness.ready, "device": readiness.device}
-        if readiness.model is not None:  # a version that was trained here
+        if readiness.model is not None:  # a version trained by this service
             model["version"] = readiness.model["version"]
         return {"models": [model], **about}
 
@@ -47,7 +47,7 @@ def router(service: Service) -> APIRouter:
         responses={200: {"description": "It runs", "content": _example({"status": "ok"})}},
     )
     async def healthz() -> dict[str, str]:
-        """Says nothing of the model."""
+        """Respond while the service runs, whether or not the model is loaded."""
         return {"status": "ok"}
 
     @routes.get(
@@ -56,7 +56,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(503) | {200: {"description": "The model is loaded", "content": _example(_READY)}},
     )
     async def readyz() -> dict[str, str]:
-        """503, with the reason, while the model is being loaded, or where data or model cannot be used."""
+        """Respond with 503 and the reason while the model is being loaded, or if data or model cannot be used."""
         if not service.workers.readiness.ready:
             raise Problem("unavailable", service.workers.readiness.reason, {"Retry-After": "5"})
         problem = await asyncio.to_thread(_storage_problem, service)
@@ -66,7 +66,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get(
         "/metrics",
-        summary="Numbers for Prometheus",
+        summary="Metrics for Prometheus",
         response_class=Response,
         responses=problems(401, 403)
         | {
@@ -96,7 +96,7 @@ def _storage_problem(service: Service) -> str | None:
         service.queue.files.discard(service.queue.files.incoming())
         service.queue.records.counts()
     except (OSError, sqlite3.Error):
-        return "The service's data folder cannot be used. Tell its owner."
+        return "The service's data folder cannot be used. Tell the operator."
     return None
 
 

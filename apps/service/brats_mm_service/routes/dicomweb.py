@@ -63,18 +63,18 @@ def router(service: Service) -> APIRouter:
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)
-    shown = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "How far it is"}
-    listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "How far each is"}
+    shown = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "State of the transfer"}
+    listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "State of each transfer"}
 
     @routes.post(
         "/studies/{uid}",
         status_code=202,
         summary="Fetch a study from the archive, segment it, and store the results there",
         responses=problems(401, 403, 404, 422, 429, 503, 507)
-        | {202: shown, 200: {**shown, "description": "It is under way already"}},
+        | {202: shown, 200: {**shown, "description": "The transfer is already in progress"}},
     )
     def begin(uid: Annotated[str, study], response: Response, caller: Annotated[Caller, writer]) -> TransferBody:
-        """Responds at once. The results are a Segmentation, a Parametric Map and a Structured Report."""
+        """Start a transfer. The results are a Segmentation, a Parametric Map and a Structured Report."""
         _check(service, uid)
         check_room(service, caller.name)
         transfer, is_new = service.transfers.begin(uid, caller.name)
@@ -84,11 +84,11 @@ def router(service: Service) -> APIRouter:
 
     @routes.get(
         "/studies/{uid}",
-        summary="How far your requests for a study are, newest first",
+        summary="State of your transfers of a study, newest first",
         responses=problems(401, 403, 404, 422) | {200: listed},
     )
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
-        """Return one of the caller's own transfers."""
+        """Return the caller's transfers of a study."""
         _check(service, uid)
         return [TransferBody.of(one) for one in service.transfers.of_study(uid, caller.name)]
 

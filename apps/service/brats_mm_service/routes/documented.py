@@ -6,14 +6,14 @@ from brats_mm_service.problems import MEDIA_TYPE, TITLES, problem_body
 from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
 
 _SENTENCES = {
-    400: "There is no part named 'scan'. Use t1, t1ce, t2, flair, case, options.",
+    400: "Unknown part 'scan'. Use t1, t1ce, t2, flair, case, options.",
     401: "This service needs a token. Send the header `Authorization: Bearer TOKEN`.",
     403: "Your token lacks the scope jobs:write. Ask for one that has it.",
     404: "There is no such job. It may have been deleted, or belong to another caller.",
-    408: "The upload stalled or took too long. Send it again over a faster line.",
+    408: "The upload stalled or took too long. Send it again over a faster connection.",
     409: "The job is still running, so its results are not ready. Try again later, or follow its events.",
     410: "The results have expired and are deleted. Submit the case again.",
-    413: "The part 't1' is larger than 512 MiB, the most allowed here.",
+    413: "The part 't1' is larger than 512 MiB, the maximum of this service.",
     415: "t1 is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix.",
     416: "The file has 1,204 bytes. Ask for a range within them.",
     422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm, but each must be between 0.05 and 50 mm.",
@@ -68,7 +68,7 @@ SUBMISSION: dict[str, Any] = {
                             "type": "string",
                             "contentMediaType": "application/json",
                             "contentSchema": OptionsBody.model_json_schema(),
-                            "description": "what else is wanted, as a JSON object",
+                            "description": "options, as a JSON object",
                         },
                     },
                     "additionalProperties": False,

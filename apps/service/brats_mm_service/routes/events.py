@@ -25,7 +25,7 @@ _SIGN_S = 15.0
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events named `job` with the job as returned by GET. The last one has ended",
+        "description": "Events named `job` with the job as returned by GET. In the last one, the job has ended",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
@@ -37,7 +37,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 def router(service: Service) -> APIRouter:
-    """The route /v1/jobs/{id}/events."""
+    """Return the route /v1/jobs/{id}/events."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
 
@@ -48,7 +48,7 @@ def router(service: Service) -> APIRouter:
         responses=_STREAM | problems(401, 403, 404, 429),
     )
     async def events(job_id: str, request: Request, caller: Annotated[Caller, reader]) -> StreamingResponse:
-        """One event at once, then one at each change, until the job has ended."""
+        """Stream one event at once, then one at each change, until the job has ended."""
         await asyncio.to_thread(own_view, service, job_id, caller)
         try:
             service.streams.check(caller.name)

@@ -41,7 +41,7 @@ def router(service: Service) -> APIRouter:
         "",
         summary="The images of a job that was sent with keep_upload",
         responses=problems(401, 403, 404)
-        | {200: {"description": "One a sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
+        | {200: {"description": "One per sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
     )
     def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
         """Return the kept inputs. Empty if none are kept."""

@@ -19,14 +19,14 @@ from brats_mm_service.workers.checker import UploadChecker
 
 _TABLE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "As `brats-mm inspect --json` prints it",
+        "description": "The output of `brats-mm inspect --json`",
         "content": {"application/json": {"example": {"kind": "DICOM", "patients": 1, "studies": [], "problems": []}}},
     }
 }
 
 
 def router(service: Service) -> APIRouter:
-    """The route /v1/inspect."""
+    """Return the route /v1/inspect."""
     routes = APIRouter(prefix="/v1", tags=["jobs"])
     writer = Depends(service.auth.require_scope("jobs:write"))
 
@@ -37,7 +37,7 @@ def router(service: Service) -> APIRouter:
         openapi_extra=_BODY,
     )
     async def inspect(request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
-        """Reads names and headers, computes nothing, and keeps nothing."""
+        """Read names and headers of the zip. Nothing is computed or kept."""
         queue = service.queue
         await asyncio.to_thread(check_room, service, caller.name)
         try:
@@ -82,7 +82,7 @@ def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any
     """Return the table of a received zip.
 
     Raises:
-        Problem: there is no zip, or nothing in it that could be inspected.
+        Problem: there is no zip, or nothing in it can be inspected.
     """
     if len(form.files) != 1:
         raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")

@@ -26,7 +26,7 @@ from brats_mm_service.uploads.slots import NoSlot
 
 _LONGEST_KEY = 128
 _STILL_SHOWN = (
-    "The identity is taken out of DICOM headers only: preview, report and scene show the image, with burned-in "
+    "Only DICOM headers are de-identified. Preview, report and scene show the image, including burned-in "
     "annotations and the face."
 )
 
@@ -73,8 +73,8 @@ def router(service: Service) -> APIRouter:
     @routes.get("", summary="List your jobs, newest first", responses=problems(400, 401, 403, 422))
     async def listed(
         caller: Annotated[Caller, reader],
-        limit: Annotated[int, Query(ge=1, le=100, description="jobs a page")] = 20,
-        cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=100, description="jobs per page")] = 20,
+        cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the previous page")] = None,
     ) -> JobsBody:
         """List the caller's own jobs."""
         jobs, more = service.queue.records.page(caller.name, before=_serial(cursor), size=limit)
@@ -86,12 +86,12 @@ def router(service: Service) -> APIRouter:
 
     @routes.get(
         "/{job_id}",
-        summary="State, progress, place in the queue, error, results",
+        summary="State, progress, position in the queue, error, results",
         responses=problems(401, 403, 404) | {200: JOB_EXAMPLE},
     )
     async def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
-        """Responds at once, even while the model computes."""
-        # Reading a record takes a fraction of a millisecond, and never waits for a writer: no thread is worth it.
+        """Return a job. Responds at once, even while the model computes."""
+        # Reading a record takes a fraction of a millisecond and never waits for a writer, so it needs no thread.
         return shown(own_view(service, job_id, caller))
 
     @routes.delete(
@@ -123,7 +123,7 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
     """Receive a submission, and return the job and whether it is new.
 
     Raises:
-        Problem: it cannot be accepted.
+        Problem: the job cannot be accepted.
     """
     queue, limits = service.queue, service.settings.uploads
     start = time.monotonic()
@@ -205,7 +205,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
 
 
 def too_many(service: Service, why: str) -> Problem:
-    """429, with a time after which it is worth trying again."""
+    """Return a problem with status 429 and the time after which to retry."""
     seconds = str(int(min(600, max(5, service.queue.typical_s))))
     return Problem("too-many", f"{why} Try again in {seconds} s.", {"Retry-After": seconds})
 

@@ -40,7 +40,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
         ),
     },
     206: {"description": "The requested part"},
-    304: {"description": "You have it already"},
+    304: {"description": "Not modified"},
 }
 
 
@@ -55,7 +55,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404, 409, 410),
     )
     def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[ResultBody]:
-        """Once the job is done."""
+        """List the results of a finished job."""
         job = _finished(service, job_id, caller)
         return [ResultBody.of(job.id, file) for file in job.results]
 
@@ -148,7 +148,7 @@ def _zip(service: Service, job: Job) -> ResultFile:
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
             for file in job.results:
-                # Fixed dates: made twice, the zip is the same, and so is its entity tag.
+                # Fixed dates, so that the zip and its entity tag are reproducible.
                 entry = zipfile.ZipInfo(f"{folder}/{file.name}", date_time=(1980, 1, 1, 0, 0, 0))
                 with (
                     service.queue.verified(job, file.name).open("rb") as source,

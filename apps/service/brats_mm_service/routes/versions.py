@@ -1,4 +1,4 @@
-"""Versions of the model: list them, choose the active one, go back to the one before."""
+"""Versions of the model: list, activate, and roll back."""
 
 from typing import Annotated, Any
 
@@ -56,7 +56,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.put("/active", summary="Segment with another version from now on", responses=problems(401, 403, 404, 422))
     async def activate(body: ActiveBody, caller: Annotated[Caller, chooser]) -> VersionsBody:
-        """Check the version's weights and load it after the present job. Every caller gets its results."""
+        """Check the version's weights and load it after the current job. It applies to all callers."""
         return await run_in_threadpool(_change, service, body.version)
 
     @routes.post(

@@ -1,6 +1,6 @@
 """Recognise uploaded files by content, and check their headers before accepting them, without keeping voxels.
 
-Only Python looks at uploads here. The libraries that read voxels run in the worker.
+Only Python code reads uploads here. The libraries that read voxels run in the worker.
 """
 
 import re
@@ -50,7 +50,7 @@ VOLUMES = (
 )
 
 
-def content_of(path: Path) -> Content:  # noqa: PLR0911 (one answer a signature)
+def content_of(path: Path) -> Content:  # noqa: PLR0911 (one return per signature)
     """Recognise a file by its first bytes."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
@@ -77,7 +77,7 @@ def _is_nifti(head: bytes) -> bool:
 
 
 def _is_mgh(head: bytes) -> bool:
-    """FreeSurfer's format: version 1, then four sizes and a type of voxels, most significant byte first."""
+    """Whether bytes start like a FreeSurfer volume: version 1, four sizes and a voxel type, big-endian."""
     words = [int.from_bytes(head[at : at + 4], "big") for at in range(0, 24, 4)]
     return len(head) >= 284 and words[0] == 1 and min(words[1:5]) > 0 and max(words[1:5]) < 2**16 and words[5] <= 10
 
@@ -110,7 +110,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
         message = f"{field} is one of two files ({suffix}). Convert the pair to one file, for example .nii.gz."
         raise Problem("unsupported-content", message)
     if suffix is not None and content not in _BY_SUFFIX[suffix]:
-        message = f"{field} is named {suffix}, but its content is {content.value}. Send it under its right name."
+        message = f"{field} is named {suffix}, but its content is {content.value}. Rename it and send it again."
         raise Problem("unsupported-content", message)
     return content
 

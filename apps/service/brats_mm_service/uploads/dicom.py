@@ -21,7 +21,7 @@ class StoredStudy:
 
     Attributes:
         sequences: sequence -> folder, in channel order.
-        ignored: series or file -> why it is not used.
+        ignored: reason by ignored series or file.
         notes: how the series were chosen.
     """
 
@@ -54,7 +54,7 @@ def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, P
     (folder / name).mkdir()
     for path in dict.fromkeys(one.path for one in series.layout.slices):
         place = folder / name / path.name
-        if path in places:  # one multi-frame file with two of the sequences
+        if path in places:  # one multi-frame file contains two of the sequences
             place.hardlink_to(places[path])
         else:
             path.rename(place)
@@ -63,7 +63,7 @@ def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, P
 
 
 def for_requests(sentence: str, folder: Path) -> str:
-    """The command line's sentence, in the words of a request."""
+    """Replace options of the command line in a sentence by those of a request."""
     sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:
         sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")

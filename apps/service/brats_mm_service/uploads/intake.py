@@ -85,7 +85,7 @@ def new_job(
     files: tuple[ReceivedFile, ...] = (),
     key: str | None = None,
 ) -> NewJob:
-    """A job for a sorted upload, with an id that nobody can guess."""
+    """Return a job for a sorted upload, with an ID that cannot be guessed."""
     content = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
     return NewJob(
         id=secrets.token_urlsafe(18),
@@ -162,7 +162,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
 
 
 def for_zips(sentence: str, folder: Path) -> str:
-    """The command line's sentence, in the words of a request."""
+    """Replace options of the command line in a sentence by parts of a request."""
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
 
@@ -171,7 +171,7 @@ def _check_volumes(upload: SortedUpload, folder: Path) -> None:
     """Check each volume, and report all faults at once."""
     faults: list[BratsMMError] = []
     for name in upload.sequences.values():
-        if (folder / name).is_dir():  # DICOM, whose headers have been read already
+        if (folder / name).is_dir():  # DICOM series, whose headers were read before
             continue
         try:
             check_volume(folder / name)

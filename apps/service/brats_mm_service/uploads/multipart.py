@@ -71,7 +71,7 @@ class _Part:
         self.stream.write(data)
 
     def stored(self) -> ReceivedFile:
-        """The file, all of it written."""
+        """Return the completely written file."""
         assert self.stream is not None
         assert self.path is not None
         self.stream.close()
@@ -80,7 +80,7 @@ class _Part:
 
 
 class _Receiver:
-    """The parser's callbacks: parts become files and texts within the limits."""
+    """Callbacks of the parser, which turn parts into files and texts within the limits."""
 
     def __init__(self, folder: Path, limits: UploadLimits, files: Collection[str], texts: Collection[str]) -> None:
         self._folder, self._limits = folder, limits
@@ -88,7 +88,7 @@ class _Receiver:
         self._header = (bytearray(), bytearray())
         self._parts = 0
         self._open: list[IO[bytes]] = []
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="upload")  # one: pieces stay in their order
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="upload")  # one thread keeps the order of the pieces
         self._behind: deque[Future[None]] = deque()
         self.part: _Part | None = None
         self.files: list[Future[ReceivedFile]] = []
@@ -111,7 +111,9 @@ class _Receiver:
     def _begin(self) -> None:
         self._parts += 1
         if self._parts > self._limits.parts:
-            raise Problem("too-large", f"The body has more than {self._limits.parts} parts, the most allowed here.")
+            raise Problem(
+                "too-large", f"The body has more than {self._limits.parts} parts, the maximum of this service."
+            )
         self.part = _Part()
 
     def _header_done(self) -> None:
@@ -123,7 +125,9 @@ class _Receiver:
     def _headers_done(self) -> None:
         part = self.part
         assert part is not None
-        _, options = parse_options_header(part.headers.get("content-disposition", "").encode())  # names in any script
+        _, options = parse_options_header(
+            part.headers.get("content-disposition", "").encode()
+        )  # file names can use any script
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options:
             part.filename = options[b"filename"].decode("utf-8", "replace")
@@ -141,7 +145,7 @@ class _Receiver:
         part.size += end - start
         limit = self._limits.text_bytes if part.path is None else self._limits.file_bytes
         if part.size > limit:
-            message = f"The part {part.name!r} is larger than {_shown(limit)}, the most allowed here."
+            message = f"The part {part.name!r} is larger than {_shown(limit)}, the maximum of this service."
             raise Problem("too-large", message)
         part.buffer += data[start:end]
 
@@ -172,7 +176,7 @@ class _Receiver:
             await asyncio.wrap_future(self._behind.popleft())
 
     async def received(self) -> tuple[ReceivedFile, ...]:
-        """All files, once they are written."""
+        """Return all files after they were written."""
         for piece in self._behind:
             await asyncio.wrap_future(piece)
         return tuple([await asyncio.wrap_future(file) for file in self.files])
@@ -236,7 +240,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
         except asyncio.TimeoutError as error:
             message = (
                 f"The upload stalled or took too long: a pause of {limits.idle_s:g} s or {limits.total_s:g} s in all "
-                "is the most allowed here. Send it again over a faster line."
+                "is the limit of this service. Send it again over a faster connection."
             )
             raise Problem("upload-timeout", message, {"Connection": "close"}) from error
         except ClientDisconnect as error:
@@ -244,7 +248,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
         total += len(chunk)
         if total > limits.total_bytes:
             raise _body_too_large(limits)
-        if total - checked > _DISK_CHECK_BYTES:  # others receive at the same time
+        if total - checked > _DISK_CHECK_BYTES:  # other uploads also use the disk
             checked = total
             if shutil.disk_usage(folder).free < limits.free_bytes:
                 raise Problem("disk-full", "The service's disk is nearly full. Delete jobs that you no longer need.")
@@ -259,11 +263,13 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
     if part.filename is not None and part.name in texts:
         return Problem("bad-request", f"The part {part.name!r} must be text, not a file.")
     named = ", ".join([*files, *texts])
-    return Problem("bad-request", f"There is no part named {part.name[:80]!r}. Use {named}.")
+    return Problem("bad-request", f"Unknown part {part.name[:80]!r}. Use {named}.")
 
 
 def _body_too_large(limits: UploadLimits) -> Problem:
-    return Problem("too-large", f"The request is larger than {_shown(limits.total_bytes)}, the most allowed here.")
+    return Problem(
+        "too-large", f"The request is larger than {_shown(limits.total_bytes)}, the maximum of this service."
+    )
 
 
 def _shown(size: int) -> str:

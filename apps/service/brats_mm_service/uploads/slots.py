@@ -13,9 +13,9 @@ class Slots:
     """Slots for uploads, or for streams of events.
 
     Args:
-        what: under way, in the plural.
-        total: slots in all.
-        per_caller: slots that one caller may hold.
+        name: plural name of the operations, for messages.
+        total: total number of slots.
+        per_caller: largest number of slots per caller.
     """
 
     def __init__(self, name: str, total: int, per_caller: int) -> None:
@@ -27,10 +27,10 @@ class Slots:
     def check(self, caller: str) -> None:
         """Raise NoSlot if no slot is free."""
         if self._held[caller] >= self._per_caller:
-            message = f"You have {self._held[caller]} {self._what} under way, the most allowed per caller."
+            message = f"You have {self._held[caller]} {self._what} active, the maximum per caller."
             raise NoSlot(message)
         if sum(self._held.values()) >= self._total:
-            message = f"{sum(self._held.values())} {self._what} are under way, the most allowed here."
+            message = f"{sum(self._held.values())} {self._what} are active, the maximum of this service."
             raise NoSlot(message)
 
     @contextmanager
@@ -38,7 +38,7 @@ class Slots:
         """Hold a slot inside the block.
 
         Raises:
-            NoSlot: none is free.
+            NoSlot: no slot is free.
         """
         self.check(caller)
         self._held[caller] += 1

@@ -1,4 +1,4 @@
-"""Zip files from strangers, unpacked by the library's safe reader within the service's bounds."""
+"""Unpack uploaded zip files with the library's safe reader, within the limits of the service."""
 
 import shutil
 from pathlib import Path

@@ -33,7 +33,7 @@ class ServerCase:
 
     @property
     def main_file(self) -> Path:
-        """The file to show."""
+        """Main file, to show in viewers."""
         path = next(iter(self.sequences.values()), self.unsorted)
         assert path is not None, "a case has at least one file"
         return path

@@ -46,7 +46,7 @@ class SortedViewerFiles:
 
 
 def plain_name(name: str) -> str:
-    """The last part of a name, whichever way its folders are written: viewers send whole local paths."""
+    """Return the last part of a path with slashes or backslashes. Viewers send complete local paths."""
     last = re.split(r"[/\\]", name)[-1]
     return "".join(letter for letter in last if is_plain(letter))[-_LONGEST_NAME:]
 
@@ -62,7 +62,7 @@ def modality_of(text: object) -> Modality | None:
     named = modalities_in_name(str(text)[:80])
     if len(named) != 1:
         choices = ", ".join([AUTO, *(modality.value for modality in MODALITIES)])
-        raise Problem("bad-option", f"There is no modality {str(text)[:40]!r}. Choose one of {choices}.")
+        raise Problem("bad-option", f"Unknown modality {str(text)[:40]!r}. Choose one of {choices}.")
     return named.pop()
 
 
@@ -137,7 +137,7 @@ class StoredLabel:
     """A checked label map.
 
     Attributes:
-        sent: stored name of the file as sent. `labels.nii.gz` beside it is on the grid of the image.
+        sent: stored name of the submitted file. `labels.nii.gz` beside it is on the grid of the image.
         volumes_ml: volume of each compartment.
     """
 
@@ -146,7 +146,7 @@ class StoredLabel:
 
 
 def store_label(file: ReceivedFile, folder: Path, image: str, named: dict[int, int]) -> StoredLabel:
-    """Check a corrected label map against its image, and store it as sent and on the grid of the image.
+    """Check a corrected label map against its image, and store it as submitted and on the grid of the image.
 
     Args:
         file: received file.

@@ -1,4 +1,4 @@
-"""A finished job's label map in the form that a viewer asks for: tumour compartments, or bands of entropy.
+"""Convert a finished job's label map to the form that a viewer requests: tumour compartments, or bands of entropy.
 
 The worker wrote these files, so they are trusted and can be read here.
 """
@@ -22,7 +22,7 @@ from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem
 
 BAND_SHARES = (0.95, 0.85, 0.70)
-"""A voxel is in the low, medium or high band from the entropy of a choice between two at these odds."""
+"""Probabilities whose binary entropy is the lower bound of the low, medium and high band."""
 
 BAND_NATS: tuple[float, ...] = tuple(float(binary_entropy(np.array([share], np.float32))[0]) for share in BAND_SHARES)
 """0.199, 0.423 and 0.611 nats. The maximum is ln 4 = 1.386."""
@@ -39,18 +39,18 @@ EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
 
 
 class ViewerModel(str, Enum):
-    """Models as viewers see them: two views of one result."""
+    """Models that viewers see: two views of one result."""
 
     SEGMENTATION = "brats_mm"
     ENTROPY = "brats_mm_entropy"
 
     @property
     def labels(self) -> dict[str, int]:
-        """Label name -> value, 1 to 3 without a gap: viewers number segments by their place in this list."""
+        """Values of labels by name, 1 to 3 without gaps, because viewers number segments by position in this list."""
         if self is ViewerModel.ENTROPY:
             return {"low uncertainty": 1, "medium uncertainty": 2, "high uncertainty": 3}
         names = {
-            # The words by which 3D Slicer and OHIF look up a colour.
+            # Names by which 3D Slicer and OHIF look up a colour.
             Compartment.NECROSIS: "necrosis",
             Compartment.OEDEMA: "edema",
             Compartment.ENHANCING: "enhancing tumor",
@@ -101,8 +101,8 @@ def label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnsw
 
     Args:
         result: the job's result folder.
-        model: which view on the result.
-        form: checked by `check_form`.
+        model: requested view of the result.
+        form: form, checked by `check_form`.
     """
     if model is ViewerModel.ENTROPY:
         image = nib.load(result / "entropy.nii.gz")
@@ -139,7 +139,7 @@ def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: La
 
 
 def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
-    """A label map as a plain NRRD file, voxels in the order of the grid, little endian."""
+    """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     voxels = first_axis_fastest(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
     header = [

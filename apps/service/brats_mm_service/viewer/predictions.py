@@ -1,4 +1,4 @@
-"""Which job last segmented an image of a caller, so that a corrected label can name the prediction that it corrects."""
+"""Record which job last segmented an image, so that a corrected label can refer to the prediction that it corrects."""
 
 import time
 
@@ -12,7 +12,7 @@ class Predictions:
         self._database = database
 
     def note(self, owner: str, image: str, job: str) -> None:
-        """Record that a job segmented an image. Replaces the one before."""
+        """Record that a job segmented an image. Replaces the previous job."""
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO predictions (owner, image, job, at) VALUES (?, ?, ?, ?)"

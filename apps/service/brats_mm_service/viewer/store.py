@@ -1,4 +1,4 @@
-"""Store what viewers upload between requests: images and sessions.
+"""Store uploads of viewers between requests: images and sessions.
 
 Each item has a folder below `<data>/viewers/<caller>/<kind>/` with an `item.json`. Folder names are hashes, so no user
 input becomes a path, and callers find only their own items. All items expire.
@@ -54,7 +54,7 @@ class Item:
 
     @property
     def main_file(self) -> str:
-        """The file to show: the first sequence, or the only file."""
+        """Main file: the first sequence, or the only file."""
         return next(iter(self.sequences.values()), self.unsorted or "")
 
 
@@ -79,7 +79,7 @@ class ViewerStore:
         target = self.folder(owner, kind, item.id)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not target.exists() and sum(1 for _ in target.parent.iterdir()) >= MOST_OF_A_KIND:
-            message = f"You have {MOST_OF_A_KIND} {kind.value} here already, the most allowed. Delete some first."
+            message = f"You already have {MOST_OF_A_KIND} {kind.value}, the maximum of this service. Delete some first."
             raise Problem("too-many", message, {"Retry-After": "600"})
         _write(incoming, kept)
         with self._lock:
@@ -88,18 +88,18 @@ class ViewerStore:
         return kept
 
     def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
-        """Return the caller's item with that ID, or None if it does not exist or has expired."""
+        """Return a caller's item by its ID. None if it does not exist or has expired."""
         item = _read(self.folder(owner, kind, item_id))
         return item if item is not None and not self._is_over(item) else None
 
     def change(self, owner: str, kind: Kind, item: Item) -> Item:
-        """Note that an item was used, and what has changed in it."""
+        """Store the changes of an item and its last use."""
         used = replace(item, used=self._now())
         _write(self.folder(owner, kind, item.id), used)
         return used
 
     def all(self, owner: str, kind: Kind) -> list[Item]:
-        """The caller's items of a kind, oldest first."""
+        """Return the caller's items of a kind, oldest first."""
         items = [_read(folder) for folder in self._folders(owner, kind)]
         return sorted((item for item in items if item and not self._is_over(item)), key=lambda item: item.created)
 
@@ -112,7 +112,7 @@ class ViewerStore:
         return self._root / _hash(owner) / kind.value / _hash(item_id)
 
     def used_bytes(self, owner: str) -> int:
-        """Disk space that a caller's items take."""
+        """Return the disk space of a caller's items in bytes."""
         return folder_bytes(self._root / _hash(owner))
 
     def sweep(self) -> None:

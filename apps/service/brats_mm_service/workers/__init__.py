@@ -1,1 +1,1 @@
-"""Workers: the processes that hold the model, and what starts, watches and stops them."""
+"""Worker processes that hold the model, and their supervision."""

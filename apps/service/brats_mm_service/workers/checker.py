@@ -48,7 +48,7 @@ class UploadChecker:
             self._ensure()
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the process."""
         with self._lock:
             self._drop()
 
@@ -115,7 +115,7 @@ class UploadChecker:
             raise Problem("unavailable", "The upload checker is restarting.", {"Retry-After": "5"})
         message = (
             f"Reading the upload takes more than {limits.check_bytes // MIB} MiB of memory or {limits.check_s:g} s, "
-            "the most allowed here. Send fewer or smaller files."
+            "the limits of this service. Send fewer or smaller files."
         )
         raise Problem("too-large", message)
 

@@ -1,7 +1,7 @@
 """Process that reads untrusted uploads: one fork per upload, confined to its folders, limited in memory and time.
 
-It receives one socket per upload over its standard input, itself a socket. A fork reads the request from it, a JSON
-document, and answers with another. A fork that dies answers nothing. When the service is gone, the process ends.
+It receives one socket per upload over its standard input, which is also a socket. A fork reads a request from it, a
+JSON document, and responds with another one. A fork that dies sends no response. The process ends with the service.
 """
 
 import json
@@ -31,10 +31,10 @@ _PRELOADED = ("pydicom", "nibabel")
 
 
 def main() -> None:
-    """Fork for one upload after another until the service is gone."""
+    """Fork for each upload until the service is gone."""
     for name in _PRELOADED:
         __import__(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets forks that have ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps forks that have ended
     with socket.socket(fileno=0) as control:
         while True:
             received, handles, *_ = socket.recv_fds(control, 1, 1)
@@ -69,7 +69,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {}
     except OSError as error:
         return {"os_error": error.errno}
-    except Exception as error:  # noqa: BLE001 (the border of the process; the message could quote the upload)
+    except Exception as error:  # noqa: BLE001 (outermost handler; the message could quote the upload)
         return {"error": type(error).__name__}
 
 
@@ -82,7 +82,7 @@ def _confine(request: dict[str, Any]) -> None:
 
 
 def _data_bytes() -> int:
-    """Memory that counts for RLIMIT_DATA already."""
+    """Return the memory that already counts towards RLIMIT_DATA, in bytes."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:

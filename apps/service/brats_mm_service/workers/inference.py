@@ -1,11 +1,11 @@
-"""The inference worker: loads the model once and segments one job after the other.
+"""Inference worker, which loads the model once and segments one job after another.
 
-As a process it reads commands from standard input and writes events to standard output, both JSON, one per line. It
-opens no socket, and nothing that it is sent is code. When its input ends because the service is gone, it ends at once.
-`ray` runs the same work on a cluster.
+As a process, it reads commands from standard input and writes events to standard output, as JSON, one per line. It
+opens no socket and executes no received code. When its input ends because the service is gone, it ends at once. `ray`
+runs the same work on a cluster.
 
-Where the kernel has Landlock, the process reaches only libraries, the model and the folder of jobs. Each job runs in a
-thread that reaches only its own folder, so that no file of one caller can make it read another's.
+If the kernel supports Landlock, the process can access only libraries, the model and the folder of jobs. Each job runs
+in a thread that can access only its own folder, so that a malicious file cannot expose files of another caller.
 """
 
 import json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ALIVE_S = 1.0
 
 Computed = tuple[Mapping[str, float], object]
-"""Seconds of each stage of a job, and whatever it leaves in memory."""
+"""Seconds of each stage of a job, and its other result, if any."""
 
 
 class Outlet(Protocol):
@@ -42,7 +42,7 @@ class Outlet(Protocol):
 
 
 class Channel:
-    """Messages to the service, whole lines from any thread."""
+    """Messages to the service as whole lines, from any thread."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,7 +59,7 @@ class Channel:
 
 
 class Commands:
-    """Commands from the service: jobs are queued, and a cancellation takes effect at once."""
+    """Commands from the service. Jobs are queued, and a cancellation takes effect at once."""
 
     def __init__(self) -> None:
         self._jobs: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ class Commands:
         os._exit(0)
 
     def put(self, command: dict[str, Any]) -> None:
-        """Take a command."""
+        """Process a command."""
         with self._there:
             if command["command"] == "cancel":
                 self._cancelled.add(command["job"])
@@ -105,7 +105,7 @@ class Commands:
         return self._paused_s + (0.0 if since is None else time.perf_counter() - since)
 
     def check(self, *_: object) -> None:
-        """Wait while paused. Raise Cancelled if the current job is to stop."""
+        """Wait while paused. Raise Cancelled if the current job must stop."""
         with self._there:
             while self._paused_at is not None and self._current not in self._cancelled:
                 self._there.wait()
@@ -127,11 +127,11 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
         The first message, commands, channel, and the files of the model.
     """
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)  # output of libraries must not look like an event
+    os.dup2(2, 1)  # keep output of libraries apart from events
     source = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a file that names standard input as its data must not block
     start = json.loads(source.readline())
-    _confine_process(start)  # before any thread starts, so that all of them are confined
+    _confine_process(start)  # before any thread starts, so that every thread is confined
     commands = Commands()
     threading.Thread(target=commands.listen, args=(source,), daemon=True).start()
     return start, commands, channel, _model_files(start)
@@ -146,7 +146,7 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
         channel.emit("unable", kind=_kind(error), detail=str(error))
         return
     for module in segmenter.predictor.network.modules():
-        module.register_forward_pre_hook(commands.check)  # a window can take ten seconds, a layer hardly one
+        module.register_forward_pre_hook(commands.check)  # check between layers, because a window can take ten seconds
     identity = segmenter.predictor.model
     channel.emit(
         "ready",
@@ -161,7 +161,7 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
 
 
 def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
-    """Compute a job in a thread that reaches only its own files, and send how it ended.
+    """Compute a job in a thread that can access only its own files, and send the outcome.
 
     Args:
         job: command of the job.
@@ -194,15 +194,15 @@ def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, m
         seconds, _volumes = compute()
     except BratsMMError as error:
         channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
-    except Exception as error:  # noqa: BLE001 (the border of the process: the job fails, the worker goes on)
+    except Exception as error:  # noqa: BLE001 (outermost handler: the job fails, and the worker continues)
         if _is_out_of_memory(error):
             channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
             return
-        frames = traceback.format_tb(error.__traceback__)  # no message: it could quote the input
-        detail = "An internal error occurred, and nothing was written. Please report it with the job's number."
+        frames = traceback.format_tb(error.__traceback__)  # the message is omitted, because it could quote the input
+        detail = "An internal error occurred, and nothing was written. Please report it with the job's ID."
         channel.emit("failed", job=name, kind="internal", detail=detail, error=type(error).__name__, trace=frames)
     else:
-        # Said before the volumes are given back, which takes the system a while.
+        # Send this before the volumes are freed, which takes a while.
         channel.emit("done", job=name, seconds=dict(seconds))
 
 
@@ -225,7 +225,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         channel.emit("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
 
     def on_step(_: str) -> None:
-        """Raw scans are being prepared, which takes a while: a cancelled job stops here too."""
+        """Stop a cancelled job during preprocessing too."""
         commands.check()
 
     commands.check()
@@ -258,13 +258,13 @@ def _stay_alive(channel: Outlet) -> None:
 
 
 def _confine_process(start: dict[str, Any]) -> None:
-    """Leave the process libraries, the model, its cache of compiled models, devices, and the folder of jobs."""
+    """Confine the process to libraries, the model, its cache of compiled models, devices, and the folder of jobs."""
     if start.get("jobs") is None:
         return
     from brats_mm.inference.openvino_cache import cache_folder
 
     kept = cache_folder()
-    home = kept / "home"  # packages store settings and caches there, and some fail if they cannot
+    home = kept / "home"  # packages store settings and caches there, and some fail otherwise
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
     # With CI set, OpenVINO sends no telemetry, for which it would fork.
@@ -273,7 +273,7 @@ def _confine_process(start: dict[str, Any]) -> None:
 
 
 def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
-    """Leave the calling thread libraries, the model, devices, and the job's folder, where temporary files go too."""
+    """Confine the calling thread to libraries, the model, devices, and the job's folder, also for temporary files."""
     folder = Path(job["output"]).parent
     scratch = folder / f"{Path(job['output']).name}-scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
@@ -292,7 +292,7 @@ def _model_files(start: dict[str, Any]) -> list[Path]:
     return [bundle, *(path.resolve() for path in bundle.rglob("*") if path.is_symlink())]
 
 
-@cache  # once confined, the process cannot list them
+@cache  # the confined process cannot list them later
 def _devices() -> tuple[Path | str, ...]:
     graphics = [*Path("/dev").glob("nvidia*"), Path("/dev/dri"), Path("/dev/kfd")]
     return (*DEVICES, *graphics)
@@ -302,7 +302,7 @@ def _limit(start: dict[str, Any]) -> None:
     """Set limits of the operating system: memory on the CPU, no core dumps, low priority."""
     try:
         import resource
-    except ImportError:  # Windows has no such limits, and the service watches the memory there too
+    except ImportError:  # Windows has no such limits. The service monitors the memory there too
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if start["device"] in ("cpu", "auto") and not Path("/dev/nvidiactl").exists():

@@ -10,7 +10,7 @@ from brats_mm_service.workers.supervisor import Readiness, Supervisor
 
 
 class WorkerPool:
-    """Runs jobs of a queue in as many workers as are wanted."""
+    """Runs the jobs of a queue in several workers."""
 
     def __init__(self, queue: JobQueue, settings: WorkerSettings, spawn: Spawn, count: int = 1) -> None:
         self._queue = queue
@@ -32,7 +32,7 @@ class WorkerPool:
             one.stop()
 
     def restart(self) -> None:
-        """Start every worker again after its present job, with the model that is then active."""
+        """Restart every worker after its current job, with the active model."""
         for one in self._supervisors:
             one.restart()
         self._queue.wake.set()
@@ -50,7 +50,7 @@ class WorkerPool:
 
     @property
     def pids(self) -> tuple[int | None, ...]:
-        """Process IDs of the workers, each on its machine. None for a worker that has not started."""
+        """Return the process IDs of the workers on their machines. None for a worker that has not started."""
         return tuple(one.pid for one in self._supervisors)
 
     def _given_up(self, kind: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""The service's end of the worker: start the process, talk to it, measure it, stop it."""
+"""Handle to a worker process: start, communicate, measure, stop."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=worker_environment(),
-            start_new_session=True,  # a Ctrl-C in the terminal is for the service to handle
+            start_new_session=True,  # the service handles Ctrl-C in the terminal
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.started: float | None = time.monotonic()
@@ -53,12 +53,12 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Process ID."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it is still there."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
     def send(self, command: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class WorkerProcess:
         for reader in self._readers:
             reader.join(timeout=1)
         if any(reader.is_alive() for reader in self._readers):
-            return  # closing a pipe that a thread waits on would wait with it
+            return  # closing a pipe blocks while a thread reads it
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 try:
@@ -108,7 +108,7 @@ class WorkerProcess:
         return resident_bytes(self.pid)
 
     def death(self) -> str:
-        """Describe how it ended."""
+        """Describe how the process ended."""
         code = self._process.poll()
         return "it still runs" if code is None else describe_exit(code)
 
@@ -117,7 +117,7 @@ class WorkerProcess:
         try:
             while line := self._process.stdout.readline(_LONGEST_MESSAGE):
                 self._messages.put(json.loads(line))
-        except (ValueError, OSError):  # (half a line of a process that was stopped, or a pipe that was closed)
+        except (ValueError, OSError):  # (an incomplete line of a stopped process, or a closed pipe)
             pass
         self._messages.put(None)
 

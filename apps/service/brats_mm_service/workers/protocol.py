@@ -1,4 +1,4 @@
-"""The worker protocol: commands in, events out, wherever the worker runs.
+"""Worker protocol: commands and events, for local and remote workers.
 
 Commands are `segment` or `train`, and `cancel`, as in `{"command": "segment", "job": ...}`. A training also takes
 `pause` and `resume`. Events are one `ready` or `unable`, then any number of `progress` and one `done` or `failed` per
@@ -22,15 +22,15 @@ class Worker(Protocol):
 
     @property
     def started(self) -> float | None:
-        """Monotonic time at which it began to load the model. None while it waits for a machine."""
+        """Monotonic time at which the worker began to load the model. None while it waits for a machine."""
 
     @property
     def last_heartbeat(self) -> float:
-        """When it was last heard of, by the same clock."""
+        """Monotonic time of the last event or heartbeat."""
 
     @property
     def retry_on_crash(self) -> bool:
-        """Whether it may go through no fault of its job's, with its machine: then the job is worth another attempt."""
+        """Whether the worker can be lost with its machine. If so, its job is retried."""
 
     def send(self, command: dict[str, Any]) -> None:
         """Send a command. `running` tells whether the worker is gone."""
@@ -39,13 +39,13 @@ class Worker(Protocol):
         """Return the next event except heartbeats. None after the timeout or if the worker is gone."""
 
     def kill(self) -> None:
-        """Stop it at once."""
+        """Stop the worker at once."""
 
     def resident_bytes(self) -> int:
         """Return the resident memory. 0 if unknown."""
 
     def death(self) -> str:
-        """Describe how it ended."""
+        """Describe how the worker ended."""
 
 
 Spawn = Callable[[], Worker]

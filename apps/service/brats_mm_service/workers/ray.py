@@ -40,11 +40,11 @@ class WorkerActor:
         start_or_exit(task, start, self._commands, self)
 
     def emit(self, event: str, **values: object) -> None:
-        """Keep a message until it is fetched."""
+        """Keep an event until it is fetched."""
         self._messages.put({"event": event, **values})
 
     def send(self, command: dict[str, Any]) -> None:
-        """Take a command."""
+        """Process a command."""
         self._commands.put(command)
 
     def receive(self, timeout_s: float) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ class WorkerActor:
 
 
 class RayWorker:
-    """The service's end of an actor. The process has joined the cluster before."""
+    """Handle to an actor. The process must have joined the cluster."""
 
     retry_on_crash = True
 
@@ -96,21 +96,21 @@ class RayWorker:
                 return None
 
     def kill(self) -> None:
-        """Stop it at once, or cancel its request."""
+        """Stop the actor at once, or cancel its request."""
         import ray
 
         self._death = self._death or "it was stopped"
         try:
             ray.kill(self._actor)
-        except Exception as error:  # noqa: BLE001 (of a cluster that is gone itself)
+        except Exception as error:  # noqa: BLE001 (the cluster itself may be gone)
             log("worker_not_killed", level="warning", error=type(error).__name__)
 
     def resident_bytes(self) -> int:
-        """Memory that it last said it holds."""
+        """Return the last reported resident memory in bytes."""
         return self._resident
 
     def death(self) -> str:
-        """Describe how it ended."""
+        """Describe how the actor ended."""
         return self._death or "it still runs"
 
     def _fetched(self, timeout_s: float) -> bool:
@@ -131,7 +131,7 @@ class RayWorker:
         return True
 
     def _is_sign(self, message: dict[str, Any]) -> bool:
-        """Whether a message is for this end alone."""
+        """Whether an event is only for this handle, such as a heartbeat."""
         if message["event"] == "started":
             self.pid, self.started = message["pid"], time.monotonic()
             return True

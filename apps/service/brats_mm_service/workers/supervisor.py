@@ -1,4 +1,4 @@
-"""Keep one worker running and give it one job after another, in a thread of the service."""
+"""Keep one worker running and assign it one job after another, in a thread of the service."""
 
 import sqlite3
 import threading
@@ -89,7 +89,7 @@ class Supervisor:
         self._drop()
 
     def restart(self) -> None:
-        """Start the worker again after its present job, with the model that is then active."""
+        """Restart the worker after its current job, with the active model."""
         self._failed_starts = 0
         self._restart.set()
 
@@ -114,7 +114,7 @@ class Supervisor:
         while not self._stopping.is_set():
             try:
                 self._step()
-            except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk)
+            except Exception as error:  # noqa: BLE001, PERF203 (the thread must survive a full disk)
                 log("supervisor_error", level="error", error=type(error).__name__)
                 self._stopping.wait(1.0)
 
@@ -126,7 +126,7 @@ class Supervisor:
         if worker is None:
             return
         job = self._queue.take()
-        if job is not None and self._restart.is_set():  # another model was activated just now
+        if job is not None and self._restart.is_set():  # another model was activated meanwhile
             self._queue.requeue(job)
             self._queue.release(job)
             return
@@ -150,12 +150,12 @@ class Supervisor:
     def _computed(self, worker: Worker, job: Job) -> Callable[[], None]:
         """Have the worker compute a job, and return a function that records its end."""
         try:
-            self._queue.files.clear_attempts(job.id)  # of a worker that was cut off and wrote on
+            self._queue.files.clear_attempts(job.id)  # written by a disconnected worker
             return self._compute(worker, job)
         except OSError as error:
             return self._not_stored(job, error)
         except Exception:
-            self._drop()  # it may still compute the job, and must not send its events into the next one
+            self._drop()  # it may still compute the job, and its events must not reach the next one
             raise
 
     def _settle(self, job: Job, settle: Callable[[], None]) -> None:
@@ -224,7 +224,7 @@ class Supervisor:
         """Called several times a second while a job runs."""
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        """Publish what a job made."""
+        """Publish the output of a job."""
         self._queue.finish(job, seconds)
 
     def _is_cancelled(self, job: Job) -> bool:
@@ -245,7 +245,7 @@ class Supervisor:
         if not worker.running:
             return worker.death()
         if time.monotonic() - worker.last_heartbeat > self._settings.silent_s:
-            return f"no sign of life for {self._settings.silent_s:g} s"
+            return f"no heartbeat for {self._settings.silent_s:g} s"
         return None
 
     def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], None]:
@@ -258,10 +258,10 @@ class Supervisor:
         """Return the kind and description of a problem if the worker must stop this job, or None."""
         limits = self._settings
         if elapsed_s > limits.job_s:
-            return "time-limit", f"The job was stopped after {limits.job_s:g} s, the longest time allowed here."
+            return "time-limit", f"The job was stopped after {limits.job_s:g} s, the time limit of this service."
         if worker.resident_bytes() > limits.memory_bytes:
             return "memory", (
-                f"The job needed more than {limits.memory_bytes / 2**30:.1f} GiB of memory, the most allowed here. "
+                f"The job needed more than {limits.memory_bytes / 2**30:.1f} GiB of memory, the limit of this service. "
                 "Resample the volumes to larger voxels, or ask for a higher limit."
             )
         return None

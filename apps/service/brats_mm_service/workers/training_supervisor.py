@@ -1,4 +1,4 @@
-"""Run trainings one at a time, each in a process of its own, and adopt the versions that they make."""
+"""Run trainings one at a time, each in its own process, and adopt the resulting versions."""
 
 import sqlite3
 import threading
@@ -23,14 +23,14 @@ _LOOK_S = 0.3
 class TrainingSupervisor(Supervisor):
     """Runs the trainings of a queue.
 
-    A training starts while no segmentation waits or runs, and pauses while one does, unless it may run beside them.
+    A training starts when no segmentation is waiting or running, and pauses while one is, unless `beside` is set.
 
     Args:
         queue: queue of jobs.
         settings: limits of the process. `job_s` is the time limit of a training.
         spawn: function that starts a training process for a bundle, None for the installed one.
         models: versions of the model.
-        beside: whether a training may compute while segmentations do.
+        beside: whether a training may run while segmentations run.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TrainingSupervisor(Supervisor):
         job = self._queue.take(training=True)
         if job is not None:
             self._serve(worker, job)
-        self._drop("No training runs.")
+        self._drop("No training is running.")
 
     def _command(self, job: Job) -> dict[str, Any]:
         return {"command": "train"}
@@ -84,7 +84,7 @@ class TrainingSupervisor(Supervisor):
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
         made = self._queue.files.attempt(job.id, job.attempts) / BUNDLE
-        if made.is_dir():  # absent if this is tried again
+        if made.is_dir():  # absent on a retry
             version = str((job.training or {})["version"])
             self._models.adopt(made, version)
             log("version_made", job=job.id, version=version)

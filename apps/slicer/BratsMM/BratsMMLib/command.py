@@ -32,7 +32,7 @@ class Process(Protocol):
         ...
 
     def end(self) -> int:
-        """Its exit code, once it has ended."""
+        """Return the exit code after the end."""
         ...
 
     def kill(self) -> None:
@@ -41,7 +41,7 @@ class Process(Protocol):
 
 
 Start = Callable[[Sequence[str], Mapping[str, str]], Process]
-"""Starts a program: its words, and its environment."""
+"""Starts a program from its arguments and environment."""
 
 
 class RealProcess:
@@ -62,17 +62,17 @@ class RealProcess:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            message = f"{words[0]} cannot be started: {error.strerror or error}. Name the program with its whole path."
+            message = f"{words[0]} cannot be started: {error.strerror or error}. Give the full path of the program."
             raise Refused(message) from error
 
     def lines(self) -> Iterator[str]:
-        """Yield its output until it ends."""
+        """Yield the lines of its output until it ends."""
         if self._process.stdout is not None:
             with self._process.stdout as stream:
                 yield from stream
 
     def end(self) -> int:
-        """Its exit code."""
+        """Return the exit code."""
         return self._process.wait()
 
     def kill(self) -> None:
@@ -93,9 +93,9 @@ class CommandRunner:
     """Runs a case with `brats-mm segment`.
 
     Attributes:
-        program: its name, or its path.
+        program: name or path of the program.
         device: `auto`, `cpu` or `cuda`.
-        start: starts programs.
+        start: function that starts programs.
         leave_one_out: also measure how the result changes when each sequence is left out.
     """
 
@@ -145,7 +145,7 @@ def find_program(program: str) -> str:
     """Return the path of the program.
 
     Raises:
-        Refused: there is no such program.
+        Refused: the program does not exist.
     """
     place = shutil.which(program.strip() or "brats-mm")
     if place is None:

@@ -11,7 +11,7 @@ from BratsMMLib.sequences import Sequence
 
 
 def checked_url(text: str) -> str:
-    """A service's address without a trailing slash.
+    """Return a service's address without a trailing slash.
 
     Raises:
         NotAllowed: the address is invalid.
@@ -46,10 +46,10 @@ def consent_text(url: str, sequences: Iterable[Sequence]) -> str:
 
 
 def check_consent(url: str, *, agreed: bool) -> None:
-    """Raise unless the volumes stay here, or their leaving was agreed to.
+    """Check that the volumes stay on this machine, or that the user agreed to send them.
 
     Raises:
-        NotAllowed: nobody agreed.
+        NotAllowed: the user did not agree.
     """
     if agreed or stays_here(url):
         return

@@ -1,4 +1,4 @@
-"""How every output shows entropy, grey values and volumes: command line, report, preview, notebook, Slicer, page.
+"""Colours of entropy, grey windows and formats of volumes, shared by all outputs.
 
 `display.json` holds the constants. The web page reads the same file, and the 3D Slicer module carries copies of both
 files, so this module imports nothing of the library.
@@ -31,9 +31,9 @@ Vessels with contrast agent must not darken the brain on T1ce. Bright tumour mus
 def entropy_colours() -> npt.NDArray[np.float64]:
     """Return the (256, 3) colours of entropy, 0 to 255, from nearly black through blue to pale cyan.
 
-    The steps are even to the eye, and no hue is that of a segment, so that outlines stay visible on them.
+    The colours are perceptually uniform, and no hue is that of a segment, so that outlines stay visible.
     """
-    import numpy as np  # only here, so that the command line answers at once
+    import numpy as np  # imported here to keep the command line fast
 
     stops = np.array([_rgb(colour) for colour in _CONSTANTS["entropy_colours"]], np.float64)
     at = np.linspace(0, len(stops) - 1, COLOURS)

@@ -1,7 +1,7 @@
 """Errors of a run, each with a message for the user."""
 
 
-class Failure(Exception):  # noqa: N818 (what came of a run)
+class Failure(Exception):  # noqa: N818 (describes the outcome of a run)
     """A run failed. The message gives the reason and what to do."""
 
 
@@ -16,7 +16,7 @@ class Refused(Failure):
 
 
 class Stopped(Failure):
-    """The person at the machine cancelled."""
+    """The user cancelled the run."""
 
 
 class NotAllowed(Failure):

@@ -36,7 +36,7 @@ class Form:
 
     @property
     def length(self) -> int:
-        """Bytes of the whole."""
+        """Return the length of the body in bytes."""
         texts = sum(len(self._text(field, value)) for field, value in self.texts.items())
         heads = sum(len(self._head(field, path)) + 2 for field, path in self.files.items())
         return texts + heads + sum(path.stat().st_size for path in self.files.values()) + len(self._end())

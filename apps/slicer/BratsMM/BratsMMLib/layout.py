@@ -67,7 +67,7 @@ class PlacesLook:
 
 @dataclass(frozen=True)
 class Look:
-    """All of it."""
+    """Appearance of a result."""
 
     overlay: OverlayLook = OverlayLook()
     segmentation: SegmentationLook = SegmentationLook()

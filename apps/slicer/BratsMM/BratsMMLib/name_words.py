@@ -1,4 +1,4 @@
-"""The vocabulary of sequence names, and names as words: signs that mean contrast, split compounds, time points.
+"""Vocabulary of sequence names, and splitting of names into words: contrast signs, compounds, time points.
 
 See `name_rules.py`, which reads these words. The 3D Slicer module carries a copy of this file.
 """

@@ -47,7 +47,7 @@ def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
 
     Args:
         bars: bars of all sequences and regions.
-        width: of the chart in pixels.
+        width: width of the chart in pixels.
         row: height of a group in pixels.
     """
     if not bars:

@@ -131,7 +131,7 @@ def _signed_ml(change_ml: float) -> str:
 
 
 def registered_name(sequence: Sequence) -> str:
-    """Name of the result that holds a raw scan on the grid of the segmentation."""
+    """Return the file name of a raw scan on the grid of the segmentation."""
     return f"registered_{sequence.value}.nii.gz"
 
 
@@ -152,7 +152,7 @@ def read_result(folder: Path) -> CaseResult:
 def _json(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text("utf-8"))
     if not isinstance(content, dict):
-        message = f"{path.name} holds no JSON object"
+        message = f"{path.name} contains no JSON object"
         raise ValueError(message)
     return content
 

@@ -1,6 +1,6 @@
 """Run the work in a thread and queue its events for the window's timer.
 
-Nothing here touches a window, which only its own thread may do.
+This module does not access widgets, which only the main thread may do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The person at the machine stopped it."""
+    """The user stopped the run."""
 
 
 News = Progress | Done | Failed | Cancelled
@@ -52,34 +52,34 @@ News = Progress | Done | Failed | Cancelled
 
 @dataclass
 class Stop:
-    """Whether to stop a run. Checked often from the run's thread."""
+    """Request to stop a run. Checked often from the run's thread."""
 
     event: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Raise if it is to stop.
+        """Raise if the run was asked to stop.
 
         Raises:
-            Stopped: it is.
+            Stopped: the run was asked to stop.
         """
         if self.event.is_set():
             message = "Cancelled."
             raise Stopped(message)
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than until it is to stop."""
+        """Sleep for some seconds, or until the run is asked to stop."""
         if self.event.wait(seconds):
             self.check()
 
 
 class Runner(Protocol):
-    """A place to run: a service, or the command line."""
+    """Runs a case on a service or with the command line."""
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        """Segment, and put the results into the folder.
+        """Segment the inputs and write the results to the folder.
 
         Raises:
-            Failure: why nothing came of it.
+            Failure: the run failed, with the reason.
         """
         ...
 
@@ -123,6 +123,6 @@ class Run:
             end = Cancelled()
         except Failure as failure:
             end = Failed(str(failure))
-        except Exception as error:  # noqa: BLE001 (the border of the thread: the window must hear of it)
+        except Exception as error:  # noqa: BLE001 (outermost handler: the window must show the error)
             end = Failed(f"An internal error occurred: {type(error).__name__}: {error}")
         self._news.put(end)

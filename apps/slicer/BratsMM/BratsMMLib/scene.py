@@ -1,4 +1,4 @@
-"""Results as nodes of a scene. Slicer's classes are handed in, so that its core alone (slicer-core) can do it too."""
+"""Add results to a scene. Slicer's classes are passed in, so that slicer-core works too."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class SceneBuilder:
-    """Puts results into a scene.
+    """Adds results to a scene.
 
     Attributes:
         slicer: the module with Slicer's classes.
         scene: the MRML scene.
-        look: how it is to look.
+        look: appearance of the results.
     """
 
     slicer: Any
@@ -76,7 +76,7 @@ class SceneBuilder:
         return shown
 
     def lay_over(self, background: Any, entropy: Any) -> None:
-        """The image below and the uncertainty above, in each slice view."""
+        """Show the image as background and the uncertainty as foreground in each slice view."""
         for layers in self._nodes("vtkMRMLSliceCompositeNode"):
             if background is not None:
                 layers.SetBackgroundVolumeID(background.GetID())
@@ -89,7 +89,7 @@ class SceneBuilder:
             layers.SetForegroundOpacity(opacity)
 
     def set_shown_from(self, shown: Shown, nats: float) -> None:
-        """Hide entropy below this."""
+        """Hide entropy below a value in nats."""
         shown.entropy.GetDisplayNode().SetLowerThreshold(nats)
 
     def set_legend(self, shown: Shown, *, visible: bool) -> None:
@@ -200,7 +200,7 @@ class SceneBuilder:
 
 
 def set_overlay(display: Any, look: OverlayLook) -> None:
-    """Window, threshold and smoothness of the entropy's display node."""
+    """Set window, threshold and smoothness of the entropy's display node."""
     display.SetAutoWindowLevel(0)
     display.SetWindow(look.window)
     display.SetLevel(look.level)
@@ -212,7 +212,7 @@ def set_overlay(display: Any, look: OverlayLook) -> None:
 
 
 def set_segmentation(display: Any, look: SegmentationLook) -> None:
-    """Outlines in slices, surfaces in 3D."""
+    """Show outlines in slices and surfaces in 3D."""
     display.SetVisibility(1)
     display.SetOpacity2DFill(look.fill_opacity)
     display.SetOpacity2DOutline(look.outline_opacity)
@@ -224,7 +224,7 @@ def set_segmentation(display: Any, look: SegmentationLook) -> None:
 
 
 def set_places(display: Any, look: PlacesLook) -> None:
-    """Small crosses with their labels."""
+    """Show small crosses with labels."""
     display.SetColor(*look.colour)
     display.SetSelectedColor(*look.colour)
     display.SetPointLabelsVisibility(True)

@@ -1,4 +1,4 @@
-"""The four MR sequences, and which of them a volume's name names.
+"""The four MR sequences, and recognition of sequences by volume name.
 
 Slicer's Python has no `brats_mm`, so `name_rules.py`, `name_words.py` and `sequence_words.json` are copies of the
 files in `brats_mm/domain`. A test compares them byte by byte.
@@ -24,7 +24,7 @@ class Sequence(str, Enum):
 
     @property
     def label(self) -> str:
-        """The usual spelling."""
+        """Usual spelling."""
         return {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}[self.value]
 
 
@@ -56,7 +56,7 @@ class Reading:
 
 
 def read_names(names: Several[str]) -> list[Reading]:
-    """Read names together. What all of them start with is the case's name, and counts only if nothing else does."""
+    """Read names together. Their common prefix is the case's name, and counts only if nothing else names a sequence."""
     return [_reading(one) for one in name_rules.read_names([(name, "") for name in names])]
 
 

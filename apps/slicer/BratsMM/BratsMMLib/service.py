@@ -110,7 +110,7 @@ class ServiceRunner:
         available = {result["name"] for result in job["results"]}
         absent = [name for name in NEEDED if name not in available]
         if absent:
-            message = f"The service made no {', '.join(absent)}. Its version may not fit this module."
+            message = f"The service returned no {', '.join(absent)}. Its version may not match this module."
             raise Refused(message)
         names = (*NEEDED, *(name for name in OPTIONAL if name in available))
         for number, name in enumerate(names):
@@ -157,6 +157,6 @@ def _body(status: int, content: bytes) -> dict[str, Any]:
     if 200 <= status < 300:
         return body if isinstance(body, dict) else {}
     detail = body.get("detail") if isinstance(body, dict) else None
-    failure = Refused(str(detail or f"The service answered {status}. Look into its log."))
+    failure = Refused(str(detail or f"The service responded with status {status}. Check its log."))
     failure.status = status
     raise failure

@@ -39,7 +39,7 @@ class Transport(Protocol):
     """Sends a request. The response can be read inside the `with` block."""
 
     def send(self, request: Request) -> AbstractContextManager[Answer]:
-        """Send, and wait for the answer's first line."""
+        """Send a request, and wait for the start of the response."""
         ...
 
 
@@ -61,22 +61,22 @@ class HttpTransport:
 
     @contextmanager
     def send(self, request: Request) -> Iterator[Answer]:
-        """Send, and wait for the answer's first line.
+        """Send a request, and wait for the start of the response.
 
         Raises:
-            Unreachable: there is no service at that address, or it stopped answering.
+            Unreachable: there is no service at the address, or it stopped responding.
         """
         place = urlsplit(request.url)
         connection = self._connection(place.scheme, place.hostname or "", place.port)
         path = f"{place.path}?{place.query}" if place.query else place.path
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may respond before reading everything
                 connection.request(request.method, path, body=request.body, headers=dict(request.headers))
             response = connection.getresponse()
             yield _HttpAnswer(response.status, response)
         except (OSError, http.client.HTTPException) as error:
             message = (
-                f"The service at {place.scheme}://{place.netloc} does not answer ({error or type(error).__name__}). "
+                f"The service at {place.scheme}://{place.netloc} does not respond ({error or type(error).__name__}). "
                 "Check the address, and that `brats-mm serve` runs there."
             )
             raise Unreachable(message) from error

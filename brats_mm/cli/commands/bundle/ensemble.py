@@ -16,7 +16,8 @@ def add(commands: Commands) -> None:
         run,
         help="create a bundle that averages several bundles",
         description="Create a bundle whose network is the mean of the logits of several bundles, such as those of the "
-        "folds of a cross-validation. It takes their time and memory together, and has no modality weights.",
+        "folds of a cross-validation. It needs as much time and memory as all of them together, and reports no "
+        "modality weights.",
         epilog="example:\n  brats-mm bundle ensemble OUT/fold0/bundle OUT/fold1/bundle -o my_ensemble",
     )
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="folder of a bundle")

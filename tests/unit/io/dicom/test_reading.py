@@ -369,7 +369,7 @@ def test_truncated_and_foreign_files_are_passed_over_and_reported(tmp_path: Path
 
     assert len(scanned.studies[0].series[0].layout.slices) == 8
     reasons = " ".join(scanned.ignored)
-    assert "it is cut off: it holds fewer voxels than its header says" in reasons
+    assert "it is truncated: it contains fewer voxels than its header says" in reasons
     assert "it is not DICOM" in reasons
     assert sum(count for count, _ in scanned.ignored.values()) == 4
 

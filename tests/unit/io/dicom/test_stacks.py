@@ -108,4 +108,4 @@ def test_a_long_time_series_says_that_its_first_volume_is_shown():
     (stack,) = stacks_of([one(5.0 * z, z, temporal=time) for time in range(6) for z in range(10)])
 
     assert (len(stack.slices), stack.repeats) == (10, 6)
-    assert stack.notes == ("the first of 6 volumes in one place",)
+    assert stack.notes == ("the first of 6 volumes at one position",)

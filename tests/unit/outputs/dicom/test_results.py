@@ -140,7 +140,7 @@ def test_a_named_series_with_other_voxels_must_show_the_same_image(tmp_path):
         replace(named.source, grid=Grid((20, 18, 3), cut.affine)),
         Volume(named.volume.data[:, :, :3], Grid((20, 18, 3), cut.affine)),
     )
-    with pytest.raises(GridError, match="of the tumour only"):
+    with pytest.raises(GridError, match=r"shows only \d+% of the tumour"):
         written(tmp_path / "cut", good, DicomOutput(named=part))
 
 

@@ -15,7 +15,7 @@ from BratsMMLib.sequences import Sequence
 
 
 class BratsMMSceneTest(unittest.TestCase):
-    """The scene, with the application's own logics and views."""
+    """Tests of the scene with the application's logics and views."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -23,13 +23,13 @@ class BratsMMSceneTest(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
 
     def volume(self, name, values):
-        """A volume node with values."""
+        """Return a volume node with values."""
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         slicer.util.updateVolumeFromArray(node, values)
         return node
 
     def made_result(self):
-        """A result folder with a block in the middle."""
+        """Return a result folder with a block in the middle."""
         place = Path(self.folder.name)
         labels = np.zeros((12, 12, 12), np.uint8)
         labels[4:8, 4:8, 4:8] = 1
