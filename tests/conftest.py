@@ -26,7 +26,7 @@ SLOW_FIXTURES = frozenset({"browser", "built_page", "node_modules", "real_cases"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what drives a browser, builds the page or reads real cases as slow, before `-m` selects."""
+    """Mark tests that drive a browser, build the page or read real cases as slow, before `-m` selects."""
     for item in items:
         named = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
         if named or item.get_closest_marker("real"):
@@ -165,7 +165,7 @@ def head_folder(made_head: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of the shipped layout whose network is tiny and random: quick, and of no medical meaning."""
+    """A bundle with the shipped layout and a tiny random network, without medical meaning."""
     import json
 
     import torch

@@ -11,7 +11,7 @@ from brats_mm.domain.volume import Grid, Volume
 
 
 def _case() -> Case:
-    """A ball of radius 9 with a ramp in it, in T1 and FLAIR; LPS axes, 1 x 1 x 2 mm."""
+    """Return a ball of radius 9 with an intensity ramp, in T1 and FLAIR, with LPS axes and 1 x 1 x 2 mm."""
     grid = Grid((24, 26, 28), np.diag([-1.0, -1.0, 2.0, 1.0]))
     at = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
     ball = np.linalg.norm(at - (12, 13, 14), axis=-1) < 9

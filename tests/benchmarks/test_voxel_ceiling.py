@@ -19,7 +19,7 @@ def test_a_block_of_whole_coarse_voxels_comes_back_as_it_was() -> None:
 
 
 def test_a_single_voxel_is_lost() -> None:
-    """An eighth of a voxel twice as wide is no half of it."""
+    """A voxel fills an eighth of a voxel that is twice as wide, which is less than half."""
     mask = np.zeros((8, 8, 8), dtype=bool)
     mask[3, 3, 3] = True
     assert not there_and_back(mask, MILLIMETRE, 2.0).any()

@@ -32,7 +32,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What `_train` found out about the run: its `workflow`, and the mixture's weights before the first step."""
+    """Records of `_train`: the `workflow`, and the mixture's weights before the first step."""
     caught_values: dict[str, Any] = {}
     initialize = ConfigWorkflow.initialize
 
@@ -125,7 +125,7 @@ def test_mixing_at_another_level_still_starts_from_the_experts(
 
 
 def _losses(loss: nn.Module) -> tuple[float, float]:
-    """The loss of a pair whose view with more is the worse one, and of the same views in order."""
+    """Return the loss of a pair whose view with more sequences is worse, and of the same views in order."""
     target = torch.ones(1, 3, 4, 4, 4)
     good, bad = torch.full_like(target, 4.0), torch.full_like(target, -4.0)
     both = torch.cat([target, target])

@@ -54,7 +54,7 @@ SCHEMA = {
 
 @pytest.mark.parametrize("path", JSON_FILES, ids=lambda path: path.name)
 def test_each_config_parses_and_is_laid_out_alike(path: Path) -> None:
-    """Indented by four, with what fits into a line of 100 characters in one line."""
+    """The indent is four, and values that fit into 100 characters are on one line."""
     text = path.read_text(encoding="utf-8")
     content = json.loads(text)
 
@@ -173,7 +173,7 @@ def _nodes(value: Any) -> list[Any]:
 
 
 def laid_out(value: Any, indent: int = 0, room: int = 100) -> str:
-    """JSON with every mapping and list that fits into `room` characters in one line."""
+    """Return JSON with one line for every mapping or list that fits into `room` characters."""
     plain = json.dumps(value)
     if not isinstance(value, dict | list) or (indent and len(plain) + indent <= room):
         return plain

@@ -31,7 +31,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two cases to train on, and two with all sequences that judge."""
+    """Two cases to train on, and two complete cases for the evaluation."""
     root = tmp_path_factory.mktemp("small")
     for seed, name in enumerate(("one", "two", "three", "four")):
         write_small_case(root, name, seed, MODALITIES)
@@ -41,7 +41,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment file of a mixture that needs experts, and of MMP as the bundle has it but small."""
+    """An experiment file with a mixture that needs experts, and a small version of the bundle's MMP."""
     root = tmp_path_factory.mktemp("methods")
     config = json.loads((open_bundle(None).root / "configs" / "methods" / "mmp.json").read_text())
     config["network_def"] = NETWORKS["mmp"]
@@ -64,7 +64,7 @@ def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: 
 
 @pytest.fixture(scope="module")
 def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """An experiment's folder, and what was trained, in order."""
+    """The folder of an experiment, and its trainings in order."""
     folder = tmp_path_factory.mktemp("experiment") / "out"
     reported: list[str] = []
 
@@ -253,7 +253,7 @@ def test_the_lists_that_come_with_the_bundle() -> None:
 
 
 def test_an_experiment_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
-    """What a file says of all holds for those of files that it names, but these know better of their own."""
+    """Settings of a file apply to the methods of included files, but settings of those files take precedence."""
     inner = {"settings": {"window": [8]}, "methods": {"mine": {"experts_dir": "none", "seed": 1}, "same": "x.json"}}
     outer = {"settings": {"window": [4], "seed": 2}, "expert_settings": {"seed": 3}, "methods": {"list": "inner.json"}}
     for name, content in (("x", {}), ("inner", inner), ("outer", outer)):
@@ -284,7 +284,7 @@ def test_the_small_experiment_has_all_of_the_papers_and_of_the_ladder() -> None:
 
 
 def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_experiment() -> None:
-    """Both files must say how, since each can be run: their runs compare only while they say the same."""
+    """Both files must contain the same settings, so that their runs are comparable."""
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
     small, ladder = (json.loads((folder / f"{name}_experiment.json").read_text()) for name in ("small", "ladder"))
     assert {**small, "methods": None} == {**ladder, "methods": None}
@@ -308,7 +308,7 @@ def test_minutes_are_shared_as_epochs_are() -> None:
 
 
 def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods: Path, tmp_path: Path) -> None:
-    """A method whose own entries say where it starts keeps that."""
+    """A method with its own `experts_dir` keeps it."""
     content = json.loads(methods.read_text())
     content["methods"] = {"mixture": {"network_def": NETWORKS["simmlm"]}, "fresh": {"experts_dir": "none"}}
     content["methods"]["mmp"] = str(methods.parent / "small_mmp.json")

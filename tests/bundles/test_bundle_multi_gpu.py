@@ -59,7 +59,7 @@ def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_
 
 
 def test_two_processes_train_an_expert_with_deep_supervision(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    """Every head that the loss sees moves: the second level's as well, which only deep supervision reaches."""
+    """Every head in the loss changes, including that of the second level, which only deep supervision trains."""
     start = ConfigParser.load_config_file(tiny["pretrain_expert"])
     expert = ConfigParser(start).get_parsed_content("network_def")
     torch.save(expert.state_dict(), tmp_path / "start.pt")

@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 
 def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
-    """The cached part of the training chain gives the tensor that `prepare` gives."""
+    """The cached part of the training transforms gives the same tensor as `prepare`."""
     steps = ConfigParser.load_config_file(CONFIGS / "train.json")["steps"]
     names = ("load", "orient", "crop_brain", "normalise", "regions")
     steps["load"] = {**steps["load"], "modalities": ["t1", "t1ce", "t2", "flair"]}
@@ -43,7 +43,7 @@ def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0], ids=["1 mm", "2 mm, resampled"])
 def test_a_voxel_keeps_its_place_in_the_patient(tmp_path: Path, spacing: float) -> None:
-    """The box's affine maps the brightest voxel to where the input's affine has it."""
+    """The affines of box and input map the brightest voxel to the same position."""
     affine = np.array([[0, -spacing, 0, 10], [spacing, 0, 0, -20], [0, 0, -spacing, 30], [0, 0, 0, 1.0]])
     voxels = np.zeros((40, 44, 48), np.float32)
     voxels[8:32, 6:38, 4:40] = np.random.default_rng(0).normal(100, 1, (24, 32, 36))
@@ -84,7 +84,7 @@ class _Says(torch.nn.Module):
 
 
 def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> None:
-    """Experts that say 1, 2, 4, 8, weighed alike: 1.5 with T1 and T1ce, 2 with T1ce alone."""
+    """Experts with logits 1, 2, 4 and 8 and equal weights give 1.5 with T1 and T1ce, and 2 with T1ce alone."""
     experts = {modality.value: _Says(2.0**modality.channel) for modality in MODALITIES}
     network = DMoME(experts, UniformGate(modalities=4, outputs=3))
     image = torch.zeros(1, 4, 10, 12, 14)

@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 
 def _command(cases: Path, tiny: dict[str, Any], models: Path, *override: str) -> list[str]:
-    """What a person types after `python -m monai.bundle run`, for an epoch of stage 1 with a tiny network."""
+    """Return the arguments of `python -m monai.bundle run` for an epoch of stage 1 with a tiny network."""
     command = ["--config_file", str([*map(str, training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]])]
     command += ["--dataset_dir", str(cases), "--output_dir", str(models), "--logging_file", "False", "--device", "cpu"]
     command += ["--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0"]

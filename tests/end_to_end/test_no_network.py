@@ -145,7 +145,7 @@ def test_info_and_doctor(guarded, words):
 
 
 def test_segment(guarded, made_head, tmp_path):
-    """With the weights that ship and the backend that is the default here."""
+    """Use the shipped weights and the default backend."""
     environment, log = guarded
     run(environment, "segment", made_head, "-o", tmp_path / "out", "--no-preview")
     _wait_for_children(environment)  # a report of use was sent by one that outlived the run
@@ -199,7 +199,7 @@ def _is_ready(port):
 
 
 def test_train(guarded, tmp_path):
-    """An epoch, followed by MLflow."""
+    """Train one epoch with MLflow tracking."""
     pytest.importorskip("mlflow")
     environment, log = guarded
     for name in ("one", "two"):

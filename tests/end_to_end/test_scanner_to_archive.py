@@ -30,7 +30,7 @@ def multi_grid_case(folder: Path) -> dict[Modality, Path]:
 
 
 def export(folder: Path, files: dict[Modality, Path]) -> None:
-    """Classic MR in one folder, in no order, under names that say nothing."""
+    """Write classic MR files in one folder, in random order, with uninformative names."""
     folder.mkdir()
     made = []
     for modality, path in files.items():
@@ -43,7 +43,7 @@ def export(folder: Path, files: dict[Modality, Path]) -> None:
 
 @pytest.fixture(scope="module")
 def done(real_cases, tmp_path_factory):
-    """The study's folder and the results' folder, after the one command."""
+    """The folders of the study and of the results, after the command."""
     place = tmp_path_factory.mktemp("scanner")
     export(place / "study", multi_grid_case(real_cases))
     options = ["--dicom", "--keep-intermediate", "--device", "cpu", "-q"]
@@ -103,7 +103,7 @@ def test_highdicom_finds_the_same_voxels_in_the_same_place_as_the_nifti_file(don
 
 
 def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segmentation):
-    """An independent eye on the place: the patient moved between the series, so FLAIR as it was brought to the other."""
+    """Independent check of the position. The patient moved between the series, so FLAIR is registered first."""
     image = nib.load(done / "result" / "intermediate" / "flair_registered.nii.gz")
     flair = image.get_fdata(dtype=np.float32)
     brain = np.median(flair[np.asarray(nib.load(done / "result" / "intermediate" / "brain_mask.nii.gz").dataobj) > 0])

@@ -1,15 +1,15 @@
 """Both stages of a training with the bundle's commands, on synthetic cases: it learns, ranks, and survives a kill.
 
-Stage 1 sees clean cases. In those of stage 2 and in the held-out ones, T1 shows the tumour where there is none, so that
-the mixture has to learn that a sequence more can do harm. Steps are few and small, so that it is still learning it at
-the end, and the ranking's share shows: the same start, crops and pairs, with MoFe (lambda 5) and without.
+Stage 1 sees clean cases. In the cases of stage 2 and in the held-out cases, T1 shows tumour in a wrong position, so the
+mixture must learn that an additional sequence can do harm. Steps are few and small, so that the effect of the ranking
+loss is visible at the end: the same start, crops and pairs, with MoFe (lambda 5) and without.
 
-Seen on 12 held-out cases with the seeds 1, 2 and 3: the mean hinge of the task loss over the 50 nested pairs was 0.0084,
-0.0052 and 0.0321 without MoFe, and 0.0025, 0.0020 and 0.0146 with it; the Dice lost where more sequences did worse,
-averaged over all pairs, 0.0113, 0.0133 and 0.0739 without, 0.0062, 0.0076 and 0.0489 with it. With one pair a crop and
-half the learning rate, lambdas of 0, 2 and 5 came in this order for every seed. The number of pairs that are out of
-order hardly changes in so short a training; their size does. With Adam, lambda 10 and T1 misleading in a third or half
-of the cases, where not all pairs can be in order at once, MoFe did not help reliably.
+Results on 12 held-out cases with seeds 1, 2 and 3: the mean hinge of the task loss over the 50 nested pairs was 0.0084,
+0.0052 and 0.0321 without MoFe, and 0.0025, 0.0020 and 0.0146 with it. The Dice lost where more sequences scored worse,
+averaged over all pairs, was 0.0113, 0.0133 and 0.0739 without MoFe, and 0.0062, 0.0076 and 0.0489 with it. With one
+pair per crop and half the learning rate, a larger lambda (0, 2, 5) gave smaller losses for every seed. In so short a
+training, the number of misordered pairs hardly changes, but their size does. With Adam, lambda 10 and a misleading T1
+in a third or half of the cases, where not all pairs can be in order, MoFe did not help reliably.
 """
 
 import json
@@ -93,16 +93,16 @@ STAGES = {
 
 
 def shells(centre: Sequence[float]) -> np.ndarray:
-    """A label map with necrosis in enhancing tumour in oedema, around a place."""
+    """Return a label map of nested necrosis, enhancing tumour and oedema around a centre."""
     at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
     distance = np.linalg.norm(at - np.array(centre), axis=-1)
     return np.select([distance < 2.6, distance < 4.2, distance < 6], [1, 3, 2], 0).astype(np.uint8)
 
 
 def write_case(root: Path, name: str, seed: int, *, misleading: bool) -> None:
-    """An ellipsoid of brain with a tumour, clearest in T1 and hardest to see in T2.
+    """Write an ellipsoid of brain with a tumour that is clearest in T1 and faintest in T2.
 
-    A misleading T1 shows the tumour, as clearly, where there is none.
+    A misleading T1 shows the tumour equally clearly in a wrong position.
     """
     rng = np.random.default_rng(seed)
     at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
@@ -128,7 +128,7 @@ Started: TypeAlias = "subprocess.Popen[str]"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the cases and the settings of each stage are, and where a run leaves its models."""
+    """Locations of the cases, the settings of each stage, and the models of a run."""
 
     root: Path
 
@@ -151,7 +151,7 @@ class Place:
         )
 
     def last(self, models: str) -> dict[str, object]:
-        """The state after the last epoch of stage 2."""
+        """Return the state after the last epoch of stage 2."""
         state: dict[str, object] = torch.load(self.root / models / "model_last.pt", weights_only=True)
         return state
 
@@ -164,13 +164,13 @@ def finished(run: Started) -> str:
 
 
 def curve(log: str) -> dict[int, float]:
-    """The mean loss of each epoch."""
+    """Return the mean loss of each epoch."""
     return {int(epoch): float(loss) for epoch, loss in re.findall(r"Epoch (\d+) of \d+: loss ([\d.]+),", log)}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Made cases, a list of them for each stage, and the settings of tiny networks."""
+    """Synthetic cases, a list for each stage, and the settings of tiny networks."""
     root = tmp_path_factory.mktemp("training")
     names = [f"case_{seed}" for seed in range(2 * TRAINING + HELD_OUT)]
     clean, misled, held_out = names[:TRAINING], names[TRAINING:-HELD_OUT], names[-HELD_OUT:]
@@ -212,9 +212,9 @@ def mixtures(place: Place, experts: dict[str, dict[int, float]]) -> dict[str, di
 
 
 def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
-    """How far, and how often, more sequences did worse: all nested pairs of the held-out cases.
+    """Measure by how much and how often more sequences scored worse, over all nested pairs of the held-out cases.
 
-    The mean hinge of the task loss (what MoFe lowers in training), and the tally of Dice.
+    Returns the mean hinge of the task loss, which MoFe lowers in training, and the tally of Dice.
     """
     parser = ConfigParser(json.loads((CONFIGS / "train.json").read_text()))
     datalist = str(place.root / "cases" / "train.json")

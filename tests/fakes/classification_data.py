@@ -29,7 +29,7 @@ BARS = {
 
 
 def drawn(digit: int, rng: np.random.Generator) -> np.ndarray:
-    """28x28 values from 0 to 255, shifted a little and noisy."""
+    """Return a noisy, slightly shifted image of a digit, 28x28 values from 0 to 255."""
     picture = np.zeros((28, 28))
     for bar in SEGMENTS[digit]:
         picture[BARS[bar]] = 200
@@ -38,7 +38,7 @@ def drawn(digit: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def spectrogram(digit: int, rng: np.random.Generator, side: int) -> np.ndarray:
-    """A tone of two partials, higher for higher digits, values from 0 to 255."""
+    """Return the spectrogram of a tone with two partials, higher for higher digits, with values from 0 to 255."""
     picture = rng.uniform(0, 60, (side, side))
     for partial in (1, 2):
         row = int((digit + 1) * partial * side / 24) % side
@@ -47,7 +47,7 @@ def spectrogram(digit: int, rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def write_avmnist_arrays(root: Path, *, train: int = 240, test: int = 60, side: int = 112) -> Path:
-    """The arrays of avMNIST as MultiBench has them."""
+    """Write arrays of avMNIST in the layout of MultiBench."""
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("test", test)):
         labels = np.arange(count) % 10
@@ -62,7 +62,7 @@ def write_avmnist_arrays(root: Path, *, train: int = 240, test: int = 60, side: 
 
 
 def write_avmnist_files(root: Path, *, each: int = 2) -> Path:
-    """The files of avMNIST as SMIL has them, with tones of half a second."""
+    """Write files of avMNIST in the layout of SMIL, with tones of half a second."""
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for digit in range(10):
@@ -81,7 +81,7 @@ FOODS = ("apple_pie", "beet_salad", "churros")
 
 
 def write_food101(root: Path, *, train: int = 60, test: int = 12) -> Path:
-    """Food-101 with three classes of different colours and words, an absent picture and an empty title."""
+    """Write Food-101 with three classes of different colours and words, a missing image and an empty title."""
     rng = np.random.default_rng(0)
     (root / "texts").mkdir(parents=True)
     for split, count in (("train", train), ("test", test)):
@@ -105,7 +105,7 @@ def write_food101(root: Path, *, train: int = 60, test: int = 12) -> Path:
 
 
 class LetterTokens:
-    """Stands in for a tokeniser: numbers of letters instead of word pieces."""
+    """Fake tokeniser that numbers letters instead of word pieces."""
 
     def __init__(self, length: int = 24) -> None:
         self.length = length
@@ -117,7 +117,7 @@ class LetterTokens:
 
 
 class LetterEncoder(nn.Module):
-    """Stands in for BERT: the same call, the same answer."""
+    """Fake BERT with the same interface."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,14 +128,14 @@ class LetterEncoder(nn.Module):
 
 
 def tiny_food_expert(modality: str) -> nn.Module:
-    """A small CNN in the place of Inception, or letters in the place of BERT."""
+    """Return a small CNN instead of Inception, or a letter encoder instead of BERT."""
     if modality == "text":
         return TextExpert(LetterEncoder(), width=8, classes=len(FOODS))
     return nn.Sequential(ImageEncoder(channels=3), nn.Linear(128, len(FOODS)))
 
 
 def tiny_food_mixture() -> ModalityMixture:
-    """Both of them, gated by an MLP."""
+    """Return a mixture of both experts with an MLP gate."""
     branches = {"image": ImageEncoder(channels=3), "text": TextEncoder(words=32, features=4)}
     gate = PartsGate(branches, features=132, hidden=8)
     return ModalityMixture({name: tiny_food_expert(name) for name in branches}, gate)

@@ -13,7 +13,7 @@ OPENINGS = (b"", b"GET /heal", HEAD, HEAD + FORM)
 
 @contextlib.contextmanager
 def crowd(port, count):
-    """Connections that say nothing, half a request line, half a head, or a head without its body, and trickle on."""
+    """Open connections that send nothing, half a request line, half a head, or a head without body, then single bytes."""
     made, stopping, thread = [], threading.Event(), None
 
     def trickle():

@@ -16,7 +16,7 @@ RUN = Run("cpu", "torch", (64, 64, 64), 1, {})
 
 
 def tumour(shape):
-    """Probabilities of a box in a box in a box, and no two corners alike."""
+    """Return probabilities of three nested boxes without any symmetry."""
     wt, tc, et = (np.zeros(shape, np.float32) for _ in range(3))
     i, j, k = (side // 2 for side in shape)
     wt[2:i, 1:j, 0 : k + 1] = 0.9
@@ -26,14 +26,14 @@ def tumour(shape):
 
 
 def prediction_on(grid, data, sequences=(Modality.T1CE, Modality.FLAIR)):
-    """The tumour on a grid, whose sequences all show `data`."""
+    """Return a prediction of the tumour on a grid, with `data` as every sequence."""
     volume = Volume(np.ascontiguousarray(data, np.float32), grid)
     case = Case("case", dict.fromkeys(sequences, volume), grid)
     return Prediction(case, tumour(grid.shape), Importance({}), MODEL, RUN)
 
 
 def made_source(folder, affine, shape=(12, 10, 6), *, enhanced=False, facts=TYPICAL["t1ce"]):
-    """A series on disk as a source, and its voxels on its grid."""
+    """Write a series, and return it as a source with its voxels on its grid."""
     data = np.random.default_rng(0).integers(1, 999, shape)
     if enhanced:
         write_enhanced(folder / "enhanced.dcm", data, affine, facts)
@@ -44,7 +44,7 @@ def made_source(folder, affine, shape=(12, 10, 6), *, enhanced=False, facts=TYPI
 
 
 def turned(axes, flips, spacing=(1.2, 0.9, 3.0), angles=(0.0, 0.0)):
-    """An affine: axis k of the volume along `axes[k]` of the body, perhaps against it, then turned by two angles."""
+    """Return an affine with axis k along `axes[k]` of the body, optionally flipped, then rotated by two angles."""
     affine = np.eye(4)
     affine[:3, :3] = 0
     for axis, (world, sign) in enumerate(zip(axes, flips, strict=True)):

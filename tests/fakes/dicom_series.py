@@ -2,8 +2,8 @@
 
 >>> paths = write_series(tmp_path / "t1", array, affine, SeriesFacts("T1 axial", echo_ms=10))   # doctest: +SKIP
 
-`array[i, j, k]` and its RAS affine are what a NIfTI file would hold: i runs along an image row, j down the rows, k from
-slice to slice. i and j must be at right angles, as DICOM has them; k may lean (a tilted gantry, or slices that shear).
+`array[i, j, k]` and its RAS affine are those of a NIfTI file: i runs along an image row, j down the rows, k from slice
+to slice. i and j must be at right angles, as in DICOM. k may be oblique (a tilted gantry, or sheared slices).
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,17 +69,17 @@ class SeriesFacts:
 
     @property
     def series_uid(self) -> str:
-        """Follows from study, number and description."""
+        """UID derived from study, number and description."""
         return uid_of("series", self.study, str(self.number), self.description)
 
     @property
     def study_uid(self) -> str:
-        """Follows from the study's word."""
+        """UID derived from the study's name."""
         return uid_of("study", self.study)
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """One a study."""
+        """One UID per study."""
         return uid_of("frame of reference", self.study)
 
 
@@ -111,7 +111,7 @@ TYPICAL: Mapping[str, SeriesFacts] = {
 
 
 def uid_of(*words: str) -> str:
-    """A UID that is the same wherever the words are."""
+    """Return a UID that depends only on the words."""
     return str(generate_uid(entropy_srcs=["tests", *words]))
 
 
@@ -137,7 +137,7 @@ def write_series(folder: Path, data: Array, affine: Array, facts: SeriesFacts | 
 
 
 def make_slices(data: Array, affine: Array, facts: SeriesFacts) -> list[FileDataset]:
-    """The datasets of a classic series, k rising."""
+    """Return the datasets of a classic series, in ascending order of k."""
     stored = _stored(data, facts)
     return [_slice(stored, affine, facts, index) for index in range(data.shape[2])]
 
@@ -150,7 +150,7 @@ def write_enhanced(path: Path, data: Array, affine: Array, facts: SeriesFacts | 
 
 
 def make_enhanced(data: Array, affine: Array, facts: SeriesFacts) -> FileDataset:
-    """An enhanced multi-frame MR image, frames in the order of k."""
+    """Return an enhanced multi-frame MR image, with frames in the order of k."""
     stored = _stored(data, facts)
     image = _start(EnhancedMRImageStorage, facts, "enhanced")
     image.ImageType = [*facts.image_type[:2], "VOLUME", "NONE"]
@@ -169,7 +169,7 @@ def make_enhanced(data: Array, affine: Array, facts: SeriesFacts) -> FileDataset
 
 
 def with_number(facts: SeriesFacts, number: int, **changes: Any) -> SeriesFacts:
-    """The same facts under another series number, with further changes."""
+    """Return the facts with another series number and further changes."""
     return replace(facts, number=number, **changes)
 
 
@@ -305,7 +305,7 @@ def _stored(data: Array, facts: SeriesFacts) -> Array:
 
 
 def _pixel_spacing(affine: Array) -> list[float]:
-    """Between rows, then between columns."""
+    """Return the distances between rows and between columns."""
     return [round(float(np.linalg.norm(affine[:3, axis])), 6) for axis in (1, 0)]
 
 

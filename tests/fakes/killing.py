@@ -1,4 +1,4 @@
-"""Programs that kill themselves at a given line of their log, which a test cannot time from outside."""
+"""Programs that kill themselves at a given line of their log, because a test cannot time this from outside."""
 
 
 def killed_at(words: str) -> str:

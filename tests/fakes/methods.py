@@ -17,7 +17,7 @@ def _each(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def mixture(gate: str = "GatingNetwork") -> dict[str, Any]:
-    """SimMLM's, or with `UniformGate` UME-MMA's."""
+    """Return the config of SimMLM, or with `UniformGate` of UME-MMA."""
     return {
         "_target_": "brats_mm.networks.dmome.DMoME",
         "experts": _each(EXPERT),
@@ -26,7 +26,7 @@ def mixture(gate: str = "GatingNetwork") -> dict[str, Any]:
 
 
 def mmp(projections: int) -> dict[str, Any]:
-    """MMP's, with so many projected scales."""
+    """Return the config of MMP with a number of projected scales."""
     projection = {
         "_target_": "brats_mm.experiments.mmp.projection.Projection",
         "modalities": 4,
@@ -43,7 +43,7 @@ def mmp(projections: int) -> dict[str, Any]:
 
 
 def momke() -> dict[str, Any]:
-    """MoMKE's."""
+    """Return the config of MoMKE."""
     return {
         "_target_": "brats_mm.experiments.momke.MoMKE",
         "experts": _each({"_target_": "brats_mm.networks.levels.FeatureExpert", "expert": EXPERT}),
@@ -53,7 +53,7 @@ def momke() -> dict[str, Any]:
 
 
 def early_fusion() -> dict[str, Any]:
-    """One network on all sequences."""
+    """Return the config of one network on all sequences."""
     return {
         "_target_": "brats_mm.experiments.early_fusion.EarlyFusionNetwork",
         "unet": {**EXPERT, "in_channels": 4},
@@ -75,7 +75,7 @@ NETWORKS = {
 
 
 def write_small_case(folder: Path, name: str, seed: int, modalities: Sequence[str] = ("t1ce", "flair")) -> None:
-    """An ellipsoid of brain with a tumour of three shells in each sequence, at 2 mm."""
+    """Write an ellipsoid of brain with a tumour of three shells in each sequence, at 2 mm."""
     rng = np.random.default_rng(seed)
     at = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij"), axis=-1)
     brain = np.linalg.norm((at - (19.5, 11.5, 11.5)) / (19, 11, 11), axis=-1) < 1

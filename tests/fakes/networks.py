@@ -21,7 +21,7 @@ TINY_MIXTURE: dict[str, Any] = {
 
 
 def tiny_mixture() -> DMoME:
-    """Experts of one 1x1x1 convolution and the paper's gate, always with the same weights."""
+    """Return a mixture of 1x1x1 convolutions with the paper's gate, always with the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         experts = {modality.value: nn.Conv3d(1, 3, kernel_size=1) for modality in MODALITIES}

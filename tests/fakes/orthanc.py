@@ -18,7 +18,7 @@ REASON = "Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -26,7 +26,7 @@ def free_port():
 
 @contextmanager
 def orthanc(folder, port, **changes):
-    """A client of a running Orthanc. `changes` are further settings."""
+    """Run Orthanc and yield a client. `changes` are further settings."""
     folder.mkdir(exist_ok=True)
     settings = {
         "Name": "TEST",

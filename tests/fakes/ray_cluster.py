@@ -14,7 +14,7 @@ _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_p
 
 @contextmanager
 def small_cluster():
-    """Its head, with two cores."""
+    """Start a cluster with one node of two cores."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patched:
@@ -29,14 +29,14 @@ def small_cluster():
 
 
 def second_node(cluster):
-    """Another node, with two cores."""
+    """Add a node with two cores."""
     made = again(lambda: cluster.add_node(**small()))
     cluster.wait_for_nodes(timeout=300)
     return made
 
 
 def small():
-    """What a node is given. Where its helpers' ports are known, it need not wait for them."""
+    """Return the settings of a node. Fixed ports of its helpers save waiting for them."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
     ports = {name: one.getsockname()[1] for name, one in zip(_PORTS, sockets, strict=True)}
     for one in sockets:
@@ -45,7 +45,7 @@ def small():
 
 
 def again(start):
-    """Start something of Ray's, which gives up after half a minute and leaves its processes behind."""
+    """Retry a start of Ray, which gives up after half a minute and leaves its processes running."""
     for left in reversed(range(_TRIES)):
         before = _children()
         try:
@@ -62,7 +62,7 @@ def _children():
 
 
 def _end(processes):
-    """What a try that failed has started would slow down the next one."""
+    """End the processes of a failed start, which would slow down the next one."""
     for pid in processes:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

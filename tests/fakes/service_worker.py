@@ -1,4 +1,4 @@
-"""A fake inference worker: the same messages without a model. Started by path, with its behaviour as JSON.
+"""Fake inference worker that sends the same messages without a model. Started by path, with its behaviour as JSON.
 
 `gate` names the folder of a `StepGate`, whose steps are the windows. With `results`, a folder to copy as the results,
 reading and writing are steps too. `without` maps a sequence to the results of a job that lacks it.

@@ -23,7 +23,7 @@ LONGEST_S = 600.0
 
 
 def small_settings(data, **changes):
-    """Settings for tests: quick, content with little disk, and patient with a busy machine."""
+    """Return settings for tests: short intervals, little disk space, and long time limits for busy machines."""
     uploads = UploadLimits(free_bytes=0, idle_s=LONGEST_S, check_s=LONGEST_S)
     worker = WorkerSettings(start_s=2 * LONGEST_S, silent_s=2 * LONGEST_S)
     settings = Settings(data=data, uploads=uploads, worker=worker, retention=Retention(sweep_s=0.1))
@@ -32,7 +32,7 @@ def small_settings(data, **changes):
 
 @contextmanager
 def serving(settings, *, behaviour=None, app=None):
-    """A client of a running service. The worker is a fake unless `behaviour` is "real"."""
+    """Run a service and yield a client. The worker is a fake unless `behaviour` is "real"."""
 
     def spawn():
         return WorkerProcess(settings.worker, (sys.executable, str(FAKE), json.dumps(behaviour or {})))
@@ -59,7 +59,7 @@ def serving(settings, *, behaviour=None, app=None):
 
 
 def until(condition, timeout_s=LONGEST_S, pause_s=0.02):
-    """Wait for a condition and return its value. Long waits check less often, to leave the processor to the work."""
+    """Wait for a condition and return its value. Long waits check less often, to save processor time."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < end, "it did not come in time"
@@ -68,7 +68,7 @@ def until(condition, timeout_s=LONGEST_S, pause_s=0.02):
 
 
 def ended(client, job_id, timeout_s=LONGEST_S):
-    """The job once it has ended."""
+    """Wait for a job to end, and return it."""
 
     def look():
         job = client.get(f"/v1/jobs/{job_id}").json()
@@ -78,7 +78,7 @@ def ended(client, job_id, timeout_s=LONGEST_S):
 
 
 def two_files(head):
-    """T1ce and FLAIR of the synthetic head, as parts of a form."""
+    """Return T1ce and FLAIR of the synthetic head as parts of a form."""
     names = {"t1ce": "t1c", "flair": "t2f"}
     return {
         field: (f"{field}.nii.gz", (head / f"BraTS-GLI-00000-000-{name}.nii.gz").read_bytes())

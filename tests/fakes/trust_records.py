@@ -7,7 +7,7 @@ from brats_mm.trust.record import TrustRecord
 
 
 def made_records(cases: int = 12) -> list[TrustRecord]:
-    """Each sequence is worth 0.1, T1ce 0.3. Cases differ by up to 0.1. Estimates are 0.1 too high.
+    """Return records in which each sequence adds 0.1 to the Dice, T1ce 0.3. Estimates are 0.1 too high.
 
     The predicted volume is 10 mL. The true volume grows by a tenth per case.
     """

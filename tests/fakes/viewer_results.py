@@ -43,7 +43,7 @@ def binary_entropy(probability):
 
 
 def place_of(voxel, affine):
-    """Millimetres of a voxel."""
+    """Return the position of a voxel in millimetres."""
     return [float(value) for value in nib.affines.apply_affine(affine, voxel)]
 
 

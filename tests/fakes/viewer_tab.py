@@ -58,7 +58,7 @@ class Tab:
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
     def marks(self, kind, number=0):
-        """Texts of one kind that are written on the images of a pane."""
+        """Return the texts of one kind on the images of a pane."""
         return self.page.locator(".picture").nth(number).locator(f".marks .{kind}").all_text_contents()
 
     def drag(self, start, end, button="left"):
@@ -71,7 +71,7 @@ class Tab:
         mouse.up(button=button)
 
     def readout(self):
-        """Name -> value in the line below the images, read at one moment, because a line may vanish at any."""
+        """Return the values by name in the line below the images, read in one call, because the line can vanish."""
         text = "rows => rows.map(row => [row.querySelector('dt').innerText, row.querySelector('dd').innerText])"
         return dict(self.page.locator(".readout > div").evaluate_all(text))
 
@@ -109,15 +109,15 @@ class Tab:
             self.page.select_option("#background", name)
 
     def errors_are_expected(self, *words):
-        """The browser itself writes refused requests to the console."""
+        """Expect errors with these words, because the browser logs refused requests."""
         self.expected = words
 
 
 def count(picture, colour, within=40):
-    """How many pixels are about that colour."""
+    """Return the number of pixels with about a colour."""
     return int((np.abs(picture - np.array(colour)).max(axis=-1) < within).sum())
 
 
 def changed(before, after):
-    """How many pixels differ clearly."""
+    """Return the number of pixels that differ clearly."""
     return int((np.abs(before - after).max(axis=-1) > 24).sum())

@@ -25,7 +25,7 @@ LOCK = (ROOT / "docker" / "requirements.lock").read_text(encoding="utf-8")
 
 
 def _declared():
-    """Extra, name and lowest version of each dependency of the project."""
+    """Return extra, name and lowest version of each dependency of the project."""
     groups = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
     for extra, lines in groups.items():
         for requirement in map(Requirement, lines):

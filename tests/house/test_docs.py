@@ -73,7 +73,7 @@ def test_a_python_block_parses(block):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [one for one in BLOCKS if not one.id.startswith(NOT_RUN)])
 def test_a_python_block_runs(block, made_head, tmp_path, monkeypatch):
-    """In a folder that has a.nii.gz, b.nii.gz and CASE_FOLDER of a synthetic head."""
+    """Each block runs in a folder with a.nii.gz, b.nii.gz and CASE_FOLDER of a synthetic head."""
     for word, package in NEEDS.items():
         if word in block:
             pytest.importorskip(package)

@@ -19,7 +19,7 @@ PAGES += sorted((ROOT / "bundles").rglob("*.md"))
 
 
 def test_a_file_holds_one_idea():
-    """At most 400 lines, and a sentence on top that says which idea."""
+    """A file has at most 400 lines and a module docstring."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 400, path

@@ -1,7 +1,7 @@
 """docker/kuberay.yaml is a valid RayJob with valid pods and a valid command.
 
 Pods are checked against Kubernetes' own schema. KubeRay's part is checked against the fields of its API reference
-(ray.io/v1), as far as the manifest uses them: the operator's schema of a megabyte is in no package.
+(ray.io/v1), as far as the manifest uses them, because no package contains the operator's schema.
 """
 
 import shlex

@@ -1,7 +1,7 @@
 """The wheel in empty environments, with the oldest and the newest allowed dependencies. Needs minutes and the network.
 
-BRATS_MM_WHEEL_CHECK=1 runs it, and prints the versions and the seconds. BRATS_MM_WHEEL names a wheel or sdist; else a wheel
-is built. docker/check_install.sh says which variables choose torch.
+BRATS_MM_WHEEL_CHECK=1 runs it, and prints the versions and the seconds. BRATS_MM_WHEEL names a wheel or sdist,
+otherwise a wheel is built. docker/check_install.sh documents the variables for torch.
 """
 
 import os

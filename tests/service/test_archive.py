@@ -49,7 +49,7 @@ def settings_for(data, port, bundle, **changes):
 
 
 def ended(http, uid):
-    """The newest transfer of a study once it has ended."""
+    """Wait for the newest transfer of a study to end, and return it."""
 
     def look():
         one = http.get(f"/v1/dicomweb/studies/{uid}").json()[0]
@@ -59,7 +59,7 @@ def ended(http, uid):
 
 
 def instances(archive, modality):
-    """Objects of a kind in the archive."""
+    """Return the objects of a modality in the archive."""
     result = archive.post("/tools/find", json={"Level": "Instance", "Query": {"Modality": modality}}).json()
     return [pydicom.dcmread(io.BytesIO(archive.get(f"/instances/{one}/file").content)) for one in result]
 

@@ -30,7 +30,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text("utf-8")
 
 @dataclass
 class FakeArchive:
-    """What it holds, and how often it does not answer."""
+    """Stores objects, and fails to respond a number of times."""
 
     silent: int = 0
     held: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def result(tmp_path_factory):
 
 @pytest.fixture
 def made(tmp_path, result):
-    """Transfers with one that is about to be stored, and a way to a link (a service's start) for an archive."""
+    """Transfers, one of which is about to be stored, and a function that creates the link to an archive."""
     database = Database(tmp_path / "records.sqlite3")
     clock = SimpleNamespace(now=1000.0)
     transfers = Transfers(database, now=lambda: clock.now)

@@ -58,7 +58,7 @@ def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
 
 
 def test_the_same_header_is_followed_where_nothing_is_confined(tmp_path):
-    """Or the test above would judge nothing."""
+    """Without confinement the file is read, so the test above depends on it."""
     import SimpleITK
 
     (tmp_path / "other.raw").write_bytes(bytes(8**3))
@@ -69,7 +69,7 @@ def test_the_same_header_is_followed_where_nothing_is_confined(tmp_path):
 
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace is not installed")
 def test_reading_an_upload_opens_nothing_but_libraries_and_the_upload(tmp_path, made_head):
-    """Seen from outside: after an upload is handed to the checker, it opens files below its folder only."""
+    """Observed from outside: the checker opens only files below the folder of the upload."""
     with serving(small_settings(tmp_path / "data")) as client:
         ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
         trace = tmp_path / "trace"

@@ -72,7 +72,7 @@ def test_too_many_requests_under_way_are_refused_with_a_time(tmp_path):
 
 
 def test_one_caller_leaves_slots_for_others(tmp_path):
-    """Uploads that trickle, and event streams: of one caller only so many at once."""
+    """Slow uploads and event streams are limited per caller."""
     database = open_database(tmp_path)
     ann, bob = (Tokens(database).create(name)[1] for name in ("ann", "bob"))
     database.close()
@@ -112,7 +112,7 @@ def _begin_upload(port, token):
 
 
 def _slowest(url, times):
-    """Seconds of the slowest of some answers, without the time in which other programs had the processor."""
+    """Return the seconds of the slowest response, without the time in which other programs used the processor."""
     slowest = 0.0
     for _ in range(times):
         with (

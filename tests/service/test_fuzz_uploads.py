@@ -1,6 +1,6 @@
 """Thousands of damaged files: each is accepted or refused with a sentence.
 
-BRATS_MM_MUTATIONS says how many of each kind (150 unless told).
+BRATS_MM_MUTATIONS sets the number of files per kind (default: 150).
 """
 
 import gzip
@@ -77,7 +77,7 @@ KINDS = {
 
 
 def spoilt(content, head, chance):
-    """One to eight random injuries, mostly to the header or, for archives, to the directory at the end."""
+    """Return content with one to eight random changes, mostly in the header, or for zip files in the directory."""
     raw = bytearray(content)
     for _ in range(chance.randint(1, 8)):
         if not raw:

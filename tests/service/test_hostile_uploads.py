@@ -33,7 +33,7 @@ def good(made_head):
 
 
 def refused(client, status, sentence, **request):
-    """The request is refused so, as a problem, and leaves nothing behind."""
+    """Check that a request is refused with a problem, and that no file is left."""
     answer = client.post("/v1/jobs", **request)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -43,7 +43,7 @@ def refused(client, status, sentence, **request):
 
 
 def nifti(shape=(32, 32, 32), *, declared=None, **fields):
-    """A NIfTI file's bytes, whose header may lie."""
+    """Return the bytes of a NIfTI file, whose header may be wrong."""
     data = np.random.default_rng(0).integers(0, 1000, shape).astype(np.int16)
     image = nib.Nifti1Image(data, np.eye(4))
     raw = bytearray(image.to_bytes())

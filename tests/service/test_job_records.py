@@ -24,7 +24,7 @@ def queue(tmp_path):
 
 
 def reopened(folder):
-    """The queue as a new process would open it."""
+    """Open the queue like a new process."""
     return JobQueue(
         JobRecords(Database(folder / "records.sqlite3")), JobFiles(folder), QueueLimits(), Retention(), Metrics()
     )
@@ -38,7 +38,7 @@ def submitted(queue, job_id, owner="ann", **changes):
 
 
 def written(queue, job):
-    """What a worker leaves in its folder."""
+    """Write the output of a worker."""
     folder = queue.files.attempt(job.id, job.attempts)
     folder.mkdir()
     (folder / "report.json").write_text("{}")
@@ -194,7 +194,7 @@ def test_a_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
 
 
 def test_a_removal_waits_for_what_another_thread_is_removing(queue, monkeypatch):
-    """Or files of a deleted job were still on the disk for a moment."""
+    """Otherwise, files of a deleted job would remain on the disk for a moment."""
     submitted(queue, "one")
     real, begun, go_on = shutil.rmtree, threading.Event(), threading.Event()
 

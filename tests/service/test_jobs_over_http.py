@@ -157,7 +157,7 @@ def test_a_deleted_job_is_gone_with_its_files(client, made_head):
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["cooperative", "deaf"])
 def test_a_running_job_stops_within_two_seconds(tmp_path, made_head, deaf):
-    """Whether or not the worker listens. Its job would never end."""
+    """A worker that ignores the command is stopped too. Its job would never end."""
     behaviour = {"deaf": deaf, **StepGate(tmp_path / "gate").behaviour}
     with serving(small_settings(tmp_path / "data"), behaviour=behaviour) as client:
         job = client.post("/v1/jobs", files=two_files(made_head)).json()

@@ -1,6 +1,6 @@
 """The service and its worker are killed at random moments: every accepted job ends, once, with one result.
 
-BRATS_MM_KILLS says how often (5 unless told).
+BRATS_MM_KILLS sets the number of kills (default: 5).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ ENDS = ("done", "failed")
 
 
 class Killed:
-    """A service in a process of its own that is killed and started again."""
+    """A service in a separate process that is killed and restarted."""
 
     def __init__(self, data):
         with socket.socket() as listener:
@@ -112,7 +112,7 @@ def submit(client, files, key):
 
 
 def look(client, accepted, seen, *, again=False):
-    """How many have ended; what a job once ended with never changes, where `again` says to ask, and results are whole."""
+    """Return the number of ended jobs. Check that results are complete and, with `again`, that outcomes never change."""
     ended = 0
     for job_id in accepted:
         if job_id in seen and not again:

@@ -147,7 +147,7 @@ def test_a_training_can_be_stopped_and_leaves_no_version(truths, tiny_bundle, tm
 
 
 class Killable:
-    """`brats-mm serve` in a process of its own."""
+    """`brats-mm serve` in a separate process."""
 
     def __init__(self, data, truths, bundle):
         with socket.socket() as free:

@@ -113,7 +113,7 @@ def test_small_uploads_take_little_memory(tmp_path, kind):
 
 
 def memory(processes):
-    """Bytes that are private to these processes and their forks."""
+    """Return the private memory of processes and their forks in bytes."""
     return sum(_private(process) for process in (*processes, *_forks(processes[1])))
 
 

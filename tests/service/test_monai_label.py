@@ -267,7 +267,7 @@ def test_a_request_without_an_image_says_what_to_send(client, client_module):
 
 
 def ohif_parts(answer):
-    """What OHIF's plugin does to an answer, step by step: it reads the whole as text."""
+    """Split a response like OHIF's plugin, which reads all of it as text."""
     boundary = answer.headers["content-type"].split("boundary=")[1]
     parts = [part for part in answer.content.decode("utf-8").split(f"--{boundary}") if part.strip()]
     message = next(part for part in parts if "Content-Type: application/json" in part)

@@ -36,7 +36,7 @@ def bearer(text):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A service that asks for tokens, and those of two callers and of one who may only read."""
+    """A service that requires tokens, with tokens of two callers and of one with read access only."""
     settings = small_settings(tmp_path_factory.mktemp("data"), require_tokens=True)
     with serving(settings) as http:
         made = http.service.tokens.create
@@ -96,7 +96,7 @@ def test_no_caller_sees_anothers_images_sessions_and_labels(guarded, made_head):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_the_real_client_logs_in_with_a_token_as_its_password(guarded):
-    """3D Slicer asks for a name and a password; the client leaves sockets open."""
+    """3D Slicer asks for a name and a password. The client leaves sockets open."""
     module = real_client()
     client = module.MONAILabelClient(str(guarded.base_url))
     assert client.auth_enabled() is True

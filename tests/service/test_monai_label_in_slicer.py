@@ -17,7 +17,7 @@ def slicer():
 
 
 def answer(folder, present):
-    """An answer as a file, with a slab of voxels for each value that is present."""
+    """Return a response as a file, with a slab of voxels for each present value."""
     labels = np.zeros(SHAPE, np.uint8)
     for value in present:
         labels[1:7, 1:7, 2 * value : 2 * value + 1 + value] = value
@@ -27,7 +27,7 @@ def answer(folder, present):
 
 
 def voxels(slicer, node, segment):
-    """How many voxels a segment has."""
+    """Return the number of voxels of a segment."""
     image = slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment, image)
     scalars = image.GetPointData().GetScalars()
@@ -36,7 +36,7 @@ def voxels(slicer, node, segment):
 
 @pytest.mark.parametrize("present", [(1, 2, 3), (1, 3), (3,), (2,)])
 def test_each_segment_gets_its_own_voxels_also_where_others_are_absent(slicer, tmp_path, present):
-    """The MONAI Label module hands all names over in order; Slicer takes them for the values from 1 on."""
+    """The MONAI Label module passes all names in order. Slicer assigns them to the values from 1."""
     vtk = pytest.importorskip("vtk")
     place, labels = answer(tmp_path, present)
     scene, logic = slicer.vtkMRMLScene(), slicer.vtkSlicerSegmentationsModuleLogic()
@@ -58,7 +58,7 @@ def test_each_segment_gets_its_own_voxels_also_where_others_are_absent(slicer, t
 
 
 def test_auto3dsegs_module_names_segments_by_the_descriptions(slicer, tmp_path):
-    """It makes a colour table of the CSV file's names, and reads the answer with it."""
+    """The module creates a colour table from the CSV file, and reads the response with it."""
     place, labels = answer(tmp_path, (1, 3))
     rows = [line.split(",")[:2] for line in label_descriptions().decode().splitlines()[1:]]
     scene = slicer.vtkMRMLScene()

@@ -61,7 +61,7 @@ def test_notifying_no_one_or_a_closed_loop_does_no_harm():
 
 
 def test_a_coroutine_runs_where_the_thread_has_a_running_loop():
-    """As after the browser tests, whose Playwright keeps a loop running in this thread."""
+    """Playwright leaves a running loop in this thread after the browser tests."""
 
     async def inner():
         return 7

@@ -41,7 +41,7 @@ def test_a_token_is_described_and_required_only_where_the_service_needs_one(clie
 
 @pytest.mark.slow
 def test_random_requests_never_cause_a_server_error(client):
-    """Schemathesis, over every route; BRATS_MM_API_EXAMPLES says how many requests of each."""
+    """Run Schemathesis over all routes. BRATS_MM_API_EXAMPLES sets the number of requests per route."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import hypothesis

@@ -1,6 +1,6 @@
 """Records or disk that cannot be written for a while: every accepted job ends within a minute of recovery.
 
-BRATS_MM_OUTAGE_S says how long each outage lasts (1 s unless told).
+BRATS_MM_OUTAGE_S sets the length of each outage in seconds (default: 1).
 """
 
 import errno
@@ -27,7 +27,7 @@ WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", 
 
 
 class Outage:
-    """Has a method fail while it lasts, before it does anything or after it has done it."""
+    """Makes a method fail during the outage, before or after its effect."""
 
     def __init__(self, monkeypatch, owner, name, error, *, after=False):
         self.on = False
@@ -53,9 +53,9 @@ def full():
 
 
 def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True):
-    """Jobs before, in and after an outage; seconds from its end until every accepted one had ended, and their states.
+    """Submit jobs before, during and after an outage. Return the seconds until all had ended, and their states.
 
-    `is_called` says that the service calls the method, so the outage lasts at least until it has failed once.
+    With `is_called`, the outage lasts at least until the method has failed once.
     """
     with serving(small_settings(tmp_path), behaviour=behaviour or {"steps": 3, "pause_s": 0.2}) as client:
         files = two_files(made_head)

@@ -50,7 +50,7 @@ GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)
 
 
 def named_study(description):
-    """A zip of a series that has a name in every text attribute of its headers and in its path."""
+    """Return a zip of a series with a name in every text attribute of its headers and in its path."""
     keywords = [
         keyword
         for tag, (representation, multiplicity, _, retired, keyword) in pydicom.datadict.DicomDictionary.items()

@@ -1,4 +1,4 @@
-"""A training waits for segmentations and pauses while one waits or runs; with a worker and models that only listen."""
+"""A training waits for segmentations and pauses while one is waiting or running, with a fake worker."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from brats_mm_service.workers.training_supervisor import TrainingSupervisor
 
 
 class Listener:
-    """A worker that only notes its commands."""
+    """A worker that only records its commands."""
 
     def __init__(self):
         self.heard = []

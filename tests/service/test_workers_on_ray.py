@@ -34,7 +34,7 @@ def test_without_a_cluster_the_error_says_what_to_start():
 
 
 def on_ray(tmp_path, workers, work, cancel_s=1.0):
-    """An application whose workers are actors."""
+    """Return an application whose workers are actors."""
     from brats_mm_service.workers.ray import RayWorker
 
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", workers, ActorShare(cores=1)))
@@ -91,7 +91,7 @@ def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path
 
 
 def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(cluster, tmp_path, made_head):
-    """A worker that is slow to answer is not killed here, however busy the machine is."""
+    """A slow worker is not killed here, even on a busy machine."""
     with serving(None, app=on_ray(tmp_path, 1, FakeWork(held=True), cancel_s=LONGEST_S)) as client:
         until(lambda: workers_ready(client, 1))
         first = client.service.workers.pids[0]

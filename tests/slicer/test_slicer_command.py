@@ -13,7 +13,7 @@ from BratsMMLib.sequences import Sequence
 
 
 class FakeProcess:
-    """Says lines, ends with a code; with `forever` only when it is killed."""
+    """Prints lines and ends with a code. With `forever`, it ends only when it is killed."""
 
     def __init__(self, said=(), code=0, *, forever=False):
         self.said, self.code, self.forever, self.killed = said, code, forever, threading.Event()
@@ -42,7 +42,7 @@ def run(process, tmp_path):
 
 
 def test_the_words_are_those_that_the_command_line_takes(tmp_path):
-    """Parsed by its own parser."""
+    """The parser of the command line accepts the arguments."""
     inputs = {Sequence.T1CE: tmp_path / "a.nrrd", Sequence.FLAIR: tmp_path / "b.nrrd"}
     words = command("brats-mm", inputs, tmp_path / "out", "cpu")
     options = make_parser().parse_args(words[1:])
@@ -54,14 +54,14 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
 
 
 def test_progress_is_that_of_the_program(tmp_path):
-    """Its lines on windows, and no others."""
+    """Only lines about windows are progress."""
     reported = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
     assert reported == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
     assert progress_in("12 files in out") is None
 
 
 def test_its_own_message_is_shown(tmp_path):
-    """Else the last line and the code."""
+    """Without an error message, the last line and the exit code are shown."""
     with pytest.raises(Refused, match=r"^The volumes differ\.$"):
         run(FakeProcess(("error: The volumes differ.\n",), 2), tmp_path)
     with pytest.raises(Refused, match=r"ended with code 9\. Killed"):
@@ -69,20 +69,20 @@ def test_its_own_message_is_shown(tmp_path):
 
 
 def test_a_missing_program_is_reported(tmp_path):
-    """With what to do."""
+    """The message says what to do."""
     with pytest.raises(Refused, match="no program no-such-program"):
         CommandRunner("no-such-program").run({}, tmp_path, lambda progress: None, Stop())
 
 
 def test_slicers_python_is_not_handed_on(monkeypatch):
-    """Another Python would break on it."""
+    """Its environment variables would break another Python."""
     monkeypatch.setenv("PYTHONHOME", "/opt/Slicer/lib/Python")
     assert "PYTHONHOME" not in own_environment()
     assert "PATH" in own_environment()
 
 
 def test_cancel_kills_it(tmp_path):
-    """And the window hears that it was cancelled, not that it failed."""
+    """The outcome is a cancellation, not a failure."""
     process = FakeProcess(code=-15, forever=True)
     job = Run(CommandRunner(sys.executable, start=process), {Sequence.T2: tmp_path / "a.nrrd"}, tmp_path).start()
     job.cancel()
@@ -93,7 +93,7 @@ def test_cancel_kills_it(tmp_path):
 
 @pytest.mark.parametrize(("code", "kind"), [(0, Done), (3, Failed)])
 def test_a_real_program_runs_beside(tmp_path, code, kind):
-    """Its outputs are read until it ends."""
+    """Its output is read until it ends."""
 
     def start(words, environment):
         script = f"import sys; print('segmenting: 1 of 2 windows', file=sys.stderr); sys.exit({code})"
@@ -107,7 +107,7 @@ def test_a_real_program_runs_beside(tmp_path, code, kind):
 
 
 def test_a_real_program_is_killed(tmp_path):
-    """Well before it would end."""
+    """The program is killed long before it would end."""
 
     def start(words, environment):
         return RealProcess(

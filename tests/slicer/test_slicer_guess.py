@@ -12,7 +12,7 @@ def chosen(*volumes):
 
 
 def test_named_volumes_are_chosen_with_the_reason():
-    """Those that are missing say so."""
+    """The reason of an empty selector says that no volume matches."""
     guesses = guess([Loaded("a", "study_T1ce"), Loaded("b", "study_FLAIR"), Loaded("c", "study_seg")])
     assert guesses[Sequence.T1CE].key == "a"
     assert guesses[Sequence.T1CE].reason == "Its name says so: “study_T1ce”."
@@ -22,7 +22,7 @@ def test_named_volumes_are_chosen_with_the_reason():
 
 
 def test_two_equal_candidates_are_left_to_the_person():
-    """Neither is chosen, and both are named."""
+    """Neither volume is chosen, and the reason names both."""
     guesses = guess([Loaded("a", "T2 tra"), Loaded("b", "T2 cor")])[Sequence.T2]
     assert guesses.key is None
     assert guesses.reason == "T2 tra and T2 cor could each be T2. Choose one."
@@ -44,14 +44,14 @@ def test_two_equal_candidates_are_left_to_the_person():
     ],
 )
 def test_dicom_fields_speak_where_the_name_does_not(dicom, sequence, said):
-    """Description first, then echo, repetition and inversion time."""
+    """The description takes precedence over echo, repetition and inversion time."""
     guesses = guess([Loaded("a", "12: series", dicom)])
     assert guesses[sequence].key == "a"
     assert said in guesses[sequence].reason
 
 
 def test_contrast_agent_makes_a_t1_by_name_a_t1ce():
-    """Unless the name says that there was none."""
+    """A name that denies contrast takes precedence."""
     assert chosen(Loaded("a", "T1 tra", {"ContrastBolusAgent": "Gadovist"})) == {Sequence.T1CE: "a"}
     assert chosen(Loaded("a", "T1 native", {"ContrastBolusAgent": "Gadovist"})) == {Sequence.T1: "a"}
 
@@ -66,39 +66,39 @@ def test_contrast_agent_makes_a_t1_by_name_a_t1ce():
     ],
 )
 def test_other_images_are_not_chosen(dicom):
-    """Diffusion, reformats, other machines."""
+    """Diffusion images, reformats and images of other modalities are skipped."""
     assert chosen(Loaded("a", "series", dicom)) == {}
 
 
 def test_channel_numbers_are_those_of_the_decathlon():
-    """Where names say nothing else."""
+    """Channel numbers count only if names contain no other evidence."""
     result = chosen(*(Loaded(str(number), f"BRATS_001_000{number}") for number in range(4)))
     assert result == {Sequence.FLAIR: "0", Sequence.T1: "1", Sequence.T1CE: "2", Sequence.T2: "3"}
 
 
 def test_no_dicom_field_says_who_the_patient_is():
-    """Only what the scanner did is asked for."""
+    """All requested fields describe the acquisition."""
     assert not [name for name in DICOM_FIELDS if "Patient" in name or "Name" in name.replace("ProtocolName", "")]
 
 
 def test_the_sequences_are_those_of_the_library():
-    """Names, labels and order."""
+    """Names, labels and order are the same."""
     assert [(one.value, one.label) for one in SEQUENCES] == [(m.value, m.label) for m in modality.MODALITIES]
 
 
 def test_names_are_read_together():
-    """What all names start with is the case's name."""
+    """The common prefix of all names is the case's name."""
     result = read_names(["T1_study_007_flair", "T1_study_007_C+", "T1_study_007_mask"])
     assert result[0].sequences == (Sequence.FLAIR,)
     assert result[2].is_label
 
 
 def test_an_ambiguous_name_is_left_to_the_person():
-    """Not even the header decides against it."""
+    """The header does not resolve an ambiguous name."""
     assert chosen(Loaded("a", "T1 pre and post", {"EchoTime": "3"})) == {}
 
 
 def test_an_original_is_chosen_before_its_annotated_copy():
-    """The copy is used where it is alone."""
+    """A copy is used if there is no original."""
     assert chosen(Loaded("a", "T1_annotated"), Loaded("b", "T1")) == {Sequence.T1: "b"}
     assert chosen(Loaded("a", "T1_annotated")) == {Sequence.T1: "a"}

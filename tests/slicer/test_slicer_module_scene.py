@@ -56,7 +56,7 @@ def result(tmp_path):
 
 @pytest.fixture
 def scene(slicer):
-    """A scene with three slice views, as Slicer's window makes them."""
+    """A scene with three slice views, as in Slicer's window."""
     made = slicer.vtkMRMLScene()
     logics = [slicer.vtkMRMLColorLogic(), slicer.vtkSlicerSegmentationsModuleLogic()]
     for logic in logics:
@@ -82,7 +82,7 @@ def inputs_of(slicer, scene):
 
 
 def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
-    """Window, threshold, colours, opacities, legend, in every view."""
+    """Window, threshold, colours, opacities and legend match in every view."""
     inputs, look = inputs_of(slicer, scene), Look()
     shown = SceneBuilder(slicer, scene).show(result, inputs)
     display = shown.entropy.GetDisplayNode()
@@ -101,7 +101,7 @@ def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
 
 
 def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
-    """The loaded FLAIR may lie elsewhere by its own header; its registered copy lies where the segmentation lies."""
+    """The header of the loaded FLAIR may place it elsewhere, but its registered copy matches the segmentation."""
     vtk = pytest.importorskip("vtk")
     inputs, grid = inputs_of(slicer, scene), Grid(SHAPE, AFFINE)
     turned = slicer.vtkMRMLLinearTransformNode()
@@ -122,7 +122,7 @@ def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
 
 
 def test_segments_keep_names_colours_and_codes(slicer, scene, result):
-    """And have surfaces for the 3D view."""
+    """Segments also have surfaces for the 3D view."""
     vtk = pytest.importorskip("vtk")
     node = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene)).segmentation
     for part, style in SEGMENT_STYLES.items():
@@ -139,7 +139,7 @@ def test_segments_keep_names_colours_and_codes(slicer, scene, result):
 
 
 def test_entropy_is_where_the_file_has_it(slicer, scene, result):
-    """Same values at the same places."""
+    """Values are the same at the same positions."""
     vtk = pytest.importorskip("vtk")
     node = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene)).entropy
     matrix = vtk.vtkMatrix4x4()
@@ -150,7 +150,7 @@ def test_entropy_is_where_the_file_has_it(slicer, scene, result):
 
 
 def test_the_panel_s_controls_change_the_nodes(slicer, scene, result):
-    """Opacity, threshold, legend."""
+    """Controls: opacity, threshold and legend."""
     builder = SceneBuilder(slicer, scene)
     shown = builder.show(result, inputs_of(slicer, scene))
     builder.set_opacity(0.9)
@@ -162,7 +162,7 @@ def test_the_panel_s_controls_change_the_nodes(slicer, scene, result):
 
 
 def test_slices_go_to_the_first_uncertain_place(slicer, scene, result):
-    """Which is also a point with its label."""
+    """The uncertain region is also a labelled point."""
     shown = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene))
     assert shown.places.GetNthControlPointLabel(0) == "1: WT, 1.0 mL"
     assert "not for diagnosis" in shown.note.GetText()
@@ -176,7 +176,7 @@ def test_slices_go_to_the_first_uncertain_place(slicer, scene, result):
 
 
 def test_a_second_run_shares_the_colours(slicer, scene, result):
-    """And has nodes of its own for all else."""
+    """All other nodes are separate."""
     builder = SceneBuilder(slicer, scene)
     first, second = (builder.show(result, inputs_of(slicer, scene)) for _ in range(2))
     assert first.entropy.GetID() != second.entropy.GetID()
@@ -184,7 +184,7 @@ def test_a_second_run_shares_the_colours(slicer, scene, result):
 
 
 def test_a_damaged_file_is_reported(slicer, scene, result):
-    """By its name."""
+    """The message contains the file name."""
     (result.folder / "segmentation.seg.nrrd").unlink()
     with pytest.raises(Refused, match=r"segmentation.seg.nrrd"):
         SceneBuilder(slicer, scene).show(result, {})

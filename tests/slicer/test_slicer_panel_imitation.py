@@ -1,6 +1,6 @@
 """The panel's code with fake qt and slicer modules. This shows that it runs, not that it works in 3D Slicer.
 
-What a widget does here is what these imitations do; the application's own tests are in apps/slicer/BratsMM/Testing.
+The widgets are fakes. The tests that run in the application are in apps/slicer/BratsMM/Testing.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ MODULE = Path(__file__).parents[2] / "apps" / "slicer" / "BratsMM" / "BratsMM.py
 
 
 class Widget(MagicMock):
-    """A widget that keeps what it is told."""
+    """A widget that stores the values that it receives."""
 
     text = ""
     checked = False
@@ -112,7 +112,7 @@ def panel(monkeypatch):
 
 
 class Ui(SimpleNamespace):
-    """Widgets by name, made as they are asked for."""
+    """Widgets by name, created on first access."""
 
     def __init__(self, widgets):
         super().__init__(**widgets)
@@ -123,7 +123,7 @@ class Ui(SimpleNamespace):
 
 
 def test_panel_guesses_as_it_opens_and_says_why(panel):
-    """And can run."""
+    """The Run button is enabled."""
     assert {sequence.value: node.GetID() for sequence, node in panel.chosen().items()} == {"t1ce": "a", "flair": "b"}
     assert "Its name says so" in panel.ui.t1ceReason.text
     assert "Leave it empty" in panel.ui.t1Reason.text
@@ -132,7 +132,7 @@ def test_panel_guesses_as_it_opens_and_says_why(panel):
 
 
 def test_another_machine_needs_the_tick_and_loses_it_with_its_address(panel):
-    """The Run button stays grey until then; neither tick nor token is stored."""
+    """The Run button is disabled until then. Neither consent nor token is stored."""
     panel.ui.urlEdit.text = "https://example.org"
     panel.onSettings()
     assert not panel.ui.runButton.enabled
@@ -147,7 +147,7 @@ def test_another_machine_needs_the_tick_and_loses_it_with_its_address(panel):
 
 
 def test_settings_come_back(panel):
-    """As they were left."""
+    """The panel restores the saved settings."""
     panel.ui.urlEdit.text, panel.ui.placeBox.currentIndex = "http://localhost:9", 1
     panel.onSettings()
     panel.ui.urlEdit.text = ""
@@ -156,7 +156,7 @@ def test_settings_come_back(panel):
 
 
 def test_one_volume_for_two_sequences_cannot_run(panel):
-    """It says so."""
+    """The panel shows the reason."""
     panel.selectors[Sequence.T2].setCurrentNode(panel.selectors[Sequence.FLAIR].currentNode())
     panel.showState()
     assert not panel.ui.runButton.enabled
@@ -167,7 +167,7 @@ def test_one_volume_for_two_sequences_cannot_run(panel):
     ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled. Nothing was kept.")]
 )
 def test_end_of_a_run_is_reported(panel, end, said):
-    """And the panel is free again."""
+    """Afterwards the panel can start another run."""
     panel.run = SimpleNamespace(news=lambda: [Progress("Reading", 0.1), end])
     panel.onTimer()
     assert panel.run is None
@@ -176,7 +176,7 @@ def test_end_of_a_run_is_reported(panel, end, said):
 
 
 def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
-    """Stepping goes to each place; the controls reach the scene."""
+    """Stepping goes to each region, and the controls change the scene."""
     region = {"volume_ml": 1.0, "volume_range_ml": [0.5, 1.5], "mean_entropy_inside_nats": 0.2}
     area = {"rank": 1, "region": "tc", "position_mm_ras": [1, 2, 3], "volume_ml": 2, "mean_entropy_nats": 0.6}
     report = {
@@ -209,7 +209,7 @@ def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
 
 
 def test_run_starts_and_cancels(panel):
-    """Through the logic, with the place that was chosen."""
+    """The run starts through the logic, with the chosen service."""
     started = []
 
     def start(runner, inputs):

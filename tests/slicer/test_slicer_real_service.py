@@ -26,7 +26,7 @@ def runner(client):
 
 
 def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
-    """The stand-in makes no .seg.nrrd, so the client says what is missing; nothing stays at the service."""
+    """The fake model writes no .seg.nrrd, so the client reports it as missing. Nothing stays on the service."""
     reported, gate = [], StepGate(tmp_path / "gate")
 
     def tell(progress):
@@ -44,7 +44,7 @@ def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
 
 
 def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
-    """While it computes."""
+    """The job is cancelled while it computes."""
     with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         run = Run(runner(client), inputs, tmp_path).start()
         until(lambda: [job for job in client.get("/v1/jobs").json()["jobs"] if job["state"] == "running"])
@@ -56,7 +56,7 @@ def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
 
 
 def test_a_failed_job_says_why(inputs, tmp_path):
-    """In the service's own words."""
+    """The message is that of the service."""
     with serving(small_settings(tmp_path / "data"), behaviour={"fail": "bad-volume"}) as client:
         run = Run(runner(client), inputs, tmp_path).start()
         assert run.join(300)
@@ -64,7 +64,7 @@ def test_a_failed_job_says_why(inputs, tmp_path):
 
 
 def test_a_file_that_is_no_volume_is_refused_at_once(inputs, tmp_path):
-    """By the service, with the sequence's name."""
+    """The service's message names the sequence."""
     broken = tmp_path / "flair.nii.gz"
     broken.write_bytes(b"no volume")
     with serving(small_settings(tmp_path / "data")) as client:

@@ -29,7 +29,7 @@ UNCERTAIN_REGION = {
 
 
 def write_result(folder, **report):
-    """A result's two JSON files."""
+    """Write the two JSON files of a result."""
     region = {"volume_ml": 12.34, "volume_range_ml": [10.0, 15.0], "mean_entropy_inside_nats": 0.21}
     content = {
         "sequences_found": ["t1ce", "flair"],
@@ -44,14 +44,14 @@ def write_result(folder, **report):
 
 
 def test_volumes_have_their_range_and_uncertainty(tmp_path):
-    """Also a region that was not found, and a report from before there was a range."""
+    """Covers an empty region, and a report of an older version without ranges."""
     rows = read_result(write_result(tmp_path)).volumes
     assert rows[0].cells == ("Whole tumour", "12.3", "10.0 to 15.0", "0.21", "", "")
     assert rows[2].cells == ("Enhancing tumour", "0.0", "", "none found", "", "")
 
 
 def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp_path):
-    """Where the result has them."""
+    """They are shown if the result has them."""
     region = {
         "volume_ml": 12.34,
         "volume_range_ml": [10.0, 15.0],
@@ -66,7 +66,7 @@ def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp
 
 
 def test_advice_and_changes_without_a_sequence_are_with_the_warnings(tmp_path):
-    """Where the result has them. Changes that round to nothing have no sign."""
+    """They are shown if the result has them. Changes that round to nothing have no sign."""
     folder = write_result(tmp_path, trust={"advice": "Adding T2 would raise the expected Dice."})
     importance = json.loads((folder / "importance.json").read_text())
     changes = {
@@ -84,7 +84,7 @@ def test_advice_and_changes_without_a_sequence_are_with_the_warnings(tmp_path):
 
 
 def test_missing_sequences_have_no_bar(tmp_path):
-    """They are said to be missing, not to weigh nothing."""
+    """They are reported as missing, not with a weight of 0."""
     result = read_result(write_result(tmp_path))
     assert result.missing == (Sequence.T1, Sequence.T2)
     assert {bar.sequence for bar in result.bars if bar.share is None} == {Sequence.T1, Sequence.T2}
@@ -98,7 +98,7 @@ def test_a_model_that_weighs_no_sequences_has_no_bars(tmp_path):
 
 
 def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
-    """Twice the share is twice the bar; missing sequences are named."""
+    """Twice the share gives a bar of twice the length. Missing sequences are named."""
     chart = bar_blocks(read_result(write_result(tmp_path)).bars, 360, 46)
     long = [block.width for block in chart.blocks if block.x == 64]
     assert long[1] == 2 * long[0]
@@ -108,7 +108,7 @@ def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
 
 
 def test_steps_go_round_both_ways(tmp_path):
-    """The first place first; the last one before it."""
+    """Steps begin at the first region, and going back from it leads to the last one."""
     result = read_result(
         write_result(tmp_path, uncertain_regions=[UNCERTAIN_REGION, UNCERTAIN_REGION | {"rank": 2, "region": "et"}])
     )
@@ -121,13 +121,13 @@ def test_steps_go_round_both_ways(tmp_path):
 
 
 def test_a_report_without_places_has_none(tmp_path):
-    """One of an older version."""
+    """A report of an older version has no uncertain regions."""
     assert Stepper(read_result(write_result(tmp_path)).areas).next() is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_damaged_report_is_reported(tmp_path, content):
-    """In a sentence."""
+    """The message is one sentence."""
     write_result(tmp_path)
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(Refused, match="Run the case again"):
@@ -135,7 +135,7 @@ def test_a_damaged_report_is_reported(tmp_path, content):
 
 
 def test_module_and_scene_file_look_the_same():
-    """One style, written down twice, because Slicer's Python has not got the library."""
+    """The style is defined twice, because Slicer's Python does not have the library."""
     look = Look()
     low, high = scene_style.UNCERTAINTY_WINDOW
     assert (look.overlay.window, look.overlay.level) == (high - low, (high + low) / 2)
@@ -157,13 +157,13 @@ def test_module_and_scene_file_look_the_same():
 
 
 def test_flair_is_below_if_there_is_one():
-    """Else the next that tells most."""
+    """Without FLAIR, the next most informative sequence is used."""
     assert background_of({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
     assert background_of({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE
 
 
 def test_library_needs_nothing_but_the_standard_library_and_numpy():
-    """No qt, no slicer, no vtk."""
+    """The library imports no qt, slicer or vtk."""
     text = "\n".join(path.read_text("utf-8") for path in (MODULE / "BratsMMLib").glob("*.py"))
     imported = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
     assert imported.isdisjoint({"qt", "ctk", "vtk", "slicer", "requests", "brats_mm"})
@@ -171,7 +171,7 @@ def test_library_needs_nothing_but_the_standard_library_and_numpy():
 
 
 def test_module_compiles_and_each_widget_it_names_is_in_the_panel():
-    """Its imports need Slicer, so it is not run here."""
+    """The module is only compiled, because its imports need Slicer."""
     source = (MODULE / "BratsMM.py").read_text("utf-8")
     compile(source, "BratsMM.py", "exec")
     panel = ElementTree.parse(MODULE / "Resources" / "UI" / "BratsMM.ui").getroot()
@@ -181,7 +181,7 @@ def test_module_compiles_and_each_widget_it_names_is_in_the_panel():
 
 
 def test_each_script_and_resource_is_installed():
-    """The CMake file names every file of the library, and only files that there are."""
+    """The CMake file lists every file of the library, and only existing files."""
     cmake = (MODULE / "CMakeLists.txt").read_text("utf-8").replace("${MODULE_NAME}", "BratsMM")
     named = set(re.findall(r"BratsMMLib/\w+\.py", cmake))
     assert named == {f"BratsMMLib/{path.name}" for path in (MODULE / "BratsMMLib").glob("*.py")}
@@ -189,7 +189,7 @@ def test_each_script_and_resource_is_installed():
 
 
 def test_index_entry_has_what_the_index_asks_for():
-    """Schema 1.0.2: a category and an address; the file is named as the project is."""
+    """Schema 1.0.2 requires a category and an address. The file has the name of the project."""
     entry = json.loads((MODULE.parent / "BratsMM.json").read_text("utf-8"))
     assert "v1.0.2" in entry["$schema"]
     assert entry["category"]

@@ -1,4 +1,6 @@
-"""The client streams a form, follows, fetches and deletes a job, requires consent for other machines, and reports errors."""
+"""The client streams a form, follows, fetches and deletes a job, requires consent for other machines, and reports
+errors.
+"""
 
 import json
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ class FakeAnswer:
 
 @dataclass
 class FakeService:
-    """Answers as the service does; keeps what was asked."""
+    """Responds like the service, and records the requests."""
 
     states: list = field(default_factory=lambda: ["queued", "running", "done"])
     results: tuple = NEEDED
@@ -86,7 +88,7 @@ def quick(monkeypatch):
 
 
 def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
-    """Its job does not stay behind."""
+    """The job is deleted at the end."""
     service, reported = FakeService(), []
     ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, reported.append, Stop())
     assert {path.name for path in out.iterdir()} == set(NEEDED)
@@ -103,7 +105,7 @@ def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
 
 
 def test_leaving_out_each_sequence_is_asked_for_only_on_request(inputs, out):
-    """A service of an earlier version does not know the option."""
+    """A service of an earlier version does not support the option."""
     for wanted in (False, True):
         service = FakeService()
         ServiceRunner(Place(HERE), service, leave_one_out=wanted).run(inputs, out, lambda progress: None, Stop())
@@ -111,7 +113,7 @@ def test_leaving_out_each_sequence_is_asked_for_only_on_request(inputs, out):
 
 
 def test_no_name_of_a_file_is_sent(inputs, out):
-    """Parts are named by sequence."""
+    """Parts have the name of their sequence."""
     service = FakeService()
     ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
     assert b"Example" not in service.sent
@@ -120,7 +122,7 @@ def test_no_name_of_a_file_is_sent(inputs, out):
 
 
 def test_another_machine_needs_consent_before_a_byte_is_sent(inputs, out):
-    """Nothing was asked of it."""
+    """The service received no request."""
     service = FakeService()
     with pytest.raises(NotAllowed, match="Tick the box"):
         ServiceRunner(Place("https://example.org"), service).run(inputs, out, lambda progress: None, Stop())
@@ -143,12 +145,12 @@ def test_another_machine_needs_consent_before_a_byte_is_sent(inputs, out):
     ],
 )
 def test_only_loopback_stays_here(url, here):
-    """Whatever a host is called."""
+    """Host names do not matter."""
     assert stays_here(url) is here
 
 
 def test_the_sentence_says_what_leaves_and_where_to():
-    """Which sequences, which host, and that a head can be recognised."""
+    """The text names the sequences and the host, and says that a head can identify a person."""
     message = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
     assert "T1ce, FLAIR to example.org:8443" in message
     assert "can identify a person" in message
@@ -156,13 +158,13 @@ def test_the_sentence_says_what_leaves_and_where_to():
 
 @pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://me:secret@example.org"])
 def test_a_text_that_is_no_address_is_refused(url):
-    """In a sentence."""
+    """The message is one sentence."""
     with pytest.raises(NotAllowed, match="not the address of a service"):
         checked_url(url)
 
 
 def test_the_message_of_the_service_is_shown(inputs, out):
-    """Of a refused submission, and of a failed job, which is deleted."""
+    """Covers a refused submission and a failed job, which is deleted."""
     refused = FakeService(submit=(415, "t1ce is a DICOM file."))
     with pytest.raises(Refused, match="t1ce is a DICOM file"):
         ServiceRunner(Place(HERE), refused).run(inputs, out, lambda progress: None, Stop())
@@ -173,14 +175,14 @@ def test_the_message_of_the_service_is_shown(inputs, out):
 
 
 def test_a_service_without_the_needed_results_is_reported(inputs, out):
-    """Its version does not fit."""
+    """The version of the service does not match."""
     service = FakeService(results=tuple(name for name in NEEDED if name != "entropy.nii.gz"))
     with pytest.raises(Refused, match=r"no entropy\.nii\.gz"):
         ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
 
 
 def test_cancel_deletes_the_job(inputs, out):
-    """At once, from the window's thread."""
+    """Cancellation returns at once in the window's thread."""
     service = FakeService(states=["running"])
     run = Run(ServiceRunner(Place(HERE), service), inputs, out).start()
     while not any(method == "GET" for method, _ in service.asked):
@@ -194,7 +196,7 @@ def test_cancel_deletes_the_job(inputs, out):
 
 
 def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
-    """Also where the module itself is at fault."""
+    """Covers errors of the module itself."""
 
     class Broken:
         def run(self, inputs, folder, tell, stop):
@@ -207,7 +209,7 @@ def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
 
 
 def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
-    """And its length is known before."""
+    """The length is known in advance."""
     form = Form.of({one.value: path for one, path in inputs.items()}, {"options": "{}"})
     pieces = list(form.chunks())
     assert max(map(len, pieces)) <= 1 << 18
@@ -215,20 +217,20 @@ def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
 
 
 def test_an_unreachable_address_is_reported(tmp_path):
-    """With what to do."""
+    """The message says what to do."""
     transport = HttpTransport(timeout_s=300)
     with pytest.raises(Unreachable, match="brats-mm serve"), transport.send(Request("GET", "http://127.0.0.1:9/")):
         pass
 
 
 def test_progress_has_words_for_each_state():
-    """Waiting for nobody, and a stage without windows."""
+    """Covers the head of the queue, and a stage without windows."""
     assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
     assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
 
 
 def test_stop_is_raised_in_a_wait():
-    """Not after it."""
+    """It is raised during the wait, not after it."""
     stop = Stop()
     stop.event.set()
     with pytest.raises(Stopped, match="Cancelled"):

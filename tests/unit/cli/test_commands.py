@@ -42,7 +42,7 @@ def test_json_is_one_document_and_nothing_else(capsys, head_folder, tmp_path, qu
 
 
 def test_quiet_says_nothing(capsys, head_folder, tmp_path, quick, monkeypatch):
-    """Where there is nothing to warn about. The made head is too small for a brain."""
+    """Without warnings, nothing is printed. The synthetic head is too small for a brain."""
     monkeypatch.setattr("brats_mm.trust.input_checks.check.input_warnings", lambda volumes: ())
     code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--quiet", *quick)
     assert (code, out, err) == (0, "", "")
@@ -55,7 +55,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, head_folder,
 
 
 def faults(folder, tmp_path):
-    """Bad inputs: arguments, and a piece of the sentence that each must give."""
+    """Invalid inputs: arguments, and a part of the expected message."""
     t1c, t2f = folder / "BraTS-GLI-00000-000-t1c.nii.gz", folder / "BraTS-GLI-00000-000-t2f.nii.gz"
     image = nib.load(t1c)
     data = np.asarray(image.dataobj)
@@ -215,7 +215,7 @@ def test_help_is_wrapped_to_a_narrow_terminal_but_for_commands_to_copy(capsys, m
 
 
 def test_help_and_info_load_nothing_heavy():
-    """No torch, no numpy for help; the answer comes at once."""
+    """Neither torch nor, for help, numpy is imported."""
     code = (
         "import sys\nfrom brats_mm.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"

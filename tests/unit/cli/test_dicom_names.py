@@ -37,7 +37,7 @@ BROKEN = {
 
 
 def spoil(path, tag, vr, value):
-    """Put an element into a file as raw bytes, in the place of one of that tag."""
+    """Write an element into a file as raw bytes, replacing an element with the same tag."""
     dataset = pydicom.dcmread(path)
     number = pydicom.tag.Tag(int.from_bytes(tag[:2], "little"), int.from_bytes(tag[2:], "little"))
     dataset[number] = pydicom.dataelem.RawDataElement(
@@ -47,7 +47,7 @@ def spoil(path, tag, vr, value):
 
 
 def spoilt_series(folder, what):
-    """A small series all of whose headers are broken in one way; what it shows."""
+    """Return a small series whose headers are all broken in one way, and its voxels."""
     facts = replace(TYPICAL["t1ce"], extra={"PatientName": f"{NAME}^Petronella"})
     data = np.random.default_rng(0).integers(1, 999, (12, 10, 8))
     with without_warnings():
