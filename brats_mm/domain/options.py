@@ -104,6 +104,11 @@ class OutputOptions:
         help="write segmentation.dcm, entropy.dcm and report.dcm (SEG, Parametric Map, SR). Needs DICOM input",
         group="DICOM results",
     )
+    rtstruct: bool = option(
+        default=False,
+        help="also write structures.dcm, an RT Structure Set with the contours of each region. Needs dicom",
+        group="DICOM results",
+    )
     dicom_reference: Path | None = option(
         None,
         "folder of the DICOM series that NIfTI input was converted from, to write DICOM results for it",
@@ -123,6 +128,9 @@ class OutputOptions:
                 "deidentify removes the identity from DICOM results, but none were requested. Add dicom. "
                 "Other results contain no patient identity."
             )
+            raise OptionError(message)
+        if self.rtstruct and not self.wants_dicom:
+            message = "rtstruct is one of the DICOM results, but none were requested. Add dicom."
             raise OptionError(message)
 
     @property
@@ -144,6 +152,8 @@ class OutputOptions:
         names += [name for name, wanted in extra.items() if wanted]
         if self.wants_dicom:
             names += [f"{self.dicom_folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
+        if self.rtstruct:
+            names.append(f"{self.dicom_folder}structures.dcm")
         return tuple(sorted(names))
 
 

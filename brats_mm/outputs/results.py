@@ -39,7 +39,7 @@ def written_names(options: OutputOptions, prediction: Prediction, report: Mappin
     """Return the names of the files that `write_results` wrote."""
     written = supported_outputs(options, prediction)
     if not report.get(DICOM_WRITTEN, True):
-        written = replace(written, dicom=False, dicom_reference=None, deidentify=False)
+        written = replace(written, dicom=False, dicom_reference=None, deidentify=False, rtstruct=False)
     return written.names(prediction.case.available)
 
 

@@ -177,7 +177,7 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
     from brats_mm.outputs.dicom.results import DicomOutput, named_reference
 
     if headers:
-        return DicomOutput(headers, deidentify=wanted.deidentify, folder=wanted.dicom_folder)
+        return DicomOutput(headers, deidentify=wanted.deidentify, folder=wanted.dicom_folder, rtstruct=wanted.rtstruct)
     if wanted.dicom_reference is None:
         message = (
             "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study itself as "
@@ -185,4 +185,6 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
         )
         raise OptionError(message)
     reference = named_reference(wanted.dicom_reference)
-    return DicomOutput(named=reference, deidentify=wanted.deidentify, folder=wanted.dicom_folder)
+    return DicomOutput(
+        named=reference, deidentify=wanted.deidentify, folder=wanted.dicom_folder, rtstruct=wanted.rtstruct
+    )

@@ -35,6 +35,7 @@ from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.preprocessing.regridding import on_grid
 
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
+STRUCTURES = "structures.dcm"
 LIKE_ENOUGH = 0.8
 """Smallest voxelwise correlation of a series and an input that show the same image."""
 INSIDE_ENOUGH = 0.95
@@ -58,12 +59,14 @@ class DicomOutput:
         named: reference series, if the user named one.
         deidentify: remove the patient's identity.
         folder: folder of the objects below the results' folder. Empty, or ends in a slash.
+        rtstruct: also write an RT Structure Set.
     """
 
     inputs: Mapping[Modality, SourceSeries] = field(default_factory=dict)
     named: NamedReference | None = None
     deidentify: bool = False
     folder: str = DICOM_FOLDER
+    rtstruct: bool = False
 
 
 def require_dicom_out() -> None:
@@ -129,7 +132,7 @@ def named_reference(folder: Path) -> NamedReference:
 
 
 def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) -> None:
-    """Write SEG, Parametric Map and Structured Report.
+    """Write SEG, Parametric Map and Structured Report, and an RT Structure Set if wanted.
 
     Args:
         prediction: prediction on the grid of its results.
@@ -160,6 +163,10 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
             ENTROPY: make_entropy_map(findings, source, provenance),
             REPORT: make_report(findings, source, segmentation, provenance),
         }
+        if wanted.rtstruct:
+            from brats_mm.outputs.dicom.structure_set import make_structure_set
+
+            made[STRUCTURES] = make_structure_set(findings, source, provenance)
         for name, one in made.items():
             place = out.staged(f"{wanted.folder}{name}")
             with output_errors(place):

@@ -30,7 +30,7 @@ VALUES = {
 }
 """A value that is not the default, for options that are no switches."""
 
-NEEDS = {"deidentify": {"dicom": True}}
+NEEDS = {"deidentify": {"dicom": True}, "rtstruct": {"dicom": True}}
 """Options that mean something only with others."""
 
 NOT_OF_A_COHORT = {"overwrite", "dicom_reference", "brain_mask"}
@@ -101,7 +101,7 @@ def test_http_takes_every_option_that_is_the_callers_and_refuses_the_operators(n
 def test_http_offers_the_outputs_and_the_preprocessing_and_never_the_machine():
     assert [option.name for option in HTTP_OPTIONS] == [
         *("labels", "probabilities", "masks", "importance_maps", "leave_one_out", "preview", "report", "scene"),
-        *("dicom", "deidentify"),
+        *("dicom", "rtstruct", "deidentify"),
         *("raw", "prepared", "reference", "grid_tolerance", "n4"),
         *("series", "study"),
     ]
@@ -144,6 +144,7 @@ def test_beside_a_study_sequences_name_series():
         ({"raw": True, "prepared": True}, "raw and prepared were both given"),
         ({"fast": True, "tta": True}, "fast and tta were both given. Give one of them."),
         ({"deidentify": True}, "Add dicom."),
+        ({"rtstruct": True}, "Add dicom."),
         ({"t1": "a", "input": {"dwi": "b"}}, "Unknown sequence 'dwi'"),
     ],
 )

@@ -1,0 +1,67 @@
+"""Planar contours of a mask, as RT Structure Sets need them: closed, and each area with its holes in one outline."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from brats_mm.domain.label_map import Mask
+
+Points = npt.NDArray[np.float64]
+"""(points, 2): column and row, in voxels. Whole numbers are voxel centres. The last point is not the first again."""
+
+
+def outlines(mask: Mask) -> Iterator[Points]:
+    """Yield the outline of each separate area of a slice.
+
+    Outlines run halfway between voxel centres, so the centres inside are exactly those of the mask. A hole is joined
+    to its outline by a line that runs forth and back, because closed planar contours have no holes of their own.
+
+    Args:
+        mask: (rows, columns).
+    """
+    from contourpy import FillType, contour_generator
+
+    padded = np.pad(mask.astype(np.float64), 1)
+    areas, offsets = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    for points, bounds in zip(areas, offsets, strict=True):
+        rings = [points[start : stop - 1] - 1.0 for start, stop in pairwise(bounds)]
+        yield _without_middle_points(_joined(rings))
+
+
+def _joined(rings: Sequence[Points]) -> Points:
+    """Join the holes to the outer ring, the nearest first."""
+    outline, holes = rings[0], list(rings[1:])
+    while holes:
+        nearest = [_nearest(outline, hole) for hole in holes]
+        which = min(range(len(holes)), key=lambda index: nearest[index][0])
+        _, at, of_hole = nearest[which]
+        hole = np.roll(holes.pop(which), -of_hole, axis=0)
+        outline = np.concatenate([outline[: at + 1], hole, hole[:1], outline[at:]])
+    return outline
+
+
+def _nearest(outline: Points, hole: Points) -> tuple[float, int, int]:
+    """Return the smallest distance of two points of the rings, and their indices.
+
+    One of the points lies between two columns and the other between two rows. Their line then misses all voxel centres,
+    so that no reader needs to decide whether a centre on it is inside.
+    """
+    distances = np.linalg.norm(outline[:, None] - hole[None], axis=-1)
+    distances[_between_columns(outline)[:, None] == _between_columns(hole)[None]] = np.inf
+    at, of_hole = np.unravel_index(int(distances.argmin()), distances.shape)
+    return float(distances[at, of_hole]), int(at), int(of_hole)
+
+
+def _between_columns(points: Points) -> npt.NDArray[np.bool_]:
+    return np.asarray(points[:, 0] % 1 == 0.5)
+
+
+def _without_middle_points(points: Points) -> Points:
+    """Remove points on a straight line between their neighbours."""
+    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
+    goes_back = (before * after).sum(axis=1) < 0
+    kept = points[(np.abs(turns) > 1e-9) | goes_back]
+    return kept if len(kept) >= 3 else points

@@ -1,0 +1,169 @@
+"""RT Structure Set (PS3.3, A.19): closed planar contours of whole tumour, core and enhancing tumour."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
+from brats_mm.outputs.dicom.contours import Points, outlines
+from brats_mm.outputs.dicom.findings import CONVENTION, Findings
+from brats_mm.outputs.dicom.objects import (
+    MANUFACTURER,
+    PRODUCT,
+    Provenance,
+    content_description,
+    finish,
+    model_version,
+    series_description,
+)
+from brats_mm.outputs.dicom.source import SourceSeries
+
+SERIES_NUMBER = 9804
+_RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
+"""Class of the referenced study. It is retired, but the attribute is mandatory and planning systems expect it."""
+_TITLE = "RTSTRUCT"
+_COPIED = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "StudyDate",
+    "StudyTime", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID",
+)  # fmt: skip
+_COLOURS = {
+    Region.WT: SEGMENT_STYLES[Compartment.OEDEMA].colour,
+    Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
+    Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
+}
+
+
+def make_structure_set(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
+    """Make a structure set of the three regions. A region without voxels has no contours.
+
+    Args:
+        findings: on `source.grid`.
+        source: the reference series.
+        provenance: where UIDs come from.
+    """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = _RT_STRUCTURE_SET
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = provenance.uid(_TITLE, "instance")
+    for keyword in _COPIED:
+        setattr(made, keyword, str(source.images[0].get(keyword) or ""))
+    now = None if provenance.deidentified else datetime.datetime.now()  # local time, as DICOM has it
+    made.StructureSetDate = now.strftime("%Y%m%d") if now else ""
+    made.StructureSetTime = now.strftime("%H%M%S") if now else ""
+    made.Modality, made.SeriesNumber, made.InstanceNumber = "RTSTRUCT", SERIES_NUMBER, 1
+    made.SeriesInstanceUID = provenance.uid(_TITLE, "series")
+    made.SeriesDescription = series_description(_TITLE, findings.used)
+    made.Manufacturer, made.ManufacturerModelName = MANUFACTURER, PRODUCT
+    made.SoftwareVersions = f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:64]
+    made.DeviceSerialNumber = findings.model.weights_sha256[:16]
+    made.OperatorsName = made.PositionReferenceIndicator = ""
+    made.StructureSetLabel = "BRATS_MM"
+    made.StructureSetDescription = content_description(findings.used, findings.missing)
+    made.ApprovalStatus = "UNAPPROVED"
+    made.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
+    masks = regions_from_labels(findings.labels, CONVENTION)
+    numbered = list(enumerate(REGIONS, start=1))
+    made.StructureSetROISequence = [_region_of_interest(number, region, source) for number, region in numbered]
+    made.ROIContourSequence = [
+        _contours(number, region, list(_planes(source.frames(masks[region]), source))) for number, region in numbered
+    ]
+    made.RTROIObservationsSequence = [_observation(number) for number, _ in numbered]
+    return finish(made, source.images[0], provenance)
+
+
+def _referenced_frame(source: SourceSeries) -> Any:
+    from pydicom.dataset import Dataset
+
+    series, study, frame = Dataset(), Dataset(), Dataset()
+    series.SeriesInstanceUID = source.images[0].SeriesInstanceUID
+    series.ContourImageSequence = [_slice_reference(source, index) for index in range(len(source.slices))]
+    study.ReferencedSOPClassUID = _STUDY_MANAGEMENT
+    study.ReferencedSOPInstanceUID = source.images[0].StudyInstanceUID
+    study.RTReferencedSeriesSequence = [series]
+    frame.FrameOfReferenceUID = source.images[0].FrameOfReferenceUID
+    frame.RTReferencedStudySequence = [study]
+    return frame
+
+
+def _slice_reference(source: SourceSeries, index: int) -> Any:
+    """Refer to the image of a slice, and to its frame in a multi-frame image."""
+    from pydicom.dataset import Dataset
+
+    image = source.images[0 if source.is_multiframe else index]
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    if source.is_multiframe:
+        reference.ReferencedFrameNumber = source.slices[index].frame + 1
+    return reference
+
+
+def _region_of_interest(number: int, region: Region, source: SourceSeries) -> Any:
+    from pydicom.dataset import Dataset
+
+    made = Dataset()
+    made.ROINumber = number
+    made.ReferencedFrameOfReferenceUID = source.images[0].FrameOfReferenceUID
+    made.ROIName = region.label.capitalize()
+    made.ROIDescription = "Research, not for diagnosis or treatment"
+    made.ROIGenerationAlgorithm = "AUTOMATIC"
+    return made
+
+
+def _observation(number: int) -> Any:
+    """State nothing about the role of a region in treatment."""
+    from pydicom.dataset import Dataset
+
+    made = Dataset()
+    made.ObservationNumber = made.ReferencedROINumber = number
+    made.RTROIInterpretedType = made.ROIInterpreter = ""
+    return made
+
+
+def _contours(number: int, region: Region, contours: list[Any]) -> Any:
+    from pydicom.dataset import Dataset
+
+    made = Dataset()
+    made.ROIDisplayColor = list(_COLOURS[region])
+    made.ReferencedROINumber = number
+    if contours:
+        made.ContourSequence = contours
+    return made
+
+
+def _planes(frames: Any, source: SourceSeries) -> Iterator[Any]:
+    """Yield the contours of all slices.
+
+    Args:
+        frames: (slices, rows, columns) mask, in the order of the source's slices.
+        source: the reference series.
+    """
+    from pydicom.dataset import Dataset
+
+    for index, frame in enumerate(frames):
+        if not frame.any():
+            continue
+        for points in outlines(frame):
+            contour = Dataset()
+            contour.ContourImageSequence = [_slice_reference(source, index)]
+            contour.ContourGeometricType = "CLOSED_PLANAR"
+            contour.NumberOfContourPoints = len(points)
+            contour.ContourData = _in_patient(points, source, index)
+            yield contour
+
+
+def _in_patient(points: Points, source: SourceSeries, index: int) -> list[str]:
+    """Return x, y, z of each point in millimetres, as decimal strings."""
+    import numpy as np
+
+    at = source.slices[index]
+    assert at.position_mm is not None and at.spacing_mm is not None  # noqa: PT018 (a source has a grid)
+    assert at.along is not None and at.down is not None  # noqa: PT018
+    between_rows, between_columns = at.spacing_mm
+    steps = np.stack([np.asarray(at.along) * between_columns, np.asarray(at.down) * between_rows])
+    return [f"{value:.3f}" for value in (np.asarray(at.position_mm) + points @ steps).ravel()]

@@ -1,0 +1,131 @@
+"""RT Structure Sets: their contours hold exactly the voxels of the segmentation, on the slices of the source."""
+
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+from matplotlib.path import Path as Polygon
+
+from brats_mm.domain.modality import Modality
+from brats_mm.domain.regions import Region
+from brats_mm.outputs.dicom.contours import outlines
+from brats_mm.outputs.dicom.findings import findings_on
+from brats_mm.outputs.dicom.objects import Provenance
+from brats_mm.outputs.dicom.results import DicomOutput, write_dicom
+from brats_mm.outputs.dicom.structure_set import make_structure_set
+from brats_mm.outputs.folder import OutputFolder
+from tests.fakes.dicom_results import made_source, prediction_on, turned
+
+AFFINES = {
+    "axial": turned((0, 1, 2), (-1, -1, 1)),
+    "sagittal": turned((1, 2, 0), (-1, -1, 1)),
+    "oblique": turned((0, 1, 2), (-1, -1, 1), angles=(0.2, 0.1)),
+}
+
+
+def drawn(points, shape):
+    """Voxel centres inside a polygon by the even-odd rule."""
+    rows, columns = np.indices(shape)
+    centres = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    return Polygon(np.concatenate([points, points[:1]]), closed=True).contains_points(centres).reshape(shape)
+
+
+def rasterised(structures, number, grid):
+    """The voxels of a structure: its points in patient space brought to the grid, and drawn on their slice."""
+    mask = np.zeros(grid.shape, bool)
+    roi = next(one for one in structures.ROIContourSequence if one.ReferencedROINumber == number)
+    for contour in roi.get("ContourSequence", []):
+        points = np.array(contour.ContourData, float).reshape(-1, 3) * (-1, -1, 1)
+        assert len(points) == contour.NumberOfContourPoints
+        indices = (np.c_[points, np.ones(len(points))] @ np.linalg.inv(grid.affine).T)[:, :3]
+        place = round(indices[0, 2])
+        assert np.abs(indices[:, 2] - place).max() < 0.001
+        mask[:, :, place] ^= drawn(indices[:, :2], grid.shape[1::-1]).T
+    return mask
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["single frames", "multi-frame"])
+@pytest.mark.parametrize("name", AFFINES)
+def test_contours_hold_exactly_the_voxels_of_each_region(name, enhanced, tmp_path):
+    source = made_source(tmp_path, AFFINES[name], enhanced=enhanced)
+    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    made = make_structure_set(findings, source, Provenance("k"))
+    made.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
+    read = pydicom.dcmread(tmp_path / "structures.dcm")
+    wanted = {1: findings.labels > 0, 2: np.isin(findings.labels, (1, 3)), 3: findings.labels == 3}
+    names = [one.ROIName for one in read.StructureSetROISequence]
+    assert names == [region.label.capitalize() for region in (Region.WT, Region.TC, Region.ET)]
+    for number, mask in wanted.items():
+        assert mask.any()
+        np.testing.assert_array_equal(rasterised(read, number, source.grid), mask)
+
+
+def test_each_contour_refers_to_the_image_that_shows_its_slice(tmp_path):
+    source = made_source(tmp_path, AFFINES["axial"])
+    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    made = make_structure_set(findings, source, Provenance("k"))
+    heights = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in source.images}
+    for contour in made.ROIContourSequence[0].ContourSequence:
+        shown = contour.ContourImageSequence[0]
+        assert float(contour.ContourData[2]) == pytest.approx(heights[shown.ReferencedSOPInstanceUID], abs=0.001)
+        assert shown.ReferencedSOPClassUID == source.images[0].SOPClassUID
+    frame = made.ReferencedFrameOfReferenceSequence[0]
+    assert frame.FrameOfReferenceUID == source.images[0].FrameOfReferenceUID
+    listed = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    assert listed.SeriesInstanceUID == source.images[0].SeriesInstanceUID
+    assert len(listed.ContourImageSequence) == len(source.images)
+
+
+def test_an_empty_region_has_a_name_and_no_contours(tmp_path):
+    source = made_source(tmp_path, AFFINES["axial"])
+    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    empty = replace(findings, labels=np.zeros_like(findings.labels))
+    made = make_structure_set(empty, source, Provenance("k"))
+    assert len(made.StructureSetROISequence) == 3
+    assert all("ContourSequence" not in one for one in made.ROIContourSequence)
+
+
+def test_the_file_is_written_beside_the_other_objects_and_only_if_wanted(tmp_path):
+    source = made_source(tmp_path / "series", AFFINES["axial"])
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
+    for name, rtstruct in (("without", False), ("with", True)):
+        with OutputFolder(tmp_path / name) as out:
+            write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}, rtstruct=rtstruct))
+        assert (tmp_path / name / "dicom" / "structures.dcm").exists() == rtstruct
+    read = pydicom.dcmread(tmp_path / "with" / "dicom" / "structures.dcm")
+    others = pydicom.dcmread(tmp_path / "with" / "dicom" / "segmentation.dcm")
+    assert (read.StudyInstanceUID, read.PatientID) == (others.StudyInstanceUID, others.PatientID)
+    assert read.Modality == "RTSTRUCT"
+
+
+def test_a_single_voxel_has_a_diamond_around_its_centre():
+    mask = np.zeros((5, 6), bool)
+    mask[2, 4] = True
+    (points,) = outlines(mask)
+    assert sorted(map(tuple, points)) == [(3.5, 2.0), (4.0, 1.5), (4.0, 2.5), (4.5, 2.0)]
+
+
+def test_an_area_with_two_holes_is_one_outline_and_islands_have_their_own():
+    mask = np.zeros((12, 14), bool)
+    mask[1:9, 1:11] = True
+    mask[3:5, 3:5] = mask[3:7, 7:9] = False
+    mask[10, 12] = True
+    made = list(outlines(mask))
+    assert len(made) == 2
+    np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in made]), mask)
+
+
+def test_a_straight_side_has_no_points_between_its_ends():
+    mask = np.zeros((10, 12), bool)
+    mask[2:8, 3:9] = True
+    (points,) = outlines(mask)
+    assert len(points) == 8
+
+
+def test_random_masks_come_back_exactly():
+    """Diagonal neighbours, holes in holes and areas at the border are all among them."""
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((17, 13)) < 0.55
+        made = [drawn(one, mask.shape) for one in outlines(mask)]
+        np.testing.assert_array_equal(np.logical_xor.reduce(made), mask)
