@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ def outlines(mask: Mask) -> Iterator[Points]:
     from contourpy import FillType, contour_generator
 
     padded = np.pad(mask.astype(np.float64), 1)
-    areas, offsets = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    filled: Any = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    areas, offsets = filled  # the types of contourpy do not depend on `fill_type`
     for points, bounds in zip(areas, offsets, strict=True):
         rings = [points[start : stop - 1] - 1.0 for start, stop in pairwise(bounds)]
         yield _without_middle_points(_joined(rings))
