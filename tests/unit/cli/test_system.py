@@ -52,7 +52,7 @@ def test_letters_that_the_terminal_lacks_are_escaped(encoding, tmp_path):
 
 
 def test_words_for_a_person_do_not_stop_the_work(monkeypatch, capsys):
-    """A full disk behind standard output ends the words, not the command."""
+    """If standard output is on a full disk, messages stop, but the command continues."""
     from brats_mm.cli.output import Console, print_line
 
     class Full:
@@ -151,7 +151,7 @@ def test_signals_leave_nothing_in_the_folder(tmp_path, name, code):
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
-    """As under nohup."""
+    """The signal is ignored as under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with terminate_on_signals():

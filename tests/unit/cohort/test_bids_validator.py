@@ -26,7 +26,7 @@ NAMES = ("sub-01", "sub-02_ses-1", "a case 7")
 
 
 class Here:
-    """Computes in this process."""
+    """Engine that computes in this process."""
 
     width, retries = 1, 0
 

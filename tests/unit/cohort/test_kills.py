@@ -1,6 +1,6 @@
 """A planner is killed at random moments and restarted. Every case is done in the end, and no worker outlives it.
 
-BRATS_MM_KILLS says how often (3 unless told).
+BRATS_MM_KILLS sets the number of kills (default: 3).
 """
 
 import os

@@ -59,7 +59,7 @@ def test_without_a_cluster_the_error_says_what_to_start(tmp_path):
 
 
 class Together:
-    """Says which tasks it is given before it has answered the first."""
+    """Records the tasks that it receives before it has finished the first."""
 
     def run(self, tasks):
         given = list(itertools.islice((task for task in tasks if task is not None), 3))

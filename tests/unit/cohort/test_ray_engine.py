@@ -20,7 +20,7 @@ class GoneError(Exception):
 
 
 class Handle:
-    """An actor in this process; its calls run in threads."""
+    """A fake actor in this process, whose calls run in threads."""
 
     made = ()
 
@@ -52,7 +52,7 @@ class Handle:
 
 
 class Cases:
-    """A runner that knows how many cases it is given at once; `deadly` ends its actor and never answers."""
+    """A runner that records how many cases it receives at once. `deadly` ends its actor without a result."""
 
     def __init__(self, seen):
         self.seen, self.handle = seen, Handle.made[-1]

@@ -29,7 +29,7 @@ SETTINGS = CohortSettings("model-1")
 
 
 class HereEngine:
-    """Computes in this process, when it is asked; `lost` says how often a case is lost."""
+    """Engine that computes in this process when results are collected. `lost` sets how often a case is lost."""
 
     retries = 1
     width = 4
@@ -62,7 +62,7 @@ class HereEngine:
 
 
 def manifest_of(folder, names):
-    """A folder a case with one small file."""
+    """Return a manifest with one folder and one small file per case."""
     for name in names:
         (folder / name).mkdir(parents=True)
         (folder / name / "t1.nii.gz").write_bytes(name.encode())

@@ -12,7 +12,7 @@ from brats_mm.errors import OptionError
 
 
 def _item(side: int) -> dict[str, object]:
-    """A cube of brain inside background, T2 missing, with a small tumour in one corner of it."""
+    """Return a cube of brain inside background with a small tumour in one corner, and T2 missing."""
     image = torch.zeros(4, side, side, side)
     inner = slice(3, side - 3)
     image[:, inner, inner, inner] = 1 + torch.rand(4, *[side - 6] * 3, generator=torch.Generator().manual_seed(0))
@@ -57,7 +57,7 @@ def test_small_data_windows_favour_the_tumour() -> None:
 
 
 def test_strong_windows_are_further_from_the_case() -> None:
-    """In the quantiles of their grey values, so that flips and positions do not count."""
+    """Compares quantiles of grey values, so that flips and positions do not matter."""
     item, steps = _item(36), torch.linspace(0.05, 0.95, 10)
 
     def quantiles(image: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ def _chain(*, spacing_mm: float = 1.0) -> Compose:
 
 
 def _spoil(items: list[dict[str, object]]) -> None:
-    """Make every file unreadable, but of the same size and time of change."""
+    """Make every file unreadable, with the same size and modification time."""
     for item in items:
         for path in (*item["image"].values(), item["label"]):  # type: ignore[attr-defined]
             before = Path(path).stat()

@@ -77,7 +77,7 @@ def test_cases_that_a_single_expert_would_not_see_are_no_fault(tmp_path: Path) -
 
 
 def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
-    """The header of a file that was cut off while it was copied is sound."""
+    """A file that was truncated while it was copied has a valid header."""
     for name in ("sound", "cut", "empty"):
         _case(tmp_path, name)
     path = tmp_path / "cut" / "cut-t1.nii.gz"

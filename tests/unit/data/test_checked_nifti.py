@@ -36,7 +36,7 @@ def _flipped(content, place):
 
 
 def test_every_flipped_byte_and_every_cut_is_an_error_or_changes_nothing(volume):
-    """A flip in the gzip header's time or flags may change nothing; no flip may change a voxel."""
+    """A flip in the time or flags of the gzip header may have no effect. No flip may change a voxel."""
     path, data = volume
     content = path.read_bytes()
     damaged = [_flipped(content, place) for place in range(0, len(content), 7)]
@@ -55,7 +55,7 @@ def test_every_flipped_byte_and_every_cut_is_an_error_or_changes_nothing(volume)
 
 
 def test_a_flipped_bit_of_a_stored_stream_stops_training_and_labels(volume):
-    """Stored (not compressed) blocks decode whatever their bytes are: only the checksum tells."""
+    """Stored (uncompressed) blocks decode with any bytes, so only the checksum detects the flip."""
     path, _ = volume
     plain = gzip.decompress(path.read_bytes())
     path.write_bytes(_flipped(gzip.compress(plain, 0), 1000))

@@ -29,7 +29,7 @@ DESCRIPTION: dict[str, Any] = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Volumes that hold 1, 2, 3, 4 by place; labels 1, 2, 3 at three voxels."""
+    """Volumes with the values 1, 2, 3 and 4 in order, and labels 1, 2 and 3 at three voxels."""
     for folder, numbers in (("imagesTr", (1, 2)), ("imagesTs", (9,)), ("labelsTr", (1, 2))):
         (tmp_path / folder).mkdir()
         for number in numbers:

@@ -11,7 +11,7 @@ from brats_mm.data.fingerprint import fingerprint
 
 
 def _case(root: Path, name: str, *, modalities: tuple[str, ...], step_mm: float, depth: int, enhancing: int) -> Item:
-    """Brain of the values 1 to 100 along the first axis, with the labels 2 in 8 voxels and 3 in some more."""
+    """Write a brain with values 1 to 100 along the first axis, label 2 in 8 voxels and label 3 in `enhancing` voxels."""
     folder = root / name
     folder.mkdir()
     affine = np.diag([step_mm, 1.0, 1.0, 1.0])

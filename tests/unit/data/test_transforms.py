@@ -66,7 +66,7 @@ def test_a_label_map_stored_in_another_direction_is_brought_to_the_images(tmp_pa
 
 
 def test_a_blurred_background_becomes_exactly_zero(tmp_path: Path) -> None:
-    """What inference takes for background is background in training; the brain keeps its distance to it."""
+    """Training and inference use the same background, and brain voxels keep their distance to it."""
     data = np.random.default_rng(0).normal(-7, 0.01, (12, 12, 12)).astype(np.float32)
     data[3:9, 3:9, 3:9] = 93
     nib.Nifti1Image(data, np.eye(4)).to_filename(tmp_path / "t1.nii.gz")

@@ -13,7 +13,7 @@ SIDE = 48
 
 
 def _case(name: str, low: int, *, level: float = 0.0, missing: tuple[int, ...] = ()) -> dict[str, object]:
-    """Brain of normal voxels about `level` inside a margin of background, with a bright cube of tumour at `low`."""
+    """Return a brain of normal values about `level` with a margin of background and a bright tumour cube at `low`."""
     draw = torch.Generator().manual_seed(low)
     image = torch.zeros(4, SIDE, SIDE, SIDE)
     brain = slice(4, SIDE - 4)
@@ -59,7 +59,7 @@ def test_the_case_and_the_donor_stay_as_they_were() -> None:
 
 
 def test_intensities_are_matched_to_the_new_surroundings() -> None:
-    """The donor is 10 brighter all over; its tumour still is 4 above its new surroundings."""
+    """The donor is brighter by 10 everywhere. Its tumour is still 4 above the new surroundings."""
     made = with_tumour_of(_case("a", 8), _case("b", 32, level=10), _rng())
     new = (made["label"][0] > 0) & (_case("a", 8)["label"][0] == 0)
 

@@ -39,7 +39,7 @@ def _jacobian(field: np.ndarray) -> np.ndarray:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_a_deformation_never_folds(seed: int) -> None:
-    """Also with every coefficient at its bound, and neighbours of opposite sign."""
+    """Covers coefficients at their bounds, with neighbours of opposite sign."""
     signs = np.sign(draw_coefficients(np.random.RandomState(seed), WINDOW))
     largest = STRENGTH * min((side - 1) / count for side, count in zip(WINDOW, intervals(WINDOW), strict=True))
     field = displacement((signs * largest).astype(np.float32), WINDOW)
@@ -94,7 +94,7 @@ def test_image_and_masks_move_together() -> None:
 
 
 def test_the_edge_of_the_brain_stays_an_edge() -> None:
-    """No voxel is faded by the background: values stay those of brain, or exactly zero."""
+    """The background fades no voxel: values are those of brain or exactly zero."""
     item = _item()
     item["image"] = (item["image"][:1] != 0).float() * 2
     made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)["image"]

@@ -14,7 +14,7 @@ INSIDE = ((np.indices(SHAPE) - 23.5) ** 2).sum(axis=0) < 18**2
 
 
 def brain(low=200.0, high=1000.0):
-    """A ball of random intensities inside zeros."""
+    """Return a ball of random intensities inside zeros."""
     values = np.random.default_rng(0).uniform(low, high, SHAPE)
     return np.where(INSIDE, values, 0).astype(np.float32)
 
@@ -78,7 +78,7 @@ def test_intensities_below_their_background_are_inverted_and_still_foreground():
 
 
 def test_a_smooth_gain_field_leaves_an_exact_background_exact():
-    """N4 divides by a field: zeros stay zeros, and the brain's values become uneven."""
+    """N4 divides by a field, which keeps zeros and makes brain values uneven."""
     field = np.linspace(0.5, 2, SHAPE[0], dtype=np.float32)[:, None, None]
     np.testing.assert_array_equal(foreground_of(brain() / field), INSIDE)
 

@@ -15,7 +15,7 @@ SHAPE = (12, 14, 10)
 
 
 def stored(grid, data, order=(0, 1, 2), flips=(False, False, False), crop=(0, 0, 0)):
-    """The same voxels with axes in another order and direction, and without the first `crop` along each axis."""
+    """Return the same voxels with axes in another order and direction, without the first `crop` voxels per axis."""
     turn = np.zeros((4, 4))
     turn[3, 3] = 1
     shape = tuple(data.shape[axis] for axis in order)
@@ -96,7 +96,7 @@ def test_another_spacing_or_direction_is_another_lattice(matrix):
 
 
 def test_grids_that_would_cut_off_a_brain_are_not_brought_together():
-    """Half of FLAIR's brain lies beyond T1's field of view, and the other way round."""
+    """Half of FLAIR's brain lies beyond T1's field of view, and vice versa."""
     affine = OBLIQUE.copy()
     affine[:3, 3] += OBLIQUE[:3, 0] * 6
     assert unify_grids({T1: brain(), FLAIR: brain(1, affine)}) is None

@@ -40,19 +40,19 @@ CLEAR = {
 
 @pytest.mark.parametrize(("stem", "modality"), CLEAR.items(), ids=CLEAR.keys())
 def test_conventions(stem, modality):
-    """Challenges, archives, BIDS and clinics."""
+    """Covers names of challenges, archives, BIDS and clinics."""
     assert modalities_in_name(stem) == {modality}
 
 
 @pytest.mark.parametrize("stem", ["t2_to_t1", "T1_FLAIR", "t1_and_flair"])
 def test_two_sequences_in_a_name_are_both_reported(stem):
-    """The name is not clear."""
+    """The name is ambiguous."""
     assert len(modalities_in_name(stem)) == 2
 
 
 @pytest.mark.parametrize("stem", ["BraTS2021_00000", "post_op", "gd", "at1", "t10", "", "brain"])
 def test_names_without_a_sequence(stem):
-    """Part of a word, or contrast alone, says nothing."""
+    """A part of a word, or contrast alone, names no sequence."""
     assert modalities_in_name(stem) == set()
 
 
@@ -64,5 +64,5 @@ def test_label_names(stem):
 
 @pytest.mark.parametrize("stem", ["T2_star", "ADC", "UCSF-PDGM-0004_SWI", "importance_t1ce_wt", "entropy_et"])
 def test_other_images_and_results(stem):
-    """They must not be taken for a sequence."""
+    """Other images and results are not recognised as sequences."""
     assert read_name(stem).kind

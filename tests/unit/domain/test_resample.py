@@ -43,7 +43,7 @@ def test_it_agrees_with_pytorch(shape):
 
 
 def test_background_stays_exactly_zero():
-    """A new voxel is kept where at least half of it is signal."""
+    """A new voxel is kept if at least half of it is signal."""
     volume = np.array([4.0, 2, 6, 0, 0, 0], np.float32).reshape(6, 1, 1)
     assert resample_signal(volume, (3, 1, 1)).ravel().tolist() == [3, 3, 0]
 

@@ -15,7 +15,7 @@ from brats_mm.domain.resample import Part, bounding_box, part_with_signal, resam
     st.integers(0, 999),
 )
 def test_a_part_becomes_what_its_volume_becomes(old, new, order, seed):
-    """Whatever the shapes and the memory order."""
+    """The result does not depend on shapes and memory order."""
     rng = np.random.default_rng(seed)
     volume = np.zeros(old, np.float32, order=order)
     start = tuple(int(rng.integers(0, size - 1)) for size in old)

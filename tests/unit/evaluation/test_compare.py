@@ -21,7 +21,7 @@ ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10,
 
 
 def write_run(folder: Path, dice: dict[str, float], *, step: float = 0.01, policy: str = "brats") -> Path:
-    """An evaluation in which each case has one Dice, and `step` more for each further sequence."""
+    """Write an evaluation with one Dice per case, plus `step` for each further sequence."""
     folder.mkdir()
     with RowWriter(folder / "cases.csv", CaseRow) as table:
         for (case, value), subset, region, rule in itertools.product(dice.items(), SUBSETS, REGIONS, Rule):

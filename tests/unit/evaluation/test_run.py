@@ -85,7 +85,7 @@ def cases(tmp_path: Path) -> Path:
 
 
 def knowing(blurred_without: Modality | None = None) -> SetPredictor:
-    """Predicts the truth, surely; says nothing of enhancing tumour when the named sequence is missing."""
+    """Predicts the truth with certainty, but no enhancing tumour if the named sequence is missing."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         labels = labels_of(3)
@@ -178,7 +178,7 @@ def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
 
 
 def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases, tmp_path):
-    """As the shipped one is: its card's rows stay out of the summary, its corrections are told."""
+    """The summary contains the calibration, but not the rows of the model card."""
     card = ExpectedDice(10, {ALL_AVAILABLE: {Region.WT: DiceOverCases(0.8, 0.1)}})
     corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0, 3.0)}})
     known = knowing()
@@ -293,7 +293,7 @@ def test_the_summary_takes_no_more_memory_after_more_cases(cases):
 
 
 def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None) -> SetPredictor:
-    """Predicts noise around the truth, the same for a case and set each time; `stop` may raise before any of them."""
+    """Predicts the truth with noise that depends only on case and subset. `stop` can raise before each prediction."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         for prediction in knowing().predict(case, subsets):
@@ -310,7 +310,7 @@ def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None
 
 
 def interrupted_in(name: str, seen: list[str]) -> Callable[[str, Availability], None]:
-    """Ctrl-C after some sets of the named case."""
+    """Raise KeyboardInterrupt after some subsets of the named case."""
 
     def stop(case: str, subset: Availability) -> None:
         seen.append(case)
@@ -358,7 +358,7 @@ def test_a_stopped_evaluation_resumes_to_the_same_files(three, tmp_path):
 
 
 def killed_in_the_second_case(cases: str, out: str) -> None:
-    """Run in a process of its own: SIGKILL leaves a torn row, and nothing is tidied up."""
+    """Runs in a separate process. SIGKILL leaves an incomplete row, and nothing is cleaned up."""
 
     def stop(name: str, subset: Availability) -> None:
         if name == "three":

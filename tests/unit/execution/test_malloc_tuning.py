@@ -31,7 +31,7 @@ def run(way: str) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
-    """In processes of their own, which nothing else has moved."""
+    """Runs in separate processes with untouched memory."""
     assert run("given back") == "False False False"
     if (kept := run("kept")) == "False False False":
         pytest.skip("the C library is not glibc")

@@ -19,7 +19,7 @@ class Answer:
 
 
 class LossyEngine:
-    """Answers in order, after losing the worker of each task as often as `losses` says."""
+    """Returns results in order, after losing the worker of each task `losses` times."""
 
     width, retries = 2, 2
 

@@ -20,7 +20,7 @@ def without_gradients():
 
 
 class Times(nn.Module):
-    """An expert with one feature: its input times a number; counts its calls."""
+    """An expert with one feature, its input times a factor. Counts its calls."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Times(nn.Module):
 
 
 class Says(nn.Module):
-    """A router that always gives these values."""
+    """A router with constant values."""
 
     def __init__(self, *values: float) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ FLAIR = frozenset({Modality.FLAIR})
 
 
 def mixture(wrap=lambda expert: expert, output_layer=None, outputs=3):
-    """A small mixture of real U-Nets, six levels as the shipped ones, with uneven norms."""
+    """Return a small mixture of U-Nets with six levels like the shipped ones, and random norms."""
     torch.manual_seed(0)
     experts = {m.value: wrap(UNetExpert((2, 3, 4, 4, 4, 4))) for m in MODALITIES}
     network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), output_layer)
@@ -61,7 +61,7 @@ def both(first, second, *shape):
 
 
 def test_mixing_is_that_of_the_network(network):
-    """Parts run one by one, weighed by us, against the network's own forward."""
+    """Mixing single parts equals the forward pass of the network."""
     given = image(2, 4, 32, 64, 32)
     with torch.inference_mode():
         made = mix(TorchBackend(network, CPU), given, SUBSETS)
@@ -72,7 +72,7 @@ def test_mixing_is_that_of_the_network(network):
 
 
 def test_mixing_with_weights_that_vary_over_space_is_that_of_the_network(network):
-    """The weights that are told are their mean over the window."""
+    """The returned weights are the mean over the window."""
     torch.manual_seed(1)
     gate = SpatialGate(modalities=4, outputs=3, width=4)
     nn.init.normal_(gate.head.weight)
@@ -87,7 +87,7 @@ def test_mixing_with_weights_that_vary_over_space_is_that_of_the_network(network
 
 @pytest.mark.parametrize("shape", [(1, 4, 64, 32, 32), (2, 4, 48, 64, 32)])
 def test_openvino_says_what_pytorch_says(network, openvino, shape):
-    """Also in batches, and where a side is an odd number of halves."""
+    """Covers batches and sides that are odd multiples of 16."""
     expected, made = both(TorchBackend(network, CPU), openvino(), *shape)
     torch.testing.assert_close(made[0], expected[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(made[1], expected[1])

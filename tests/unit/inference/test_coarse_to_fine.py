@@ -39,7 +39,7 @@ class Suspects(torch.nn.Module):
 
 
 class Records(torch.nn.Module):
-    """A cross-sequence expert whose logits are 10, and that notes what it was given."""
+    """A cross-sequence expert with logits of 10 that records its inputs."""
 
     def __init__(self):
         super().__init__()

@@ -64,7 +64,7 @@ def run(given, settings, subsets=None, net=None, **options):
 @pytest.mark.parametrize("shape", [(20, 33, 50), (70, 64, 90), (100, 65, 64)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
 def test_stitching_a_local_network_gives_what_it_says_of_the_whole(shape, overlap):
-    """Blending windows of one opinion changes nothing, wherever the windows fall."""
+    """Blending windows with equal predictions changes nothing, for any positions of the windows."""
     given = model_input(shape, FLAIR)
     made = run(given, WindowSettings(window=(64, 64, 64), overlap=overlap))[FLAIR]
     expected = given.image[3] * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
@@ -89,7 +89,7 @@ def test_windows_without_brain_are_not_run_and_count_as_background():
 
 
 def test_fifteen_subsets_at_once_equal_fifteen_runs():
-    """Experts run once for all sets; the answer is the plain way's."""
+    """Experts run once for all subsets, with the same result as separate runs."""
     everything = SUBSETS[-1]
     given = model_input((40, 70, 64), everything)
     settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
@@ -101,7 +101,7 @@ def test_fifteen_subsets_at_once_equal_fifteen_runs():
 
 
 def test_case_weights_are_the_mean_of_the_weight_maps_over_the_brain():
-    """And sum to 1 over the sequences at hand."""
+    """The weights sum to 1 over the available sequences."""
     given = model_input((64, 64, 100), frozenset({Modality.T1, Modality.T2}))
     brain = given.brain.clone()
     brain[:, :30] = False
@@ -115,7 +115,7 @@ def test_case_weights_are_the_mean_of_the_weight_maps_over_the_brain():
 
 
 def test_progress_counts_to_the_end_and_raising_stops_the_run():
-    """That is how a run is cancelled."""
+    """Raising from the callback cancels a run."""
     seen = []
     given = model_input((64, 64, 128), FLAIR)
     run(given, WindowSettings(window=(64, 64, 64)), on_window=lambda done, total: seen.append((done, total)))
@@ -158,7 +158,7 @@ def test_windows_in_batches_give_what_windows_alone_give(batch):
 
 
 def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
-    """A local network says the same of both views."""
+    """A local network predicts the same for both views."""
     given = model_input((64, 64, 100), FLAIR)
     settings = WindowSettings(window=(64, 64, 64))
     plain = run(given, settings)[FLAIR]
@@ -167,7 +167,7 @@ def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
 
 
 def test_mirrored_views_are_averaged():
-    """A network that sees which side is left gives the mean of left and right."""
+    """For a network that distinguishes left and right, the result is the mean of both."""
 
     class Ramp(nn.Module):
         def forward(self, x):
@@ -189,7 +189,7 @@ def test_smaller_windows_follow_when_memory_runs_out():
 
 
 def test_beyond_the_brain_is_background_and_cavities_belong_to_it():
-    """One voxel around the brain is kept, what lies farther off is not; a cavity is inside."""
+    """One voxel around the brain is kept, further ones are not. Cavities belong to the brain."""
     brain = torch.zeros(20, 20, 20, dtype=torch.bool)
     brain[5:15, 5:15, 5:15] = True
     brain[8:12, 8:12, 8:12] = False

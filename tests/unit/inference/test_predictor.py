@@ -25,7 +25,7 @@ MODEL = ModelIdentity("fake", "0", "0" * 64, 0)
 
 
 class Bright(nn.Module):
-    """Says whole tumour above 1 standard deviation, core above 2, enhancing above 3."""
+    """Predicts whole tumour above 1 standard deviation, core above 2, and enhancing tumour above 3."""
 
     def forward(self, x):
         return 20 * (x - torch.tensor([1.0, 2.0, 3.0])[:, None, None, None])
@@ -72,7 +72,7 @@ def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
 
 
 def test_foreground_temperature_moves_no_outline_on_another_grid(predictor, case):
-    """The model works at 1 mm, the case has 2 mm: what is divided is the logit that the input's voxel has."""
+    """The model works at 1 mm and the case at 2 mm. The temperature divides the logit on the input grid."""
     plain = predictor.predict(case)
     unsure = SubsetCalibration(
         1, {case.available: {region: Correction(foreground_temperature=7.0) for region in REGIONS}}
@@ -95,7 +95,7 @@ def test_volume_is_voxels_times_voxel_size(predictor, case):
 
 
 def test_subsets_together_equal_subsets_apart(predictor, case):
-    """Of sequences with one brain, so that the box is the same."""
+    """The sequences have the same brain mask, so the box is the same."""
     together = predictor.predict_subsets(case, SUBSETS)
     for subset in SUBSETS:
         alone = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
@@ -104,7 +104,7 @@ def test_subsets_together_equal_subsets_apart(predictor, case):
 
 
 class Hungry(TorchBackend):
-    """Windows of over 64 voxels fail here."""
+    """Backend that runs out of memory for windows above 64 voxels."""
 
     def contribution(self, modality, window):
         if window.shape[2] > 64:

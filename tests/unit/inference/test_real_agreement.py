@@ -33,7 +33,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def cases(real_cases):
-    """Those whose sequences share a grid; others are refused before any backend sees them."""
+    """Cases whose sequences share a grid. Others are refused before a backend runs."""
     result = []
     for folder in sorted(real_cases.iterdir()):
         with suppress(GridError):

@@ -28,7 +28,7 @@ MODEL = ModelIdentity("whole", "0", "", 0)
 
 
 class MeanOfShown(SingleNetwork):
-    """Its logits are the mean of what is shown, for all regions."""
+    """A network whose logits are the mean of the available sequences, for all regions."""
 
     def __init__(self) -> None:
         super().__init__()

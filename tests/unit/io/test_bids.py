@@ -53,7 +53,7 @@ def test_without_filters_all_sessions_are_there(dataset):
 
 @pytest.mark.parametrize("run", ["2", "02", "run-2"])
 def test_run_and_acquisition_choose_images(dataset, run):
-    """Images without the entity stay; runs are numbers."""
+    """Images without the entity are kept, and runs are compared as numbers."""
     files = find_bids_case(dataset, BidsFilter(("01",), ("pre",), run, "mprage"))
     names = {m: path.rsplit("_ses-pre_")[-1] for m, path in files.paths.items()}
 

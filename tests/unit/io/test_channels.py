@@ -20,7 +20,7 @@ MODALITY = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
 
 @pytest.fixture
 def file(tmp_path):
-    """Volume n has values from 100 n on; as the Decathlon names and places it."""
+    """A file with the name and layout of the Decathlon. Volume n has values from 100 n."""
     place = tmp_path / "Task01_BrainTumour" / "imagesTr"
     place.mkdir(parents=True)
     data = np.random.default_rng(0).integers(0, 100, (9, 8, 10, 4)) + 100 * np.arange(4)
@@ -33,7 +33,7 @@ def describe(file, names):
 
 
 def floors(files):
-    """Sequence -> the hundred that its voxels start from."""
+    """Return the lowest hundred of the voxels of each sequence."""
     return {m: int(volume.data.min()) // 100 for m, volume in read_scans(files).volumes.items()}
 
 
@@ -67,7 +67,7 @@ def test_a_folder_with_the_file_alone_is_the_case(file):
 
 
 def test_the_order_is_never_guessed(file):
-    """Not even where four volumes make the Decathlon's order likely."""
+    """The Decathlon's order is not assumed for four volumes."""
     for source in (file, file.parent):
         with pytest.raises(CaseError, match=r"has 4 volumes in one file.*--channels decathlon"):
             recognise(source)

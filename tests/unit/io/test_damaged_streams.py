@@ -26,7 +26,7 @@ def nifti_gz():
 
 
 def nifti_gz_with_more_behind():
-    """Readers that stop at the last voxel never come to the checksum."""
+    """Readers that stop at the last voxel do not check the checksum."""
     return gzip.compress(nib.Nifti1Image(GREY, np.eye(4)).to_bytes() + bytes(5000), mtime=0), 0
 
 
@@ -45,7 +45,7 @@ KINDS = {
 
 
 def without_checksum_of(kind):
-    """Bytes of a gzip header that say when and where it was made: no checksum holds them."""
+    """Return the bytes of a gzip header that no checksum covers: time and operating system."""
     return range(4, 10) if kind.startswith(("nifti", "mgz", "nrrd gzip")) else range(0)
 
 
@@ -92,7 +92,7 @@ def test_cut_at_each_tenth(tmp_path, kind):
 
 @pytest.mark.parametrize("share", [0.5, 2])
 def test_a_whole_stream_of_the_wrong_length(tmp_path, share):
-    """Half the voxels were once taken as zeros."""
+    """Missing voxels must not be read as zeros."""
     head, end, _ = metaimage(compressed=True)
     packed = zlib.compress(bytes(int(2 * 990 * share)))
     head = "\n".join(

@@ -36,7 +36,7 @@ CONVENTIONS = {
 
 @pytest.mark.parametrize("names", CONVENTIONS.values(), ids=CONVENTIONS.keys())
 def test_conventions(tmp_path, names):
-    """All four sequences, each in its place; the case has the folder's name."""
+    """All four sequences are recognised, and the case has the folder's name."""
     folder = folder_of(tmp_path, *names)
 
     assert tuple(found_in(folder).values()) == names
@@ -44,7 +44,7 @@ def test_conventions(tmp_path, names):
 
 
 def test_brats_2015_keeps_each_sequence_in_its_own_folder(tmp_path):
-    """One level down, with the labels among them."""
+    """The files, including the labels, are in sub-folders."""
     names = [f"VSD.Brain.XX.O.MR_{word}.{n}" for n, word in enumerate(("T1", "T1c", "T2", "Flair"))]
     names.append("VSD.Brain_3more.XX.O.OT.9")
     case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
@@ -61,7 +61,7 @@ def test_sub_folder_may_name_the_sequence(tmp_path):
 
 
 def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
-    """Nothing is passed over in silence."""
+    """Every ignored file has a reason."""
     names = ("a_t1.nii.gz", "a_seg.nii.gz", "a_adc.nii.gz", "a_x.nii.gz", "notes.txt", ".DS_Store", "entropy_et.nii.gz")
     case = find_case(folder_of(tmp_path, *names))
 
@@ -81,7 +81,7 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
 
 @pytest.mark.parametrize("case", ["T1_study_007", "post_seg_3", "flair_gd_x"])
 def test_words_of_the_case_name_do_not_count(tmp_path, case):
-    """What all names begin with is the case's name."""
+    """The common prefix of all names is the case's name."""
     names = [f"{case}_{word}.nii.gz" for word in ("t1", "t1ce", "t2", "flair")]
 
     assert list(found_in(folder_of(tmp_path, *names)).values()) == names
@@ -94,7 +94,7 @@ def test_words_in_front_count_where_nothing_else_speaks(tmp_path):
 
 
 def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
-    """And a note says so."""
+    """A note reports the order."""
     case = find_case(folder_of(tmp_path, *(f"BRATS_001_000{n}.nii.gz" for n in range(4))))
 
     assert {m: path[-11:-7] for m, path in case.paths.items()} == {T1: "0001", T1CE: "0002", T2: "0003", FLAIR: "0000"}
@@ -125,7 +125,7 @@ def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, con
 
 
 def test_damaged_dataset_json_is_not_used(tmp_path):
-    """The Decathlon's order is assumed, and told."""
+    """The Decathlon's order is assumed, with a note."""
     folder = folder_of(tmp_path, "case_0002.nii.gz")
     (folder / "dataset.json").write_text("{")
 
@@ -133,7 +133,7 @@ def test_damaged_dataset_json_is_not_used(tmp_path):
 
 
 def test_two_files_for_a_sequence(tmp_path):
-    """Both are named, and the options that decide."""
+    """The message names both files and the options to choose."""
     folder = folder_of(tmp_path, "a_t1c.nii.gz", "b_t1gd.nii.gz", "a_t2.nii", "a_t2.nii.gz")
 
     with pytest.raises(CaseError, match="more than one file") as caught:
@@ -143,13 +143,13 @@ def test_two_files_for_a_sequence(tmp_path):
 
 
 def test_name_with_two_sequences(tmp_path):
-    """It may be the T2 on the T1's grid, so it is not passed over in silence."""
+    """The file may be T2 on the grid of T1, so it is an error."""
     with pytest.raises(CaseError, match=r"are ambiguous: t2_to_t1\.nii\.gz \(T1 or T2\)"):
         find_case(folder_of(tmp_path, "t1.nii.gz", "t2_to_t1.nii.gz"))
 
 
 def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
-    """A difference of two sequences, say."""
+    """The file may be a difference of two sequences."""
     case = find_case(folder_of(tmp_path, "t1.nii.gz", "t1ce.nii.gz", "t1ce_minus_t1.nii.gz"))
 
     assert list(case.paths) == [T1, T1CE]
@@ -165,19 +165,19 @@ def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
     ],
 )
 def test_no_sequence(tmp_path, names, match):
-    """What was seen, and what would be recognised."""
+    """The message describes the content and the names that would be recognised."""
     with pytest.raises(CaseError, match=f"No sequence was recognised .*{match}"):
         find_case(folder_of(tmp_path, *names))
 
 
 def test_empty_folder(tmp_path):
-    """Nothing there."""
+    """The folder is empty."""
     with pytest.raises(CaseError, match=r"No sequence was recognised .*; it is empty\."):
         find_case(tmp_path)
 
 
 def test_folder_of_cases(tmp_path):
-    """A frequent mistake, with its own answer."""
+    """A frequent mistake has its own message."""
     for case in ("p1", "p2"):
         folder_of(tmp_path, f"{case}_t1.nii.gz", f"{case}_t2.nii.gz", case=case)
 
@@ -207,7 +207,7 @@ def test_no_folder(tmp_path, name, match):
     ],
 )
 def test_name_of_files_given_by_option(tmp_path, names, expected):
-    """What they have in common, else their folder's name."""
+    """The name is the common part of the file names, or else the folder's name."""
     paths = {(T1, FLAIR)[n]: tmp_path / "visit" / name for n, name in enumerate(names)}
 
     assert explicit_case(paths).name == expected

@@ -100,7 +100,7 @@ def injected(suffix, secret, chance):
 
 
 def spoilt(suffix, secret, chance):
-    """A file with one to four injuries to its header, most of which name a file of somebody else's."""
+    """Return a file with one to four changes of its header, most of which name another file."""
     head, end, data = chance.choice(MADE[suffix])
     for _ in range(chance.randint(1, 4)):
         lines = head.split("\n")
@@ -188,7 +188,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_known_attacks_are_refused(tmp_path, attack):
-    """Each passed a guard that read headers otherwise than ITK."""
+    """Each of them passed an earlier check that parsed headers differently from ITK."""
     suffix, line = ATTACKS[attack]
     secret = tmp_path / SECRET
     secret.write_bytes(RAW)

@@ -13,7 +13,7 @@ SHAPE = (12, 12, 12)
 
 
 def brain(seed):
-    """Grey values in the middle, zeros around."""
+    """Return grey values in the middle, surrounded by zeros."""
     data = np.zeros(SHAPE, np.float32)
     data[3:9, 3:9, 3:9] = np.random.default_rng(seed).uniform(50, 150, (6, 6, 6))
     return data
@@ -27,7 +27,7 @@ def save(folder, name, data, affine=None):
 
 
 def shifted(offset_mm):
-    """An affine that lies a little aside."""
+    """Return a slightly shifted affine."""
     affine = np.eye(4)
     affine[0, 3] = offset_mm
     return affine
@@ -149,7 +149,7 @@ def test_header_warnings_name_the_sequence_and_not_the_file(tmp_path):
 
 
 def test_missing_file_given_by_option(tmp_path):
-    """By its path."""
+    """The message contains the path."""
     with pytest.raises(VolumeError, match=r"none\.nii does not exist"):
         read_case(explicit_case({T1: tmp_path / "none.nii"}))
 
@@ -181,7 +181,7 @@ def test_inverted_contrast_is_reported(tmp_path):
 
 
 def test_a_soft_mask_given_as_a_sequence_is_reported(tmp_path):
-    """1 inside, and less at the edge."""
+    """The mask is 1 inside and lower at the edge."""
     mask = (smooth(1) > 0).astype(np.float32)
     mask[4], mask[27] = mask[4] * 0.3, mask[27] * 0.7
     save(tmp_path, "flair", mask)

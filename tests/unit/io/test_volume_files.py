@@ -31,7 +31,7 @@ def save(path, data, affine=None, **fields):
 
 
 def assert_refused(path, match):
-    """Reading ends in a sentence that names the file."""
+    """Check that reading raises a VolumeError that names the file."""
     with pytest.raises(VolumeError, match=match) as caught:
         read_volume(path)
     assert path.name in str(caught.value)
@@ -316,7 +316,7 @@ def test_unusable_sform_gives_way_to_a_good_qform(tmp_path, column):
 
 
 def test_unusable_qform_gives_way_to_a_good_sform(tmp_path):
-    """A quaternion longer than one is no turn."""
+    """A quaternion longer than 1 is not a rotation."""
     volume = read_volume(save(tmp_path / "a.nii", GREY, qform_code=1, quatern_b=2.0))
 
     assert volume.grid.qform_code == 0

@@ -12,7 +12,7 @@ from brats_mm.experiments.comparison.budget import BudgetSchedule, StopWhenSpent
 
 
 class Clock:
-    """Stands still but for what is added."""
+    """Clock that only moves when time is added."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -65,7 +65,7 @@ def test_a_resumed_run_continues_with_what_was_spent() -> None:
 
 
 def run(made: BudgetSchedule) -> int:
-    """Epochs that a trainer takes whose own end is far."""
+    """Return the number of epochs of a trainer that would run much longer."""
     trainer = Engine(lambda engine, batch: None)
     trainer.add_event_handler("EPOCH_COMPLETED", made.step)
     StopWhenSpent(made).attach(trainer)

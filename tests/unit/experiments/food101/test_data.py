@@ -113,7 +113,7 @@ def test_titles_become_word_pieces_of_one_length(tmp_path):
 
 
 def forbid(monkeypatch, library):
-    """As if a library were not installed."""
+    """Make a library unavailable."""
     ordinary = builtins.__import__
 
     def refuse(name, *args, **kwargs):

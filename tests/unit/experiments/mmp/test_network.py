@@ -16,7 +16,7 @@ def without_gradients():
 
 
 class TwoScales(nn.Module):
-    """Hands its input on as the finer scale, and a tenth of it as the coarser one; counts its calls."""
+    """Returns its input as the finer scale and a tenth of it as the coarser one, and counts its calls."""
 
     calls = 0
 
@@ -26,14 +26,14 @@ class TwoScales(nn.Module):
 
 
 class SumOfAll(nn.Module):
-    """Adds up all features: the finer scale as it is, the coarser a hundred times."""
+    """Adds up all features, the coarser scale with a factor of 100."""
 
     def forward(self, scales: list[Tensor]) -> Tensor:
         return scales[0].sum(dim=1, keepdim=True) + 100 * scales[1].sum(dim=1, keepdim=True)
 
 
 class Guess(nn.Module):
-    """Foretells 5 for whatever is asked."""
+    """Projects every feature to 5."""
 
     def forward(self, tokens: Tensor, available: Tensor) -> Tensor:
         return torch.full_like(tokens, 5.0)

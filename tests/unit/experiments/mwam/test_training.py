@@ -149,7 +149,7 @@ def test_the_loss_form_adds_the_weighed_losses_of_the_experts_on_the_samples_tha
 
 
 class _Losses:
-    """Keeps the loss of each step."""
+    """Records the loss of each step."""
 
     def __init__(self, kept: list[float]) -> None:
         self.kept = kept
@@ -216,7 +216,7 @@ def test_a_batch_that_does_not_say_what_is_available_is_refused() -> None:
 
 
 def test_what_was_there_before_dropping_goes_before_what_is_left() -> None:
-    """MMP's batches say both; ratios are of whole inputs."""
+    """Batches of MMP contain both, and ratios are computed on complete inputs."""
     batches = _batches(1)
     batches[0]["present"] = torch.tensor([[True] * 4, [True, True, True, False]])
     network, dropped = _network(), torch.tensor([[True, False, False, False]] * 2)

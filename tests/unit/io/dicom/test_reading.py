@@ -151,7 +151,7 @@ def test_compressed_images_are_decoded(tmp_path: Path, encoding: str, syntax: st
 
 
 def compress(path: Path, place: Path, kind: object) -> None:
-    """Put the voxels of a file in the encoding that GDCM writes."""
+    """Compress the voxels of a file with GDCM."""
     import itk
 
     slices = itk.Image[itk.US, 2]
@@ -432,7 +432,7 @@ def test_a_folder_without_dicom_is_reported(tmp_path: Path) -> None:
 
 
 def test_folders_of_one_series_each_are_a_case_read_side_by_side(tmp_path: Path) -> None:
-    """In a process of its own: ITK loads its parts on first use, here by several threads at once."""
+    """Runs in a separate process, because ITK loads modules on first use, here in several threads at once."""
     for seed, name in enumerate(("t1", "t2", "flair")):
         write_series(tmp_path / name, grey(seed=seed), AXIAL, SeriesFacts(number=seed + 1))
     code = (

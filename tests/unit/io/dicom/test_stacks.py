@@ -98,7 +98,7 @@ def test_noise_in_position_does_not_hide_two_images_in_one_place():
 
 
 def test_interleaved_acquisitions_are_one_volume():
-    """Odd and even slices with acquisition numbers of their own, and the same instance numbers."""
+    """Odd and even slices have different acquisition numbers and the same instance numbers."""
     slices = [one(5.0 * z, z // 2, acquisition=1 + z % 2) for z in range(20)]
 
     assert sizes(slices) == [20]
