@@ -44,18 +44,19 @@ class Registered:
     doubts: tuple[str, ...]
 
 
-def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Registered:
+def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0) -> Registered:
     """Register `moving` to `reference`.
 
     Args:
-        reference: fixed image.
+        reference: fixed image, or its `side_of`, which several registrations can share.
         moving: image to register, of any contrast.
         still_mm: if no point of the head moves further than this, the header's position is kept.
 
     Returns:
         The best transform, with doubts if it may be wrong.
     """
-    fixed, other = side_of(reference), side_of(moving)
+    fixed = reference if isinstance(reference, Side) else side_of(reference)
+    other = side_of(moving)
     best = _try(fixed, other, np.eye(4), "header")
     if best.doubts:
         again = _try(fixed, other, _centred(fixed, other), "centres")
@@ -67,9 +68,10 @@ def register(reference: Volume, moving: Volume, *, still_mm: float = 0.0) -> Reg
     return best
 
 
-def keep_in_place(reference: Volume, moving: Volume) -> Registered:
+def keep_in_place(reference: Volume | Side, moving: Volume) -> Registered:
     """Keep `moving` where its header places it, and measure its alignment to `reference`."""
-    return Registered(np.eye(4), measure(side_of(reference), side_of(moving), np.eye(4), start="header"), ())
+    fixed = reference if isinstance(reference, Side) else side_of(reference)
+    return Registered(np.eye(4), measure(fixed, side_of(moving), np.eye(4), start="header"), ())
 
 
 def _rank(registered: Registered) -> tuple[int, float]:

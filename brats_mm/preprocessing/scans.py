@@ -3,8 +3,10 @@
 reference -> co-registration -> 1 mm -> (N4) -> brain | engine | -> probabilities on the reference's grid
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -31,6 +33,7 @@ from brats_mm.domain.preprocessing import (
 from brats_mm.domain.resample import HALF, resample, resample_signal
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
+from brats_mm.preprocessing.alignment_measures import side_of
 from brats_mm.preprocessing.bias import n4_bias_correction
 from brats_mm.preprocessing.brain import brain_doubts, extract_brain, volume_doubts
 from brats_mm.preprocessing.brain_mask import mask_on_grid
@@ -200,32 +203,50 @@ def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private
 def _register_all(
     volumes: Mapping[Modality, Volume], reference: Modality, stripped: Availability, tolerance: float, log: _Log
 ) -> dict[Modality, Registered]:
-    registered = {}
-    for modality in ordered(set(volumes) - {reference}):
+    """Register all sequences to the reference in threads. The seconds of a step are the time spent waiting for it."""
+    others = ordered(set(volumes) - {reference})
+    if not others:
+        return {}
+    fixed = side_of(volumes[reference])
+
+    def align(modality: Modality) -> Registered:
         both_stripped = {modality, reference} <= stripped
-        with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
-            together = match_lattice(volumes[modality].grid, volumes[reference].grid, tolerance) is not None
-            if both_stripped and together:
-                one = keep_in_place(volumes[reference], volumes[modality])
-            else:
-                still_mm = STILL_STRIPPED_MM if both_stripped else STILL_MM if together else 0.0
-                one = register(volumes[reference], volumes[modality], still_mm=still_mm)
-            registered[modality] = one
-            quality.update(_rounded(asdict(one.alignment)))
-            quality["trusted"] = not one.doubts
-        if one.alignment.covered < LEAST_USABLE:
-            log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
-        elif one.doubts:
-            log.warn(_doubted(modality, reference, one))
-        if both_stripped and not np.array_equal(one.matrix, np.eye(4)):
-            log.warn(
-                f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
-                f"{modality.label} "
-                f"was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were already co-registered, resample "
-                "them to one "
-                "grid and use --prepared."
-            )
+        together = match_lattice(volumes[modality].grid, volumes[reference].grid, tolerance) is not None
+        if both_stripped and together:
+            return keep_in_place(fixed, volumes[modality])
+        still_mm = STILL_STRIPPED_MM if both_stripped else STILL_MM if together else 0.0
+        return register(fixed, volumes[modality], still_mm=still_mm)
+
+    registered = {}
+    pool = ThreadPoolExecutor(min(len(others), os.cpu_count() or 1), thread_name_prefix="register")
+    try:
+        running = {modality: pool.submit(align, modality) for modality in others}
+        for modality in others:
+            _note_registration(modality, reference, running[modality], stripped, log)
+            registered[modality] = running[modality].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return registered
+
+
+def _note_registration(
+    modality: Modality, reference: Modality, running: "Future[Registered]", stripped: Availability, log: _Log
+) -> None:
+    """Wait for a registration, and record its measures and warnings."""
+    with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
+        one = running.result()
+        quality.update(_rounded(asdict(one.alignment)))
+        quality["trusted"] = not one.doubts
+    if one.alignment.covered < LEAST_USABLE:
+        log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
+    elif one.doubts:
+        log.warn(_doubted(modality, reference, one))
+    if {modality, reference} <= stripped and not np.array_equal(one.matrix, np.eye(4)):
+        log.warn(
+            f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
+            f"{modality.label} was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were already "
+            "co-registered, resample them to one grid and use --prepared."
+        )
 
 
 def _doubted(modality: Modality, reference: Modality, one: Registered) -> str:
