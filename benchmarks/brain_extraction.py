@@ -13,6 +13,7 @@ import json
 import time
 from pathlib import Path
 
+import machine
 import numpy as np
 import torch
 from skull import SIGNAL, Margin, RawHead, Tissue, add_skull
@@ -55,7 +56,7 @@ def main() -> None:
     train.add_argument("--batch", type=int, default=1)
     train.add_argument("--further", action="store_true", help="continue from the existing weights")
     train.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = machine.parse(parser)
     run = {"make": make_heads, "train": train_network, "measure": measure_methods, "agree": compare_masks}
     run[options.command](options)
 

@@ -12,6 +12,8 @@ import json
 import tempfile
 from pathlib import Path
 
+import machine
+
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.labelled_cases import labelled_cases
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--section", default="validation")
     parser.add_argument("-o", "--output", type=Path)
-    options = parser.parse_args()
+    options = machine.parse(parser)
     cases = labelled_cases(options.datalist, section=options.section)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
@@ -51,7 +53,9 @@ def main() -> None:
             }
             for name, scores in comparison.items()
         }
-        options.output.write_text(json.dumps({"cases": len(cases), "corrections": rows}, indent=2) + "\n")
+        options.output.write_text(
+            json.dumps({"machine": options.machine, "cases": len(cases), "corrections": rows}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@
 import argparse
 import csv
 import json
-import os
 import resource
 import tempfile
 import time
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+
+import machine
 
 from brats_mm.cohort.content import content_of
 from brats_mm.cohort.manifest import Manifest, open_manifest
@@ -142,8 +143,8 @@ def main() -> None:
     parser.add_argument("--planned", type=int, default=10_000, help="number of cases in part 1")
     parser.add_argument("--lines", type=int, default=100_000, help="number of lines in the manifest of part 3")
     parser.add_argument("--json", type=Path, help="JSON file for the figures")
-    options = parser.parse_args()
-    results: dict[str, Any] = {"cores": os.cpu_count()}
+    options = machine.parse(parser)
+    results: dict[str, Any] = {"machine": options.machine}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         results["planning"] = planning(folder, options.planned, writes=True)

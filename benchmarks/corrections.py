@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import machine
 import nibabel as nib
 import numpy as np
 import torch
@@ -58,11 +59,11 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=8, help="heads of the site to choose from")
     parser.add_argument("--each", type=int, default=2, help="labels in each round")
     parser.add_argument("--test", type=int, default=3, help="test heads of the site")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         found = experiment(Path(folder), options)
-    options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    options.output.write_text(json.dumps({"machine": options.machine, **found}, indent=1), encoding="utf-8")
     if options.plot is not None:
         plot(found, options.plot)
 

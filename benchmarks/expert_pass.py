@@ -9,13 +9,12 @@ convolutions (backend `torch`), channels last with `torch.compile` (needs a C++ 
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import torch
 from torch import Tensor
 
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--size", choices=("light", "full"), default="light")
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("-o", "--output", type=Path, default=Path("expert_pass.json"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     ways = make_ways(options.size)
     window = torch.randn(1, 1, *options.window, generator=torch.Generator().manual_seed(0))
     first: dict[str, float] = {}
@@ -87,8 +86,7 @@ def main() -> None:
     for row in rows:
         seconds = f"{row['median_s']:8.3f} s, first {row['first_s']:7.1f} s"
         print(f"{row['way']:24}{seconds}, off by {row['largest_difference']:.1e}")
-    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-    document = {"machine": machine, "load": os.getloadavg(), "window": list(options.window), "rows": rows}
+    document = {"machine": options.machine, "window": list(options.window), "rows": rows}
     options.output.write_text(json.dumps(document, indent=1))
 
 

@@ -11,12 +11,11 @@ Gradients are compared with those in float64.
 import argparse
 import copy
 import json
-import os
-import platform
 import statistics
 import time
 from pathlib import Path
 
+import machine
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--keep-freed-memory", action="store_true")
     parser.add_argument("-o", "--output", type=Path, default=Path("expert_step.json"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     torch.manual_seed(0)
     ours = simmlm(options.size).get_submodule("experts.flair").to(memory_format=torch.channels_last_3d)
     norms = {"pytorch's": with_pytorchs_norm(ours), "ours": ours}
@@ -82,8 +81,7 @@ def main() -> None:
     for row in rows:
         name = f"{row['precision']:10}{row['norm']:12}"
         print(f"{name}{row['median_s']:7.3f} s, gradient error {row['gradients_off']:.1e}")
-    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-    document = {"machine": machine, "load": os.getloadavg(), "rows": rows}
+    document = {"machine": options.machine, "rows": rows}
     options.output.write_text(json.dumps(document, indent=1))
 
 

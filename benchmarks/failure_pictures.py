@@ -11,6 +11,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import machine
 import matplotlib as mpl
 import numpy as np
 
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--show", action="append", required=True, metavar="CASE:SEQUENCES", help="such as A:t1+flair")
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("failures.jpg"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     wanted = [shown.split(":") for shown in options.show]
     pictures = {
         labelled.files.name: labelled for labelled in labelled_cases(options.cases, names=[case for case, _ in wanted])

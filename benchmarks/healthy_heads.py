@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import machine
 import numpy as np
 from scipy import ndimage
 
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--cases", type=int, default=None, help="only the first so many")
     parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     predictor = Segmenter.from_bundle(options.bundle).predictor
     answers, skipped = [], 0
     chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)

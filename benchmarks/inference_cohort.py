@@ -7,14 +7,13 @@ FOLDER has one sub-folder per case. Without it, synthetic heads are used. Cases 
 
 import argparse
 import json
-import platform
 import resource
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
+import machine
 
 from brats_mm import Segmenter
 from brats_mm.data.phantom.head import make_phantom
@@ -80,14 +79,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     segmenter = Segmenter.from_bundle(options.bundle, device=options.device)
     with tempfile.TemporaryDirectory() as folder:
         cases = sorted(path for path in options.cases.iterdir() if path.is_dir()) if options.cases else []
         seconds = measure(
             cases or made_cases(Path(folder)), options.count, segmenter, Overlap(options.ahead, options.writers)
         )
-    seconds["machine"] = {"processor": platform.processor(), "threads": torch.get_num_threads()}
+    seconds["machine"] = options.machine
     print(json.dumps(seconds, indent=2))
     if options.output:
         options.output.write_text(json.dumps(seconds, indent=2) + "\n", encoding="utf-8")

@@ -14,7 +14,6 @@ with the same weights at 1 mm, for its time only.
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+import machine
 from inference_cohort import made_cases
 from inference_peer_ways import WAYS, Way, missing_package
 
@@ -72,7 +71,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(DEFAULT_WAYS), help="methods to compare")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, help="JSON file for all figures")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     ways: dict[str, Way] = {}
     for name in options.ways:
         package = missing_package(name)
@@ -90,11 +89,7 @@ def main() -> None:
         print(f"{name:18}{row['median_s']:10.2f}{row['times_ours']:16.1f}")
     if options.output:
         content: dict[str, Any] = {
-            "machine": {
-                "processor": platform.processor(),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-            },
+            "machine": options.machine,
             "device": options.device,
             "cases": len(cases),
             "table": table,

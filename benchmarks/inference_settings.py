@@ -14,7 +14,6 @@ The result has medians. Memory is the peak of a separate process for each varian
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 import torch
 from torch import nn
@@ -275,15 +275,14 @@ def main() -> None:
     parser.add_argument("--labels", action="store_true", help="also compute Dice with the labels, if available")
     parser.add_argument("--uncut", action="store_true", help="also run the reference with whole 128^3 windows")
     parser.add_argument("-o", "--output", type=Path, default=Path("inference_settings"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     folders = sorted(path for path in options.cases.iterdir() if path.is_dir())
     ways = make_ways(options.bundle, installed_backends(), uncut=options.uncut)
     rows = list(measure(folders, ways, options.repeat, labels=options.labels))
     alone = {name: alone_s_and_gb(folders[0], name, options.bundle) for name in ways}
     case = load_case(folders[0])
     document = {
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
-        "load": os.getloadavg(),
+        "machine": options.machine,
         "rows": rows,
         "alone": alone,
         "sequences": sequences(case, ways, options.repeat),

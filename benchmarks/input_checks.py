@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
+import machine
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -445,7 +446,7 @@ def main() -> None:
     parser.add_argument("--turned", nargs="*", default=[], help="cases whose header is known to be wrong")
     parser.add_argument("--page", type=Path, help="page whose marked tables are replaced")
     parser.add_argument("-o", "--output", type=Path, default=Path("input_checks.json"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     if options.step == "front":
         front(options)
         return
@@ -460,7 +461,9 @@ def main() -> None:
     for labelled in cases:
         rows += rows_of(labelled)
         print(labelled.files.name, len(rows), flush=True)
-        options.output.write_text(json.dumps([asdict(one) for one in rows], indent=1))
+        options.output.write_text(
+            json.dumps({"machine": options.machine, "rows": [asdict(one) for one in rows]}, indent=1)
+        )
     block = page_block(rows, options.turned)
     if options.page is not None:
         options.page.write_text(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 
 from brats_mm import Segmenter
@@ -92,13 +93,13 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--cases", type=int, default=None, help="only the first so many")
     parser.add_argument("-o", "--output", type=Path, default=Path("order.json"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     predictor = Segmenter.from_bundle(options.bundle).predictor
     chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
     rows: list[dict[str, Any]] = []
     for done, labelled in enumerate(chosen[: options.cases], start=1):
         rows += rows_of(labelled, predictor)
-        options.output.write_text(json.dumps(rows))
+        options.output.write_text(json.dumps({"machine": options.machine, "rows": rows}))
         print(f"{done} cases\n{table(rows)}", flush=True)
 
 

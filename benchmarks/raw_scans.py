@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import machine
 import numpy as np
 from scipy import ndimage
 from skull import Margin, RawHead, add_skull
@@ -52,7 +53,7 @@ def main() -> None:
     drawn.add_argument(
         "--height", type=float, default=0.55, help="position of the slice, as a share of the brain's height"
     )
-    options = parser.parse_args()
+    options = machine.parse(parser)
     run = {"registration": registration, "spoilt": spoilt, "segmentation": segmentation, "picture": picture}
     run[options.command](options)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 from corruptions import SHIFTS, Shift
 
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=None, help="number of cases to use")
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
-    options = parser.parse_args()
+    options = machine.parse(parser)
     chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)[: options.cases]
     predictor = Segmenter.from_bundle(options.bundle).predictor
     rows = []
@@ -83,7 +84,7 @@ def main() -> None:
         rows += list(rows_of(labelled, predictor, SHIFTS))
         print(f"{len(rows)} rows", flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "robustness.json").write_text(json.dumps(rows, indent=1))
+    (options.output / "robustness.json").write_text(json.dumps({"machine": options.machine, "rows": rows}, indent=1))
     (options.output / "robustness.md").write_text(table(rows, SHIFTS))
     print(table(rows, SHIFTS))
 

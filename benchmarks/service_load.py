@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 import httpx
+import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = [str(ROOT), str(ROOT / "apps" / "service")]
@@ -56,7 +57,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")
     if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps({"machine": options.machine, **figures}, indent=2) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -67,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--case", type=Path, help="case folder (default: a synthetic head)")
     parser.add_argument("--bundle", type=Path, help="model bundle (default: the installed one)")
     parser.add_argument("--json", type=Path, help="JSON file for the figures")
-    return parser.parse_args()
+    return machine.parse(parser)
 
 
 def _made_head(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import machine
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--dataset-dir", type=Path)
     parser.add_argument("--section", default="validation")
     parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     rng = np.random.default_rng(0)
     features: dict[str, list[Features]] = {name: [] for name in ("as they are", *CHANGES)}
     case: list[int] = []

@@ -10,7 +10,6 @@ every round to the JSON file. Both sides run without validation and checkpoints.
 import argparse
 import json
 import logging
-import os
 import platform
 import statistics
 import tempfile
@@ -21,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import machine
 import nibabel as nib
 import numpy as np
 import torch
@@ -180,11 +180,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def machine_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Describe the machine and the versions."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    machine = {"python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count()}
+    """Return the threads and the device that train, besides `machine.describe`."""
     device = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.machine()
-    return {**machine, "threads": torch.get_num_threads(), "device": device, "load_at_start": load}
+    return {"threads": torch.get_num_threads(), "device": device}
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -201,7 +199,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch in the training process")
     parser.add_argument("-o", "--output", type=Path, default=Path("training_throughput.json"))
-    return parser.parse_args(arguments)
+    return machine.parse(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -210,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.disable(logging.WARNING)
     if options.threads:
         torch.set_num_threads(options.threads)
-    machine, rows = machine_of(options), []
+    described, rows = {**options.machine, **machine_of(options)}, []
     with tempfile.TemporaryDirectory() as folder:
         heads = write_cases(Path(folder), options.cases)
         for stage in options.stages:
@@ -228,8 +226,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             plans = [replace(plan, workers=workers) for workers in options.workers]
             rows += rows_of(compare(plans, options.rounds, torch.device(options.device), Path(folder)))
             print(table(rows), flush=True)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    document = {"machine": machine, "settings": settings, "rows": rows}
+    settings = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name != "machine"
+    }
+    document = {"machine": described, "settings": settings, "rows": rows}
     options.output.write_text(json.dumps(document, indent=1), encoding="utf-8")
     print(f"Written: {options.output}")
 

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import machine
 import numpy as np
 
 from brats_mm.domain.regions import REGIONS
@@ -52,7 +53,7 @@ def main() -> None:
     )
     parser.add_argument("--section", default="validation")
     parser.add_argument("--spacing", type=float, nargs="+", default=[2.0, 1.5], help="voxel sizes, millimetres")
-    options = parser.parse_args()
+    options = machine.parse(parser)
     chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
     per_case = np.asarray([ceilings(labelled, options.spacing) for labelled in chosen])  # (cases, spacings, regions)
     print("| voxels | " + " | ".join(region.value.upper() for region in REGIONS) + " |")

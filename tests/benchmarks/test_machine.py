@@ -1,0 +1,47 @@
+"""Benchmarks refuse to measure on a busy machine, and record what they ran on."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import machine
+
+FOLDER = Path(machine.__file__).parent
+
+
+def parser():
+    made = argparse.ArgumentParser()
+    made.add_argument("--rounds", type=int, default=3)
+    return made
+
+
+def test_a_busy_machine_is_refused_unless_forced(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "load_average", lambda: 0.51)
+    with pytest.raises(SystemExit):
+        machine.parse(parser(), [])
+    assert "The load average is 0.51, and a benchmark needs 0.5 or less." in capsys.readouterr().err
+    options = machine.parse(parser(), ["--force", "--rounds", "5"])
+    assert (options.rounds, options.machine["load_average"]) == (5, 0.51)
+
+
+@pytest.mark.parametrize("load", [0.5, None])
+def test_an_idle_machine_and_one_that_knows_no_load_are_measured(monkeypatch, load):
+    monkeypatch.setattr(machine, "load_average", lambda: load)
+    assert machine.parse(parser(), []).machine["load_average"] == load
+
+
+def test_the_description_names_processor_versions_and_date():
+    described = machine.describe()
+    assert described["processor"]
+    assert described["torch"]
+    assert len(described["date"]) == len("2026-11-30 07:00")
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_with_options_parses_them_here(script):
+    text = script.read_text(encoding="utf-8")
+    if "ArgumentParser(" in text and script.stem != "machine":
+        assert "machine.parse(" in text

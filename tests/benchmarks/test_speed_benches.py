@@ -1,0 +1,61 @@
+"""The benchmarks of inference count operations and stages correctly."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import cuda_inference
+import files_to_files
+import roofline
+
+
+def test_operations_of_convolutions_are_two_per_weight_and_voxel():
+    network = nn.Sequential(
+        nn.Conv3d(2, 4, 3, stride=2, padding=1, bias=False), nn.ConvTranspose3d(4, 3, 2, stride=2, bias=False)
+    )
+    flops = roofline.flops_by_layer(network, torch.zeros(1, 2, 8, 8, 8))
+    assert flops == {"0": 2 * 4**3 * 4 * 2 * 27, "1": 2 * 4**3 * 4 * 3 * 8}
+
+
+@pytest.mark.slow
+def test_the_roofline_has_a_row_for_each_expert():
+    pytest.importorskip("openvino")
+    rows = roofline.measure(["openvino", "torch"], 1, {"flair": (1, 1, 128, 64, 64), "cross": (1, 4, 32, 32, 32)})
+    assert [(row["backend"], row["expert"]) for row in rows] == [
+        ("openvino", "flair"),
+        ("torch", "flair"),
+        ("openvino", "cross"),
+        ("torch", "cross"),
+    ]
+    assert all(row["share"] > 0 for row in rows)
+    assert rows[0]["layers"]
+    assert "| openvino | cross |" in roofline.table(rows)
+
+
+def test_the_first_round_does_not_count_and_shares_are_of_four_sequences():
+    def row(name, *seconds):
+        return {"backend": "torch", "sequences": name, "rounds": [{"whole": value} for value in seconds]}
+
+    names = list(files_to_files.SETS)
+    rows = [row(names[0], 9, 4, 2, 4), row(names[3], 8, 1)]
+    assert files_to_files.median_of(rows[0], "whole") == 4
+    assert files_to_files.median_of(row("T1", 3), "whole") == 3
+    text = files_to_files.shares(rows, "torch")
+    assert "| T1, T1ce, T2, FLAIR | 1.00 | 1.15 |" in text
+    assert "| T1ce | 0.25 | 0.40 |" in text
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_dry_on_a_cpu():
+    rows = cuda_inference.measure("cpu", sides=(128, 64, 64), repeat=1, cases=1, batches=(1, 2))
+    assert [row["way"] for row in rows] == [
+        "float32, batch 1",
+        "float32, batch 2",
+        "bfloat16, batch 1",
+        "bfloat16, batch 2",
+    ]
+    assert all(row["median_s"] > 0 and row["cases_per_s"] > 0 for row in rows)
