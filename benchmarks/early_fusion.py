@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import machine
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="bundle with a cross-sequence expert (default: the installed one)")
     parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the tables")
-    options = parser.parse_args(arguments)
+    options = machine.parse(parser, arguments)
     cases = labelled_cases(
         options.dataset, dataset_dir=options.dataset_dir, section=options.section, names=options.cases
     )
