@@ -18,6 +18,11 @@ def registered_name(modality: Modality) -> str:
     return f"registered_{modality.value}.nii.gz"
 
 
+def image_name(modality: Modality) -> str:
+    """Name of the file that holds a DICOM series, which was not moved, as a volume."""
+    return f"image_{modality.value}.nii.gz"
+
+
 def registered_names(prepared: Prepared) -> tuple[str, ...]:
     """Return the files of `write_registered`: one for each sequence that was registered to the reference."""
     return tuple(registered_name(modality) for modality in ordered(prepared.transforms))

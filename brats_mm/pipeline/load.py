@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brats_mm.domain.availability import Availability
 from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Volume
@@ -42,12 +43,14 @@ class Loaded:
         files: source files of the sequences, and ignored files. None for in-memory input.
         dicom: source for DICOM results. None if none were requested.
         seconds: seconds per stage.
+        series: sequences that were read from DICOM series.
     """
 
     case: Scans | Case
     files: CaseFiles | None = None
     dicom: "DicomOutput | None" = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    series: Availability = frozenset()
 
 
 def load(request: SegmentRequest) -> Loaded:
@@ -57,22 +60,22 @@ def load(request: SegmentRequest) -> Loaded:
         InputError: the input cannot be used, or the options do not match it.
     """
     start = time.perf_counter()
-    case, headers = _read(request)
+    case, headers, series = _read(request)
     dicom = _dicom_output(request, headers)
-    return Loaded(case, case.files, dicom, {"read": time.perf_counter() - start})
+    return Loaded(case, case.files, dicom, {"read": time.perf_counter() - start}, series)
 
 
-def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries]]":
-    """Return the case, and the headers of its DICOM series if results refer to them."""
+def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries], Availability]":
+    """Return the case, the headers of its DICOM series if results refer to them, and which sequences are DICOM."""
     source: Any = request.input
     check_input(source)
     if isinstance(source, str | Path):
         return _read_path(Path(source), request)
     _refuse_series(request)
     if isinstance(source, Case | Scans):
-        return source, {}
+        return source, {}, frozenset()
     if isinstance(source, CaseFiles):
-        return read_scans(source), _headers_in(source.paths, request)
+        return read_scans(source), _headers_in(source.paths, request), _folders_in(source)
     if isinstance(source, Mapping):
         return _read_mapping(source, request)
     message = (
@@ -81,21 +84,22 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     raise OptionError(message)
 
 
-def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries]]":
+def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
     if is_four_dimensional(path):
         _refuse_series(request)
-        return read_scans(recognise(path)), {}
+        return read_scans(recognise(path)), {}, frozenset()
     with opened(path) as folder:
         if not is_dicom_folder(folder):
             _refuse_series(request)
-            return read_scans(recognise(folder)), {}
+            return read_scans(recognise(folder)), {}, frozenset()
         chosen = choose_series(folder, SeriesOverrides(request.series, request.study))
-        return read_chosen(chosen), _headers_of(chosen, request)
+        scans = read_chosen(chosen)
+        return scans, _headers_of(chosen, request), frozenset(scans.volumes)
 
 
 def _read_mapping(
     source: Mapping[Any, Any], request: SegmentRequest
-) -> "tuple[Scans, Mapping[Modality, SourceSeries]]":
+) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
     images = {name: one for name, one in source.items() if not isinstance(one, str | Path)}
     places = {name: f"{getattr(name, 'value', name)} (in memory)" for name in images}
     files = recognise({**source, **places})
@@ -104,7 +108,12 @@ def _read_mapping(
     def read(path: Path) -> Volume:
         return volume_of(by_place[path], path.name) if path in by_place else read_volume(path)
 
-    return read_scans(files, read=read), {} if images else _headers_in(files.paths, request)
+    return read_scans(files, read=read), {} if images else _headers_in(files.paths, request), _folders_in(files)
+
+
+def _folders_in(files: CaseFiles) -> Availability:
+    """Return the sequences that are folders of a DICOM series each."""
+    return frozenset(modality for modality, place in files.paths.items() if Path(place).is_dir())
 
 
 def _refuse_series(request: SegmentRequest) -> None:

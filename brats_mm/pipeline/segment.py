@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import OutputOptions, PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation
@@ -42,11 +43,13 @@ class Extras:
         registered: raw scans to write on the grid of the results. None for prepared input.
         intermediates: also write the registered volumes on the working grid, the brain mask and the transforms.
         dicom: source for DICOM results. None if none were requested.
+        images: DICOM series to write as volumes, because viewers cannot show results on a series.
     """
 
     registered: "Prepared | None" = None
     intermediates: bool = False
     dicom: "DicomOutput | None" = None
+    images: Mapping[Modality, Volume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +141,9 @@ def preprocess(
     case = replace(case, warnings=(*case.warnings, *input_warnings(case.volumes)))
     model_input = prepare(case, spacing_mm)
     seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - start}
-    extras = Extras(prepared, options.keep_intermediate, loaded.dicom)
+    moved = frozenset() if prepared is None else frozenset(prepared.transforms)
+    images = {modality: loaded.case.volumes[modality] for modality in ordered(loaded.series - moved)}
+    extras = Extras(prepared, options.keep_intermediate, loaded.dicom, images)
     return Preprocessed(case, model_input, prepared, extras, seconds)
 
 
@@ -256,13 +261,15 @@ def write(
         OutputError: a file cannot be written.
     """
     from brats_mm.outputs.intermediates import intermediate_names, write_intermediates
-    from brats_mm.outputs.registered import registered_names, write_registered
+    from brats_mm.outputs.registered import image_name, registered_names, write_image, write_registered
     from brats_mm.outputs.results import write_results, written_names
 
-    more: tuple[str, ...] = ()
+    more: tuple[str, ...] = tuple(map(image_name, extras.images))
+    for modality, volume in extras.images.items():
+        write_image(out.staged(image_name(modality)), volume, modality.label)
     if extras.registered is not None:
         write_registered(extras.registered, out)
-        more = registered_names(extras.registered)
+        more = (*more, *registered_names(extras.registered))
         if extras.intermediates:
             write_intermediates(extras.registered, out)
             more = (*more, *intermediate_names(extras.registered))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from brats_mm_service.viewer.store import Kind
-from tests.fakes.serving import serving, small_settings, until
+from tests.fakes.serving import ended, serving, small_settings, two_files, until
+from tests.fakes.viewer_results import make_results
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,60 @@ def test_a_label_outlives_its_upload_and_a_restart(tmp_path, made_head, monkeypa
         listed = http.get("/datastore/?output=all").json()["objects"]["head"]
         assert listed["image"]["info"]["expired"] is True
         assert http.get("/datastore/?output=train").json()[0]["sequences"] == ["flair"]
+
+
+def finished(http, made_head, **options):
+    """A finished job with T1ce and FLAIR."""
+    job = http.post("/v1/jobs", files=two_files(made_head), data={"options": json.dumps(options)}).json()
+    assert ended(http, job["id"])["state"] == "done"
+    return job["id"]
+
+
+@pytest.fixture(scope="module")
+def made_jobs(tmp_path_factory, made_head):
+    """Results on the grid of the head, of prepared and of raw input."""
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
+    root = tmp_path_factory.mktemp("made")
+    kinds = {"prepared": {"kind": "prepared"}, "raw": {"kind": "raw"}}
+    return {kind: make_results(root / kind, affine, preparation=values) for kind, values in kinds.items()}
+
+
+def test_a_finished_job_takes_a_label_which_scores_it(tmp_path, made_head, made_jobs):
+    with serving(small_settings(tmp_path), behaviour={"results": str(made_jobs["prepared"])}) as http:
+        job = finished(http, made_head, keep_upload=True)
+        label = (made_jobs["prepared"] / "segmentation.nii.gz").read_bytes()
+        answer = submit(http, label, image=job, params={"author": "Dr Ann"})
+        assert (answer.status_code, answer.json()["version"]) == (200, 1), answer.text
+        about = http.get(f"/datastore/label/info?label={job}").json()
+        assert (about["author"], about["sequences"], about["trainable"]) == ("Dr Ann", ["t1ce", "flair"], True)
+        assert about["prediction"]["job"] == job
+        assert about["scores"]["wt"]["dice"] == 1.0
+        assert [row["image"] for row in http.get("/scoring/").json()["history"]] == [job]
+        assert http.get("/datastore/?output=all").json()["objects"][job]["image"]["info"]["expired"] is False
+        http.delete(f"/v1/jobs/{job}")
+        assert http.get(f"/datastore/label?label={job}").content == label, "the label outlives the job"
+        assert http.get("/datastore/?output=all").json()["objects"][job]["image"]["info"]["expired"] is True
+
+
+@pytest.mark.parametrize(("kind", "keep_upload"), [("prepared", False), ("raw", True)])
+def test_a_label_of_a_job_without_usable_images_is_scored_but_not_trained_on(
+    tmp_path, made_head, made_jobs, kind, keep_upload
+):
+    with serving(small_settings(tmp_path), behaviour={"results": str(made_jobs[kind])}) as http:
+        job = finished(http, made_head, keep_upload=keep_upload)
+        assert submit(http, label_bytes(made_head), image=job).status_code == 200
+        about = http.get(f"/datastore/label/info?label={job}").json()
+        assert (about["sequences"], about["trainable"]) == ([], False)
+        assert 0 < about["scores"]["wt"]["dice"] < 1
+        assert http.get("/datastore/?output=train").json() == []
+
+
+def test_a_job_of_another_caller_takes_no_label(tmp_path, made_head, made_jobs):
+    settings = small_settings(tmp_path, require_tokens=True)
+    with serving(settings, behaviour={"results": str(made_jobs["prepared"])}) as http:
+        ann, bob = ({"Authorization": f"Bearer {http.service.tokens.create(name)[1]}"} for name in ("ann", "bob"))
+        http.headers.update(ann)
+        job = finished(http, made_head)
+        http.headers.update(bob)
+        answer = submit(http, label_bytes(made_head), image=job)
+        assert (answer.status_code, "There is no image" in answer.json()["detail"]) == (404, True)

@@ -19,6 +19,7 @@ from brats_mm.io.case import find_case, read_scans
 from brats_mm.pipeline.batch import segment_many
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
+from tests.fakes.dicom_series import TYPICAL, write_series
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +94,28 @@ def test_prepared_input_has_no_registered_scans(segmenter, head_folder, tmp_path
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
     made = segment(make_request(files, tmp_path / "out"), segmenter)
     assert not [path.name for path in made.files if "registered" in path.name]
+
+
+def test_each_series_of_a_study_is_a_volume_on_the_grid_of_the_segmentation(segmenter, made_head, tmp_path):
+    """Viewers cannot draw results on DICOM files, so the results bring each series, moved or not."""
+    study, given = tmp_path / "study", {}
+    for name, file in {"t1ce": T1CE, "flair": FLAIR}.items():
+        image = nib.load(made_head / file)
+        given[name] = np.asarray(image.dataobj).clip(0)
+        write_series(study / name, given[name], image.affine, TYPICAL[name])
+    made = segment(make_request(study, tmp_path / "out", prepared=True), segmenter)
+    names = {path.name for path in made.files if path.name.startswith(("image_", "registered_"))}
+    assert names == {"image_t1ce.nii.gz", "image_flair.nii.gz"}
+    labels = nib.load(tmp_path / "out" / "segmentation.nii.gz")
+    for name, data in given.items():
+        image = nib.load(tmp_path / "out" / f"image_{name}.nii.gz")
+        np.testing.assert_allclose(image.affine, labels.affine, atol=1e-4)
+        written = image.as_reoriented(
+            nib.orientations.ornt_transform(
+                *(nib.orientations.io_orientation(one) for one in (image.affine, nib.load(made_head / T1CE).affine))
+            )
+        ).get_fdata()
+        np.testing.assert_allclose(written, data, atol=data.max() / 65000)
 
 
 def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_grid(segmenter, thick):

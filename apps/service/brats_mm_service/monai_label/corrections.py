@@ -26,10 +26,10 @@ from brats_mm.learning.label_map import values_by_name
 from brats_mm.learning.store import LABELS, PREDICTION
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
-from brats_mm_service.jobs.states import JobState
 from brats_mm_service.logs import log
 from brats_mm_service.monai_label.forms import json_object
 from brats_mm_service.monai_label.images import ImageFiles, ViewerImages
+from brats_mm_service.monai_label.job_images import finished_job, is_raw, reference_file
 from brats_mm_service.monai_label.jobs import result_json
 from brats_mm_service.problems import Problem
 from brats_mm_service.uploads.multipart import Form
@@ -53,18 +53,18 @@ class ViewerCorrections:
             caller: owner of the label.
             form: form with the part `label`, and `params` as JSON.
             folder: folder of the received file. It is moved into the store.
-            image: image of the caller, or case on the server.
+            image: image or finished job of the caller, or case on the server.
             tag: tag of the label.
 
         Raises:
             Problem: the image does not exist, or the label does not match it.
         """
-        files = self._images.files(caller, image)
+        job = self._prediction(caller, image)
+        files = self._files(caller, image, job)
         if not form.files:
             raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
         file = form.files[0]
         params = json_object(form.texts.get("params"), "params")
-        job = self._prediction(caller, image)
         sequences, main = _link_images(_with_modality(files, job), folder)
         stored = self._service.checker.store_label(file, folder, main, _named(params))
         prediction = self._copy_prediction(job, folder)
@@ -135,10 +135,17 @@ class ViewerCorrections:
             if one.tag == FINAL and one.prediction is not None and not one.scores:
                 self._store.change(replace(one, scores=self._scores(self._store.folder(one))))
 
+    def _files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
+        """Return the images of a label. Raw scans are left out, because the model is trained on preprocessed ones."""
+        files = self._images.files(caller, image)
+        if job is not None and is_raw(self._service, job):
+            return ImageFiles({}, grid=reference_file(self._service, job))
+        return files
+
     def _prediction(self, caller: Caller, image: str) -> Job | None:
-        job_id = self._service.predictions.job_of(caller.name, image)
-        job = None if job_id is None else self._service.queue.records.get(job_id)
-        return job if job is not None and job.owner == caller.name and job.state is JobState.DONE else None
+        """Return the newest job that segmented the image, or the job that the image names."""
+        job_id = self._service.predictions.job_of(caller.name, image) or image
+        return finished_job(self._service, caller, job_id)
 
     def _copy_prediction(self, job: Job | None, folder: Path) -> CorrectedPrediction | None:
         if job is None:
@@ -191,9 +198,10 @@ def _link_images(files: ImageFiles, folder: Path) -> tuple[dict[str, str], str]:
         stored[modality.value] = name
     if stored:
         return stored, next(iter(stored.values()))
-    assert files.unsorted is not None, "an image has at least one file"
-    name = f"image{''.join(_suffixes(files.unsorted))}"
-    link_or_copy(files.unsorted, folder / name)
+    source = files.unsorted or files.grid
+    assert source is not None, "an image has at least one file"
+    name = f"image{''.join(_suffixes(source))}"
+    link_or_copy(source, folder / name)
     return {}, name
 
 

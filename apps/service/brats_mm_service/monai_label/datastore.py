@@ -158,7 +158,8 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
     ) -> dict[str, str | int]:
         """Store a label as a new version, for the caller only. It is kept until it is deleted.
 
-        Its values must be 1 to 3, or `params` names them in `label_info`. Its grid must be that of the image.
+        Its values must be 1 to 3, or `params` names them in `label_info`. Its grid must be that of the image. `image`
+        can also be a finished job, whose result the label corrects. It is trained on if the job kept its images.
         """
         async with incoming(service) as folder:
             form = await receive_viewer_form(

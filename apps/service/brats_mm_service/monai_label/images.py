@@ -12,6 +12,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.io.bundle import sha256_of
 from brats_mm.learning.corrections import FINAL, Correction, latest
 from brats_mm_service.auth.callers import Caller
+from brats_mm_service.monai_label.job_images import finished_job, job_images, reference_file
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
@@ -46,10 +47,12 @@ class ImageFiles:
     Attributes:
         sequences: file by sequence, in channel order.
         unsorted: a single volume of unknown sequence.
+        grid: volume that gives the grid if there is no image that can be trained on.
     """
 
     sequences: Mapping[Modality, Path]
     unsorted: Path | None = None
+    grid: Path | None = None
 
 
 class ViewerImages:
@@ -102,7 +105,8 @@ class ViewerImages:
             entries[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
         for label in latest(self.corrections.all(caller.name)):
             # An upload expires, but not its labels.
-            entry = entries.setdefault(label.image, _entry("", list(label.sequences), {"expired": True}))
+            expired = finished_job(self.service, caller, label.image) is None
+            entry = entries.setdefault(label.image, _entry("", list(label.sequences), {"expired": expired}))
             entry["labels"][label.tag] = {"ext": _extension(label.sent), "info": about_label(label)}
         return entries
 
@@ -116,6 +120,8 @@ class ViewerImages:
     def files(self, caller: Caller, image: str) -> ImageFiles:
         """Return the files of an image that a label can belong to.
 
+        A finished job of the caller counts as an image. If its images were not kept, its segmentation gives the grid.
+
         Raises:
             Problem: the image does not exist.
         """
@@ -124,9 +130,13 @@ class ViewerImages:
             folder = self.store.folder(caller.name, Kind.IMAGE, image)
             return ImageFiles(_paths(item, folder), None if item.unsorted is None else folder / item.unsorted)
         case = self.cases.get(image)
-        if case is None:
+        if case is not None:
+            return ImageFiles(case.sequences, case.unsorted)
+        job = finished_job(self.service, caller, image)
+        if job is None:
             raise no_image(image)
-        return ImageFiles(case.sequences, case.unsorted)
+        images = job_images(self.service, job)
+        return ImageFiles(images, grid=None if images else reference_file(self.service, job))
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
         """Record which job segmented a named image."""
@@ -270,6 +280,7 @@ def about_label(one: Correction) -> dict[str, Any]:
         "author": one.author,
         "role": one.role.value,
         "sequences": list(one.sequences),
+        "trainable": one.is_trainable,
         "volumes_ml": dict(one.volumes_ml),
         "prediction": None if predicted is None else asdict(predicted),
         "scores": {region: dict(values) for region, values in one.scores.items()},
