@@ -78,6 +78,21 @@ def test_what_is_certain_is_not_veiled_by_the_uncertainty(result):
         assert corners.max() <= 2, view
 
 
+def test_the_render_shows_the_labels_and_not_the_uncertainty_over_them(result):
+    """The uncertainty of all voxels covers the tumour. It is blue, the oedema at the outside of the tumour green."""
+    tab = result
+    tab.slide("entropy-opacity", 1)
+    tab.slide("threshold", 0)
+    for view in ("3D", "All"):
+        tab.view(view)
+        picture = tab.picture()
+        if view == "All":  # the render is at the lower right
+            picture = np.array_split(picture[:, int(picture.shape[1] * 0.64) :], 3)[2]
+        red, green, blue = np.moveaxis(picture, -1, 0)
+        assert ((green > blue + 30) & (green > red + 15)).sum() > 100, view
+        assert ((blue > green + 15) & (blue > red + 15)).sum() < 20, view
+
+
 def test_every_file_and_the_whole_can_be_downloaded(result):
     tab = result
     job = tab.client.get("/v1/jobs").json()["jobs"][0]

@@ -1,10 +1,13 @@
 """Run a case again without one of its sequences, and compare the two results."""
 
+import shutil
 import zipfile
 
 import nibabel as nib
+import numpy as np
 import pytest
 
+from tests.fakes.dicom_series import TYPICAL, write_series
 from tests.fakes.viewer_results import make_results, report
 from tests.fakes.viewer_tab import TWO, changed, count
 
@@ -79,6 +82,35 @@ def test_a_zip_is_run_without_a_sequence_although_the_service_kept_no_image(
         assert first["sequences_found"] == ["t1ce", "flair"]
         assert second["sequences_found"] == ["t1ce"]
         assert second["ignored"] == {TWO[1]: "left out by the option series"}
+
+
+@pytest.mark.parametrize("reopened", [False, True], ids=["in the tab that sent it", "from what the service kept"])
+def test_a_dicom_study_is_run_without_a_sequence(
+    page_service, open_tab, made_head, made_results, smaller_results, tmp_path, reopened
+):
+    """Its results bring the series as volumes, on which the page shows both results."""
+    for name in ("t1ce", "flair"):
+        data = np.random.default_rng(0).integers(0, 900, (24, 24, 12))
+        write_series(tmp_path / "exam" / name, data, np.diag([8.0, 8, 12, 1]), TYPICAL[name])
+    results = shutil.copytree(made_results, tmp_path / "results")
+    shutil.copy(made_head / TWO[0], results / "image_t1ce.nii.gz")
+    with page_service(folder=results, without={"flair": str(smaller_results)}) as client:
+        tab = open_tab(client)
+        tab.page.set_input_files("#choose-folder", str(tmp_path / "exam"))
+        tab.page.wait_for_selector("#run:enabled")
+        tab.page.click("#run")
+        tab.shown()
+        assert tab.marks("title") == ["T1ce"]
+        first = client.get("/v1/jobs").json()["jobs"][0]
+        if reopened:
+            tab = open_tab(client, f"/viewer/#job={first['id']}")
+            tab.shown()
+        tab.page.click("text=Without FLAIR")
+        tab.page.wait_for_selector("#what-if-outcome table")
+        second = client.get("/v1/jobs").json()["jobs"][0]
+        assert (first["sequences_found"], second["sequences_found"]) == (["t1ce", "flair"], ["t1ce"])
+        row = tab.page.inner_text("#what-if-outcome tbody tr >> nth=0").split("\t")
+        assert row[1:4] == ["17.1 mL", "9.0 mL", "−8.1 mL"]
 
 
 def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, open_tab, made_head):

@@ -186,6 +186,10 @@ class JobsBody(BaseModel):
     next: str | None = Field(description="path of the next page, null on the last page")
 
 
+STUDY = "study.zip"
+"""Name under which the DICOM series of a job are served."""
+
+
 def path_of(job_id: str) -> str:
     """Return the location of a job."""
     return f"/v1/jobs/{job_id}"
@@ -201,6 +205,8 @@ def _links(job: Job) -> dict[str, str]:
         links["zip"] = f"{path}/results/{ALL_RESULTS}"
         if job.keep_upload:
             links["inputs"] = f"{path}/inputs"
+            if job.has_series:
+                links["study"] = f"{path}/inputs/{STUDY}"
     return links
 
 

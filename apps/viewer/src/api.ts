@@ -30,7 +30,7 @@ export interface Job {
   /** Sequence -> name of the file that was sent. */
   files: Record<string, string>;
   ignored: Record<string, string>;
-  options: { labels: string };
+  options: { labels: string; series?: Record<string, string>; study?: string | null };
   notes: string[];
   progress: { stage: string; windows_done: number; windows_total: number };
   queue_position: number | null;
@@ -50,6 +50,7 @@ export interface Report {
   model: { name: string; version: string };
   run: { device: string; seconds: Record<string, number> };
   warnings: string[];
+  preparation?: { kind: string } | null;
   uncertain_regions?: UncertainRegion[];
   expected_performance?: Expectation | null;
   trust?: Trust;
@@ -157,10 +158,10 @@ export function problemOf(status: number, body: string): ServiceProblem {
 }
 
 /** Send a form and report the sent share, 0 to 1, to `onSent`. */
-export function send<Body>(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal): Promise<Body> {
+export function send<Body>(path: string, form: FormData, headers: Record<string, string>, onSent: (share: number) => void, signal: AbortSignal, method: "POST" | "PUT" = "POST"): Promise<Body> {
   return new Promise((give, fail) => {
     const request = new XMLHttpRequest();
-    request.open("POST", path);
+    request.open(method, path);
     for (const [name, value] of Object.entries({ ...identity(), ...headers })) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {

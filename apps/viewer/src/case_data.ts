@@ -1,7 +1,7 @@
 /** One finished job: its report, its results, and the images to show them on. */
 import { NVImage } from "@niivue/niivue";
 import { askBytes, askJson, type Importance, type Job, type Models, type Report } from "./api";
-import { archiveOf, filesOf } from "./jobs";
+import { archiveOf, filesOf, type SentArchive } from "./jobs";
 import { SEQUENCES, type Sequence } from "./sequences";
 import { readVolume, type Label } from "./viewer";
 
@@ -39,7 +39,7 @@ export class CaseData {
   /** Sequences that can be shown, best for a tumour first. */
   sequences(): Sequence[] {
     const available = new Set([...filesOf(this.job.id).keys(), ...this.kept.map((one) => one.sequence)]);
-    return BACKGROUNDS.filter((sequence) => SEQUENCES.includes(sequence) && (available.has(sequence) || this.isRegistered(sequence)));
+    return BACKGROUNDS.filter((sequence) => SEQUENCES.includes(sequence) && (available.has(sequence) || this.isRegistered(sequence) || this.has(volumeName(sequence))));
   }
 
   /** Whether the service resampled the sequence to the grid of the results. */
@@ -50,6 +50,7 @@ export class CaseData {
   /** The image of a sequence on the grid of the results if it exists, else as sent. */
   async image(sequence: Sequence): Promise<NVImage> {
     if (this.isRegistered(sequence)) return this.result(registeredName(sequence));
+    if (this.has(volumeName(sequence))) return this.result(volumeName(sequence));
     const { name, content } = await this.sent(sequence);
     return readVolume(content, name);
   }
@@ -66,8 +67,18 @@ export class CaseData {
   /** Whether every sequence of the job can be sent again. */
   canBeSentAgain(): boolean {
     const files = filesOf(this.job.id);
-    if (archiveOf(this.job.id)) return true;
+    if (archiveOf(this.job.id) || this.job.links.study) return true;
     return this.job.sequences_found.every((name) => files.has(name as Sequence) || this.kept.some((one) => one.sequence === name));
+  }
+
+  /** The zip of the case from this tab, or the DICOM study that the service kept. Null for single files. */
+  async archive(): Promise<SentArchive | null> {
+    const sent = archiveOf(this.job.id);
+    const kept = this.job.links.study;
+    if (sent || !kept) return sent;
+    const { series = {}, study } = this.job.options;
+    const archive = new File([await this.fetched(kept)], "study.zip", { type: "application/zip" });
+    return { archive, study: { series, ...(study && { study }) } };
   }
 
   has(name: string): boolean {
@@ -89,6 +100,11 @@ export class CaseData {
 
 function registeredName(sequence: Sequence): string {
   return `registered_${sequence}.nii.gz`;
+}
+
+/** A DICOM series as a volume, because the page cannot draw DICOM files. */
+function volumeName(sequence: Sequence): string {
+  return `image_${sequence}.nii.gz`;
 }
 
 function resultPath(job: Job, name: string): string {

@@ -42,7 +42,7 @@ function slider(range: Range, change: (value: number) => void): HTMLElement {
 export function thresholdText(nats: number): string {
   if (nats < 0.005) return "nothing hidden";
   const certainty = certaintyOf(nats);
-  return `${nats.toFixed(2)} nats${certainty === null ? "" : `, ${percent(certainty)} sure`}`;
+  return `${nats.toFixed(2)} nats${certainty === null ? "" : `, ${percent(certainty)} certain`}`;
 }
 
 export function segmentationControls(look: Look, legend: HTMLElement, change: () => void): HTMLElement {
@@ -61,7 +61,8 @@ export function segmentationControls(look: Look, legend: HTMLElement, change: ()
 
 export interface EntropyChoice {
   maps: [string, string][];
-  most: number;
+  /** Largest value of a map, in nats. */
+  most: (map: string) => number;
   colours: string[];
   choose: (map: string) => void;
 }
@@ -71,14 +72,20 @@ export function entropyControls(look: Look, entropy: EntropyChoice, change: () =
     look.entropy = value;
     change();
   });
-  const threshold = slider({ id: "threshold", label: "Hide below", max: Math.floor(entropy.most * 100) / 100, value: look.threshold, shown: thresholdText }, (value) => {
+  const threshold = slider({ id: "threshold", label: "Hide below", max: Math.floor(entropy.most("entropy") * 100) / 100, value: look.threshold, shown: thresholdText }, (value) => {
     look.threshold = value;
     change();
   });
+  const undecided = (map: string): string => `undecided, ${entropy.most(map).toFixed(2)} nats`;
+  const end = h("span", {}, undecided("entropy"));
   const scale = h("span", { class: "scale", "aria-hidden": "true" });
   scale.style.background = `linear-gradient(to right, ${entropy.colours.join(", ")})`;
-  const ends = h("div", { class: "ends" }, h("span", {}, "sure"), scale, h("span", {}, "unsure"));
-  const maps = choice("entropy-map", "Of", entropy.maps, entropy.choose);
+  const ends = h("div", { class: "ends" }, h("span", {}, "certain, 0"), scale, end);
+  const choose = (map: string): void => {
+    end.textContent = undecided(map);
+    entropy.choose(map);
+  };
+  const maps = choice("entropy-map", "Of", entropy.maps, choose);
   const panel = h("section", { class: "panel", "aria-labelledby": "overlay-entropy" });
   fill(panel, h("h2", { id: "overlay-entropy" }, "Uncertainty", maps), ends, opacity, threshold);
   return panel;

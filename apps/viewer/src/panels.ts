@@ -34,14 +34,14 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
     );
   });
-  const head = ranged ? header("Region", "mL", "interval", "entropy") : header("Region", "mL", "entropy");
+  const head = ranged ? header("Region", "mL", "interval", "uncertainty") : header("Region", "mL", "uncertainty");
   const plain = ranged ? "Interval: volumes at 75 % and 25 % probability, not a confidence interval. " : "";
   const hint = coverage ? `Interval: nominal coverage ${percent(coverage)}. ` : plain;
   return panel(
     "Volumes",
     "volumes",
     h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
-    h("p", { class: "hint" }, `${hint}Entropy: mean inside, in nats. 0 is certain, ${report.entropy_range_nats.region.toFixed(2)} is undecided.`),
+    h("p", { class: "hint" }, `${hint}Uncertainty: mean entropy inside, in nats. 0 is certain, ${report.entropy_range_nats.region.toFixed(2)} is undecided.`),
   );
 }
 
@@ -175,6 +175,8 @@ export function remarksPanel(job: Job, report: Report): HTMLElement | null {
 
 const KINDS: [RegExp, string][] = [
   [/^segmentation\.nii/, "Labels, NIfTI"],
+  [/^image_/, "DICOM series as NIfTI"],
+  [/^registered_/, "Registered scan, NIfTI"],
   [/^segmentation\.seg\.nrrd$/, "Labels for 3D Slicer"],
   [/^entropy\.nii/, "Entropy, combined"],
   [/^entropy_/, "Entropy of a region"],

@@ -2,6 +2,7 @@
 import type { NVImage } from "@niivue/niivue";
 import { ask, token, type Job } from "./api";
 import { CaseData } from "./case_data";
+import { CorrectionPanel } from "./correction";
 import { choice, entropyControls, segmentationControls, viewSwitch } from "./controls";
 import { differenceMap, REGION_NAMES, REGIONS, valuesOf, type Region } from "./difference";
 import { fill, h } from "./dom";
@@ -82,6 +83,7 @@ class ResultScreen implements Screen {
       leftOutPanel(data.importance.leave_one_out),
       expectationPanel(report.expected_performance),
       remarksPanel(job, report),
+      new CorrectionPanel(data, this.leaving.signal).element,
       filesPanel(job, (file) => void this.save(file), () => void this.remove()),
       h("p", { class: "hint model" }, `Model ${report.model.name} ${report.model.version}, on ${report.run.device}.`),
     );
@@ -360,6 +362,7 @@ class ResultScreen implements Screen {
 
   private fillOverlays(): void {
     const change = (): void => this.change({});
+    const ranges = this.data.report.entropy_range_nats;
     const maps = REGIONS.map((region): [string, string] => [`entropy_${region}`, REGION_NAMES[region].toLowerCase()]).filter(([name]) => this.data.has(`${name}.nii.gz`));
     const choose = async (name: string): Promise<void> => {
       this.entropyName = name;
@@ -368,7 +371,7 @@ class ResultScreen implements Screen {
     };
     const entropy = {
       maps: [["entropy", "all labels"] as [string, string], ...maps],
-      most: this.data.report.entropy_range_nats.combined,
+      most: (map: string) => (map === "entropy" ? ranges.combined : ranges.region),
       colours: this.pane.viewer.entropyColours(),
       choose: (name: string) => void this.attempt(() => choose(name)),
     };

@@ -112,6 +112,8 @@ export class Viewer {
   private shown: Look | null = null;
   private readonly drawnOutlines = new Map<Plane, { at: number; paths: Map<number, string> }>();
   private difference: NVImage | null = null;
+  /** Overlays of the render: filled labels, which the uncertainty of the whole head would hide. Null for one plane. */
+  private renderOverlays: WebGLTexture | null = null;
   private hasImage = false;
   private title = "";
   private sequence: Sequence = "t1ce";
@@ -163,6 +165,8 @@ export class Viewer {
       viewer.onDrawn();
       return message;
     };
+    const drawRender = niivue.draw3D.bind(niivue);
+    niivue.draw3D = (...how) => viewer.withRenderOverlays(() => drawRender(...how));
     viewer.listen();
     viewer.setTool("crosshair");
     return viewer;
@@ -186,6 +190,7 @@ export class Viewer {
     const map = this.niivue.volumes[1];
     if (!map) return;
     const background = image ?? darkness(map);
+    this.dropRenderOverlays(); // they have the grid of the image before
     this.hasImage = image !== null;
     this.title = title;
     this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
@@ -194,7 +199,7 @@ export class Viewer {
     if (image && !this.windowed.has(image)) this.setPreset(FIRST_PRESET);
     else this.windowChanged();
     if (image) this.windowed.add(image);
-    this.drawn();
+    if (this.shown) this.apply(this.shown);
   }
 
   /** Show another entropy map from the next `look` on. */
@@ -341,8 +346,8 @@ export class Viewer {
     if (!background || !segmentation || !map) return;
     this.shown = { ...look, hidden: new Set(look.hidden) };
     segmentation.setColormapLabel(lookUpTable(this.labels, look.hidden));
-    // Outlines are drawn over the slices by `Marks`. The render always has filled labels.
-    segmentation.opacity = look.overlays && (!look.outline || this.view === "3d") ? look.segmentation : 0;
+    // `Marks` draws outlines over the slices.
+    segmentation.opacity = look.overlays && !look.outline ? look.segmentation : 0;
     map.opacity = look.overlays ? look.entropy : 0;
     if (map !== this.difference) {
       map.cal_min = Math.max(look.threshold, 0.001);
@@ -355,11 +360,43 @@ export class Viewer {
 
   /** Redraw the overlays only. Smoothing the background for the render takes most of the time. */
   private apply(look: Look): void {
+    this.dropRenderOverlays();
+    if (this.view === "all" || this.view === "3d") {
+      this.refreshOverlays({ ...look, outline: false, entropy: this.difference ? look.entropy : 0 });
+      this.renderOverlays = this.niivue.overlayTexture;
+    }
+    this.refreshOverlays(look);
+    this.niivue.drawScene();
+    this.drawn();
+  }
+
+  private refreshOverlays(look: Look): void {
     this.set(look);
     this.niivue.refreshColormaps();
     this.niivue.overlays.forEach((overlay, place) => this.niivue.refreshLayers(overlay, place + 1));
-    this.niivue.drawScene();
-    this.drawn();
+  }
+
+  /** Draw with the overlays of the render instead of those of the slices. */
+  private withRenderOverlays<Value>(draw: () => Value): Value {
+    const { niivue, renderOverlays } = this;
+    if (!renderOverlays) return draw();
+    const { gl, overlayTexture } = niivue;
+    const use = (texture: WebGLTexture | null): void => {
+      niivue.overlayTexture = texture;
+      gl.activeTexture(gl.TEXTURE2); // NiiVue's unit of the overlays
+      gl.bindTexture(gl.TEXTURE_3D, texture);
+    };
+    use(renderOverlays);
+    try {
+      return draw();
+    } finally {
+      use(overlayTexture);
+    }
+  }
+
+  private dropRenderOverlays(): void {
+    if (this.renderOverlays) this.niivue.gl.deleteTexture(this.renderOverlays);
+    this.renderOverlays = null;
   }
 
   /** Count the drawn frames, so that callers can wait for a change to be drawn. */

@@ -4,7 +4,7 @@ import type { CaseData } from "./case_data";
 import { diceOf, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, REGION_NAMES, REGIONS, valuesOf } from "./difference";
 import { fill, h } from "./dom";
 import { millilitres } from "./format";
-import { archiveOf, follow, hasEnded, submit } from "./jobs";
+import { follow, hasEnded, submit } from "./jobs";
 import { legend } from "./panels";
 import { detailOf, shareOf } from "./progress";
 import { announce, problemBox } from "./screen";
@@ -142,7 +142,7 @@ export class WhatIfPanel {
 
   private async send(sequence: Sequence): Promise<Job> {
     const options = { keepImages: this.first.job.links.inputs !== undefined, labels: this.first.job.options.labels };
-    const sent = archiveOf(this.first.job.id);
+    const sent = await this.first.archive();
     if (sent) {
       const study = { ...sent.study, series: { ...sent.study?.series, ...this.leftOut(), [sequence]: "none" } };
       return known(() => submit({ files: [], archive: sent.archive, study, ...options }, () => undefined, this.signal));

@@ -23,7 +23,7 @@ test("the chance that an entropy stands for", () => {
   expect(certaintyOf(0.4227)).toBeCloseTo(0.85, 3);
   expect(certaintyOf(Math.LN2)).toBeCloseTo(0.5, 3);
   expect(certaintyOf(0.7)).toBeNull();
-  expect(thresholdText(0.4227)).toBe("0.42 nats, 85 % sure");
+  expect(thresholdText(0.4227)).toBe("0.42 nats, 85 % certain");
 });
 
 test("places and sizes as people read them", () => {

@@ -118,6 +118,11 @@ class Job:
         """Return a sentence of the worker with the caller's file names."""
         return in_callers_names(sentence, self.sequences, self.names)
 
+    @property
+    def has_series(self) -> bool:
+        """Whether the upload holds DICOM series. They are folders, whose names have no suffix."""
+        return any("." not in name for name in self.sequences.values())
+
     def result(self, name: str) -> ResultFile | None:
         """Return the result with a name, or None."""
         return next((one for one in self.results if one.name == name), None)

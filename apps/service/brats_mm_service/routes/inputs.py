@@ -1,9 +1,13 @@
 """Serve the kept input images of a job, so that viewers can show results on them."""
 
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from brats_mm_service.auth.callers import Caller
@@ -11,7 +15,7 @@ from brats_mm_service.jobs.model import Job
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
-from brats_mm_service.schemas import path_of
+from brats_mm_service.schemas import STUDY, path_of
 from brats_mm_service.service import Service
 
 _EXAMPLE = {
@@ -59,6 +63,25 @@ def router(service: Service) -> APIRouter:
         ]
 
     @routes.get(
+        f"/{STUDY}",
+        summary="The DICOM series of a job that was sent with keep_upload, as one zip",
+        response_class=FileResponse,
+        responses=problems(401, 403, 404) | {200: _FILE},
+    )
+    def study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
+        """Serve the series that the job used. The zip can be submitted again, for example without one of them."""
+        job = own_view(service, job_id, caller).job
+        upload = service.queue.files.upload(job.id)
+        folders = [upload / name for name in job.sequences.values() if (upload / name).is_dir()]
+        if not job.keep_upload or not folders:
+            message = "There is no such study. Only jobs with DICOM series and keep_upload keep one."
+            raise Problem("not-found", message)
+        path = service.queue.files.incoming() / STUDY
+        _zip(folders, path)
+        done = BackgroundTask(service.queue.files.discard, path.parent)
+        return FileResponse(path, media_type="application/zip", filename=STUDY, background=done)
+
+    @routes.get(
         "/{sequence}",
         summary="One image of a job that was sent with keep_upload",
         response_class=FileResponse,
@@ -75,6 +98,14 @@ def router(service: Service) -> APIRouter:
         return FileResponse(path, media_type="application/octet-stream", filename=name)
 
     return routes
+
+
+def _zip(folders: Sequence[Path], path: Path) -> None:
+    """Pack folders without compression, which gains little on DICOM."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for folder in folders:
+            for file in sorted(folder.iterdir()):
+                packed.write(file, f"{folder.name}/{file.name}")
 
 
 def _is_kept(service: Service, job: Job, name: str) -> bool:
