@@ -46,7 +46,7 @@ def test_the_table_is_large():
 
 
 @pytest.mark.parametrize(
-    "file", ["display.json", "display.py", "name_rules.py", "name_words.py", "sequence_words.json"]
+    "file", ["background.py", "display.json", "display.py", "name_rules.py", "name_words.py", "sequence_words.json"]
 )
 def test_the_slicer_module_carries_a_copy(file):
     """3D Slicer's Python has no `brats_mm`. After a change: cp brats_mm/domain/FILE apps/slicer/BratsMM/BratsMMLib/."""

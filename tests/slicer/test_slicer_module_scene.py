@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
+from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
-from brats_mm.domain.volume import Grid
+from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.nifti import write_map
 from brats_mm.outputs.seg_nrrd import write_segmentation
 from BratsMMLib.failures import Refused
@@ -113,6 +115,10 @@ def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
     layers = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     background = scene.GetNodeByID(layers.GetBackgroundVolumeID())
     assert background.GetName() == "FLAIR, registered"
+    low, high = grey_window(Volume(image, grid), Modality.FLAIR)
+    display = background.GetDisplayNode()
+    assert display.GetAutoWindowLevel() == 0
+    assert (display.GetWindow(), display.GetLevel()) == pytest.approx((high - low, (high + low) / 2), rel=1e-3)
     matrix = vtk.vtkMatrix4x4()
     background.GetIJKToRASMatrix(matrix)
     matrix_values = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]

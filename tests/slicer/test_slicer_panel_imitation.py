@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from BratsMMLib.failures import Refused
 from BratsMMLib.running import Cancelled, Done, Failed, Progress
 from BratsMMLib.sequences import Sequence
 
@@ -206,6 +207,56 @@ def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
     panel.onSceneClosed()
     assert not panel.ui.resultsBox.enabled
     panel.cleanup()
+
+
+def kept_result(panel, job):
+    panel.result = SimpleNamespace(job=job)
+    panel.shown = SimpleNamespace(segmentation="edited", entropy="grid")
+    panel.place = "the service"
+    panel.showState()
+
+
+def test_a_correction_needs_a_kept_job_an_author_and_a_confirmation(panel):
+    """And says what is missing."""
+    kept_result(panel, None)
+    assert "Keep the images" in panel.ui.submitButton.toolTip
+    kept_result(panel, "abc")
+    assert not panel.ui.submitButton.enabled
+    panel.ui.authorEdit.text, panel.ui.checkedBox.checked = "Dr Ann", True
+    panel.showState()
+    assert panel.ui.submitButton.enabled
+    panel.onSceneClosed()
+    assert not panel.ui.submitButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(Done(Path()), "Version 1 is stored."), (Failed("The grids differ."), "The grids differ.")]
+)
+def test_a_correction_is_submitted_in_the_background(panel, end, said):
+    kept_result(panel, "abc")
+    panel.ui.authorEdit.text, panel.ui.checkedBox.checked = "Dr Ann", True
+    submitted = []
+
+    def submit(submission, shown):
+        submitted.append((submission.job, submission.author, submission.place, shown.segmentation))
+        submission.told("Version 1 is stored.")
+        return SimpleNamespace(news=lambda: [Progress("Sending the correction", 0.5), end])
+
+    panel.logic.submit = submit
+    panel.onSubmit()
+    assert submitted == [("abc", "Dr Ann", "the service", "edited")]
+    assert not panel.ui.submitButton.enabled
+    panel.onTimer()
+    assert panel.ui.correctionLabel.text == said
+    assert panel.submission is None
+
+
+def test_a_segmentation_that_cannot_be_exported_says_why(panel):
+    kept_result(panel, "abc")
+    panel.logic.submit = MagicMock(side_effect=Refused("The segment “Cyst” is not part of the result."))
+    panel.onSubmit()
+    assert "Cyst" in panel.ui.correctionLabel.text
+    assert panel.submission is None
 
 
 def test_run_starts_and_cancels(panel):

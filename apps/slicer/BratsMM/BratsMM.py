@@ -19,6 +19,7 @@ from slicer.util import VTKObservationMixin
 
 from BratsMMLib.command import CommandRunner
 from BratsMMLib.consent import consent_text, stays_here
+from BratsMMLib.correction import LABEL_FILE, Submission, export_labels
 from BratsMMLib.failures import Failure
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
 from BratsMMLib.layout import Look
@@ -61,6 +62,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Load the panel, and connect it."""
         ScriptedLoadableModuleWidget.setup(self)
         self.logic, self.run, self.shown, self.stepper = BratsMMLogic(), None, None, Stepper(())
+        self.result, self.submission, self.place = None, None, None
         panel = slicer.util.loadUI(self.resourcePath("UI/BratsMM.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -87,6 +89,9 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             line.connect("textChanged(QString)", self.onSettings)
         self.ui.consentBox.connect("toggled(bool)", self.showState)
         self.ui.runButton.connect("clicked()", self.onRun)
+        self.ui.authorEdit.connect("textChanged(QString)", self.showState)
+        self.ui.checkedBox.connect("toggled(bool)", self.showState)
+        self.ui.submitButton.connect("clicked()", self.onSubmit)
         self.ui.cancelButton.connect("clicked()", self.onCancel)
         self.ui.opacitySlider.connect("valueChanged(double)", self.logic.builder.set_opacity)
         self.ui.thresholdSlider.connect("valueChanged(double)", self.onThreshold)
@@ -99,8 +104,9 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """Stop the run when Slicer closes or reloads the module."""
         self.timer.stop()
-        if self.run is not None:
-            self.run.cancel()
+        for run in (self.run, self.submission):
+            if run is not None:
+                run.cancel()
         self.logic.discard()
         self.removeObservers()
 
@@ -119,7 +125,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         settings.setValue("BratsMM/place", self.ui.placeBox.currentIndex)
         settings.setValue("BratsMM/url", self.ui.urlEdit.text)
         settings.setValue("BratsMM/program", self.ui.programEdit.text)
-        self.ui.consentBox.checked = False
+        self.ui.consentBox.checked = self.ui.keepBox.checked = False
         self.showState()
 
     # Choosing
@@ -156,6 +162,8 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.servicePanel, remote),
             (self.ui.commandPanel, not remote),
             (self.ui.consentBox, away),
+            (self.ui.keepBox, remote),
+            (self.ui.correctionBox, remote),
             (self.ui.cancelButton, running),
             (self.ui.progressBar, running),
         ):
@@ -166,8 +174,15 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             bool(chosen) and not running and not twice and (not away or self.ui.consentBox.checked)
         )
         self.ui.runButton.toolTip = "One volume is chosen twice." if twice else "Segment the chosen volumes."
-        for widget in (self.ui.resultsBox,):
-            widget.enabled = self.shown is not None
+        self.ui.resultsBox.enabled = self.shown is not None
+        kept = self.shown is not None and self.result.job is not None
+        ready = bool(self.ui.authorEdit.text.strip()) and bool(self.ui.checkedBox.checked)
+        self.ui.submitButton.enabled = kept and ready and not running and self.submission is None
+        self.ui.submitButton.toolTip = (
+            "Enter the author, and confirm that you checked all outlines."
+            if kept
+            else "Tick “Keep the images on the service” before the run."
+        )
 
     # Running
 
@@ -177,12 +192,12 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         place = Place(self.ui.urlEdit.text, self.ui.tokenEdit.text, self.ui.consentBox.checked)
         left_out = bool(self.ui.leaveOutBox.checked)
         runner = (
-            ServiceRunner(place, leave_one_out=left_out)
+            ServiceRunner(place, leave_one_out=left_out, keep=bool(self.ui.keepBox.checked))
             if remote
             else CommandRunner(self.ui.programEdit.text, leave_one_out=left_out)
         )
         with slicer.util.tryWithErrorDisplay("The volumes could not be prepared.", waitCursor=True):
-            self.inputs = self.chosen()
+            self.inputs, self.place = self.chosen(), place
             self.run = self.logic.start(runner, self.inputs)
             self.ui.messageLabel.text = ""
             self.timer.start()
@@ -195,14 +210,16 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onTimer(self):
         """Handle the run's events in the window's thread."""
-        for news in self.run.news():
+        if self.submission is not None:
+            self.onSubmissionNews()
+        for news in () if self.run is None else self.run.news():
             if isinstance(news, Progress):
                 self.ui.progressBar.setRange(0, 0 if news.share is None else 1000)
                 self.ui.progressBar.setValue(int(1000 * (news.share or 0)))
                 self.ui.progressBar.setFormat(news.text)
                 continue
-            self.timer.stop()
             self.run = None
+            self.stopTimer()
             if isinstance(news, Done):
                 self.onDone(news.folder)
             elif isinstance(news, Failed):
@@ -211,6 +228,11 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.ui.messageLabel.text = "Cancelled. Nothing was kept."
             self.showState()
             return
+
+    def stopTimer(self):
+        """Stop the timer once nothing runs."""
+        if self.run is None and self.submission is None:
+            self.timer.stop()
 
     def onDone(self, folder):
         """Show the result."""
@@ -227,13 +249,46 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.thresholdSlider.value = overlay.shown_from
         self.ui.legendBox.checked = overlay.legend
         self.ui.messageLabel.text = "\n".join(self.result.messages)
+        self.ui.correctionLabel.text = ""
+        self.ui.checkedBox.checked = False
         self.fillTable()
         self.chart.draw(self.result.bars)
         self.stepper = Stepper(self.result.areas)
         self.ui.nextButton.enabled = self.ui.previousButton.enabled = bool(self.result.areas)
         self.ui.areaLabel.text = (
-            f"{len(self.result.areas)} uncertain regions" if self.result.areas else "No uncertain regions."
+            f"{len(self.result.areas)} regions to review" if self.result.areas else "No regions to review."
         )
+
+    # Correcting
+
+    def onSubmit(self):
+        """Export the edited segmentation and submit it in the background."""
+        told = []
+        submission = Submission(self.place, self.result.job, self.ui.authorEdit.text.strip(), told.append)
+        try:
+            self.submission = self.logic.submit(submission, self.shown)
+        except Failure as failure:
+            self.ui.correctionLabel.text = str(failure)
+            return
+        self.told = told
+        self.ui.correctionLabel.text = "Sending the correction"
+        self.timer.start()
+        self.showState()
+
+    def onSubmissionNews(self):
+        """Show the end of a submission."""
+        ends = [news for news in self.submission.news() if not isinstance(news, Progress)]
+        if not ends:
+            return
+        self.submission = None
+        self.stopTimer()
+        self.logic.discard_submission()
+        if isinstance(ends[0], Done):
+            self.ui.correctionLabel.text = " ".join(self.told)
+            self.ui.checkedBox.checked = False
+        elif isinstance(ends[0], Failed):
+            self.ui.correctionLabel.text = ends[0].message
+        self.showState()
 
     # Looking
 
@@ -259,7 +314,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.builder.set_legend(self.shown, visible=visible)
 
     def onStep(self, area):
-        """Go to an uncertain region."""
+        """Go to a region to review."""
         if area is not None:
             self.logic.builder.go_to(area.position_mm_ras)
             self.ui.areaLabel.text = f"{self.stepper.at + 1} of {len(self.stepper.areas)}. {area.sentence}"
@@ -303,7 +358,7 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self.builder = SceneBuilder(slicer, slicer.mrmlScene)
-        self._folder = None
+        self._folder = self._submitted = None
 
     def loaded(self):
         """Return the scene's scalar volumes with the DICOM fields that identify sequences."""
@@ -321,6 +376,20 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
         for sequence, node in inputs.items():
             self._write(node, files[sequence])
         return Run(runner, files, place / "result").start()
+
+    def submit(self, submission, shown):
+        """Write the corrected segments on the grid of the result, and submit them."""
+        self.discard_submission()
+        self._submitted = tempfile.TemporaryDirectory(prefix="brats-mm-", ignore_cleanup_errors=True)
+        place = Path(self._submitted.name)
+        export_labels(slicer, slicer.mrmlScene, shown.segmentation, shown.entropy, place / LABEL_FILE)
+        return Run(submission, {}, place).start()
+
+    def discard_submission(self):
+        """Delete the exported label map."""
+        if self._submitted is not None:
+            self._submitted.cleanup()
+            self._submitted = None
 
     def show(self, result, inputs):
         """Add a result to the scene."""

@@ -69,7 +69,7 @@ def draw_slice(scene: Any, application: Any, colour: str, *, closer: float = 1.0
     if closer > 1:
         wide, high, deep = node.GetFieldOfView()
         node.SetFieldOfView(wide / closer, high / closer, deep)
-        node.JumpSliceByCentering(*scene.GetFirstNodeByName("Uncertain places").GetNthControlPointPositionWorld(0))
+        node.JumpSliceByCentering(*scene.GetFirstNodeByName("Regions to review").GetNthControlPointPositionWorld(0))
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLScene(scene)
     logic.SetMRMLApplicationLogic(application)

@@ -215,7 +215,7 @@ def _segment(part: Compartment) -> str:
 
 def _places() -> Iterator[Node]:
     store, display = "vtkMRMLMarkupsJsonStorageNode1", "vtkMRMLMarkupsDisplayNode1"
-    yield Node("MarkupsJsonStorage", store, "Uncertain places storage", {"fileName": PLACES_FILE})
+    yield Node("MarkupsJsonStorage", store, "Regions to review storage", {"fileName": PLACES_FILE})
     attributes: dict[str, Value] = {
         "visibility": True,
         "color": (1.0, 0.35, 0.9),
@@ -228,9 +228,9 @@ def _places() -> Iterator[Node]:
         "sliceProjection": False,
         "occludedVisibility": True,
     }
-    yield Node("MarkupsDisplay", display, "Uncertain places display", attributes)
+    yield Node("MarkupsDisplay", display, "Regions to review display", attributes)
     references = {"display": [display], "storage": [store]}
-    yield Node("MarkupsFiducial", "vtkMRMLMarkupsFiducialNode1", "Uncertain places", {"locked": True}, references)
+    yield Node("MarkupsFiducial", "vtkMRMLMarkupsFiducialNode1", "Regions to review", {"locked": True}, references)
 
 
 def _views(scene: Scene) -> Iterator[Node]:

@@ -59,7 +59,7 @@ class SegmentationLook:
 class PlacesLook:
     """Appearance of the uncertain regions."""
 
-    name: str = "Uncertain places"
+    name: str = "Regions to review"
     colour: tuple[float, float, float] = (1.0, 0.35, 0.9)
     text_scale: float = 2.6
     glyph_scale: float = 2.0

@@ -13,6 +13,8 @@ from BratsMMLib.failures import Refused
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
 NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."
+KEPT_JOB = "job.txt"
+"""File beside the results with the ID of a kept job."""
 REGIONS = ("wt", "tc", "et")
 REGION_NAMES = {"wt": "Whole tumour", "tc": "Tumour core", "et": "Enhancing tumour"}
 
@@ -37,7 +39,7 @@ class VolumeRow:
         return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure, dice, self.reliability or ""
 
 
-VOLUME_HEADS = ("Region", "mL", "Range, mL", "Uncertainty inside, nats", "Expected Dice", "Reliability")
+VOLUME_HEADS = ("Region", "mL", "Interval, mL", "Uncertainty, nats", "Expected Dice", "Reliability")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class CaseResult:
     """Findings of a case.
 
     `advice` names the sequence whose addition would help most, if one is missing. `left_out` is empty unless measured.
+    `job` is the ID of the job if the service kept it, for a correction.
     """
 
     folder: Path
@@ -98,6 +101,7 @@ class CaseResult:
     model: str
     advice: str | None = None
     left_out: tuple[LeftOut, ...] = ()
+    job: str | None = None
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -174,6 +178,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
         areas=tuple(_area(one) for one in report.get("uncertain_regions") or ()),
         warnings=tuple(str(one) for one in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
+        job=_kept_job(folder),
         advice=(report.get("trust") or {}).get("advice"),
         left_out=tuple(
             LeftOut(sequence, region, float(one["volume_change_ml"]), float(one["dice"]))
@@ -183,6 +188,11 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             .items()
         ),
     )
+
+
+def _kept_job(folder: Path) -> str | None:
+    path = folder / KEPT_JOB
+    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
 def _row(region: str, values: dict[str, Any]) -> VolumeRow:

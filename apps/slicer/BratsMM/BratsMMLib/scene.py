@@ -9,6 +9,7 @@ from typing import Any
 
 from BratsMMLib.display import entropy_colours
 from BratsMMLib.failures import Refused
+from BratsMMLib.grey_window import grey_window
 from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, UncertainRegion, registered_name
 from BratsMMLib.sequences import SEQUENCES, Sequence
@@ -122,8 +123,8 @@ class SceneBuilder:
         )
         self._read(path, node, "vtkMRMLVolumeArchetypeStorageNode")
         node.SetAndObserveDisplayNodeID(display.GetID())
-        display.SetAutoWindowLevel(1)
         display.SetDefaultColorMap()
+        set_grey_window(display, node, sequence)
         return node
 
     def _entropy(self, path: Path) -> tuple[Any, Any]:
@@ -209,6 +210,18 @@ def set_overlay(display: Any, look: OverlayLook) -> None:
     display.SetLowerThreshold(look.shown_from)
     display.SetUpperThreshold(look.shown_to)
     display.SetInterpolate(1)
+
+
+def set_grey_window(display: Any, node: Any, sequence: Sequence) -> None:
+    """Set the grey window that all other outputs use."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = node.GetImageData()
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
+    low, high = grey_window(voxels.astype("float32"), sequence)
+    display.SetAutoWindowLevel(0)
+    display.SetWindow(high - low)
+    display.SetLevel((low + high) / 2)
 
 
 def set_segmentation(display: Any, look: SegmentationLook) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from BratsMMLib.consent import check_consent, checked_url
 from BratsMMLib.failures import Failure, Refused, Stopped
 from BratsMMLib.files import Form
-from BratsMMLib.results import registered_name
+from BratsMMLib.results import KEPT_JOB, registered_name
 from BratsMMLib.running import Inputs, Progress, Stop
 from BratsMMLib.sequences import SEQUENCES
 from BratsMMLib.transport import HttpTransport, Request, Transport
@@ -46,14 +46,16 @@ class ServiceRunner:
         place: the service.
         transport: sends requests.
         leave_one_out: also measure how the result changes when each sequence is left out.
+        keep: keep the job with its images on the service, so that a correction can be submitted for it.
     """
 
     place: Place
     transport: Transport = field(default_factory=HttpTransport)
     leave_one_out: bool = False
+    keep: bool = False
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        """Submit a job, follow it and fetch its results, then delete it in any case.
+        """Submit a job, follow it and fetch its results, then delete it unless it is to be kept.
 
         Raises:
             NotAllowed: the service is on another machine, and the user has not agreed.
@@ -65,24 +67,34 @@ class ServiceRunner:
         check_consent(url, agreed=self.place.agreed)
         stop.check()
         job = self._submit(url, inputs, tell, stop)
+        kept = False
         try:
             finished = self._follow(url, job, tell, stop)
             self._fetch(url, finished, folder, tell, stop)
+            kept = self.keep
         finally:
-            with suppress(Failure):  # otherwise the service deletes the job after a day
-                self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+            if not kept:
+                with suppress(Failure):  # otherwise the service deletes the job after a day
+                    self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+        if kept:
+            (folder / KEPT_JOB).write_text(job["id"], encoding="utf-8")
 
     def _submit(self, url: str, inputs: Inputs, tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
-        options = {**_OPTIONS, **({"leave_one_out": True} if self.leave_one_out else {})}
+        options = {**_OPTIONS, **self._choices()}
         form = Form.of({sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(options)})
 
         def sent(done: int, total: int) -> None:
             stop.check()
             tell(Progress(f"Sending {done / 1e6:.0f} of {total / 1e6:.0f} MB", 0.1 * done / max(total, 1)))
 
-        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), **self._headers()}
+        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), **headers_of(self.place)}
         with self.transport.send(Request("POST", f"{url}/v1/jobs", headers, form.chunks(sent))) as answer:
-            return _body(answer.status, b"".join(answer.chunks()))
+            return json_of(answer.status, b"".join(answer.chunks()))
+
+    def _choices(self) -> dict[str, bool]:
+        """Return the options that differ from the default. A service of an earlier version may not know the others."""
+        wanted = {"leave_one_out": self.leave_one_out, "keep_upload": self.keep}
+        return {name: True for name, value in wanted.items() if value}
 
     def _follow(self, url: str, job: dict[str, Any], tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
         asked_in_vain = 0
@@ -116,22 +128,26 @@ class ServiceRunner:
         for number, name in enumerate(names):
             stop.check()
             tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))
-            request = Request("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", self._headers())
+            request = Request(
+                "GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", headers_of(self.place)
+            )
             with self.transport.send(request) as answer:
                 if answer.status != 200:
-                    _body(answer.status, b"".join(answer.chunks()))
+                    json_of(answer.status, b"".join(answer.chunks()))
                 with (folder / name).open("wb") as target:
                     for piece in answer.chunks():
                         stop.check()
                         target.write(piece)
 
     def _ask(self, method: str, url: str) -> dict[str, Any]:
-        with self.transport.send(Request(method, url, self._headers())) as answer:
-            return _body(answer.status, b"".join(answer.chunks()))
+        with self.transport.send(Request(method, url, headers_of(self.place))) as answer:
+            return json_of(answer.status, b"".join(answer.chunks()))
 
-    def _headers(self) -> dict[str, str]:
-        token = self.place.token.strip()
-        return {"Authorization": f"Bearer {token}"} if token else {}
+
+def headers_of(place: Place) -> dict[str, str]:
+    """Return the headers that identify the caller."""
+    token = place.token.strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def progress_of(job: dict[str, Any]) -> Progress:
@@ -148,7 +164,7 @@ def progress_of(job: dict[str, Any]) -> Progress:
     return Progress(f"{stage}, {done} of {total} windows", 0.1 + 0.8 * done / total)
 
 
-def _body(status: int, content: bytes) -> dict[str, Any]:
+def json_of(status: int, content: bytes) -> dict[str, Any]:
     """Return the JSON of a response. Raises the detail of a problem as an error."""
     try:
         body = json.loads(content) if content else {}

@@ -239,7 +239,7 @@ def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
     """The slices go through the most uncertain place; the note holds the disclaimer and the sequences."""
     path, _ = written(tmp_path)
     scene = loaded(path, tmp_path)
-    places = scene.GetFirstNodeByName("Uncertain places")
+    places = scene.GetFirstNodeByName("Regions to review")
     assert places.GetNumberOfControlPoints() == 1
     assert places.GetNthControlPointLabel(0) == "1: TC, 2.3 mL"
     np.testing.assert_allclose(places.GetNthControlPointPositionWorld(0), UNCERTAIN_REGION["position_mm_ras"])
@@ -268,7 +268,7 @@ def test_slicer_opens_a_case_without_places_and_with_one_sequence(tmp_path):
     """Then the slices go through the tumour, on the sequence that there is."""
     path, prediction = written(tmp_path, areas=(), available=(Modality.T1,))
     scene = loaded(path, tmp_path)
-    assert scene.GetFirstNodeByName("Uncertain places") is None
+    assert scene.GetFirstNodeByName("Regions to review") is None
     layers = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     assert scene.GetNodeByID(layers.GetBackgroundVolumeID()).GetName() == "T1"
     at = [

@@ -1,0 +1,147 @@
+"""Export a corrected segmentation on the grid of its result, and submit it to the service that made the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from BratsMMLib.consent import check_consent, checked_url
+from BratsMMLib.failures import Refused
+from BratsMMLib.files import Form
+from BratsMMLib.running import Inputs, Progress, Stop
+from BratsMMLib.service import Place, headers_of, json_of
+from BratsMMLib.transport import HttpTransport, Request, Transport
+
+SEGMENTS = ("ncr", "ed", "et")
+"""Segments of a result. Each is exported with its place in this list, from 1, as in BraTS 2023."""
+LABEL_FILE = "label.nrrd"
+
+
+def export_labels(slicer: Any, scene: Any, segmentation: Any, grid: Any, path: Path) -> None:
+    """Write the segments as one label map.
+
+    Args:
+        slicer: the module with Slicer's classes.
+        scene: the MRML scene.
+        segmentation: segmentation node of a result, corrected.
+        grid: volume node of the result, with the same parent transform.
+        path: NRRD file to write.
+
+    Raises:
+        Refused: a segment was added, or the file cannot be written.
+    """
+    present = [segmentation.GetSegmentation().GetNthSegmentID(at) for at in range(_count(segmentation))]
+    added = [segmentation.GetSegmentation().GetSegment(name).GetName() for name in present if name not in SEGMENTS]
+    if added:
+        message = f"The segment “{added[0]}” is not part of the result. Merge it into one of the others, or delete it."
+        raise Refused(message)
+    labels = scene.AddNode(slicer.vtkMRMLLabelMapVolumeNode())
+    try:
+        labels.CopyOrientation(grid)
+        labels.SetAndObserveImageData(_merged(slicer, segmentation, grid, present))
+        storage = scene.AddNode(slicer.vtkMRMLNRRDStorageNode())
+        storage.SetFileName(str(path))
+        written = storage.WriteData(labels)
+        scene.RemoveNode(storage)
+    finally:
+        scene.RemoveNode(labels)
+    if not written or not path.is_file():
+        message = "The segmentation could not be written to a file. Check the disk."
+        raise Refused(message)
+
+
+def _count(segmentation: Any) -> int:
+    return int(segmentation.GetSegmentation().GetNumberOfSegments())
+
+
+def _merged(slicer: Any, segmentation: Any, grid: Any, present: list[str]) -> Any:
+    """Return the voxels of all segments on a grid. On an overlap, the later of `SEGMENTS` counts."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    merged = vtk.vtkImageData()
+    merged.SetDimensions(grid.GetImageData().GetDimensions())
+    merged.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    values = vtk_to_numpy(merged.GetPointData().GetScalars())
+    values[:] = 0
+    geometry = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(
+        grid, grid.GetParentTransformNode()
+    )
+    geometry.UnRegister(None)
+    for value, name in enumerate(SEGMENTS, start=1):
+        if name not in present:
+            continue
+        one = slicer.vtkOrientedImageData()
+        segmentation.GetBinaryLabelmapRepresentation(name, one)
+        if one.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(one, geometry, one)
+        values[vtk_to_numpy(one.GetPointData().GetScalars()) > 0] = value
+    return merged
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Submits a label map for a job that the service kept. A runner, so that it does not block the window.
+
+    Attributes:
+        place: the service that computed the job.
+        job: ID of the job.
+        author: person who corrected it.
+        transport: sends requests.
+        told: receives the sentence for the user.
+    """
+
+    place: Place
+    job: str
+    author: str
+    told: Callable[[str], None]
+    transport: Transport = field(default_factory=HttpTransport)
+
+    def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
+        """Send the label map in `folder`, and report the stored version.
+
+        Raises:
+            NotAllowed: the service is on another machine, and the user has not agreed.
+            Unreachable: the service does not respond.
+            Refused: the service refused the label.
+            Stopped: the submission was cancelled.
+        """
+        url = checked_url(self.place.url)
+        check_consent(url, agreed=self.place.agreed)
+        names = [{"name": name, "idx": value} for value, name in enumerate(SEGMENTS, start=1)]
+        texts = {"params": json.dumps({"author": self.author, "label_info": names})}
+        form = Form.of({"label": folder / LABEL_FILE}, texts)
+
+        def sent(done: int, total: int) -> None:
+            stop.check()
+            tell(Progress("Sending the correction", done / max(total, 1)))
+
+        headers = {
+            "Content-Type": form.content_type,
+            "Content-Length": str(form.length),
+            **headers_of(self.place),
+        }
+        image = quote(self.job, safe="")
+        with self.transport.send(
+            Request("PUT", f"{url}/datastore/label?image={image}", headers, form.chunks(sent))
+        ) as answer:
+            stored = json_of(answer.status, b"".join(answer.chunks()))
+        with self.transport.send(
+            Request("GET", f"{url}/datastore/label/info?label={image}", headers_of(self.place))
+        ) as answer:
+            about = json_of(answer.status, b"".join(answer.chunks()))
+        self.told(outcome(stored, about))
+
+
+def outcome(stored: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Return what was stored and how well the result agrees with it, in one line."""
+    scores = about.get("scores") or {}
+    dice = [f"{name.upper()} {one['dice']:.2f}" for name, one in scores.items() if one.get("dice") is not None]
+    agreement = f" Dice of the result against it: {', '.join(dice)}." if dice else ""
+    trained = "" if about.get("trainable", True) else " The model is not trained on it, because these are raw scans."
+    return f"Version {stored.get('version', '?')} is stored.{agreement}{trained}"
