@@ -184,3 +184,19 @@ def test_a_job_of_another_caller_takes_no_label(tmp_path, made_head, made_jobs):
         http.headers.update(bob)
         answer = submit(http, label_bytes(made_head), image=job)
         assert (answer.status_code, "There is no image" in answer.json()["detail"]) == (404, True)
+
+
+def test_a_result_numbered_as_until_brats_2021_is_scored_by_its_regions(tmp_path, made_head, made_jobs):
+    """Enhancing tumour is 4 in the result and in its correction, and the viewer names the values."""
+    image = nib.load(made_jobs["prepared"] / "segmentation.nii.gz")
+    labels = np.asarray(image.dataobj).copy()
+    labels[labels == 3] = 4
+    results = make_results(tmp_path / "results", image.affine)
+    nib.save(nib.Nifti1Image(labels, image.affine), results / "segmentation.nii.gz")
+    with serving(small_settings(tmp_path / "data"), behaviour={"results": str(results)}) as http:
+        job = finished(http, made_head, keep_upload=True)
+        info = [{"name": name, "idx": value} for name, value in (("ncr", 1), ("ed", 2), ("et", 4))]
+        label = (results / "segmentation.nii.gz").read_bytes()
+        assert submit(http, label, image=job, params={"label_info": info}).status_code == 200
+        scores = http.get(f"/datastore/label/info?label={job}").json()["scores"]
+        assert {region: values["dice"] for region, values in scores.items()} == {"wt": 1.0, "tc": 1.0, "et": 1.0}

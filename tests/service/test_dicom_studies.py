@@ -102,3 +102,24 @@ def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     turned = np.linalg.inv(affine) @ got.affine
     assert got.shape == (64, 72, 56)
     assert np.allclose(np.abs(turned[:3, :3]), np.eye(3), atol=1e-4)
+
+
+def test_a_kept_study_is_served_as_a_zip_that_can_be_submitted_again(client):
+    """Without one of its sequences, for example."""
+    files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, TYPICAL["flair"]))
+    job = client.post("/v1/jobs", files=files, data={"options": '{"keep_upload": true}'}).json()
+    finished = ended(client, job["id"])
+    packed = client.get(finished["links"]["study"])
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"t2", "flair"}
+    options = {"options": '{"series": {"flair": "none"}}'}
+    again = client.post("/v1/jobs", files={"case": ("study.zip", packed.content)}, data=options).json()
+    assert again["sequences_found"] == ["t2"]
+    until(lambda: not list((client.service.queue.files.root / "incoming").iterdir()))
+
+
+def test_a_study_that_was_not_kept_is_not_served(client):
+    files = study((grey(), AFFINE, TYPICAL["t2"]))
+    job = ended(client, client.post("/v1/jobs", files=files).json()["id"])
+    assert "study" not in job["links"]
+    assert client.get(f"/v1/jobs/{job['id']}/inputs/study.zip").status_code == 404

@@ -57,7 +57,7 @@ def test_a_corrected_label_is_sent_with_its_author_and_scored(page_service, open
 
 def test_a_file_with_another_grid_is_refused_with_the_reason(page_service, open_tab, made_head, tmp_path):
     other = tmp_path / "other.nii.gz"
-    nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), np.diag([3.0, 3, 3, 1])), other)
+    nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.diag([3.0, 3, 3, 1])), other)
     with page_service() as client:
         tab = open_tab(client)
         tab.errors_are_expected("422")

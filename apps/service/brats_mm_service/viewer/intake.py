@@ -176,7 +176,9 @@ def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
     from brats_mm.learning.scores import score_prediction
 
     corrected, predicted = (read_stored(folder / name) for name in (LABELS, PREDICTION))
-    return score_prediction(predicted.data.astype(np.uint8), corrected.data.astype(np.uint8), corrected.grid)
+    labels = predicted.data.astype(np.uint8)
+    labels[labels == 4] = 3  # a job can number enhancing tumour as until BraTS 2021
+    return score_prediction(labels, corrected.data.astype(np.uint8), corrected.grid)
 
 
 def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
