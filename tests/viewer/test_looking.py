@@ -90,7 +90,7 @@ def test_the_render_shows_the_labels_and_not_the_uncertainty_over_them(result):
             picture = np.array_split(picture[:, int(picture.shape[1] * 0.64) :], 3)[2]
         red, green, blue = np.moveaxis(picture, -1, 0)
         assert ((green > blue + 30) & (green > red + 15)).sum() > 100, view
-        assert ((blue > green + 15) & (blue > red + 15)).sum() < 20, view
+        assert ((blue > green + 40) & (blue > red + 40)).sum() < 20, view
 
 
 def test_every_file_and_the_whole_can_be_downloaded(result):
