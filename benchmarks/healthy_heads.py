@@ -6,7 +6,6 @@ Made heads are not healthy heads: a seam remains, and a tumour may have moved th
 sides of the middle are left out.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import machine
 import numpy as np
+from case_list import case_parser, chosen_cases
 from scipy import ndimage
 
 from brats_mm import Segmenter
@@ -22,7 +22,6 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Volume
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.packaging.trust import with_blocks
 from brats_mm.trust.assess import assess
@@ -80,18 +79,14 @@ def block(answers: Sequence[Answer], skipped: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path)
-    parser.add_argument("--dataset-dir", type=Path)
-    parser.add_argument("--section", default="validation")
+    parser = case_parser(__doc__)
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--cases", type=int, default=None, help="only the first so many")
     parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
     options = machine.parse(parser)
     predictor = Segmenter.from_bundle(options.bundle).predictor
     answers, skipped = [], 0
-    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
-    for labelled in chosen[: options.cases]:
+    chosen = chosen_cases(options)
+    for labelled in chosen:
         case = read_case(labelled.files)
         head = without_tumour(case, read_reference(labelled.label, case.grid, labelled.scheme)[Region.WT])
         if head is None:

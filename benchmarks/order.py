@@ -6,7 +6,6 @@ Each case is segmented with every subset of its sequences. The probabilities of 
 of those of the subsets inside it. The table gives counter-intuitive rates with a tolerance of 0 and 1 point, and Dice.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import machine
 import numpy as np
+from case_list import case_parser, chosen_cases
 
 from brats_mm import Segmenter
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
@@ -22,7 +22,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
@@ -86,18 +86,14 @@ NAMED = {subset_name(subset): subset for subset in SUBSETS}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path)
-    parser.add_argument("--dataset-dir", type=Path)
-    parser.add_argument("--section", default="validation")
+    parser = case_parser(__doc__)
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--cases", type=int, default=None, help="only the first so many")
     parser.add_argument("-o", "--output", type=Path, default=Path("order.json"))
     options = machine.parse(parser)
     predictor = Segmenter.from_bundle(options.bundle).predictor
-    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    chosen = chosen_cases(options)
     rows: list[dict[str, Any]] = []
-    for done, labelled in enumerate(chosen[: options.cases], start=1):
+    for done, labelled in enumerate(chosen, start=1):
         rows += rows_of(labelled, predictor)
         options.output.write_text(json.dumps({"machine": options.machine, "rows": rows}))
         print(f"{done} cases\n{table(rows)}", flush=True)

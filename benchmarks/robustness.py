@@ -7,7 +7,6 @@ Writes robustness.json and robustness.md. Each change is applied to the images o
 T1ce + FLAIR, and T2 alone.
 """
 
-import argparse
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import machine
 import numpy as np
+from case_list import case_parser, chosen_cases
 from corruptions import SHIFTS, Shift
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, subset_name
@@ -23,7 +23,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
@@ -67,17 +67,11 @@ def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
-    parser.add_argument(
-        "--dataset-dir", type=Path, help="folder of the list's relative paths (default: folder of the list)"
-    )
-    parser.add_argument("--section", default="validation")
-    parser.add_argument("--cases", type=int, default=None, help="number of cases to use")
+    parser = case_parser(__doc__)
     parser.add_argument("--bundle", type=Path, default=None)
     parser.add_argument("-o", "--output", type=Path, default=Path("robustness"))
     options = machine.parse(parser)
-    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)[: options.cases]
+    chosen = chosen_cases(options)
     predictor = Segmenter.from_bundle(options.bundle).predictor
     rows = []
     for labelled in chosen:

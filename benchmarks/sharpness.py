@@ -7,7 +7,6 @@ by ratios of mean absolute differences between voxels 1, 2, 4 and 6 apart. A log
 four fifths of the cases and applied to the rest. Its threshold raises an alarm for 3 % of the untouched images.
 """
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,12 +14,12 @@ import machine
 import numpy as np
 import numpy.typing as npt
 import torch
+from case_list import case_parser, chosen_cases
 
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.packaging.trust import with_blocks
 
 FALSE_ALARMS = 0.03
@@ -130,16 +129,13 @@ def block(features: Mapping[str, Sequence[Features]], case: Sequence[int]) -> st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path)
-    parser.add_argument("--dataset-dir", type=Path)
-    parser.add_argument("--section", default="validation")
+    parser = case_parser(__doc__)
     parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
     options = machine.parse(parser)
     rng = np.random.default_rng(0)
     features: dict[str, list[Features]] = {name: [] for name in ("as they are", *CHANGES)}
     case: list[int] = []
-    cases = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    cases = chosen_cases(options)
     for number, labelled in enumerate(cases):
         for volume in read_case(labelled.files).volumes.values():
             data, inside = slab_of(volume)

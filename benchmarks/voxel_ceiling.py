@@ -6,17 +6,16 @@ This is the score of a model that predicts each voxel of its grid perfectly. Mas
 least half of a voxel inside) and restored like a prediction (interpolated, threshold 0.5).
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import machine
 import numpy as np
+from case_list import case_parser, chosen_cases
 
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.resample import resample, resampled_side
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
@@ -46,15 +45,10 @@ def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
-    parser.add_argument(
-        "--dataset-dir", type=Path, help="folder of the list's relative paths (default: folder of the list)"
-    )
-    parser.add_argument("--section", default="validation")
+    parser = case_parser(__doc__)
     parser.add_argument("--spacing", type=float, nargs="+", default=[2.0, 1.5], help="voxel sizes, millimetres")
     options = machine.parse(parser)
-    chosen = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    chosen = chosen_cases(options)
     per_case = np.asarray([ceilings(labelled, options.spacing) for labelled in chosen])  # (cases, spacings, regions)
     print("| voxels | " + " | ".join(region.value.upper() for region in REGIONS) + " |")
     print("|---|" + "---:|" * len(REGIONS))

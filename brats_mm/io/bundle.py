@@ -5,11 +5,14 @@ Does not import torch, so that `brats-mm info` is fast. `pipeline.network` loads
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from brats_mm.errors import BundleError
+
+T = TypeVar("T")
 
 DEFAULT_BUNDLE = "brats_mm_segmentation"
 WEIGHTS = "models/model.pt"
@@ -124,3 +127,25 @@ def checked_hash(bundle: Bundle) -> str:
         )
         raise BundleError(message)
     return computed
+
+
+def read_fitted(bundle: Bundle, name: str, parse: Callable[[Mapping[str, Any]], T], remedy: str) -> T | None:
+    """Read a JSON file that was fitted to the bundle's weights. None if the bundle has none.
+
+    Args:
+        bundle: bundle with the file.
+        name: path of the file inside the bundle.
+        parse: function that reads the content.
+        remedy: sentence of the error about a damaged file that says what to do.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    path = bundle.root / name
+    if not path.is_file():
+        return None
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{path} cannot be read ({error!r}). {remedy}"
+        raise BundleError(message) from error

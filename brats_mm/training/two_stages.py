@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, OptionError, TrainingError, first_line
 from brats_mm.io.bundle import Bundle, training_configs
-from brats_mm.training.every_expert import chosen
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +115,23 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
             yield f"expert of {modality.label}", files, {**settings, "modality": modality.value}
     if plan.stage in ("all", "mixture"):
         yield "mixture", [str(path) for path in (*training_configs(configs, "train"), *over)], settings
+
+
+def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
+    """Parse `all`, one name or several names into modalities.
+
+    Raises:
+        OptionError: a modality is unknown.
+    """
+    if modality == "all":
+        return MODALITIES
+    names = (modality,) if isinstance(modality, str) else tuple(modality)
+    known = {one.value: one for one in MODALITIES}
+    strange = [str(name) for name in names if name not in known]
+    if strange:
+        message = f"Unknown modality {', '.join(strange)}. Give all, or one or several of {', '.join(known)}."
+        raise OptionError(message)
+    return tuple(known[name] for name in names)
 
 
 def _config_file(name: str, configs: Path) -> Path:

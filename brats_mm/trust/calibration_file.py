@@ -4,7 +4,6 @@ The file records the hash of the weights that it was fitted to. A mismatch is an
 the calibrated model.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError
-from brats_mm.io.bundle import Bundle
+from brats_mm.io.bundle import Bundle, read_fitted
 
 SUBSET_CALIBRATION = "models/calibration.json"
 FORMAT = 3
@@ -27,25 +26,26 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
     Raises:
         BundleError: the file is damaged, or was fitted to other weights.
     """
-    path = bundle.root / SUBSET_CALIBRATION
-    if not path.is_file():
+    read = read_fitted(
+        bundle,
+        SUBSET_CALIBRATION,
+        lambda document: (str(document["weights_sha256"]), _calibration(document)),
+        "Restore the bundle, or delete the file to use raw logits.",
+    )
+    if read is None:
         return None
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        fitted_to, calibration = str(document["weights_sha256"]), _calibration(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Restore the bundle, or delete the file to use raw logits."
-        raise BundleError(message) from error
+    fitted_to, calibration = read
     if fitted_to != weights_sha256:
         message = (
-            f"{path} was fitted to other weights: {fitted_to[:12]}... instead of the bundle's {weights_sha256[:12]}... "
-            "Create the bundle again with --calibrate, or delete the file to use raw logits."
+            f"{bundle.root / SUBSET_CALIBRATION} was fitted to other weights: {fitted_to[:12]}... instead of the "
+            f"bundle's {weights_sha256[:12]}... Create the bundle again with --calibrate, or delete the file to use "
+            "raw logits."
         )
         raise BundleError(message)
     return calibration
 
 
-def _calibration(document: dict[str, Any]) -> SubsetCalibration:
+def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
     corrections = {
         subset: {region: _correction(row[region.value]) for region in REGIONS}
         for subset in SUBSETS

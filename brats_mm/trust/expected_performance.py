@@ -4,7 +4,6 @@ The file records the hash of the scored weights. Scores of other weights are ign
 file from an evaluation.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,7 @@ from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, s
 from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.errors import BundleError
-from brats_mm.io.bundle import Bundle
+from brats_mm.io.bundle import Bundle, read_fitted
 
 EXPECTED_DICE = "docs/expected_dice.json"
 MEANING = (
@@ -31,17 +29,11 @@ def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | No
     Raises:
         BundleError: the file is damaged.
     """
-    path = bundle.root / EXPECTED_DICE
-    if not path.is_file():
-        return None
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["weights_sha256"] != weights_sha256:
-            return None
-        return _expected(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle card`, or delete it."
-        raise BundleError(message) from error
+
+    def parse(document: Mapping[str, Any]) -> ExpectedDice | None:
+        return _expected(document) if document["weights_sha256"] == weights_sha256 else None
+
+    return read_fitted(bundle, EXPECTED_DICE, parse, "Write it again with `brats-mm bundle card`, or delete it.")
 
 
 def _expected(document: Mapping[str, Any]) -> ExpectedDice:

@@ -14,8 +14,7 @@ from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, SequenceGroup, TrustProfile
-from brats_mm.errors import BundleError
-from brats_mm.io.bundle import Bundle
+from brats_mm.io.bundle import Bundle, read_fitted
 
 TRUST_PROFILE = "models/trust.json"
 FORMAT = 1
@@ -38,17 +37,12 @@ def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile
     Raises:
         BundleError: the file is damaged.
     """
-    path = bundle.root / TRUST_PROFILE
-    if not path.is_file():
-        return None
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+
+    def parse(document: Mapping[str, Any]) -> TrustProfile | None:
         return profile_from(document) if document["fingerprint"] == fingerprint(model) else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = (
-            f"{path} cannot be read ({error!r}). Write it again with `brats-mm bundle trust-profile`, or delete it."
-        )
-        raise BundleError(message) from error
+
+    remedy = "Write it again with `brats-mm bundle trust-profile`, or delete it."
+    return read_fitted(bundle, TRUST_PROFILE, parse, remedy)
 
 
 def profile_from(document: Mapping[str, Any]) -> TrustProfile:

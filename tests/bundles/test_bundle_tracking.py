@@ -6,10 +6,11 @@ from typing import Any
 import fire
 import pytest
 import torch
-from monai.bundle import run, run_workflow
+from monai.bundle import run
 
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.io.bundle import training_configs
+from brats_mm.io.bundle import open_bundle, training_configs
+from brats_mm.training.two_stages import Plan, train
 
 pytestmark = pytest.mark.slow
 
@@ -81,9 +82,11 @@ def test_float16_on_a_processor_is_refused(cases: Path, tiny: dict[str, Any], tm
 
 
 def test_one_command_trains_the_experts_of_all_modalities(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    workflow = ["--workflow_name", "brats_mm.training.every_expert.EveryExpert"]
+    sides = {"window": [64, 32, 32], "validation_window": [64, 32, 32]}
+    settings = {**sides, "device": "cpu", "epochs": 1, "val_interval": 1, "spacing_mm": 4.0, "seed": 5}
+    plan = Plan(cases, tmp_path, stage="experts", configs=(str(tiny["pretrain_expert"]),), settings=settings)
 
-    fire.Fire(run_workflow, command=[*workflow, *_command(cases, tiny, tmp_path, "--seed", "5")])
+    train(open_bundle(CONFIGS.parent), plan)
 
     weights = {one: torch.load(tmp_path / f"expert_{one.value}.pt", weights_only=True) for one in MODALITIES}
     assert len(weights) == 4

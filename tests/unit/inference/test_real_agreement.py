@@ -17,6 +17,7 @@ from brats_mm.inference.coarse_to_fine import (
     FINE_WINDOW,
     LATTICE,
     fade,
+    near,
     suspicious_box,
     suspicious_voxels,
 )
@@ -59,7 +60,6 @@ def agreement(first, second):
 
 
 @torch.inference_mode()
-@torch.inference_mode()
 def plain(case, predictor):
     """The mixture by PyTorch and MONAI alone: experts on the whole box, the cross-sequence expert in its own."""
     given = prepare(case, predictor.model.spacing_mm)
@@ -75,9 +75,11 @@ def plain(case, predictor):
         share = weights[channel] / weights[:4].sum(dim=0)
         made = network.experts[modality.value](image[None, channel : channel + 1])[0]
         logits += share[:, None, None, None] * made[:, : shape[0], : shape[1], : shape[2]]
-    box = suspicious_box(suspicious_voxels(logits, given.brain))
+    suspicious = suspicious_voxels(logits, given.brain)
+    box = suspicious_box(suspicious)
     if box is not None and len(case.available) > 1:
-        inside = (slice(None), *(slice(*sides) for sides in box))
+        sides = tuple(slice(*ends) for ends in box)
+        inside = (slice(None), *sides)
         part = given.image[inside]
         side = clip_window(FINE_WINDOW, part.shape[1:])
         room = [max(0, wanted - have) for wanted, have in zip(side, part.shape[1:], strict=True)]
@@ -85,7 +87,7 @@ def plain(case, predictor):
         joint = sliding_window_inference(
             padded, side, 1, lambda window: network.cross(window, available), overlap=FINE_OVERLAP, mode="gaussian"
         )[0][:, : part.shape[1], : part.shape[2], : part.shape[3]]
-        share = weights[-1][:, None, None, None] * fade(box, shape)
+        share = weights[-1][:, None, None, None] * fade(box, shape) * near(suspicious[sides])
         logits[inside] = (1 - share) * logits[inside] + share * joint
     return restore_probabilities(logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT), given.placement)
 

@@ -4,7 +4,7 @@ import pytest
 
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
-from brats_mm.training.every_expert import EveryExpert, chosen
+from brats_mm.training.two_stages import chosen
 
 
 def test_all_one_or_several() -> None:
@@ -16,8 +16,3 @@ def test_all_one_or_several() -> None:
 def test_an_unknown_modality_is_named() -> None:
     with pytest.raises(OptionError, match=r"Unknown modality t3\. Give all, or one or several of t1, t1ce, t2, flair"):
         chosen(["t1", "t3"])
-
-
-def test_a_property_needs_a_single_training() -> None:
-    with pytest.raises(OptionError, match="Use the workflow of a single modality"):
-        EveryExpert("absent.json")._get_property("trainer", {})
