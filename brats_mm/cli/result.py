@@ -7,7 +7,7 @@ from brats_mm.cli.output import Console
 from brats_mm.domain.display import format_ml
 
 
-def say_result(report: dict[str, Any], console: Console) -> None:
+def print_result(report: dict[str, Any], console: Console) -> None:
     """Print warnings, volumes, times and the disclaimer of a `report.json`."""
     for warning in report["warnings"]:
         console.warn(warning)

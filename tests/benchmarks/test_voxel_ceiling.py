@@ -12,7 +12,7 @@ MILLIMETRE = (1.0, 1.0, 1.0)
 
 
 def test_a_block_of_whole_coarse_voxels_comes_back_as_it_was() -> None:
-    """The value is 0.75 x 0.75 just inside the edges, above one half, and 0.25 just outside the faces."""
+    """Values are 0.75 x 0.75 just inside the edges, which is above one half, and 0.25 just outside the faces."""
     mask = np.zeros((16, 16, 16), dtype=bool)
     mask[4:12, 4:12, :] = True
     assert np.array_equal(there_and_back(mask, MILLIMETRE, 2.0), mask)

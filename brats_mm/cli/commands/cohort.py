@@ -90,7 +90,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     engine = _engine(options, SegmentCases(request, layout))
     before = signal.signal(signal.SIGTERM, _interrupt)  # batch systems stop jobs with SIGTERM
     try:
-        status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _say(now, console))
+        status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _print_status(now, console))
     except KeyboardInterrupt:
         console.error("Interrupted. Finished cases are kept. Run the same command to continue.")
         return EXIT_INTERRUPTED
@@ -142,7 +142,7 @@ def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine[C
     return RayEngine(make_runner, options.ray, options.workers, cores=options.ray_cores, gpus=options.ray_gpus)
 
 
-def _say(status: "CohortStatus", console: Console) -> None:
+def _print_status(status: "CohortStatus", console: Console) -> None:
     """Print a line for each computed case, and for one in a thousand earlier cases."""
     if status.detail:
         console.warn(f"{status.name} failed: {status.detail}")

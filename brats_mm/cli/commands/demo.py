@@ -6,7 +6,7 @@ from pathlib import Path
 from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_terminal_options
 from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
 from brats_mm.cli.output import Console
-from brats_mm.cli.result import say_result
+from brats_mm.cli.result import print_result
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.options import ModelOptions
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     with console.progress("segmenting") as on_window:
         made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
-    say_result(made.segmented.report, console)
+    print_result(made.segmented.report, console)
     overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in made.dice.items())
     console.say(f"\nDice against the true labels: {overlap} (synthetic data, not a measure of the model).")
     console.say(f"The head is in {made.head}. Results and preview.png are in {options.output / 'result'}.")

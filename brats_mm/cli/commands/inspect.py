@@ -41,11 +41,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     inspection = inspect_input(options.path, SeriesOverrides(series, options.study))
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
-            _say_study(study, console)
+            _print_study(study, console)
     else:
         for name, file in inspection["files"].items():
             console.result(f"found    {Modality(name).label}: {file}")
-        _say_rest(inspection, console)
+        _print_rest(inspection, console)
     for name, reason in inspection["ignored"].items():
         console.result(f"ignored  {name}: {reason}")
     for problem in inspection["problems"]:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 2 if inspection["problems"] else 0
 
 
-def _say_study(study: Mapping[str, Any], console: Console) -> None:
+def _print_study(study: Mapping[str, Any], console: Console) -> None:
     console.result(f"study …{study['study']}")
     head = ("use as", "series", "no.", "description", "is", "sure", "slices", "voxel mm", "plane")
     rows = [head, *(_row(one) for one in study["series"])]
@@ -64,7 +64,7 @@ def _say_study(study: Mapping[str, Any], console: Console) -> None:
         if one is not None:
             console.result(f"          {' '.join(_reasons(one))}")
     console.result("")
-    _say_rest(study, console)
+    _print_rest(study, console)
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def _reasons(one: Mapping[str, Any]) -> Sequence[str]:
     return [*one["evidence"], *(f"Note: {remark}." for remark in one["remarks"]), *chosen]
 
 
-def _say_rest(inspection: Mapping[str, Any], console: Console) -> None:
+def _print_rest(inspection: Mapping[str, Any], console: Console) -> None:
     for name, labels in inspection.get("ambiguous", {}).items():
         console.result(f"ambiguous {Modality(name).label}: {' or '.join(f'…{label}' for label in labels)}")
     if inspection["missing"]:

@@ -10,12 +10,12 @@ from brats_mm.cli.options.request import (
     add_request_options,
     add_sequence_options,
     load_segmenter,
+    print_loaded,
     request_options,
-    say_loaded,
     sequence_options,
 )
 from brats_mm.cli.output import Console
-from brats_mm.cli.result import say_result
+from brats_mm.cli.result import print_result
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.options import DICOM_WRITTEN, OutputOptions
 from brats_mm.errors import OptionError
@@ -96,11 +96,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         segmented = segment(
             request,
             lambda: load_segmenter(request.model, console),
-            on_load=lambda loaded: say_loaded(loaded, console),
+            on_load=lambda loaded: print_loaded(loaded, console),
             on_step=console.say,
             on_window=on_window,
         )
-    say_result(segmented.report, console)
+    print_result(segmented.report, console)
     console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_to_see(request.outputs)}.")
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT

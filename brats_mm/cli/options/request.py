@@ -88,7 +88,7 @@ def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
     return segmenter
 
 
-def say_loaded(loaded: "Loaded", console: Console) -> None:
+def print_loaded(loaded: "Loaded", console: Console) -> None:
     """Print which sequences were found, which are missing, and which files were ignored and why."""
     from brats_mm.domain.availability import describe, ordered
 

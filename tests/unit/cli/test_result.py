@@ -1,7 +1,7 @@
 """Terminal output of a segmented case."""
 
 from brats_mm.cli.output import Console
-from brats_mm.cli.result import say_result
+from brats_mm.cli.result import print_result
 
 REPORT = {
     "warnings": [],
@@ -32,7 +32,7 @@ REPORT = {
 
 
 def test_expected_dice_intervals_grade_and_advice_are_reported(capsys):
-    say_result(REPORT, Console())
+    print_result(REPORT, Console())
     message = capsys.readouterr().out
     whole, enhancing = message.splitlines()[:2]
     assert "mL (40" in whole

@@ -122,7 +122,7 @@ class ViewerCorrections:
             if one.image == image and tag in (None, one.tag):
                 self._store.remove(one)
 
-    def say_more(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    def merge_info(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Merge information into the newest version of a label, and return it."""
         found = self.get(caller, image, tag)
         merged = {**found.info, **info}

@@ -134,13 +134,13 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
     @routes.put(
         "/image/info", summary="MONAI Label: add information about an image", openapi_extra=form_body(texts=("info",))
     )
-    async def say_of_image(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
+    async def update_image_info(image: ImageId, request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Update the information about the caller's own uploads."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         if images.store.get(caller.name, Kind.IMAGE, image) is None:
             raise _not_own(images, image)
-        return await asyncio.to_thread(_say_more, images, caller, image, form)
+        return await asyncio.to_thread(_merge_info, images, caller, image, form)
 
 
 def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrections) -> None:
@@ -201,14 +201,14 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
     @routes.put(
         "/label/info", summary="MONAI Label: add information about a label", openapi_extra=form_body(texts=("info",))
     )
-    async def say_of_label(
+    async def update_label_info(
         label: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
     ) -> dict[str, Any]:
         """Merge information into that of the label."""
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         info = json_object(form.texts.get("info"), "info")
-        return await asyncio.to_thread(corrections.say_more, caller, label, tag or FINAL, info)
+        return await asyncio.to_thread(corrections.merge_info, caller, label, tag or FINAL, info)
 
 
 def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, image: str) -> Item:
@@ -227,7 +227,7 @@ def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
     return images.store.put(caller.name, Kind.IMAGE, item, folder)
 
 
-def _say_more(images: ViewerImages, caller: Caller, item_id: str, form: Form) -> dict[str, Any]:
+def _merge_info(images: ViewerImages, caller: Caller, item_id: str, form: Form) -> dict[str, Any]:
     item = images.store.get(caller.name, Kind.IMAGE, item_id)
     if item is None:
         raise no_image(item_id)
