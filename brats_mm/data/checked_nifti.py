@@ -1,4 +1,4 @@
-"""NIfTI files for training, read to the end of their gzip stream.
+"""Image files for training. NIfTI files are read to the end of their gzip stream.
 
 nibabel stops after the last voxel and so never compares the checksum: a flipped bit would be trained on.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 from isal import igzip
 from monai.data import NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
@@ -15,16 +16,23 @@ from monai.data.utils import correct_nifti_header_if_necessary
 from brats_mm.errors import VolumeError
 
 _NIFTI2_HEADER = 540
+ITK_SUFFIXES = (".mha", ".nrrd")
+"""Formats with header and voxels in one file that SimpleITK reads."""
+
 _GZIP = b"\x1f\x8b"
 
 
 def load_checked(path: Path) -> Any:
     """Load a file as nibabel does. A gzip stream is decompressed to its end and compared with its checksum.
 
+    MetaImage and NRRD files become NIfTI images in memory.
+
     Raises:
         VolumeError: the stream is damaged or cut off, or the file cannot be read.
     """
     try:
+        if path.name.lower().endswith(ITK_SUFFIXES):
+            return _load_itk(path)
         content = path.read_bytes()
         if not content.startswith(_GZIP):
             return nib.load(path)
@@ -32,15 +40,39 @@ def load_checked(path: Path) -> Any:
         sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
         kind: Any = nib.Nifti2Image if _NIFTI2_HEADER in sizes else nib.Nifti1Image
         return kind.from_bytes(content)
-    except MemoryError:
+    except (MemoryError, VolumeError):
         raise
     except Exception as error:  # (zlib, gzip, isal and nibabel raise a dozen types for a damaged file)
         message = f"{path} is cut off or damaged ({type(error).__name__}). Copy or convert it again."
         raise VolumeError(message) from error
 
 
+def _load_itk(path: Path) -> Any:
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(path))
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        message = f"{path} has several values per voxel. Convert it to one file per sequence."
+        raise VolumeError(message)
+    voxels = SimpleITK.GetArrayFromImage(image).transpose()
+    axes = image.GetDimension()
+    affine = np.eye(4)
+    rotation = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
+    affine[:3, :3] = rotation * np.asarray(image.GetSpacing())[:3]
+    affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
+    affine[:2] *= -1  # ITK counts to the left and to the back
+    return nib.Nifti1Image(voxels.astype(np.int32) if voxels.dtype.kind in "iu" else voxels, affine)
+
+
 class CheckedNibabelReader(NibabelReader):
-    """MONAI's reader of NIfTI files, on `load_checked`."""
+    """MONAI's reader of image files, on `load_checked`."""
+
+    def verify_suffix(self, filename: Sequence[Any] | Any) -> bool:
+        """Whether all files have a suffix that `load_checked` reads."""
+        names = filename if isinstance(filename, list | tuple) else (filename,)
+        return all(
+            str(name).lower().endswith(ITK_SUFFIXES) or NibabelReader.verify_suffix(self, name) for name in names
+        )
 
     def read(self, data: Sequence[Any] | Any, **_: Any) -> Any:
         """Read one file, or several as a list."""

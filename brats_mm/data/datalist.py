@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from brats_mm.data.checked_nifti import ITK_SUFFIXES
 from brats_mm.data.decathlon import with_volumes
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -25,19 +26,23 @@ SHOWN = 5
 """Largest number of names in a message."""
 
 SUFFIXES = (".nii.gz", ".nii")
+"""NIfTI files. Files of `ITK_SUFFIXES` count in folders without any."""
 
 SECTIONS = {"training": ("training", "train"), "validation": ("validation", "val"), "testing": ("testing", "test")}
 """Names of the sections of a list."""
 
 
 def find_item(folder: Path) -> Item | None:
-    """Return the case in a folder of NIfTI files with BraTS names. None if it has no sequence.
+    """Return the case in a folder of image files with BraTS names. None if it has no sequence.
+
+    Files are NIfTI, or MetaImage and NRRD if the folder has no NIfTI file.
 
     Raises:
         CaseError: two files match the same sequence, or both match the label map.
     """
-    paths = [path for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES)]
-    readings = read_image_names([ImageName(path.name.split(".nii")[0]) for path in paths], folder.name)
+    files = sorted(folder.iterdir())
+    paths = [path for path in files if path.name.endswith(SUFFIXES)] or [path for path in files if _is_itk(path.name)]
+    readings = read_image_names([ImageName(_stem(path.name)) for path in paths], folder.name)
     images: dict[str, str] = {}
     for path, reading in zip(paths, readings, strict=True):
         if reading.modality is None:
@@ -55,6 +60,15 @@ def find_item(folder: Path) -> Item | None:
         raise CaseError(message)
     item: Item = {"name": folder.name, "image": images}
     return {**item, "label": labels[0]} if labels else item
+
+
+def _is_itk(name: str) -> bool:
+    """Whether a file is an image in a format of ITK. A .seg.nrrd of 3D Slicer is not one label map."""
+    return name.lower().endswith(ITK_SUFFIXES) and not name.lower().endswith(".seg.nrrd")
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if _is_itk(name) else name.split(".nii", maxsplit=1)[0]
 
 
 def find_items(dataset_dir: Path | str) -> list[Item]:
