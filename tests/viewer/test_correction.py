@@ -64,7 +64,7 @@ def test_a_file_with_another_grid_is_refused_with_the_reason(page_service, open_
         tab.run(made_head)
         fill_in(tab.page, other)
         tab.page.click("#correction-send")
-        tab.page.wait_for_selector("#correction-outcome >> text=does not lie on the grid")
+        tab.page.wait_for_selector("#correction-outcome >> text=does not have the grid of its images")
         assert tab.page.locator("#correction-send").is_enabled(), "another file can be chosen"
 
 
