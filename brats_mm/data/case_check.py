@@ -123,7 +123,7 @@ def _is_backwards(brain: Volume) -> bool:
     """Whether front and back of a skull-stripped brain appear exchanged."""
     axes = brain.grid.ras_axes
     order = [next(axis for axis, (world, _) in enumerate(axes) if world == ras) for ras in range(3)]
-    inside = np.flip(brain.foreground, [axis for axis in range(3) if axes[axis][1] < 0]).transpose(order)
+    inside = np.flip(brain.foreground, tuple(axis for axis in range(3) if axes[axis][1] < 0)).transpose(order)
     across, along, up = (float(brain.grid.spacing_mm[axis]) for axis in order)
     lead = front_lead(inside, (across, along, up))
     return lead is not None and lead > FRONT_LEAD

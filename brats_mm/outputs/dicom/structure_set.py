@@ -44,13 +44,13 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
         provenance: where UIDs come from.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = _RT_STRUCTURE_SET
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = provenance.uid(_TITLE, "instance")
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(_RT_STRUCTURE_SET)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = UID(provenance.uid(_TITLE, "instance"))
     for keyword in _COPIED:
         setattr(made, keyword, str(source.images[0].get(keyword) or ""))
     now = None if provenance.deidentified else datetime.datetime.now()  # local time, as DICOM has it
