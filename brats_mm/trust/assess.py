@@ -8,7 +8,8 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import GainModel, TrustProfile, absent
-from brats_mm.trust.case_dice import Grade, estimates_of, grade_of
+from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, reliability_warnings
+from brats_mm.trust.no_tumour import no_tumour_warnings
 
 LEAST_GAIN = 0.02
 """Smallest gain in Dice to mention in the advice."""
@@ -100,6 +101,16 @@ def assess(prediction: Prediction) -> Assessment:
     calibrated = {region: one.expected_dice if profile is not None else None for region, one in regions.items()}
     gains = expected_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
     return Assessment(regions, gains, profile)
+
+
+def case_warnings(prediction: Prediction, assessment: Assessment) -> tuple[str, ...]:
+    """Return all warnings about a result: of its input, of a head that may have no tumour, and of unreliable outlines.
+
+    The comparison with heads without tumour was made with calibrated weights, so it needs a trust profile.
+    """
+    estimates = {region: one.estimate for region, one in assessment.regions.items()}
+    doubts = () if assessment.profile is None else no_tumour_warnings(prediction.case.available, estimates)
+    return (*prediction.warnings, *doubts, *reliability_warnings(assessment.expected_dice))
 
 
 def gain_model(model: ModelIdentity) -> GainModel | None:

@@ -12,7 +12,7 @@ from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nes
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.preprocessing.regridding import on_grid
-from brats_mm.trust.assess import Assessment, assess
+from brats_mm.trust.assess import Assessment, assess, case_warnings
 
 CONVENTION = LabelConvention.BRATS2023
 
@@ -37,6 +37,7 @@ class Findings:
         used, missing: used and missing sequences.
         model: identity of the model.
         trust: expected Dice, grade, intervals and advice, from the probabilities on the grid of the case.
+        warnings: the warnings of the report.
     """
 
     labels: Labels
@@ -47,6 +48,7 @@ class Findings:
     missing: Availability
     model: ModelIdentity
     trust: Assessment
+    warnings: tuple[str, ...] = ()
 
 
 def findings_on(prediction: Prediction, grid: Grid) -> Findings:
@@ -62,6 +64,7 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
     entropy = np.asarray(compartment_entropy(*nested(wt, tc, et)), np.float32)
     parts = {part: labels == CONVENTION.value_of(part) for part in Compartment}
     masks = regions_from_labels(labels, CONVENTION)
+    trust = assess(prediction)
     return Findings(
         labels=labels,
         entropy=entropy,
@@ -73,7 +76,8 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
         used=prediction.case.available,
         missing=prediction.case.missing,
         model=prediction.model,
-        trust=assess(prediction),
+        trust=trust,
+        warnings=case_warnings(prediction, trust),
     )
 
 

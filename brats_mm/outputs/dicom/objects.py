@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brats_mm.domain.availability import Availability, describe, ordered
+from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
 from brats_mm.outputs.dicom.findings import Findings
@@ -17,6 +18,8 @@ _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
 _LONGEST = 64
 """Largest length of a long string (LO) in characters."""
+_LONGEST_COMMENT = 10240
+"""Largest length of a long text (LT) in characters."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,16 @@ def series_description(title: str, used: Availability) -> str:
 def content_description(used: Availability, missing: Availability) -> str:
     """Describe the sequences used and missing."""
     return _checked(f"used {describe(used)}; missing {describe(missing)}; not for diagnosis")
+
+
+def image_comments(findings: Findings) -> str:
+    """Return the reliability of each region and the warnings, for viewers that show no structured report."""
+    lights = ", ".join(
+        f"{region.label}: {'nothing segmented' if one.grade is None else one.grade.value}"
+        for region, one in findings.trust.regions.items()
+    )
+    text = " ".join([NOT_FOR_DIAGNOSIS, f"Reliability in this case: {lights}.", *findings.warnings])
+    return text[:_LONGEST_COMMENT]
 
 
 def model_version(model: ModelIdentity) -> str:

@@ -8,7 +8,7 @@ from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, concept
 from brats_mm.outputs.dicom.findings import Findings
 from brats_mm.outputs.dicom.geometry import geometry_of
-from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, common, content_description, finish
+from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, common, content_description, finish, image_comments
 from brats_mm.outputs.dicom.source import SourceSeries
 
 SERIES_NUMBER = 9802
@@ -47,4 +47,5 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
         **common("entropy", SERIES_NUMBER, findings, provenance),
     )
     made.BodyPartExamined = BODY_PART
+    made.ImageComments = image_comments(findings)
     return finish(made, source.images[0], provenance)

@@ -251,6 +251,7 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
         "software": __version__,
         "model": prediction.model.document(),
         "trust": repr(findings.trust.regions) + str(findings.trust.advice),
+        "warnings": findings.warnings,
         "run": [prediction.run.backend, prediction.run.precision, list(prediction.run.window), prediction.run.windows],
         "steps": [step.name for step in steps],
         "reference": source.instance_uids,

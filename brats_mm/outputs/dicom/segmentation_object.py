@@ -8,7 +8,15 @@ from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Compartment
 from brats_mm.outputs.dicom.codes import concept
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
 from brats_mm.outputs.dicom.geometry import geometry_of
-from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, algorithm, common, content_description, finish
+from brats_mm.outputs.dicom.objects import (
+    BODY_PART,
+    Provenance,
+    algorithm,
+    common,
+    content_description,
+    finish,
+    image_comments,
+)
 from brats_mm.outputs.dicom.source import SourceSeries
 
 SERIES_NUMBER = 9801
@@ -45,6 +53,7 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
         **common("SEG", SERIES_NUMBER, findings, provenance),
     )
     made.BodyPartExamined = BODY_PART
+    made.ImageComments = image_comments(findings)
     return finish(made, source.images[0], provenance)
 
 

@@ -37,9 +37,10 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
         ],
         title=concept(codes.REPORT_TITLE),
     )
-    report[0].ContentSequence.append(
-        TextContentItem(name=concept(codes.COMMENT), value=_comment(findings), relationship_type="CONTAINS")
-    )
+    for text in (_comment(findings), *(f"Warning: {warning}" for warning in findings.warnings)):
+        report[0].ContentSequence.append(
+            TextContentItem(name=concept(codes.COMMENT), value=text, relationship_type="CONTAINS")
+        )
     arguments = common("report", SERIES_NUMBER, findings, provenance)
     made = Comprehensive3DSR(
         evidence=[segmentation, *source.images],

@@ -14,9 +14,8 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
-from brats_mm.trust.assess import Assessment, RegionTrust, assess, coverage_statement
+from brats_mm.trust.assess import Assessment, RegionTrust, assess, case_warnings, coverage_statement
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
-from brats_mm.trust.case_dice import reliability_warnings
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
 from brats_mm.trust.uncertain_regions import MEANING as UNCERTAIN_REGIONS_MEANING
@@ -96,7 +95,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
         "preparation": None if case.preparation is None else _preparation(case.preparation),
-        "warnings": [*prediction.warnings, *reliability_warnings(assessed.expected_dice)],
+        "warnings": list(case_warnings(prediction, assessed)),
     }
 
 

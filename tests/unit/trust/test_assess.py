@@ -12,9 +12,10 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.trust.assess import advice, assess, coverage_statement
+from brats_mm.trust.assess import advice, assess, case_warnings, coverage_statement
 from brats_mm.trust.case_dice import Grade
 from brats_mm.trust.fit import fit_profile
+from brats_mm.trust.no_tumour import NO_TUMOUR
 from tests.fakes.trust_records import made_records
 
 PROFILE = fit_profile(made_records())
@@ -30,6 +31,14 @@ def prediction_of(probability: float, *, profile=PROFILE, expected=None, availab
     model = ModelIdentity("made", "1", "0" * 64, 1, expected=expected, trust=profile)
     run = Run("cpu", "fake", (64, 64, 64), 1, {})
     return Prediction(Case("made", volumes, GRID), dict.fromkeys(REGIONS, values), NO_IMPORTANCE, model, run)
+
+
+def test_warnings_of_the_input_come_first_then_that_of_no_tumour():
+    prediction = replace(prediction_of(0.5), warnings=("T1 looks like a mask.",))
+    assert case_warnings(prediction, assess(prediction))[:2] == ("T1 looks like a mask.", NO_TUMOUR)
+    assert NO_TUMOUR not in case_warnings(prediction_of(0.6), assess(prediction_of(0.6)))
+    unfitted = prediction_of(0.5, profile=None)
+    assert NO_TUMOUR not in case_warnings(unfitted, assess(unfitted)), "measured with the weights of the profile"
 
 
 def test_with_a_profile_the_estimate_is_calibrated_and_has_intervals():

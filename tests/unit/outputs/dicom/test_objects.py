@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment
+from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
 from brats_mm.outputs.dicom.findings import findings_on
 from brats_mm.outputs.dicom.objects import Provenance, content_description, series_description
 from brats_mm.outputs.dicom.parametric_map import make_entropy_map
@@ -170,6 +170,24 @@ def test_the_report_grades_each_region_with_its_expected_dice_and_intervals(tmp_
     text = next(item.TextValue for item in items if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment")
     assert "Adding T" in text
     assert "calibrated on only 12 labelled cases" in text
+
+
+def test_every_object_carries_the_warnings_and_the_reliability_of_each_region(tmp_path):
+    source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
+    prediction = replace(prediction_on(source.grid, np.ones(source.grid.shape)), warnings=("T1 looks like a mask.",))
+    prediction.probabilities[Region.ET][:] = np.where(prediction.mask(Region.ET), 0.51, 0.48)
+    findings = findings_on(prediction, source.grid)
+    assert findings.warnings[0] == "T1 looks like a mask."
+    assert any("enhancing tumour is unreliable" in one for one in findings.warnings)
+    segmentation = make_segmentation(findings, source, Provenance("k"))
+    report = make_report(findings, source, segmentation, Provenance("k"))
+    comments = [one.TextValue for one in report.ContentSequence if one.ValueType == "TEXT"]
+    assert [text for text in comments if text.startswith("Warning: ")] == [
+        f"Warning: {one}" for one in findings.warnings
+    ]
+    for image in (segmentation, make_entropy_map(findings, source, Provenance("k"))):
+        assert all(one in image.ImageComments for one in ("enhancing tumour: unreliable", *findings.warnings))
+        assert "Not a medical device" in image.ImageComments
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian package dicom3tools)")
