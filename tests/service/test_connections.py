@@ -96,10 +96,10 @@ def test_slots_are_counted_in_all_and_per_caller(total, per_caller):
     with contextlib.ExitStack() as stack:
         stack.enter_context(slots.held("ann"))
         stack.enter_context(slots.held("ann"))
-        with pytest.raises(NoSlot, match="You have 2 uploads under way"):
+        with pytest.raises(NoSlot, match="You have 2 uploads active"):
             stack.enter_context(slots.held("ann"))
         stack.enter_context(slots.held("bob"))
-        with pytest.raises(NoSlot, match="3 uploads are under way"):
+        with pytest.raises(NoSlot, match="3 uploads are active"):
             stack.enter_context(slots.held("cem"))
     slots.check("ann")
 

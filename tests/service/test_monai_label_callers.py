@@ -218,7 +218,7 @@ def test_a_caller_can_leave_only_so_much(tmp_path, monkeypatch):
     shelf.put("bob", Kind.IMAGE, Item("1", "x"), files.incoming())
     with pytest.raises(Problem) as full:
         shelf.put("ann", Kind.IMAGE, Item("one more", "x"), files.incoming())
-    assert "You have 64 images here already" in full.value.detail
+    assert "You already have 64 images" in full.value.detail
     item = shelf.get("ann", Kind.IMAGE, "0")
     assert item.name == "again"
     assert shelf.change("ann", Kind.IMAGE, replace(item, info={"a": 1})).used >= item.created

@@ -80,7 +80,7 @@ def test_files_with_too_few_volumes_are_named_beforehand(root: Path) -> None:
     ("changed", "said"),
     [
         ({"modality": {}}, "which sequence each volume is: it has no modality"),
-        ({"modality": {"0": "MRI"}}, r"which sequence: 0 \(MRI\)"),
+        ({"modality": {"0": "MRI"}}, r"which sequence each volume is: 0 \(MRI\)"),
         ({"labels": {"1": "tumour"}}, "does not say which label is oedema"),
     ],
 )

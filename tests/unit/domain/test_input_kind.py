@@ -91,4 +91,4 @@ def test_different_grids_mean_raw_though_every_sequence_is_stripped():
 def test_the_users_choice_counts_and_is_reported():
     recognition = recognise_kind({Modality.T1: brain()}, InputKind.RAW)
     assert recognition.kind is InputKind.RAW
-    assert recognition.evidence[-1] == "This looks prepared, but is treated as raw, as requested."
+    assert recognition.evidence[-1] == "The input looks prepared, but is treated as raw, as requested."

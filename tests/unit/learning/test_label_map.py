@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ([{"name": "liver", "idx": 1}], "no label 'liver'"),
+        ([{"name": "liver", "idx": 1}], "Unknown label 'liver'"),
         ([{"name": "edema", "idx": 1}, {"name": "necrosis", "idx": 1}], "Two labels have the value 1"),
         ([{"name": "edema"}], "lacks a name or an integer idx"),
         (["edema"], "lacks a name or an integer idx"),

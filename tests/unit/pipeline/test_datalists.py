@@ -139,7 +139,7 @@ def test_divisions_that_cannot_be_are_reported(
 
 def test_a_list_is_replaced_only_when_asked(root: Path) -> None:
     write_datalists(root, root / "list.json")
-    with pytest.raises(OutputError, match=r"list\.json is already there.*--overwrite"):
+    with pytest.raises(OutputError, match=r"list\.json already exists.*--overwrite"):
         write_datalists(root, root / "list.json")
     write_datalists(root, root / "list.json", Division(validation=("c",)), overwrite=True)
 
