@@ -202,7 +202,7 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
     try:
         voxels = np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError) as error:
-        yield f"{name} is cut off or damaged ({error})"
+        yield f"{name} is truncated or damaged ({error})"
         return
     parts = {modality: voxels[..., place] for modality, place in volumes.items()} or {name: voxels}
     for part, values in parts.items():

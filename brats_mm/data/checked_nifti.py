@@ -28,7 +28,7 @@ def load_checked(path: Path) -> Any:
     MetaImage and NRRD files become NIfTI images in memory.
 
     Raises:
-        VolumeError: the stream is damaged or cut off, or the file cannot be read.
+        VolumeError: the stream is damaged or truncated, or the file cannot be read.
     """
     try:
         if path.name.lower().endswith(ITK_SUFFIXES):
@@ -43,7 +43,7 @@ def load_checked(path: Path) -> Any:
     except (MemoryError, VolumeError):
         raise
     except Exception as error:  # (zlib, gzip, isal and nibabel raise a dozen types for a damaged file)
-        message = f"{path} is cut off or damaged ({type(error).__name__}). Copy or convert it again."
+        message = f"{path} is truncated or damaged ({type(error).__name__}). Copy or convert it again."
         raise VolumeError(message) from error
 
 

@@ -96,9 +96,9 @@ VOLUMES = {
         "t1.nii.gz",
         gzip.compress(nifti(declared=(1024, 1024, 256)) + bytes(64 * MIB)),
         422,
-        "cut off",
+        "truncated",
     ),
-    "gzip cut off": ("t1.nii.gz", gzip.compress(nifti())[:20000], 422, "damaged or cut off"),
+    "gzip cut off": ("t1.nii.gz", gzip.compress(nifti())[:20000], 422, "damaged or truncated"),
     "gzip of nothing known": ("t1.nii.gz", gzip.compress(b"x" * 5000), 415, "not a volume file"),
     "nrrd of another file": (
         "t1.nrrd",

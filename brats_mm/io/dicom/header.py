@@ -55,7 +55,7 @@ def read_header(path: Path) -> FileHeader:
         reason = f"it cannot be read ({error.strerror or 'unknown reason'})"
         raise NotAnImage(reason) from error
     except EOFError:
-        reason = "it is cut off"
+        reason = "it is truncated"
         raise NotAnImage(reason) from None
     except Exception as error:
         reason = f"its header is damaged ({type(error).__name__})"
@@ -123,7 +123,7 @@ def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
         reason = "it is not a DICOM image"
         raise NotAnImage(reason)
     if "Rows" not in dataset or "Columns" not in dataset:
-        reason = "it is a DICOM object without an image" if sop_class else "its header is cut off"
+        reason = "it is a DICOM object without an image" if sop_class else "its header is truncated"
         raise NotAnImage(reason)
     identity, physics = _identity(dataset), _physics(dataset, sop_class)
     stored = _stored(dataset)

@@ -107,7 +107,7 @@ def reading_errors(path: Path) -> Iterator[None]:
 
 def _compressed_damage(path: Path) -> VolumeError:
     return VolumeError(
-        f"{path.name} is damaged or cut off: its compressed data end early or are wrong. Copy or convert it again."
+        f"{path.name} is damaged or truncated: its compressed data end early or are wrong. Copy or convert it again."
     )
 
 

@@ -88,7 +88,7 @@ def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="2 of the 3 cases") as caught:
         check_cases(tmp_path, _list(tmp_path, training=["sound", "cut", "empty"]), sections=["training"])
 
-    assert "cut-t1.nii.gz is cut off or damaged" in str(caught.value)
+    assert "cut-t1.nii.gz is truncated or damaged" in str(caught.value)
     assert "empty-t2.nii.gz is zero everywhere. Remove the sequence from the list" in str(caught.value)
 
 

@@ -59,7 +59,7 @@ def test_a_flipped_bit_of_a_stored_stream_stops_training_and_labels(volume):
     path, _ = volume
     plain = gzip.decompress(path.read_bytes())
     path.write_bytes(_flipped(gzip.compress(plain, 0), 1000))
-    with pytest.raises(VolumeError, match="cut off or damaged"):
+    with pytest.raises(VolumeError, match="truncated or damaged"):
         LoadSequencesd()({"name": "c", "image": {"t1": str(path)}})
     with pytest.raises(VolumeError, match="cannot be read"):
         read_label_values(path)

@@ -83,7 +83,7 @@ def test_a_damaged_file_and_one_with_several_values_per_voxel_are_refused(tmp_pa
     folder = case(tmp_path / "a", ".mha")
     path = folder / "a-t1.mha"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(VolumeError, match="cut off or damaged"):
+    with pytest.raises(VolumeError, match="truncated or damaged"):
         load_checked(path)
     SimpleITK.WriteImage(SimpleITK.Image([4, 4, 4], SimpleITK.sitkVectorFloat32, 3), str(path))
     with pytest.raises(VolumeError, match="several values per voxel"):

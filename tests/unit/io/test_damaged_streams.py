@@ -86,7 +86,7 @@ def test_cut_at_each_tenth(tmp_path, kind):
         with pytest.raises(VolumeError, match=r"t1\."):
             read_volume(path)
     path.write_bytes(content[:-1])
-    with pytest.raises(VolumeError, match="cut off"):
+    with pytest.raises(VolumeError, match="truncated"):
         read_volume(path)
 
 

@@ -24,7 +24,7 @@ def test_a_whole_file_is_good(packed):
 
 def test_a_file_that_is_cut_off_is_reported(packed):
     packed.write_bytes(packed.read_bytes()[:-1000])
-    with pytest.raises(VolumeError, match="cut off"):
+    with pytest.raises(VolumeError, match="truncated"):
         check_volume(packed)
 
 

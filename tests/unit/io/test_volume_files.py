@@ -166,7 +166,7 @@ def test_wrong_content_of_itk_formats(tmp_path, suffix, capfd):
 def test_truncated_gzip(tmp_path, keep):
     path = save(tmp_path / "a.nii.gz", GREY)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-    assert_refused(path, "damaged or cut off")
+    assert_refused(path, "damaged or truncated")
 
 
 def test_gzip_with_wrong_checksum(tmp_path):
@@ -175,7 +175,7 @@ def test_gzip_with_wrong_checksum(tmp_path):
     content = bytearray(path.read_bytes())
     content[-6] ^= 0xFF
     path.write_bytes(content)
-    assert_refused(path, "damaged or cut off")
+    assert_refused(path, "damaged or truncated")
 
 
 def test_truncated_voxels(tmp_path):
@@ -190,7 +190,7 @@ def test_truncated_itk_file(tmp_path, suffix, compressed, capfd):
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(GREY.T), str(path), compressed)
     path.write_bytes(path.read_bytes()[:-1500])
-    assert_refused(path, "cut off")
+    assert_refused(path, "truncated")
     assert capfd.readouterr() == ("", "")
 
 

@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_refused(tmp_path, labels, error, words):
 def test_a_damaged_file_is_refused(tmp_path):
     path = saved(tmp_path, some_labels())
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match="damaged or cut off"):
+    with pytest.raises(InputError, match="damaged or truncated"):
         read_correction(path, GRID, {})
 
 
