@@ -1,11 +1,11 @@
-"""On real cases, the backends agree with each other, and the default with MONAI's sliding window."""
+"""On real cases, the backends agree with each other, and the default with a plain loop over windows."""
 
 from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
-from monai.inferers import sliding_window_inference
+from monai.data.utils import compute_importance_map
 from torch.nn import functional
 
 from brats_mm.domain.availability import flags, ordered
@@ -13,10 +13,9 @@ from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import GridError
 from brats_mm.inference.coarse_to_fine import (
     COARSE_MULTIPLE,
-    FINE_OVERLAP,
-    FINE_WINDOW,
     LATTICE,
     fade,
+    fine_windows,
     near,
     suspicious_box,
     suspicious_voxels,
@@ -24,6 +23,7 @@ from brats_mm.inference.coarse_to_fine import (
 from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
+from brats_mm.inference.small_lesions import drop_small_lesions
 from brats_mm.inference.windows import STRIDE, clip_window
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.pipeline.segment import load_case
@@ -61,7 +61,7 @@ def agreement(first, second):
 
 @torch.inference_mode()
 def plain(case, predictor):
-    """The mixture by PyTorch and MONAI alone: experts on the whole box, the cross-sequence expert in its own."""
+    """The mixture by PyTorch alone: experts on the whole box, the cross-sequence expert near suspicious voxels."""
     given = prepare(case, predictor.model.spacing_mm)
     network, shape = predictor.network, given.brain.shape
     side = clip_window((256, 256, 256), shape, COARSE_MULTIPLE, LATTICE * STRIDE)
@@ -81,15 +81,20 @@ def plain(case, predictor):
         sides = tuple(slice(*ends) for ends in box)
         inside = (slice(None), *sides)
         part = given.image[inside]
-        side = clip_window(FINE_WINDOW, part.shape[1:])
-        room = [max(0, wanted - have) for wanted, have in zip(side, part.shape[1:], strict=True)]
-        padded = functional.pad(part, [0, room[2], 0, room[1], 0, room[0]])[None]
-        joint = sliding_window_inference(
-            padded, side, 1, lambda window: network.cross(window, available), overlap=FINE_OVERLAP, mode="gaussian"
-        )[0][:, : part.shape[1], : part.shape[2], : part.shape[3]]
         share = weights[-1][:, None, None, None] * fade(box, shape) * near(suspicious[sides])
+        windows = fine_windows((share > 0).any(dim=0))
+        padded = functional.pad(part, windows.padding)
+        importance = compute_importance_map(windows.importance.shape, mode="gaussian", device="cpu")
+        total, coverage = torch.zeros(3, *padded.shape[1:]), torch.zeros(padded.shape[1:])
+        for place in windows.places:
+            total[(slice(None), *place)] += (
+                importance * network.cross(padded[(slice(None), *place)][None], available)[0]
+            )
+            coverage[place] += importance
+        joint = (total / coverage.clamp(min=1e-12))[:, : part.shape[1], : part.shape[2], : part.shape[3]]
         logits[inside] = (1 - share) * logits[inside] + share * joint
-    return restore_probabilities(logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT), given.placement)
+    logits = logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)
+    return restore_probabilities(drop_small_lesions(logits, predictor.model.spacing_mm**3 / 1000), given.placement)
 
 
 def test_backends_agree(cases, in_torch, in_openvino):
