@@ -32,7 +32,8 @@ from brats_mm.pipeline.network import network_of
 from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.case_dice import estimates_of
 
-SHAPE = (64, 72, 56)
+SHAPE = (48, 56, 48)
+SIDE = 32
 ROUNDS = 3
 GATE = {"_target_": "brats_mm.networks.gating.UniformGate", "modalities": 4, "outputs": 3}
 NETWORK = {
@@ -128,7 +129,7 @@ def trained(
 ) -> tuple[Path, dict[str, Any]]:
     """Fine-tune a bundle, and return the new one with its report."""
     held_out = [replace(case, use="held_out") for case in test]
-    settings = FineTuning(minutes=minutes, side=64, batch=1, learning_rate=3e-3 if name == "start" else 1e-3)
+    settings = FineTuning(minutes=minutes, side=SIDE, batch=1, learning_rate=3e-3 if name == "start" else 1e-3)
     plan = TrainingPlan(name, parent.name, settings, (*cases, *held_out))
     watch = Watch(lambda: None, lambda stage, done, total: None, time.process_time)
     output = work / "models" / name

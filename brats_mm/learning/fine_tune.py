@@ -157,14 +157,22 @@ def _packed(
     for number, (case, weight) in enumerate(zip(chosen, weights, strict=True)):
         watch.check()
         watch.progress("reading", number, len(chosen))
-        item = _as_nifti(case.item(folder), scratch / "nifti" / case.name)
+        item = as_nifti(case.item(folder), scratch / "nifti" / case.name)
         (path,) = pack_cases([item], scratch / "packed", spacing_mm=spacing_mm)
         found.append((load_packed(path), weight))
     return found
 
 
-def _as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Convert sequences in other formats to NIfTI, which the training reads."""
+def as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Convert sequences in other formats to NIfTI, which the training reads.
+
+    Args:
+        item: case as in `data.datalist`.
+        folder: folder for the converted sequences. Created if one is needed.
+
+    Returns:
+        The case with the converted files in place of the originals.
+    """
     images = dict(item["image"])
     for name, file in images.items():
         if not file.endswith((".nii", ".nii.gz")):

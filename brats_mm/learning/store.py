@@ -24,7 +24,7 @@ class CorrectionStore:
     """Corrections of all callers below one folder."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._lock = threading.Lock()
 
     def add(self, incoming: Path, make: Callable[[list[Correction]], Correction]) -> Correction:
@@ -46,13 +46,13 @@ class CorrectionStore:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             incoming.rename(target)
             sync(target.parent)
-            sync(self._root)
+            sync(self.root)
         return made
 
     def all(self, owner: str | None = None) -> list[Correction]:
         """Return the corrections of one owner or of all, oldest first. Skips unreadable ones."""
         owners = "*" if owner is None else _hash(owner)
-        found = [_read(path) for path in self._root.glob(f"{owners}/*/{DOCUMENT}")]
+        found = [_read(path) for path in self.root.glob(f"{owners}/*/{DOCUMENT}")]
         return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.version))
 
     def of_image(self, owner: str, image: str, tag: str) -> list[Correction]:
@@ -75,11 +75,11 @@ class CorrectionStore:
 
     def folder(self, correction: Correction) -> Path:
         """Return the folder of a correction's files."""
-        return self._root / _hash(correction.owner) / correction.id
+        return self.root / _hash(correction.owner) / correction.id
 
     def used_bytes(self, owner: str) -> int:
         """Return the disk space of an owner's corrections."""
-        return sum(path.lstat().st_size for path in (self._root / _hash(owner)).rglob("*"))
+        return sum(path.lstat().st_size for path in (self.root / _hash(owner)).rglob("*"))
 
 
 def _hash(text: str) -> str:

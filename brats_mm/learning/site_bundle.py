@@ -1,0 +1,97 @@
+"""Write a bundle whose own `train.json` fine-tunes on the labels of a site, for MONAI's tools and federated clients."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import BundleError
+from brats_mm.io.bundle import Bundle, default_bundle
+from brats_mm.learning.corrections import Role
+from brats_mm.learning.fine_tune import as_nifti
+from brats_mm.learning.plan import REPLAY, FineTuning, PlannedCase, TrainingPlan, choose_cases
+from brats_mm.learning.store import LABELS, CorrectionStore
+
+TRAINED = "fine_tuned"
+"""Folder of a site's bundle with the weights that its `train.json` writes."""
+
+SITE_CASES = "configs/site_cases.json"
+_CROSS = "brats_mm.networks.presets.cross_sequence"
+
+
+def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> TrainingPlan:
+    """Return the plan of a training on all usable corrections of a store, with files relative to the store's folder.
+
+    Args:
+        store: corrections.
+        version: version that results.
+        parent: version that is fine-tuned.
+
+    Raises:
+        OptionError: there are too few corrections.
+    """
+    cases = []
+    for one in choose_cases(store.all()):
+        place = store.folder(one).relative_to(store.root).as_posix()
+        sequences = {sequence: f"{place}/{name}" for sequence, name in one.sequences.items()}
+        cases.append(PlannedCase(one.id, one.role.value, sequences, f"{place}/{LABELS}"))
+    return TrainingPlan(version, parent, FineTuning(), tuple(cases))
+
+
+def write_site_bundle(
+    plan: TrainingPlan, folder: Path, parent: Bundle, output: Path, changes: Mapping[str, Any] | None = None
+) -> Bundle:
+    """Write a copy of a bundle whose `train.json` starts from its weights and trains on the cases of a plan.
+
+    `monai.bundle run` and `MonaiAlgo` train it with no further option. The learning rate falls to zero over `epochs`.
+    In federated training, set it to the epochs of all rounds together. Held-out cases are the validation cases. As in
+    `fine_tune`, the cross-sequence expert of the shipped network is trained alone. The images stay in their place, but
+    formats that the training does not read are converted.
+
+    Args:
+        plan: what to learn from. Its time limit is not used, because `train.json` counts epochs.
+        folder: folder of the plan's cases.
+        parent: bundle to fine-tune.
+        output: folder of the new bundle. It must not exist.
+        changes: further settings of `train.json`, such as `{"epochs": 20}`.
+
+    Raises:
+        BundleError: there is something at `output` already.
+    """
+    if output.exists():
+        message = f"{output} exists already. Name another folder."
+        raise BundleError(message)
+    shutil.copytree(default_bundle() / "configs", output / "configs")
+    shutil.copytree(parent.root, output, dirs_exist_ok=True)
+    uses = {"training": (Role.TRAINING.value, REPLAY), "validation": (Role.HELD_OUT.value,)}
+    cases = {
+        section: [
+            as_nifti(case.item(folder.resolve()), output.resolve() / "images" / case.name) for case in plan.of_use(*use)
+        ]
+        for section, use in uses.items()
+    }
+    (output / SITE_CASES).write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
+    inference = json.loads((output / "configs" / "inference.json").read_text(encoding="utf-8"))
+    train = output / "configs" / "train.json"
+    document = {
+        **json.loads(train.read_text(encoding="utf-8")),
+        "network_def": inference["network_def"],
+        "spacing_mm": inference.get("spacing_mm", 1.0),
+        "dataset_dir": str(folder.resolve()),
+        "datalist": f"$os.path.join(@bundle_root, *{SITE_CASES.split('/')})",
+        "output_dir": f"$os.path.join(@bundle_root, '{TRAINED}')",
+        "experts_dir": "none",
+        "initial_weights": "$os.path.join(@bundle_root, 'models', 'model.pt')",
+        "window": [plan.settings.side] * 3,
+        "batch_size": plan.settings.batch,
+        "learning_rate": plan.settings.learning_rate,
+        "seed": plan.settings.seed,
+        "epochs": 20,
+        "val_interval": 1,
+        **(changes or {}),
+    }
+    if inference["network_def"].get("_target_") == _CROSS:
+        document["optimizer"] = {**document["optimizer"], "params": "$@network.cross.parameters()"}
+    train.write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")
+    return Bundle(output)

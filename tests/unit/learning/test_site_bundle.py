@@ -1,0 +1,137 @@
+"""A site's bundle fine-tunes on the site's labels with MONAI's own tools, alone and together with another site."""
+
+import json
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.fl.client.monai_algo import MonaiAlgo
+from monai.fl.utils.constants import ExtraItems, WeightType
+from monai.fl.utils.exchange_object import ExchangeObject
+
+from brats_mm.errors import BundleError, OptionError
+from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
+from brats_mm.learning.corrections import Role
+from brats_mm.learning.fine_tune import write_version
+from brats_mm.learning.plan import FineTuning, TrainingPlan
+from brats_mm.learning.site_bundle import TRAINED, plan_of_corrections, write_site_bundle
+from brats_mm.learning.store import LABELS, CorrectionStore
+from brats_mm.learning.versions import ModelVersions
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from tests.unit.learning.test_corrections import made
+from tests.unit.learning.test_fine_tune import planned
+
+SMALL = {
+    "device": "cpu",
+    "window": [48, 48, 48],
+    "validation_window": [48, 48, 48],
+    "augmentation": "paper",
+    "learning_rate": 0.01,
+    "epochs": 3,
+    "check_cases": False,
+}
+
+
+def plan_of(folder, seed):
+    """A plan with one synthetic head to train on, and another to evaluate on."""
+    cases = (planned(folder, "one", "training", seed), planned(folder, "two", "held_out", seed + 1))
+    return TrainingPlan("0.8.0+site.1", "0.8.0", FineTuning(batch=1), cases)
+
+
+@pytest.fixture
+def sites(tiny_bundle, tmp_path):
+    """Bundles of two sites, with two synthetic heads each."""
+    return [
+        write_site_bundle(
+            plan_of(tmp_path / f"cases-{name}", seed),
+            tmp_path / f"cases-{name}",
+            Bundle(tiny_bundle),
+            tmp_path / name,
+            {**SMALL, "spacing_mm": 2.0},
+        )
+        for name, seed in (("a", 3), ("b", 5))
+    ]
+
+
+def test_train_json_of_the_site_names_its_cases_and_starts_from_the_weights_of_the_parent(tiny_bundle, tmp_path):
+    folder = tmp_path / "cases"
+    site = write_site_bundle(plan_of(folder, 3), folder, Bundle(tiny_bundle), tmp_path / "site", {"epochs": 7})
+    assert checked_hash(site) == checked_hash(Bundle(tiny_bundle))
+    train = json.loads((site.root / "configs" / "train.json").read_text())
+    assert train["network_def"] == json.loads((tiny_bundle / "configs" / "inference.json").read_text())["network_def"]
+    assert (train["window"], train["batch_size"], train["epochs"]) == ([80, 80, 80], 1, 7)
+    cases = json.loads((site.root / "configs" / "site_cases.json").read_text())
+    assert [one["name"] for one in cases["training"]] == ["one"]
+    assert [one["name"] for one in cases["validation"]] == ["two"]
+    assert cases["training"][0]["image"]["t1"] == str(folder / "one" / "t1.nii.gz")
+    with pytest.raises(BundleError, match="exists already"):
+        write_site_bundle(plan_of(tmp_path / "other", 3), folder, Bundle(tiny_bundle), tmp_path / "site")
+
+
+def test_of_the_shipped_network_only_the_cross_sequence_expert_is_trained(tmp_path):
+    folder = tmp_path / "cases"
+    site = write_site_bundle(plan_of(folder, 3), folder, Bundle(default_bundle()), tmp_path / "site", {"device": "cpu"})
+    parser = ConfigParser()
+    parser.read_config(site.root / "configs" / "train.json")
+    parser["bundle_root"] = str(site.root)
+    network, optimizer = parser.get_parsed_content("network"), parser.get_parsed_content("optimizer")
+    assert isinstance(network, CrossSequenceMixture)
+    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    assert trained == {id(one) for one in network.cross.parameters()}
+    stored = torch.load(site.weights, weights_only=True)
+    assert all(torch.equal(value, stored[name].float()) for name, value in network.state_dict().items())
+
+
+def test_a_plan_of_stored_corrections_names_files_in_the_store(tmp_path):
+    store = CorrectionStore(tmp_path / "store")
+    with pytest.raises(OptionError, match="needs two corrected cases"):
+        plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
+    for number, role in enumerate((Role.TRAINING, Role.HELD_OUT)):
+        (tmp_path / "incoming").mkdir()
+        (tmp_path / "incoming" / LABELS).write_bytes(b"label")
+        store.add(tmp_path / "incoming", lambda known, n=number, r=role: made(n, image=f"i{n}", role=r))
+    plan = plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
+    assert [case.use for case in plan.cases] == ["training", "held_out"]
+    assert all((store.root / case.label).read_bytes() == b"label" for case in plan.cases)
+
+
+@pytest.mark.slow
+def test_monai_runs_the_training_and_the_result_becomes_a_version(sites, tiny_bundle, tmp_path):
+    workflow = ConfigWorkflow(str(sites[0].root / "configs" / "train.json"), workflow_type="train", logging_file=False)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    state = torch.load(sites[0].root / TRAINED / "model.pt", weights_only=True)
+    report = {"parent": "0.8.0", "cases": {"training": 1}}
+    version = write_version(Bundle(tiny_bundle), tmp_path / "version", state, "0.8.0+site.1", report)
+    assert checked_hash(version) != checked_hash(Bundle(tiny_bundle))
+    versions = ModelVersions(tmp_path / "versions")
+    versions.adopt(version.root, "0.8.0+site.1")
+    versions.activate("0.8.0+site.1")
+    assert versions.active_bundle() == tmp_path / "versions" / "0.8.0+site.1"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:executing the bundle config")
+def test_averaging_the_weights_of_two_sites_lowers_the_loss_of_both(sites):
+    clients = [MonaiAlgo(bundle_root=str(site.root), local_epochs=1) for site in sites]
+    for client, name in zip(clients, "ab", strict=True):
+        client.initialize(extra={ExtraItems.CLIENT_NAME: name})
+    weights = {name: value.clone() for name, value in clients[0].trainer.network.state_dict().items()}
+
+    def losses():
+        exchanged = ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS)
+        return [client.evaluate(exchanged).metrics["val_loss"] for client in clients]
+
+    before = losses()
+    for _ in range(3):
+        changes = []
+        for client in clients:
+            client.train(ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS))
+            changes.append(client.get_weights().weights)
+        first, second = changes
+        assert any(bool((first[name] != second[name]).any()) for name in weights)
+        weights = {name: value + sum(one[name] for one in changes) / len(changes) for name, value in weights.items()}
+    for client in clients:
+        client.finalize()
+    assert all(after < first for after, first in zip(losses(), before, strict=True))
