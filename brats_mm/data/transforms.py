@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num, Shaped
 from monai.data import MetaTensor
-from monai.transforms import LoadImage, MapTransform, Transform
+from monai.transforms import EnsureChannelFirst, MapTransform, Transform
 from torch import Tensor
 
 from brats_mm.data.checked_nifti import CheckedNibabelReader
@@ -20,6 +20,7 @@ from brats_mm.domain.label_map import regions_from_labels, whole_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.orientation import redirected
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import resample, resample_signal, resampled_side
 from brats_mm.domain.volume import Grid
@@ -36,7 +37,8 @@ class LoadSequencesd(Transform):
     """Load the available sequences of an item into one image.
 
     Adds `image` (m, h, w, d) with one channel per modality, zero if missing, `available` (m,) booleans, and `label`
-    (1, h, w, d) with the values of the label map, if any.
+    (1, h, w, d) with the values of the label map, if any. The item's `orientation`, if any, replaces the directions in
+    the headers of the case's files (see `domain.orientation.redirected`).
 
     Args:
         modalities: modalities of the channels, in order. All four, or one for an expert.
@@ -44,8 +46,6 @@ class LoadSequencesd(Transform):
 
     def __init__(self, modalities: Sequence[str] = CHANNELS) -> None:
         self.modalities = tuple(Modality(name) for name in modalities)
-        self._load = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
-        self._load.register(CheckedNibabelReader())
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         files: Mapping[str, str] = data["image"]
@@ -72,20 +72,21 @@ class LoadSequencesd(Transform):
             raise VolumeError(message)
         first = next(iter(volumes.values()))
         volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}
-        channels = [volumes.get(modality, torch.zeros_like(first)) for modality in self.modalities]
-        image = MetaTensor(torch.cat([torch.as_tensor(channel) for channel in channels]), affine=first.affine)
+        channels = [volumes.get(modality, torch.zeros_like(first)).as_tensor() for modality in self.modalities]
+        affine = _corrected(first, data.get("orientation"), str(data.get("name", "?")))
+        image = MetaTensor(torch.cat(channels), affine=affine)
         available = torch.tensor([modality in volumes for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
             label = _one_of(self._volume(data["label"]), None, data["label"])
-            loaded["label"] = MetaTensor(torch.as_tensor(_onto(label, first)), affine=first.affine)
+            loaded["label"] = MetaTensor(_onto(label, first).as_tensor(), affine=affine)
         return loaded
 
     def _volume(self, path: str) -> MetaTensor:
         if not Path(path).is_file():
             message = f"The file {path} does not exist. Check the list of cases and --dataset_dir."
             raise VolumeError(message)
-        volume: MetaTensor = self._load(path)
+        volume = _read(path)
         if not bool(torch.isfinite(volume).all()):
             for channel in volume.numpy():
                 channel[...] = fill_nan_background(channel)[0]
@@ -94,6 +95,30 @@ class LoadSequencesd(Transform):
             raise VolumeError(message)
         volume.meta["file"] = path
         return volume
+
+
+def _read(path: str) -> MetaTensor:
+    """Read a file as (c, h, w, d) float32.
+
+    MONAI's `LoadImage` sets up readers of every format for each case and prints what they lack.
+    """
+    reader = CheckedNibabelReader()
+    values, meta = reader.get_data(reader.read(path))
+    volume = MetaTensor.ensure_torch_and_prune_meta(values.astype(np.float32), meta)
+    first: MetaTensor = EnsureChannelFirst()(volume)
+    return first
+
+
+def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
+    """Return the affine of a case's grid in the orientation that the list gives, if any."""
+    if codes is None:
+        affine: Tensor = volume.affine
+        return affine
+    try:
+        return torch.from_numpy(redirected(grid_of(volume), codes).affine)
+    except GridError as error:
+        message = f"The case {name} of the list: {error}"
+        raise GridError(message) from error
 
 
 def _clean(volume: MetaTensor) -> MetaTensor:

@@ -76,6 +76,12 @@ def _labelled(item: Item) -> LabelledCase:
             "but evaluation needs one file per sequence. Convert them first."
         )
         raise CaseError(message)
+    if item.get("orientation"):
+        message = (
+            f"The list corrects the orientation of the case {item['name']}. Training does so, but an evaluation "
+            "reads the files as they are. Correct their headers, or leave the case out."
+        )
+        raise CaseError(message)
     stated = item.get("label_scheme")
     files = replace(recognise(item["image"]), name=item["name"])
     return LabelledCase(files, Path(item["label"]), LabelScheme(stated) if stated else None)

@@ -7,6 +7,7 @@ import pytest
 
 from brats_mm.data.datalist import find_item, find_items, inference_items, make_datalist, training_items
 from brats_mm.errors import CaseError, OptionError
+from brats_mm.io.labelled_cases import labelled_cases
 
 
 def _case(root: Path, name: str, *kinds: str) -> Path:
@@ -151,3 +152,12 @@ def test_inference_may_walk_over_a_list_without_labels(root: Path) -> None:
 
     assert [item["name"] for item in items] == ["unlabelled", "b"]
     assert items[1]["image"] == {"t2": str(root / "x/t2.nii.gz")}
+
+
+def test_an_evaluation_refuses_a_case_whose_orientation_only_training_corrects(root: Path) -> None:
+    name = next(item["name"] for item in find_items(root) if "label" in item)
+    item = next(item for item in find_items(root) if item["name"] == name)
+    listed = root / "list.json"
+    listed.write_text(json.dumps({"validation": [{**item, "orientation": "LPS", "label_scheme": "brats2023"}]}))
+    with pytest.raises(CaseError, match=rf"orientation of the case {name}"):
+        labelled_cases(listed)
