@@ -125,6 +125,23 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
     return tuple(written)
 
 
+def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
+    """Write the lists of `write_fold_lists` and return the one that validates on a fold.
+
+    Raises:
+        CaseError: see `write_fold_lists`.
+        OptionError: no training entry has the fold.
+        OutputError: a list cannot be written.
+    """
+    paths = [made.path for made in write_fold_lists(datalist, output)]
+    wanted = output.with_name(f"{output.stem}_fold{fold}.json")
+    if wanted not in paths:
+        known = ", ".join(path.stem.rpartition("fold")[2] for path in paths)
+        message = f"{datalist} has no fold {fold}. It has {known}."
+        raise OptionError(message)
+    return wanted
+
+
 def _items(root: Path) -> list[Item]:
     if is_decathlon(root):
         return _decathlon_items(root)

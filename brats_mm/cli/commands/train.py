@@ -36,6 +36,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of the cases, with a datalist.json")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the checkpoints")
     parser.add_argument("--datalist", type=Path, metavar="FILE", help="list of cases (default: CASES/datalist.json)")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="validate on the training cases whose key fold is K, and train on the others (Auto3DSeg's lists)",
+    )
     parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="what to train")
     parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="experts to train")
     add_training_options(parser)
@@ -55,6 +61,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     settings = chosen_settings(options)
     if options.datalist is not None:
         settings["datalist"] = str(options.datalist)
+    if options.fold is not None:
+        from brats_mm.pipeline.datalists import write_fold_list
+
+        listed = options.datalist or options.dataset / "datalist.json"
+        settings["datalist"] = str(write_fold_list(listed, options.output / "datalist.json", options.fold))
     plan = Plan(
         options.dataset, options.output, options.stage, tuple(options.modality), tuple(options.config), settings
     )

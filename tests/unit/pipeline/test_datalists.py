@@ -8,7 +8,7 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.data.datalist import inference_items, training_items
 from brats_mm.errors import CaseError, OptionError, OutputError
-from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_lists
+from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_list, write_fold_lists
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -157,3 +157,23 @@ def test_the_command_writes_the_list_and_says_how_many(root: Path, capsys: pytes
 def test_the_command_explains_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datalist", str(tmp_path / "absent"), "-o", str(tmp_path / "list.json")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_one_fold_of_a_list_with_fold_keys_is_chosen_by_its_number(root: Path, tmp_path: Path) -> None:
+    entries = [
+        {
+            "image": {"t1": f"{name}/{name}-t1.nii.gz"},
+            "label": f"{name}/{name}-seg.nii.gz",
+            "label_scheme": "brats2023",
+            "fold": fold,
+        }
+        for name, fold in zip(NAMES, (0, 0, 2, 2, 2), strict=True)
+    ]
+    listed = tmp_path / "folds.json"
+    listed.write_text(json.dumps({"training": entries}))
+
+    path = write_fold_list(listed, tmp_path / "out" / "datalist.json", 2)
+    assert _names(root, path, "training") == ["a", "b"]
+    assert _names(root, path, "validation") == ["c", "d", "e"]
+    with pytest.raises(OptionError, match=r"no fold 1. It has 0, 2"):
+        write_fold_list(listed, tmp_path / "out" / "datalist.json", 1)
