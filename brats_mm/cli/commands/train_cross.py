@@ -50,6 +50,27 @@ def add(commands: Commands) -> None:
         metavar=("WT", "TC", "ET"),
         help="weight of the new expert for each region, between 0 and 1",
     )
+    parser.add_argument(
+        "--distill",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="weight of teaching a view with fewer sequences by the view with all (default: 0, off)",
+    )
+    parser.add_argument(
+        "--pretrain-minutes",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="time to reconstruct hidden parts of the images before the training (default: 0, off)",
+    )
+    parser.add_argument(
+        "--pretrain-section",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="further sections for the reconstruction, with or without label maps",
+    )
     parser.add_argument("--side", type=int, metavar="VOXELS", help="side of the crops (default: 80, later 96)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
@@ -59,10 +80,14 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     _check(options)
-    from brats_mm.data.datalist import training_items
+    _check_additions(options)
+    from brats_mm.data.datalist import inference_items, training_items
 
     root = options.dataset_dir or options.datalist.parent
     items = [item for name in options.section for item in training_items(root, options.datalist, name)]
+    unlabelled = [
+        item for name in options.pretrain_section for item in inference_items(root, options.datalist, section=name)
+    ]
     from brats_mm.training.timed.run import TimedTraining, train_cross
 
     made = train_cross(
@@ -77,7 +102,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
             initial=options.initial_weights,
             experts=options.experts,
             joint_shares=tuple(options.joint_shares),
+            distillation=options.distill,
+            pretrain_minutes=options.pretrain_minutes,
         ),
+        unlabelled=unlabelled,
         on_case=lambda done, total: console.say(f"Packed {done} of {total} cases."),
     )
     console.say(f"Wrote {made}.")
@@ -111,3 +139,13 @@ def _check(options: argparse.Namespace) -> None:
         if path is not None and not path.is_file():
             message = f"{name} is {path}, which does not exist. Give a checkpoint."
             raise OptionError(message)
+
+
+def _check_additions(options: argparse.Namespace) -> None:
+    if options.distill < 0 or options.pretrain_minutes < 0:
+        message = f"--distill is {options.distill:g} and --pretrain-minutes is {options.pretrain_minutes:g}. "
+        message += "Give 0 or positive numbers."
+        raise OptionError(message)
+    if options.pretrain_section and options.pretrain_minutes == 0:
+        message = "--pretrain-section is used by the reconstruction only. Add --pretrain-minutes."
+        raise OptionError(message)

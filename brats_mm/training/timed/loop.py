@@ -17,7 +17,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from brats_mm.errors import TrainingError
 from brats_mm.execution.malloc_tuning import tune_malloc
+from brats_mm.losses.distillation import subset_distillation
 from brats_mm.losses.tumour import level_loss
+from brats_mm.networks.mixing import available_by_content
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
@@ -146,6 +148,29 @@ def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, avail
     """Return the deeply supervised loss of a cross-sequence expert."""
     levels = network.forward_levels_available(image, available)  # type: ignore[operator]
     return level_loss(levels, target)
+
+
+def distilling_step(weight: float) -> Step:
+    """Return a step in which the view with all sequences of a crop teaches the drawn view.
+
+    The loss is that of `cross_sequence_step` plus `weight` times `subset_distillation`. The teacher is the network
+    itself, without gradient, so a step costs one more forward pass.
+
+    Args:
+        weight: weight of the divergence.
+    """
+
+    def step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+        levels = network.forward_levels_available(image, available)  # type: ignore[operator]
+        loss = level_loss(levels, target)
+        more = available | available_by_content(image)
+        if torch.equal(more, available):
+            return loss
+        with torch.no_grad():
+            teacher = network(image, more)
+        return loss + weight * subset_distillation(levels[0], teacher, available, more)
+
+    return step
 
 
 def train(

@@ -45,16 +45,21 @@ class PackedCase:
     centres: tuple[npt.NDArray[np.int32], ...]
 
 
-def preprocessing(spacing_mm: float) -> Compose:
-    """Return the deterministic transforms: RAS, brain box, z-score inside the brain, region masks, voxel size."""
-    both = ["image", "label"]
+def preprocessing(spacing_mm: float, *, labelled: bool = True) -> Compose:
+    """Return the deterministic transforms: RAS, brain box, z-score inside the brain, region masks, voxel size.
+
+    Args:
+        spacing_mm: voxel size in mm.
+        labelled: whether the cases have label maps.
+    """
+    keys = ["image", "label"] if labelled else ["image"]
     return Compose(
         [
             LoadSequencesd(),
-            Orientationd(both, axcodes="RAS", labels=None),
-            CropForegroundd(both, source_key="image", select_fn=has_signal, allow_smaller=True),
+            Orientationd(keys, axcodes="RAS", labels=None),
+            CropForegroundd(keys, source_key="image", select_fn=has_signal, allow_smaller=True),
             NormalizeIntensityd("image", nonzero=True, channel_wise=True),
-            LabelsToRegionsd(),
+            *([LabelsToRegionsd()] if labelled else []),
             ToSpacingd(spacing_mm=spacing_mm),
         ]
     )
@@ -64,12 +69,15 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
     """Pack one case of a case list.
 
     Args:
-        item: dictionary with `name`, `image` (files by modality) and `label`. See `data.datalist`.
+        item: dictionary with `name`, `image` (files by modality) and optionally `label`. See `data.datalist`. Without
+            a label map, all labels are 0.
         chain: transforms from `preprocessing`.
     """
     data = chain(item)
     image = data["image"].as_tensor().numpy()
-    labels = data["label"].as_tensor().numpy().sum(axis=0).astype(np.uint8)
+    labels = np.zeros(image.shape[1:], np.uint8)
+    if "label" in data:
+        labels = data["label"].as_tensor().numpy().sum(axis=0).astype(np.uint8)
     packed = np.zeros(image.shape, np.uint8)
     scale, offset = np.zeros(len(image), np.float32), np.zeros(len(image), np.float32)
     for channel, volume in enumerate(image):
@@ -99,9 +107,8 @@ def unpack_image(levels: torch.Tensor, scale: npt.NDArray[np.float32], offset: n
     return values.masked_fill_(levels == 0, 0.0)
 
 
-def save_packed(case: PackedCase, folder: Path) -> Path:
+def save_packed(case: PackedCase, path: Path) -> Path:
     """Write a packed case and return its file."""
-    path = folder / f"{case.name}.npz"
     centres: dict[str, Any] = {f"centres_{kind}": values for kind, values in enumerate(case.centres)}
     arrays: dict[str, Any] = {name: getattr(case, name) for name in ("image", "scale", "offset", "available", "labels")}
     np.savez_compressed(path, **arrays, **centres, name=np.array(case.name))
@@ -117,13 +124,17 @@ def load_packed(path: Path) -> PackedCase:
 
 
 def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:
-    """Pack cases into a folder and keep existing ones."""
+    """Pack cases into a folder and keep existing ones.
+
+    A corrected orientation is part of the file's name, so that a case is packed again once its list corrects it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    chain = preprocessing(spacing_mm)
     paths = []
     for item in items:
-        path = folder / f"{item['name']}.npz"
-        paths.append(path if path.is_file() else save_packed(pack_case(item, chain), folder))
+        chain = preprocessing(spacing_mm, labelled="label" in item)
+        corrected = f"_{item['orientation']}" if item.get("orientation") else ""
+        path = folder / f"{item['name']}{corrected}.npz"
+        paths.append(path if path.is_file() else save_packed(pack_case(item, chain), path))
     return paths
 
 

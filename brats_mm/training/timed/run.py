@@ -1,7 +1,7 @@
 """Train a cross-sequence expert and fine-tune the modality experts on a list of cases, and write a checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.presets import cross_sequence, simmlm
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
-from brats_mm.training.timed.loop import LoopSettings, train
+from brats_mm.training.timed.loop import LoopSettings, cross_sequence_step, distilling_step, train
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
+from brats_mm.training.timed.pretraining import Reconstruction, expert_state, reconstruction_step
 
 GATE_CASES = 16
 """Number of cases on which the window gate of a SimMLM mixture is observed."""
@@ -46,6 +48,8 @@ class TimedTraining:
             cross-sequence expert is written.
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
             `initial` is kept.
+        distillation: weight of the divergence of a view from the view with all sequences. 0 turns it off.
+        pretrain_minutes: minutes of masked reconstruction before the training, summed over all runs. 0 leaves it out.
     """
 
     minutes: float
@@ -56,6 +60,8 @@ class TimedTraining:
     initial: Path | None = None
     experts: Path | None = None
     joint_shares: tuple[float, ...] = (0.8, 0.7, 0.8)
+    distillation: float = 0.0
+    pretrain_minutes: float = 0.0
 
 
 def train_cross(
@@ -63,6 +69,7 @@ def train_cross(
     folder: Path,
     options: TimedTraining,
     *,
+    unlabelled: Sequence[Mapping[str, Any]] = (),
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Pack the cases, train or resume, and write a checkpoint.
@@ -71,6 +78,7 @@ def train_cross(
         items: labelled cases, from `data.datalist.training_items`.
         folder: folder for packed cases, the state of the training and the checkpoint.
         options: options of the training.
+        unlabelled: further cases for the masked reconstruction. Their label maps are not used.
         on_case: called with the number of packed cases and the total.
 
     Returns:
@@ -86,11 +94,16 @@ def train_cross(
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     paths = []
-    for number, item in enumerate(items, start=1):
-        paths += pack_cases([item], folder / "packed")
-        on_case(number, len(items))
-    cases = [load_packed(path) for path in paths]
-    weights = _train_cross_expert(cases, folder, options, initial)
+    total = len(items) + len(unlabelled)
+    for number, item in enumerate([*items, *map(_without_label, unlabelled)], start=1):
+        paths += pack_cases([item], folder / ("packed" if number <= len(items) else "unlabelled"))
+        on_case(number, total)
+    packed = [load_packed(path) for path in paths]
+    cases = packed[: len(items)]
+    network = cross_sequence().cross if initial is None else initial.cross
+    if options.pretrain_minutes > 0:
+        _pretrain(network, packed, folder / "pretraining", options)
+    weights = _train_cross_expert(network, cases, folder, options)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     if initial is not None:
         joined = _continue(initial, state, cases, folder, options)
@@ -107,14 +120,27 @@ def train_cross(
     return folder / "model.pt"
 
 
+def _without_label(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in ("label", "label_scheme")}
+
+
+def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining) -> None:
+    settings = replace(_loop_settings(options), minutes=options.pretrain_minutes)
+    ones = [1.0] * len(cases)
+    weights = train(Reconstruction(network), cases, ones, folder, settings, step=reconstruction_step, device=_device())
+    network.cpu().load_state_dict(expert_state(torch.load(weights, map_location="cpu", weights_only=True)))
+
+
 def _train_cross_expert(
-    cases: Sequence[PackedCase], folder: Path, options: TimedTraining, initial: CrossSequenceMixture | None
+    network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining
 ) -> Path:
+    step = distilling_step(options.distillation) if options.distillation > 0 else cross_sequence_step
+    return train(network, cases, [1.0] * len(cases), folder, _loop_settings(options), step=step, device=_device())
+
+
+def _loop_settings(options: TimedTraining) -> LoopSettings:
     settings = LoopSettings(options.minutes, seed=options.seed)
-    if options.side is not None:
-        settings = LoopSettings(options.minutes, seed=options.seed, sides=((0.0, options.side),))
-    network = cross_sequence().cross if initial is None else initial.cross
-    return train(network, cases, [1.0] * len(cases), folder, settings, device=_device())
+    return settings if options.side is None else replace(settings, sides=((0.0, options.side),))
 
 
 def _fine_tune_experts(

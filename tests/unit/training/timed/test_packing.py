@@ -9,7 +9,7 @@ from brats_mm.training.timed.packing import load_packed, pack_cases, unpack_imag
 
 
 @pytest.fixture
-def packed(tmp_path):
+def item(tmp_path):
     rng = np.random.default_rng(0)
     folder = tmp_path / "case"
     folder.mkdir()
@@ -26,7 +26,11 @@ def packed(tmp_path):
     labels[12:16, 12:16, 12:16] = 1
     labels[12:14, 12:14, 12:14] = 4
     nib.save(nib.Nifti1Image(labels, np.eye(4)), folder / "case-seg.nii.gz")
-    item = {"name": "case", "image": files, "label": str(folder / "case-seg.nii.gz"), "label_scheme": "brats2018"}
+    return {"name": "case", "image": files, "label": str(folder / "case-seg.nii.gz"), "label_scheme": "brats2018"}
+
+
+@pytest.fixture
+def packed(item, tmp_path):
     return load_packed(pack_cases([item], tmp_path / "packed")[0])
 
 
@@ -57,3 +61,18 @@ def test_centres_are_in_their_tissue(packed):
     flat = case.labels.ravel()
     assert [set(flat[centres].tolist()) for centres in case.centres] == [{0}, {1}, {2}, {3}]
     assert [len(centres) for centres in case.centres[1:]] == [936, 56, 8]
+
+
+def test_an_orientation_in_the_list_turns_image_and_labels_and_is_packed_beside_the_other(item, packed, tmp_path):
+    (path,) = pack_cases([{**item, "orientation": "RPS"}], tmp_path / "packed")
+    turned = load_packed(path)
+    assert path.name == "case_RPS.npz"
+    assert np.array_equal(turned.image, packed.image[:, :, ::-1])
+    assert np.array_equal(turned.labels, packed.labels[:, ::-1])
+
+
+def test_a_case_without_label_map_is_packed_with_brain_centres_only(item, tmp_path):
+    (path,) = pack_cases([{key: item[key] for key in ("name", "image")}], tmp_path / "unlabelled")
+    case = load_packed(path)
+    assert not case.labels.any()
+    assert [len(centres) > 0 for centres in case.centres] == [True, False, False, False]

@@ -73,6 +73,20 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     assert torch.allclose(weights[:, :4] / weights[:, :4].sum(dim=1, keepdim=True), expected, atol=1e-4)
 
 
+def test_the_expert_starts_from_masked_reconstruction_of_labelled_and_unlabelled_cases(made_cases, tmp_path):
+    content = json.loads(made_cases.read_text())
+    second = {key: value for key, value in content["training"].pop().items() if not key.startswith("label")}
+    made_cases.write_text(json.dumps({**content, "unlabelled": [second]}))
+    out = tmp_path / "out"
+    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "48", "--threads", "1", "--quiet"]
+    command += ["--pretrain-minutes", "0.02", "--pretrain-section", "unlabelled", "--distill", "0.5"]
+    assert main([*command, "--minutes", "0.02"]) == 0
+    assert torch.load(out / "pretraining" / "state.pt", weights_only=True)["done"] >= 1
+    assert torch.load(out / "state.pt", weights_only=True)["done"] >= 1
+    assert sorted(path.name for path in out.glob("*/*.npz")) == ["one.npz", "two.npz"]
+    assert (out / "unlabelled" / "two.npz").is_file()
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -82,6 +96,8 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
         (("--initial-weights", "no.pt"), "exist"),
         (("--expert-minutes", "5"), "--initial-weights or --experts"),
         (("--expert-minutes", "5", "--side", "64"), "96"),
+        (("--distill", "-1"), "--distill is -1"),
+        (("--pretrain-section", "testing"), "--pretrain-minutes"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_path, capsys):

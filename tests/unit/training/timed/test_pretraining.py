@@ -1,0 +1,90 @@
+"""Masked reconstruction of the cross-sequence expert, and distillation between its views."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from brats_mm.losses.tumour import level_loss
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.training.timed.loop import cross_sequence_step, distilling_step
+from brats_mm.training.timed.pretraining import Reconstruction, expert_state, hidden_blocks, reconstruction_step
+
+WIDTHS = (4, 4, 4)
+
+
+def test_cubes_below_the_share_are_hidden_and_the_last_ones_are_cut():
+    draws = torch.tensor([0.4, 0.6, 0.1]).reshape(1, 1, 3, 1, 1)
+    hidden = hidden_blocks(draws, (5, 2, 2), block=2, share=0.5)
+    assert hidden.shape == (1, 1, 5, 2, 2)
+    assert hidden[0, 0, :, 0, 0].tolist() == [True, True, False, False, True]
+
+
+class Zeros(nn.Module):
+    """Predicts 0 everywhere, and keeps what it was shown."""
+
+    def forward(self, image: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
+        self.shown = image
+        return torch.zeros_like(image)
+
+
+def test_sequences_outside_the_subset_are_hidden_as_a_whole_and_predicted():
+    torch.manual_seed(0)
+    image = torch.cat([torch.full((1, 1, 32, 32, 32), 1.0), torch.full((1, 1, 32, 32, 32), 3.0)], dim=1)
+    network = Zeros()
+    loss = reconstruction_step(network, image, torch.zeros(1), torch.tensor([[True, False]]))
+    assert not network.shown[:, 1].any()
+    hidden = int((network.shown[:, 0] == 0).sum())  # of 8 cubes of 16 voxels a side, each hidden or not as a whole
+    assert 0 < hidden < 32**3
+    assert hidden % 16**3 == 0
+    assert loss.item() == pytest.approx((hidden + 9 * 32**3) / (hidden + 32**3))
+
+
+def test_reconstruction_falls_and_its_expert_can_be_taken_out():
+    torch.manual_seed(0)
+    expert = CrossSequenceExpert(WIDTHS)
+    network = Reconstruction(expert)
+    image = torch.randn(1, 4, 1, 1, 1).expand(1, 4, 32, 32, 32) + 2
+    available = torch.ones(1, 4, dtype=torch.bool)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss = reconstruction_step(network, image, torch.zeros(1), available)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    CrossSequenceExpert(WIDTHS).load_state_dict(expert_state(network.state_dict()))
+
+
+class LogitOfCount(nn.Module):
+    """The logit is the number of sequences that it is shown."""
+
+    def forward(self, image: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
+        return available.sum(dim=1).float().reshape(-1, 1, 1, 1, 1).expand(-1, 3, *image.shape[2:])
+
+    def forward_levels_available(self, image: torch.Tensor, available: torch.Tensor) -> list[torch.Tensor]:
+        return [self(image, available)]
+
+
+def test_distillation_adds_the_divergence_from_the_view_with_all_sequences_of_the_crop():
+    image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
+    image[:, 3] = 0  # the case has three sequences
+    seen = torch.tensor([[True, False, False, False]])
+    plain = cross_sequence_step(LogitOfCount(), image, target, seen)
+    assert plain == level_loss([torch.ones(1, 3, 2, 2, 2)], target)
+    taught = distilling_step(0.5)(LogitOfCount(), image, target, seen)
+    p, q = 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))
+    divergence = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    assert (taught - plain).item() == pytest.approx(0.5 * divergence, rel=1e-5)
+
+
+def test_a_view_with_all_sequences_is_not_taught():
+    image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
+    everything = torch.ones(1, 4, dtype=torch.bool)
+    step = distilling_step(0.5)
+    assert step(LogitOfCount(), image, target, everything) == cross_sequence_step(
+        LogitOfCount(), image, target, everything
+    )
