@@ -14,9 +14,9 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert takes part from two modalities on, and with T1ce alone. With another single modality, the
-    result is that of its expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the
-    modality experts suspect tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
+    The cross-sequence expert takes part except with FLAIR alone. The result is then that of FLAIR's expert, as in SimMLM
+    (section 3.1). Inference runs the cross-sequence expert only where the modality experts suspect tumour
+    (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
@@ -74,5 +74,9 @@ def expert_availability(available: Tensor) -> Tensor:
 
 
 def cross_takes_part(available: Tensor) -> Tensor:
-    """Return whether the cross-sequence expert takes part, (b,), for availability (b, m) with T1ce second."""
-    return (available.sum(dim=1) >= 2) | available[:, 1]
+    """Return whether the cross-sequence expert takes part, (b,), for availability (b, m) with FLAIR last.
+
+    It does not with FLAIR alone, because it then makes FLAIR so much better that other subsets often do worse than FLAIR
+    (`docs/experiments.md`, weights 0.9.0).
+    """
+    return available[:, :-1].any(dim=1)
