@@ -14,8 +14,8 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert takes part except with FLAIR alone. The result is then that of FLAIR's expert, as in SimMLM
-    (section 3.1). Inference runs the cross-sequence expert only where the modality experts suspect tumour
+    The cross-sequence expert takes part except with FLAIR alone. The result is then that of FLAIR's expert, as in
+    SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality experts suspect tumour
     (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
@@ -76,7 +76,7 @@ def expert_availability(available: Tensor) -> Tensor:
 def cross_takes_part(available: Tensor) -> Tensor:
     """Return whether the cross-sequence expert takes part, (b,), for availability (b, m) with FLAIR last.
 
-    It does not with FLAIR alone, because it then makes FLAIR so much better that other subsets often do worse than FLAIR
+    It does not with FLAIR alone. It would improve FLAIR so much that subsets with FLAIR often do worse than FLAIR alone
     (`docs/experiments.md`, weights 0.9.0).
     """
     return available[:, :-1].any(dim=1)

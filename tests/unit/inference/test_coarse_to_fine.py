@@ -88,7 +88,7 @@ def test_without_suspicion_the_cross_sequence_expert_does_not_run():
     assert bool((result.logits == -9).all())
 
 
-def test_one_sequence_other_than_t1ce_never_runs_the_cross_sequence_expert():
+def test_flair_alone_never_runs_the_cross_sequence_expert():
     net = network()
     result = run(net, given(), frozenset({Modality.FLAIR}))
     assert net.cross.seen == []
@@ -96,11 +96,13 @@ def test_one_sequence_other_than_t1ce_never_runs_the_cross_sequence_expert():
     assert result.joint_weights.tolist() == [0, 0, 0]
 
 
-def test_t1ce_alone_runs_the_cross_sequence_expert():
+@pytest.mark.parametrize("modality", [Modality.T1, Modality.T1CE, Modality.T2])
+def test_another_single_sequence_runs_the_cross_sequence_expert(modality):
     net = network()
-    result = run(net, given(), frozenset({Modality.T1CE}))
-    assert [available for _, available, _ in net.cross.seen] == [[False, True, False, False]]
-    assert result.weights[:, 0].tolist() == [0, 1, 0, 0]
+    result = run(net, given(), frozenset({modality}))
+    alone = [one == modality for one in MODALITIES]
+    assert [available for _, available, _ in net.cross.seen] == [alone]
+    assert result.weights[:, 0].tolist() == alone
     assert result.joint_weights.tolist() == [0.5, 0.5, 0.5]
     assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.5 * 4 + 0.5 * 10, abs=1e-4)
 
