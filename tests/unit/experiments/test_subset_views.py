@@ -58,7 +58,7 @@ def test_the_image_stays_whole_and_what_was_there_stays_known():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"sampler": "some"}, "uniform, each, one, whole"), ({"views": 0}, "1 or more"), ({"drop_prob": 1}, "below 1")],
+    [({"sampler": "some"}, "uniform, each, one, whole"), ({"views": 0}, "at least 1"), ({"drop_prob": 1}, "below 1")],
 )
 def test_settings_that_cannot_be(options, said):
     with pytest.raises(OptionError, match=said):

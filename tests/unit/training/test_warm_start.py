@@ -180,5 +180,5 @@ def test_new_experts_take_the_places_of_a_mixtures_own_and_the_others_stay(folde
 
 
 def test_a_folder_without_new_experts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"holds none of expert_t1\.pt, .* leave out --new_experts_dir"):
+    with pytest.raises(BundleError, match=r"contains none of expert_t1\.pt, .* leave out --new_experts_dir"):
         warm_start(_mixture(), experts_dir=None, new_experts_dir=tmp_path)
