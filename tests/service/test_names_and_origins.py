@@ -27,7 +27,7 @@ def test_names_that_turn_the_direction_of_writing_are_not_plain():
 @pytest.mark.parametrize("name", ["local", "dicomweb"])
 def test_a_token_cannot_have_a_name_of_the_service(tmp_path, name):
     database = open_database(tmp_path)
-    with pytest.raises(OptionError, match="the service's own"):
+    with pytest.raises(OptionError, match="is reserved"):
         Tokens(database).create(name)
     database.close()
 

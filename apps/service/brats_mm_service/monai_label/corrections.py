@@ -198,10 +198,10 @@ def _link_images(files: ImageFiles, folder: Path) -> tuple[dict[str, str], str]:
         stored[modality.value] = name
     if stored:
         return stored, next(iter(stored.values()))
-    source = files.unsorted or files.grid
-    assert source is not None, "an image has at least one file"
-    name = f"image{''.join(_suffixes(source))}"
-    link_or_copy(source, folder / name)
+    image = files.unsorted or files.grid
+    assert image is not None, "an image has at least one file"
+    name = f"image{''.join(_suffixes(image))}"
+    link_or_copy(image, folder / name)
     return {}, name
 
 
