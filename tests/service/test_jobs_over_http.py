@@ -94,7 +94,7 @@ def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
     assert job["sequences_found"] == ["t1", "t1ce", "flair"]
     assert job["sequences_missing"] == ["t2"]
     assert job["ignored"]["study/head/notes.txt"] == "it is not an image"
-    assert "labels" in job["ignored"]["BraTS-GLI-00000-000-seg.nii.gz"]
+    assert "label map" in job["ignored"]["BraTS-GLI-00000-000-seg.nii.gz"]
     assert ended(client, job["id"])["state"] == "done"
 
 
