@@ -36,7 +36,7 @@ def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
 
     with serving(small_settings(tmp_path / "data"), behaviour=gate.behaviour) as client:
         run = runner(client)
-        with pytest.raises(Refused, match=r"made no segmentation.seg.nrrd, entropy.nii.gz, importance.json"):
+        with pytest.raises(Refused, match=r"returned no segmentation.seg.nrrd, entropy.nii.gz, importance.json"):
             run.run(inputs, tmp_path, tell, Stop())
         assert client.get("/v1/jobs").json()["jobs"] == []
     assert any("Sending" in one.text for one in reported)
