@@ -1,8 +1,7 @@
 """Methods of segmenting a case that `inference_peers.py` compares. Each is created once and then called on cases.
 
 ours             the shipped model as the command line runs it
-ours_1mm         the same weights and engine on a 1 mm grid, for its time, not for its labels
-reference        our network at 2 mm with MONAI's sliding window, 128^3, overlap 0.5, fp32: the slow baseline
+reference        our network with MONAI's sliding window, 128^3, overlap 0.5, fp32: the slow baseline
 plain            four experts and a gate without optimisation: MONAI's sliding window for each expert over the whole
                  1 mm volume, 128^3, overlap 0.5, fp32, in sequence, with the maps mixed at the end
 zoo              the model zoo's BraTS pipeline: MONAI's transforms, SegResNet, window 240 x 240 x 160
@@ -12,7 +11,6 @@ nnunet_mirrored  the same with its default mirroring: eight passes per window
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +49,6 @@ def missing_package(way: str) -> str | None:
 
 def ours(device: str) -> Way:
     segmenter = Segmenter.from_bundle(device=device)
-    return lambda case, folder: _discard(segment(make_request(case, folder), segmenter))
-
-
-def ours_1mm(device: str) -> Way:
-    predictor = Segmenter.from_bundle(device=device).predictor
-    segmenter = Segmenter(replace(predictor, model=replace(predictor.model, spacing_mm=1.0)))
     return lambda case, folder: _discard(segment(make_request(case, folder), segmenter))
 
 
@@ -137,7 +129,6 @@ def nnunet_mirrored(device: str) -> Way:
 
 WAYS: dict[str, Callable[[str], Way]] = {
     "ours": ours,
-    "ours_1mm": ours_1mm,
     "reference": reference,
     "plain": plain,
     "zoo": zoo,

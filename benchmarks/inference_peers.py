@@ -8,8 +8,8 @@ Models are loaded before the measurement. The methods alternate case by case, in
 that other programs slow down all of them. With several rounds, the first does not count. The others have random
 weights, which do not affect the time. `inference_peer_ways.py` describes each method.
 
-The shipped model works at 2 mm and the others at 1 mm, so part of the ratio is the voxel size. `ours_1mm` is our engine
-with the same weights at 1 mm, for its time only.
+All methods read and write 1 mm. `plain` runs the shipped modality experts, which compute on a lattice of 2 mm, and no
+cross-sequence expert.
 """
 
 import argparse
