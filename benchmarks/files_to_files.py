@@ -12,6 +12,7 @@ The last table has the cost by number of sequences as a share of all four, next 
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -58,6 +59,8 @@ def segment_in_this_process(case: Path, names: tuple[str, ...], backend: str, ro
         stages = {name: float(result.report["run"]["seconds"].get(name, 0)) for name in STAGES}
         row = {"whole": whole, **stages, "overhead": whole - sum(stages.values()), "cpu": time.process_time() - cpu}
         made.append({name: round(value, 3) for name, value in row.items()})
+    from brats_mm.training.peak_memory import peak_bytes
+
     return {
         "torch_import_s": round(torch_s, 3),
         "start_s": round(start_s, 3),
@@ -66,20 +69,8 @@ def segment_in_this_process(case: Path, names: tuple[str, ...], backend: str, ro
         "windows": result.prediction.run.windows,
         "precision": result.prediction.run.precision,
         "threads": torch.get_num_threads(),
-        "peak_gb": round(peak_bytes() / 1e9, 2),
+        "peak_gb": round((peak_bytes("cpu") or math.nan) / 1e9, 2),
     }
-
-
-def peak_bytes() -> int:
-    """Return the peak memory of this process."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def in_new_process(case: Path, names: tuple[str, ...], backend: str, rounds: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ The result has medians. Memory is the peak of a separate process for each varian
 
 import argparse
 import json
+import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -42,6 +42,7 @@ from brats_mm.io.bundle import open_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
+from brats_mm.training.peak_memory import peak_bytes
 
 PLAIN, UNCUT = "plain MONAI", "plain MONAI, 128^3 uncut"
 GROWING: tuple[Availability, ...] = tuple(
@@ -228,17 +229,7 @@ def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
         backend, preset = name.split()
         segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=PRESETS[preset])
         segmenter.predict(Path(folder)).labels()
-    print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": _peak_bytes() / 1e9}))
-
-
-def _peak_bytes() -> int:
-    """Return the peak memory of this process. On Linux, the resource module would include the parent's memory."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": (peak_bytes("cpu") or math.nan) / 1e9}))
 
 
 def table(rows: Sequence[dict[str, Any]], alone: dict[str, dict[str, float]]) -> str:
