@@ -19,8 +19,9 @@ from brats_mm.data.transforms import grid_of
 from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
+from brats_mm.domain.orientation import redirected
 from brats_mm.domain.volume import Volume
-from brats_mm.errors import CaseError, InputError, VolumeError
+from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +212,12 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
         elif not bool(values.any()):
             yield f"{part} is zero everywhere. Remove the sequence from the list"
         elif not brains:
-            brains.append(Volume(np.asarray(values, np.float32), grid_of(image)))
+            try:
+                grid = grid_of(image) if "orientation" not in item else redirected(grid_of(image), item["orientation"])
+            except GridError as error:
+                yield f"{part}: {error}"
+            else:
+                brains.append(Volume(np.asarray(values, np.float32), grid))
 
 
 def _axes_of(item: Item, path: str) -> int:

@@ -141,3 +141,12 @@ def test_brains_with_front_and_back_exchanged_are_a_warning(
     with caplog.at_level("WARNING"):
         assert check_cases(tmp_path, _list(tmp_path, training=["front"], validation=["back"])) == 2
     assert "Cases with front and back apparently exchanged: 1 (front)" in caplog.text
+    caplog.clear()
+    header = "RPS" if stored_backwards else "RAS"
+    corrected = header.translate(str.maketrans("AP", "PA"))
+    front = {"name": "front", "image": {"t1": "front/front-t1.nii.gz"}, "label": "front/front-seg.nii.gz"}
+    listed = _list(tmp_path, training=[{**front, "orientation": corrected}])
+    assert check_cases(tmp_path, listed, sections=["training"]) == 1
+    assert "front and back" not in caplog.text
+    with pytest.raises(CaseError, match="The orientation is 'SAR', but the header's is"):
+        check_cases(tmp_path, _list(tmp_path, training=[{**front, "orientation": "SAR"}]), sections=["training"])
