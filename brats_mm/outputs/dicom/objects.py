@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
 from brats_mm.outputs.dicom.findings import Findings
+from brats_mm.trust.assess import RegionTrust
 
 MANUFACTURER = "The BraTS-MM developers"
 PRODUCT = "BraTS-MM"
@@ -18,6 +20,8 @@ _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
 _LONGEST = 64
 """Largest length of a long string (LO) in characters."""
+_LONGEST_SHORT_TEXT = 1024
+"""Largest length of a short text (ST) in characters."""
 _LONGEST_COMMENT = 10240
 """Largest length of a long text (LT) in characters."""
 
@@ -55,12 +59,42 @@ def content_description(used: Availability, missing: Availability) -> str:
 
 def image_comments(findings: Findings) -> str:
     """Return the reliability of each region and the warnings, for viewers that show no structured report."""
-    lights = ", ".join(
-        f"{region.label}: {'nothing segmented' if one.grade is None else one.grade.value}"
-        for region, one in findings.trust.regions.items()
-    )
-    text = " ".join([NOT_FOR_DIAGNOSIS, f"Reliability in this case: {lights}.", *findings.warnings])
-    return text[:_LONGEST_COMMENT]
+    return _within(_LONGEST_COMMENT, _reliability(findings), findings.warnings)
+
+
+def structure_set_description(findings: Findings) -> str:
+    """Return the sequences, the reliability of each region and the warnings, within the limit of a short text."""
+    sequences = f"Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}."
+    return _within(_LONGEST_SHORT_TEXT, f"{_reliability(findings)} {sequences}", findings.warnings)
+
+
+def region_description(trust: RegionTrust) -> str:
+    """Return the reliability and the expected Dice of a region, within the limit of a short text."""
+    sentences = ["Research, not for diagnosis or treatment.", f"Reliability in this case: {_light(trust)}."]
+    if trust.expected_dice is not None:
+        interval = "" if trust.dice_interval is None else " ({:.2f} to {:.2f})".format(*trust.dice_interval)
+        sentences.append(f"Expected Dice {trust.expected_dice:.2f}{interval}.")
+    return " ".join(sentences)
+
+
+def _reliability(findings: Findings) -> str:
+    lights = ", ".join(f"{region.label}: {_light(one)}" for region, one in findings.trust.regions.items())
+    return f"{NOT_FOR_DIAGNOSIS} Reliability in this case: {lights}."
+
+
+def _light(trust: RegionTrust) -> str:
+    return "nothing segmented" if trust.grade is None else trust.grade.value
+
+
+def _within(longest: int, text: str, warnings: Sequence[str]) -> str:
+    """Append as many whole warnings as fit, and say how many do not."""
+    for left, warning in zip(range(len(warnings), 0, -1), warnings, strict=True):
+        rest = f" Further warnings in report.dcm: {left}."
+        needed = len(warning) + 1 + (len(rest) if left > 1 else 0)
+        if len(text) + needed > longest:
+            return text + rest
+        text = f"{text} {warning}"
+    return text
 
 
 def model_version(model: ModelIdentity) -> str:

@@ -12,10 +12,11 @@ from brats_mm.outputs.dicom.objects import (
     MANUFACTURER,
     PRODUCT,
     Provenance,
-    content_description,
     finish,
     model_version,
+    region_description,
     series_description,
+    structure_set_description,
 )
 from brats_mm.outputs.dicom.source import SourceSeries
 
@@ -64,12 +65,14 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
     made.DeviceSerialNumber = findings.model.weights_sha256[:16]
     made.OperatorsName = made.PositionReferenceIndicator = ""
     made.StructureSetLabel = "BRATS_MM"
-    made.StructureSetDescription = content_description(findings.used, findings.missing)
+    made.StructureSetDescription = structure_set_description(findings)
     made.ApprovalStatus = "UNAPPROVED"
     made.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
     masks = regions_from_labels(findings.labels, CONVENTION)
     numbered = list(enumerate(REGIONS, start=1))
-    made.StructureSetROISequence = [_region_of_interest(number, region, source) for number, region in numbered]
+    made.StructureSetROISequence = [
+        _region_of_interest(number, region, findings, source) for number, region in numbered
+    ]
     made.ROIContourSequence = [
         _contours(number, region, list(_planes(source.frames(masks[region]), source))) for number, region in numbered
     ]
@@ -103,14 +106,14 @@ def _slice_reference(source: SourceSeries, index: int) -> Any:
     return reference
 
 
-def _region_of_interest(number: int, region: Region, source: SourceSeries) -> Any:
+def _region_of_interest(number: int, region: Region, findings: Findings, source: SourceSeries) -> Any:
     from pydicom.dataset import Dataset
 
     made = Dataset()
     made.ROINumber = number
     made.ReferencedFrameOfReferenceUID = source.images[0].FrameOfReferenceUID
     made.ROIName = region.label.capitalize()
-    made.ROIDescription = "Research, not for diagnosis or treatment"
+    made.ROIDescription = region_description(findings.trust.regions[region])
     made.ROIGenerationAlgorithm = "AUTOMATIC"
     return made
 

@@ -15,7 +15,9 @@ from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.results import DicomOutput, write_dicom
 from brats_mm.outputs.dicom.structure_set import make_structure_set
 from brats_mm.outputs.folder import OutputFolder
+from brats_mm.trust.fit import fit_profile
 from tests.fakes.dicom_results import made_source, prediction_on, turned
+from tests.fakes.trust_records import made_records
 
 AFFINES = {
     "axial": turned((0, 1, 2), (-1, -1, 1)),
@@ -84,6 +86,62 @@ def test_an_empty_region_has_a_name_and_no_contours(tmp_path):
     made = make_structure_set(empty, source, Provenance("k"))
     assert len(made.StructureSetROISequence) == 3
     assert all("ContourSequence" not in one for one in made.ROIContourSequence)
+
+
+@pytest.fixture
+def doubtful(tmp_path):
+    """A source and a prediction whose enhancing tumour is unreliable (0.51 inside) and whose input has a warning."""
+    source = made_source(tmp_path / "series", AFFINES["axial"])
+    prediction = replace(prediction_on(source.grid, np.ones(source.grid.shape)), warnings=("T1 looks like a mask.",))
+    prediction.probabilities[Region.ET][:] = np.where(prediction.mask(Region.ET), 0.51, 0.48)
+    return source, prediction
+
+
+def test_reliability_and_warnings_stand_in_the_descriptions(doubtful, tmp_path):
+    source, prediction = doubtful
+    findings = findings_on(prediction, source.grid)
+    make_structure_set(findings, source, Provenance("k")).save_as(tmp_path / "rt.dcm", enforce_file_format=True)
+    read = pydicom.dcmread(tmp_path / "rt.dcm")
+    assert read.ApprovalStatus == "UNAPPROVED"
+    description = read.StructureSetDescription
+    assert "Not a medical device" in description
+    assert "enhancing tumour: unreliable" in description
+    assert "T1 looks like a mask." in description
+    assert any("enhancing tumour is unreliable" in one for one in findings.warnings)
+    assert all(one in description for one in findings.warnings)
+    whole, _, enhancing = (one.ROIDescription for one in read.StructureSetROISequence)
+    assert "Reliability in this case: unreliable. Expected Dice 0." in enhancing
+    assert "unreliable" not in whole
+
+
+def test_a_calibrated_expected_dice_has_its_interval(doubtful):
+    source, prediction = doubtful
+    trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
+    findings = findings_on(trusted, source.grid)
+    trust = findings.trust.regions[Region.WT]
+    low, high = trust.dice_interval
+    made = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[0]
+    assert made.ROIDescription.endswith(f"Expected Dice {trust.expected_dice:.2f} ({low:.2f} to {high:.2f}).")
+
+
+def test_warnings_beyond_the_limit_of_the_attribute_are_counted(doubtful):
+    """A short text holds 1,024 characters. Two of three warnings of 400 characters do not fit beside the rest."""
+    source, prediction = doubtful
+    long = tuple(letter * 400 for letter in "abc")
+    findings = replace(findings_on(prediction, source.grid), warnings=long)
+    description = make_structure_set(findings, source, Provenance("k")).StructureSetDescription
+    assert len(description) <= 1024
+    assert "a" * 400 in description
+    assert "b" * 400 not in description
+    assert description.endswith("Further warnings in report.dcm: 2.")
+
+
+def test_an_empty_region_has_no_expected_dice(doubtful):
+    source, prediction = doubtful
+    prediction.probabilities[Region.ET][:] = 0.0
+    findings = findings_on(prediction, source.grid)
+    made = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[2]
+    assert made.ROIDescription.endswith("Reliability in this case: nothing segmented.")
 
 
 def test_the_file_is_written_beside_the_other_objects_and_only_if_wanted(tmp_path):
