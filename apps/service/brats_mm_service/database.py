@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from brats_mm.errors import OptionError
@@ -70,6 +70,12 @@ CREATE TABLE IF NOT EXISTS predictions (
 ALTER TABLE jobs ADD COLUMN training TEXT
 """
 
+_WAIT_S = 10
+"""Longest wait for a lock of another connection."""
+
+_ERASE_WAIT_S = 1
+"""The same while the log is emptied, which keeps other writers waiting."""
+
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
 
@@ -95,6 +101,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             self.close()
             raise _damaged(path) from error
+        self.erase_log()  # a service that was killed can leave deleted rows in it
 
     def connection(self) -> sqlite3.Connection:
         """Return the calling thread's connection for reading."""
@@ -113,10 +120,20 @@ class Database:
             if connection.in_transaction:  # a failed commit would block the thread's next transaction
                 connection.execute("ROLLBACK")
 
-    def erase_log(self) -> None:
-        """Empty the write-ahead log, which would otherwise keep deleted rows for a while."""
-        with suppress(sqlite3.OperationalError):  # the sweep tries again
-            self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def erase_log(self) -> bool:
+        """Empty the write-ahead log, so that deleted rows are neither in it nor in the file.
+
+        Returns:
+            Whether it is empty. It is not while another program reads the records, so the next sweep tries again.
+        """
+        connection = self.connection()
+        connection.execute(f"PRAGMA busy_timeout = {1000 * _ERASE_WAIT_S}")
+        try:
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {1000 * _WAIT_S}")
 
     def close(self) -> None:
         """Close every thread's connection."""
@@ -144,7 +161,7 @@ class Database:
                 connection.execute(f"PRAGMA user_version = {number + 1}")
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         with self._lock:
             self._all.append(connection)
         connection.row_factory = sqlite3.Row

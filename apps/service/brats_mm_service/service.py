@@ -91,15 +91,20 @@ class Service:
         os.close(self.lock)
 
     def _sweep(self) -> None:
-        while not self.stopping.wait(self.settings.retention.sweep_s):
-            try:
-                self.queue.sweep()
-                self.database.erase_log()
-                self.transfers.forget(self.settings.retention.record_s)
-                self.predictions.forget(self.settings.retention.result_s + self.settings.retention.record_s)
-                self.viewer_store.sweep()
-            except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
-                log("sweep_error", level="error", error=type(error).__name__)
+        retention = self.settings.retention
+        steps = (
+            self.queue.sweep,
+            lambda: self.transfers.forget(retention.record_s),
+            lambda: self.predictions.forget(retention.result_s + retention.record_s),
+            self.viewer_store.sweep,
+            self.database.erase_log,
+        )
+        while not self.stopping.wait(retention.sweep_s):
+            for step in steps:
+                try:
+                    step()
+                except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
+                    log("sweep_error", level="error", error=type(error).__name__)
 
 
 def open_database(folder: Path) -> Database:

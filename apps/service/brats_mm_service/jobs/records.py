@@ -185,6 +185,7 @@ class JobRecords:
                 (job_id, JobState.QUEUED.value, JobState.RUNNING.value),
             )
             connection.execute("UPDATE transfers SET detail = '' WHERE job = ?", (job_id,))
+            _forget_image(connection, job_id)
         self.erase()
 
     def erase(self) -> None:
@@ -200,7 +201,14 @@ class JobRecords:
                 f"UPDATE jobs SET state = ?{columns} WHERE id = ? AND state IN ({marks})",
                 (target.value, *values.values(), job_id, *(state.value for state in sources)),
             )
+            if target in (JobState.CANCELLED, JobState.EXPIRED):
+                _forget_image(connection, job_id)
             return done.rowcount == 1
+
+
+def _forget_image(connection: sqlite3.Connection, job_id: str) -> None:
+    """Forget which image a job segmented. The name of an image can be that of a patient."""
+    connection.execute("DELETE FROM predictions WHERE job = ?", (job_id,))
 
 
 def _waiting(connection: sqlite3.Connection, *, training: bool = False) -> list[str]:

@@ -113,6 +113,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
             raise _not_own(images, id)
         images.store.remove(caller.name, Kind.IMAGE, id)
         corrections.remove(caller, id)
+        service.predictions.remove(caller.name, id)
         return {}
 
 

@@ -12,12 +12,14 @@ class Predictions:
         self._database = database
 
     def note(self, owner: str, image: str, job: str) -> None:
-        """Record that a job segmented an image. Replaces the previous job."""
+        """Record that a finished job segmented an image. Replaces the previous job."""
         with self._database.writing() as connection:
+            # A job that was deleted meanwhile must not leave the name of its image.
             connection.execute(
-                "INSERT INTO predictions (owner, image, job, at) VALUES (?, ?, ?, ?)"
+                "INSERT INTO predictions (owner, image, job, at)"
+                " SELECT ?, ?, id, ? FROM jobs WHERE id = ? AND state = 'done'"
                 " ON CONFLICT (owner, image) DO UPDATE SET job = excluded.job, at = excluded.at",
-                (owner, image, job, time.time()),
+                (owner, image, time.time(), job),
             )
 
     def job_of(self, owner: str, image: str) -> str | None:
@@ -28,6 +30,12 @@ class Predictions:
             .fetchone()
         )
         return None if row is None else str(row["job"])
+
+    def remove(self, owner: str, image: str) -> None:
+        """Forget an image, with its name."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM predictions WHERE owner = ? AND image = ?", (owner, image))
+        self._database.erase_log()
 
     def forget(self, older_than_s: float) -> None:
         """Delete records of jobs that ended long ago."""
