@@ -1,4 +1,4 @@
-"""Calibration errors of a few voxels against hand-checked numbers and a direct computation."""
+"""Calibration errors against hand-checked values, a direct computation and MONAI."""
 
 import numpy as np
 import pytest
@@ -22,50 +22,50 @@ def direct_ece(p: np.ndarray, reference: np.ndarray) -> float:
     return sum(abs(right[part].mean() - confidence[part].mean()) * part.mean() for part in parts if part.any())
 
 
-def test_sure_and_right_is_calibrated():
+def test_confident_correct_predictions_have_no_error():
     reliability = table([0, 0, 1, 1], [0, 0, 1, 1])
     assert (reliability.ece, reliability.sce, reliability.class_ece) == (0, 0, 0)
 
 
-def test_sure_and_wrong_errs_by_one():
+def test_confident_wrong_predictions_have_error_one():
     reliability = table([0, 1], [1, 0])
     assert (reliability.ece, reliability.sce, reliability.class_ece) == (1, 1, 1)
 
 
-def test_opposite_errors_of_the_two_classes_cancel_in_ece_but_not_in_sce():
-    # Foreground at 0.9 is right half the time (0.4 too sure); background at 0.9 is always right (0.1 too unsure).
+def test_opposite_class_errors_cancel_in_ece_but_not_in_sce():
+    # Foreground at 0.9 is right half the time (error +0.4). Background at 0.9 is always right (error -0.1).
     reliability = table([0.9, 0.9, 0.1, 0.1], [1, 0, 0, 0])
     assert pytest.approx(abs((0.5 + 1.0) / 2 - 0.9)) == reliability.ece
     assert pytest.approx((0.4 + 0.1) / 2) == reliability.sce
     assert pytest.approx((0.4 + 0.1) / 2) == reliability.class_ece
 
 
-def test_class_ece_is_not_swamped_by_background():
-    # 2 foreground voxels, 0.4 too sure, beside 98 voxels of certain background.
+def test_class_ece_is_not_diluted_by_background():
+    # 2 foreground voxels with an error of 0.4, and 98 voxels of certain background.
     reliability = table([0.9, 0.9] + [0.0] * 98, [1, 0] + [0] * 98)
     assert pytest.approx(0.008) == reliability.ece
     assert pytest.approx(0.2) == reliability.class_ece
 
 
-def test_halves_of_the_middle_bin_belong_to_different_predicted_classes_but_one_bin():
+def test_middle_bin_holds_both_predicted_classes():
     reliability = table([0.48, 0.52], [0, 1])
     assert reliability.curve()[7]["voxels"] == 2
     assert pytest.approx(0.48) == reliability.ece
     assert pytest.approx(0.0, abs=1e-7) == reliability.sce
 
 
-def test_curve_gives_mean_probability_and_share_of_foreground():
+def test_reliability_curve_has_mean_probability_and_foreground_fraction():
     row = table([0.70, 0.72, 0.30], [1, 0, 0]).curve()[10]
     assert (2, pytest.approx(0.71), 0.5) == (row["voxels"], row["probability"], row["frequency"])
     assert table([0.70], [1]).curve()[0]["frequency"] is None
 
 
-def test_no_voxels_have_no_error():
+def test_empty_table_has_no_error():
     assert np.isnan(no_reliability().ece)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ece_equals_the_direct_computation_and_tables_add_up(seed):
+def test_ece_matches_direct_computation_and_tables_add(seed):
     rng = np.random.default_rng(seed)
     p, reference = rng.random(400).astype(np.float32), rng.random(400) < 0.4
     whole, parts = (
@@ -84,7 +84,7 @@ def monai_ece(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_errors_agree_with_monai(seed):
+def test_errors_match_monai(seed):
     rng = np.random.default_rng(seed)
     p, reference = rng.beta(0.4, 0.8, 500).astype(np.float32), rng.random(500) < 0.3
     reliability, foreground = table(p, reference), p >= 0.5

@@ -1,4 +1,4 @@
-"""All scores of one prediction, and means that keep no values."""
+"""Scores of one prediction, and running means."""
 
 import math
 import statistics
@@ -22,7 +22,7 @@ def nested(enhancing: int) -> dict[Region, np.ndarray]:
     return {Region.WT: cube(12), Region.TC: cube(10), Region.ET: cube(enhancing)}
 
 
-def test_the_rule_takes_a_small_enhancing_tumour_and_leaves_the_other_regions():
+def test_small_enhancing_tumour_rule_changes_only_enhancing_tumour():
     scores = score_regions(nested(7), reference_of(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
     raw, ruled = scores[Rule.RAW], scores[Rule.ET500]
     assert raw[Region.ET].dice == pytest.approx(2 * 343 / (343 + 512))
@@ -30,20 +30,20 @@ def test_the_rule_takes_a_small_enhancing_tumour_and_leaves_the_other_regions():
     assert all(raw[region] == ruled[region] for region in (Region.WT, Region.TC))
 
 
-def test_a_large_enhancing_tumour_scores_alike_under_both_rules():
+def test_large_enhancing_tumour_scores_equally_under_both_rules():
     scores = score_regions(nested(8), reference_of(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
     assert scores[Rule.RAW] == scores[Rule.ET500]
     assert {scores[Rule.RAW][region].dice for region in REGIONS} == {1}
 
 
-def test_distances_follow_the_spacing():
+def test_distances_scale_with_spacing():
     shifted = np.roll(cube(8), 2, axis=2)
     masks = dict.fromkeys(REGIONS, shifted)
     reference = reference_of({region: cube(8) for region in REGIONS}, (1.0, 1.0, 3.0))
     assert score_regions(masks, reference, EmptyPolicy.BRATS)[Rule.RAW][Region.WT].hd95_mm == 6
 
 
-def test_a_running_mean_equals_the_mean_of_kept_values():
+def test_running_mean_equals_mean_of_all_values():
     values = [0.3, 0.9, 0.1, 0.4]
     running = RunningMean()
     for value in (*values, math.nan):

@@ -1,4 +1,4 @@
-"""Multiply-accumulates against hand-checked numbers."""
+"""Multiply-accumulate counts against hand-checked values."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
 
 
-def test_a_convolution_and_a_linear_layer() -> None:
-    """27 * 2 * 3 a voxel on 4^3 voxels, and 3 * 5 on their mean."""
+def test_counts_convolution_and_linear_layer() -> None:
+    """The convolution takes 27 * 2 * 3 per voxel on 4^3 voxels. The linear layer takes 3 * 5."""
 
     class Small(nn.Module):
         def __init__(self) -> None:
@@ -26,7 +26,7 @@ def test_a_convolution_and_a_linear_layer() -> None:
     assert parameters(network) == 27 * 6 + 15 + 5
 
 
-def test_a_missing_expert_costs_nothing() -> None:
+def test_missing_expert_costs_nothing() -> None:
     experts = {name: nn.Conv3d(1, 3, 1) for name in ("one", "two", "three")}
     network = DMoME(experts, UniformGate(modalities=3, outputs=3)).eval().requires_grad_(False)
     counted = multiply_accumulates(network, torch.zeros(1, 3, 4, 4, 4), [True, False, True])

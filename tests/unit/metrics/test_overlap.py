@@ -1,4 +1,4 @@
-"""Overlap counts, ratios, and what happens where a region is empty."""
+"""Overlap counts, ratios, and the policies for empty regions."""
 
 import math
 
@@ -14,21 +14,21 @@ def line(*voxels: int) -> np.ndarray:
     return np.array(voxels, np.bool_).reshape(1, 1, -1)
 
 
-def test_counts_are_shared_and_own_voxels():
+def test_counts_true_and_false_voxels():
     assert Counts(2, 1, 3) == count(line(1, 1, 1, 0, 0, 0, 0), line(1, 1, 0, 1, 1, 1, 0))
 
 
-def test_ratios_of_counts():
+def test_ratios_follow_from_counts():
     scores = overlap(Counts(2, 1, 3), EmptyPolicy.BRATS)
     assert (scores.dice, scores.sensitivity, pytest.approx(scores.precision)) == (0.5, 0.4, 2 / 3)
 
 
-def test_both_empty_is_perfect_under_brats_and_left_out_under_skip():
+def test_both_empty_scores_one_under_brats_and_is_skipped_under_skip():
     assert overlap(Counts(0, 0, 0), EmptyPolicy.BRATS).dice == 1
     assert math.isnan(overlap(Counts(0, 0, 0), EmptyPolicy.SKIP).dice)
 
 
-def test_an_invented_region_scores_zero_under_brats_and_is_left_out_under_skip():
+def test_false_region_scores_zero_under_brats_and_is_skipped_under_skip():
     scores = overlap(Counts(0, 5, 0), EmptyPolicy.BRATS)
     assert (scores.dice, scores.precision) == (0, 0)
     assert math.isnan(scores.sensitivity)
@@ -36,7 +36,7 @@ def test_an_invented_region_scores_zero_under_brats_and_is_left_out_under_skip()
 
 
 @pytest.mark.parametrize("policy", EmptyPolicy)
-def test_a_missed_region_scores_zero_under_every_policy(policy):
+def test_missed_region_scores_zero_under_every_policy(policy):
     scores = overlap(Counts(0, 0, 5), policy)
     assert (scores.dice, scores.sensitivity) == (0, 0)
     assert math.isnan(scores.precision)

@@ -1,4 +1,4 @@
-"""HD95 against hand-checked numbers, and against MONAI on random outlines."""
+"""HD95 against hand-checked values and MONAI."""
 
 import math
 
@@ -19,31 +19,31 @@ def block(start: int, stop: int, side: int = 16) -> np.ndarray:
     return mask
 
 
-def test_the_surface_of_a_cube_leaves_out_its_inside():
+def test_surface_of_cube_excludes_its_interior():
     assert len(surface_points(block(2, 5), UNIT)) == 27 - 1
 
 
-def test_the_edge_of_the_volume_counts_as_outside():
+def test_volume_border_counts_as_outside():
     assert len(surface_points(np.ones((3, 3, 3), np.bool_), UNIT)) == 26
 
 
-def test_equal_masks_are_zero_apart():
+def test_equal_masks_have_distance_zero():
     assert hd95_mm(block(2, 6), block(2, 6), UNIT, EmptyPolicy.BRATS) == 0
 
 
-def test_two_voxels_are_as_far_apart_as_their_centres_in_millimetres():
+def test_distance_of_two_voxels_is_between_centres_in_mm():
     first, second = np.zeros((8, 8, 8), np.bool_), np.zeros((8, 8, 8), np.bool_)
     first[1, 1, 1] = second[4, 1, 3] = True
     assert pytest.approx(math.hypot(3 * 1.0, 2 * 2.0)) == hd95_mm(first, second, (1.0, 1.0, 2.0), EmptyPolicy.BRATS)
 
 
-def test_the_larger_of_the_two_directions_counts():
+def test_uses_larger_of_both_directions():
     small = block(4, 5)
     both = small | block(10, 11)
     assert hd95_mm(small, both, UNIT, EmptyPolicy.BRATS) == pytest.approx(0.95 * 6 * math.sqrt(3))
 
 
-def test_empty_regions_follow_the_policy():
+def test_empty_regions_follow_policy():
     none, some = block(0, 0), block(2, 4)
     assert hd95_mm(none, none, UNIT, EmptyPolicy.BRATS) == 0
     assert hd95_mm(some, none, UNIT, EmptyPolicy.BRATS) == PENALTY_MM
@@ -52,7 +52,7 @@ def test_empty_regions_follow_the_policy():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_equals_monai_on_random_blobs(seed):
+def test_matches_monai_on_random_blobs(seed):
     rng = np.random.default_rng(seed)
     first, second = block(3, 11) & (rng.random((16, 16, 16)) > 0.3), block(5, 13) & (rng.random((16, 16, 16)) > 0.3)
     spacing = (1.0, 1.5, 2.0)

@@ -1,4 +1,4 @@
-"""The cross-sequence expert, the sub-voxel expert, the case gate and the mixture of them."""
+"""Cross-sequence expert, sub-voxel expert, case gate, and their mixture."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def only(*names):
     return torch.tensor([[name in names for name in ("t1", "t1ce", "t2", "flair")]])
 
 
-def test_space_to_depth_keeps_each_block_in_one_voxel_and_is_inverted_exactly():
+def test_space_to_depth_keeps_blocks_and_inverts_exactly():
     volume = torch.arange(64.0).reshape(1, 1, 4, 4, 4)
     blocks = space_to_depth(volume)
     assert blocks.shape == (1, 8, 2, 2, 2)
@@ -38,7 +38,7 @@ def test_space_to_depth_keeps_each_block_in_one_voxel_and_is_inverted_exactly():
 
 
 @torch.no_grad()
-def test_a_converted_expert_answers_as_the_lattice_expert_does_on_block_means():
+def test_converted_expert_matches_lattice_expert_on_block_means():
     torch.manual_seed(0)
     lattice = UNetExpert(SMALL).eval()
     fine = torch.randn(1, 1, 32, 32, 32)
@@ -48,17 +48,17 @@ def test_a_converted_expert_answers_as_the_lattice_expert_does_on_block_means():
 
 
 @torch.no_grad()
-def test_flair_alone_gives_exactly_its_own_expert_and_other_sequences_are_mixed():
+def test_flair_alone_equals_its_expert_and_other_subsets_are_mixed():
     network, given = small_mixture(), image()
     for channel, name in enumerate(("t1", "t1ce", "t2", "flair")):
         expected = network.experts[name](given[:, channel : channel + 1])
         if name != "flair":
-            expected = (expected + network.cross(given, only(name))) / 2  # a new gate weighs both alike
+            expected = (expected + network.cross(given, only(name))) / 2  # a new gate gives both the same weight
         assert torch.allclose(network(given, only(name)), expected, atol=1e-5)
 
 
 @torch.no_grad()
-def test_the_content_of_a_missing_channel_has_no_effect():
+def test_missing_channel_content_has_no_effect():
     network, given = small_mixture(), image()
     changed = given.clone()
     changed[:, 1] = 1000
@@ -67,7 +67,7 @@ def test_the_content_of_a_missing_channel_has_no_effect():
 
 
 @torch.no_grad()
-def test_weights_sum_to_one_and_the_cross_sequence_expert_joins_all_but_flair_alone():
+def test_weights_sum_to_one_and_cross_expert_is_used_except_for_flair_alone():
     network, given = small_mixture(), image()
     torch.nn.init.normal_(network.gate.linear.weight)
     for subset in SUBSETS:
@@ -77,13 +77,13 @@ def test_weights_sum_to_one_and_the_cross_sequence_expert_joins_all_but_flair_al
         assert not weights[:4][~torch.tensor(flags(subset))].any()
 
 
-def test_availability_of_experts():
+def test_expert_availability_follows_sequences():
     available = torch.tensor([[True, False, False, False], [True, False, False, True], [False, False, False, True]])
     assert expert_availability(available).tolist() == [[1, 0, 0, 0, 1], [1, 0, 0, 1, 1], [0, 0, 0, 1, 0]]
 
 
 @torch.no_grad()
-def test_views_of_one_image_equal_separate_passes():
+def test_views_of_one_image_match_separate_passes():
     network, given = small_mixture(), image()
     both = network(given, torch.cat([only("t1", "t2"), only("flair")]))
     assert torch.allclose(both[:1], network(given, only("t1", "t2")), atol=1e-5)
@@ -91,7 +91,7 @@ def test_views_of_one_image_equal_separate_passes():
 
 
 @torch.no_grad()
-def test_the_mixture_is_the_weighted_sum_of_its_experts():
+def test_mixture_is_weighted_sum_of_experts():
     network, given = small_mixture(), image()
     torch.nn.init.normal_(network.gate.linear.weight)
     available = only("t1", "t1ce")
@@ -105,28 +105,28 @@ def test_the_mixture_is_the_weighted_sum_of_its_experts():
 
 
 @torch.no_grad()
-def test_availability_reaches_the_cross_sequence_expert_through_its_conditions():
+def test_availability_conditions_the_cross_expert():
     expert = CrossSequenceExpert(SMALL).eval()
     torch.nn.init.normal_(expert.conditions[0].weight)
     given = image() * only("t1")[..., None, None, None]
     assert not torch.allclose(expert(given, only("t1")), expert(given, only("t1", "t2")))
 
 
-def test_a_thumbnail_averages_the_whole_box():
+def test_thumbnail_averages_whole_box():
     given = torch.arange(2.0).repeat_interleave(16).reshape(1, 1, 32, 1, 1).expand(1, 1, 32, 16, 16)
     small = thumbnail(given)
     assert small.shape == (1, 1, 16, 16, 16)
     assert small[0, 0, :, 0, 0].tolist() == [0.0] * 8 + [1.0] * 8
 
 
-def test_the_network_compiles_for_export():
+def test_network_compiles_for_export():
     network, given = small_mixture(), image()
     with torch.no_grad():
         compiled = torch.jit.script(network)
         assert torch.allclose(compiled(given, only("t1", "t2")), network(given, only("t1", "t2")), atol=1e-5)
 
 
-def test_the_preset_stays_below_forty_megabytes_in_half_precision():
+def test_preset_is_below_40_mb_in_half_precision():
     parameters = sum(parameter.numel() for parameter in cross_sequence().parameters())
     assert parameters == pytest.approx(11.96e6, rel=0.01)
     assert 2 * parameters < 40e6

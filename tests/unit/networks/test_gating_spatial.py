@@ -1,4 +1,4 @@
-"""A gate with spatially varying weights is still a softmax, and exactly the expert for a single modality."""
+"""Spatial gate: softmax weights in every voxel, exactly the expert for a single modality."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def network():
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_weights_sum_to_one_in_every_voxel_and_are_zero_for_the_missing(network, image, subset):
+def test_weights_sum_to_one_per_voxel_and_are_zero_for_missing_sequences(network, image, subset):
     available = torch.tensor([flags(subset)] * 2)
     weights = network.gate_weights(image, available)
     assert weights.shape == (2, 4, 3, 32, 16, 16)
@@ -32,23 +32,23 @@ def test_weights_sum_to_one_in_every_voxel_and_are_zero_for_the_missing(network,
     assert (weights[~available] == 0).all()
 
 
-def test_weights_differ_from_place_to_place(network, image):
+def test_weights_vary_over_voxels(network, image):
     assert network.gate_weights(image, torch.ones(2, 4, dtype=torch.bool)).std(dim=(3, 4, 5)).min() > 0
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_one_modality_alone_gives_exactly_its_experts_output(network, image, modality):
+def test_single_modality_equals_its_expert(network, image, modality):
     available = torch.tensor([flags(frozenset({modality}))] * 2)
     expected = network.experts[modality.value](image[:, modality.channel : modality.channel + 1])
     assert torch.equal(network(image, available), expected)
 
 
-def test_training_begins_from_the_mean(image):
+def test_initial_weights_are_uniform(image):
     gate = SpatialGate(modalities=4, outputs=3)
     assert (gate(image) == 0).all()
 
 
-def test_views_equal_passes_apart(network, image):
+def test_views_match_separate_passes(network, image):
     views = torch.tensor([[True, True, False, True]] * 2 + [[False, True, False, False]] * 2)
     apart = torch.cat([network(image, views[:2]), network(image, views[2:])])
     torch.testing.assert_close(network(image, views), apart)

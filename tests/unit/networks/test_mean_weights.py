@@ -1,11 +1,11 @@
-"""The mean of checkpoints."""
+"""Mean of the weights of several checkpoints."""
 
 import torch
 
 from brats_mm.networks.mean_weights import mean_weights
 
 
-def test_each_weight_is_the_mean_in_single_precision_and_counters_are_the_firsts():
+def test_weights_are_averaged_in_float32_and_counters_come_from_first_checkpoint():
     one = {"w": torch.tensor([1.0, 2.0], dtype=torch.float16), "steps": torch.tensor(3)}
     other = {"w": torch.tensor([2.0, -4.0]), "steps": torch.tensor(8)}
     averaged = mean_weights([one, other])
@@ -14,5 +14,5 @@ def test_each_weight_is_the_mean_in_single_precision_and_counters_are_the_firsts
     assert averaged["steps"] == 3
 
 
-def test_of_one_checkpoint_it_is_that_one():
+def test_mean_of_one_checkpoint_is_unchanged():
     assert mean_weights([{"w": torch.tensor([0.25])}])["w"].tolist() == [0.25]

@@ -1,4 +1,4 @@
-"""The mixture's mathematics with hand-checked numbers."""
+"""Mixing weights against hand-checked values."""
 
 import math
 
@@ -20,8 +20,8 @@ def test_weights_are_a_softmax_over_modalities():
     torch.testing.assert_close(weights, torch.tensor([[[1 / 8], [2 / 8], [5 / 8]]]))
 
 
-def test_a_missing_modality_leaves_its_share_to_the_others():
-    """Without the third of 1 : 2 : 5, the others have 1 and 2 of 3."""
+def test_weight_of_missing_modality_goes_to_others():
+    """Without the third of 1 : 2 : 5, the weights are 1/3 and 2/3."""
     values = torch.tensor([[[0.0], [math.log(2)], [math.log(5)]]])
     weights = modality_weights(values, torch.tensor([[True, True, False]]))
     torch.testing.assert_close(weights, torch.tensor([[[1 / 3], [2 / 3], [0.0]]]))
@@ -29,15 +29,15 @@ def test_a_missing_modality_leaves_its_share_to_the_others():
 
 
 def test_regions_have_their_own_weights():
-    """The softmax runs for each region apart."""
+    """The softmax runs separately for each region."""
     values = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0]]])
     weights = modality_weights(values, torch.ones(1, 2, dtype=torch.bool))
     torch.testing.assert_close(weights, torch.tensor([[[0.5, 0.75], [0.5, 0.25]]]))
 
 
 @given(values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12), subset=st.sampled_from(SUBSETS))
-def test_weights_sum_to_one_over_what_is_there(values, subset):
-    """Whatever the gate says: a sum of 1, exact zeros for the missing, nothing negative."""
+def test_weights_sum_to_one_over_available_modalities(values, subset):
+    """For any gate values, the sum is 1, missing modalities have exactly 0, and no weight is negative."""
     available = torch.tensor([flags(subset)])
     weights = modality_weights(torch.tensor(values).reshape(1, 4, 3), available)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 3))
@@ -45,8 +45,8 @@ def test_weights_sum_to_one_over_what_is_there(values, subset):
     assert (weights[~available] == 0).all()
 
 
-def test_nothing_available_gives_zeros_and_finite_gradients():
-    """A softmax over nothing would be NaN, forwards and backwards."""
+def test_no_available_modality_gives_zeros_and_finite_gradients():
+    """A softmax over nothing would give NaN, forwards and backwards."""
     values = torch.zeros(1, 4, 3, requires_grad=True)
     weights = modality_weights(values, torch.zeros(1, 4, dtype=torch.bool))
     weights.sum().backward()
@@ -55,13 +55,13 @@ def test_nothing_available_gives_zeros_and_finite_gradients():
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_content_shows_which_channels_are_available(subset):
+def test_availability_is_derived_from_content(subset):
     """A channel of zeros counts as missing."""
     image = torch.zeros(1, 4, 2, 2, 2)
     image[:, torch.tensor(flags(subset)), 1, 1, 1] = 0.5
     assert available_by_content(image).tolist() == [list(flags(subset))]
 
 
-def test_a_window_of_zeros_counts_as_complete():
-    """Nothing tells its channels apart, and an empty mixture has no meaning."""
+def test_all_zero_window_counts_as_complete():
+    """Availability cannot be derived from an all-zero window, and an empty mixture is undefined."""
     assert available_by_content(torch.zeros(2, 4, 2, 2, 2)).all()

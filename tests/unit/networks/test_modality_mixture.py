@@ -1,4 +1,4 @@
-"""One mixture for any experts, gates, shapes and outputs."""
+"""Mixtures with any experts, gates, input shapes and outputs."""
 
 import math
 
@@ -26,7 +26,7 @@ class Constant(nn.Module):
 
 
 class FixedGate(nn.Module):
-    """Gate values ln 1 and ln 3, whatever is seen."""
+    """Gate values ln 1 and ln 3 for any input."""
 
     def forward(self, inputs):
         return torch.tensor([0.0, math.log(3)])[None, :, None].expand(inputs[0].shape[0], -1, -1)
@@ -40,13 +40,13 @@ def inputs():
 
 @pytest.fixture
 def avmnist():
-    """SimMLM's network of avMNIST: two LeNets, a gate of two CNNs."""
+    """SimMLM's network for avMNIST: two LeNets and a gate of two CNNs."""
     torch.manual_seed(0)
     gate = PartsGate({"image": ImageEncoder(), "audio": ImageEncoder()}, features=256)
     return ModalityMixture({"image": LeNet5(28), "audio": LeNet5(20)}, gate).eval()
 
 
-def test_the_mixture_is_the_weighted_sum_of_logits_of_modalities_of_different_shapes(inputs):
+def test_mixture_is_weighted_sum_for_modalities_of_different_shapes(inputs):
     """1/4 and 3/4: (4, 0)/4 + (8, 4) 3/4 = (7, 3)."""
     network = ModalityMixture({"a": Constant(4.0, 0.0), "b": Constant(8.0, 4.0)}, FixedGate())
     logits, weights = network.forward_with_weights(inputs, torch.tensor([BOTH] * 3))
@@ -54,8 +54,8 @@ def test_the_mixture_is_the_weighted_sum_of_logits_of_modalities_of_different_sh
     torch.testing.assert_close(weights, torch.tensor([[[0.25], [0.75]]] * 3))
 
 
-def test_the_gate_of_avmnist_is_the_papers(avmnist, inputs):
-    """128 features each, 256 together, 2x1 gate values."""
+def test_avmnist_gate_matches_paper(avmnist, inputs):
+    """128 features per modality, 256 together, 2x1 gate values."""
     branches = avmnist.gate.branches
     assert branches["image"](inputs[0]).shape == branches["audio"](inputs[1]).shape == (3, 128)
     assert (avmnist.gate.values.in_features, avmnist.gate.values.out_features) == (256, 2)
@@ -63,27 +63,27 @@ def test_the_gate_of_avmnist_is_the_papers(avmnist, inputs):
 
 
 @pytest.mark.parametrize(("side", "flat"), [(28, 400), (20, 144)])
-def test_lenet_has_its_layers_at_either_side(side, flat):
-    """28 pixels: 16 maps of 5x5, as in 1998; 20 pixels: of 3x3."""
+def test_lenet_adapts_to_image_size(side, flat):
+    """28 pixels give 16 maps of 5x5, as in 1998. 20 pixels give maps of 3x3."""
     network = LeNet5(side)
     assert network.classifier[1].in_features == flat
     assert network(torch.zeros(2, 1, side, side)).shape == (2, 10)
 
 
-def test_one_modality_alone_gives_exactly_its_experts_logits(avmnist, inputs):
+def test_single_modality_equals_its_expert(avmnist, inputs):
     for modality, only in (("image", FIRST), ("audio", SECOND)):
         position = ("image", "audio").index(modality)
         expected = avmnist.experts[modality](inputs[position])
         assert torch.equal(avmnist(inputs, torch.tensor([only] * 3)), expected)
 
 
-def test_the_content_of_a_missing_modality_changes_nothing(avmnist, inputs):
+def test_missing_modality_content_has_no_effect(avmnist, inputs):
     spoilt = [inputs[0], torch.full_like(inputs[1], float("nan"))]
     available = torch.tensor([FIRST] * 3)
     assert torch.equal(avmnist(spoilt, available), avmnist(inputs, available))
 
 
-def test_views_equal_passes_apart_and_each_expert_runs_once(avmnist, inputs):
+def test_views_match_separate_passes_and_run_each_expert_once(avmnist, inputs):
     runs = []
     for name, expert in avmnist.experts.items():
         expert.register_forward_hook(lambda *_args, name=name: runs.append(name))
@@ -93,14 +93,14 @@ def test_views_equal_passes_apart_and_each_expert_runs_once(avmnist, inputs):
     torch.testing.assert_close(together, torch.cat([avmnist(inputs, view) for view in views]))
 
 
-def test_it_scripts(avmnist, inputs):
+def test_network_is_scriptable(avmnist, inputs):
     available = torch.tensor([BOTH, FIRST, SECOND])
     torch.testing.assert_close(torch.jit.script(avmnist)(inputs, available), avmnist(inputs, available))
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 8), (9, 8, 7)])
-def test_stacked_channels_of_any_rank_and_any_number_of_modalities(shape):
-    """Six channels in one, two or three dimensions, with five tasks, also where the answer is one a sample."""
+def test_accepts_any_rank_and_number_of_modalities(shape):
+    """Six channels in one, two or three dimensions, with five tasks, for spatial outputs and one output per sample."""
     dense = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[len(shape)]
     torch.manual_seed(0)
     gate = nn.Sequential(nn.Flatten(), nn.Linear(6 * math.prod(shape), 30), nn.Unflatten(1, (6, 5)))
@@ -114,14 +114,14 @@ def test_stacked_channels_of_any_rank_and_any_number_of_modalities(shape):
         assert (weights[~available] == 0).all()
 
 
-def test_texts_are_the_mean_of_their_words_and_padding_does_not_count():
+def test_text_encoding_is_mean_of_words_without_padding():
     branch = TextEncoder(words=3, features=1)
     branch.vectors.weight.data = torch.tensor([[9.0], [1.0], [3.0]])
     text = torch.tensor([[[1, 2, 0], [1, 1, 0]], [[0, 0, 0], [0, 0, 0]]])
     torch.testing.assert_close(branch(text), torch.tensor([[2.0], [0.0]]))
 
 
-def test_an_mlp_gate_has_a_hidden_layer():
+def test_mlp_gate_has_hidden_layer():
     gate = PartsGate({"text": TextEncoder(words=5, features=4)}, features=4, hidden=7)
     assert gate([torch.ones(2, 2, 3, dtype=torch.long)]).shape == (2, 1, 1)
     assert gate.values[0].out_features == 7

@@ -13,29 +13,29 @@ def reference(x: torch.Tensor, norm: NormedActivation) -> torch.Tensor:
 
 
 def normed(channels: int, dtype: torch.dtype = torch.float32) -> NormedActivation:
-    """With weights and biases that are not those of the start."""
+    """A layer with weights and biases that differ from their initial values."""
     norm = NormedActivation(channels).to(dtype)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     return norm
 
 
-def test_group_norm_of_single_channels_is_instance_norm():
+def test_group_norm_of_single_channels_equals_instance_norm():
     x = torch.randn(2, 4, 5, 6, 7)
     expected = nn.InstanceNorm3d(4, eps=1e-5, affine=True)(x)
     torch.testing.assert_close(instance_norm(4)(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_two_voxels_by_hand():
-    """1 and 3 have mean 2 and variance 1, so they become -1 and 1, and the activation leaves a hundredth of -1."""
+    """1 and 3 have mean 2 and variance 1. They become -1 and 1, and the activation scales -1 by 0.01."""
     x = torch.tensor([1.0, 3.0]).reshape(1, 1, 2, 1, 1).requires_grad_()
     torch.testing.assert_close(NormedActivation(1)(x).flatten(), torch.tensor([-0.01, 1.0]), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4, 4), (1, 8, 5, 3, 7), (2, 5, 16, 8, 8)], ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=["plain", "channels last"])
-def test_values_and_gradients_are_those_of_pytorch(shape, layout):
-    """A mean far from zero too, where the difference of two squares would lose the variance."""
+def test_values_and_gradients_match_pytorch(shape, layout):
+    """Includes a mean far from zero, where a difference of two squares would lose the variance."""
     norm = normed(shape[1])
     x = (50 + torch.randn(shape)).contiguous(memory_format=layout).requires_grad_()
     upstream = torch.randn(shape)
@@ -48,13 +48,13 @@ def test_values_and_gradients_are_those_of_pytorch(shape, layout):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_the_gradient_is_that_of_small_differences():
+def test_gradient_matches_finite_differences():
     norm = normed(2, torch.float64)
     x = torch.randn(2, 2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(norm, (x,))
 
 
-def test_bfloat16_is_as_close_to_float32_as_pytorchs_own():
+def test_bfloat16_error_is_close_to_pytorchs():
     norm = normed(8)
     x = torch.randn(2, 8, 16, 16, 16).requires_grad_()
     upstream = torch.randn(2, 8, 16, 16, 16)
@@ -68,7 +68,7 @@ def test_bfloat16_is_as_close_to_float32_as_pytorchs_own():
     assert (halves[0] - gradient).norm() < 1.5 * (halves[1] - gradient).norm()
 
 
-def test_without_gradients_the_answer_is_the_same():
+def test_output_is_equal_without_gradients():
     norm = normed(4)
     x = torch.randn(2, 4, 6, 5, 4)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_without_gradients_the_answer_is_the_same():
     torch.testing.assert_close(norm(x.requires_grad_()), quiet, rtol=1e-4, atol=1e-5)
 
 
-def test_torchscript_compiles_it():
+def test_layer_is_scriptable():
     norm = normed(3).eval()
     x = torch.randn(1, 3, 4, 4, 4)
     torch.testing.assert_close(torch.jit.script(norm)(x), norm(x), rtol=1e-4, atol=1e-5)

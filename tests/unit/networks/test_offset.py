@@ -1,4 +1,4 @@
-"""A constant subtracted from the biases is subtracted from the logits for every subset."""
+"""A constant subtracted from the output biases is subtracted from the logits of every subset."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from brats_mm.networks.presets import simmlm
 
 @pytest.mark.parametrize("level", ["logit", "feature"])
 @pytest.mark.parametrize("available", [[True] * 4, [False, True, False, True], [True, False, False, False]])
-def test_logits_move_by_the_offsets(level, available):
+def test_logits_shift_by_offsets(level, available):
     torch.manual_seed(0)
     network, image = simmlm(level=level).eval(), torch.randn(1, 4, 64, 32, 32)
     flags = torch.tensor([available])
@@ -23,6 +23,6 @@ def test_logits_move_by_the_offsets(level, available):
     assert moved.std(dim=(2, 3, 4)).max() < 1e-4
 
 
-def test_mixed_probabilities_have_no_such_bias():
+def test_rejects_offsets_for_mixed_probabilities():
     with pytest.raises(OptionError, match="Create the bundle without calibration"):
         subtract_from_logits(simmlm(level="probability"), (1.0, 1.0, 1.0))

@@ -1,4 +1,4 @@
-"""Properties of all single networks: views are separate passes, and missing voxels have no effect."""
+"""Single networks: views match separate passes, and missing voxels have no effect."""
 
 from collections.abc import Callable
 
@@ -61,7 +61,7 @@ def without_gradients():
         yield
 
 
-def test_views_are_those_of_separate_passes_and_missing_voxels_do_not_matter(network):
+def test_views_match_separate_passes_and_ignore_missing_voxels(network):
     image = torch.randn(2, 4, 16, 8, 8)
     every = torch.tensor([flags(subset) for subset in SUBSETS])
     together = network(image, every.repeat_interleave(2, dim=0)).unflatten(0, (15, 2))
@@ -80,13 +80,13 @@ def test_every_available_sequence_has_an_effect(network):
         assert not torch.allclose(network(image, without), whole)
 
 
-def test_without_availability_channels_of_zeros_count_as_missing(network):
+def test_zero_channels_count_as_missing_without_availability(network):
     image = torch.randn(1, 4, 16, 8, 8)
     image[:, 2] = 0
     assert torch.equal(network(image), network(image, torch.tensor([[True, True, False, True]])))
 
 
-def test_the_bias_of_the_logits_moves_the_logits(network):
+def test_logit_bias_shifts_logits(network):
     image, every = torch.randn(1, 4, 16, 8, 8), torch.ones(1, 4, dtype=torch.bool)
     before = network(image, every)
     network.logit_bias().add_(torch.tensor([1.0, 2.0, 3.0]))
@@ -94,13 +94,13 @@ def test_the_bias_of_the_logits_moves_the_logits(network):
     torch.testing.assert_close(moved, torch.tensor([1.0, 2.0, 3.0]))
 
 
-def test_an_ensemble_is_the_mean_of_the_logits_of_its_members() -> None:
+def test_ensemble_averages_logits_of_members() -> None:
     first, second = early_fusion().eval(), momke().eval()
     image, every = torch.randn(1, 4, 16, 8, 8), torch.ones(1, 4, dtype=torch.bool)
     mean = (first(image, every) + second(image, every)) / 2
     torch.testing.assert_close(Ensemble([first, second])(image, every), mean)
 
 
-def test_an_ensemble_refuses_networks_without_views() -> None:
+def test_ensemble_rejects_networks_without_views() -> None:
     with pytest.raises(OptionError, match=r"single networks, got UNetExpert\."):
         Ensemble([UNetExpert(WIDTHS)])

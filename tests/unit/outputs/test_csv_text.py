@@ -1,4 +1,4 @@
-"""No cell of a CSV table may start a formula in a spreadsheet."""
+"""CSV cells never start a formula in a spreadsheet."""
 
 import csv
 
@@ -12,19 +12,19 @@ FORMULAS = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "'=
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_text_that_starts_a_formula_gets_an_apostrophe_and_back(text):
+def test_formula_text_is_escaped_and_unescaped(text):
     assert inert(text) == f"'{text}"
     assert original(inert(text)) == text
 
 
 @pytest.mark.parametrize("value", ["case-1", "t1+t1ce", "", "a=1", "'quoted'", "patient's", -1.5, 3, None, True])
-def test_other_values_stay(value):
+def test_other_values_are_unchanged(value):
     assert inert(value) is value
     if isinstance(value, str):
         assert original(value) == value
 
 
-def test_tables_of_evaluations_hold_inert_names_and_give_them_back(tmp_path):
+def test_evaluation_tables_escape_names_and_read_them_back(tmp_path):
     names = {field: -1.5 if kind in (float, "float") else 1 for field, kind in CaseRow.__annotations__.items()}
     texts = {field for field, kind in CaseRow.__annotations__.items() if kind in (str, "str")}
     row = CaseRow(**{name: "=cmd()" if name in texts else value for name, value in names.items()})
@@ -36,6 +36,6 @@ def test_tables_of_evaluations_hold_inert_names_and_give_them_back(tmp_path):
     assert list(read_rows(tmp_path / "cases.csv", CaseRow)) == [row]
 
 
-def test_tables_of_method_comparisons_hold_inert_names(tmp_path):
+def test_method_comparison_tables_escape_names(tmp_path):
     write_table(tmp_path / "sets.csv", [SetRow("=cmd()", 1, "t1", "wt", 0.5)], SetRow, parquet=False)
     assert (tmp_path / "sets.csv").read_text().splitlines()[1] == "'=cmd(),1,t1,wt,0.5"

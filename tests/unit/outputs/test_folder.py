@@ -1,4 +1,4 @@
-"""Results appear together, or not at all."""
+"""Results appear together or not at all."""
 
 import errno
 
@@ -9,26 +9,25 @@ from brats_mm.outputs.folder import OutputFolder, output_error
 
 
 def names(folder):
-    """Everything in a folder, by name."""
+    """Names of everything in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def write_and_fail(path):
-    """One result is written, then something goes wrong."""
+    """Write one result, then raise."""
     with OutputFolder(path) as folder:
         folder.staged("one.txt").write_text("new")
         assert 1 / 0
 
 
 def write_three(path):
-    """Three results."""
+    """Write three results."""
     with OutputFolder(path) as folder:
         for name in ("a.txt", "b.txt", "c.txt"):
             folder.staged(name).write_text("new")
 
 
-def test_results_appear_at_the_end(tmp_path):
-    """Nothing to see before the block ends."""
+def test_results_appear_only_at_the_end(tmp_path):
     with OutputFolder(tmp_path / "a" / "b") as folder:
         folder.staged("one.txt").write_text("1")
         folder.staged("maps/two.txt").write_text("2")
@@ -38,15 +37,15 @@ def test_results_appear_at_the_end(tmp_path):
     assert (tmp_path / "a" / "b" / "maps" / "two.txt").read_text() == "2"
 
 
-def test_error_leaves_nothing(tmp_path):
-    """Also the folders that were made go again."""
+def test_error_leaves_no_files(tmp_path):
+    """Folders that were created are removed too."""
     with pytest.raises(ZeroDivisionError, match="division"):
         write_and_fail(tmp_path / "a" / "b")
 
     assert names(tmp_path) == []
 
 
-def test_error_leaves_what_was_there(tmp_path):
+def test_error_keeps_existing_files(tmp_path):
     """An earlier result of the same name, and other files."""
     (tmp_path / "one.txt").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
@@ -57,8 +56,8 @@ def test_error_leaves_what_was_there(tmp_path):
     assert (tmp_path / "one.txt").read_text() == "old"
 
 
-def test_earlier_result_is_replaced(tmp_path):
-    """And other files are left alone."""
+def test_existing_result_is_replaced(tmp_path):
+    """Other files are unchanged."""
     (tmp_path / "one.txt").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
     with OutputFolder(tmp_path) as folder:
@@ -68,8 +67,8 @@ def test_earlier_result_is_replaced(tmp_path):
     assert (tmp_path / "one.txt").read_text() == "new"
 
 
-def test_failure_half_way_through_the_moves_puts_everything_back(tmp_path):
-    """The second of three cannot be moved in: a folder has its name."""
+def test_failure_between_moves_is_rolled_back(tmp_path):
+    """The second of three cannot be moved because a folder has its name."""
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / "b.txt").mkdir()
     with pytest.raises(OutputError, match="a folder with this name exists"):
@@ -79,8 +78,8 @@ def test_failure_half_way_through_the_moves_puts_everything_back(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_folder_that_is_a_file(tmp_path):
-    """Said with the path and what to do."""
+def test_output_folder_that_is_a_file_is_an_error(tmp_path):
+    """The error has the path and the remedy."""
     (tmp_path / "out").write_text("")
 
     with (
@@ -90,16 +89,14 @@ def test_folder_that_is_a_file(tmp_path):
         pass
 
 
-def test_folder_below_a_file(tmp_path):
-    """A file where a folder of the path should be."""
+def test_output_folder_below_a_file_is_an_error(tmp_path):
     (tmp_path / "out").write_text("")
 
     with pytest.raises(OutputError, match="part of the path is a file"), OutputFolder(tmp_path / "out" / "b"):
         pass
 
 
-def test_name_that_is_too_long(tmp_path):
-    """Longer than file systems allow."""
+def test_too_long_name_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="the name is too long"), OutputFolder(tmp_path / ("x" * 300)):
         pass
 
@@ -113,20 +110,18 @@ def test_name_that_is_too_long(tmp_path):
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_errors_of_the_disk_become_sentences(tmp_path, code, why):
-    """They come out of the block as the operating system's errors."""
+def test_os_errors_become_output_errors(tmp_path, code, why):
     with pytest.raises(OutputError, match=f"Cannot write to .*{why}"), OutputFolder(tmp_path / "a"):
         raise OSError(code, "Input/output error")
 
     assert names(tmp_path) == []
 
 
-def test_error_without_a_number_keeps_its_words(tmp_path):
+def test_os_error_without_errno_keeps_its_message(tmp_path):
     """Some libraries raise bare OSErrors."""
     assert "something odd" in str(output_error(tmp_path, OSError("something odd")))
 
 
-def test_staging_outside_the_block_is_a_mistake(tmp_path):
-    """There is no place to write to."""
+def test_staging_outside_the_block_raises(tmp_path):
     with pytest.raises(RuntimeError, match="inside the `with` block"):
         OutputFolder(tmp_path).staged("a")

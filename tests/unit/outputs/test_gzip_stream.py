@@ -12,7 +12,7 @@ VOXELS = np.random.default_rng(0).integers(0, 99, (5, 6, 7)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_voxels_are_written_first_axis_fastest(order):
+def test_voxels_are_written_in_fortran_order(order):
     assert bytes(first_axis_fastest(np.asarray(VOXELS, order=order))) == VOXELS.tobytes(order="F")
 
 
@@ -21,7 +21,7 @@ def test_voxels_in_file_order_are_not_copied():
     assert np.shares_memory(np.asarray(first_axis_fastest(voxels)), voxels)
 
 
-def test_parts_come_back_as_one_stream_without_a_time():
+def test_parts_decompress_as_one_stream_without_time_stamp():
     raw = io.BytesIO()
     write_gzip(raw, b"header", memoryview(b"voxels"))
     assert gzip.decompress(raw.getvalue()) == b"headervoxels"

@@ -1,4 +1,4 @@
-"""Written files are on the grid of the input, with its header geometry."""
+"""Written NIfTI files have the grid and header geometry of the input."""
 
 import nibabel as nib
 import numpy as np
@@ -29,7 +29,7 @@ CODES = [(1, 1), (2, 0), (0, 1), (0, 0), (4, 2)]
 
 
 def input_file(path, rotation, sform_code, qform_code, *, qform_offset=0.0):
-    """A NIfTI file of odd spacing and offset."""
+    """Write a NIfTI file with unusual spacing and offset."""
     affine = np.eye(4)
     affine[:3, :3] = rotation * np.array([0.9, 1.1, 2.3])
     affine[:3, 3] = (-90.1, 126.7, -72.3)
@@ -43,8 +43,8 @@ def input_file(path, rotation, sform_code, qform_code, *, qform_offset=0.0):
 
 @pytest.mark.parametrize(("sform_code", "qform_code"), CODES)
 @pytest.mark.parametrize("rotation", ROTATIONS.values(), ids=ROTATIONS.keys())
-def test_geometry_of_the_header_comes_back(tmp_path, rotation, sform_code, qform_code):
-    """Affine and sform are equal to the bit, the qform to float32's precision, and so are the codes."""
+def test_header_geometry_is_preserved(tmp_path, rotation, sform_code, qform_code):
+    """Affine and sform are bit-identical, the qform equals to float32 precision, and the codes are equal."""
     before = input_file(tmp_path / "in.nii", rotation, sform_code, qform_code)
 
     write_labels(tmp_path / "out.nii.gz", LABELS, read_volume(tmp_path / "in.nii").grid)
@@ -59,8 +59,7 @@ def test_geometry_of_the_header_comes_back(tmp_path, rotation, sform_code, qform
     np.testing.assert_allclose(before.get_zooms(), after.get_zooms(), rtol=1e-6)
 
 
-def test_qform_that_differs_from_the_sform_comes_back(tmp_path):
-    """Both matrices are the input's own."""
+def test_qform_that_differs_from_sform_is_preserved(tmp_path):
     before = input_file(tmp_path / "in.nii", np.eye(3), 1, 1, qform_offset=25.0)
 
     write_labels(tmp_path / "out.nii", LABELS, read_volume(tmp_path / "in.nii").grid)
@@ -71,7 +70,7 @@ def test_qform_that_differs_from_the_sform_comes_back(tmp_path):
 
 
 def test_grid_without_matrices_is_written_from_its_affine(tmp_path):
-    """Grids of other formats have codes and an affine only."""
+    """Grids of other formats have only codes and an affine."""
     affine = np.diag([-1.0, -1, 2, 1])
 
     write_labels(tmp_path / "out.nii.gz", LABELS, Grid(SHAPE, affine, 1, 1))
@@ -81,8 +80,8 @@ def test_grid_without_matrices_is_written_from_its_affine(tmp_path):
     np.testing.assert_allclose(image.get_qform(), affine, atol=1e-6)
 
 
-def test_labels_come_back(tmp_path):
-    """As uint8 without a scale, marked as labels."""
+def test_labels_round_trip(tmp_path):
+    """As uint8 without scaling, with the label intent."""
     write_labels(tmp_path / "out.nii.gz", LABELS, Grid(SHAPE, np.eye(4)))
 
     image = nib.load(tmp_path / "out.nii.gz")
@@ -92,8 +91,8 @@ def test_labels_come_back(tmp_path):
     assert image.header.get_xyzt_units()[0] == "mm"
 
 
-def test_map_says_what_it_is(tmp_path):
-    """Description, unit, range to show; two bytes a voxel."""
+def test_map_has_description_unit_and_display_range(tmp_path):
+    """Stored with two bytes per voxel."""
     data = np.linspace(0, 0.693147, 990).reshape(SHAPE).astype(np.float32)
 
     write_map(
@@ -107,8 +106,8 @@ def test_map_says_what_it_is(tmp_path):
     np.testing.assert_allclose(image.get_fdata(), data, atol=1e-5)
 
 
-def test_long_description_is_cut_to_the_header(tmp_path):
-    """A NIfTI header has 80 bytes for it."""
+def test_long_description_is_truncated(tmp_path):
+    """The NIfTI header holds 80 bytes."""
     write_map(tmp_path / "m.nii", GREY, Grid(SHAPE, np.eye(4)), description="x" * 99, maximum=200.0)
 
     assert nib.load(tmp_path / "m.nii").header["descrip"].item() == b"x" * 80
@@ -119,7 +118,7 @@ def test_long_description_is_cut_to_the_header(tmp_path):
     data=hnp.arrays(np.float32, (8, 8, 8), elements=st.floats(0, 1, width=32)),
     maximum=st.sampled_from([1.0, np.log(2), np.log(4)]),
 )
-def test_map_values_come_back_within_half_a_step(tmp_path_factory, data, maximum):
+def test_map_values_round_trip_within_half_a_step(tmp_path_factory, data, maximum):
     """Half a step is maximum / 131070."""
     path = tmp_path_factory.mktemp("map") / "m.nii"
     expected = data * np.float32(maximum)
@@ -129,8 +128,8 @@ def test_map_values_come_back_within_half_a_step(tmp_path_factory, data, maximum
     np.testing.assert_allclose(nib.load(path).get_fdata(), expected, atol=maximum / 131070 + 2e-7)
 
 
-def test_values_beyond_the_range_are_clipped(tmp_path):
-    """Never wrapped around."""
+def test_values_out_of_range_are_clipped(tmp_path):
+    """They never wrap around."""
     data = np.zeros(SHAPE, np.float32)
     data[0, 0, :2] = (1.5, -0.5)
 
@@ -140,14 +139,13 @@ def test_values_beyond_the_range_are_clipped(tmp_path):
 
 
 def test_same_input_gives_same_bytes(tmp_path):
-    """Nothing of the clock or the name is in the file."""
+    """The file holds no time stamp and no name."""
     for name in ("a.nii.gz", "b.nii.gz"):
         write_labels(tmp_path / name, LABELS, Grid(SHAPE, np.eye(4)))
 
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
-def test_missing_folder_is_an_output_error(tmp_path):
-    """Said in a sentence."""
+def test_missing_folder_raises_output_error(tmp_path):
     with pytest.raises(OutputError, match="Cannot write to"):
         write_labels(tmp_path / "none" / "a.nii.gz", LABELS, Grid(SHAPE, np.eye(4)))

@@ -1,4 +1,4 @@
-"""`prediction.view()`: volumes of the widget, their order and ranges, and the error without the widget."""
+"""`prediction.view()`: volumes, their order and ranges, and the error without the widget."""
 
 import gzip
 import sys
@@ -20,7 +20,7 @@ from brats_mm.outputs.prediction_tools import TOOLS
 
 @pytest.fixture(scope="module")
 def prediction():
-    """A z-scored image with negative values, and a tumour of 4 x 4 x 4 voxels of which half is undecided."""
+    """A z-scored image with negative values, and a tumour of 4 x 4 x 4 voxels of which half is uncertain."""
     grid = Grid((12, 12, 12), np.diag([-1.0, -1.0, 2.0, 1.0]))
     image = np.zeros(grid.shape, np.float32)
     image[2:10, 2:10, 2:10] = np.linspace(-2, 3, 512, dtype=np.float32).reshape(8, 8, 8)
@@ -41,7 +41,7 @@ def stored(layer):
     return nib.Nifti1Image.from_bytes(gzip.decompress(layer["data"]))
 
 
-def test_image_labels_and_entropy_overlap(prediction):
+def test_image_labels_and_entropy_share_a_grid(prediction):
     image, labels, entropy = (stored(layer) for layer in layers(prediction))
     for one in (image, labels, entropy):
         np.testing.assert_allclose(one.affine, prediction.case.grid.affine)
@@ -49,20 +49,20 @@ def test_image_labels_and_entropy_overlap(prediction):
     np.testing.assert_allclose(entropy.get_fdata(), prediction.combined_entropy(), atol=3e-5)
 
 
-def test_an_image_with_negative_values_keeps_its_contrast(prediction):
+def test_image_with_negative_values_keeps_contrast(prediction):
     layer = layers(prediction)[0]
     inside = stored(layer).get_fdata()[2:10, 2:10, 2:10].ravel()
     assert (np.diff(inside) >= 0).all()
     assert layer["cal_max"] == pytest.approx(inside.max(), rel=0.02)
 
 
-def test_only_what_is_undecided_is_covered_by_the_entropy(prediction):
+def test_entropy_covers_only_uncertain_voxels(prediction):
     layer = layers(prediction)[2]
     shown = stored(layer).get_fdata() >= layer["cal_min"]
     assert shown.sum() == 4 * 4 * 2
 
 
-def test_labels_have_the_colours_and_names_of_every_other_output():
+def test_labels_have_colours_and_names_of_other_outputs():
     colours = label_colours()
     assert colours["I"] == [0, 1, 2, 3]
     assert colours["A"][0] == 0
@@ -70,7 +70,7 @@ def test_labels_have_the_colours_and_names_of_every_other_output():
     assert colours["labels"][2] == "Peritumoural oedema"
 
 
-def test_view_is_a_widget_with_three_volumes(prediction):
+def test_view_is_widget_with_three_volumes(prediction):
     ipyniivue = pytest.importorskip("ipyniivue")
     widget = prediction.view(height_px=300)
     assert isinstance(widget, ipyniivue.NiiVue)
@@ -83,27 +83,27 @@ def test_view_is_a_widget_with_three_volumes(prediction):
     assert "patient" not in repr([volume.get_state() for volume in widget.volumes])
 
 
-def test_without_ipyniivue_it_says_what_to_install(prediction, monkeypatch):
+def test_missing_ipyniivue_error_names_package_to_install(prediction, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
     with pytest.raises(OptionError, match="pip install ipyniivue"):
         prediction.view()
 
 
-def test_a_prediction_without_a_viewer_says_if_there_is_one(prediction):
+def test_prediction_without_viewer_reports_it(prediction):
     with pytest.raises(OptionError, match=r"cannot be shown or saved. .*prediction_tools"):
         replace(prediction, tools=None).view()
 
 
-def test_an_empty_prediction_can_be_viewed(prediction):
+def test_empty_prediction_can_be_viewed(prediction):
     nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
     assert len(layers(replace(prediction, probabilities=nothing))) == 3
 
 
-def test_the_view_starts_in_the_tumour(prediction):
-    """The middle voxel, (5, 5, 5) of 12 along L, P and S: from the left and posterior end it is the 7th."""
+def test_view_starts_in_tumour(prediction):
+    """The middle voxel, (5, 5, 5) of 12 along L, P and S, is the 7th from the left and posterior end."""
     assert start_position(prediction) == pytest.approx((1 - 5.5 / 12, 1 - 5.5 / 12, 5.5 / 12))
 
 
-def test_without_tumour_the_view_starts_in_the_middle(prediction):
+def test_view_without_tumour_starts_in_middle(prediction):
     nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
     assert start_position(replace(prediction, probabilities=nothing)) == (0.5, 0.5, 0.5)

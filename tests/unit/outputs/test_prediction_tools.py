@@ -1,4 +1,4 @@
-"""A prediction in Python: saved, converted, described, and shown in a notebook."""
+"""Predictions in Python: saving, conversion, text, and notebook display."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def prediction():
     )
 
 
-def test_results_are_saved_as_the_command_line_writes_them(prediction, tmp_path):
+def test_save_writes_same_files_as_command_line(prediction, tmp_path):
     files = prediction.save(tmp_path / "result", labels="brats2021", probabilities=True, preview=False)
     names = {path.name for path in files}
     assert {"segmentation.nii.gz", "segmentation.seg.nrrd", "report.json", "probability_et.nii.gz"} <= names
@@ -50,7 +50,7 @@ def test_results_are_saved_as_the_command_line_writes_them(prediction, tmp_path)
     assert json.loads((tmp_path / "result" / "report.json").read_text())["label_convention"] == "brats2021"
 
 
-def test_existing_results_are_replaced_only_on_request(prediction, tmp_path):
+def test_save_replaces_results_only_with_overwrite(prediction, tmp_path):
     prediction.save(tmp_path, preview=False)
     with pytest.raises(OutputError, match=r"already holds .* overwrite=True"):
         prediction.save(tmp_path, preview=False)
@@ -67,13 +67,13 @@ def test_existing_results_are_replaced_only_on_request(prediction, tmp_path):
         ({"leave_one_out": True}, "leave_one_out=True to Segmenter.predict"),
     ],
 )
-def test_options_that_cannot_be_met_are_refused(prediction, tmp_path, options, said):
+def test_rejects_options_that_save_cannot_apply(prediction, tmp_path, options, said):
     with pytest.raises(OptionError, match=said):
         prediction.save(tmp_path / "result", **options)
     assert not (tmp_path / "result").exists()
 
 
-def test_nibabel_images_have_the_voxels_and_the_place_of_the_input(prediction):
+def test_nibabel_images_have_voxels_and_affine_of_input(prediction):
     labels, entropy, core = (prediction.to_nibabel(name) for name in ("labels", "entropy", "tc"))
     assert np.array_equal(np.asarray(labels.dataobj), prediction.labels())
     assert labels.get_data_dtype() == np.uint8
@@ -84,7 +84,7 @@ def test_nibabel_images_have_the_voxels_and_the_place_of_the_input(prediction):
     assert np.asarray(prediction.to_nibabel(labels="brats2021").dataobj).max() == 4
 
 
-def test_sitk_images_have_each_voxel_at_its_place_in_lps(prediction):
+def test_sitk_images_have_voxels_at_lps_positions(prediction):
     image = prediction.to_sitk()
     assert image.GetSize() == (10, 12, 8)
     np.testing.assert_allclose(image.TransformIndexToPhysicalPoint((0, 0, 0)), (-20, -30, -10))
@@ -92,7 +92,7 @@ def test_sitk_images_have_each_voxel_at_its_place_in_lps(prediction):
     assert np.array_equal(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), prediction.labels())
 
 
-def test_an_unknown_volume_is_refused_with_the_names_of_those_there_are(prediction):
+def test_unknown_volume_error_lists_volumes(prediction):
     with pytest.raises(OptionError, match="labels, entropy, wt, tc, et"):
         prediction.to_nibabel("probability")
 
@@ -104,7 +104,7 @@ def test_repr_is_one_line_with_volumes_and_sequences(prediction):
     )
 
 
-def test_notebooks_show_preview_volumes_and_warnings_without_the_case_name(prediction):
+def test_notebooks_show_preview_volumes_and_warnings_without_case_name(prediction):
     html = prediction._repr_html_()
     assert 'src="data:image/png;base64,iVBOR' in html
     assert "<td>0.4</td>" in html
@@ -114,14 +114,14 @@ def test_notebooks_show_preview_volumes_and_warnings_without_the_case_name(predi
     assert "Jane" not in html
 
 
-def test_without_tools_there_is_the_text_alone(prediction):
+def test_without_tools_only_text_is_shown(prediction):
     bare = replace(prediction, tools=None)
     assert bare._repr_html_() is None
     with pytest.raises(OptionError, match=r"Segmenter\.predict"):
         bare.save("result")
 
 
-def test_labels_and_regions_are_named_by_strings_too(prediction):
+def test_accepts_labels_and_regions_as_strings(prediction):
     assert prediction.labels("brats2021").max() == 4
     assert prediction.volume_ml("et") == pytest.approx(0.048)
     assert prediction.mask("tc").sum() == 64

@@ -1,4 +1,4 @@
-"""`.seg.nrrd`: read back by SimpleITK and, if installed, by 3D Slicer's core."""
+"""`.seg.nrrd`, read back by SimpleITK and, if installed, by 3D Slicer's core."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 
 
 def affine_of(rotation, spacing, offset):
-    """A 4 x 4 affine of its parts."""
+    """4 x 4 affine from rotation, spacing and offset."""
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(rotation) * np.asarray(spacing)
     affine[:3, 3] = offset
@@ -35,7 +35,7 @@ by_affine = pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys
 
 
 def blocks(convention=LabelConvention.BRATS2023):
-    """A label map whose three compartments lie in different corners."""
+    """Label map with the three compartments in different corners."""
     labels = np.zeros(SHAPE, np.uint8)
     for part, corner in zip(SEGMENT_STYLES, ((0, 1, 2), (6, 1, 2), (0, 5, 7)), strict=True):
         x, y, z = corner
@@ -44,8 +44,8 @@ def blocks(convention=LabelConvention.BRATS2023):
 
 
 @by_affine
-def test_voxels_are_where_the_nifti_label_map_has_them(tmp_path, affine):
-    """Both files, read by SimpleITK, give the same voxels at the same physical points."""
+def test_voxels_match_nifti_label_map(tmp_path, affine):
+    """SimpleITK reads the same voxels at the same physical points from both files."""
     grid = Grid(SHAPE, affine)
     write_segmentation(tmp_path / "a.seg.nrrd", blocks(), grid, LabelConvention.BRATS2023)
     write_labels(tmp_path / "a.nii.gz", blocks(), grid)
@@ -59,8 +59,8 @@ def test_voxels_are_where_the_nifti_label_map_has_them(tmp_path, affine):
 
 
 @pytest.mark.parametrize(("convention", "value"), [(LabelConvention.BRATS2023, "3"), (LabelConvention.BRATS2021, "4")])
-def test_fields_name_each_segment_by_the_convention(tmp_path, convention, value):
-    """Enhancing tumour has the label value that the convention gives it; all segments share one layer."""
+def test_fields_name_each_segment_by_convention(tmp_path, convention, value):
+    """Enhancing tumour has the label value of the convention. All segments share one layer."""
     write_segmentation(tmp_path / "a.seg.nrrd", blocks(convention), Grid(SHAPE, np.eye(4)), convention)
 
     image = sitk.ReadImage(str(tmp_path / "a.seg.nrrd"))
@@ -75,15 +75,14 @@ def test_fields_name_each_segment_by_the_convention(tmp_path, convention, value)
 
 
 def test_same_input_gives_same_bytes(tmp_path):
-    """Nothing of the clock is in the file."""
+    """The file holds no time stamp."""
     for name in ("a.seg.nrrd", "b.seg.nrrd"):
         write_segmentation(tmp_path / name, blocks(), Grid(SHAPE, np.eye(4)), LabelConvention.BRATS2023)
 
     assert (tmp_path / "a.seg.nrrd").read_bytes() == (tmp_path / "b.seg.nrrd").read_bytes()
 
 
-def test_missing_folder_is_an_output_error(tmp_path):
-    """A folder that is not there is said in a sentence."""
+def test_missing_folder_raises_output_error(tmp_path):
     with pytest.raises(OutputError, match="Cannot write to"):
         write_segmentation(
             tmp_path / "none" / "a.seg.nrrd", blocks(), Grid(SHAPE, np.eye(4)), LabelConvention.BRATS2023
@@ -91,7 +90,7 @@ def test_missing_folder_is_an_output_error(tmp_path):
 
 
 def read_with_slicer(path):
-    """The vtkSegmentation that Slicer makes of the file."""
+    """Read the file as Slicer's vtkSegmentation."""
     slicer = pytest.importorskip("slicer", reason="slicer-core (Python 3.11 only) is not installed")
     scene = slicer.vtkMRMLScene()
     node = slicer.vtkMRMLSegmentationNode()
@@ -104,8 +103,8 @@ def read_with_slicer(path):
 
 
 @by_affine
-def test_slicer_reads_segments_where_they_lie(tmp_path, affine):
-    """Slicer finds three segments with names, colours, values and codes, at the grid's physical points."""
+def test_slicer_reads_segments_at_their_positions(tmp_path, affine):
+    """Slicer reads three segments with names, colours, values and codes, at the grid's physical points."""
     vtk = pytest.importorskip("vtk", reason="slicer-core (Python 3.11 only) is not installed")
     write_segmentation(tmp_path / "a.seg.nrrd", blocks(), Grid(SHAPE, affine), LabelConvention.BRATS2023)
     scene, node = read_with_slicer(tmp_path / "a.seg.nrrd")
@@ -141,6 +140,6 @@ def points_of(image, value, vtk):
 
 
 def sorted_points(points):
-    """Points in an order of their own."""
+    """Sort points for comparison."""
     rounded = np.round(points, 3)
     return points[np.lexsort(rounded.T)]

@@ -1,4 +1,4 @@
-"""The card of a bundle: its tables and its JSON file agree and belong to the weights."""
+"""The model card of a bundle: its tables and its JSON file agree and belong to the weights."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SCORES = {"hd95_mm": {"mean": 10.0, "std": 1.0, "cases": 3}}
 
 
 def evaluation_of(digest: str) -> dict:
-    """A made summary: the Dice of a set is a tenth for each of its sequences, ET a little less."""
+    """Synthetic summary in which each sequence adds 0.1 to the Dice, with slightly less for ET."""
 
     def region(subset, less):
         mean = 0.1 * len(subset) - less
@@ -64,7 +64,7 @@ def evaluation(bundle, tmp_path):
     return folder
 
 
-def test_the_shipped_card_and_its_file_for_programs_agree_and_are_of_the_shipped_weights():
+def test_shipped_card_and_json_agree_and_match_shipped_weights():
     bundle = Bundle(default_bundle())
     expected = read_expected_dice(bundle, checked_hash(bundle))
     assert expected is not None, "figures of other weights: run `brats-mm evaluate` and `brats-mm bundle card`"
@@ -77,7 +77,7 @@ def test_the_shipped_card_and_its_file_for_programs_agree_and_are_of_the_shipped
         assert result == pytest.approx([et, tc, wt], abs=0.056), describe(subset)
 
 
-def test_one_command_writes_the_tables_and_the_rows(bundle, evaluation):
+def test_command_writes_tables_and_json_rows(bundle, evaluation):
     made = update_card(evaluation, bundle)
     assert (made.cases, made.subsets) == (3, 15)
     assert "| T1ce, FLAIR | 18.0 | 18.0 | 19.0 | 20.0 | 10.0 |" in made.card.read_text()
@@ -86,7 +86,7 @@ def test_one_command_writes_the_tables_and_the_rows(bundle, evaluation):
     assert (row[Region.WT].mean, row[Region.ET].mean, row[Region.ET].std) == (0.2, 0.18, 0.02)
 
 
-def test_written_twice_the_card_keeps_its_words_and_has_the_tables_once(bundle, evaluation):
+def test_second_write_keeps_text_and_replaces_tables(bundle, evaluation):
     (bundle.root / "docs").mkdir()
     (bundle.root / "docs" / "README.md").write_text(f"# Mine\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     update_card(evaluation, bundle)
@@ -96,34 +96,34 @@ def test_written_twice_the_card_keeps_its_words_and_has_the_tables_once(bundle, 
     assert re.search(r"# Mine\n\nbefore\n\n<!--.*-->\n\nafter\n$", text, re.DOTALL)
 
 
-def test_a_card_without_marks_gets_a_section():
+def test_card_without_marks_gets_section():
     assert with_figures("# Mine\n", "T") == f"# Mine\n\n## Figures\n\n{BEGIN}\nT\n{END}\n"
 
 
-def test_an_evaluation_of_other_weights_is_refused(bundle, evaluation):
+def test_rejects_evaluation_of_other_weights(bundle, evaluation):
     (evaluation / "summary.json").write_text(json.dumps(evaluation_of("0" * 64)))
     with pytest.raises(OptionError, match=r"other weights .*Evaluate this bundle first"):
         update_card(evaluation, bundle)
     assert not (bundle.root / EXPECTED_DICE).exists()
 
 
-def test_figures_of_other_weights_are_not_quoted(bundle, evaluation):
+def test_ignores_figures_of_other_weights(bundle, evaluation):
     update_card(evaluation, bundle)
     assert read_expected_dice(bundle, "f" * 64) is None
 
 
-def test_a_bundle_without_figures_promises_nothing(bundle):
+def test_bundle_without_figures_has_no_expected_performance(bundle):
     assert read_expected_dice(bundle, "f" * 64) is None
 
 
-def test_damaged_figures_are_reported_with_what_to_do(bundle):
+def test_damaged_figures_raise_error_with_remedy(bundle):
     (bundle.root / "docs").mkdir()
     (bundle.root / EXPECTED_DICE).write_text('{"weights_sha256": "f", "dice": {}}')
     with pytest.raises(BundleError, match=r"expected_dice\.json cannot be read .*brats-mm bundle card"):
         read_expected_dice(bundle, "f")
 
 
-def test_a_subset_that_was_not_scored_is_left_out():
+def test_subset_without_scores_is_omitted():
     evaluation = evaluation_of("f")
     del evaluation["sets"]["t1"]
     assert "t1" not in expected_dice_document(evaluation)["dice"]

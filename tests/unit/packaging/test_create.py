@@ -1,4 +1,4 @@
-"""A checkpoint becomes a bundle that loads, is calibrated on labelled cases, and describes itself."""
+"""`bundle create`: a checkpoint becomes a bundle that loads, is calibrated on labelled cases, and describes itself."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
-    """Two heads of 40 voxels a side, FLAIR alone, with a tumour of a tenth of each."""
+    """Two heads of side 40 with FLAIR only. The tumour fills a tenth of each."""
     for seed, name in enumerate(("one", "two")):
         folder = tmp_path / "cases" / name
         folder.mkdir(parents=True)
@@ -46,7 +46,7 @@ def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
     return labelled_cases(tmp_path / "cases")
 
 
-def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
+def test_bundle_predicts_as_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
     made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
@@ -58,7 +58,7 @@ def test_the_bundle_loads_and_answers_as_the_checkpoint_within_half_precision(ch
     assert {value.dtype for value in stored.values()} == {torch.float16}
 
 
-def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_path: Path) -> None:
+def test_uses_averaged_weights_of_training_state(checkpoint: Path, tmp_path: Path) -> None:
     state = torch.load(checkpoint, weights_only=True)
     values = {name: value + 1 for name, value in state.items()}
     torch.save({"network": state, "average": {"steps": 3, "values": values}, "epoch": 1}, tmp_path / "model_last.pt")
@@ -69,7 +69,7 @@ def test_the_average_of_a_training_s_last_state_is_taken(checkpoint: Path, tmp_p
     assert all(torch.equal(stored[name], values[name].half()) for name in stored)
 
 
-def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
+def test_calibration_shifts_logits_as_reported_and_never_lowers_dice(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
@@ -86,21 +86,21 @@ def test_calibration_moves_the_logits_by_what_it_says_and_never_loses(
     assert made.calibration.offsets[Region.WT] != 0
 
 
-def test_one_case_leaves_none_out(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
+def test_single_case_has_no_left_out_score(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
     made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
 
     assert made.calibration is not None
     assert made.calibration.left_out_gains == {}
 
 
-def test_a_bundle_that_is_there_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
+def test_does_not_overwrite_existing_bundle(checkpoint: Path, tmp_path: Path) -> None:
     create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1")
 
     with pytest.raises(OutputError, match="already holds a bundle"):
         create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="2")
 
 
-def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> None:
+def test_error_for_checkpoint_of_other_network_names_remedy(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
 
     with pytest.raises(BundleError, match=r"other\.pt does not fit the template's network .* model\.pt"):
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_another_network_says_what_to_give(tmp_path: Path) -> No
     assert not (tmp_path / "mine").exists()
 
 
-def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Path) -> None:
+def test_command_creates_bundle_that_doctor_accepts(checkpoint: Path, tmp_path: Path) -> None:
     assert (
         main(
             ["bundle", "create", str(checkpoint), "-o", str(tmp_path / "mine"), "--bundle", str(default_bundle()), "-q"]
@@ -118,7 +118,7 @@ def test_the_command_packs_and_doctor_accepts_it(checkpoint: Path, tmp_path: Pat
     assert main(["doctor", "--bundle", str(tmp_path / "mine")]) == 0
 
 
-def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_trained_with(tmp_path: Path) -> None:
+def test_bundle_takes_network_and_description_from_training_configs(tmp_path: Path) -> None:
     from brats_mm.experiments.presets import momke
 
     torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_a_bundle_takes_the_network_and_the_description_of_the_configs_it_was_tr
     assert (tmp_path / "mine" / "configs" / "methods" / "momke.json").is_file()
 
 
-def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp_path: Path) -> None:
+def test_rejects_config_that_cannot_be_merged(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text("[")
     with pytest.raises(OptionError, match="Cannot merge"):
         create_bundle(
@@ -143,10 +143,13 @@ def test_a_config_that_cannot_be_laid_over_the_bundles_own(checkpoint: Path, tmp
         )
 
 
-def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied(
+def test_calibration_per_subset_is_saved_and_applied(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    """The only subset of the case gets an offset and a temperature; the weights stay, and predictions change by both."""
+    """The only subset of the case gets an offset and a temperature.
+
+    The weights are unchanged, and predictions change by both.
+    """
     plain = create_bundle([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
     made = create_bundle(
         [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_subsets
@@ -171,7 +174,7 @@ def test_a_calibration_for_each_subset_travels_beside_the_weights_and_is_applied
         assert after[0, 0, 0] == pytest.approx(before[0, 0, 0]), "background stays background"
 
 
-def test_foreground_temperatures_are_applied_inside_and_no_outline_moves(
+def test_foreground_temperatures_change_probabilities_but_no_outline(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
     made = create_bundle(
@@ -199,7 +202,7 @@ def test_foreground_temperatures_are_applied_inside_and_no_outline_moves(
         np.testing.assert_array_equal(after[before < 0.4], before[before < 0.4])
 
 
-def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: Path) -> None:
+def test_several_checkpoints_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
     state = torch.load(checkpoint, weights_only=True)
     torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "other.pt")
 
@@ -213,7 +216,7 @@ def test_of_several_checkpoints_the_mean_is_packed(checkpoint: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("way", ["--per-subset", "--calibrate-confidence"])
-def test_a_correction_without_cases_to_fit_it_on_is_refused(
+def test_rejects_calibration_without_cases(
     way: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bundle", "create", str(checkpoint), "-o", str(tmp_path / "mine"), way]) != 0
@@ -224,7 +227,7 @@ def test_a_correction_without_cases_to_fit_it_on_is_refused(
 @pytest.mark.parametrize(
     ("option", "message"), [("--per-subset", "per subset: mean Dice"), ("--calibrate-confidence", "outline unchanged")]
 )
-def test_the_command_calibrates_each_subset(
+def test_command_calibrates_each_subset(
     option: str,
     message: str,
     checkpoint: Path,

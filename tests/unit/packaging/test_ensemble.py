@@ -28,7 +28,7 @@ def members(tiny_bundle: Path, tmp_path: Path) -> list[Path]:
     return folders
 
 
-def test_an_ensemble_is_a_known_network_with_the_mean_of_the_logits(members: list[Path], tmp_path: Path) -> None:
+def test_ensemble_is_trusted_network_and_averages_logits(members: list[Path], tmp_path: Path) -> None:
     created = create_ensemble([open_bundle(path) for path in members], tmp_path / "both", version="2")
     network, identity = load_network(open_bundle(created.folder))
     first, _ = load_network(open_bundle(members[0]))
@@ -43,7 +43,7 @@ def test_an_ensemble_is_a_known_network_with_the_mean_of_the_logits(members: lis
     ]
 
 
-def test_an_ensemble_needs_two_bundles_of_one_voxel_size(members: list[Path], tmp_path: Path) -> None:
+def test_ensemble_needs_two_bundles_of_one_voxel_size(members: list[Path], tmp_path: Path) -> None:
     config = members[1] / "configs" / "inference.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "spacing_mm": 2.0}))
     with pytest.raises(BundleError, match=r"different voxel sizes \(1 mm and 2 mm\)"):
@@ -52,7 +52,7 @@ def test_an_ensemble_needs_two_bundles_of_one_voxel_size(members: list[Path], tm
         create_ensemble([open_bundle(members[0])], tmp_path / "both", version="1")
 
 
-def test_the_command_creates_an_ensemble_once(
+def test_command_creates_ensemble_and_does_not_overwrite(
     members: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["bundle", "ensemble", *map(str, members), "-o", str(tmp_path / "both"), "--trust-bundle"]

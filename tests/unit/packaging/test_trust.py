@@ -1,4 +1,4 @@
-"""`brats-mm bundle trust-profile` fits a profile, and writes it and its figures."""
+"""`brats-mm bundle trust-profile` fits a profile and writes it with its figures."""
 
 import csv
 import json
@@ -73,30 +73,30 @@ def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     assert (tmp_path / "pictures/trust_reliability.svg").read_text().startswith("<svg")
 
 
-def test_a_second_fit_replaces_the_first(evaluation, bundle):
+def test_second_fit_replaces_first(evaluation, bundle):
     update_trust(evaluation, bundle)
     card = (bundle.root / "docs/README.md").read_text()
     update_trust(evaluation, bundle)
     assert (bundle.root / "docs/README.md").read_text() == card
 
 
-def test_an_evaluation_of_other_weights_is_refused(evaluation, bundle):
+def test_rejects_evaluation_of_other_weights(evaluation, bundle):
     (evaluation / "summary.json").write_text(json.dumps({"model": {"weights_sha256": "0" * 64}}))
     with pytest.raises(OptionError, match="of other weights"):
         update_trust(evaluation, bundle)
 
 
-def test_an_evaluation_without_its_table_is_refused(evaluation, bundle):
+def test_rejects_evaluation_without_table(evaluation, bundle):
     (evaluation / "trust.csv").unlink()
     with pytest.raises(OptionError, match=r"trust\.csv is not a table"):
         update_trust(evaluation, bundle)
 
 
-def test_marks_name_the_command_that_writes_between_them():
+def test_marks_name_the_writing_command():
     page = "<!-- trust a: `x.py` writes this table -->\nold\n<!-- end of trust -->"
     assert with_blocks(page, {"a": "new"}) == page
     assert with_blocks(page, {"a": "new"}, "x.py") == page.replace("old", "new")
 
 
-def test_text_without_marks_stays():
+def test_text_without_marks_is_unchanged():
     assert with_blocks("plain", {"order": "table"}) == "plain"

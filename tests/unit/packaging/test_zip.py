@@ -17,7 +17,7 @@ from brats_mm.pipeline.network import load_network
 
 @pytest.fixture
 def small(tmp_path: Path) -> Bundle:
-    """A bundle without a network: a few bytes stand for the weights."""
+    """A bundle without a network. A few bytes stand for the weights."""
     root = tmp_path / "small"
     for name, text in {
         "configs/metadata.json": '{"name": "small", "version": "1.0.0"}',
@@ -41,7 +41,7 @@ def test_equal_bundles_give_equal_zips(small: Bundle, tmp_path: Path) -> None:
     assert first.files == again.files == 3
 
 
-def test_every_hash_inside_and_beside_is_right(small: Bundle, tmp_path: Path) -> None:
+def test_hashes_inside_and_next_to_zip_are_right(small: Bundle, tmp_path: Path) -> None:
     made = zip_bundle(small, tmp_path)
     assert made.path.name == "small_v1.0.0.zip"
     beside = (tmp_path / "small_v1.0.0.zip.sha256").read_text().split()
@@ -54,20 +54,20 @@ def test_every_hash_inside_and_beside_is_right(small: Bundle, tmp_path: Path) ->
             assert hashlib.sha256(archive.read(f"small/{name}")).hexdigest() == digest
 
 
-def test_weights_with_another_hash_are_refused(small: Bundle, tmp_path: Path) -> None:
+def test_rejects_weights_with_other_hash(small: Bundle, tmp_path: Path) -> None:
     small.weights.write_text("other")
     with pytest.raises(BundleError, match="do not match the recorded hash"):
         zip_bundle(small, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
-def test_a_bundle_without_a_version_is_refused(small: Bundle, tmp_path: Path) -> None:
+def test_rejects_bundle_without_version(small: Bundle, tmp_path: Path) -> None:
     (small.root / "configs" / "metadata.json").write_text('{"name": "small"}')
     with pytest.raises(BundleError, match="`name` and `version`"):
         zip_bundle(small, tmp_path)
 
 
-def test_an_existing_zip_is_replaced_only_with_overwrite(small: Bundle, tmp_path: Path) -> None:
+def test_existing_zip_is_replaced_only_with_overwrite(small: Bundle, tmp_path: Path) -> None:
     zip_bundle(small, tmp_path)
     with pytest.raises(OutputError, match=r"small_v1\.0\.0\.zip already exists"):
         zip_bundle(small, tmp_path)
@@ -75,7 +75,7 @@ def test_an_existing_zip_is_replaced_only_with_overwrite(small: Bundle, tmp_path
 
 
 @pytest.mark.slow
-def test_the_shipped_bundle_works_when_unzipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shipped_bundle_works_when_unzipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "zip", "-o", str(tmp_path), "--json"]) == 0
     reported = json.loads(capsys.readouterr().out)
     with zipfile.ZipFile(reported["path"]) as archive:

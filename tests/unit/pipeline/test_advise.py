@@ -1,4 +1,4 @@
-"""Advice on absent sequences, from a result or a subset."""
+"""Advice on absent sequences, for a result or a subset."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def bundle(tiny_bundle, tmp_path):
     return made
 
 
-def test_a_subset_is_advised_by_the_bundle_s_scores(bundle):
+def test_advice_for_subset_uses_bundle_scores(bundle):
     advised = advise_subset(parse_subset("flair+t1"), bundle)
     assert advised["sequences"] == "t1+flair"
     assert list(advised["expected_gains"]) == ["t1ce", "t2"]
@@ -33,19 +33,19 @@ def test_a_subset_is_advised_by_the_bundle_s_scores(bundle):
     assert advised["advice"].startswith("Adding T1ce would raise")
 
 
-def test_nothing_can_be_added_to_all_four_sequences(bundle):
+def test_no_advice_for_all_four_sequences(bundle):
     advised = advise_subset(frozenset(Modality), bundle)
     assert (advised["advice"], advised["expected_gains"]) == ("All four sequences are available.", {})
 
 
-def test_a_result_is_advised_by_its_report(tmp_path):
+def test_advice_for_result_uses_its_report(tmp_path):
     trust = {"expected_gains": GAINS, "advice": "Adding T2 would help."}
     report = {"trust": trust, "sequences_found": ["t1"], "sequences_missing": ["t1ce", "t2", "flair"]}
     (tmp_path / "report.json").write_text(json.dumps(report))
     assert advise_result(tmp_path) == {"sequences": "t1", "advice": "Adding T2 would help.", "expected_gains": GAINS}
 
 
-def test_reports_without_advice_and_unknown_sequences_are_refused(tmp_path):
+def test_rejects_reports_without_advice_and_unknown_sequences(tmp_path):
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(OptionError, match="holds no advice"):
         advise_result(tmp_path)

@@ -19,7 +19,7 @@ def segmenter(tiny_bundle):
 
 @pytest.fixture(scope="module")
 def case(made_head):
-    """Read once: the tests are about what happens around it."""
+    """Read once, because the tests do not depend on the content."""
     return load_case(made_head)
 
 
@@ -31,7 +31,7 @@ def request(case, folder):
     return SegmentRequest(case, folder, outputs=OUTPUTS)
 
 
-def test_outcomes_come_in_the_order_of_the_jobs(segmenter, case, tmp_path):
+def test_outcomes_follow_job_order(segmenter, case, tmp_path):
     jobs = jobs_of(case, tmp_path, 4)
     outcomes = list(segment_many(jobs, segmenter, overlap=Overlap(ahead=2, writers=2)))
     assert [outcome.request for outcome in outcomes] == jobs
@@ -41,7 +41,7 @@ def test_outcomes_come_in_the_order_of_the_jobs(segmenter, case, tmp_path):
     ] * 4
 
 
-def test_files_are_those_of_a_single_case(segmenter, made_head, tmp_path):
+def test_files_equal_those_of_single_case(segmenter, made_head, tmp_path):
     (outcome,) = segment_many([request(made_head, tmp_path / "many")], segmenter)
     alone = segment(request(made_head, tmp_path / "one"), segmenter)
     assert [path.name for path in outcome.files] == [path.name for path in alone.files]
@@ -50,8 +50,8 @@ def test_files_are_those_of_a_single_case(segmenter, made_head, tmp_path):
             assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
 
 
-def test_a_bad_case_does_not_stop_the_rest(segmenter, case, tmp_path):
-    """Nothing to read, a folder that is a file, a folder with results, a fault of ours; good ones between."""
+def test_failed_case_does_not_stop_the_others(segmenter, case, tmp_path):
+    """Missing files, a folder that is a file, a folder with results, and an internal error, between valid cases."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
@@ -72,8 +72,8 @@ def test_a_bad_case_does_not_stop_the_rest(segmenter, case, tmp_path):
     assert (tmp_path / "full" / "report.json").read_text() == "kept"
 
 
-def test_no_more_cases_are_under_way_than_wanted(segmenter, case, tmp_path):
-    """One is computed, one read ahead, two are behind."""
+def test_number_of_cases_in_progress_is_limited(segmenter, case, tmp_path):
+    """One case is predicted, one is read ahead, and two are being written."""
     taken, most = 0, 0
 
     def jobs():
@@ -89,8 +89,8 @@ def test_no_more_cases_are_under_way_than_wanted(segmenter, case, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Cancelled])
-def test_stopping_leaves_whole_results_only(segmenter, case, tmp_path, stop):
-    """The first case is there, or none of it; of the interrupted and the later ones nothing."""
+def test_stopping_leaves_only_complete_results(segmenter, case, tmp_path, stop):
+    """The first case is complete or absent. The interrupted and later cases leave nothing."""
     finished = 0
 
     def on_window(done, of):
@@ -106,12 +106,12 @@ def test_stopping_leaves_whole_results_only(segmenter, case, tmp_path, stop):
     assert not (tmp_path / "1").exists()
 
 
-def test_a_caller_may_stop_early(segmenter, case, tmp_path):
+def test_caller_may_stop_early(segmenter, case, tmp_path):
     outcomes = segment_many(jobs_of(case, tmp_path, 6), segmenter)
     assert next(outcomes).error is None
     outcomes.close()
     assert not (tmp_path / "5").exists()
 
 
-def test_no_cases_no_outcomes(segmenter):
+def test_no_cases_give_no_outcomes(segmenter):
     assert list(segment_many([], segmenter)) == []

@@ -31,7 +31,7 @@ sys.exit(f"loaded {heavy}" if heavy else code)
         ([], "No input was given."),
     ],
 )
-def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, words, sentence):
+def test_errors_are_reported_before_heavy_imports(tmp_path, words, sentence):
     for folder in ("case", "full"):
         (tmp_path / folder).mkdir()
     (tmp_path / "full" / "report.json").touch()
@@ -43,17 +43,17 @@ def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, words
     assert not (tmp_path / "out").exists()
 
 
-def test_all_missing_files_are_named(tmp_path):
+def test_error_names_all_missing_files(tmp_path):
     with pytest.raises(VolumeError, match=r"a\.nii does not exist.*b\.nii does not exist"):
         check(make_request(t1=tmp_path / "a.nii", t2=tmp_path / "b.nii", output=tmp_path))
 
 
-def test_a_missing_folder_is_a_missing_case(tmp_path):
+def test_missing_folder_is_missing_case(tmp_path):
     with pytest.raises(CaseError, match="does not exist"):
         check(make_request(tmp_path / "none", tmp_path / "out"))
 
 
-def test_results_may_be_replaced_when_the_request_says_so(tmp_path):
+def test_results_may_be_replaced_with_overwrite(tmp_path):
     (tmp_path / "segmentation.nii.gz").touch()
     image = (np.zeros((8, 8, 8)), np.eye(4))
     with pytest.raises(OutputError, match=r"already holds segmentation\.nii\.gz\. .*--overwrite"):
@@ -61,7 +61,7 @@ def test_results_may_be_replaced_when_the_request_says_so(tmp_path):
     assert check(make_request(t1=image, output=tmp_path, overwrite=True)) == tmp_path
 
 
-def test_registered_volumes_are_results_too(tmp_path):
+def test_registered_volumes_count_as_results(tmp_path):
     (tmp_path / "intermediate").mkdir()
     image = (np.zeros((8, 8, 8)), np.eye(4))
     assert check(make_request(t1=image, output=tmp_path)) == tmp_path
@@ -69,6 +69,6 @@ def test_registered_volumes_are_results_too(tmp_path):
         check(make_request(t1=image, output=tmp_path, keep_intermediate=True))
 
 
-def test_writing_needs_a_folder(tmp_path):
+def test_writing_needs_folder(tmp_path):
     with pytest.raises(OptionError, match="No output folder was given"):
         check(make_request(tmp_path))

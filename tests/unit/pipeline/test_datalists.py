@@ -1,4 +1,4 @@
-"""Lists of cases are written as requested, read back by training, and not replaced without --overwrite."""
+"""Case lists are written as requested, read by training, and not replaced without --overwrite."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def _names(root: Path, path: Path, section: str) -> list[str]:
     return [item["name"] for item in training_items(root, path, section)]
 
 
-def test_a_fifth_is_for_validation_and_the_unlabelled_for_testing(root: Path) -> None:
+def test_one_fifth_is_for_validation_and_unlabelled_cases_for_testing(root: Path) -> None:
     (written,) = write_datalists(root, root / "datalist.json")
 
     assert written.counts == {"training": 4, "validation": 1, "testing": 1}
@@ -47,14 +47,14 @@ def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:
     assert _names(root, tmp_path / "elsewhere" / "list.json", "validation") == ["b", "d"]
 
 
-def test_folds_make_a_list_each(root: Path) -> None:
+def test_each_fold_gets_a_list(root: Path) -> None:
     written = write_datalists(root, root / "list.json", Division(folds=5, seed=3))
 
     assert [made.path.name for made in written] == [f"list_fold{fold}.json" for fold in range(5)]
     assert sorted(name for made in written for name in _names(root, made.path, "validation")) == NAMES
 
 
-def test_a_list_with_fold_numbers_makes_a_list_each(root: Path, tmp_path: Path) -> None:
+def test_list_with_fold_numbers_gets_a_list_per_fold(root: Path, tmp_path: Path) -> None:
     entries = [{"name": name, "fold": place % 2, **_entry(name)} for place, name in enumerate(NAMES)]
     (tmp_path / "folds.json").write_text(json.dumps({"training": entries}))
 
@@ -69,7 +69,7 @@ def test_a_list_with_fold_numbers_makes_a_list_each(root: Path, tmp_path: Path) 
     ("folds", "said"),
     [([0, 1, None], "1 of its 3 training cases have no fold"), ([0, 0, 0], "it has only one fold")],
 )
-def test_a_list_without_two_folds_is_refused(tmp_path: Path, folds: list[int | None], said: str) -> None:
+def test_rejects_list_without_two_folds(tmp_path: Path, folds: list[int | None], said: str) -> None:
     entries = [
         {**_entry(name), **({} if fold is None else {"fold": fold})} for name, fold in zip("abc", folds, strict=True)
     ]
@@ -82,7 +82,7 @@ def _entry(name: str) -> dict[str, object]:
     return {"image": {"t1": f"{name}/{name}-t1.nii.gz"}, "label": f"{name}/{name}-seg.nii.gz", "label_scheme": "msd"}
 
 
-def test_published_lists_of_names_divide_cases_below_their_grades(tmp_path: Path) -> None:
+def test_published_name_lists_split_cases_in_grade_folders(tmp_path: Path) -> None:
     _case(tmp_path / "cases" / "HGG" / "Brats18_1", "t1", "seg")
     _case(tmp_path / "cases" / "HGG" / "Brats18_2", "t1", "seg")
     _case(tmp_path / "cases" / "LGG" / "Brats18_3", "t1", "seg")
@@ -102,7 +102,7 @@ def test_published_lists_of_names_divide_cases_below_their_grades(tmp_path: Path
     ]
 
 
-def test_one_file_may_hold_the_whole_division(root: Path, tmp_path: Path) -> None:
+def test_one_file_may_hold_the_whole_split(root: Path, tmp_path: Path) -> None:
     (tmp_path / "folds.txt").write_text("['./Training/HGG/a', './Training/b']\n['./Training/HGG/d']\n")
     (written,) = write_datalists(root, root / "list.json", Division(files=(tmp_path / "folds.txt",)))
 
@@ -112,7 +112,7 @@ def test_one_file_may_hold_the_whole_division(root: Path, tmp_path: Path) -> Non
         write_datalists(root, root / "other.json", Division(files=(tmp_path / "one.txt",)))
 
 
-def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> None:
+def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\nb\n")
     (tmp_path / "b.txt").write_text("b\n")
     with pytest.raises(CaseError, match="name b more than once"):
@@ -130,14 +130,12 @@ def test_a_case_in_two_lists_of_names_is_refused(root: Path, tmp_path: Path) -> 
         (Division(files=(Path("x"),)), CaseError, "The list of names x cannot be read"),
     ],
 )
-def test_divisions_that_cannot_be_are_reported(
-    root: Path, division: Division, error: type[Exception], said: str
-) -> None:
+def test_rejects_impossible_splits(root: Path, division: Division, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         write_datalists(root, root / "list.json", division)
 
 
-def test_a_list_is_replaced_only_when_asked(root: Path) -> None:
+def test_list_is_replaced_only_with_overwrite(root: Path) -> None:
     write_datalists(root, root / "list.json")
     with pytest.raises(OutputError, match=r"list\.json already exists.*--overwrite"):
         write_datalists(root, root / "list.json")
@@ -146,7 +144,7 @@ def test_a_list_is_replaced_only_when_asked(root: Path) -> None:
     assert _names(root, root / "list.json", "validation") == ["c"]
 
 
-def test_the_command_writes_the_list_and_says_how_many(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_list_and_prints_counts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["datalist", str(root), "-o", str(root / "list.json"), "--validation", "a", "c", "--json"])
 
     assert code == 0
@@ -154,12 +152,12 @@ def test_the_command_writes_the_list_and_says_how_many(root: Path, capsys: pytes
     assert json.loads(capsys.readouterr().out) == [{"path": str(root / "list.json"), "counts": counts, "schemes": []}]
 
 
-def test_the_command_explains_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_missing_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datalist", str(tmp_path / "absent"), "-o", str(tmp_path / "list.json")]) == 2
     assert "There is no folder" in capsys.readouterr().err
 
 
-def test_one_fold_of_a_list_with_fold_keys_is_chosen_by_its_number(root: Path, tmp_path: Path) -> None:
+def test_selects_fold_by_number_from_list_with_fold_keys(root: Path, tmp_path: Path) -> None:
     entries = [
         {
             "image": {"t1": f"{name}/{name}-t1.nii.gz"},

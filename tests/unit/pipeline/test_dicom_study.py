@@ -1,4 +1,4 @@
-"""DICOM studies as cases: choice of series, ties, overrides, zips, and their inspection."""
+"""DICOM studies as cases: choice of series, ties, overrides, zips, and inspection."""
 
 import json
 import zipfile
@@ -27,7 +27,7 @@ def grey(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
 
 
 def full_study(folder: Path) -> Path:
-    """Four sequences on one grid, and a localiser."""
+    """Write four sequences on one grid, and a localiser."""
     for seed, (name, facts) in enumerate(TYPICAL.items()):
         write_series(folder / name, grey(seed), AFFINE, facts)
     localiser = SeriesFacts("localizer", number=1, scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
@@ -35,7 +35,7 @@ def full_study(folder: Path) -> Path:
     return folder
 
 
-def test_all_four_sequences_are_found_and_read(tmp_path: Path) -> None:
+def test_finds_and_reads_all_four_sequences(tmp_path: Path) -> None:
     chosen = choose_series(full_study(tmp_path))
     scans = read_chosen(chosen)
 
@@ -47,7 +47,7 @@ def test_all_four_sequences_are_found_and_read(tmp_path: Path) -> None:
     assert any("localiser" in reason for reason in chosen.files.ignored.values())
 
 
-def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
+def test_tie_is_an_error_that_a_uid_suffix_resolves(tmp_path: Path) -> None:
     full_study(tmp_path)
     again = with_number(TYPICAL["t2"], 8)
     write_series(tmp_path / "again", grey(7), AFFINE, again)
@@ -63,7 +63,7 @@ def test_a_tie_asks_and_an_ending_of_the_uid_settles_it(tmp_path: Path) -> None:
     assert Modality.T2 not in without.choice.chosen
 
 
-def test_a_thin_3d_series_is_taken_rather_than_a_thick_one(tmp_path: Path) -> None:
+def test_prefers_thin_3d_series_to_thick_series(tmp_path: Path) -> None:
     write_series(tmp_path / "thick", grey(0, (8, 8, 20)), AFFINE, TYPICAL["flair"])
     thin = replace(TYPICAL["flair"], description="Sag 3D FLAIR", number=7)
     write_series(tmp_path / "thin", grey(1, (8, 8, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
@@ -73,7 +73,7 @@ def test_a_thin_3d_series_is_taken_rather_than_a_thick_one(tmp_path: Path) -> No
     assert "its voxels are thin (3D)" in choice.reasons[Modality.FLAIR]
 
 
-def test_a_complete_series_is_taken_rather_than_one_with_a_gap(tmp_path: Path) -> None:
+def test_prefers_complete_series_to_series_with_gap(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])[5].unlink()
     write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
     choice = choose(one_study(scan(tmp_path)))
@@ -82,13 +82,13 @@ def test_a_complete_series_is_taken_rather_than_one_with_a_gap(tmp_path: Path) -
     assert "it is complete" in choice.reasons[Modality.T2]
 
 
-def test_a_gap_in_the_only_series_is_a_warning(tmp_path: Path) -> None:
+def test_gap_in_only_series_is_a_warning(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AFFINE, TYPICAL["t2"])[5].unlink()
 
     assert read_chosen(choose_series(tmp_path)).warnings == ("T2: slice 6 of 10 is missing.",)
 
 
-def test_a_silent_t1_acquired_after_contrast_is_not_taken_for_t1(tmp_path: Path) -> None:
+def test_unmarked_t1_acquired_after_contrast_is_not_used_as_t1(tmp_path: Path) -> None:
     write_series(tmp_path / "post", grey(), AFFINE, TYPICAL["t1ce"])
     write_series(tmp_path / "late", grey(1), AFFINE, with_number(TYPICAL["t1"], 9))
     choice = choose(one_study(scan(tmp_path)))
@@ -97,7 +97,7 @@ def test_a_silent_t1_acquired_after_contrast_is_not_taken_for_t1(tmp_path: Path)
     assert "was not used as T1" in choice.notes[0]
 
 
-def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
+def test_reformat_is_not_chosen_but_listed(tmp_path: Path) -> None:
     facts = replace(TYPICAL["t1ce"], image_type=("DERIVED", "SECONDARY", "MPR"))
     write_series(tmp_path, grey(), AFFINE, facts)
 
@@ -109,7 +109,7 @@ def test_a_reformat_is_not_taken_but_offered(tmp_path: Path) -> None:
     assert set(named.choice.chosen) == {Modality.T1CE}
 
 
-def test_overrides_that_fit_nothing_or_twice_are_reported(tmp_path: Path) -> None:
+def test_rejects_overrides_that_match_none_or_several_series(tmp_path: Path) -> None:
     full_study(tmp_path)
     uid = TYPICAL["t1"].series_uid
 
@@ -119,7 +119,7 @@ def test_overrides_that_fit_nothing_or_twice_are_reported(tmp_path: Path) -> Non
         choose_series(tmp_path, SeriesOverrides({Modality.T1: uid, Modality.T2: uid}))
 
 
-def test_a_localiser_alone_is_reported(tmp_path: Path) -> None:
+def test_rejects_localiser_alone(tmp_path: Path) -> None:
     facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.0)
     write_series(tmp_path, grey(0, (8, 8, 3)), AFFINE, facts)
 
@@ -127,14 +127,14 @@ def test_a_localiser_alone_is_reported(tmp_path: Path) -> None:
         choose_series(tmp_path)
 
 
-def test_a_ct_is_reported(tmp_path: Path) -> None:
+def test_rejects_ct(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AFFINE, SeriesFacts("head", modality="CT"))
 
     with pytest.raises(CaseError, match="modality is CT, not MR"):
         choose_series(tmp_path)
 
 
-def test_different_grids_are_reported_by_inspect(tmp_path: Path) -> None:
+def test_inspect_reports_different_grids(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
     write_series(tmp_path / "b", grey(1, (8, 8, 9)), np.diag([-1.0, -1.0, 6.0, 1.0]), TYPICAL["flair"])
     inspection = inspect_input(tmp_path)
@@ -144,7 +144,7 @@ def test_different_grids_are_reported_by_inspect(tmp_path: Path) -> None:
     assert inspection["problems"] == []
 
 
-def test_inspect_names_no_patient_and_is_json(tmp_path: Path) -> None:
+def test_inspect_is_json_without_patient_names(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, replace(TYPICAL["t1"], patient="Musterfrau"))
     write_series(tmp_path / "b", grey(1), AFFINE, replace(TYPICAL["t2"], patient="Musterfrau"))
     message = json.dumps(inspect_input(tmp_path))
@@ -154,7 +154,7 @@ def test_inspect_names_no_patient_and_is_json(tmp_path: Path) -> None:
     assert TYPICAL["t1"].series_uid not in message
 
 
-def test_inspect_says_what_would_stop_segment(tmp_path: Path) -> None:
+def test_inspect_reports_errors_of_segment(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])
     write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
     write_series(tmp_path / "c", grey(2), AFFINE, replace(TYPICAL["t2"], study="another"))
@@ -165,7 +165,7 @@ def test_inspect_says_what_would_stop_segment(tmp_path: Path) -> None:
     assert any("T2 could be" in problem for problem in inspection["problems"])
 
 
-def test_inspect_of_volume_files(made_head: Path) -> None:
+def test_inspect_accepts_volume_files(made_head: Path) -> None:
     inspection = inspect_input(made_head)
 
     assert inspection["kind"] == "volume files"
@@ -173,7 +173,7 @@ def test_inspect_of_volume_files(made_head: Path) -> None:
     assert inspection["geometry"]["one_grid"] is True
 
 
-def test_a_zip_is_what_is_in_it(tmp_path: Path) -> None:
+def test_zip_of_dicom_files_is_a_study(tmp_path: Path) -> None:
     study = full_study(tmp_path / "study")
     packed = tmp_path / "study.zip"
     with zipfile.ZipFile(packed, "w") as archive:
@@ -185,7 +185,7 @@ def test_a_zip_is_what_is_in_it(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_zip_of_volume_files_is_a_case(tmp_path: Path, made_head: Path) -> None:
+def test_zip_of_volume_files_is_a_case(tmp_path: Path, made_head: Path) -> None:
     packed = tmp_path / "case.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         for path in made_head.iterdir():
@@ -194,7 +194,7 @@ def test_a_zip_of_volume_files_is_a_case(tmp_path: Path, made_head: Path) -> Non
     assert list(inspect_input(packed)["files"]) == ["t1", "t1ce", "t2", "flair"]
 
 
-def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+def test_rejects_zip_with_path_outside_its_folder(tmp_path: Path) -> None:
     packed = tmp_path / "bad.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../evil.dcm", b"x")
@@ -205,15 +205,15 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "match"), [("missing", "does not exist"), ("a.txt", "not a zip file")])
-def test_a_path_that_is_no_case_is_reported(tmp_path: Path, name: str, match: str) -> None:
+def test_rejects_path_that_is_no_case(tmp_path: Path, name: str, match: str) -> None:
     (tmp_path / "a.txt").write_text("text")
 
     with pytest.raises(InputError, match=match), opened(tmp_path / name):
         pass
 
 
-def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None:
-    """By the description, or by Burned In Annotation; the reason is shown, whatever else speaks for the copy."""
+def test_prefers_original_to_annotated_copy(tmp_path: Path) -> None:
+    """Copies are known by description or Burned In Annotation, and rank last whatever their other properties."""
     for number, (description, extra) in enumerate(
         (("AX T1", {}), ("AX T1 annotated", {}), ("AX T1", {"BurnedInAnnotation": "YES"}))
     ):
@@ -229,7 +229,7 @@ def test_an_original_is_chosen_before_its_annotated_copy(tmp_path: Path) -> None
     assert "annotations are burned in" in copies[1]["why"]
 
 
-def test_an_ambiguous_sequence_is_not_called_missing(tmp_path: Path) -> None:
+def test_ambiguous_sequence_is_not_reported_missing(tmp_path: Path) -> None:
     for number in (4, 8):
         write_series(tmp_path / str(number), grey(number), AFFINE, with_number(TYPICAL["t2"], number))
     inspection = inspect_input(tmp_path)["studies"][0]
@@ -239,8 +239,8 @@ def test_an_ambiguous_sequence_is_not_called_missing(tmp_path: Path) -> None:
     assert inspection["missing"] == ["t1", "t1ce", "flair"]
 
 
-def test_slices_left_out_of_a_series_are_reported(tmp_path: Path) -> None:
-    """Nine slices at other distances, of another type, in the series that serves as T2."""
+def test_reports_slices_excluded_from_series(tmp_path: Path) -> None:
+    """Nine slices of another type, at other distances, in the series used as T2."""
     write_series(tmp_path / "a", grey(0, (8, 8, 20)), AFFINE, TYPICAL["t2"])
     odd = AFFINE.copy()
     odd[2, 2], odd[2, 3] = 3.7, 200.3

@@ -34,7 +34,7 @@ def segmenter(tiny_bundle):
 
 @pytest.fixture
 def thick(head_folder):
-    """T1ce as it is, and FLAIR in oblique-coded slices of 2 mm: two grids."""
+    """T1ce unchanged, and FLAIR in oblique-coded slices of 2 mm: two grids."""
     image = nib.load(head_folder / FLAIR)
     data = np.asarray(image.dataobj).astype(np.float32)
     affine = image.affine @ np.diag([1, 1, 2, 1.0])
@@ -46,7 +46,7 @@ def thick(head_folder):
     return {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
 
 
-def test_different_grids_are_registered_and_results_are_exactly_on_the_reference(segmenter, thick, tmp_path):
+def test_registers_different_grids_and_writes_results_on_reference_grid(segmenter, thick, tmp_path):
     out = tmp_path / "out"
     wanted = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
     made = segment(make_request(thick, out, **wanted), segmenter)
@@ -68,7 +68,7 @@ def test_different_grids_are_registered_and_results_are_exactly_on_the_reference
     assert (out / "intermediate" / "flair_registered.nii.gz").exists()
 
 
-def test_registered_scans_are_results_on_the_grid_of_the_segmentation(segmenter, thick, made_head, tmp_path):
+def test_registered_scans_are_results_on_segmentation_grid(segmenter, thick, made_head, tmp_path):
     truth = np.asarray(nib.load(made_head / FLAIR).dataobj)
     moved = nib.load(thick["flair"])
     shift = np.eye(4)
@@ -96,8 +96,8 @@ def test_prepared_input_has_no_registered_scans(segmenter, head_folder, tmp_path
     assert not [path.name for path in made.files if "registered" in path.name]
 
 
-def test_each_series_of_a_study_is_a_volume_on_the_grid_of_the_segmentation(segmenter, made_head, tmp_path):
-    """Viewers cannot draw results on DICOM files, so the results bring each series, moved or not."""
+def test_each_dicom_series_is_written_on_segmentation_grid(segmenter, made_head, tmp_path):
+    """Viewers cannot draw results on DICOM files, so each series is written, moved or not."""
     study, given = tmp_path / "study", {}
     for name, file in {"t1ce": T1CE, "flair": FLAIR}.items():
         image = nib.load(made_head / file)
@@ -118,7 +118,7 @@ def test_each_series_of_a_study_is_a_volume_on_the_grid_of_the_segmentation(segm
         np.testing.assert_allclose(written, data, atol=data.max() / 65000)
 
 
-def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_grid(segmenter, thick):
+def test_labels_and_entropy_follow_from_probabilities_on_reference_grid(segmenter, thick):
     prediction = segmenter.predict(thick, reference=Modality.FLAIR)
     assert prediction.labels().shape == prediction.combined_entropy().shape == (64, 72, 28)
     for region in REGIONS:
@@ -129,7 +129,7 @@ def test_labels_and_entropies_follow_from_the_probabilities_on_the_reference_gri
     }
 
 
-def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
+def test_prepared_input_is_bit_identical(segmenter, head_folder):
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
     seen = segmenter.predict(files)
     straight = segmenter.predict(files, prepared=True)
@@ -140,7 +140,7 @@ def test_prepared_input_is_left_alone_bit_for_bit(segmenter, head_folder):
     assert seen.case.grid is seen.case.volumes[Modality.T1CE].grid
 
 
-def test_different_grids_are_refused_when_the_input_is_declared_prepared(segmenter, thick):
+def test_rejects_different_grids_for_prepared_input(segmenter, thick):
     with pytest.raises(GridError, match=r"have different grids.*--prepared"):
         segmenter.predict(thick, prepared=True)
     scans = Scans("scans", dict(read_scans(find_case(thick["flair"].parent)).volumes))
@@ -148,7 +148,7 @@ def test_different_grids_are_refused_when_the_input_is_declared_prepared(segment
         segmenter.predict(scans, prepared=True)
 
 
-def test_scans_from_elsewhere_are_segmented_as_files_are(segmenter, thick):
+def test_scans_in_memory_are_segmented_like_files(segmenter, thick):
     scans = read_scans(find_case(thick["flair"].parent))
     kept = Scans("scans", {m: scans.volumes[m] for m in (Modality.T1CE, Modality.FLAIR)})
     prediction = segmenter.predict(kept)
@@ -156,13 +156,13 @@ def test_scans_from_elsewhere_are_segmented_as_files_are(segmenter, thick):
     assert prediction.case.preparation.reference is Modality.T1CE
 
 
-def test_intermediates_never_replace_what_is_there(segmenter, thick, tmp_path):
+def test_intermediates_never_overwrite(segmenter, thick, tmp_path):
     (tmp_path / "out" / "intermediate").mkdir(parents=True)
     with pytest.raises(OutputError, match="already holds intermediate"):
         segment(make_request(thick, tmp_path / "out", keep_intermediate=True), segmenter)
 
 
-def test_many_raw_cases_come_back_on_their_references(segmenter, thick, tmp_path):
+def test_batch_of_raw_cases_is_on_reference_grids(segmenter, thick, tmp_path):
     (outcome,) = segment_many([make_request(thick, tmp_path / "out", preview=False)], segmenter)
     assert outcome.error is None
     assert outcome.report["grid"]["shape"] == [64, 72, 56]
@@ -170,8 +170,8 @@ def test_many_raw_cases_come_back_on_their_references(segmenter, thick, tmp_path
     assert tmp_path / "out" / "registered_flair.nii.gz" in outcome.files
 
 
-def test_a_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_folder, tmp_path):
-    """Noise stands for the head around the brain; with the mask the result is that of the stripped images."""
+def test_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_folder, tmp_path):
+    """Noise stands for tissue outside the brain. With the mask, the result equals that of the stripped images."""
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
     straight = segmenter.predict(files)
     mask = None
@@ -193,7 +193,7 @@ def test_a_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_fo
         np.testing.assert_allclose(made.probabilities[region], straight.probabilities[region], atol=0.05)
 
 
-def test_a_brain_mask_elsewhere_is_refused_for_prepared_input_and_an_empty_one_always(segmenter, head_folder, tmp_path):
+def test_rejects_brain_mask_on_other_grid_for_prepared_input_and_empty_mask_always(segmenter, head_folder, tmp_path):
     files = {"t1ce": head_folder / T1CE}
     nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.diag([1.3, 1.3, 1.3, 1])), tmp_path / "mask.nii.gz")
     options = {"prepared": True, "brain_mask": tmp_path / "mask.nii.gz"}

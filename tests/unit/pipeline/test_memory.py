@@ -1,4 +1,4 @@
-"""A case has the same prediction from files and from all kinds of in-memory images."""
+"""A case has the same prediction from files and from every kind of in-memory image."""
 
 import shutil
 
@@ -79,16 +79,16 @@ def assert_same(prediction, expected):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_images_in_memory_give_what_files_give(segmenter, files, from_files, kind):
+def test_in_memory_images_match_files(segmenter, files, from_files, kind):
     assert_same(segmenter.predict({name: kind(path) for name, path in files.items()}), from_files)
 
 
-def test_images_and_files_may_be_mixed_and_named_by_alias(segmenter, files, from_files):
+def test_images_and_files_may_be_mixed_and_use_aliases(segmenter, files, from_files):
     assert_same(segmenter.predict(t1c=nib.load(files["t1ce"]), t2f=files["flair"]), from_files)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_folders_and_zips_give_what_files_give(segmenter, files, from_files, tmp_path, kind):
+def test_folders_and_zips_match_files(segmenter, files, from_files, tmp_path, kind):
     folder = tmp_path / "case"
     folder.mkdir()
     for path in files.values():
@@ -97,7 +97,7 @@ def test_folders_and_zips_give_what_files_give(segmenter, files, from_files, tmp
     assert_same(segmenter.predict(source), from_files)
 
 
-def test_results_of_images_in_memory_are_written_as_those_of_files(segmenter, files, tmp_path):
+def test_results_of_in_memory_images_match_those_of_files(segmenter, files, tmp_path):
     images = {name: nib.load(path) for name, path in files.items()}
     for name, source in (("files", files), ("memory", images)):
         segment(make_request(source, tmp_path / name, preview=False), segmenter)
@@ -107,7 +107,7 @@ def test_results_of_images_in_memory_are_written_as_those_of_files(segmenter, fi
 
 
 def test_lps_becomes_ras():
-    """ITK's x and y run the other way: an origin of (1, 2, 3) mm is (-1, -2, 3) mm in RAS+."""
+    """ITK's x and y point the other way: an origin of (1, 2, 3) mm is (-1, -2, 3) mm in RAS."""
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(10, 9, 8)))
     image.SetOrigin((1.0, 2.0, 3.0))
     image.SetSpacing((0.5, 1.0, 2.0))
@@ -127,13 +127,13 @@ def test_lps_becomes_ras():
         ((np.ones((8, 8, 8)), np.eye(4)), "is the same value (1) everywhere"),
     ],
 )
-def test_an_image_that_cannot_be_used_is_refused_as_a_file_is(segmenter, image, sentence):
+def test_invalid_images_raise_same_errors_as_files(segmenter, image, sentence):
     with pytest.raises(VolumeError) as refused:
         segmenter.predict(t1=image)
     assert sentence in str(refused.value)
     assert "t1" in str(refused.value)
 
 
-def test_an_input_of_another_kind_is_named(segmenter):
+def test_rejects_unsupported_input_type(segmenter):
     with pytest.raises(OptionError, match="The input is a int"):
         segmenter.predict(42)

@@ -1,4 +1,4 @@
-"""One request: each option reaches it from the command line, cohort, Python and HTTP, and survives its JSON form."""
+"""Each option reaches the request from the command line, cohort, Python and HTTP, and survives its JSON form."""
 
 import json
 from pathlib import Path
@@ -28,24 +28,24 @@ VALUES = {
     "backend": "torch",
     "preset": "tta",
 }
-"""A value that is not the default, for options that are no switches."""
+"""Non-default values of options that are not boolean."""
 
 NEEDS = {"deidentify": {"dicom": True}, "rtstruct": {"dicom": True}}
-"""Options that mean something only with others."""
+"""Options that need other options."""
 
-NOT_OF_A_COHORT = {"overwrite", "dicom_reference", "brain_mask"}
-"""A cohort's folder is its own, and a reference or a mask is of one case."""
+NOT_FOR_COHORTS = {"overwrite", "dicom_reference", "brain_mask"}
+"""A cohort manages its folder, and a reference or mask belongs to one case."""
 
 
-def wanted(name):
+def with_needs(name):
     _, option = FIELDS[name]
     return {**NEEDS.get(name, {}), name: VALUES.get(name, not option.default)}
 
 
-def words(name):
-    """The words of the command line that ask for it."""
+def arguments(name):
+    """Command-line arguments for the option."""
     result = []
-    for one, value in wanted(name).items():
+    for one, value in with_needs(name).items():
         _, option = FIELDS[one]
         flag = one.replace("_", "-")
         if option.offer.flags:
@@ -64,41 +64,41 @@ def option_of(request, name):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_python_takes_every_option(name):
-    assert option_of(make_request("case", "out", **wanted(name)), name) == wanted(name)[name]
-    assert option_of(SegmentRequest(), name) != wanted(name)[name]
+    assert option_of(make_request("case", "out", **with_needs(name)), name) == with_needs(name)[name]
+    assert option_of(SegmentRequest(), name) != with_needs(name)[name]
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_command_line_takes_every_option(name):
-    options = make_parser().parse_args(["segment", "case", "-o", "out", *words(name)])
-    assert segment.request_from(options) == make_request("case", "out", **wanted(name))
+def test_command_line_takes_every_option(name):
+    options = make_parser().parse_args(["segment", "case", "-o", "out", *arguments(name)])
+    assert segment.request_from(options) == make_request("case", "out", **with_needs(name))
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS.keys() - NOT_OF_A_COHORT))
-def test_a_cohort_takes_every_option_that_is_not_of_one_case(name):
-    options = make_parser().parse_args(["cohort", "cases", "-o", "out", *words(name)])
-    assert cohort.request_from(options) == make_request(**wanted(name))
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - NOT_FOR_COHORTS))
+def test_cohort_takes_every_option_except_those_of_one_case(name):
+    options = make_parser().parse_args(["cohort", "cases", "-o", "out", *arguments(name)])
+    assert cohort.request_from(options) == make_request(**with_needs(name))
 
 
-@pytest.mark.parametrize("name", sorted(NOT_OF_A_COHORT))
-def test_a_cohort_refuses_the_options_of_one_case(name, capsys):
+@pytest.mark.parametrize("name", sorted(NOT_FOR_COHORTS))
+def test_cohort_rejects_options_of_one_case(name, capsys):
     with pytest.raises(SystemExit, match="2"):
-        make_parser().parse_args(["cohort", "cases", "-o", "out", *words(name)])
+        make_parser().parse_args(["cohort", "cases", "-o", "out", *arguments(name)])
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_http_takes_every_option_that_is_the_callers_and_refuses_the_operators(name):
-    plain = to_json(make_request(**wanted(name)))
-    body = json.dumps({one: plain[one] for one in wanted(name)})
+def test_http_takes_options_of_caller_and_rejects_options_of_operator(name):
+    plain = to_json(make_request(**with_needs(name)))
+    body = json.dumps({one: plain[one] for one in with_needs(name)})
     if FIELDS[name][1].offer.http:
-        assert option_of(OptionsBody.model_validate_json(body).request(), name) == wanted(name)[name]
+        assert option_of(OptionsBody.model_validate_json(body).request(), name) == with_needs(name)[name]
     else:
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
             OptionsBody.model_validate_json(body)
 
 
-def test_http_offers_the_outputs_and_the_preprocessing_and_never_the_machine():
+def test_http_offers_output_and_preprocessing_options_only():
     assert [option.name for option in HTTP_OPTIONS] == [
         *("labels", "probabilities", "masks", "importance_maps", "leave_one_out", "preview", "report", "scene"),
         *("dicom", "rtstruct", "deidentify"),
@@ -109,11 +109,11 @@ def test_http_offers_the_outputs_and_the_preprocessing_and_never_the_machine():
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_json_keeps_every_option(name):
-    request = make_request({"t1n": "a.nii.gz", "flair": "b.nii.gz"}, "out", study="4.2", **wanted(name))
+    request = make_request({"t1n": "a.nii.gz", "flair": "b.nii.gz"}, "out", study="4.2", **with_needs(name))
     assert from_json(json.loads(json.dumps(to_json(request)))) == request
 
 
-def test_sequences_go_by_their_names_and_aliases():
+def test_sequences_accept_names_and_aliases():
     files = {Modality.T1: Path("a"), Modality.T1CE: Path("b"), Modality.T2: Path("c"), Modality.FLAIR: Path("d")}
     assert make_request(t1="a", t1ce="b", t2="c", flair="d").input == files
     assert make_request(t1n="a", t1c="b", t2w="c", t2f="d").input == files
@@ -123,7 +123,7 @@ def test_sequences_go_by_their_names_and_aliases():
     assert segment.request_from(options).input == files
 
 
-def test_beside_a_study_sequences_name_series():
+def test_sequence_options_select_series_of_study():
     for way in (["study"], ["-i", "study"], ["--input", "study"]):
         options = make_parser().parse_args(["segment", *way, "--t1ce", "17.4", "--study", "9", "-o", "out"])
         request = segment.request_from(options)
@@ -148,12 +148,12 @@ def test_beside_a_study_sequences_name_series():
         ({"t1": "a", "input": {"dwi": "b"}}, "Unknown sequence 'dwi'"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):
+def test_invalid_requests_raise_one_sentence(options, sentence):
     with pytest.raises(OptionError) as refused:
         make_request(**options)
     assert sentence in str(refused.value)
 
 
-def test_images_in_memory_have_no_json_form():
+def test_in_memory_images_have_no_json_form():
     with pytest.raises(OptionError, match=r"is in memory and has no JSON form\. Give paths"):
         to_json(make_request(t1=(np.zeros((8, 8, 8)), np.eye(4))))

@@ -1,4 +1,4 @@
-"""`--scene` writes the file on request, with the images of the case."""
+"""`--scene` writes the scene file with the images of the case."""
 
 import zipfile
 
@@ -17,7 +17,7 @@ def segmenter(tiny_bundle):
     return Segmenter.from_bundle(tiny_bundle, device="cpu", settings=WindowSettings(window=(64, 64, 64)))
 
 
-def test_scene_is_written_where_it_was_asked_for(segmenter, head_folder, tmp_path):
+def test_scene_is_written_on_request(segmenter, head_folder, tmp_path):
     """With the two sequences of the case, its segments and its uncertainty."""
     files = {
         "t1ce": head_folder / "BraTS-GLI-00000-000-t1c.nii.gz",
@@ -39,8 +39,7 @@ def test_scene_is_written_where_it_was_asked_for(segmenter, head_folder, tmp_pat
     assert not names & {"Data/T1.nrrd", "Data/T2.nrrd"}
 
 
-def test_scene_is_not_written_unasked(tmp_path):
-    """The command line has an option for it."""
+def test_scene_is_not_written_by_default(tmp_path):
     assert not make_parser().parse_args(["segment", "x", "-o", "y"]).scene
     assert make_parser().parse_args(["segment", "x", "-o", "y", "--scene"]).scene
     assert "scene.mrb" not in OutputOptions().names(frozenset())

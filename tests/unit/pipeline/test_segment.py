@@ -41,7 +41,7 @@ def two(folder):
     }
 
 
-def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
+def test_predict_from_paths_writes_nothing(segmenter, head_folder):
     before = sorted(head_folder.iterdir())
     prediction = segmenter.predict(two(head_folder))
     assert {modality.value for modality in prediction.case.available} == {"t1ce", "flair"}
@@ -59,12 +59,12 @@ def test_python_predicts_from_paths_and_writes_nothing(segmenter, head_folder):
         ({"keep_intermediate": True}, "writes no files, so it does not take keep_intermediate"),
     ],
 )
-def test_options_that_predict_would_ignore_are_refused(segmenter, head_folder, option, said):
+def test_rejects_options_that_predict_ignores(segmenter, head_folder, option, said):
     with pytest.raises(OptionError, match=said):
         segmenter.predict(two(head_folder), **option)
 
 
-def test_every_output_is_written_and_is_on_the_input_grid(segmenter, head_folder, tmp_path):
+def test_every_output_is_written_on_input_grid(segmenter, head_folder, tmp_path):
     request = make_request(two(head_folder), tmp_path / "out", probabilities=True, importance_maps=True)
     made = segment(request, segmenter)
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -81,7 +81,7 @@ def test_every_output_is_written_and_is_on_the_input_grid(segmenter, head_folder
 
 
 @pytest.mark.parametrize(("labels", "enhancing"), [("brats2023", 3), ("brats2021", 4)])
-def test_masks_are_the_regions_of_the_label_map(segmenter, head_folder, tmp_path, labels, enhancing):
+def test_masks_match_regions_of_label_map(segmenter, head_folder, tmp_path, labels, enhancing):
     segment(make_request(two(head_folder), tmp_path / "out", masks=True, labels=labels, preview=False), segmenter)
     stored = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
     parts = {"wt": (1, 2, enhancing), "tc": (1, enhancing), "et": (enhancing,)}
@@ -92,7 +92,7 @@ def test_masks_are_the_regions_of_the_label_map(segmenter, head_folder, tmp_path
     assert stored.any()
 
 
-def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, head_folder, tmp_path):
+def test_entropy_and_probability_files_match_prediction(segmenter, head_folder, tmp_path):
     made = segment(make_request(two(head_folder), tmp_path / "out", probabilities=True), segmenter)
     stored = nib.load(tmp_path / "out" / "entropy.nii.gz")
     np.testing.assert_allclose(stored.get_fdata(), made.prediction.combined_entropy(), atol=2e-5)
@@ -100,7 +100,7 @@ def test_entropy_and_probability_files_hold_what_the_prediction_says(segmenter, 
     assert b"ln 4" in stored.header["descrip"].item()
 
 
-def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_path):
+def test_report_has_sequences_and_uncertainty(segmenter, head_folder, tmp_path):
     segment(make_request(two(head_folder), tmp_path / "out"), segmenter)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["sequences_found"] == ["t1ce", "flair"]
@@ -113,21 +113,21 @@ def test_the_report_says_what_was_seen_and_how_sure(segmenter, head_folder, tmp_
     assert "head" not in json.dumps(report)
 
 
-def test_importance_sums_to_one_over_the_sequences_found(segmenter, head_folder, tmp_path):
+def test_importance_sums_to_one_over_available_sequences(segmenter, head_folder, tmp_path):
     segment(make_request(two(head_folder), tmp_path / "out"), segmenter)
     importance = json.loads((tmp_path / "out" / "importance.json").read_text())["weights"]
     assert importance["t1"] == importance["t2"] == {"wt": 0, "tc": 0, "et": 0}
     assert importance["t1ce"]["et"] + importance["flair"]["et"] == pytest.approx(1, abs=1e-5)
 
 
-def test_labels_can_follow_the_older_convention(segmenter, head_folder, tmp_path):
+def test_labels_can_use_older_convention(segmenter, head_folder, tmp_path):
     made = segment(make_request(two(head_folder), tmp_path / "out", labels="brats2021"), segmenter)
     stored = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
     newer = made.prediction.labels(LabelConvention.BRATS2023)
     assert np.array_equal(stored, np.where(newer == 3, 4, newer))
 
 
-def test_results_never_replace_files_unless_asked(segmenter, head_folder, tmp_path):
+def test_results_replace_files_only_with_overwrite(segmenter, head_folder, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "segmentation.nii.gz").write_text("precious")
@@ -138,7 +138,7 @@ def test_results_never_replace_files_unless_asked(segmenter, head_folder, tmp_pa
     assert nib.load(out / "segmentation.nii.gz").shape == (64, 72, 56)
 
 
-def test_a_run_that_stops_leaves_nothing(segmenter, head_folder, tmp_path):
+def test_stopped_run_leaves_no_files(segmenter, head_folder, tmp_path):
     def stop(done, total):
         raise KeyboardInterrupt
 
@@ -147,12 +147,12 @@ def test_a_run_that_stops_leaves_nothing(segmenter, head_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_sequence_is_named(segmenter, tmp_path):
+def test_error_names_unknown_sequence(segmenter, tmp_path):
     with pytest.raises(OptionError, match=r"Unknown sequence 'dwi'\. Choose one of t1, t1ce, t2, flair"):
         segmenter.predict({"dwi": tmp_path / "a.nii.gz"})
 
 
-def test_weights_that_are_not_the_recorded_ones_are_refused(tiny_bundle, tmp_path):
+def test_rejects_weights_with_other_hash(tiny_bundle, tmp_path):
     import shutil
 
     broken = tmp_path / "bundle_segmentation"
@@ -173,7 +173,7 @@ def test_weights_that_are_not_the_recorded_ones_are_refused(tiny_bundle, tmp_pat
         (lambda root: (root / "configs" / "inference.json").write_text("{}"), "does not describe a network"),
     ],
 )
-def test_an_incomplete_bundle_says_what_is_missing(tiny_bundle, tmp_path, spoil, sentence):
+def test_incomplete_bundle_error_names_missing_files(tiny_bundle, tmp_path, spoil, sentence):
     import shutil
 
     broken = tmp_path / "bundle_segmentation"
@@ -183,7 +183,7 @@ def test_an_incomplete_bundle_says_what_is_missing(tiny_bundle, tmp_path, spoil,
         Segmenter.from_bundle(broken)
 
 
-def test_devices_that_are_not_there_are_refused(monkeypatch):
+def test_rejects_missing_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(OptionError, match="sees no GPU"):
@@ -192,7 +192,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
         choose_device("tpu")
 
 
-def test_leaving_out_each_sequence_changes_neither_the_result_nor_its_gate_weights(segmenter, head_folder, tmp_path):
+def test_leave_one_out_changes_neither_result_nor_gate_weights(segmenter, head_folder, tmp_path):
     segment(make_request(two(head_folder), tmp_path / "plain", preview=False), segmenter)
     segment(make_request(two(head_folder), tmp_path / "out", preview=False, leave_one_out=True), segmenter)
     plain, document = (json.loads((tmp_path / name / "importance.json").read_text()) for name in ("plain", "out"))
@@ -204,7 +204,7 @@ def test_leaving_out_each_sequence_changes_neither_the_result_nor_its_gate_weigh
     assert (images[0] == images[1]).all()
 
 
-def test_the_checks_of_the_input_warn_in_the_report(head_folder, tmp_path, segmenter, monkeypatch):
+def test_input_check_warnings_are_in_report(head_folder, tmp_path, segmenter, monkeypatch):
     """Every host uses `preprocess`, so the warning reaches report, terminal, page and HTTP."""
     from brats_mm.trust.input_checks import check
 

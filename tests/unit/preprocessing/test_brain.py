@@ -1,4 +1,4 @@
-"""Brain extraction on a synthetic head with skull, with the shipped weights."""
+"""Brain extraction with the shipped weights on a synthetic head with skull."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def head():
-    """Four sequences of 3 mm, axes to the left, the back and up."""
+    """Four sequences of 3 mm with axes pointing left, back and up."""
     images = make_phantom(8, (56, 72, 56), spacing_mm=(3.0, 3.0, 3.0)).images
     return add_skull(images, seed=6, margin=Margin(12.0, 40.0))
 
@@ -25,7 +25,7 @@ def dice(one, other):
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
-def test_the_brain_is_found_in_all_sequences_and_in_one(head):
+def test_finds_brain_in_all_sequences_and_in_one(head):
     images = {modality: volume.data for modality, volume in head.images.items()}
     assert dice(extract_brain(images, head.grid).mask, head.brain) > 0.9
     for modality, image in images.items():
@@ -43,12 +43,12 @@ def test_orientation_does_not_matter(head):
     np.testing.assert_array_equal(mask[::-1].transpose(1, 2, 0), straight)
 
 
-def test_the_head_s_outline_is_found(head):
+def test_finds_head_outline(head):
     for volume in head.images.values():
         assert dice(head_mask(volume.data), head.tissues != Tissue.AIR) > 0.9
 
 
-def test_a_brain_of_impossible_size_or_low_agreement_raises_a_warning():
+def test_warns_of_impossible_brain_size_or_low_agreement():
     grid = Grid((10, 10, 10), np.diag([10.0, 10.0, 10.0, 1.0]))
     mask = np.zeros(grid.shape, bool)
     mask[:, :, :5] = True
@@ -59,18 +59,18 @@ def test_a_brain_of_impossible_size_or_low_agreement_raises_a_warning():
 
 
 @pytest.mark.parametrize("radius", [10, 14, 18])
-def test_the_brain_ends_where_the_image_has_its_border_not_where_the_network_is_too_careful(radius):
-    """Logits that fall by a half a voxel from a radius of 10, and a bright ball whose border lies farther out."""
+def test_brain_border_follows_image_edge_not_low_logits(radius):
+    """Logits fall by half per voxel from a radius of 10, and the border of the bright ball is farther out."""
     apart = np.linalg.norm(np.indices((48, 48, 48)) - 23.5, axis=0).astype(np.float32)
     image = np.where(apart < radius, 1.0, 0.15).astype(np.float32)
     level = _level((10 - apart) / 2, {Modality.T1: image, Modality.FLAIR: image + 0.05})
     assert level == pytest.approx((10 - radius) / 2, abs=0.5)
 
 
-def test_without_anything_to_see_the_level_is_that_of_even_odds():
+def test_threshold_without_image_edge_is_zero():
     assert _level(np.full((8, 8, 8), -1.0, np.float32), {Modality.T1: np.ones((8, 8, 8), np.float32)}) == 0.0
 
 
-def test_the_weights_in_the_package_are_small():
+def test_weights_in_package_are_small():
     assert WEIGHTS.stat().st_size < 1_000_000
     assert sum(parameter.numel() for parameter in BrainNetwork().parameters()) < 150_000

@@ -1,4 +1,4 @@
-"""Volumes to SimpleITK and back, and resampling between grids."""
+"""Conversion of volumes to SimpleITK and back, and resampling between grids."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,17 @@ OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.
 
 
 def ramp(shape=(6, 7, 8)):
-    """A signal that is linear in each index, so that interpolation is exact."""
+    """Signal that is linear in each index, so that interpolation is exact."""
     x, y, z = np.indices(shape)
     return (x + 10 * y + 100 * z).astype(np.float32)
 
 
-def test_a_volume_survives_the_way_there_and_back():
+def test_volume_round_trips():
     volume = Volume(ramp(), Grid((6, 7, 8), np.diag([1.0, 2.0, 3.0, 1.0])))
     np.testing.assert_array_equal(data_of(to_itk(volume)), volume.data)
 
 
-def test_itk_puts_a_voxel_where_the_affine_does():
+def test_itk_voxel_positions_follow_affine():
     turn, _ = np.linalg.qr(OBLIQUE[:3, :3])
     affine = OBLIQUE.copy()
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]
@@ -29,14 +29,14 @@ def test_itk_puts_a_voxel_where_the_affine_does():
     np.testing.assert_allclose((-left, -back, up), (affine @ [2, 3, 4, 1])[:3], atol=1e-9)
 
 
-def test_a_transform_is_the_matrix_it_was_made_of():
+def test_transform_has_its_matrix():
     matrix = np.eye(4)
     matrix[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     matrix[:3, 3] = 4, 5, 6
     np.testing.assert_allclose(matrix_of(transform_of(matrix)), matrix, atol=1e-12)
 
 
-def test_resampling_takes_values_from_where_the_matrix_points_and_zero_beyond():
+def test_resampling_applies_matrix_and_fills_zero_outside():
     volume = Volume(ramp(), Grid((6, 7, 8), np.eye(4)))
     shift = np.eye(4)
     shift[:3, 3] = 0, 0, 0.5
@@ -54,7 +54,7 @@ GRIDS = {"sheared": SHEARED, "sheared, left-handed": LEFT_HANDED, "oblique, anis
 
 
 def ball(grid, sigma_mm=4.0):
-    """A smooth ball at a known place of the patient."""
+    """A smooth ball at a known position in the patient."""
     index = np.indices(grid.shape).reshape(3, -1)
     points = grid.affine[:3, :3] @ index + grid.affine[:3, 3:]
     distance = ((points - BALL_MM[:, None]) ** 2).sum(axis=0)
@@ -68,14 +68,14 @@ def centre_mm(volume):
 
 
 def around_ball(affine, shape):
-    """The grid with its origin moved so that the ball lies in its middle."""
+    """Move the origin of the grid so that the ball is in its middle."""
     made = affine.copy()
     made[:3, 3] = BALL_MM - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, made)
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_a_ball_stays_where_it_is_in_the_patient_to_and_from_a_sheared_grid(name):
+def test_resampling_to_and_from_sheared_grid_keeps_patient_positions(name):
     sheared, upright_grid = around_ball(GRIDS[name], (60, 64, 20)), around_ball(np.eye(4), (50, 50, 50))
     still = transform_of(np.eye(4))
     np.testing.assert_allclose(centre_mm(resample_onto(ball(sheared), upright_grid, still)), BALL_MM, atol=0.1)
@@ -83,7 +83,7 @@ def test_a_ball_stays_where_it_is_in_the_patient_to_and_from_a_sheared_grid(name
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_a_sheared_volume_is_set_upright_without_moving_what_it_shows(name):
+def test_removing_shear_keeps_patient_positions(name):
     volume = ball(around_ball(GRIDS[name], (60, 64, 20)))
     made = upright(volume)
     assert volume.grid.shear_deg > 1
@@ -94,7 +94,7 @@ def test_a_sheared_volume_is_set_upright_without_moving_what_it_shows(name):
     )
 
 
-def test_axes_at_right_angles_are_unchanged_though_oblique():
+def test_oblique_orthogonal_axes_are_unchanged():
     turn, _ = np.linalg.qr(OBLIQUE[:3, :3])
     affine = OBLIQUE.copy()
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]

@@ -23,7 +23,7 @@ def head():
 
 
 def movement(degrees, mm):
-    """About the head's middle, which lies near (-96, 110, 100)."""
+    """Movement about the middle of the head, which is near (-96, 110, 100)."""
     angle = np.deg2rad(degrees)
     matrix, centre = np.eye(4), np.array([-96.0, 110.0, 100.0])
     matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -41,7 +41,7 @@ def error_mm(result, true, head):
     return float(np.linalg.norm(apart, axis=1).mean())
 
 
-def test_a_known_movement_is_found_to_within_half_a_voxel_and_always_the_same(head):
+def test_recovers_known_movement_within_half_a_voxel_reproducibly(head):
     true = movement(7.0, (5.0, -4.0, 6.0))
     moving = moved(head[Modality.T2], true)
     registered = register(head[Modality.T1CE], moving)
@@ -51,7 +51,7 @@ def test_a_known_movement_is_found_to_within_half_a_voxel_and_always_the_same(he
     np.testing.assert_array_equal(register(head[Modality.T1CE], moving).matrix, registered.matrix)
 
 
-def test_a_header_that_puts_the_head_elsewhere_is_corrected_by_the_heads_centres_with_a_warning(head):
+def test_wrong_header_position_is_corrected_by_head_centres_with_warning(head):
     volume = head[Modality.T2]
     far = volume.grid.affine.copy()
     far[:3, 3] += (180.0, 0.0, 0.0)
@@ -63,26 +63,26 @@ def test_a_header_that_puts_the_head_elsewhere_is_corrected_by_the_heads_centres
     assert "it moves the head by 180 mm" in registered.doubts[0]
 
 
-def test_images_that_are_aligned_on_one_grid_are_not_moved(head):
+def test_aligned_images_on_one_grid_are_not_moved(head):
     registered = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
     np.testing.assert_array_equal(registered.matrix, np.eye(4))
     assert registered.doubts == ()
 
 
-def test_noise_cannot_be_registered_and_that_is_reported(head):
+def test_reports_failed_registration_of_noise(head):
     grid = head[Modality.T1CE].grid
     noise = np.random.default_rng(1).uniform(1, 2, grid.shape).astype(np.float32)
     assert "share little" in " ".join(register(head[Modality.T1CE], Volume(noise, grid)).doubts)
 
 
 @pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
-def test_a_wrong_registration_raises_a_warning(head, degrees, mm):
+def test_wrong_registration_gives_warning(head, degrees, mm):
     fixed, moving = side_of(head[Modality.T1CE]), side_of(head[Modality.T2])
     assert registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
     assert registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))
 
 
-def test_an_empty_overlap_is_measured_without_fault(head):
+def test_empty_overlap_is_measured(head):
     fixed = side_of(head[Modality.T1CE])
     alignment = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
     assert (alignment.covered, alignment.information_nats, alignment.edge_agreement) == (0.0, 0.0, 0.0)

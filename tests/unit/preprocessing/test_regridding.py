@@ -27,7 +27,7 @@ def reordered(grid, order, flips):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(order=st.permutations([0, 1, 2]), flips=st.tuples(st.booleans(), st.booleans(), st.booleans()))
-def test_the_same_voxels_in_another_order_are_used_unchanged(order, flips):
+def test_equal_voxels_in_other_order_are_unchanged(order, flips):
     data = np.random.default_rng(0).random(OLD.shape, np.float32)
     new = reordered(OLD, order, flips)
     expected = data.transpose(order)
@@ -36,14 +36,14 @@ def test_the_same_voxels_in_another_order_are_used_unchanged(order, flips):
     assert np.array_equal(on_grid(data, OLD, new), expected)
 
 
-def test_a_shift_of_a_tenth_of_a_voxel_is_interpolated():
+def test_shift_of_a_tenth_of_a_voxel_is_interpolated():
     affine = OLD.affine.copy()
     affine[0, 3] += 0.15  # along the third axis, of 1.5 mm
     data = np.broadcast_to(np.arange(6, dtype=np.float32), OLD.shape)
     assert 0.1 <= on_grid(data, OLD, Grid(OLD.shape, affine))[0, 0, 0] < 0.2
 
 
-def test_a_thick_slice_is_the_average_of_what_it_covers():
+def test_thick_slice_is_average_of_covered_slices():
     data = np.zeros((3, 3, 6), np.float32)
     data[:, :, 2] = 1.0
     old = Grid((3, 3, 6), np.eye(4))
@@ -53,7 +53,7 @@ def test_a_thick_slice_is_the_average_of_what_it_covers():
     assert values[1, 1].tolist() == pytest.approx([1 / 3, 0.0])
 
 
-def test_an_oblique_grid_gets_values_between_voxels_and_nothing_from_beyond():
+def test_oblique_grid_interpolates_and_is_zero_outside():
     x, y, _ = np.meshgrid(*map(np.arange, (8, 8, 8)), indexing="ij")
     old = Grid((8, 8, 8), np.eye(4))
     affine = np.eye(4)

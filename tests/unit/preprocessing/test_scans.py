@@ -38,19 +38,19 @@ def prepared(scans):
     return made
 
 
-def test_all_sequences_are_resampled_to_1_mm_on_the_reference_s_field_of_view(scans, prepared):
+def test_all_sequences_are_resampled_to_1_mm_on_reference_field_of_view(scans, prepared):
     assert prepared.case.grid.shape == (96, 112, 96)
     assert {volume.data.shape for volume in prepared.case.volumes.values()} == {(96, 112, 96)}
     assert prepared.reference is scans.volumes[Modality.T1CE].grid
 
 
-def test_the_movement_is_found_and_undone(prepared):
+def test_movement_is_found_and_reversed(prepared):
     np.testing.assert_allclose(prepared.transforms[Modality.FLAIR][:3, 3], [4, 0, 0], atol=1.0)
     here, there = (prepared.case.volumes[m].data != 0 for m in (Modality.T1CE, Modality.FLAIR))
     assert 2 * (here & there).sum() / (here.sum() + there.sum()) > 0.95
 
 
-def test_the_record_has_each_step_with_its_seconds_and_what_was_measured(prepared):
+def test_record_has_steps_with_seconds_and_measurements(prepared):
     record = prepared.case.preparation
     assert record.recognition.kind is InputKind.RAW
     assert record.reference is Modality.T1CE
@@ -61,14 +61,14 @@ def test_the_record_has_each_step_with_its_seconds_and_what_was_measured(prepare
     assert prepared.case.warnings[0] == "said before"
 
 
-def test_one_sequence_alone_needs_no_registration(scans):
+def test_single_sequence_needs_no_registration(scans):
     alone = Scans("alone", {Modality.FLAIR: scans.volumes[Modality.FLAIR]})
     made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions())
     assert [step.name for step in made.case.preparation.steps] == ["resample", "brain"]
     assert made.registered == {}
 
 
-def test_a_slab_of_noise_is_warned_of_or_left_out(scans):
+def test_slab_of_noise_gives_warning(scans):
     grid = scans.volumes[Modality.FLAIR].grid
     empty = Volume(np.zeros((48, 56, 2), np.float32), Grid((48, 56, 2), grid.affine))
     noise = np.random.default_rng(0).uniform(1, 2, empty.data.shape).astype(np.float32)
@@ -77,20 +77,20 @@ def test_a_slab_of_noise_is_warned_of_or_left_out(scans):
     assert any("T2" in warning for warning in made.case.warnings)
 
 
-def test_n4_is_a_step_a_sequence_when_asked_for(scans):
+def test_n4_is_one_step_per_sequence_on_request(scans):
     alone = Scans("alone", {Modality.FLAIR: scans.volumes[Modality.FLAIR]})
     made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions(n4=True))
     assert [step.name for step in made.case.preparation.steps] == ["resample", "n4_flair", "brain"]
     assert made.case.preparation.steps[1].quality["field_span"] >= 1.0
 
 
-def test_a_reference_that_is_not_there_is_an_error(scans):
+def test_rejects_missing_reference(scans):
     with pytest.raises(OptionError, match="T2 was requested"):
         prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(reference=Modality.T2))
 
 
-def test_a_sheared_reference_gets_its_results_where_they_are_in_the_patient(scans):
-    """The brain's centre is the same on the upright working grid and, brought back, on the sheared reference."""
+def test_results_on_sheared_reference_keep_patient_positions(scans):
+    """The centre of the brain is the same on the orthogonal working grid and on the sheared reference."""
     upright = scans.volumes[Modality.T1CE]
     lean = np.eye(4)
     lean[1, 2] = 0.15  # 8.5 degrees
@@ -104,8 +104,8 @@ def test_a_sheared_reference_gets_its_results_where_they_are_in_the_patient(scan
         np.testing.assert_allclose(centre_mm(volume), centre_mm(binary(sheared)), atol=0.5)
 
 
-def test_a_sheared_sequence_is_registered_and_resampled_once_by_its_full_affine(scans):
-    """FLAIR lies right by its header and its brain comes to lie on T1ce's."""
+def test_sheared_sequence_is_resampled_once_by_full_affine(scans):
+    """FLAIR has a right header, and its brain is moved onto that of T1ce."""
     upright = make_phantom(5, (48, 56, 48), spacing_mm=(2.0, 2.0, 2.0)).images
     lean = np.eye(4)
     lean[0, 2] = 0.15
@@ -120,8 +120,8 @@ def test_a_sheared_sequence_is_registered_and_resampled_once_by_its_full_affine(
     assert any("skull-stripped but have different grids" in warning for warning in made.case.warnings)
 
 
-def test_stripped_sequences_on_one_grid_are_never_registered(scans):
-    """Even a FLAIR that lies 4 mm off stays, because one grid says that the sequences were co-registered."""
+def test_stripped_sequences_on_one_grid_are_not_registered(scans):
+    """Even a FLAIR that is 4 mm off stays, because one grid means that the sequences were co-registered."""
     upright = make_phantom(5, (48, 56, 48), spacing_mm=(2.0, 2.0, 2.0)).images
     off = np.roll(upright[Modality.FLAIR].data, 2, axis=0)
     volumes = {Modality.T1CE: upright[Modality.T1CE], Modality.FLAIR: Volume(off, upright[Modality.FLAIR].grid)}
@@ -129,12 +129,12 @@ def test_stripped_sequences_on_one_grid_are_never_registered(scans):
     np.testing.assert_array_equal(made.transforms[Modality.FLAIR], np.eye(4))
 
 
-def test_a_stripped_sequence_that_is_moved_is_reported(prepared):
+def test_reports_moved_stripped_sequence(prepared):
     (warning,) = [warning for warning in prepared.case.warnings if "was moved by" in warning]
     assert "FLAIR and T1ce are skull-stripped but have different grids" in warning
 
 
-def test_a_brain_mask_given_replaces_the_brain_that_would_be_found(scans):
+def test_given_brain_mask_replaces_brain_extraction(scans):
     """The mask is drawn on FLAIR and moves with it, 4 mm to the left onto T1ce."""
     flair = scans.volumes[Modality.FLAIR]
     mask = Volume((flair.data > 0).astype(np.float32), flair.grid)
@@ -163,8 +163,8 @@ def centre_mm(volume):
     ],
     ids=["scaled copy", "mask", "inverted contrast"],
 )
-def test_copies_and_masks_raise_warnings_for_raw_scans_too(scans, change, warning):
-    """`Scans` of two grids are raw, whatever their content."""
+def test_copies_and_masks_give_warnings_for_raw_scans(scans, change, warning):
+    """`Scans` on two grids are raw, whatever their content."""
     t1ce = scans.volumes[Modality.T1CE]
     other = Volume(np.asarray(change(t1ce.data), np.float32), t1ce.grid)
     given = Scans("made", {Modality.T1CE: t1ce, Modality.T2: other, Modality.FLAIR: scans.volumes[Modality.FLAIR]})
@@ -172,6 +172,6 @@ def test_copies_and_masks_raise_warnings_for_raw_scans_too(scans, change, warnin
     assert [one for one in made.case.warnings if warning in one], made.case.warnings
 
 
-def test_sound_scans_raise_no_warning_about_their_content(prepared):
+def test_valid_scans_give_no_content_warnings(prepared):
     message = " ".join(prepared.case.warnings)
     assert not any(word in message for word in ("same image", "looks like a mask", "darker than its background"))

@@ -1,4 +1,4 @@
-"""The average of the weights follows its formula, and validation uses it."""
+"""The moving average of the weights follows its formula, and validation uses it."""
 
 import pytest
 import torch
@@ -13,19 +13,19 @@ def _network(value: float) -> nn.Linear:
     return network
 
 
-def test_the_average_moves_by_one_minus_the_decay() -> None:
+def test_average_follows_decay_formula() -> None:
     network = _network(0.0)
     average = WeightAverage(network, decay=0.15)
     for value in (1.0, 2.0):
         nn.init.constant_(network.weight, value)
         average(None)
 
-    # Step 1: decay min(0.15, 1/10), so 0.9 * 1; step 2: decay min(0.15, 2/11) = 0.15, so 0.15 * 0.9 + 0.85 * 2.
+    # Step 1: decay min(0.15, 1/10), so 0.9 * 1. Step 2: decay min(0.15, 2/11) = 0.15, so 0.15 * 0.9 + 0.85 * 2.
     assert average.values["weight"].item() == pytest.approx(1.835)
     assert network.weight.item() == 2.0
 
 
-def test_swapping_twice_changes_nothing() -> None:
+def test_swapping_twice_restores_weights() -> None:
     network = _network(0.3)
     average = WeightAverage(network, decay=0.5)
     nn.init.constant_(network.weight, 0.7)
@@ -36,7 +36,7 @@ def test_swapping_twice_changes_nothing() -> None:
     assert (network.weight.item(), average.values["weight"].item()) == pytest.approx((0.7, 0.3))
 
 
-def test_a_decay_of_zero_keeps_and_changes_nothing() -> None:
+def test_decay_of_zero_disables_averaging() -> None:
     network = _network(0.3)
     average = WeightAverage(network, decay=0.0)
     average(None)
@@ -46,7 +46,7 @@ def test_a_decay_of_zero_keeps_and_changes_nothing() -> None:
     assert network.weight.item() == pytest.approx(0.3)
 
 
-def test_its_state_goes_over_to_a_resumed_run() -> None:
+def test_resumed_run_restores_average() -> None:
     average = WeightAverage(_network(0.3), decay=0.5)
     average(None)
     other = WeightAverage(_network(0.9), decay=0.5)
@@ -57,7 +57,7 @@ def test_its_state_goes_over_to_a_resumed_run() -> None:
     assert torch.equal(other.values["weight"], average.values["weight"])
 
 
-def test_a_run_resumed_with_an_average_that_it_had_not_before_starts_it_from_the_weights() -> None:
+def test_average_added_on_resume_starts_from_weights() -> None:
     other = WeightAverage(_network(0.9), decay=0.5)
     other.load_state_dict(WeightAverage(_network(0.3)).state_dict())
 

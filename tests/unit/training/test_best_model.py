@@ -1,4 +1,4 @@
-"""The best validated weights are kept. Training can stop without improvement."""
+"""The weights with the best validation score are saved, and training stops without improvement."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ def _saved(path: Path) -> float:
     return float(torch.load(path, weights_only=True)["weight"])
 
 
-def test_only_a_better_score_replaces_the_file(tmp_path: Path) -> None:
+def test_only_better_score_replaces_file(tmp_path: Path) -> None:
     network = nn.Linear(1, 1, bias=False)
     best = BestModel(network, tmp_path / "model.pt")
     kept = []
@@ -32,7 +32,7 @@ def test_only_a_better_score_replaces_the_file(tmp_path: Path) -> None:
     assert best.state_dict() == {"score": 0.6, "epoch": 4, "waited": 0}
 
 
-def test_another_process_keeps_count_but_does_not_write(tmp_path: Path) -> None:
+def test_other_processes_count_but_do_not_write(tmp_path: Path) -> None:
     best = BestModel(nn.Linear(1, 1), tmp_path / "model.pt")
 
     best(_validated(0.5, 1, rank=1))
@@ -41,7 +41,7 @@ def test_another_process_keeps_count_but_does_not_write(tmp_path: Path) -> None:
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_a_resumed_run_knows_the_earlier_best(tmp_path: Path) -> None:
+def test_resumed_run_restores_best_score(tmp_path: Path) -> None:
     best = BestModel(nn.Linear(1, 1), tmp_path / "model.pt")
     best.load_state_dict({"score": 0.7, "epoch": 3, "waited": 1})
 
@@ -52,7 +52,7 @@ def test_a_resumed_run_knows_the_earlier_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("patience", "stops_at"), [(0, None), (1, 2), (2, 3), (9, None)])
-def test_patience_counts_validations_without_a_better_one(tmp_path: Path, patience: int, stops_at: int | None) -> None:
+def test_patience_counts_validations_without_improvement(tmp_path: Path, patience: int, stops_at: int | None) -> None:
     best = BestModel(nn.Linear(1, 1), tmp_path / "model.pt")
     stop = EarlyStop(best, patience=patience)
     stopped: list[int] = []

@@ -7,7 +7,7 @@ from brats_mm.training.decoder_levels import DecoderLevels
 from brats_mm.training.warm_start import unwrap
 
 
-def test_levels_come_finest_first_in_training() -> None:
+def test_levels_are_finest_first_in_training() -> None:
     torch.manual_seed(0)
     network = UNetExpert([2, 2, 4])
     image = torch.rand(1, 1, 16, 8, 8)
@@ -19,7 +19,7 @@ def test_levels_come_finest_first_in_training() -> None:
     assert torch.equal(DecoderLevels(network).train()(image)[0], network(image))
 
 
-def test_validation_and_checkpoints_know_the_expert_alone() -> None:
+def test_validation_and_checkpoints_use_only_the_expert() -> None:
     torch.manual_seed(0)
     network = UNetExpert([2, 2, 4])
     image = torch.rand(1, 1, 16, 8, 8)

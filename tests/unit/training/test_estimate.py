@@ -1,4 +1,4 @@
-"""The hours of a training follow from its steps, its validations and the preparation of its cases."""
+"""Estimated training hours follow from steps, validations and case preparation."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def _measured(*, prepare_s: float = 0.0, draw_s: float = 0.0, validation_s: floa
     return Measurement(prepare_s, draw_s, 2.0, validation_s, None, None)
 
 
-def test_an_epoch_has_a_step_for_each_batch_and_one_for_the_rest() -> None:
+def test_epoch_includes_incomplete_last_batch() -> None:
     assert Amount(9, 1, batch_size=4, epochs=1, val_interval=1, num_workers=0).steps_per_epoch == 3
 
 
@@ -22,19 +22,19 @@ def test_an_epoch_has_a_step_for_each_batch_and_one_for_the_rest() -> None:
     [
         (_measured(), 0, 10 * 3 * 2.0),
         (_measured(draw_s=1.0), 0, 10 * 3 * 3.0),
-        (_measured(draw_s=1.0), 1, 10 * 3 * 2.0),  # drawn while the network computes
-        (_measured(draw_s=12.0), 3, 10 * 3 * 4.0),  # the network waits for the windows
+        (_measured(draw_s=1.0), 1, 10 * 3 * 2.0),  # windows are drawn while the network computes
+        (_measured(draw_s=12.0), 3, 10 * 3 * 4.0),  # the network waits for windows
         (_measured(prepare_s=1.0), 0, 10 * 3 * 2.0 + 9 + 4),
         (_measured(validation_s=5.0), 0, 10 * 3 * 2.0 + 2 * 4 * 5.0),  # validated after epochs 5 and 10
     ],
 )
-def test_hours_add_up(measured: Measurement, workers: int, seconds: float) -> None:
+def test_total_hours_are_sum_of_parts(measured: Measurement, workers: int, seconds: float) -> None:
     amount = Amount(9, 4, batch_size=4, epochs=10, val_interval=5, num_workers=workers)
     assert hours_of(amount, measured) == pytest.approx(seconds / 3600)
 
 
-def test_the_peak_is_that_since_the_reset() -> None:
-    """Eighty mebibytes that are freed again raise the peak, and a reset forgets them."""
+def test_peak_memory_counts_from_reset() -> None:
+    """Freed memory of 80 MiB still raises the peak, and a reset clears it."""
     reset_peak("cpu")
     before = peak_bytes("cpu")
     held = torch.ones(20 * MIB)

@@ -1,4 +1,4 @@
-"""Batches reach the network with their availability, and a step changes weights in either precision."""
+"""Training steps: availability of batches, precision, clipping and invalid losses."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from brats_mm.training.precision import Precision, mixed_precision
 
 
 class Toy(nn.Module):
-    """One convolution over all channels; notes what it was told."""
+    """One convolution over all channels that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def _batch() -> dict[str, Tensor]:
 
 
 class Engine(SimpleNamespace):
-    """Stands in for MONAI's trainer: what a step asks of it, and the events it was told of."""
+    """Stand-in for MONAI's trainer that records fired events."""
 
     def fire_event(self, event: Any) -> None:
         self.events.append(event.name)
@@ -72,7 +72,7 @@ def _engine(network: nn.Module) -> Engine:
     )
 
 
-def test_an_expert_gets_image_and_target_alone() -> None:
+def test_expert_gets_only_image_and_target() -> None:
     image, label, args, kwargs = ExpertBatch()(_batch(), "cpu")
 
     assert (args, kwargs) == ((), {})
@@ -80,7 +80,7 @@ def test_an_expert_gets_image_and_target_alone() -> None:
     assert image.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_a_mixture_gets_the_availability_of_each_view() -> None:
+def test_mixture_gets_availability_of_each_view() -> None:
     batch = _batch()
     image, label, (available,), _ = MixtureBatch()(batch, "cpu")
 
@@ -89,7 +89,7 @@ def test_a_mixture_gets_the_availability_of_each_view() -> None:
     assert torch.equal(label[:2], label[2:])
 
 
-def test_pairs_are_views_of_one_image_those_with_more_first() -> None:
+def test_pairs_are_views_of_one_image_with_larger_subset_first() -> None:
     batch = _batch()
     image, label, (available,), _ = PairBatch()(batch, "cpu")
 
@@ -98,7 +98,7 @@ def test_pairs_are_views_of_one_image_those_with_more_first() -> None:
     assert torch.equal(label[:2], label[2:])
 
 
-def test_all_views_with_more_come_before_all_views_with_fewer() -> None:
+def test_views_with_larger_subsets_come_first() -> None:
     batch = _batch()
     two = {key: torch.cat([batch[key], batch[key].flip(0)], dim=1) for key in ("more", "fewer")}
     _, label, (available,), _ = PairBatch()({**batch, **two}, "cpu")
@@ -107,7 +107,7 @@ def test_all_views_with_more_come_before_all_views_with_fewer() -> None:
     assert torch.equal(available[:4] & available[4:], available[4:])
 
 
-def test_independent_crops_are_a_plain_batch_of_views() -> None:
+def test_independent_crops_form_plain_batch() -> None:
     batch = _batch()
     fewer = {"image_fewer": batch["image"] + 1, "label_fewer": 1 - batch["label"]}
     image, label, (available,), _ = PairBatch()({**batch, **fewer}, "cpu")
@@ -119,7 +119,7 @@ def test_independent_crops_are_a_plain_batch_of_views() -> None:
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torch.dtype) -> None:
+def test_step_changes_weights_and_reports_loss(precision: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     network = Toy()
     before = network.conv.weight.detach().clone()
@@ -135,7 +135,7 @@ def test_a_step_changes_weights_and_reports_its_loss(precision: str, dtype: torc
     assert engine.events == ["FORWARD_COMPLETED", "LOSS_COMPLETED", "BACKWARD_COMPLETED", "MODEL_COMPLETED"]
 
 
-def test_trackers_find_the_loss_and_each_sample_in_the_output() -> None:
+def test_output_has_loss_and_each_sample() -> None:
     torch.manual_seed(0)
     output = TrainingStep()(_engine(Toy()), _batch())
 
@@ -159,7 +159,7 @@ def _half(scale: float) -> Precision:
     return Precision(torch.float16, GradScaler("cpu", init_scale=scale))
 
 
-def test_float16_gradients_are_clipped_at_their_true_size() -> None:
+def test_float16_gradients_are_clipped_after_unscaling() -> None:
     torch.manual_seed(0)
     network = Toy()
     before = [parameter.detach().clone() for parameter in network.parameters()]
@@ -172,7 +172,7 @@ def test_float16_gradients_are_clipped_at_their_true_size() -> None:
     assert float(moved.norm()) == pytest.approx(0.1 * 1e-3, rel=1e-2)
 
 
-def test_a_float16_step_is_as_long_as_one_in_float32() -> None:
+def test_float16_step_equals_float32_step() -> None:
     torch.manual_seed(0)
     half, whole = Toy(), Toy()
     whole.load_state_dict(half.state_dict())
@@ -190,7 +190,7 @@ def _overflowing(network: nn.Module) -> Engine:
     return engine
 
 
-def test_a_float16_step_that_overflows_is_skipped_and_halves_the_scale() -> None:
+def test_overflowing_float16_step_is_skipped_and_halves_scale() -> None:
     torch.manual_seed(0)
     network = Toy()
     before = network.conv.weight.detach().clone()
@@ -208,7 +208,7 @@ def test_a_float16_step_that_overflows_is_skipped_and_halves_the_scale() -> None
     assert step.skipped == 0
 
 
-def test_overflow_without_end_is_an_error_that_names_its_cases() -> None:
+def test_repeated_overflow_raises_error_with_cases() -> None:
     torch.manual_seed(0)
     network = Toy()
     step, engine = TrainingStep(precision=_half(65536.0)), _overflowing(network)
@@ -219,7 +219,7 @@ def test_overflow_without_end_is_an_error_that_names_its_cases() -> None:
         step(engine, {**_batch(), "name": ["one", "two"]})
 
 
-def test_no_clipping_leaves_the_gradients() -> None:
+def test_gradients_are_unchanged_without_clipping() -> None:
     torch.manual_seed(0)
     first, second = Toy(), Toy()
     second.load_state_dict(first.state_dict())
@@ -231,7 +231,7 @@ def test_no_clipping_leaves_the_gradients() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_names_its_cases_and_changes_no_weight(bad: float) -> None:
+def test_non_finite_loss_raises_error_with_cases_and_changes_no_weight(bad: float) -> None:
     network = Toy()
     before = network.conv.weight.detach().clone()
     engine = _engine(network)
@@ -244,7 +244,7 @@ def test_a_loss_that_is_no_number_names_its_cases_and_changes_no_weight(bad: flo
     assert torch.equal(network.conv.weight, before)
 
 
-def test_gradients_that_are_no_numbers_change_no_weight() -> None:
+def test_non_finite_gradients_change_no_weight() -> None:
     network = Toy()
     before = network.conv.weight.detach().clone()
     engine = _engine(network)

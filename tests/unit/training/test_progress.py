@@ -1,4 +1,4 @@
-"""Loss, speed and waiting time of an epoch, with a given clock."""
+"""Loss, speed and waiting time of an epoch, with a fixed clock."""
 
 import logging
 from types import SimpleNamespace
@@ -10,8 +10,9 @@ from ignite.engine import Engine
 from brats_mm.training.progress import Progress
 
 
-def test_an_epoch_reports_loss_images_a_second_and_the_share_of_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    times = iter([0.0, 0.0, 0.0, 10.0, 11.0, 14.0, 15.0, 20.0])  # made, run, epoch, ask, get, ask, get, end
+def test_epoch_reports_loss_images_per_second_and_waiting_share(caplog: pytest.LogCaptureFixture) -> None:
+    # clock readings: created, run, epoch, request, receive, request, receive, end
+    times = iter([0.0, 0.0, 0.0, 10.0, 11.0, 14.0, 15.0, 20.0])
     trainer = Engine(lambda engine, batch: [{"loss": batch["loss"]}])
     trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])  # type: ignore[attr-defined]
     batches = [{"image": torch.zeros(size, 1), "loss": loss} for size, loss in ((3, 1.0), (2, 2.0))]

@@ -1,4 +1,4 @@
-"""The bar of an epoch: on a terminal, in the first process, with loss and speed."""
+"""The progress bar of an epoch: on a terminal, in the first process, with loss and speed."""
 
 import io
 
@@ -25,14 +25,14 @@ class Terminal(io.StringIO):
         (False, Terminal(), False),
     ],
 )
-def test_a_bar_is_for_terminals_unless_asked_for(
+def test_bar_is_shown_on_terminals_or_on_request(
     wanted: bool | str, stream: io.StringIO, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
     assert bar_shown(wanted, stream=stream) is shown
 
 
-def test_only_the_first_process_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_first_process_shows_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     assert not bar_shown("true", stream=Terminal())
 
@@ -45,7 +45,7 @@ def _train(*, shown: bool) -> str:
     return stream.getvalue()
 
 
-def test_a_bar_shows_epoch_steps_loss_and_images_a_second() -> None:
+def test_bar_shows_epoch_steps_loss_and_images_per_second() -> None:
     drawn = _train(shown=True)
 
     assert "Epoch 1 of 2" in drawn
@@ -55,5 +55,5 @@ def test_a_bar_shows_epoch_steps_loss_and_images_a_second() -> None:
     assert "images/s" in drawn
 
 
-def test_no_bar_draws_nothing() -> None:
+def test_disabled_bar_prints_nothing() -> None:
     assert _train(shown=False) == ""

@@ -1,4 +1,4 @@
-"""Learning rates by epoch against hand-checked numbers."""
+"""Learning rates by epoch against hand-checked values."""
 
 import pytest
 import torch
@@ -28,15 +28,15 @@ def _rates(epochs: int, **settings: object) -> list[float]:
         ({"kind": "cosine", "warmup_epochs": 2}, [2 / 3, 4 / 3, 2, 1]),
     ],
 )
-def test_rates_follow_the_formula(settings: dict[str, object], expected: list[float]) -> None:
+def test_rates_follow_formula(settings: dict[str, object], expected: list[float]) -> None:
     assert _rates(4, **settings) == pytest.approx(expected)
 
 
-def test_an_unknown_kind_is_named_with_its_rivals() -> None:
+def test_unknown_kind_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'step'\. Choose one of constant, cosine, poly"):
         _rates(4, kind="step")
 
 
-def test_a_warm_up_must_leave_epochs_to_train() -> None:
+def test_rejects_warm_up_of_all_epochs() -> None:
     with pytest.raises(OptionError, match="takes 4 of 4 epochs"):
         _rates(4, warmup_epochs=4)

@@ -7,12 +7,12 @@ from brats_mm.errors import OptionError
 from brats_mm.training.two_stages import chosen
 
 
-def test_all_one_or_several() -> None:
+def test_selects_all_one_or_several_experts() -> None:
     assert chosen("all") == MODALITIES
     assert chosen("t2") == (Modality.T2,)
     assert chosen(["flair", "t1"]) == (Modality.FLAIR, Modality.T1)
 
 
-def test_an_unknown_modality_is_named() -> None:
+def test_error_names_unknown_modality() -> None:
     with pytest.raises(OptionError, match=r"Unknown modality t3\. Give all, or one or several of t1, t1ce, t2, flair"):
         chosen(["t1", "t3"])

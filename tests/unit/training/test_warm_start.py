@@ -1,4 +1,4 @@
-"""A mixture finds its experts by name, and the error for a missing one says how to train it."""
+"""Mixtures load their experts by name, and errors for missing experts name the training command."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def _mixture() -> DMoME:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Checkpoints of four experts, all different."""
+    """Checkpoints of four different experts."""
     for number, name in enumerate(MODALITIES):
         torch.manual_seed(number)
         torch.save(UNetExpert([2, 2]).state_dict(), tmp_path / f"expert_{name}.pt")
     return tmp_path
 
 
-def test_each_expert_starts_from_its_own_checkpoint(folder: Path) -> None:
+def test_each_expert_starts_from_its_checkpoint(folder: Path) -> None:
     mixture = with_experts(_mixture(), folder)
 
     for name in MODALITIES:
@@ -40,7 +40,7 @@ def test_each_expert_starts_from_its_own_checkpoint(folder: Path) -> None:
         assert all(torch.equal(loaded[key], saved[key]) for key in saved)
 
 
-def test_without_a_folder_the_weights_stay(folder: Path) -> None:
+def test_weights_are_unchanged_without_folder(folder: Path) -> None:
     mixture = _mixture()
     before = {key: value.clone() for key, value in mixture.state_dict().items()}
 
@@ -49,14 +49,14 @@ def test_without_a_folder_the_weights_stay(folder: Path) -> None:
     assert all(torch.equal(value, before[key]) for key, value in mixture.state_dict().items())
 
 
-def test_absent_experts_are_all_named_with_the_command_that_trains_them(folder: Path) -> None:
+def test_error_names_missing_experts_and_training_command(folder: Path) -> None:
     (folder / "expert_t1.pt").unlink()
     (folder / "expert_t2.pt").unlink()
     with pytest.raises(BundleError, match=r"lacks expert_t1\.pt, expert_t2\.pt\. .*--stage experts --modality t1"):
         with_experts(_mixture(), folder)
 
 
-def test_an_expert_of_another_size_is_refused_with_the_remedy(folder: Path) -> None:
+def test_rejects_expert_of_other_size_with_remedy(folder: Path) -> None:
     torch.save(UNetExpert([4, 4]).state_dict(), folder / "expert_flair.pt")
     with pytest.raises(
         BundleError, match=r"expert_flair\.pt does not hold weights of this bundle's FLAIR expert .*--modality flair"
@@ -64,19 +64,19 @@ def test_an_expert_of_another_size_is_refused_with_the_remedy(folder: Path) -> N
         with_experts(_mixture(), folder)
 
 
-def test_a_damaged_file_is_refused(folder: Path) -> None:
+def test_rejects_damaged_file(folder: Path) -> None:
     (folder / "expert_t1ce.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(BundleError, match="T1ce expert"):
         with_experts(_mixture(), folder)
 
 
-def test_kernels_are_laid_out_channels_last() -> None:
+def test_kernels_are_channels_last() -> None:
     network = on_device(nn.Conv3d(4, 4, kernel_size=3), "cpu")
 
     assert next(network.parameters()).is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_a_mixture_starts_from_a_whole_checkpoint_of_half_precision(tmp_path: Path) -> None:
+def test_mixture_starts_from_half_precision_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
     released = _mixture()
     torch.save({name: value.half() for name, value in released.state_dict().items()}, tmp_path / "model.pt")
@@ -88,7 +88,7 @@ def test_a_mixture_starts_from_a_whole_checkpoint_of_half_precision(tmp_path: Pa
         assert torch.equal(value, released.state_dict()[name].half().float())
 
 
-def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_error_names_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold weights .* leave out --initial_weights"):
@@ -96,7 +96,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["probability", "feature"])
-def test_experts_are_found_inside_the_wrappers_of_other_mixing_levels(tmp_path: Path, level: str) -> None:
+def test_finds_experts_inside_wrappers_of_other_mixing_levels(tmp_path: Path, level: str) -> None:
     torch.manual_seed(0)
     for name in MODALITIES:
         torch.save(expert().state_dict(), tmp_path / f"expert_{name}.pt")
@@ -108,7 +108,7 @@ def test_experts_are_found_inside_the_wrappers_of_other_mixing_levels(tmp_path: 
     assert all(torch.equal(loaded[key], saved[key]) for key in saved)
 
 
-def test_experts_are_taken_from_a_whole_mixture_too(tmp_path: Path) -> None:
+def test_experts_can_come_from_whole_mixture(tmp_path: Path) -> None:
     torch.manual_seed(0)
     given = _mixture()
     torch.save({name: value.half() for name, value in given.state_dict().items()}, tmp_path / "model.pt")
@@ -121,7 +121,7 @@ def test_experts_are_taken_from_a_whole_mixture_too(tmp_path: Path) -> None:
         assert torch.equal(value, wanted[name].half().float())
 
 
-def test_encoders_start_from_the_ways_down_of_experts(folder: Path) -> None:
+def test_encoders_start_from_expert_encoders(folder: Path) -> None:
     network = MaskedProjectionNetwork(
         {name: Encoder([2, 2]) for name in MODALITIES}, [], Decoder([8, 8], [4, 4], out_channels=3)
     )
@@ -134,14 +134,14 @@ def test_encoders_start_from_the_ways_down_of_experts(folder: Path) -> None:
         assert all(torch.equal(value, saved[key]) for key, value in loaded.items())
 
 
-def test_a_mixture_without_such_experts_is_named(tmp_path: Path) -> None:
+def test_error_names_mixture_without_matching_experts(tmp_path: Path) -> None:
     torch.save({"gate.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold weights of this bundle's T1 expert"):
         with_experts(_mixture(), tmp_path / "model.pt")
 
 
-def test_an_expert_continues_from_its_place_in_a_mixture_or_from_its_own_checkpoint(folder: Path) -> None:
+def test_expert_continues_from_mixture_or_own_checkpoint(folder: Path) -> None:
     torch.manual_seed(0)
     given = _mixture()
     torch.save(given.state_dict(), folder / "model.pt")
@@ -154,14 +154,14 @@ def test_an_expert_continues_from_its_place_in_a_mixture_or_from_its_own_checkpo
         assert all(torch.equal(value, wanted[name]) for name, value in started.items())
 
 
-def test_an_expert_of_a_mixture_that_lacks_it_is_refused(tmp_path: Path) -> None:
+def test_rejects_mixture_without_expert(tmp_path: Path) -> None:
     torch.save({"experts.image.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold .* T1ce expert .* leave out --initial_weights"):
         with_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
 
 
-def test_new_experts_take_the_places_of_a_mixtures_own_and_the_others_stay(folder: Path) -> None:
+def test_new_experts_replace_those_of_mixture_and_others_stay(folder: Path) -> None:
     torch.manual_seed(9)
     given = _mixture()
     torch.save(given.state_dict(), folder / "model.pt")
@@ -179,6 +179,6 @@ def test_new_experts_take_the_places_of_a_mixtures_own_and_the_others_stay(folde
         assert torch.equal(started[name], value if own == name else new[own])
 
 
-def test_a_folder_without_new_experts_is_refused(tmp_path: Path) -> None:
+def test_rejects_folder_without_new_experts(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"contains none of expert_t1\.pt, .* leave out --new_experts_dir"):
         warm_start(_mixture(), experts_dir=None, new_experts_dir=tmp_path)

@@ -24,7 +24,7 @@ T1_FLAIR = frozenset({Modality.T1, Modality.FLAIR})
 
 
 def prediction_of(probability: float, *, profile=PROFILE, expected=None, available=T1_FLAIR) -> Prediction:
-    """A cube of one litre-thousandth per voxel, equally probable everywhere, in each region."""
+    """A cube of 1 uL voxels with one probability everywhere, in each region."""
     values = np.zeros(GRID.shape, np.float32)
     values[:10, :10, :10] = probability
     volumes = {modality: Volume(np.ones(GRID.shape, np.float32), GRID) for modality in available}
@@ -33,7 +33,7 @@ def prediction_of(probability: float, *, profile=PROFILE, expected=None, availab
     return Prediction(Case("made", volumes, GRID), dict.fromkeys(REGIONS, values), NO_IMPORTANCE, model, run)
 
 
-def test_warnings_of_the_input_come_first_then_that_of_no_tumour():
+def test_input_warnings_precede_no_tumour_warning():
     prediction = replace(prediction_of(0.5), warnings=("T1 looks like a mask.",))
     assert case_warnings(prediction, assess(prediction))[:2] == ("T1 looks like a mask.", NO_TUMOUR)
     assert NO_TUMOUR not in case_warnings(prediction_of(0.6), assess(prediction_of(0.6)))
@@ -41,7 +41,7 @@ def test_warnings_of_the_input_come_first_then_that_of_no_tumour():
     assert NO_TUMOUR not in case_warnings(unfitted, assess(unfitted)), "measured with the weights of the profile"
 
 
-def test_with_a_profile_the_estimate_is_calibrated_and_has_intervals():
+def test_profile_calibrates_estimate_and_adds_intervals():
     region = assess(prediction_of(0.6)).regions[Region.WT]
     assert region.estimate == pytest.approx(0.75)
     assert region.expected_dice == pytest.approx(0.65, abs=0.02)
@@ -51,18 +51,18 @@ def test_with_a_profile_the_estimate_is_calibrated_and_has_intervals():
     assert low < 1.0 < high
 
 
-def test_without_a_profile_only_the_estimate_is_available():
+def test_without_profile_there_is_only_the_estimate():
     region = assess(prediction_of(0.6, profile=None)).regions[Region.WT]
     assert region.expected_dice == region.estimate == pytest.approx(0.75)
     assert (region.dice_interval, region.volume_interval_ml) == (None, None)
 
 
-def test_an_empty_region_has_no_grade():
+def test_empty_region_has_no_grade():
     region = assess(prediction_of(0.1)).regions[Region.ET]
     assert (region.estimate, region.expected_dice, region.grade) == (None, None, None)
 
 
-def test_the_most_helpful_sequence_comes_first_and_is_named_in_one_sentence():
+def test_most_helpful_sequence_is_first_and_in_advice():
     gains = assess(prediction_of(0.6)).gains
     assert [gain.sequence for gain in gains] == [Modality.T1CE, Modality.T2]
     sentence = advice(gains)
@@ -70,7 +70,7 @@ def test_the_most_helpful_sequence_comes_first_and_is_named_in_one_sentence():
     assert all(region.label in sentence for region in REGIONS)
 
 
-def test_without_a_profile_the_card_s_table_advises():
+def test_without_profile_advice_uses_model_card():
     dice = {
         subset: dict.fromkeys(REGIONS, DiceOverCases(mean, 0.1))
         for subset, mean in ((T1_FLAIR, 0.5), (T1_FLAIR | {Modality.T1CE}, 0.7), (T1_FLAIR | {Modality.T2}, 0.505))
@@ -80,12 +80,12 @@ def test_without_a_profile_the_card_s_table_advises():
     assert advice(gains[1:]) == "No missing sequence is expected to raise the Dice by 2 points or more."
 
 
-def test_nothing_is_advised_where_nothing_is_absent_or_known():
+def test_no_advice_without_absent_sequences_or_figures():
     assert advice(assess(prediction_of(0.6, available=ALL_AVAILABLE)).gains) is None
     assert assess(prediction_of(0.6, profile=None)).gains == ()
 
 
-def test_few_cases_are_admitted():
+def test_advice_states_small_number_of_cases():
     assert "only 12 labelled cases" in coverage_statement(PROFILE)
     assert "too few" in coverage_statement(fit_profile(made_records(5)))
     many = coverage_statement(replace(PROFILE, cases=200, coverage_floor=0.87))

@@ -1,4 +1,4 @@
-"""Corrections after training are evaluated on left-out cases."""
+"""Calibrations are chosen by their scores on left-out cases."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ WHOLE, SINGLE = SUBSETS[0], SUBSETS[-1]
 
 
 def counts_with_border(logit: float) -> LogitCounts:
-    """100 voxels of the region just above a logit, 100 others just below it."""
+    """100 voxels of the region just above a logit and 100 others just below it."""
     inside, outside = (np.zeros(len(LOGIT_EDGES) + 1, np.int64) for _ in range(2))
     at = int(np.argmin(np.abs(LOGIT_EDGES - logit)))
     inside[at + 1], outside[at] = 100, 100
@@ -26,13 +26,13 @@ def case(borders: dict[Availability, float]) -> CaseCounts:
     return {subset: dict.fromkeys(REGIONS, counts_with_border(border)) for subset, border in borders.items()}
 
 
-def test_what_all_cases_share_is_found_without_the_case_itself() -> None:
+def test_shared_border_is_found_without_the_left_out_case() -> None:
     cases = [case({WHOLE: 1.0, SINGLE: 1.0}) for _ in range(4)]
 
     scores = compare_corrections(cases)
 
     for region in REGIONS:
-        # As trained, all that lies between 0 and 1 is called the region: 2 * 100 / (200 + 100).
+        # Uncalibrated, all voxels between 0 and 1 belong to the region: 2 * 100 / (200 + 100).
         assert scores["as trained"].dice[region] == pytest.approx(2 / 3)
         assert scores["constants"].dice[region] == 1
         assert scores["by subset"].dice[region] == 1
@@ -40,7 +40,7 @@ def test_what_all_cases_share_is_found_without_the_case_itself() -> None:
         assert scores["constants and temperatures"].cross_entropy[region] < scores["constants"].cross_entropy[region]
 
 
-def test_subsets_that_differ_need_their_own_correction() -> None:
+def test_different_subsets_need_separate_calibration() -> None:
     cases = [case({WHOLE: 1.0, SINGLE: -1.0}) for _ in range(4)]
 
     scores = compare_corrections(cases)
@@ -50,17 +50,17 @@ def test_subsets_that_differ_need_their_own_correction() -> None:
         assert scores["constants"].dice[region] < 0.9
 
 
-def test_a_correction_that_one_case_asks_for_does_not_help_another() -> None:
+def test_calibration_of_one_case_does_not_help_another() -> None:
     cases = [case({WHOLE: 2.0}), case({WHOLE: -2.0})]
 
     scores = compare_corrections(cases)
 
-    for region in REGIONS:  # fitted on one alone, it is wrong for the other
+    for region in REGIONS:  # fitted on one case, it is wrong for the other
         assert scores["constants"].dice[region] < scores["as trained"].dice[region] + 1e-9
 
 
-def test_foreground_temperature_moves_no_outline_and_improves_calibration() -> None:
-    cases = [case({WHOLE: 1.0}) for _ in range(3)]  # a hundred of two hundred voxels above 0 are wrong
+def test_foreground_temperature_improves_calibration_and_keeps_outline() -> None:
+    cases = [case({WHOLE: 1.0}) for _ in range(3)]  # 100 of the 200 voxels above 0 are wrong
 
     scores = compare_corrections(cases)
 
@@ -69,11 +69,11 @@ def test_foreground_temperature_moves_no_outline_and_improves_calibration() -> N
         assert scores["confidence"].inside[region] < scores["as trained"].inside[region]
 
 
-def test_one_case_cannot_be_left_out() -> None:
+def test_needs_two_cases_to_leave_one_out() -> None:
     with pytest.raises(OptionError, match="two labelled cases"):
         compare_corrections([case({WHOLE: 0.0})])
 
 
-def test_cross_entropy_of_a_certain_border() -> None:
-    """All voxels at +-0.025 around 0: ln(1 + exp(-0.025)) each."""
+def test_cross_entropy_of_certain_border() -> None:
+    """All voxels are at +-0.025: ln(1 + exp(-0.025)) each."""
     assert cross_entropy([counts_with_border(0.0)]) == pytest.approx(np.log1p(np.exp(-0.025)))

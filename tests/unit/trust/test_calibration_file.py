@@ -1,4 +1,4 @@
-"""The corrections of a bundle are read as written and belong to its weights."""
+"""Calibration files of bundles round-trip and belong to their weights."""
 
 import json
 
@@ -24,17 +24,17 @@ def write(bundle, document):
     (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document))
 
 
-def test_it_comes_back_as_it_was_written(bundle):
+def test_calibration_round_trips(bundle):
     write(bundle, subset_calibration_document(FITTED, "abc"))
     assert read_subset_calibration(bundle, "abc") == FITTED
 
 
-def test_a_subset_that_was_not_fitted_is_unchanged():
+def test_subset_without_fit_is_unchanged():
     assert FITTED.of(SUBSETS[0], Region.WT) == IDENTITY
     assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
 
 
-def test_a_table_without_foreground_temperatures_uses_1(bundle):
+def test_missing_foreground_temperatures_are_one(bundle):
     document = subset_calibration_document(FITTED, "abc")
     for row in document["subsets"].values():
         for numbers in row.values():
@@ -43,18 +43,18 @@ def test_a_table_without_foreground_temperatures_uses_1(bundle):
     assert read_subset_calibration(bundle, "abc").of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
 
 
-def test_most_bundles_have_none(bundle):
+def test_bundle_without_file_has_no_calibration(bundle):
     assert read_subset_calibration(bundle, "abc") is None
 
 
-def test_a_table_for_other_weights_is_refused(bundle):
+def test_rejects_calibration_of_other_weights(bundle):
     write(bundle, subset_calibration_document(FITTED, "abc"))
     with pytest.raises(BundleError, match="fitted to other weights"):
         read_subset_calibration(bundle, "def")
 
 
 @pytest.mark.parametrize("damage", ["subsets", "temperature", "foreground_temperature"])
-def test_a_damaged_table_is_refused(bundle, damage):
+def test_rejects_damaged_calibration(bundle, damage):
     document = subset_calibration_document(FITTED, "abc")
     if damage == "subsets":
         del document["subsets"]

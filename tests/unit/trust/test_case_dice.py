@@ -1,4 +1,4 @@
-"""The Dice estimated from the probabilities of a case, and its grade."""
+"""Dice estimated from the probabilities of a case, and its grade."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,17 @@ from brats_mm.domain.regions import Region
 from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, reliability_warnings
 
 
-def test_certain_probabilities_expect_a_perfect_outline():
+def test_certain_probabilities_give_dice_one():
     probability = np.array([1, 1, 0, 0], np.float32)
     assert estimate_dice(probability, probability >= 0.5) == 1
 
 
-def test_uncertainty_inside_and_outside_lowers_the_estimate():
+def test_uncertainty_inside_and_outside_lowers_estimate():
     probability = np.array([0.8, 0.6, 0.4, 0.2, 0.0], np.float32)
     assert estimate_dice(probability, probability >= 0.5) == pytest.approx(2 * 1.4 / (2 + 2.0))
 
 
-def test_the_estimate_is_the_expected_dice_of_labels_drawn_from_the_probabilities():
+def test_estimate_matches_mean_dice_of_sampled_labels():
     rng = np.random.default_rng(0)
     probability = rng.beta(0.3, 0.6, 20_000).astype(np.float32)
     inside = probability >= 0.5
@@ -26,12 +26,12 @@ def test_the_estimate_is_the_expected_dice_of_labels_drawn_from_the_probabilitie
     assert estimate_dice(probability, inside) == pytest.approx(true_dice, abs=0.01)
 
 
-def test_background_voxels_of_next_to_no_probability_do_not_count():
+def test_ignores_background_voxels_of_negligible_probability():
     probability = np.concatenate([np.ones(10), np.full(1_000_000, 5e-4)]).astype(np.float32)
     assert estimate_dice(probability, probability >= 0.5) == 1
 
 
-def test_an_empty_segmentation_has_no_estimate():
+def test_empty_segmentation_has_no_estimate():
     assert estimate_dice(np.full(5, 0.1, np.float32), np.zeros(5, bool)) is None
 
 
@@ -39,11 +39,11 @@ def test_an_empty_segmentation_has_no_estimate():
     ("estimate", "grade"),
     [(0.9, Grade.RELIABLE), (0.75, Grade.RELIABLE), (0.7, Grade.REVIEW), (0.5, Grade.REVIEW), (0.49, Grade.UNRELIABLE)],
 )
-def test_grades(estimate, grade):
+def test_grades_follow_expected_dice(estimate, grade):
     assert grade_of(estimate) is grade
 
 
-def test_only_unreliable_regions_are_warned_of():
+def test_warns_only_of_unreliable_regions():
     message = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
     assert len(message) == 1
     assert "tumour core" in message[0]

@@ -22,7 +22,7 @@ def prediction_of(slices: int, probability: float = 0.9) -> Prediction:
     return Prediction(case, dict.fromkeys(REGIONS, values), NO_IMPORTANCE, ModelIdentity("m", "1", "0", 1), run)
 
 
-def test_a_region_that_shrinks_without_a_sequence_depends_on_it():
+def test_region_that_shrinks_without_sequence_depends_on_it():
     changes = left_out_changes(prediction_of(4), {Modality.T1CE: prediction_of(2)})
     change = changes[Modality.T1CE][Region.WT]
     assert change.volume_ml == pytest.approx(-200 * 0.008)
@@ -30,12 +30,12 @@ def test_a_region_that_shrinks_without_a_sequence_depends_on_it():
     assert change.probability == pytest.approx(0.9 / 2)
 
 
-def test_a_sequence_that_changes_nothing():
+def test_sequence_without_effect_has_no_change():
     change = left_out_changes(prediction_of(4), {Modality.T2: prediction_of(4)})[Modality.T2][Region.ET]
     assert (change.volume_ml, change.dice, change.probability) == (0.0, 1.0, 0.0)
 
 
-def test_probabilities_can_change_where_the_outline_does_not():
+def test_probabilities_may_change_without_outline_change():
     change = left_out_changes(prediction_of(4), {Modality.T2: prediction_of(4, 0.6)})[Modality.T2][Region.ET]
     assert change.dice == 1
     assert change.probability == pytest.approx(0.3)

@@ -1,4 +1,4 @@
-"""The trust profile as stored in a bundle."""
+"""Trust profiles stored in bundles."""
 
 import json
 
@@ -21,22 +21,22 @@ def bundle(tmp_path):
     return Bundle(tmp_path)
 
 
-def test_a_profile_is_read_as_it_was_written(bundle):
+def test_profile_round_trips(bundle):
     document = profile_document(fit_profile(made_records()), MODEL)
     assert read_trust_profile(bundle, MODEL) == profile_from(document)
     assert profile_document(profile_from(document), MODEL) == document
 
 
-def test_a_profile_of_other_weights_or_temperatures_is_ignored(bundle):
+def test_ignores_profile_of_other_weights_or_temperatures(bundle):
     assert read_trust_profile(bundle, {**MODEL, "weights_sha256": "b" * 64}) is None
     assert read_trust_profile(bundle, {**MODEL, "calibration": {}}) is None
 
 
-def test_a_bundle_without_a_profile_has_none(tmp_path):
+def test_bundle_without_file_has_no_profile(tmp_path):
     assert read_trust_profile(Bundle(tmp_path), MODEL) is None
 
 
-def test_a_damaged_profile_is_an_error(bundle):
+def test_rejects_damaged_profile(bundle):
     (bundle.root / TRUST_PROFILE).write_text("{}")
     with pytest.raises(BundleError, match="brats-mm bundle trust-profile"):
         read_trust_profile(bundle, MODEL)

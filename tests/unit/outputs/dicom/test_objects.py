@@ -1,4 +1,4 @@
-"""SEG, Parametric Map and Structured Report: read back by highdicom and checked by dciodvfy."""
+"""SEG, Parametric Map and Structured Report, read back by highdicom and checked by dciodvfy."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @pytest.fixture(scope="module", params=["classic", "enhanced"])
 def made(request, tmp_path_factory):
-    """Source, findings and the three objects, written."""
+    """Write the three objects and return them with their source."""
     folder = tmp_path_factory.mktemp("objects")
     source = made_source(folder / "series", AXIAL, enhanced=request.param == "enhanced")
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
@@ -53,7 +53,7 @@ def made(request, tmp_path_factory):
 
 
 def volume_of(path, **how):
-    """Voxels of an image in the order of our grids, and its RAS affine."""
+    """Voxels of a DICOM image in grid order, and its RAS affine."""
     volume = hd.imread(path).get_volume(**how) if how else hd.seg.segread(path).get_volume(combine_segments=True)
     affine = LPS @ volume.affine  # slices, rows, columns
     turn = np.eye(4)[:, [2, 1, 0, 3]]
@@ -61,7 +61,7 @@ def volume_of(path, **how):
 
 
 def check_same_voxels(array, affine, data, grid):
-    """Each voxel that was written is where it was, and nothing else is there."""
+    """Check that every written voxel has its value and position, and that all others are zero."""
     expected = np.zeros(grid.shape, data.dtype)
     for index in itertools.product(*map(range, array.shape)):
         there = np.linalg.inv(grid.affine) @ affine @ np.array([*index, 1.0])
@@ -71,19 +71,19 @@ def check_same_voxels(array, affine, data, grid):
     assert np.array_equal(expected, data)
 
 
-def test_the_segmentation_has_equal_voxels_in_the_right_place(made):
+def test_segmentation_has_equal_voxels_at_equal_positions(made):
     source, findings, paths = made
     array, affine = volume_of(paths["seg"])
     check_same_voxels(array, affine, findings.labels, source.grid)
 
 
-def test_the_entropy_has_equal_values_in_the_right_place(made):
+def test_entropy_has_equal_values_at_equal_positions(made):
     source, findings, paths = made
     array, affine = volume_of(paths["map"], apply_real_world_transform=False, apply_voi_transform=False)
     check_same_voxels(array.astype(np.float32), affine, findings.entropy, source.grid)
 
 
-def test_one_segment_a_compartment_with_codes_and_colours(made):
+def test_each_compartment_is_a_segment_with_codes_and_colours(made):
     segmentation = hd.seg.segread(made[2]["seg"])
     assert [one.SegmentLabel for one in segmentation.SegmentSequence] == [
         SEGMENT_STYLES[part].name for part in Compartment
@@ -102,7 +102,7 @@ def test_one_segment_a_compartment_with_codes_and_colours(made):
         assert algorithm.AlgorithmVersion.startswith("0.1.0")
 
 
-def test_each_object_belongs_to_the_series_study_and_says_what_it_is(made):
+def test_each_object_is_in_the_source_study_and_describes_itself(made):
     source, _, paths = made
     image = source.images[0]
     for path in paths.values():
@@ -120,7 +120,7 @@ def test_each_object_belongs_to_the_series_study_and_says_what_it_is(made):
         assert derived.SeriesInstanceUID == image.SeriesInstanceUID
 
 
-def test_the_entropy_is_mapped_to_nats_without_a_unit(made):
+def test_entropy_maps_to_dimensionless_nats(made):
     one = pydicom.dcmread(made[2]["map"])
     mapping = one.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
@@ -129,7 +129,7 @@ def test_the_entropy_is_mapped_to_nats_without_a_unit(made):
     assert "FloatPixelData" in one
 
 
-def test_the_report_measures_each_segment_of_the_segmentation(made):
+def test_report_measures_each_segment(made):
     _, findings, paths = made
     report, segmentation = hd.sr.srread(paths["report"]), pydicom.dcmread(paths["seg"])
     groups = report.content.get_volumetric_roi_measurement_groups()
@@ -148,7 +148,7 @@ def test_the_report_measures_each_segment_of_the_segmentation(made):
     assert "Not a medical device" in text
 
 
-def test_the_report_grades_each_region_with_its_expected_dice_and_intervals(tmp_path):
+def test_report_has_grade_expected_dice_and_intervals_per_region(tmp_path):
     source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
@@ -172,7 +172,7 @@ def test_the_report_grades_each_region_with_its_expected_dice_and_intervals(tmp_
     assert "calibrated on only 12 labelled cases" in text
 
 
-def test_every_object_carries_the_warnings_and_the_reliability_of_each_region(tmp_path):
+def test_every_object_has_warnings_and_reliability_per_region(tmp_path):
     source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
     prediction = replace(prediction_on(source.grid, np.ones(source.grid.shape)), warnings=("T1 looks like a mask.",))
     prediction.probabilities[Region.ET][:] = np.where(prediction.mask(Region.ET), 0.51, 0.48)
@@ -192,7 +192,7 @@ def test_every_object_carries_the_warnings_and_the_reliability_of_each_region(tm
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian package dicom3tools)")
 @pytest.mark.parametrize("name", ["seg", "map", "report"])
-def test_dciodvfy_finds_no_error(made, name):
+def test_dciodvfy_reports_no_error(made, name):
     message = subprocess.run(["dciodvfy", str(made[2][name])], capture_output=True, text=True, check=False).stderr
     assert "Error" not in message, message
 
@@ -202,11 +202,11 @@ def test_dciodvfy_finds_no_error(made, name):
     [
         ((1, 2, 0), (-1, -1, 1), (0.0, 0.0)),  # sagittal
         ((0, 2, 1), (-1, -1, 1), (0.0, 0.0)),  # coronal
-        ((0, 1, 2), (1, 1, 1), (0.0, 0.0)),  # rows and columns the other way round
+        ((0, 1, 2), (1, 1, 1), (0.0, 0.0)),  # rows and columns reversed
         ((0, 1, 2), (-1, -1, 1), (0.35, 0.2)),  # oblique
     ],
 )
-def test_any_orientation_comes_back_voxel_by_voxel(tmp_path, axes, flips, angles):
+def test_every_orientation_round_trips(tmp_path, axes, flips, angles):
     source = made_source(tmp_path / "series", turned(axes, flips, angles=angles), (9, 8, 5))
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     make_segmentation(findings, source, Provenance("k")).save_as(tmp_path / "seg.dcm")
@@ -221,7 +221,7 @@ def test_any_orientation_comes_back_voxel_by_voxel(tmp_path, axes, flips, angles
     flips=st.tuples(*[st.sampled_from([-1, 1])] * 3),
     angles=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)),
 )
-def test_hypothetical_orientations_come_back_voxel_by_voxel(axes, flips, angles):
+def test_random_orientations_round_trip(axes, flips, angles):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         source = made_source(folder / "series", turned(axes, flips, angles=angles), (8, 7, 4))
@@ -231,7 +231,7 @@ def test_hypothetical_orientations_come_back_voxel_by_voxel(axes, flips, angles)
         check_same_voxels(array, affine, findings.labels, source.grid)
 
 
-def test_a_case_without_tumour_has_three_described_empty_segments(tmp_path):
+def test_case_without_tumour_has_three_empty_segments(tmp_path):
     source = made_source(tmp_path / "series", AXIAL, (8, 7, 4))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
     for probability in prediction.probabilities.values():
@@ -247,7 +247,7 @@ def test_a_case_without_tumour_has_three_described_empty_segments(tmp_path):
     assert [one.value for one in first] == [0.0]
 
 
-def test_descriptions_fit_their_attributes_for_every_subset():
+def test_descriptions_fit_dicom_attributes_for_every_subset():
     from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
 
     for used in SUBSETS:
@@ -256,15 +256,15 @@ def test_descriptions_fit_their_attributes_for_every_subset():
         assert len(content_description(used, ALL_AVAILABLE - used)) <= 64
 
 
-def test_uids_follow_from_the_key():
+def test_uids_are_derived_from_key():
     assert Provenance("a").uid("SEG") == Provenance("a").uid("SEG")
     assert Provenance("a").uid("SEG") != Provenance("b").uid("SEG")
     assert Provenance("a").uid("SEG") != Provenance("a").uid("report")
     assert pydicom.uid.UID(Provenance("a").uid("SEG")).is_valid
 
 
-def test_frames_of_one_echo_of_two_in_a_file_keep_their_places(tmp_path):
-    """The other echo's frames are no part of the results."""
+def test_frames_of_one_echo_in_two_echo_file_keep_positions(tmp_path):
+    """Frames of the other echo are not part of the results."""
     from brats_mm.io.dicom.scan import one_study, scan
     from brats_mm.outputs.dicom.source import source_of
     from tests.fakes.dicom_series import make_enhanced
@@ -291,7 +291,7 @@ def test_frames_of_one_echo_of_two_in_a_file_keep_their_places(tmp_path):
     check_same_voxels(array, affine, findings.labels, source.grid)
 
 
-def test_the_mean_entropy_of_a_compartment_is_that_of_its_voxels():
+def test_mean_entropy_of_compartment_is_over_its_voxels():
     from brats_mm.domain.volume import Grid
 
     grid = Grid((12, 10, 6), np.diag([2.0, 1.0, 1.0, 1.0]))

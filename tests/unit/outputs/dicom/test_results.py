@@ -1,4 +1,4 @@
-"""DICOM results of a case: their series and names. No name reaches another file."""
+"""DICOM results of a case: their series, UIDs and names, and no names in other files."""
 
 import logging
 from dataclasses import replace
@@ -37,7 +37,7 @@ def prediction_of(source):
     return prediction_on(source.grid, np.ones(source.grid.shape))
 
 
-def test_the_same_result_has_the_same_uids_and_another_has_others(source, tmp_path):
+def test_equal_results_have_equal_uids_and_different_results_differ(source, tmp_path):
     prediction, wanted = prediction_of(source), DicomOutput({Modality.T1CE: source})
     first = written(tmp_path / "a", prediction, wanted)
     second = written(tmp_path / "b", prediction, wanted)
@@ -54,8 +54,8 @@ def test_the_same_result_has_the_same_uids_and_another_has_others(source, tmp_pa
     assert len(uids[0] | uids[2] | uids[3]) == 9
 
 
-def test_results_are_on_the_series_that_has_the_results_voxels(source, tmp_path):
-    """Where the first sequence was registered to another, that other is what the results lie on."""
+def test_results_reference_series_with_their_voxels(source, tmp_path):
+    """If the first sequence was registered to another, the results reference that other series."""
     far = replace(source, grid=Grid(source.grid.shape, source.grid.affine @ np.diag([1.1, 1, 1, 1])))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape), (Modality.T1, Modality.T1CE))
     made = written(tmp_path / "a", prediction, DicomOutput({Modality.T1: far, Modality.T1CE: source}))
@@ -63,7 +63,7 @@ def test_results_are_on_the_series_that_has_the_results_voxels(source, tmp_path)
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == source.images[0].SeriesInstanceUID
 
 
-def test_deidentified_results_have_neither_names_nor_uids_nor_dates_of_the_patient(source, tmp_path):
+def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp_path):
     pytest.importorskip("dicomanonymizer")
     wanted = DicomOutput({Modality.T1CE: source}, deidentify=True)
     made = written(tmp_path / "a", prediction_of(source), wanted)
@@ -86,8 +86,8 @@ def test_deidentified_results_have_neither_names_nor_uids_nor_dates_of_the_patie
     assert source.images[0].PatientName == "Zwackelmann"
 
 
-def test_odd_names_are_not_quoted_in_warnings(source, tmp_path, recwarn, caplog):
-    """The library that makes them warns of names of one part, by quoting them."""
+def test_warnings_do_not_quote_unusual_names(source, tmp_path, recwarn, caplog):
+    """The DICOM library quotes names of one part in its warnings."""
     with caplog.at_level(logging.DEBUG):
         written(tmp_path / "a", prediction_of(source), DicomOutput({Modality.T1CE: source}))
     assert not [one for one in recwarn if "Zwackelmann" in str(one.message)]
@@ -99,7 +99,7 @@ def series_folder(folder, values, affine=AXIAL):
     return named_reference(folder)
 
 
-def test_a_named_series_with_the_same_voxels_turned_over_takes_the_results(tmp_path):
+def test_accepts_reference_series_with_reoriented_voxels(tmp_path):
     data = np.random.default_rng(0).integers(1, 999, (10, 9, 8))
     named = series_folder(tmp_path / "series", data)
     flipped = named.source.grid.affine.copy()
@@ -118,7 +118,7 @@ def test_a_named_series_with_the_same_voxels_turned_over_takes_the_results(tmp_p
     assert np.sum(oedema, axis=(0, 1)).tolist() == a_column.tolist()
 
 
-def test_a_named_series_with_other_voxels_must_show_the_same_image(tmp_path):
+def test_reference_series_on_other_grid_must_show_same_image(tmp_path):
     rng = np.random.default_rng(0)
     smooth = np.add.outer(np.add.outer(np.arange(20.0) ** 2, 10 * np.arange(18.0)), 30 * np.arange(12.0)) + 1
     affine = turned((0, 1, 2), (-1, -1, 1), (2, 2, 2))
@@ -144,7 +144,7 @@ def test_a_named_series_with_other_voxels_must_show_the_same_image(tmp_path):
         written(tmp_path / "cut", good, DicomOutput(named=part))
 
 
-def test_a_reference_of_two_series_is_refused(tmp_path):
+def test_rejects_reference_with_two_series(tmp_path):
     data = np.ones((6, 5, 4))
     write_series(tmp_path, data, AXIAL, TYPICAL["t1"])
     write_series(tmp_path, data, AXIAL, with_number(TYPICAL["t2"], 9))

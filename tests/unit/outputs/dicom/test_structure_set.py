@@ -1,4 +1,4 @@
-"""RT Structure Sets: their contours hold exactly the voxels of the segmentation, on the slices of the source."""
+"""RT Structure Sets: contours hold exactly the voxels of the segmentation, on the slices of the source."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def drawn(points, shape):
 
 
 def rasterised(structures, number, grid):
-    """The voxels of a structure: its points in patient space brought to the grid, and drawn on their slice."""
+    """Voxels of a structure: contour points mapped to the grid and filled on their slice."""
     mask = np.zeros(grid.shape, bool)
     roi = next(one for one in structures.ROIContourSequence if one.ReferencedROINumber == number)
     for contour in roi.get("ContourSequence", []):
@@ -49,7 +49,7 @@ def rasterised(structures, number, grid):
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["single frames", "multi-frame"])
 @pytest.mark.parametrize("name", AFFINES)
-def test_contours_hold_exactly_the_voxels_of_each_region(name, enhanced, tmp_path):
+def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
     source = made_source(tmp_path, AFFINES[name], enhanced=enhanced)
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     made = make_structure_set(findings, source, Provenance("k"))
@@ -63,7 +63,7 @@ def test_contours_hold_exactly_the_voxels_of_each_region(name, enhanced, tmp_pat
         np.testing.assert_array_equal(rasterised(read, number, source.grid), mask)
 
 
-def test_each_contour_refers_to_the_image_that_shows_its_slice(tmp_path):
+def test_each_contour_references_image_of_its_slice(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     made = make_structure_set(findings, source, Provenance("k"))
@@ -79,7 +79,7 @@ def test_each_contour_refers_to_the_image_that_shows_its_slice(tmp_path):
     assert len(listed.ContourImageSequence) == len(source.images)
 
 
-def test_an_empty_region_has_a_name_and_no_contours(tmp_path):
+def test_empty_region_has_name_and_no_contours(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     empty = replace(findings, labels=np.zeros_like(findings.labels))
@@ -97,7 +97,7 @@ def doubtful(tmp_path):
     return source, prediction
 
 
-def test_reliability_and_warnings_stand_in_the_descriptions(doubtful, tmp_path):
+def test_descriptions_have_reliability_and_warnings(doubtful, tmp_path):
     source, prediction = doubtful
     findings = findings_on(prediction, source.grid)
     make_structure_set(findings, source, Provenance("k")).save_as(tmp_path / "rt.dcm", enforce_file_format=True)
@@ -114,7 +114,7 @@ def test_reliability_and_warnings_stand_in_the_descriptions(doubtful, tmp_path):
     assert "unreliable" not in whole
 
 
-def test_a_calibrated_expected_dice_has_its_interval(doubtful):
+def test_calibrated_expected_dice_has_interval(doubtful):
     source, prediction = doubtful
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
     findings = findings_on(trusted, source.grid)
@@ -124,8 +124,8 @@ def test_a_calibrated_expected_dice_has_its_interval(doubtful):
     assert made.ROIDescription.endswith(f"Expected Dice {trust.expected_dice:.2f} ({low:.2f} to {high:.2f}).")
 
 
-def test_warnings_beyond_the_limit_of_the_attribute_are_counted(doubtful):
-    """A short text holds 1,024 characters. Two of three warnings of 400 characters do not fit beside the rest."""
+def test_warnings_beyond_attribute_limit_are_counted(doubtful):
+    """A short text holds 1,024 characters. Two of three warnings of 400 characters do not fit."""
     source, prediction = doubtful
     long = tuple(letter * 400 for letter in "abc")
     findings = replace(findings_on(prediction, source.grid), warnings=long)
@@ -136,7 +136,7 @@ def test_warnings_beyond_the_limit_of_the_attribute_are_counted(doubtful):
     assert description.endswith("Further warnings in report.dcm: 2.")
 
 
-def test_an_empty_region_has_no_expected_dice(doubtful):
+def test_empty_region_has_no_expected_dice(doubtful):
     source, prediction = doubtful
     prediction.probabilities[Region.ET][:] = 0.0
     findings = findings_on(prediction, source.grid)
@@ -144,7 +144,7 @@ def test_an_empty_region_has_no_expected_dice(doubtful):
     assert made.ROIDescription.endswith("Reliability in this case: nothing segmented.")
 
 
-def test_the_file_is_written_beside_the_other_objects_and_only_if_wanted(tmp_path):
+def test_structure_set_is_written_only_on_request(tmp_path):
     source = made_source(tmp_path / "series", AFFINES["axial"])
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
     for name, rtstruct in (("without", False), ("with", True)):
@@ -157,14 +157,14 @@ def test_the_file_is_written_beside_the_other_objects_and_only_if_wanted(tmp_pat
     assert read.Modality == "RTSTRUCT"
 
 
-def test_a_single_voxel_has_a_diamond_around_its_centre():
+def test_single_voxel_is_diamond_around_its_centre():
     mask = np.zeros((5, 6), bool)
     mask[2, 4] = True
     (points,) = outlines(mask)
     assert sorted(map(tuple, points)) == [(3.5, 2.0), (4.0, 1.5), (4.0, 2.5), (4.5, 2.0)]
 
 
-def test_an_area_with_two_holes_is_one_outline_and_islands_have_their_own():
+def test_area_with_holes_is_one_contour_and_islands_are_separate():
     mask = np.zeros((12, 14), bool)
     mask[1:9, 1:11] = True
     mask[3:5, 3:5] = mask[3:7, 7:9] = False
@@ -174,15 +174,15 @@ def test_an_area_with_two_holes_is_one_outline_and_islands_have_their_own():
     np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in made]), mask)
 
 
-def test_a_straight_side_has_no_points_between_its_ends():
+def test_straight_side_has_no_intermediate_points():
     mask = np.zeros((10, 12), bool)
     mask[2:8, 3:9] = True
     (points,) = outlines(mask)
     assert len(points) == 8
 
 
-def test_random_masks_come_back_exactly():
-    """Diagonal neighbours, holes in holes and areas at the border are all among them."""
+def test_random_masks_round_trip_exactly():
+    """The masks include diagonal neighbours, holes in holes, and areas at the border."""
     for seed in range(20):
         mask = np.random.default_rng(seed).random((17, 13)) < 0.55
         made = [drawn(one, mask.shape) for one in outlines(mask)]

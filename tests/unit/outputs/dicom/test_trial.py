@@ -1,4 +1,4 @@
-"""Headers of a series are tried, and repaired where that is safe, before inference."""
+"""Headers of a series are checked, and repaired where that is safe, before inference."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ AXIAL = turned((0, 1, 2), (-1, -1, 1), spacing=(1.0, 1.0, 3.0))
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 @pytest.mark.parametrize("value", [None, "", "0"], ids=["absent", "empty", "zero"])
-def test_a_series_without_slice_thickness_gets_the_distance_of_its_slices(tmp_path, value, enhanced):
+def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhanced):
     made_source(tmp_path / "series", AXIAL, enhanced=enhanced)
     for path in (tmp_path / "series").iterdir():
         image = pydicom.dcmread(path)
@@ -39,8 +39,8 @@ def test_a_series_without_slice_thickness_gets_the_distance_of_its_slices(tmp_pa
     assert made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.0
 
 
-def test_headers_that_no_object_can_be_made_of_are_refused(tmp_path):
-    """Without the value: it can be a name."""
+def test_rejects_headers_that_make_no_valid_object(tmp_path):
+    """The error omits the value, which may be a name."""
     source = made_source(tmp_path, AXIAL, facts=replace(TYPICAL["t1ce"], extra={"PatientID": "x"}))
     for image in source.images:
         del image.Rows
@@ -51,12 +51,12 @@ def test_headers_that_no_object_can_be_made_of_are_refused(tmp_path):
 
 @pytest.mark.parametrize("place", [0, 1, -1], ids=["first", "second", "last"])
 @pytest.mark.parametrize("keyword", ["Rows", "ImagePositionPatient", "SOPInstanceUID"])
-def test_the_headers_of_every_slice_are_tried(tmp_path, keyword, place):
+def test_headers_of_every_slice_are_checked(tmp_path, keyword, place):
     source = made_source(tmp_path, AXIAL)
     del source.images[place][keyword]
     with pytest.raises(VolumeError, match="cannot refer to series 5"):
         check_headers(source, "series 5")
 
 
-def test_sound_headers_pass(tmp_path):
+def test_valid_headers_pass(tmp_path):
     check_headers(made_source(tmp_path, AXIAL), "series 5")

@@ -1,4 +1,4 @@
-"""Preview pictures: slices, orientation, and a readable PNG."""
+"""Preview pictures: slices, orientation, and a valid PNG."""
 
 import itertools
 import struct
@@ -29,7 +29,10 @@ AXIS_CODES = [
 
 
 def affine_of(codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
-    """The affine of a grid whose axes run towards the given letters, spacing in right, anterior, superior order."""
+    """Affine of a grid whose axes point towards the given letters.
+
+    The spacing is in right, anterior, superior order.
+    """
     ornt = nib.orientations.axcodes2ornt(tuple(codes))
     affine = np.eye(4)
     affine[:3, :3] = 0
@@ -39,14 +42,14 @@ def affine_of(codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.
 
 
 def from_ras(data: np.ndarray, codes: str) -> np.ndarray:
-    """A right-anterior-superior array, as it is stored in another orientation."""
+    """Reorder a right-anterior-superior array to another storage orientation."""
     ras = nib.orientations.axcodes2ornt(("R", "A", "S"))
     turn = nib.orientations.ornt_transform(ras, nib.orientations.axcodes2ornt(tuple(codes)))
     return np.ascontiguousarray(nib.orientations.apply_orientation(data, turn))
 
 
 def fake_prediction(phantom: Phantom, *, available: Availability = ALL_AVAILABLE, codes: str = "LPS") -> Prediction:
-    """The phantom's own labels, blurred into probabilities, stored in an orientation."""
+    """Prediction from the phantom's own labels, blurred into probabilities and stored in an orientation."""
     spacing = phantom.grid.spacing_mm
     grid_of = to_ras(phantom.labels, phantom.grid.affine)
     stored = from_ras(grid_of, codes)
@@ -83,13 +86,13 @@ def phantom() -> Phantom:
 
 
 @given(st.sampled_from(AXIS_CODES))
-def test_every_orientation_is_turned_to_right_anterior_superior(codes: str) -> None:
+def test_every_orientation_is_reordered_to_ras(codes: str) -> None:
     ras = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     assert np.array_equal(to_ras(from_ras(ras, codes), affine_of(codes)), ras)
 
 
 @given(st.sampled_from(AXIS_CODES))
-def test_a_mark_on_the_patients_right_front_top_is_drawn_at_the_edges_so_lettered(codes: str) -> None:
+def test_mark_at_right_front_top_is_drawn_at_edges_with_those_letters(codes: str) -> None:
     ras = np.zeros((9, 11, 13), bool)
     ras[7, 9, 11] = True  # far right, far front, far up
     stored = from_ras(ras, codes)
@@ -112,7 +115,7 @@ def test_pictures_follow_the_radiological_convention() -> None:
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR", "IAL"])
-def test_slices_go_through_most_of_the_tumour(codes: str) -> None:
+def test_slices_show_largest_tumour_area(codes: str) -> None:
     ras = np.zeros((12, 12, 12), bool)
     ras[3, 2:9, 4:8] = True
     ras[5, 4, 6] = True
@@ -125,7 +128,7 @@ def test_slices_go_through_most_of_the_tumour(codes: str) -> None:
     assert np.take(stored, sagittal.input_index, axis=sagittal.input_axis).sum() == 28
 
 
-def test_without_tumour_the_slices_go_through_the_brains_middle() -> None:
+def test_slices_without_tumour_show_middle_of_brain() -> None:
     brain = np.zeros((20, 20, 20), bool)
     brain[4:9, 6:13, 10:19] = True
     cuts = choose_slices(Grid(brain.shape, np.eye(4)), np.zeros_like(brain), brain)
@@ -133,14 +136,14 @@ def test_without_tumour_the_slices_go_through_the_brains_middle() -> None:
     assert [cut.index for cut in cuts] == [11, 9, 7]
 
 
-def test_pictures_are_cropped_to_the_brain() -> None:
+def test_pictures_are_cropped_to_brain() -> None:
     brain = np.zeros((60, 60, 60), bool)
     brain[20:40, 25:45, 10:30] = True
     axial, _, _ = choose_slices(Grid(brain.shape, np.eye(4)), brain, brain)
     assert axial.of(brain).shape == (32, 32)
 
 
-def test_pixels_have_the_shape_of_the_voxels() -> None:
+def test_pixel_aspect_follows_voxel_spacing() -> None:
     grid = Grid((10, 10, 10), affine_of("SRA", (1.0, 2.0, 5.0)))
     tumour = np.ones(grid.shape, bool)
     axial, coronal, sagittal = choose_slices(grid, tumour, tumour)
@@ -148,13 +151,13 @@ def test_pixels_have_the_shape_of_the_voxels() -> None:
 
 
 @pytest.mark.parametrize("codes", ["LPS", "SAR"])
-def test_a_preview_is_a_png_of_the_promised_size(tmp_path: Path, phantom: Phantom, codes: str) -> None:
+def test_preview_is_png_of_documented_size(tmp_path: Path, phantom: Phantom, codes: str) -> None:
     path = tmp_path / "preview.png"
     write_preview(path, fake_prediction(phantom, codes=codes))
     assert png_size(path) == (WIDTH_PX, HEIGHT_PX)
 
 
-def test_one_sequence_no_tumour_and_thick_slices_still_give_a_preview(tmp_path: Path) -> None:
+def test_preview_works_for_one_sequence_no_tumour_and_thick_slices(tmp_path: Path) -> None:
     phantom = make_phantom(1, (64, 64, 48), spacing_mm=(1.0, 1.0, 3.0))
     prediction = fake_prediction(phantom, available=frozenset({Modality.T2}))
     for region in Region:
@@ -164,12 +167,12 @@ def test_one_sequence_no_tumour_and_thick_slices_still_give_a_preview(tmp_path: 
     assert png_size(path) == (WIDTH_PX, HEIGHT_PX)
 
 
-def test_the_case_name_stays_out_of_the_file(tmp_path: Path, phantom: Phantom) -> None:
+def test_file_does_not_hold_case_name(tmp_path: Path, phantom: Phantom) -> None:
     path = tmp_path / "preview.png"
     write_preview(path, fake_prediction(phantom))
     assert b"name to keep out" not in path.read_bytes()
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, phantom: Phantom) -> None:
+def test_error_names_file_that_cannot_be_written(tmp_path: Path, phantom: Phantom) -> None:
     with pytest.raises(OutputError, match=r"Cannot write to .*preview\.png"):
         write_preview(tmp_path / "absent" / "preview.png", fake_prediction(phantom))

@@ -1,4 +1,4 @@
-"""`report.json`: volumes with their range, uncertain regions, and expected performance for the available sequences."""
+"""`report.json`: volumes with ranges, uncertain regions, and expected performance for the available sequences."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,10 @@ EXPECTED = ExpectedDice(10, {PAIR: row(0.79, 0.62, 0.56), ALL_AVAILABLE: row(0.8
 
 
 def prediction_of(expected=EXPECTED, available=PAIR):
-    """2 mm voxels: 12 x 12 x 12 sure (13.824 mL), in a whole tumour with 6 more slices at 0.6 and 4 at 0.3."""
+    """Voxels of 2 mm.
+
+    A confident block of 12 x 12 x 12 (13.824 mL) lies in a whole tumour with 6 more slices at 0.6 and 4 at 0.3.
+    """
     grid = Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0]))
     core = np.full(SHAPE, 0.01, np.float32)
     core[:12, :12, :12] = 0.95
@@ -51,7 +54,7 @@ def report():
     return report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})
 
 
-def test_a_volume_has_the_spread_that_uncertainty_gives_it(report):
+def test_volume_range_follows_uncertainty(report):
     whole = report["regions"]["wt"]
     sure, likely, possible = 12**3 * 0.008, 12 * 12 * 18 * 0.008, 12 * 12 * 22 * 0.008
     assert whole["volume_range_ml"] == pytest.approx([sure, possible])
@@ -60,7 +63,7 @@ def test_a_volume_has_the_spread_that_uncertainty_gives_it(report):
     assert "0.75" in report["volume_range_meaning"]
 
 
-def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
+def test_uncertain_regions_are_ranked_and_have_positions(report):
     (area,) = report["uncertain_regions"]
     assert (area["rank"], area["region"], area["also_uncertain"]) == (1, "wt", [])
     assert area["position_mm_ras"] == [2.0 * index for index in area["voxel"]]
@@ -69,30 +72,30 @@ def test_where_to_look_twice_is_listed_by_rank_with_its_place(report):
     assert 0.6 < area["mean_entropy_nats"] <= area["peak_entropy_nats"] < 0.6932
 
 
-def test_the_row_of_the_model_card_for_the_available_sequences_is_quoted(report):
+def test_quotes_model_card_row_of_available_sequences(report):
     expect = report["expected_performance"]
     assert (expect["sequences"], expect["cases"]) == ("t1ce+flair", 10)
     assert expect["dice"]["et"] == {"mean": 0.56, "std": 0.1}
     assert expect["dice_of_all_four"]["et"]["mean"] == 0.57
 
 
-def test_nothing_is_promised_where_the_bundle_has_no_figures():
+def test_no_expected_performance_without_bundle_figures():
     prediction = prediction_of(expected=None)
     assert report_of(prediction, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
     other = prediction_of(available=frozenset({Modality.T1}))
     assert report_of(other, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
 
 
-def test_the_report_is_json(report):
+def test_report_is_valid_json(report):
     assert json.loads(json.dumps(report)) == report
 
 
-def test_a_models_identity_is_its_weights_not_its_figures():
+def test_model_identity_depends_on_weights_only():
     model = prediction_of().model
     assert replace(model, expected=None) == model
 
 
-def test_expected_dice_intervals_grade_and_advice_come_from_the_trust_profile():
+def test_trust_profile_gives_expected_dice_intervals_grade_and_advice():
     prediction = prediction_of()
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
     report = report_of(trusted, LabelConvention.BRATS2023, seconds={})
@@ -112,7 +115,7 @@ def test_expected_dice_intervals_grade_and_advice_come_from_the_trust_profile():
     json.dumps(report)
 
 
-def test_without_a_profile_the_report_says_so_and_advises_from_the_card(report):
+def test_without_profile_report_states_it_and_uses_model_card_for_advice(report):
     trust = report["trust"]
     assert not trust["calibrated"]
     assert "no trust profile" in trust["statement"]

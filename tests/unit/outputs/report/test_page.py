@@ -33,7 +33,7 @@ NASTY = "<script>alert('x')</script>"
 
 
 def prediction_of(**changes):
-    """A core that is sure and a lump beside it that is not; 2 mm voxels, LPS."""
+    """Voxels of 2 mm, LPS: a confident core with an uncertain lump next to it."""
     grid = Grid((24, 28, 20), np.diag([-2.0, -2.0, 2.0, 1.0]))
     likely = np.full(grid.shape, 0.01, np.float32)
     likely[6:12, 6:12, 6:12] = 0.97
@@ -63,7 +63,7 @@ def page():
     return page_of(prediction_of(), made_on=date(2026, 11, 21))
 
 
-def test_the_page_describes_a_fitted_correction(page):
+def test_page_describes_fitted_correction(page):
     fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.5))})
     corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
 
@@ -98,15 +98,15 @@ def words_of(page):
     return re.sub(r"\s+", " ", " ".join(Elements(page).words))
 
 
-def test_missing_and_used_sequences_are_at_the_top(page):
+def test_used_and_missing_sequences_are_at_top(page):
     message = words_of(page)
     assert "2 of 4 sequences were missing: T1, T2." in message
     assert "rests on T1ce, FLAIR alone" in message
     assert re.search(r"missing T2 .*used FLAIR", message)
 
 
-def test_changes_without_a_sequence_are_next_to_its_weights(page):
-    """Where they were measured, also for a model without weights."""
+def test_leave_one_out_changes_are_next_to_gate_weights(page):
+    """Shown where they were measured, also for a model without gate weights."""
     fewer = {region: LeftOutChange(-1.25, 0.6, 0.1) for region in REGIONS}
     same = {region: LeftOutChange(0.0, 1.0, 0.0) for region in REGIONS}
     measured = Importance({}, left_out={Modality.T1CE: fewer, Modality.FLAIR: same})
@@ -116,8 +116,8 @@ def test_changes_without_a_sequence_are_next_to_its_weights(page):
     assert "Left out" not in words_of(page)
 
 
-def test_volumes_have_their_range(page):
-    """6 x 6 x 6 voxels of 8 mm3 are sure, 8 x 8 x 8 more are likely or possible."""
+def test_volumes_have_ranges(page):
+    """6 x 6 x 6 voxels of 8 mm3 are certain, 8 x 8 x 8 more are likely or possible."""
     message = words_of(page)
     assert "5.8 mL" in message
     assert "1.7 to 5.8 mL" in message
@@ -133,7 +133,7 @@ def test_uncertain_regions_have_millimetres_and_slices_counted_from_1(page):
     assert "Whole tumour and tumour core" in message
 
 
-def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
+def test_page_has_model_card_row_model_and_warnings(page):
     message = words_of(page)
     assert "On 10 labelled cases" in message
     assert re.search(r"Tumour core 60 % ± 20 60 %", message)
@@ -142,13 +142,13 @@ def test_the_model_card_row_the_model_and_the_warnings_are_there(page):
     assert "Look & see." in message
 
 
-def test_the_statement_is_at_the_top_and_at_the_bottom(page):
+def test_disclaimer_is_at_top_and_bottom(page):
     body = page.split("<body>")[1]
     assert body.strip().startswith('<header>\n<p class="disclaimer">Research software. Not a medical device;')
     assert page.rstrip().endswith("treatment decisions.</p></footer>\n</body>\n</html>")
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_nothing(page):
+def test_page_has_no_scripts_or_external_links(page):
     elements = Elements(page)
     assert not {"script", "link", "iframe", "object", "embed", "form", "a"} & set(elements.tags)
     assert not [name for _, name, _ in elements.attributes if name.startswith("on")]
@@ -159,12 +159,12 @@ def test_the_page_asks_nothing_of_the_network_and_runs_nothing(page):
     assert "@import" not in page
 
 
-def test_the_page_holds_no_name_unless_one_is_given(page):
+def test_page_has_no_name_unless_given(page):
     assert "Jane" not in page
     assert "Case 7" in words_of(page_of(prediction_of(), name="Case 7"))
 
 
-def test_the_day_is_reported_only_where_it_is_given(page):
+def test_date_is_shown_only_when_given(page):
     assert "Page made on 21 November 2026." in page
     assert "Page made on" not in page_of(prediction_of())
 
@@ -176,7 +176,7 @@ def test_every_value_is_escaped():
     assert page.count("&lt;script&gt;") >= 4
 
 
-def test_without_images_the_outlines_are_on_plain_ground_and_the_page_says_so():
+def test_without_images_outlines_are_on_plain_background_with_note():
     prediction = prediction_of()
     report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
     source = replace(source_of(prediction, report, importance_of(prediction)), images={})
@@ -185,8 +185,8 @@ def test_without_images_the_outlines_are_on_plain_ground_and_the_page_says_so():
     assert page.count("<img") == 8  # two rows of three slices, and two pictures of the uncertain region
 
 
-def test_each_region_is_shown_on_the_slices_where_it_is_largest():
-    """The core is largest on axial slice 16, the whole tumour on 5: neither picture replaces the other."""
+def test_each_region_is_shown_on_its_largest_slices():
+    """The core is largest on axial slice 16, the whole tumour on 5. Both are shown."""
     grid = prediction_of().case.grid
     whole = np.full(grid.shape, 0.01, np.float32)
     whole[4:20, 4:20, 4] = 0.97
@@ -202,12 +202,12 @@ def test_each_region_is_shown_on_the_slices_where_it_is_largest():
     assert axial == ["5", "16", "5"]
 
 
-def test_a_region_that_was_not_found_is_named_where_its_picture_would_be(page):
+def test_empty_region_is_named_in_place_of_picture(page):
     assert "No enhancing tumour was found." in words_of(page)
 
 
-def test_outlines_stay_visible_on_white_and_on_the_colour_of_the_outline():
-    """A dark casing lies beside the outline."""
+def test_outlines_are_visible_on_white_and_on_their_own_colour():
+    """Each outline has a dark border."""
     mask = np.zeros((20, 20), bool)
     mask[5:15, 5:15] = True
     colour = OUTLINES[Region.ET]
@@ -217,7 +217,7 @@ def test_outlines_stay_visible_on_white_and_on_the_colour_of_the_outline():
         assert across.min() < np.mean(ground) / 2
 
 
-def test_a_case_without_tumour_and_figures_has_a_page():
+def test_case_without_tumour_and_figures_has_page():
     nothing = {region: np.full((24, 28, 20), 0.01, np.float32) for region in REGIONS}
     model = ModelIdentity("made", "0", "0" * 64, 1)
     message = words_of(page_of(prediction_of(probabilities=nothing, model=model, warnings=())))
@@ -226,13 +226,13 @@ def test_a_case_without_tumour_and_figures_has_a_page():
     assert "This does not prove that it is right." in message
 
 
-def test_positions_are_written_as_3d_slicer_shows_them():
+def test_positions_use_notation_of_3d_slicer():
     assert in_letters([12.04, -3.5, 0.0]) == "R 12.0, P 3.5, S 0.0 mm"
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR", "IAL"])
 @pytest.mark.parametrize("plane", list(Plane))
-def test_a_voxel_is_found_on_its_slice_in_every_orientation(codes, plane):
+def test_voxel_is_on_its_slice_in_every_orientation(codes, plane):
     ornt = nib.orientations.axcodes2ornt(tuple(codes))
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
@@ -247,7 +247,7 @@ def test_a_voxel_is_found_on_its_slice_in_every_orientation(codes, plane):
     assert voxel[cut.input_axis] == cut.input_index
 
 
-def test_a_raw_case_shows_what_its_preparation_measured_and_its_warnings():
+def test_raw_case_shows_preprocessing_measurements_and_warnings():
     measured = {
         "start": "header", "rotation_deg": 9.18, "shift_mm": 2.76, "covered": 0.98, "information_before_nats": 0.3,
         "information_nats": 0.6, "peak": 0.5, "head_overlap": 0.99, "edge_agreement": 0.88, "trusted": True,
@@ -274,7 +274,7 @@ def test_a_raw_case_shows_what_its_preparation_measured_and_its_warnings():
     assert "Preprocessing" not in words_of(page_of(made))
 
 
-def test_the_reliability_of_each_region_is_shown_with_its_light_interval_and_advice():
+def test_reliability_has_traffic_light_interval_and_advice():
     prediction = prediction_of()
     page = page_of(replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records()))))
     lights = [value for tag, name, value in Elements(page).attributes if name == "class" and value.startswith("light ")]
@@ -287,5 +287,5 @@ def test_the_reliability_of_each_region_is_shown_with_its_light_interval_and_adv
     assert "calibrated on only 12 labelled cases" in message
 
 
-def test_without_a_profile_the_page_says_that_the_expected_dice_is_uncalibrated(page):
+def test_without_profile_expected_dice_is_marked_uncalibrated(page):
     assert "no trust profile" in words_of(page)

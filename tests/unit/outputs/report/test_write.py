@@ -1,4 +1,4 @@
-"""Create the report page as a result, or later from the files of a result, with and without images."""
+"""Write the report page with a result, or later from its files, with and without images."""
 
 import json
 import shutil
@@ -44,37 +44,37 @@ def pictures(page):
     return page.count("<img")
 
 
-def test_segmenting_writes_the_page_beside_the_others_when_asked(made):
+def test_segment_writes_page_on_request(made):
     page = next(path for path in made.files if path.name == "report.html").read_text()
     assert "2 of 4 sequences were missing: T1, T2." in page
     assert "the largest area, on T1ce" in page
     assert "BraTS-GLI" not in page
 
 
-def test_a_prediction_from_files_can_be_viewed_in_a_notebook(made):
+def test_prediction_from_files_can_be_viewed_in_notebook(made):
     pytest.importorskip("ipyniivue")
     assert made.prediction.view().volumes[0].name == "t1ce.nii.gz"
 
 
-def test_a_result_and_its_images_give_the_page_that_segmenting_gives(made, result, made_head):
+def test_page_from_result_and_images_equals_page_of_segment(made, result, made_head):
     page = write_report(result, case=made_head).read_text()
     assert "the largest area, on FLAIR" in page
-    assert "Outlines on T2" not in page  # it is in the folder, but was not used
+    assert "Outlines on T2" not in page  # present in the folder, but not used
     assert pictures(page) == pictures((made.files[0].parent / "report.html").read_text())
 
 
-def test_a_result_alone_gives_a_page_on_plain_ground(result):
+def test_result_alone_gives_page_on_plain_background(result):
     assert "images were not available" in write_report(result).read_text()
 
 
-def test_a_page_is_replaced_only_when_asked(result):
+def test_page_is_replaced_only_with_overwrite(result):
     write_report(result)
     with pytest.raises(OutputError, match=r"report\.html already exists.*--overwrite"):
         write_report(result)
     write_report(result, overwrite=True)
 
 
-def test_images_of_another_geometry_are_refused_with_a_sentence(result, head_folder):
+def test_rejects_images_of_other_geometry(result, head_folder):
     for path in head_folder.iterdir():
         image = nib.load(path)
         nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:-4], image.affine), path)
@@ -83,7 +83,7 @@ def test_images_of_another_geometry_are_refused_with_a_sentence(result, head_fol
     assert not (result / "report.html").exists()
 
 
-def test_images_that_were_not_used_are_refused(result, head_folder):
+def test_rejects_images_that_were_not_used(result, head_folder):
     for path in head_folder.iterdir():
         if "t2w" not in path.name:
             path.unlink()
@@ -91,8 +91,8 @@ def test_images_that_were_not_used_are_refused(result, head_folder):
         write_report(result, case=head_folder)
 
 
-def test_a_raw_case_is_shown_by_its_reference_and_the_registered_scans(result, made_head):
-    """FLAIR is the reference, and the raw T1ce lies 40 mm away; the result holds it registered."""
+def test_raw_case_shows_reference_and_registered_scans(result, made_head):
+    """FLAIR is the reference. The raw T1ce is 40 mm away, and the result holds it registered."""
     report = json.loads((result / "report.json").read_text())
     report["preparation"] = {"kind": "raw", "evidence": [], "reference": "flair", "reference_reason": "", "steps": []}
     (result / "report.json").write_text(json.dumps(report))
@@ -112,19 +112,19 @@ def test_a_raw_case_is_shown_by_its_reference_and_the_registered_scans(result, m
     assert "on FLAIR" not in without
 
 
-def test_a_folder_without_a_result_is_refused(tmp_path):
+def test_rejects_folder_without_result(tmp_path):
     with pytest.raises(OptionError, match=r"report\.json cannot be read .*Use a folder written by `brats-mm segment`"):
         write_report(tmp_path)
 
 
-def test_a_result_of_another_version_is_refused(result):
+def test_rejects_result_of_other_version(result):
     report = json.loads((result / "report.json").read_text())
     (result / "report.json").write_text(json.dumps({**report, "report_version": 1}))
     with pytest.raises(OptionError, match=r"report version 1,.*Segment the case again"):
         write_report(result)
 
 
-def test_the_command_names_the_page_and_puts_a_name_on_it_when_given(result, made_head, tmp_path, capsys):
+def test_command_prints_page_path_and_writes_given_name(result, made_head, tmp_path, capsys):
     page = tmp_path / "pages" / "case7.html"
     words = ["report", str(result), "--case", str(made_head), "--name", "Case <7>", "-o", str(page), "--json"]
     assert main(words) == 0

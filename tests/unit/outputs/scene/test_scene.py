@@ -38,7 +38,7 @@ AFFINES = {
 
 
 def prediction_of(affine, available=(Modality.T1CE, Modality.FLAIR)):
-    """Nested balls with soft edges, on images that are whole numbers and on others."""
+    """Nested balls with soft edges, on images of integers and of fractions."""
     centre = np.array([12, 8, 9]).reshape(3, 1, 1, 1)
     away = np.linalg.norm(np.indices(SHAPE) - centre, axis=0)
     labels = np.select([away < 2, away < 4, away < 6], [1, 3, 2], 0).astype(np.uint8)
@@ -66,7 +66,7 @@ def written(folder, affine=AFFINES["lps"], areas=(UNCERTAIN_REGION,), **changes)
     return path, prediction
 
 
-def test_zip_is_sound_and_is_in_one_folder(tmp_path):
+def test_zip_is_valid_and_has_one_folder(tmp_path):
     """Every file unpacks with its checksum, under one folder, by relative names."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:
@@ -76,13 +76,13 @@ def test_zip_is_sound_and_is_in_one_folder(tmp_path):
 
 
 def test_same_input_gives_same_bytes(tmp_path):
-    """Nothing of the clock is in the file."""
+    """The file holds no time stamps."""
     first = written(tmp_path)[0].read_bytes()
     assert written(tmp_path)[0].read_bytes() == first
 
 
-def test_nothing_identifies_the_patient(tmp_path):
-    """No case name, no absolute path, no file name of the input."""
+def test_scene_does_not_identify_patient(tmp_path):
+    """No case name, no absolute path, no input file name."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:
         scene = archive.read(f"{FOLDER}/{FOLDER}.mrml").decode()
@@ -92,19 +92,20 @@ def test_nothing_identifies_the_patient(tmp_path):
     assert re.findall(r'fileName="([^"]*)"', scene)
     assert all(name.startswith("Data/") for name in re.findall(r'fileName="([^"]*)"', scene))
     assert str(tmp_path) not in scene
-    assert re.search(r'<MRML version="Slicer \d+\.\d+\.\d+ \d+"', scene)  # else Slicer cannot tell whose file it is
+    assert re.search(
+        r'<MRML version="Slicer \d+\.\d+\.\d+ \d+"', scene
+    )  # Slicer needs it to assign the file to its node
 
 
-def test_each_file_that_the_scene_names_is_there(tmp_path):
-    """And none besides."""
+def test_zip_holds_exactly_the_files_of_the_scene(tmp_path):
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:
         named = re.findall(r'fileName="([^"]*)"', archive.read(f"{FOLDER}/{FOLDER}.mrml").decode())
         assert {f"{FOLDER}/{name}" for name in named} == set(archive.namelist()) - {f"{FOLDER}/{FOLDER}.mrml"}
 
 
-def test_each_reference_leads_to_a_node(tmp_path):
-    """Ids that nodes refer to are in the scene, but for the grey colours, which Slicer brings along."""
+def test_every_node_reference_resolves(tmp_path):
+    """Except for the grey colours, which Slicer provides."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive:
         scene = archive.read(f"{FOLDER}/{FOLDER}.mrml").decode()
@@ -114,7 +115,7 @@ def test_each_reference_leads_to_a_node(tmp_path):
     assert set(referred) <= ids
 
 
-def test_colour_table_holds_the_colours_of_entropy():
+def test_colour_table_holds_entropy_colours():
     """256 rows, from nearly black to pale cyan."""
     rows = [line.split() for line in colour_table().decode().splitlines() if not line.startswith("#")]
     assert len(rows) == 256
@@ -122,8 +123,7 @@ def test_colour_table_holds_the_colours_of_entropy():
     assert rows[255][2:] == ["134", "242", "254", "255"]
 
 
-def test_missing_folder_is_an_output_error(tmp_path):
-    """A folder that is not there is said in a sentence."""
+def test_missing_folder_raises_output_error(tmp_path):
     with pytest.raises(OutputError, match="Cannot write to"):
         write_scene(tmp_path / "none" / "a.mrb", prediction_of(AFFINES["lps"]), LabelConvention.BRATS2023, ())
 
@@ -168,7 +168,7 @@ def to_ras(node):
 
 
 def on_grid(scene, name, affine):
-    """A volume's values at the points of a grid; Slicer turns the voxels of a left-handed one round as it reads."""
+    """Values of a volume at the points of a grid. Slicer flips the voxels of left-handed volumes when it reads them."""
     node = scene.GetFirstNodeByName(name)
     index = np.indices(SHAPE).reshape(3, -1)
     voxel = np.linalg.inv(to_ras(node)) @ affine @ np.vstack([index, np.ones(index.shape[1])])
@@ -177,8 +177,8 @@ def on_grid(scene, name, affine):
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
-def test_slicer_has_images_and_uncertainty_where_they_lie(tmp_path, affine):
-    """Values and geometry survive, of whole numbers and of others."""
+def test_slicer_reads_images_and_uncertainty_at_their_positions(tmp_path, affine):
+    """Values and geometry are preserved for integers and fractions."""
     path, prediction = written(tmp_path, affine)
     scene = loaded(path, tmp_path)
     for modality, volume in prediction.case.volumes.items():
@@ -187,8 +187,8 @@ def test_slicer_has_images_and_uncertainty_where_they_lie(tmp_path, affine):
     np.testing.assert_allclose(values, prediction.combined_entropy(), atol=0.0006)
 
 
-def test_slicer_shows_uncertainty_as_meant(tmp_path):
-    """Window 0 to ln 4, 256 perceptual colours, certainty hidden, a legend, over the FLAIR in all three views."""
+def test_slicer_shows_uncertainty_with_window_colours_and_legend(tmp_path):
+    """Window 0 to ln 4, 256 perceptual colours, certain voxels hidden, a legend, over the FLAIR in all three views."""
     path, _ = written(tmp_path)
     scene = loaded(path, tmp_path)
     entropy, flair = scene.GetFirstNodeByName("Uncertainty (nats)"), scene.GetFirstNodeByName("FLAIR")
@@ -212,7 +212,7 @@ def test_slicer_shows_uncertainty_as_meant(tmp_path):
 
 
 def test_slicer_has_segments_with_names_colours_codes_and_surfaces(tmp_path):
-    """As in the `.seg.nrrd`; outlines without a fill, and closed surfaces for the 3D view."""
+    """As in the `.seg.nrrd`: outlines without a fill, and closed surfaces for the 3D view."""
     path, prediction = written(tmp_path)
     scene = loaded(path, tmp_path)
     import vtk
@@ -235,8 +235,8 @@ def test_slicer_has_segments_with_names_colours_codes_and_surfaces(tmp_path):
     assert prediction.labels().max() == 3
 
 
-def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
-    """The slices go through the most uncertain place; the note holds the disclaimer and the sequences."""
+def test_slicer_has_uncertain_regions_note_and_slices_at_first_region(tmp_path):
+    """The slices go through the most uncertain region. The note holds the disclaimer and the sequences."""
     path, _ = written(tmp_path)
     scene = loaded(path, tmp_path)
     places = scene.GetFirstNodeByName("Regions to review")
@@ -252,8 +252,8 @@ def test_slicer_has_places_note_and_slices_at_the_first_place(tmp_path):
         assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(UNCERTAIN_REGION["position_mm_ras"][axis])
 
 
-def test_views_have_slicers_own_orientations(tmp_path):
-    """By name, and by the preset of that name; a view with a turned or mirrored plane would be "Reformat"."""
+def test_views_use_slicer_orientation_presets(tmp_path):
+    """By name and by the preset of that name. Slicer calls a view with a rotated or mirrored plane "Reformat"."""
     path, _ = written(tmp_path)
     scene = loaded(path, tmp_path)
     for colour, orientation in {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}.items():
@@ -264,8 +264,8 @@ def test_views_have_slicers_own_orientations(tmp_path):
         assert [own.GetElement(*at) for at in elements] == [preset.GetElement(*at) for at in elements]
 
 
-def test_slicer_opens_a_case_without_places_and_with_one_sequence(tmp_path):
-    """Then the slices go through the tumour, on the sequence that there is."""
+def test_slicer_opens_case_without_uncertain_regions_and_with_one_sequence(tmp_path):
+    """The slices then go through the tumour, on the only sequence."""
     path, prediction = written(tmp_path, areas=(), available=(Modality.T1,))
     scene = loaded(path, tmp_path)
     assert scene.GetFirstNodeByName("Regions to review") is None
@@ -279,8 +279,8 @@ def test_slicer_opens_a_case_without_places_and_with_one_sequence(tmp_path):
     np.testing.assert_allclose(voxel[:3], (12, 8, 9), atol=1)
 
 
-def test_places_are_in_patient_coordinates(tmp_path):
-    """Of the right, anterior and superior side, as in the report."""
+def test_uncertain_regions_are_in_patient_coordinates(tmp_path):
+    """In right, anterior, superior coordinates, as in the report."""
     path, _ = written(tmp_path)
     with zipfile.ZipFile(path) as archive, archive.open(f"{FOLDER}/Data/UncertainPlaces.mrk.json") as raw:
         markup = json.load(io.TextIOWrapper(raw))["markups"][0]

@@ -1,4 +1,4 @@
-"""Crops: their centres, augmentation and subsets."""
+"""Training crops: centres, augmentation and subsets."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def case(shape=(24, 20, 22)):
     )
 
 
-def test_a_crop_centred_on_enhancing_tumour_holds_it():
+def test_crop_centred_on_enhancing_tumour_contains_it():
     shares = (0.0, 0.0, 0.0, 1.0)
     rng = np.random.default_rng(1)
     assert draw_centre(case(), shares, rng) == (10, 10, 10)
@@ -50,7 +50,7 @@ def test_a_crop_centred_on_enhancing_tumour_holds_it():
     assert [int(mask.sum()) for mask in crop.target] == [216, 27, 1]
 
 
-def test_a_crop_larger_than_the_case_is_padded_with_background():
+def test_crop_larger_than_case_is_padded_with_background():
     levels, labels = plain_crop(case((12, 20, 22)), (6, 10, 10), 16)
     assert levels.shape == (4, 16, 16, 16)
     assert not levels[:, :2].any()
@@ -58,7 +58,7 @@ def test_a_crop_larger_than_the_case_is_padded_with_background():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_augmentation_keeps_background_and_missing_sequences_exactly_zero(seed):
+def test_augmentation_keeps_background_and_missing_sequences_zero(seed):
     every = dict.fromkeys(("contrast_prob", "gamma_prob", "noise_prob", "blur_prob", "bias_prob"), 1.0)
     crop = draw_crop(case(), replace(PLAIN, **every, affine_prob=1.0), np.random.default_rng(seed))
     assert bool(torch.isfinite(crop.image).all())
@@ -67,7 +67,7 @@ def test_augmentation_keeps_background_and_missing_sequences_exactly_zero(seed):
     assert bool((crop.target[1] >= crop.target[2]).all())
 
 
-def test_a_warp_moves_image_and_labels_together():
+def test_warp_moves_image_and_labels_together():
     whole = case((32, 32, 32))
     whole = replace(whole, image=np.repeat((whole.labels * 60 + 10)[None], 4, axis=0).astype(np.uint8))
     settings = replace(PLAIN, affine_prob=1.0, kind_shares=(0.0, 1.0, 0.0, 0.0))
@@ -76,20 +76,20 @@ def test_a_warp_moves_image_and_labels_together():
     assert float(inside.mean()) > float(outside.mean()) + 0.2
 
 
-def test_slices_are_scaled_one_by_one():
+def test_slices_are_scaled_independently():
     scaled = scale_slices(torch.ones(5, 6, 7), np.random.default_rng(0))
     spread = [float(scaled.amax(dim=axes).std()) for axes in ((1, 2), (0, 2), (0, 1))]
     assert sorted(value > 0.01 for value in spread) == [False, False, True]
 
 
-def test_subsets_follow_their_shares():
+def test_subsets_follow_their_probabilities():
     settings, rng = LoopSettings(1.0), np.random.default_rng(0)
     drawn = [int(draw_subset(torch.ones(4, dtype=torch.bool), settings, rng).sum()) for _ in range(4000)]
     counts = [drawn.count(size) / len(drawn) for size in (1, 2, 3, 4)]
     assert counts == pytest.approx([0.15, 0.33, 0.22, 0.30], abs=0.03)
 
 
-def test_a_subset_never_has_what_the_case_lacks():
+def test_subset_never_has_sequences_missing_from_case():
     available, rng = torch.tensor([True, False, True, False]), np.random.default_rng(0)
     for _ in range(50):
         chosen = draw_subset(available, LoopSettings(1.0), rng)
@@ -97,7 +97,7 @@ def test_a_subset_never_has_what_the_case_lacks():
         assert not bool((chosen & ~available).any())
 
 
-def test_the_learning_rate_rises_then_falls_to_zero_and_crops_grow():
+def test_learning_rate_rises_then_falls_to_zero_and_crops_grow():
     settings = LoopSettings(1.0)
     assert learning_rate_at(0.005, settings) == pytest.approx(0.001)
     assert learning_rate_at(0.5, settings) == pytest.approx(0.001)

@@ -34,7 +34,7 @@ def test_equal_gate_values_give_the_mean_of_the_available_experts():
     assert network.mix(logits, available).unique().tolist() == [2.5]
 
 
-def test_a_gate_value_of_log_three_weighs_three_times_as_much():
+def test_gate_value_of_log_three_triples_weight():
     network, image = ensemble(), torch.ones(1, 4, 2, 2, 2)
     with torch.no_grad():
         network.gate[0] = float(np.log(3))
@@ -44,7 +44,7 @@ def test_a_gate_value_of_log_three_weighs_three_times_as_much():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_views_are_nested_and_begin_with_everything_available(seed):
+def test_views_are_nested_and_start_with_all_available_sequences(seed):
     available = torch.tensor([True, True, False, True])
     views = draw_nested_views(available, np.random.default_rng(seed))
     assert torch.equal(views[0], available)
@@ -56,12 +56,12 @@ def test_views_are_nested_and_begin_with_everything_available(seed):
         assert not bool((smaller & ~larger).any())
 
 
-def test_a_single_sequence_has_one_view():
+def test_single_sequence_has_one_view():
     available = torch.tensor([False, True, False, False])
     assert len(draw_nested_views(available, np.random.default_rng(0))) == 1
 
 
-def test_a_step_gives_every_available_expert_a_gradient_and_no_other():
+def test_step_gives_gradients_only_to_available_experts():
     network, image = ensemble(), torch.ones(1, 4, 4, 4, 4)
     loss = expert_step(network, image, torch.ones(1, 3, 4, 4, 4), torch.tensor([[True, True, True, False]]))
     loss.backward()

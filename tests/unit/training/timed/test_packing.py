@@ -34,7 +34,7 @@ def packed(item, tmp_path):
     return load_packed(pack_cases([item], tmp_path / "packed")[0])
 
 
-def test_a_packed_case_is_the_brain_box_with_its_available_sequences(packed):
+def test_packed_case_is_brain_box_with_available_sequences(packed):
     case = packed
     assert case.image.shape == (4, 32, 35, 24)
     assert case.available.tolist() == [False, True, False, True]
@@ -47,7 +47,7 @@ def test_labels_are_ordered_by_nesting(packed):
     assert [int((case.labels >= value).sum()) for value in (1, 2, 3)] == [1000, 64, 8]
 
 
-def test_unpacked_values_are_the_z_scores_to_half_a_grey_level(packed):
+def test_unpacked_values_match_z_scores_to_half_a_grey_level(packed):
     case = packed
     image = unpack_image(torch.from_numpy(case.image), case.scale, case.offset)
     assert not image[0].any()
@@ -63,7 +63,7 @@ def test_centres_are_in_their_tissue(packed):
     assert [len(centres) for centres in case.centres[1:]] == [936, 56, 8]
 
 
-def test_an_orientation_in_the_list_turns_image_and_labels_and_is_packed_beside_the_other(item, packed, tmp_path):
+def test_listed_orientation_reorients_case_and_is_packed_separately(item, packed, tmp_path):
     (path,) = pack_cases([{**item, "orientation": "RPS"}], tmp_path / "packed")
     turned = load_packed(path)
     assert path.name == "case_RPS.npz"
@@ -71,7 +71,7 @@ def test_an_orientation_in_the_list_turns_image_and_labels_and_is_packed_beside_
     assert np.array_equal(turned.labels, packed.labels[:, ::-1])
 
 
-def test_a_case_without_label_map_is_packed_with_brain_centres_only(item, tmp_path):
+def test_case_without_labels_has_brain_centres_only(item, tmp_path):
     (path,) = pack_cases([{key: item[key] for key in ("name", "image")}], tmp_path / "unlabelled")
     case = load_packed(path)
     assert not case.labels.any()

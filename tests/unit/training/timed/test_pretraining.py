@@ -1,4 +1,4 @@
-"""Masked reconstruction of the cross-sequence expert, and distillation between its views."""
+"""Masked reconstruction with the cross-sequence expert, and distillation between its views."""
 
 import math
 
@@ -14,7 +14,7 @@ from brats_mm.training.timed.pretraining import Reconstruction, expert_state, hi
 WIDTHS = (4, 4, 4)
 
 
-def test_cubes_below_the_share_are_hidden_and_the_last_ones_are_cut():
+def test_hides_cubes_below_share_and_crops_last_cubes():
     draws = torch.tensor([0.4, 0.6, 0.1]).reshape(1, 1, 3, 1, 1)
     hidden = hidden_blocks(draws, (5, 2, 2), block=2, share=0.5)
     assert hidden.shape == (1, 1, 5, 2, 2)
@@ -22,26 +22,26 @@ def test_cubes_below_the_share_are_hidden_and_the_last_ones_are_cut():
 
 
 class Zeros(nn.Module):
-    """Predicts 0 everywhere, and keeps what it was shown."""
+    """Predicts 0 everywhere and records its inputs."""
 
     def forward(self, image: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         self.shown = image
         return torch.zeros_like(image)
 
 
-def test_sequences_outside_the_subset_are_hidden_as_a_whole_and_predicted():
+def test_sequences_outside_subset_are_hidden_and_predicted():
     torch.manual_seed(0)
     image = torch.cat([torch.full((1, 1, 32, 32, 32), 1.0), torch.full((1, 1, 32, 32, 32), 3.0)], dim=1)
     network = Zeros()
     loss = reconstruction_step(network, image, torch.zeros(1), torch.tensor([[True, False]]))
     assert not network.shown[:, 1].any()
-    hidden = int((network.shown[:, 0] == 0).sum())  # of 8 cubes of 16 voxels a side, each hidden or not as a whole
+    hidden = int((network.shown[:, 0] == 0).sum())  # 8 cubes of side 16, each completely hidden or completely visible
     assert 0 < hidden < 32**3
     assert hidden % 16**3 == 0
     assert loss.item() == pytest.approx((hidden + 9 * 32**3) / (hidden + 32**3))
 
 
-def test_reconstruction_falls_and_its_expert_can_be_taken_out():
+def test_reconstruction_loss_falls_and_expert_can_be_extracted():
     torch.manual_seed(0)
     expert = CrossSequenceExpert(WIDTHS)
     network = Reconstruction(expert)
@@ -60,7 +60,7 @@ def test_reconstruction_falls_and_its_expert_can_be_taken_out():
 
 
 class LogitOfCount(nn.Module):
-    """The logit is the number of sequences that it is shown."""
+    """The logit is the number of sequences in the input."""
 
     def forward(self, image: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         return available.sum(dim=1).float().reshape(-1, 1, 1, 1, 1).expand(-1, 3, *image.shape[2:])
@@ -69,7 +69,7 @@ class LogitOfCount(nn.Module):
         return [self(image, available)]
 
 
-def test_distillation_adds_the_divergence_from_the_view_with_all_sequences_of_the_crop():
+def test_distillation_adds_divergence_from_view_with_all_sequences():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     image[:, 3] = 0  # the case has three sequences
     seen = torch.tensor([[True, False, False, False]])
@@ -81,7 +81,7 @@ def test_distillation_adds_the_divergence_from_the_view_with_all_sequences_of_th
     assert (taught - plain).item() == pytest.approx(0.5 * divergence, rel=1e-5)
 
 
-def test_a_view_with_all_sequences_is_not_taught():
+def test_view_with_all_sequences_is_not_distilled():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     everything = torch.ones(1, 4, dtype=torch.bool)
     step = distilling_step(0.5)

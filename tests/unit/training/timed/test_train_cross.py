@@ -16,7 +16,7 @@ from brats_mm.training.timed.assembly import fit_case_gate
 pytestmark = pytest.mark.slow
 
 
-def test_the_case_gate_takes_over_values_that_are_linear_in_availability():
+def test_case_gate_copies_values_linear_in_availability():
     gate = CaseGate()
     views = torch.tensor([flags(subset) for subset in SUBSETS])
     values = torch.linspace(-1, 1, 12).reshape(1, 4, 3) + 0.3 * views.float()[:, :, None]
@@ -26,7 +26,7 @@ def test_the_case_gate_takes_over_values_that_are_linear_in_availability():
     assert torch.allclose(modality_weights(made[:, :4], views), modality_weights(values, views), atol=1e-4)
 
 
-def test_the_joint_share_is_met_in_every_subset_with_the_cross_sequence_expert():
+def test_joint_share_holds_in_every_subset_with_cross_expert():
     gate = CaseGate()
     views = torch.tensor([flags(subset) for subset in SUBSETS])
     fit_case_gate(gate, torch.zeros(15, 4, 3), torch.tensor([0.5, 0.6, 0.4]))
@@ -37,7 +37,7 @@ def test_the_joint_share_is_met_in_every_subset_with_the_cross_sequence_expert()
     assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(views), 3), atol=0.05)
 
 
-def test_a_dry_run_on_the_cpu_packs_trains_resumes_and_joins(made_cases, tmp_path):
+def test_dry_run_packs_trains_resumes_and_merges(made_cases, tmp_path):
     experts = tmp_path / "experts.pt"
     torch.save(simmlm().state_dict(), experts)
     out = tmp_path / "out"
@@ -54,7 +54,7 @@ def test_a_dry_run_on_the_cpu_packs_trains_resumes_and_joins(made_cases, tmp_pat
     assert torch.allclose(network.cross.stem.conv1.weight, trained["stem.conv1.weight"])
 
 
-def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_cases, tmp_path):
+def test_earlier_result_is_continued_and_experts_are_fine_tuned(made_cases, tmp_path):
     initial, out = tmp_path / "initial.pt", tmp_path / "out"
     torch.manual_seed(0)
     before = cross_sequence()
@@ -73,7 +73,7 @@ def test_an_earlier_result_is_continued_and_its_experts_are_fine_tuned(made_case
     assert torch.allclose(weights[:, :4] / weights[:, :4].sum(dim=1, keepdim=True), expected, atol=1e-4)
 
 
-def test_the_expert_starts_from_masked_reconstruction_of_labelled_and_unlabelled_cases(made_cases, tmp_path):
+def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_path):
     content = json.loads(made_cases.read_text())
     second = {key: value for key, value in content["training"].pop().items() if not key.startswith("label")}
     made_cases.write_text(json.dumps({**content, "unlabelled": [second]}))
@@ -100,14 +100,14 @@ def test_the_expert_starts_from_masked_reconstruction_of_labelled_and_unlabelled
         (("--pretrain-section", "testing"), "--pretrain-minutes"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_read(option, said, tmp_path, capsys):
+def test_rejects_wrong_options_before_reading(option, said, tmp_path, capsys):
     assert main(["train-cross", str(tmp_path / "none.json"), "-o", str(tmp_path / "out"), *option]) == 2
     assert said in capsys.readouterr().err
 
 
 @pytest.fixture
 def made_cases(tmp_path):
-    """A list of two small synthetic heads."""
+    """Write a list of two small synthetic heads."""
     import nibabel as nib
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Checks of images that are not scans or brains, are rotated, or have wrong names."""
+"""Checks for images that are not scans or brains, are rotated, or have wrong names."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def brain():
 
 
 def seen_as(modality):
-    """A reference whose contrast model finds the same contrast in every image."""
+    """Reference whose contrast model reports the same contrast for every image."""
     reference = default_reference()
     bias = np.where(np.arange(4) == modality.channel, 100.0, 0.0)
     return replace(reference, contrast=ContrastModel(np.zeros_like(reference.contrast.weights), bias))
@@ -38,33 +38,33 @@ def warnings_of(volumes, reference=None):
     return {one.check: one.warning for one in check_inputs(volumes, reference) if one.warning is not None}
 
 
-def test_a_brain_under_its_own_name_raises_no_warning(brain):
+def test_correctly_named_brain_gives_no_warning(brain):
     findings = check_inputs({T2: brain}, seen_as(T2))
     assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.FRONT, Check.EXCHANGE]
     assert [one.warning for one in findings] == [None] * 5
 
 
-def test_an_image_under_a_wrong_name_is_named_with_what_it_looks_like(brain):
+def test_wrong_name_warning_states_likely_sequence(brain):
     assert warnings_of({FLAIR: brain}, seen_as(T2)) == {
         Check.EXCHANGE: "The image given as FLAIR looks like T2. Check that each sequence was given under its own name."
     }
 
 
-def test_a_turned_head_is_described(brain):
+def test_warns_of_rotated_head(brain):
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
     message = warnings_of({T1: turned}, seen_as(T1))
     assert list(message) == [Check.TURN]
     assert "front and back exchanged" in message[Check.TURN]
 
 
-def test_a_head_that_its_header_describes_is_not_turned(brain):
-    """The same voxels, stored from front to back."""
+def test_head_stored_in_other_orientation_is_not_rotated(brain):
+    """The same voxels, stored from front to back, with a matching header."""
     affine = brain.grid.affine @ np.diag([1.0, -1.0, 1.0, 1.0])
     stored = Volume(np.ascontiguousarray(brain.data[:, ::-1]), replace(brain.grid, affine=affine))
     assert warnings_of({T1: stored}, seen_as(T1)) == {}
 
 
-def test_front_and_back_are_told_apart_where_the_shape_does_not_tell(brain):
+def test_distinguishes_front_and_back_when_shape_does_not(brain):
     unsure = replace(seen_as(T1), turn_lead=1.0)
     assert warnings_of({T1: brain}, unsure) == {}
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
@@ -74,15 +74,15 @@ def test_front_and_back_are_told_apart_where_the_shape_does_not_tell(brain):
     assert "viewer" in message[Check.FRONT]
 
 
-def test_front_and_back_are_told_apart_in_a_part_of_a_brain(brain):
-    """A likeness of 1 is out of reach, so the shape counts as that of no whole brain."""
+def test_distinguishes_front_and_back_in_part_of_brain(brain):
+    """A similarity of 1 cannot be reached, so the shape counts as part of a brain."""
     unlike = replace(seen_as(T1), least_likeness=1.1)
     assert list(warnings_of({T1: brain}, unlike)) == [Check.SHAPE]
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
     assert list(warnings_of({T1: turned}, unlike)) == [Check.SHAPE, Check.FRONT]
 
 
-def test_half_a_brain_and_a_box_are_no_whole_brains(brain):
+def test_half_a_brain_and_a_box_are_not_whole_brains(brain):
     half = Volume(np.where(np.arange(brain.data.shape[2]) < 10, brain.data, 0), brain.grid)
     box = np.zeros_like(brain.data)
     box[4:16, 4:16, 4:16] = np.random.default_rng(1).normal(100, 15, (12, 12, 12))
@@ -92,7 +92,7 @@ def test_half_a_brain_and_a_box_are_no_whole_brains(brain):
         assert "do not have the shape of a whole brain" in message[Check.SHAPE]
 
 
-def test_a_mask_is_named_and_takes_no_part_in_the_other_checks(brain):
+def test_mask_is_reported_and_excluded_from_other_checks(brain):
     soft = np.where(brain.data != 0, 1.0, 0.0).astype(np.float32)
     soft[8:10] *= 0.9
     message = warnings_of({T1: brain, FLAIR: Volume(soft, brain.grid)}, seen_as(T1))
@@ -100,20 +100,20 @@ def test_a_mask_is_named_and_takes_no_part_in_the_other_checks(brain):
     assert message[Check.FLAT].startswith("FLAIR looks like a mask, a label map or a probability map")
 
 
-def test_an_image_too_small_to_judge_is_left_alone():
+def test_too_small_image_is_not_checked():
     tiny = Volume(np.pad(np.ones((4, 4, 4), np.float32), 4), Grid((12, 12, 12), np.eye(4)))
     assert check_inputs({T1: tiny}) == ()
     assert input_warnings({T1: tiny}) == ()
 
 
-def test_the_share_of_few_grey_values_is_that_of_the_four_fullest_of_256():
+def test_share_of_few_grey_values_counts_four_fullest_of_256_bins():
     inside = np.ones((16, 16, 16), bool)
     ramp = np.arange(1, 4097, dtype=np.float32).reshape(inside.shape)
     assert flat_share(CoarseImage(ramp, inside)) == pytest.approx(4 / 256, abs=0.006)
     assert flat_share(CoarseImage(np.ones_like(ramp), inside)) == 1.0
 
 
-def test_a_reference_survives_its_file(tmp_path, monkeypatch):
+def test_reference_round_trips_through_file(tmp_path, monkeypatch):
     path, reference = tmp_path / "reference.npz", default_reference()
     save_reference(reference, path)
     monkeypatch.setattr("brats_mm.trust.input_checks.reference.REFERENCE_FILE", path)

@@ -12,17 +12,17 @@ SURE, LIKELY, RARE = np.log([0.9, 0.08, 0.01])
 
 
 def likelihoods(contrast):
-    """An image that is certainly of a contrast."""
+    """Log likelihoods of an image that is certainly of one contrast."""
     return np.array([SURE if one is contrast else RARE for one in Modality])
 
 
-def test_a_model_without_weights_finds_all_contrasts_equally_likely():
+def test_model_without_weights_gives_equal_likelihoods():
     model = ContrastModel(np.zeros((3, 4)), np.zeros(4))
     assert model.log_likelihoods(np.ones((2, 3))) == pytest.approx(np.full((2, 4), np.log(0.25)))
 
 
-def test_weights_and_bias_make_a_contrast_likelier():
-    """exp(2) = 7.39 to one against each of three others: 7.39 / 10.39."""
+def test_weights_and_bias_raise_likelihood():
+    """exp(2) = 7.39 against 1 for each of three others: 7.39 / 10.39."""
     model = ContrastModel(np.array([[0, 0, 1.0, 0]]), np.array([0, 0, 1.0, 0]))
     assert np.exp(model.log_likelihoods(np.ones(1))[T2.channel]) == pytest.approx(7.389 / 10.389, rel=1e-3)
 
@@ -38,19 +38,19 @@ def test_features_do_not_depend_on_scale_and_offset():
     assert np.isfinite(one).all()
 
 
-def test_exchanged_sequences_are_the_likeliest_other_assignment():
+def test_finds_exchanged_sequences():
     given = {T1: likelihoods(T2), T2: likelihoods(T1), FLAIR: likelihoods(FLAIR)}
     other = likeliest(given)
     assert other.contrasts == {T1: T2, T2: T1, FLAIR: FLAIR}
     assert other.lead == pytest.approx(2 * (SURE - RARE))
 
 
-def test_where_all_is_right_the_best_other_assignment_trails():
+def test_correct_assignment_beats_all_others():
     other = likeliest({T1: likelihoods(T1), T1CE: np.array([LIKELY, SURE, RARE, RARE])})
     assert other.lead < 0
 
 
-def test_a_single_sequence_is_compared_with_the_three_others():
+def test_single_sequence_is_compared_with_three_others():
     other = likeliest({T1: likelihoods(FLAIR)})
     assert other.contrasts == {T1: FLAIR}
     assert other.lead == pytest.approx(SURE - RARE)

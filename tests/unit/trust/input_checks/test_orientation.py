@@ -1,4 +1,4 @@
-"""A head is compared with the mean brain in every distinguishable orientation."""
+"""Heads are compared with the mean brain in every distinguishable orientation."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from brats_mm.trust.input_checks.reference import default_reference
 
 
 def lump():
-    """A wedge: long from back to front, higher at the back, and the same on the left and the right."""
+    """A wedge that is long from back to front, higher at the back, and symmetric left to right."""
     inside = np.zeros((24, 32, 28), bool)
     inside[6:18, 4:28, 6:14] = True
     inside[6:18, 4:14, 14:22] = True
@@ -21,8 +21,8 @@ def mean_of(inside):
     return in_frame(inside.astype(np.float32), frame_of(inside))
 
 
-def test_axes_are_brought_to_right_anterior_superior():
-    """Two millimetres a voxel: every second voxel is sampled. Stored as left, posterior, superior."""
+def test_axes_are_reordered_to_ras():
+    """Stored as left, posterior, superior. At 2 mm per voxel, every second voxel is sampled."""
     data = np.arange(8 * 6 * 4, dtype=np.float32).reshape(8, 6, 4)
     image = coarse_image(Volume(data, Grid((8, 6, 4), np.diag([-2.0, -2.0, 2.0, 1.0]))))
     assert np.array_equal(image.values, data[::2, ::2, ::2][::-1, ::-1])
@@ -31,7 +31,7 @@ def test_axes_are_brought_to_right_anterior_superior():
     assert np.array_equal(coarse_image(Volume(data, superior_first)).values, data[::2, ::2, ::2].transpose(2, 1, 0))
 
 
-def test_an_upright_head_is_like_the_mean_at_any_place_and_size():
+def test_upright_head_matches_mean_at_any_position_and_size():
     large = np.zeros((60, 80, 70), bool)
     large[4:52, 10:74, 8:64] = np.repeat(np.repeat(np.repeat(lump(), 2, 0), 2, 1), 2, 2)[:, :, :56]
     for inside in (lump(), np.pad(lump(), ((3, 0), (0, 9), (5, 1))), large):
@@ -50,7 +50,7 @@ def test_an_upright_head_is_like_the_mean_at_any_place_and_size():
         (Turn((0, 2, 1)), "turned about another axis"),
     ],
 )
-def test_a_turned_head_is_found_with_its_turn(turn, words):
+def test_finds_rotation_of_head(turn, words):
     shape = shape_of(turn.of(lump().astype(np.float32)) > 0, mean_of(lump()))
     assert shape.turn == turn
     assert shape.lead > 0.1
@@ -62,8 +62,8 @@ def test_left_and_right_are_not_distinguished():
     assert shape_of(lump()[::-1], mean_of(lump())).turn == UPRIGHT
 
 
-def test_the_mean_brain_of_this_package_is_upright_only_one_way():
-    """The reference is a brain, symmetric, and its own turns are all less like it."""
+def test_shipped_mean_brain_matches_only_upright():
+    """The reference is a symmetric brain, and its own rotations all match it less."""
     mean = default_reference().mean_brain
     assert np.array_equal(mean, mean[::-1])
     brain = np.repeat(np.repeat(np.repeat(mean, 2, 0), 2, 1), 2, 2) > 0.5
