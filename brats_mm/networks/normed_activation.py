@@ -5,6 +5,7 @@ and longer in bfloat16. This implementation makes contiguous passes over memory 
 its result.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ NORM_EPS = 1e-5
 
 ROWS = 64
 """Voxels per row where their number allows it. Rows of eight channels alone would be too short."""
+
+PARTIAL_ROWS = 64
+"""Rows per partial sum in half precision, where their number allows it."""
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:
@@ -107,8 +111,15 @@ def _volume(rows: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _over_voxels(rows: Tensor, channels: int) -> Tensor:
-    """Sum over all voxels to (b, c), in float32 or wider."""
+    """Sum over all voxels to (b, c), in float32 or wider.
+
+    In half precision, PyTorch's sum to float32 first copies the whole tensor. This one adds partial sums, which are
+    rounded to half precision, in float32. Their error is that of rounding a few voxels.
+    """
     wide = torch.promote_types(rows.dtype, torch.float32)
+    if rows.dtype != wide:
+        count = math.gcd(rows.shape[1], PARTIAL_ROWS)
+        rows = rows.reshape(rows.shape[0], -1, count, rows.shape[2]).sum(dim=2)
     return rows.sum(dim=1, dtype=wide).view(rows.shape[0], -1, channels).sum(dim=1)
 
 

@@ -68,6 +68,18 @@ def test_bfloat16_error_is_close_to_pytorchs():
     assert (halves[0] - gradient).norm() < 1.5 * (halves[1] - gradient).norm()
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 5, 3, 7), (2, 4, 8, 8, 8)], ids=["odd", "even"])
+def test_bfloat16_weight_and_bias_gradients_are_accurate(shape):
+    """Sums over many voxels are rounded in parts only."""
+    norm = normed(shape[1])
+    x = (3 + torch.randn(shape)).bfloat16()
+    upstream = torch.rand(shape).bfloat16()
+    ours = torch.autograd.grad(norm(x), (norm.weight, norm.bias), upstream)
+    exact = torch.autograd.grad(reference(x.float(), norm), (norm.weight, norm.bias), upstream.float())
+    for gradient, expected in zip(ours, exact, strict=True):
+        assert (gradient - expected).norm() < 0.03 * expected.norm()
+
+
 def test_output_is_equal_without_gradients():
     norm = normed(4)
     x = torch.randn(2, 4, 6, 5, 4)
