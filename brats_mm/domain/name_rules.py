@@ -16,6 +16,7 @@ from .name_words import (
     BEFORE,
     CHANNEL_NUMBERS,
     CONTRAST,
+    DOUBTS,
     KINDS,
     LABELS,
     NATIVE,
@@ -23,6 +24,7 @@ from .name_words import (
     ORDER,
     VOCABULARY,
     WEIGHTING,
+    Kind,
     Word,
     expanded,
     may_be_time_point,
@@ -33,6 +35,7 @@ from .name_words import (
 )
 
 _CONNECTORS = word_set("connectors")
+_PREFIX_KINDS = frozenset(kind.name for kind in KINDS if kind.as_prefix)
 _COPIES, _MPR_OF = word_set("copies"), word_set("mpr_of")
 _HARMLESS = {word: frozenset(others.split()) for word, others in VOCABULARY["harmless_beside"].items()}
 _FLAIR_PHRASES: Sequence[str] = VOCABULARY["phrases"]["flair"]
@@ -53,6 +56,7 @@ class NameReading:
         label: the word that marks a label map, or empty.
         kind: the kind of another image, such as `ADC map`, or empty.
         kind_word: the word that names the kind.
+        doubt: what the name may mean other than a sequence, such as `a real part`, or empty.
         copy: the word that marks a worse copy, such as `annotated` or `reformat`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
@@ -65,6 +69,7 @@ class NameReading:
     label: str = ""
     kind: str = ""
     kind_word: str = ""
+    doubt: str = ""
     copy: str = ""
     number: str = ""
 
@@ -83,7 +88,7 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
     """Read the names of a case's files together.
 
     The common prefix of all names and the folder's name form the case's name. They count only if nothing else names a
-    sequence.
+    sequence. A kind of image that the prefix names, as in `phase_T1` and `phase_FLAIR`, makes the names ambiguous.
 
     Args:
         names: (file name without suffix, name of the sub-folder or an empty string).
@@ -96,7 +101,13 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
         replace(_first_reading(tail, stem, words_of(sub)), number=number or "")
         for tail, stem, (_, sub), number in zip(tails, stems, names, numbers, strict=True)
     ]
-    return _compared(readings, NameReading() if _starts_with_identifier(shared) else _read(shared))
+    return _compared(readings, NameReading() if _starts_with_identifier(shared) else _read_shared(shared))
+
+
+def _read_shared(words: Sequence[Word]) -> NameReading:
+    """Read a common prefix. One with a number is that of a case, so that it names no kind of image."""
+    reading = _read(words)
+    return replace(reading, kind="") if any(word.text.isdigit() for word in words) else reading
 
 
 def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
@@ -105,7 +116,8 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
     for words in (tail, stem, sub):
         reading = _read(_without_identifier(words))
         if reading.sequences:
-            return replace(reading, label=first.label, kind=first.kind, kind_word=first.kind_word, copy=first.copy)
+            marks = {"label": first.label, "kind": first.kind, "kind_word": first.kind_word, "copy": first.copy}
+            return replace(reading, doubt=first.doubt, **marks)
     return first
 
 
@@ -118,6 +130,8 @@ def _compared(readings: list[NameReading], shared: NameReading) -> list[NameRead
     others_post = any(one.contrast and one.is_weak and one.sequences in (("t2",), ("flair",)) for one in readings)
     vague_post = others_post and "t1" not in named
     vague_native = shared.contrast is True and "t1ce" not in named
+    marked = shared.kind in _PREFIX_KINDS
+    readings = [replace(one, doubt=one.doubt or shared.kind) for one in readings] if marked else readings
     return [
         replace(one, sequences=("t1", "t1ce"))
         if (one.sequences == ("t1ce",) and one.is_weak and vague_post)
@@ -152,6 +166,7 @@ def _read(words: Sequence[Word], *, is_file: bool = True) -> NameReading:
         label=next((word.text for word in whole if word.text in LABELS), ""),
         kind=kind,
         kind_word=kind_word,
+        doubt=_doubt(texts) if is_file and not kind else "",
         copy=_copy(texts),
     )
 
@@ -256,18 +271,24 @@ def _with_contrast(named: set[str], contrast: _Contrast, *, joins_two: bool) -> 
     return tuple(name for name in ORDER if name in kinds)
 
 
-def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
+def _doubt(texts: Sequence[str]) -> str:
+    return next((kind.name for kind in DOUBTS if _word_of(kind, texts)), "")
+
+
+def _word_of(kind: Kind, texts: Sequence[str]) -> str:
+    """Return the words that name a kind of image, or an empty string."""
+    word = next((text for text in texts if text in kind.words), "")
+    if word:
+        return word
     joined = f" {' '.join(texts)} "
+    return next((match.group().strip() for one in kind.patterns if (match := one.search(joined))), "")
+
+
+def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
     for kind in KINDS:
         if kind.names_only and not is_file:
             continue
-        word = next((text for text in texts if text in kind.words), "")
-        match = (
-            None
-            if word
-            else next((pattern_match for one in kind.patterns if (pattern_match := one.search(joined))), None)
-        )
-        word = match.group().strip() if match else word
+        word = _word_of(kind, texts)
         if word and _HARMLESS.get(word, frozenset()).isdisjoint(texts):
             return kind.name, word
     return "", ""

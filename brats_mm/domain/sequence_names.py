@@ -32,6 +32,7 @@ class Reading:
         is_label: whether the name marks a label map.
         kind: the kind of another image or result, such as `ADC map`, or empty.
         kind_word: the word that names the kind.
+        doubt: what the name may mean other than a sequence, such as `a real part`, or empty.
         copy: the word that marks a worse copy of a series, such as `annotated`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
@@ -42,6 +43,7 @@ class Reading:
     kind_word: str = ""
     copy: str = ""
     number: str | None = None
+    doubt: str = ""
 
     @property
     def is_other(self) -> bool:
@@ -51,7 +53,7 @@ class Reading:
     @property
     def modality(self) -> Modality | None:
         """The sequence, if the name states exactly one in words."""
-        clear = len(self.modalities) == 1 and not (self.is_label or self.is_other)
+        clear = len(self.modalities) == 1 and not (self.is_label or self.is_other or self.doubt)
         return self.modalities[0] if clear else None
 
 
@@ -94,4 +96,4 @@ def modality_named(name: str) -> Modality:
 
 def _reading(one: NameReading) -> Reading:
     named = tuple(modality for modality in MODALITIES if modality.value in one.sequences)
-    return Reading(named, bool(one.label), one.kind, one.kind_word, one.copy, one.number or None)
+    return Reading(named, bool(one.label), one.kind, one.kind_word, one.copy, one.number or None, one.doubt)

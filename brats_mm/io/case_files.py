@@ -233,14 +233,15 @@ def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
         path: named for path, named in recognised.unclear.items() if not set(named) <= set(recognised.candidates)
     }
     if open_ones:
-        shown = "; ".join(f"{_shown(path, folder)} ({_or(named)})" for path, named in open_ones.items())
+        shown = "; ".join(f"{_shown(path, folder)} ({_may_be(path, recognised)})" for path in open_ones)
         message = f"In {folder}, these names are ambiguous: {shown}. Rename them, or {_BY_OPTION}."
         raise CaseError(message)
-    return {_shown(path, folder): f"its name says {_or(named)}" for path, named in recognised.unclear.items()}
+    return {_shown(path, folder): f"its name says {_may_be(path, recognised)}" for path in recognised.unclear}
 
 
-def _or(named: Iterable[Modality]) -> str:
-    return " or ".join(modality.label for modality in named)
+def _may_be(path: Path, recognised: Recognised) -> str:
+    doubt = recognised.doubts.get(path)
+    return " or ".join([*(modality.label for modality in recognised.unclear[path]), *([doubt] if doubt else [])])
 
 
 def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
@@ -273,12 +274,16 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     return f"No sequence was recognised in {folder}; {seen}. {hint} Or {_BY_OPTION}."
 
 
+def _is_telling(reason: str) -> bool:
+    return any(words in reason for words in ("broken link", "missing", "another kind of image", "label map"))
+
+
 def _reasons(ignored: Mapping[str, str]) -> str:
-    """Return why possible images were ignored, except for those ignored by name."""
+    """Return why possible images were ignored, except for names without a sequence."""
     reasons_by_file = {
         name: reason
         for name, reason in ignored.items()
-        if known_format(name) == reason or (image_suffix(name) and ("broken link" in reason or "missing" in reason))
+        if known_format(name) == reason or (image_suffix(name) and _is_telling(reason))
     }
     return ". ".join(
         f"{name} cannot be used: {reason}" for name, reason in list(reasons_by_file.items())[:_SHOWN_REASONS]

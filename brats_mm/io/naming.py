@@ -25,12 +25,14 @@ class Recognised:
         candidates: matching files by sequence.
         ignored: reason by ignored file.
         unclear: possible sequences by file.
+        doubts: what the name of an unclear file may mean other than a sequence.
         notes: remarks on the choice.
     """
 
     candidates: Mapping[Modality, Sequence[Path]]
     ignored: Mapping[Path, str]
     unclear: Mapping[Path, Sequence[Modality]] = field(default_factory=dict)
+    doubts: Mapping[Path, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -42,11 +44,15 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     candidates: dict[Modality, list[Path]] = {}
     ignored: dict[Path, str] = {}
     unclear: dict[Path, Sequence[Modality]] = {}
+    doubts: dict[Path, str] = {}
     for image, reading in zip(images, readings, strict=True):
         reason = _not_a_sequence(reading)
         named = (order[reading.number],) if reading.number in order else reading.modalities
         if reason is not None:
             ignored[image] = reason
+        elif named and reading.doubt:
+            unclear[image] = named
+            doubts[image] = reading.doubt
         elif len(named) == 1:
             candidates.setdefault(named[0], []).append(image)
         elif named:
@@ -55,7 +61,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
             ignored[image] = "its name does not say a sequence"
     copies = {image: reading.copy for image, reading in zip(images, readings, strict=True) if reading.copy}
     notes = (*(notes if candidates else ()), *_prefer_originals(candidates, copies, ignored))
-    return Recognised(candidates, ignored, unclear, notes)
+    return Recognised(candidates, ignored, unclear, doubts, notes)
 
 
 def _not_a_sequence(reading: Reading) -> str | None:

@@ -24,8 +24,12 @@ DOMAIN = Path(name_rules.__file__).parent
 @pytest.mark.parametrize(("name", "expected"), NAMES.items(), ids=NAMES.keys())
 def test_a_name_is_read_as_the_table_says(name, expected):
     reading = read_name(name)
-    got = "labels" if reading.label else "other" if reading.kind else "|".join(reading.sequences)
+    got = "labels" if reading.label else "other" if reading.kind else "|".join(_meanings(reading))
     assert got == expected
+
+
+def _meanings(reading):
+    return [*reading.sequences, *([reading.doubt] if reading.doubt and reading.sequences else [])]
 
 
 @pytest.mark.parametrize("row", FOLDERS, ids=[row["name"] for row in FOLDERS])
@@ -36,7 +40,8 @@ def test_names_of_a_folder_are_read_as_the_table_says(row):
     got = []
     for reading in read_image_names(names, row["folder"]):
         named = (channels[reading.number],) if reading.number else reading.modalities
-        got.append("labels" if reading.is_label else "other" if reading.is_other else [one.value for one in named])
+        meanings = [*(one.value for one in named), *([reading.doubt] if reading.doubt and named else [])]
+        got.append("labels" if reading.is_label else "other" if reading.is_other else meanings)
     assert got == list(row["names"].values())
 
 

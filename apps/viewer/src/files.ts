@@ -79,27 +79,28 @@ function countCases(files: PickedFile[]): number {
   }
   return [...folders.values()].filter((inside) => {
     const readings = readingsOf(inside, inside[0]?.folders ?? []);
-    return new Set(readings.flatMap((reading) => (reading.sequences.length === 1 ? reading.sequences : []))).size > 1;
+    return new Set(readings.flatMap((reading) => (reading.sequences.length === 1 && !reading.doubt ? reading.sequences : []))).size > 1;
   }).length;
 }
 
 function named(chosen: PickedFile[], root: string[]): CaseFile[] {
   const readings = readingsOf(chosen, root);
   const originals = new Map<Sequence, string>();
-  readings.forEach(({ sequences: [sequence, second], copy }, place) => {
-    if (sequence && !second && !copy) originals.set(sequence, chosen[place]?.file.name ?? "");
+  readings.forEach(({ sequences: [sequence, second], doubt, copy }, place) => {
+    if (sequence && !second && !doubt && !copy) originals.set(sequence, chosen[place]?.file.name ?? "");
   });
   return chosen.map((one, place) => {
-    const { sequences, reason, copy } = readings[place] ?? { sequences: [], reason: null, copy: "" };
-    const unclear = `its name says ${sequences.map((sequence) => SEQUENCE_LABELS[sequence]).join(" or ")}`;
-    const sequence = sequences.length === 1 ? (sequences[0] ?? null) : null;
+    const { sequences, reason, doubt, copy } = readings[place] ?? { sequences: [], reason: null, doubt: "", copy: "" };
+    const meanings = [...sequences.map((sequence) => SEQUENCE_LABELS[sequence]), ...(doubt ? [doubt] : [])];
+    const unclear = `its name says ${meanings.join(" or ")}`;
+    const sequence = meanings.length === 1 ? (sequences[0] ?? null) : null;
     const original = sequence !== null && copy ? originals.get(sequence) : undefined;
     const isCopy = original === undefined ? "" : `its name marks a copy ('${copy}') of ${original}`;
     return {
       file: one.file,
       shown: [...one.folders.slice(root.length), one.file.name].join("/"),
       sequence: original === undefined ? sequence : null,
-      note: reason ?? (isCopy || (sequences.length > 1 ? unclear : "")),
+      note: reason ?? (isCopy || (meanings.length > 1 ? unclear : "")),
     };
   });
 }

@@ -18,6 +18,8 @@ export interface FileName {
 export interface Reading {
   sequences: Sequence[];
   reason: string | null;
+  /** What the name may mean other than a sequence, such as `a real part`. */
+  doubt: string;
   /** The word that marks a worse copy, such as `annotated`. */
   copy: string;
 }
@@ -35,6 +37,7 @@ interface NameReading {
   label: string;
   kind: string;
   kindWord: string;
+  doubt: string;
   copy: string;
 }
 
@@ -63,16 +66,27 @@ const MPR_OF = setOf(vocabulary.mpr_of);
 const ALONE = new Map(Object.entries(vocabulary.alone) as [string, Sequence][]);
 const HARMLESS = new Map(Object.entries(vocabulary.harmless_beside).map(([word, others]) => [word, listed(others)]));
 const REWRITES = vocabulary.rewrites.map(([pattern = "", text = ""]): [RegExp, string] => [new RegExp(pattern, "g"), text]);
-const KINDS = vocabulary.kinds.map((one) => ({
+interface Kind {
+  name: string;
+  words: Set<string>;
+  patterns: RegExp[];
+  asPrefix: boolean;
+}
+
+const kindOf = (one: { name: string; words: string; patterns: string[]; as_prefix?: boolean }): Kind => ({
   name: one.name,
   words: setOf(one.words),
   patterns: one.patterns.map((pattern) => new RegExp(pattern)),
-}));
+  asPrefix: one.as_prefix ?? false,
+});
+const KINDS = vocabulary.kinds.map(kindOf);
+const DOUBTS = vocabulary.doubts.map(kindOf);
+const PREFIX_KINDS = new Set(KINDS.filter((kind) => kind.asPrefix).map((kind) => kind.name));
 const PIECES = new Set([
   ...WEIGHTING.keys(), ...CONTRAST, ...NATIVE, ...AFTER, ...BEFORE, ...TIME_WORDS, ...listed(vocabulary.neutral), ...ALONE.keys(),
 ]);
 const KNOWN = new Set([
-  ...PIECES, ...LABELS, ...NEGATION, ...COPIES, ...listed(vocabulary.fat_saturated), ...KINDS.flatMap((kind) => [...kind.words]),
+  ...PIECES, ...LABELS, ...NEGATION, ...COPIES, ...listed(vocabulary.fat_saturated), ...[...KINDS, ...DOUBTS].flatMap((kind) => [...kind.words]),
   ...listed(vocabulary.time_before),
 ]);
 const BIDS_MARKER = new RegExp(`(?:^|_)(?:${listed(vocabulary.bids.marker).join("|")})-[a-z0-9]+(?:_|$)`);
@@ -104,13 +118,20 @@ export function readNames(names: FileName[], folder: string): Reading[] {
   const { tails, shared } = tailsOf(stems, wordsOf(folder));
   const numbers = channelNumbers(stems, tails);
   const readings = names.map((one, place) => firstReading(tails[place] ?? [], stems[place] ?? [], wordsOf(one.subFolder)));
-  return compared(readings, read(startsWithIdentifier(shared) ? [] : shared)).map((one, place) => {
+  return compared(readings, readShared(startsWithIdentifier(shared) ? [] : shared)).map((one, place) => {
     const channel = CHANNELS.get(numbers[place] ?? "");
     const reason = notASequence(one);
-    if (reason !== null) return { sequences: [], reason, copy: "" };
-    if (channel !== undefined) return { sequences: [channel], reason: null, copy: one.copy };
-    return { sequences: one.sequences, reason: one.sequences.length ? null : "its name does not say a sequence", copy: one.copy };
+    if (reason !== null) return { sequences: [], reason, doubt: "", copy: "" };
+    if (channel !== undefined) return { sequences: [channel], reason: null, doubt: "", copy: one.copy };
+    if (!one.sequences.length) return { sequences: [], reason: "its name does not say a sequence", doubt: "", copy: one.copy };
+    return { sequences: one.sequences, reason: null, doubt: one.doubt, copy: one.copy };
   });
+}
+
+/** Read a common prefix. One with a number is that of a case, so that it names no kind of image. */
+function readShared(words: Word[]): NameReading {
+  const reading = read(words);
+  return words.some((word) => /^[0-9]+$/.test(word.text)) ? { ...reading, kind: "" } : reading;
 }
 
 function stemOf(name: string): string {
@@ -185,7 +206,10 @@ function firstReading(tail: Word[], stem: Word[], sub: Word[]): NameReading {
   const first = read(tail.length === stem.length ? withoutIdentifier(tail) : tail);
   for (const words of [tail, stem, sub]) {
     const reading = read(withoutIdentifier(words));
-    if (reading.sequences.length) return { ...reading, label: first.label, kind: first.kind, kindWord: first.kindWord, copy: first.copy };
+    if (reading.sequences.length) {
+      const { label, kind, kindWord, doubt, copy } = first;
+      return { ...reading, label, kind, kindWord, doubt, copy };
+    }
   }
   return first;
 }
@@ -197,7 +221,9 @@ function compared(readings: NameReading[], shared: NameReading): NameReading[] {
   const othersPost = readings.some((one) => one.contrast === true && one.isWeak && (is(one, "t2") || is(one, "flair")));
   const vaguePost = othersPost && !named("t1");
   const vagueNative = shared.contrast === true && !named("t1ce");
-  return readings.map((one) => {
+  const marked = PREFIX_KINDS.has(shared.kind) ? shared.kind : "";
+  return readings.map((plainOne) => {
+    const one = { ...plainOne, doubt: plainOne.doubt || marked };
     const isVague = (is(one, "t1ce") && one.isWeak && vaguePost) || (is(one, "t1") && one.contrast === null && vagueNative);
     return isVague ? { ...one, sequences: ["t1", "t1ce"] } : one;
   });
@@ -215,12 +241,14 @@ function read(words: Word[]): NameReading {
     named.add("t1ce");
     if (!isVague && !joinsTwoT1(texts)) named.delete("t1");
   }
+  const kind = kindIn(texts);
   return {
     sequences: SEQUENCES.filter((name) => named.has(name)),
     contrast: isVague || !isSaid ? null : contrast.after.length > 0,
     isWeak: contrast.isWeak,
     label: whole.find((word) => LABELS.has(word.text))?.text ?? "",
-    ...kindIn(texts),
+    ...kind,
+    doubt: kind.kind ? "" : (DOUBTS.find((one) => wordOf(one, texts))?.name ?? ""),
     copy: copyIn(texts),
   };
 }
@@ -331,11 +359,16 @@ function negated(words: Word[], start: number): number {
   return last;
 }
 
-function kindIn(texts: string[]): { kind: string; kindWord: string } {
+/** The words that name a kind of image, or an empty string. */
+function wordOf(kind: Kind, texts: string[]): string {
   const joined = ` ${texts.join(" ")} `;
+  const whole = texts.find((text) => kind.words.has(text));
+  return whole ?? kind.patterns.map((pattern) => pattern.exec(joined)?.[0].trim()).find((match) => match) ?? "";
+}
+
+function kindIn(texts: string[]): { kind: string; kindWord: string } {
   for (const kind of KINDS) {
-    const whole = texts.find((text) => kind.words.has(text));
-    const word = whole ?? kind.patterns.map((pattern) => pattern.exec(joined)?.[0].trim()).find((match) => match) ?? "";
+    const word = wordOf(kind, texts);
     if (word && !(HARMLESS.get(word) ?? []).some((other) => texts.includes(other))) return { kind: kind.name, kindWord: word };
   }
   return { kind: "", kindWord: "" };

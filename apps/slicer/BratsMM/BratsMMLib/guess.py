@@ -77,7 +77,7 @@ def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
 def _candidate(volume: Loaded, reading: Reading) -> _Candidate | None:
     if reading.is_label or reading.is_other or _is_other_image(volume.dicom):
         return None
-    if len(reading.sequences) > 1:
+    if len(reading.sequences) > 1 or (reading.sequences and reading.doubt):
         return None
     return _by_name(volume, reading) or _by_description(volume) or _by_physics(volume)
 

@@ -66,6 +66,7 @@ class Kind:
         words, patterns: words that name it, and patterns of several words, surrounded by spaces.
         image_types: values of DICOM's Image Type that denote it.
         names_only: the rule applies to file names only. For DICOM, other header fields decide.
+        as_prefix: in the common prefix of all names, it makes them ambiguous. Other kinds can name a cohort there.
     """
 
     name: str
@@ -73,25 +74,33 @@ class Kind:
     patterns: tuple[re.Pattern[str], ...]
     image_types: frozenset[str]
     names_only: bool
+    as_prefix: bool
 
 
-KINDS = tuple(
-    Kind(
-        one["name"],
-        frozenset(one["words"].split()),
-        tuple(re.compile(pattern) for pattern in one["patterns"]),
-        frozenset(one.get("image_types", "").split()),
-        bool(one.get("names_only")),
+def _kinds(key: str) -> tuple[Kind, ...]:
+    return tuple(
+        Kind(
+            one["name"],
+            frozenset(one["words"].split()),
+            tuple(re.compile(pattern) for pattern in one["patterns"]),
+            frozenset(one.get("image_types", "").split()),
+            bool(one.get("names_only")),
+            bool(one.get("as_prefix")),
+        )
+        for one in VOCABULARY[key]
     )
-    for one in VOCABULARY["kinds"]
-)
+
+
+KINDS = _kinds("kinds")
+DOUBTS = _kinds("doubts")
+"""Kinds of image that a file name may mean, such as `T1_real`."""
 _KNOWN = (
     _PIECES
     | LABELS
     | NEGATION
     | word_set("copies")
     | FAT_SATURATED
-    | frozenset(word for kind in KINDS for word in kind.words)
+    | frozenset(word for kind in (*KINDS, *DOUBTS) for word in kind.words)
     | word_set("time_before")
 )
 

@@ -44,6 +44,7 @@ class Reading:
         is_label: whether the name marks a label map.
         is_other: whether the name marks another kind of image or a result.
         copy: the word that marks a worse copy, such as `annotated`, or empty.
+        doubt: what the name may mean other than a sequence, such as `a real part`, or empty.
         number: the channel number that identifies the sequence if no words do.
     """
 
@@ -52,6 +53,7 @@ class Reading:
     is_label: bool = False
     is_other: bool = False
     copy: str = ""
+    doubt: str = ""
     number: str | None = None
 
 
@@ -67,4 +69,4 @@ def read_description(text: str) -> Reading:
 
 def _reading(one: NameReading) -> Reading:
     sequences = tuple(map(Sequence, one.sequences))
-    return Reading(sequences, one.contrast, bool(one.label), bool(one.kind), one.copy, one.number or None)
+    return Reading(sequences, one.contrast, bool(one.label), bool(one.kind), one.copy, one.doubt, one.number or None)
