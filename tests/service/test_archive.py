@@ -1,4 +1,4 @@
-"""A study from a real archive through a job and back: SEG, Parametric Map and SR, stored once, with retries."""
+"""A study travels from a real archive through a job and back: SEG, Parametric Map and SR, stored once, with retries."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def settings_for(data, port, bundle, **changes):
 
 
 def ended(http, uid):
-    """Wait for the newest transfer of a study to end, and return it."""
+    """Wait for the newest transfer of a study to end and return it."""
 
     def look():
         one = http.get(f"/v1/dicomweb/studies/{uid}").json()[0]
@@ -66,7 +66,7 @@ def instances(archive, modality):
 
 @pytest.mark.skipif(MISSING, reason=REASON)
 @pytest.mark.slow
-def test_a_study_is_fetched_segmented_and_stored_once(tmp_path, tiny_bundle, caplog):
+def test_study_is_fetched_segmented_and_stored_once(tmp_path, tiny_bundle, caplog):
     port = free_port()
     with (
         orthanc(tmp_path / "orthanc", port) as archive,
@@ -110,7 +110,7 @@ def test_a_study_is_fetched_segmented_and_stored_once(tmp_path, tiny_bundle, cap
 
 @pytest.mark.skipif(MISSING, reason=REASON)
 @pytest.mark.slow
-def test_the_pages_script_has_orthanc_ask_for_a_stable_study(tmp_path):
+def test_documented_script_makes_orthanc_request_stable_studies(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text("utf-8")
     script = re.search(r"```lua\n(.*?)```", page, re.DOTALL).group(1)
     port = free_port()
@@ -123,7 +123,7 @@ def test_the_pages_script_has_orthanc_ask_for_a_stable_study(tmp_path):
             assert len(began) == 1
 
 
-def test_an_archive_that_is_down_is_tried_again_and_then_given_up(tmp_path):
+def test_unavailable_archive_is_retried_then_given_up(tmp_path):
     uid = "1.2.3.4"
     with serving(settings_for(tmp_path / "data", free_port(), None)) as http:
         assert http.post(f"/v1/dicomweb/studies/{uid}").status_code == 202
@@ -132,7 +132,7 @@ def test_an_archive_that_is_down_is_tried_again_and_then_given_up(tmp_path):
     assert "could not be reached in 3 attempts" in failed["detail"]
 
 
-def test_only_uids_are_taken_and_only_where_there_is_an_archive(tmp_path):
+def test_accepts_only_uids_and_needs_configured_archive(tmp_path):
     with serving(settings_for(tmp_path / "with", free_port(), None)) as http:
         for bad in ("1.2.x", "..", "1..2", "01.2", "1.2%2F3"):
             assert http.post(f"/v1/dicomweb/studies/{bad}").status_code in (404, 405, 422), bad
@@ -142,7 +142,7 @@ def test_only_uids_are_taken_and_only_where_there_is_an_archive(tmp_path):
         assert "--dicomweb-url" in answer.json()["detail"]
 
 
-def test_polling_names_new_studies_once_when_they_have_stopped_growing(tmp_path):
+def test_polling_reports_new_studies_once_when_stable(tmp_path):
     from brats_mm_service.database import Database
     from brats_mm_service.dicomweb.transfers import Transfers
 
@@ -156,7 +156,7 @@ def test_polling_names_new_studies_once_when_they_have_stopped_growing(tmp_path)
     database.close()
 
 
-def test_a_token_file_holds_a_token_or_a_header(tmp_path):
+def test_token_file_holds_token_or_header(tmp_path):
     from brats_mm.errors import OptionError
 
     token = tmp_path / "token"

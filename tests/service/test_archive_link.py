@@ -1,4 +1,4 @@
-"""Failures on the way to the archive: nothing is lost, and nothing is stored twice."""
+"""Failures between service and archive: nothing is lost, and nothing is stored twice."""
 
 import json
 import re
@@ -30,7 +30,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text("utf-8")
 
 @dataclass
 class FakeArchive:
-    """Stores objects, and fails to respond a number of times."""
+    """Stores objects, and fails to respond a given number of times."""
 
     silent: int = 0
     held: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def result(tmp_path_factory):
 
 @pytest.fixture
 def made(tmp_path, result):
-    """Transfers, one of which is about to be stored, and a function that creates the link to an archive."""
+    """Transfers, one of which is about to be stored."""
     database = Database(tmp_path / "records.sqlite3")
     clock = SimpleNamespace(now=1000.0)
     transfers = Transfers(database, now=lambda: clock.now)
@@ -85,7 +85,7 @@ def step(link, made):
         link._advance(one)
 
 
-def test_nothing_is_stored_twice_when_the_service_is_killed_between_storing_and_noting_it(made, monkeypatch):
+def test_kill_between_storing_and_recording_stores_nothing_twice(made, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -99,13 +99,13 @@ def test_nothing_is_stored_twice_when_the_service_is_killed_between_storing_and_
             step(made.link(archive), made)
     assert (len(archive.held), made.get().state) == (3, TransferState.STORING)
 
-    step(made.link(archive), made)  # the next start
+    step(made.link(archive), made)  # next start
     assert set(archive.held.values()) == {1}
     after = made.get()
     assert (after.state, after.stored, sorted(after.present)) == (TransferState.DONE, (), sorted(archive.held))
 
 
-def test_a_silent_archive_is_retried_after_growing_pauses_and_stored_objects_are_reported(made):
+def test_unresponsive_archive_is_retried_with_growing_pauses(made):
     archive = FakeArchive(silent=3)
     link, pauses = made.link(archive), []
     for _ in range(3):
@@ -122,7 +122,7 @@ def test_a_silent_archive_is_retried_after_growing_pauses_and_stored_objects_are
     assert sorted(done.stored) == sorted(archive.held)
 
 
-def test_an_archive_that_stays_silent_is_given_up_with_a_sentence(made):
+def test_unresponsive_archive_is_given_up_with_error(made):
     link = made.link(FakeArchive(silent=9))
     for _ in range(4):
         step(link, made)
@@ -132,7 +132,7 @@ def test_an_archive_that_stays_silent_is_given_up_with_a_sentence(made):
     assert "could not be reached in 4 attempts" in failed.detail
 
 
-def test_results_that_were_deleted_fail_and_are_not_tried_again(made):
+def test_deleted_results_fail_without_retry(made):
     made.queue.records.get = lambda _: None
     step(made.link(FakeArchive()), made)
     assert made.get().state is TransferState.FAILED
@@ -141,7 +141,7 @@ def test_results_that_were_deleted_fail_and_are_not_tried_again(made):
 
 @pytest.mark.skipif(MISSING, reason=REASON)
 @pytest.mark.slow
-def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
+def test_polling_submits_each_new_study_once_and_no_old_study(tmp_path):
     port = free_port()
     settings = settings_for(tmp_path / "data", port, None, poll_s=0.3)
     with orthanc(tmp_path / "orthanc", port) as archive:
@@ -152,7 +152,7 @@ def test_polling_takes_up_each_new_study_once_and_no_old_one(tmp_path):
             new = send(archive, "new")
             until(lambda: transfers.of_study(new, POLLER))
             ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"])
-            assert "damaged or lost" in ended[0].detail  # the made worker makes no objects
+            assert "damaged or lost" in ended[0].detail  # the fake worker makes no objects
             later = http.service.dicomweb._next_poll + 1.0
             until(lambda: http.service.dicomweb._next_poll > later)
             assert len(transfers.of_study(new, POLLER)) == 1
@@ -168,7 +168,7 @@ def ohif_source():
     return source
 
 
-def test_the_pages_configuration_for_ohif_is_complete():
+def test_documented_ohif_configuration_is_complete():
     source = ohif_source()
     assert source["namespace"] == "@ohif/extension-default.dataSourcesModule.dicomweb"
     needed = {"friendlyName", "name", "qidoRoot", "wadoRoot", "wadoUriRoot", "imageRendering", "thumbnailRendering"}
@@ -177,7 +177,7 @@ def test_the_pages_configuration_for_ohif_is_complete():
 
 @pytest.mark.skipif(MISSING, reason=REASON)
 @pytest.mark.slow
-def test_orthanc_answers_at_the_addresses_of_ohif_s_configuration(tmp_path):
+def test_orthanc_responds_at_addresses_of_ohif_configuration(tmp_path):
     about = ohif_source()["configuration"]
     with orthanc(tmp_path / "orthanc", free_port()) as archive:
         study = send(archive, "ohif")

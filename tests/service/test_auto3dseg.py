@@ -43,7 +43,7 @@ def sent(nrrds, *titles):
     }
 
 
-def test_there_is_a_model_for_each_of_the_15_subsets(http):
+def test_each_of_the_15_subsets_has_a_model(http):
     models = http.get("/models").json()
     subsets = {tuple(given["title"] for given in model["inputs"]) for model in models}
     assert (len(models), len({model["id"] for model in models}), len(subsets)) == (15, 15, 15)
@@ -60,13 +60,13 @@ def test_there_is_a_model_for_each_of_the_15_subsets(http):
         {"T1": "x_t1w", "T1ce": "x_t1gd", "T2": "x_t2w", "FLAIR": "x_flair"},
     ],
 )
-def test_volumes_find_their_inputs_by_name_and_no_others(http, names):
+def test_volumes_match_inputs_by_name_only(http, names):
     for given in http.get("/models").json()[0]["inputs"]:
         result = [title for title, name in names.items() if fnmatch.fnmatchcase(name, given["namePattern"])]
         assert result == [given["title"]]
 
 
-def test_one_model_is_described_and_unknown_ones_are_404(http):
+def test_describes_one_model_and_returns_404_for_unknown_models(http):
     models = http.get("/models").json()
     assert http.get("/modelinfo", params={"id": models[3]["id"]}).json() == models[3]
     for path, query in (("/modelinfo", "id"), ("/labelDescriptions", "id")):
@@ -75,7 +75,7 @@ def test_one_model_is_described_and_unknown_ones_are_404(http):
     assert "BraTS-MM" in http.get("/monaiinfo").json()
 
 
-def test_labels_have_names_and_codes_in_the_columns_that_slicer_reads(http):
+def test_labels_have_names_and_codes_in_columns_of_slicer(http):
     answer = http.get("/labelDescriptions", params={"id": "brats-mm-t1ce"})
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [int(row["LabelValue"]) for row in rows] == [1, 2, 3]
@@ -86,7 +86,7 @@ def test_labels_have_names_and_codes_in_the_columns_that_slicer_reads(http):
 
 
 @pytest.mark.parametrize(("model", "titles"), [("brats-mm-t1ce-flair", ["T1ce", "FLAIR"]), ("brats-mm-t2", ["T2"])])
-def test_the_volumes_of_a_subset_come_back_as_a_label_map_on_their_grid(http, nrrds, tmp_path, model, titles):
+def test_subset_returns_label_map_on_its_grid(http, nrrds, tmp_path, model, titles):
     answer = http.post("/infer", params={"model_name": model}, files=sent(nrrds, *titles))
     assert answer.status_code == 200, answer.text
     place = tmp_path / "output-segmentation.nrrd"
@@ -100,7 +100,7 @@ def test_the_volumes_of_a_subset_come_back_as_a_label_map_on_their_grid(http, nr
     assert job["sequences_found"] == [title.lower() for title in titles]
 
 
-def test_too_few_or_too_many_volumes_are_refused_with_what_is_needed(http, nrrds):
+def test_rejects_too_few_or_too_many_volumes(http, nrrds):
     for titles in (["T1ce"], ["T1ce", "FLAIR", "T2"]):
         answer = http.post("/infer", params={"model_name": "brats-mm-t1ce-flair"}, files=sent(nrrds, *titles))
         assert answer.status_code == 422

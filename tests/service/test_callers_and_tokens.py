@@ -19,7 +19,7 @@ def bearer(text):
     return {"Authorization": f"Bearer {text}"}
 
 
-def test_callers_see_their_own_jobs_only(tmp_path, made_head):
+def test_callers_see_only_their_own_jobs(tmp_path, made_head):
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         tokens = client.service.tokens
         ann, bob = (tokens.create(name)[1] for name in ("ann", "bob"))
@@ -35,7 +35,7 @@ def test_callers_see_their_own_jobs_only(tmp_path, made_head):
         assert len(client.get("/v1/jobs", headers=bearer(ann)).json()["jobs"]) == 1
 
 
-def test_without_a_good_token_only_health_is_served(tmp_path):
+def test_without_valid_token_only_health_is_served(tmp_path):
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         tokens = client.service.tokens
         token, text = tokens.create("ann", ["jobs:read"])
@@ -58,7 +58,7 @@ def test_without_a_good_token_only_health_is_served(tmp_path):
         assert client.get("/v1/jobs", headers=bearer(text)).status_code == 401
 
 
-def test_tokens_end_and_are_kept_as_hashes(tmp_path):
+def test_tokens_expire_and_are_stored_as_hashes(tmp_path):
     now = [1000.0]
     database = open_database(tmp_path)
     tokens = Tokens(database, lambda: now[0])
@@ -80,7 +80,7 @@ def test_names_and_scopes_of_tokens_are_checked(tmp_path):
         tokens.revoke("x")
 
 
-def test_other_machines_are_not_listened_to_without_tokens(tmp_path):
+def test_refuses_remote_address_without_tokens(tmp_path):
     with pytest.raises(OptionError, match=r"0\.0\.0\.0 can be reached from other machines.*token create"):
         check_settings(Settings(tmp_path, host="0.0.0.0"), has_tokens=False)
     check_settings(Settings(tmp_path, host="0.0.0.0"), has_tokens=True)
@@ -88,7 +88,7 @@ def test_other_machines_are_not_listened_to_without_tokens(tmp_path):
     assert Settings(tmp_path, host="192.168.1.5").needs_tokens
 
 
-def test_the_command_makes_lists_and_revokes_tokens(tmp_path, capsys):
+def test_command_creates_lists_and_revokes_tokens(tmp_path, capsys):
     place = ["--data", str(tmp_path)]
     assert main(["token", "create", "viewer", "--scopes", "jobs:read", "--days", "2", "-q", *place]) == 0
     text = capsys.readouterr().out.strip()
@@ -102,7 +102,7 @@ def test_the_command_makes_lists_and_revokes_tokens(tmp_path, capsys):
     assert "1 to 64 letters" in capsys.readouterr().err
 
 
-def test_serve_refuses_what_would_be_unsafe_or_cannot_work(tmp_path, capsys, monkeypatch):
+def test_serve_rejects_unsafe_or_impossible_options(tmp_path, capsys, monkeypatch):
     assert main(["serve", "--host", "0.0.0.0", "--data", str(tmp_path)]) == 2
     assert "brats-mm token create" in capsys.readouterr().err
     assert main(["serve", "--oidc-issuer", "https://a.example", "--data", str(tmp_path)]) == 2
@@ -112,11 +112,11 @@ def test_serve_refuses_what_would_be_unsafe_or_cannot_work(tmp_path, capsys, mon
     assert 'pip install "brats-mm[service]"' in capsys.readouterr().err
 
 
-def test_two_services_do_not_share_a_folder(tmp_path):
+def test_two_services_cannot_share_a_folder(tmp_path):
     from brats_mm_service.service import open_service
 
     first = open_service(small_settings(tmp_path))
-    for file in tmp_path.glob("*.lock"):  # no file holds the folder that somebody could tidy away
+    for file in tmp_path.glob("*.lock"):  # the lock is not a file that could be deleted
         file.unlink()
     with pytest.raises(OptionError, match="in use by another brats-mm serve"):
         open_service(small_settings(tmp_path))
@@ -155,14 +155,14 @@ def accepting(issuer, monkeypatch):
     return made
 
 
-def test_access_tokens_of_the_issuer_name_their_caller(accepting, issuer):
+def test_access_token_of_issuer_identifies_caller(accepting, issuer):
     sign = issuer[1]
     assert accepting.caller_of(sign()) == "u-7"
     assert accepting.caller_of(sign(sub="u-8")) == "u-8"
     assert accepting.asked == ["https://id.example/.well-known/openid-configuration", "https://id.example/keys"]
 
 
-def test_access_tokens_that_are_not_for_us_are_refused(accepting, issuer):
+def test_rejects_access_tokens_for_other_audiences(accepting, issuer):
     sign = issuer[1]
     for changes in (
         {"exp": time.time() - 3600},
@@ -177,14 +177,14 @@ def test_access_tokens_that_are_not_for_us_are_refused(accepting, issuer):
     assert accepting.caller_of("a.b.c") is None
 
 
-def test_keys_come_over_https_only():
+def test_keys_are_fetched_over_https_only():
     from brats_mm_service.auth.oidc import _document
 
     with pytest.raises(ValueError, match="not an https address"):
         _document("http://id.example/keys")
 
 
-def test_a_first_token_is_written_for_its_owner_alone_and_only_once(tmp_path):
+def test_first_token_file_is_private_and_written_once(tmp_path):
     database = open_database(tmp_path / "data")
     try:
         tokens, file = Tokens(database), tmp_path / "first-token"

@@ -1,4 +1,4 @@
-"""The process that reads uploads cannot access other files. The kernel enforces it."""
+"""The process that reads uploads cannot access other files, enforced by the kernel."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ print(json.dumps(found))
 """
 
 
-def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
+def test_job_can_access_only_its_folder(tmp_path):
     own, other = tmp_path / "jobs" / "own", tmp_path / "jobs" / "other" / "upload"
     (own / "upload").mkdir(parents=True)
     other.mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_a_job_reaches_its_own_folder_and_no_other(tmp_path):
     assert len(document) == len(others) + 3
 
 
-def test_the_same_header_is_followed_where_nothing_is_confined(tmp_path):
+def test_same_header_is_followed_without_confinement(tmp_path):
     """Without confinement the file is read, so the test above depends on it."""
     import SimpleITK
 
@@ -68,7 +68,7 @@ def test_the_same_header_is_followed_where_nothing_is_confined(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace is not installed")
-def test_reading_an_upload_opens_nothing_but_libraries_and_the_upload(tmp_path, made_head):
+def test_upload_reader_opens_only_libraries_and_upload(tmp_path, made_head):
     """Observed from outside: the checker opens only files below the folder of the upload."""
     with serving(small_settings(tmp_path / "data")) as client:
         ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
@@ -85,7 +85,7 @@ def test_reading_an_upload_opens_nothing_but_libraries_and_the_upload(tmp_path, 
     outside = [path for path in opened if not path.startswith((str(tmp_path), "/proc/self/status"))]
     libraries = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc/ld.so.cache", str(Path(__file__).parents[2]))
     rest = [path for path in outside if not path.startswith(libraries) and not path.startswith("/dev/null")]
-    # O_PATH handles for the rules are no reading.
+    # O_PATH handles for the rules do not read files.
     rules = {line.split('"')[1] for line in trace.read_text().splitlines() if "O_PATH" in line}
     print(f"{len(opened)} paths opened, {len(set(rest) - rules)} of them beside the upload and libraries")  # noqa: T201
     assert any("incoming" in path for path in opened)

@@ -27,7 +27,7 @@ CROWDING = Path(__file__).resolve().parents[1] / "fakes" / "crowding.py"
 
 
 @pytest.mark.slow
-def test_a_normal_caller_is_served_among_idle_and_trickling_connections(tmp_path):
+def test_caller_is_served_among_idle_and_slow_connections(tmp_path):
     Tokens(open_database(tmp_path)).create("ann")
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         usual = _slowest(client.base_url, 20)
@@ -40,7 +40,7 @@ def test_a_normal_caller_is_served_among_idle_and_trickling_connections(tmp_path
         assert slowest < 1.0
 
 
-def test_connections_that_ask_nothing_are_closed(tmp_path):
+def test_idle_connections_are_closed(tmp_path):
     limits = ConnectionLimits(waiting_s=1.0, body_s=1.0)
     with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 12) as made:
         start = time.monotonic()
@@ -48,7 +48,7 @@ def test_connections_that_ask_nothing_are_closed(tmp_path):
         print(f"12 connections closed after {time.monotonic() - start:.1f} s")  # noqa: T201
 
 
-def test_a_form_that_never_comes_is_refused(tmp_path):
+def test_incomplete_form_times_out(tmp_path):
     settings = small_settings(tmp_path, require_tokens=True, connections=ConnectionLimits(body_s=0.5))
     with (
         serving(settings) as client,
@@ -58,20 +58,20 @@ def test_a_form_that_never_comes_is_refused(tmp_path):
         assert one.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_the_oldest_waiting_connection_makes_room(tmp_path):
+def test_oldest_waiting_connection_is_closed_for_new_ones(tmp_path):
     limits = ConnectionLimits(waiting=4, waiting_per_peer=3)
     with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 8) as made:
         until(lambda: sum(_is_closed(one) for one in made) >= 5)
         assert client.get("/healthz").status_code == 200
 
 
-def test_too_many_requests_under_way_are_refused_with_a_time(tmp_path):
+def test_too_many_concurrent_requests_are_rejected_with_retry_time(tmp_path):
     with serving(small_settings(tmp_path, connections=ConnectionLimits(active=0))) as client:
         answer = client.get("/healthz")
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_one_caller_leaves_slots_for_others(tmp_path):
+def test_one_caller_cannot_take_all_slots(tmp_path):
     """Slow uploads and event streams are limited per caller."""
     database = open_database(tmp_path)
     ann, bob = (Tokens(database).create(name)[1] for name in ("ann", "bob"))
@@ -80,7 +80,7 @@ def test_one_caller_leaves_slots_for_others(tmp_path):
     excess = settings.uploads.at_once - settings.uploads.at_once_per_caller
     with serving(settings) as client, contextlib.ExitStack() as stack:
         held = [stack.enter_context(_begin_upload(client.base_url.port, ann)) for _ in range(settings.uploads.at_once)]
-        # Requests that begin together take the slots in any order.
+        # Requests that start together take the slots in any order.
         answered = until(lambda: len(ready := select.select(held, [], [], 0)[0]) >= excess and ready)
         assert [one.recv(12) for one in answered] == [b"HTTP/1.1 429"] * excess
         kind = {"Authorization": f"Bearer {bob}"}
@@ -89,7 +89,7 @@ def test_one_caller_leaves_slots_for_others(tmp_path):
 
 
 @pytest.mark.parametrize(("total", "per_caller"), [(3, 2)])
-def test_slots_are_counted_in_all_and_per_caller(total, per_caller):
+def test_slots_are_limited_in_total_and_per_caller(total, per_caller):
     from brats_mm_service.uploads.slots import NoSlot, Slots
 
     slots = Slots("uploads", total, per_caller)

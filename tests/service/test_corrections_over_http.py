@@ -1,4 +1,4 @@
-"""Submitted labels over HTTP: versions, stored information and refusals, with a fake worker."""
+"""Submitted labels over HTTP: versions, stored information and errors, with a fake worker."""
 
 import gzip
 import json
@@ -42,12 +42,12 @@ def submit(http, data, *, image="case-1", name="label.nii.gz", params=None, quer
     return http.put(f"/datastore/label?image={image}{query}", files={"label": (name, data), **fields})
 
 
-def test_the_history_of_scores_is_empty_before_a_label_is_submitted(http):
+def test_score_history_is_empty_without_labels(http):
     assert http.get("/scoring/").json()["history"] == []
     assert http.get("/scoring/", params={"check_if_running": True}).status_code == 404
 
 
-def test_each_submission_is_a_version_and_none_is_overwritten(http, made_head):
+def test_each_submission_is_a_new_version(http, made_head):
     first, second = label_bytes(made_head), label_bytes(made_head, start=22)
     assert submit(http, first, params={"client_id": "dr-ann"}).json()["version"] == 1
     assert submit(http, second).json()["version"] == 2
@@ -64,7 +64,7 @@ def test_each_submission_is_a_version_and_none_is_overwritten(http, made_head):
     assert http.get("/datastore/label?label=case-1&version=1").status_code == 404
 
 
-def test_labels_named_by_the_viewer_are_stored_with_our_values(http, made_head):
+def test_named_labels_of_viewer_are_stored_with_library_values(http, made_head):
     info = [{"name": "enhancing tumor", "idx": 7}]
     assert submit(http, label_bytes(made_head, value=7), image="case-2", params={"label_info": info}).status_code == 200
     assert http.get("/datastore/label/info?label=case-2").json()["volumes_ml"] == {"ncr": 0.0, "ed": 0.0, "et": 1.0}
@@ -80,7 +80,7 @@ def test_labels_named_by_the_viewer_are_stored_with_our_values(http, made_head):
         ({"value": 0.5, "dtype": np.float32}, 422, "labels are integers"),
     ],
 )
-def test_a_label_that_does_not_fit_its_image_is_refused(http, made_head, change, status, words):
+def test_rejects_label_that_does_not_fit_its_image(http, made_head, change, status, words):
     answer = submit(http, label_bytes(made_head, **change))
     assert answer.status_code == status
     assert words in answer.json()["detail"]
@@ -102,19 +102,19 @@ NRRD = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: %b\nencoding: %b\nspace: le
         ("label.nrrd", NRRD % (b"-1 72 56", b"raw", b"space origin: (0,0,0)"), 422),
     ],
 )
-def test_a_hostile_file_is_refused_and_leaves_nothing(http, name, data, status):
+def test_hostile_file_is_rejected_and_leaves_nothing(http, name, data, status):
     answer = submit(http, data, name=name)
     assert answer.status_code == status, answer.text
     assert "passwd" not in answer.text
     assert not list((http.service.queue.files.root / "incoming").iterdir())
 
 
-def test_an_image_that_is_not_there_and_a_missing_file_are_refused(http, made_head):
+def test_rejects_unknown_image_and_missing_file(http, made_head):
     assert submit(http, label_bytes(made_head), image="nobody").status_code == 404
     assert http.put("/datastore/label?image=case-1", data={"params": "{}"}).status_code == 400
 
 
-def test_a_label_outlives_its_upload_and_a_restart(tmp_path, made_head, monkeypatch):
+def test_label_survives_its_upload_and_a_restart(tmp_path, made_head, monkeypatch):
     label, flair = label_bytes(made_head), (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
     with serving(small_settings(tmp_path)) as http:
         http.put("/datastore/image?image=head", files={"file": ("flair.nii.gz", flair)})
@@ -138,14 +138,14 @@ def finished(http, made_head, **options):
 
 @pytest.fixture(scope="module")
 def made_jobs(tmp_path_factory, made_head):
-    """Results on the grid of the head, of prepared and of raw input."""
+    """Jobs with results on the grid of the head, of prepared and of raw input."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
     root = tmp_path_factory.mktemp("made")
     kinds = {"prepared": {"kind": "prepared"}, "raw": {"kind": "raw"}}
     return {kind: make_results(root / kind, affine, preparation=values) for kind, values in kinds.items()}
 
 
-def test_a_finished_job_takes_a_label_which_scores_it(tmp_path, made_head, made_jobs):
+def test_finished_job_accepts_label_and_is_scored(tmp_path, made_head, made_jobs):
     with serving(small_settings(tmp_path), behaviour={"results": str(made_jobs["prepared"])}) as http:
         job = finished(http, made_head, keep_upload=True)
         label = (made_jobs["prepared"] / "segmentation.nii.gz").read_bytes()
@@ -163,9 +163,7 @@ def test_a_finished_job_takes_a_label_which_scores_it(tmp_path, made_head, made_
 
 
 @pytest.mark.parametrize(("kind", "keep_upload"), [("prepared", False), ("raw", True)])
-def test_a_label_of_a_job_without_usable_images_is_scored_but_not_trained_on(
-    tmp_path, made_head, made_jobs, kind, keep_upload
-):
+def test_label_of_job_without_images_is_scored_but_not_trained_on(tmp_path, made_head, made_jobs, kind, keep_upload):
     with serving(small_settings(tmp_path), behaviour={"results": str(made_jobs[kind])}) as http:
         job = finished(http, made_head, keep_upload=keep_upload)
         assert submit(http, label_bytes(made_head), image=job).status_code == 200
@@ -175,7 +173,7 @@ def test_a_label_of_a_job_without_usable_images_is_scored_but_not_trained_on(
         assert http.get("/datastore/?output=train").json() == []
 
 
-def test_a_job_of_another_caller_takes_no_label(tmp_path, made_head, made_jobs):
+def test_rejects_label_for_job_of_other_caller(tmp_path, made_head, made_jobs):
     settings = small_settings(tmp_path, require_tokens=True)
     with serving(settings, behaviour={"results": str(made_jobs["prepared"])}) as http:
         ann, bob = ({"Authorization": f"Bearer {http.service.tokens.create(name)[1]}"} for name in ("ann", "bob"))
@@ -186,8 +184,8 @@ def test_a_job_of_another_caller_takes_no_label(tmp_path, made_head, made_jobs):
         assert (answer.status_code, "There is no image" in answer.json()["detail"]) == (404, True)
 
 
-def test_a_result_numbered_as_until_brats_2021_is_scored_by_its_regions(tmp_path, made_head, made_jobs):
-    """Enhancing tumour is 4 in the result and in its correction, and the viewer names the values."""
+def test_result_with_brats2021_labels_is_scored_by_regions(tmp_path, made_head, made_jobs):
+    """Enhancing tumour is 4 in the result and in its correction, and the viewer sends the names of the values."""
     image = nib.load(made_jobs["prepared"] / "segmentation.nii.gz")
     labels = np.asarray(image.dataobj).copy()
     labels[labels == 3] = 4

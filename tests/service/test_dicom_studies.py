@@ -1,4 +1,4 @@
-"""A zip of a DICOM study over HTTP: series chosen before the job is accepted, voxels read by the worker."""
+"""DICOM studies as zips over HTTP: series are chosen before the job is accepted, and the worker reads the voxels."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def grey(seed=0, shape=(8, 8, 10)):
 
 
 def study(*series):
-    """A zip of series, each (array, affine, facts), with names as a scanner's export has them."""
+    """Zip of series, each (array, affine, facts), with file names like those of a scanner export."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (data, affine, facts) in enumerate(series):
@@ -41,7 +41,7 @@ def client(tmp_path_factory):
         yield client
 
 
-def test_the_series_of_a_study_are_recognised_at_once(client):
+def test_series_are_recognised_at_submission(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, TYPICAL["flair"]))
     job = client.post("/v1/jobs", files=files).json()
 
@@ -49,7 +49,7 @@ def test_the_series_of_a_study_are_recognised_at_once(client):
     assert ended(client, job["id"])["state"] == "done"
 
 
-def test_series_that_tie_need_a_choice_in_the_options(client):
+def test_tied_series_need_an_option(client):
     again = with_number(TYPICAL["t2"], 8)
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, again))
     refused = client.post("/v1/jobs", files=files)
@@ -62,7 +62,7 @@ def test_series_that_tie_need_a_choice_in_the_options(client):
     assert taken.json()["options"]["series"] == {"t2": again.series_uid}
 
 
-def test_two_studies_in_one_zip_need_a_choice(client):
+def test_two_studies_in_one_zip_need_an_option(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, replace(TYPICAL["flair"], study="another")))
     refused = client.post("/v1/jobs", files=files)
 
@@ -70,7 +70,7 @@ def test_two_studies_in_one_zip_need_a_choice(client):
     assert "option study" in refused.json()["detail"]
 
 
-def test_there_must_be_dicom_results_to_take_an_identity_out_of(client):
+def test_deidentification_needs_dicom_results(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]))
     refused = client.post("/v1/jobs", files=files, data={"options": json.dumps({"deidentify": True})})
 
@@ -79,7 +79,7 @@ def test_there_must_be_dicom_results_to_take_an_identity_out_of(client):
 
 
 @pytest.mark.slow
-def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
+def test_real_worker_segments_study(tiny_bundle, tmp_path):
     head = make_phantom(3, (64, 72, 56))
     series = [
         (np.clip(np.rint(volume.data - volume.data.min()), 0, 60000), volume.grid.affine, TYPICAL[modality.value])
@@ -104,8 +104,8 @@ def test_a_study_is_segmented_by_the_real_worker(tiny_bundle, tmp_path):
     assert np.allclose(np.abs(turned[:3, :3]), np.eye(3), atol=1e-4)
 
 
-def test_a_kept_study_is_served_as_a_zip_that_can_be_submitted_again(client):
-    """Without one of its sequences, for example."""
+def test_kept_study_is_served_as_zip_that_can_be_resubmitted(client):
+    """For example without one of its sequences."""
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, TYPICAL["flair"]))
     job = client.post("/v1/jobs", files=files, data={"options": '{"keep_upload": true}'}).json()
     finished = ended(client, job["id"])
@@ -118,7 +118,7 @@ def test_a_kept_study_is_served_as_a_zip_that_can_be_submitted_again(client):
     until(lambda: not list((client.service.queue.files.root / "incoming").iterdir()))
 
 
-def test_a_study_that_was_not_kept_is_not_served(client):
+def test_study_that_was_not_kept_is_not_served(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]))
     job = ended(client, client.post("/v1/jobs", files=files).json()["id"])
     assert "study" not in job["links"]

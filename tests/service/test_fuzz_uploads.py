@@ -104,7 +104,7 @@ def spoilt(content, head, chance):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
+def test_damaged_file_is_accepted_or_rejected_with_error(kind, tmp_path):
     field, name, make, head = KINDS[kind]
     chance, content = random.Random(kind), make()
     refused = 0
@@ -118,10 +118,10 @@ def test_a_damaged_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
         try:
             upload = sort_upload((file,), folder, LIMITS)
             for stored in upload.sequences.values():
-                read_volume(folder / stored)  # what the worker does
+                read_volume(folder / stored)  # as in the worker
         except Problem as told:
             problem = told
-        except InputError:  # by the worker, whose job fails with that sentence
+        except InputError:  # rejected by the worker, so the job fails with this message
             refused += 1
         if problem is not None:
             assert 400 <= problem.status < 500
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_accepted_or_refused_with_a_sentence(kind, tmp_path):
     assert refused > MUTATIONS // 10
 
 
-def test_damaged_files_over_http_never_cause_a_server_error(tmp_path):
+def test_damaged_files_never_cause_server_errors(tmp_path):
     chance = random.Random(7)
     with serving(small_settings(tmp_path)) as client:
         for number in range(max(20, MUTATIONS // 4)):

@@ -33,7 +33,7 @@ def good(made_head):
 
 
 def refused(client, status, sentence, **request):
-    """Check that a request is refused with a problem, and that no file is left."""
+    """Check that a request is rejected with a problem, and that no file is left."""
     answer = client.post("/v1/jobs", **request)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -43,7 +43,7 @@ def refused(client, status, sentence, **request):
 
 
 def nifti(shape=(32, 32, 32), *, declared=None, **fields):
-    """Return the bytes of a NIfTI file, whose header may be wrong."""
+    """Bytes of a NIfTI file whose header may be wrong."""
     data = np.random.default_rng(0).integers(0, 1000, shape).astype(np.int16)
     image = nib.Nifti1Image(data, np.eye(4))
     raw = bytearray(image.to_bytes())
@@ -161,13 +161,13 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize("kind", VOLUMES)
-def test_a_volume_with_a_false_header_is_refused(client, kind):
+def test_rejects_volume_with_false_header(client, kind):
     name, content, status, sentence = VOLUMES[kind]
     refused(client, status, sentence, files={"t1": (name, content)})
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd.nii.gz", "/tmp/a.nii.gz", "a\x01.nii.gz"])
-def test_names_that_are_paths_are_refused(client, good, name):
+def test_rejects_names_that_are_paths(client, good, name):
     body = b'--b\r\nContent-Disposition: form-data; name="t1ce"; filename="' + name.encode() + b'"\r\n\r\n'
     body += good + b"\r\n--b--\r\n"
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -216,7 +216,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)
-def test_an_archive_that_means_harm_is_refused(client, kind):
+def test_rejects_malicious_zip(client, kind):
     content, status, sentence = ARCHIVES[kind]
     refused(client, status, sentence, files={"case": ("case.zip", content)})
 
@@ -226,12 +226,12 @@ def test_sizes_and_counts_are_limited_while_streaming(client, good):
     refused(client, 413, "larger than 65,536 bytes", files={"t1": ("t1.nii", b"x")}, data={"options": "x" * 70000})
     many = [("t1", (f"{number}.nii", b"x")) for number in range(9)]
     refused(client, 413, "more than 6 parts", files=many)
-    with suppress(httpx.TransportError):  # the service may close the line while the client still sends
+    with suppress(httpx.TransportError):  # the service may close the connection while the client is sending
         answer = client.post("/v1/jobs", files=[("t1", ("t1.nii", bytes(2 * MIB - 10)))] * 4)
         assert answer.status_code == 413
 
 
-def test_a_body_that_is_no_form_is_refused(client):
+def test_rejects_body_that_is_no_form(client):
     refused(client, 415, "multipart/form-data", content=b"x")
     refused(client, 415, "multipart/form-data", json={"t1": "x"})
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -242,7 +242,7 @@ def test_a_body_that_is_no_form_is_refused(client):
     refused(client, 400, "malformed", content=long, headers=kind)
 
 
-def test_parts_are_known_by_name_and_sent_once(client, good):
+def test_rejects_unknown_and_repeated_parts(client, good):
     refused(client, 400, "Unknown part 'scan'", files={"scan": ("a.nii.gz", good)})
     refused(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
     twice = [("t1", ("a.nii.gz", good)), ("t1", ("b.nii.gz", good))]
@@ -262,11 +262,11 @@ def test_parts_are_known_by_name_and_sent_once(client, good):
         ("{", "Send a JSON object"),
     ],
 )
-def test_options_are_typed(client, good, options, sentence):
+def test_rejects_options_of_wrong_type(client, good, options, sentence):
     refused(client, 422, sentence, files={"t1ce": ("a.nii.gz", good)}, data={"options": options})
 
 
-def test_a_nearly_full_disk_is_reported_before_the_upload(tmp_path, good):
+def test_nearly_full_disk_is_reported_before_upload(tmp_path, good):
     with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=2**60))) as client:
         answer = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", good)})
         assert answer.status_code == 507

@@ -1,4 +1,4 @@
-"""Inspection of a zip before a job: the series, which would be used, and why. Nothing is kept."""
+"""Inspection of a zip before a job: series, their use, and the reasons. Nothing is stored."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.service.test_dicom_studies import AFFINE, grey, study
 from tests.service.test_hostile_uploads import zipped
 
 
-def test_the_series_of_a_zip_are_listed_with_their_use(tmp_path):
+def test_series_of_zip_are_listed_with_use(tmp_path):
     files = study((grey(), AFFINE, TYPICAL["t2"]), (grey(1), AFFINE, TYPICAL["flair"]))
     with serving(small_settings(tmp_path)) as client:
         table = client.post("/v1/inspect", files=files).json()
@@ -28,7 +28,7 @@ def test_the_series_of_a_zip_are_listed_with_their_use(tmp_path):
         assert client.get("/v1/jobs").json()["jobs"][0]["id"] == job["id"], "inspecting makes no job"
 
 
-def test_series_that_tie_are_a_problem_in_the_words_of_a_request(tmp_path):
+def test_tied_series_are_a_problem_that_names_request_options(tmp_path):
     again = with_number(TYPICAL["t2"], 8)
     with serving(small_settings(tmp_path)) as client:
         table = client.post(
@@ -38,7 +38,7 @@ def test_series_that_tie_are_a_problem_in_the_words_of_a_request(tmp_path):
         assert "--t2" not in table["problems"][0]
 
 
-def test_what_is_no_zip_of_a_case_is_refused(tmp_path):
+def test_rejects_anything_but_zip_of_a_case(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         for content, status in ((b"no zip", 422), (zipped(**{"readme.txt": b"x"}), 422)):
             answer = client.post("/v1/inspect", files={"case": ("case.zip", content)})

@@ -14,7 +14,7 @@ from tests.fakes.step_gate import StepGate
         ({"memory_bytes": 2**20}, "The machine's memory is too small", "needed more than 0.0 GiB of memory"),
     ],
 )
-def test_a_job_over_its_limit_fails_and_the_worker_is_replaced(tmp_path, made_head, limit, title, words):
+def test_job_over_limit_fails_and_worker_is_replaced(tmp_path, made_head, limit, title, words):
     settings = small_settings(tmp_path / "data", worker=WorkerSettings(**limit))
     with serving(settings, behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         until(lambda: client.service.workers.pids[0] is not None)

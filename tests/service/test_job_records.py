@@ -44,7 +44,7 @@ def written(queue, job):
     (folder / "report.json").write_text("{}")
 
 
-def test_a_job_ends_once_and_stays_so():
+def test_final_state_never_changes():
     ends = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
     for state in ends:
         lost_results = {JobState.FAILED} if state is JobState.DONE else set()
@@ -59,14 +59,14 @@ def test_callers_take_turns():
     assert fair_order(waiting, {}) == ["a1", "b1", "c1", "a2", "a3"]
 
 
-def test_a_caller_with_many_jobs_delays_another_by_one(queue):
+def test_caller_with_many_jobs_delays_others_by_one_job(queue):
     for number in range(3):
         submitted(queue, f"a{number}")
     submitted(queue, "b0", owner="bob")
     assert [queue.take().id for _ in range(4)] == ["a0", "b0", "a1", "a2"]
 
 
-def test_a_move_that_is_not_allowed_changes_nothing(queue):
+def test_invalid_transition_changes_nothing(queue):
     submitted(queue, "one")
     assert not queue.records.finish("one", [], {})
     assert queue.records.cancel("one")
@@ -74,7 +74,7 @@ def test_a_move_that_is_not_allowed_changes_nothing(queue):
     assert queue.records.get("one").state is JobState.CANCELLED
 
 
-def test_a_key_identifies_one_job(queue):
+def test_idempotency_key_identifies_one_job(queue):
     first, new = submitted(queue, "one", key="k")
     second, again = submitted(queue, "two", key="k")
     assert (new, again, first.id, second.id) == (True, False, "one", "one")
@@ -82,7 +82,7 @@ def test_a_key_identifies_one_job(queue):
     assert submitted(queue, "three", owner="bob", key="k")[1]
 
 
-def test_limits_count_the_waiting_jobs_of_all_and_of_one(tmp_path):
+def test_waiting_jobs_are_limited_in_total_and_per_caller(tmp_path):
     queue = JobQueue(
         JobRecords(Database(tmp_path / "r")),
         JobFiles(tmp_path),
@@ -100,7 +100,7 @@ def test_limits_count_the_waiting_jobs_of_all_and_of_one(tmp_path):
     assert {path.name for path in (tmp_path / "jobs").iterdir()} == {"a1", "a2", "b1"}
 
 
-def test_a_job_that_ran_when_the_service_was_killed_runs_again(queue, tmp_path):
+def test_running_job_restarts_after_kill(queue, tmp_path):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
@@ -111,7 +111,7 @@ def test_a_job_that_ran_when_the_service_was_killed_runs_again(queue, tmp_path):
     assert again.take().attempts == 2
 
 
-def test_a_result_that_was_published_before_the_kill_is_the_result(queue, tmp_path):
+def test_result_published_before_kill_is_kept(queue, tmp_path):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
@@ -123,7 +123,7 @@ def test_a_result_that_was_published_before_the_kill_is_the_result(queue, tmp_pa
     assert not again.files.upload("one").exists()
 
 
-def test_a_job_that_is_interrupted_again_and_again_fails_with_a_reason(tmp_path):
+def test_repeatedly_interrupted_job_fails_with_reason(tmp_path):
     submitted(reopened(tmp_path), "one")
     for _ in range(3):
         queue = reopened(tmp_path)
@@ -136,13 +136,13 @@ def test_a_job_that_is_interrupted_again_and_again_fails_with_a_reason(tmp_path)
     assert job.error["detail"] == "The service was interrupted 3 times while the job ran."
 
 
-def test_a_stop_in_good_order_does_not_count_as_an_attempt(queue):
+def test_orderly_stop_does_not_count_as_attempt(queue):
     submitted(queue, "one")
     queue.requeue(queue.take())
     assert queue.records.get("one").attempts == 0
 
 
-def test_uploads_that_were_never_accepted_are_removed_at_the_next_start(queue, tmp_path):
+def test_unaccepted_uploads_are_removed_at_next_start(queue, tmp_path):
     queue.files.incoming()
     stray = queue.files.incoming()
     queue.files.adopt(stray, "never-recorded")
@@ -150,7 +150,7 @@ def test_uploads_that_were_never_accepted_are_removed_at_the_next_start(queue, t
     assert [list((tmp_path / name).iterdir()) for name in ("incoming", "jobs", "trash")] == [[], [], []]
 
 
-def test_a_job_that_is_cancelled_at_the_last_moment_leaves_no_result(queue):
+def test_job_cancelled_at_last_moment_leaves_no_result(queue):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
@@ -159,7 +159,7 @@ def test_a_job_that_is_cancelled_at_the_last_moment_leaves_no_result(queue):
     assert not (queue.files.root / "jobs" / "one").exists()
 
 
-def test_retention_expires_results_and_then_forgets(queue):
+def test_retention_deletes_results_then_records(queue):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
@@ -174,14 +174,14 @@ def test_retention_expires_results_and_then_forgets(queue):
     assert queue.records.get("one") is None
 
 
-def test_a_deleted_record_leaves_no_trace_in_the_file(queue, tmp_path):
+def test_deleted_record_leaves_no_trace_in_file(queue, tmp_path):
     submitted(queue, "one", ignored={"Doe^Jane.pdf": "it is not an image"})
     queue.remove(queue.records.get("one"))
     queue.records._database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert b"Doe^Jane" not in (tmp_path / "records.sqlite3").read_bytes()
 
 
-def test_a_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
+def test_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
     def full(*_):
         message = "database or disk is full"
         raise sqlite3.OperationalError(message)
@@ -193,7 +193,7 @@ def test_a_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
     assert not list((queue.files.root / "incoming").iterdir())
 
 
-def test_a_removal_waits_for_what_another_thread_is_removing(queue, monkeypatch):
+def test_removal_waits_for_removal_in_other_thread(queue, monkeypatch):
     """Otherwise, files of a deleted job would remain on the disk for a moment."""
     submitted(queue, "one")
     real, begun, go_on = shutil.rmtree, threading.Event(), threading.Event()

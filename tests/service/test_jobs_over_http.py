@@ -26,7 +26,7 @@ def done(client, made_head):
     return ended(client, job["id"])
 
 
-def test_a_submission_says_at_once_what_was_found_and_missing(client, made_head):
+def test_submission_lists_found_and_missing_sequences(client, made_head):
     answer = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"probabilities": true}'})
     assert answer.status_code == 202
     job = answer.json()
@@ -36,7 +36,7 @@ def test_a_submission_says_at_once_what_was_found_and_missing(client, made_head)
     assert "not for diagnosis" in job["disclaimer"]
 
 
-def test_a_finished_job_lists_its_results_with_hashes(client, done):
+def test_finished_job_lists_results_with_hashes(client, done):
     assert done["state"] == "done"
     assert done["progress"]["stage"] == "finished"
     names = {one["name"]: one for one in done["results"]}
@@ -46,7 +46,7 @@ def test_a_finished_job_lists_its_results_with_hashes(client, done):
     assert client.get(done["links"]["results"]).json() == done["results"]
 
 
-def test_results_have_their_type_tag_and_ranges(client, done):
+def test_results_have_type_etag_and_ranges(client, done):
     path = f"/v1/jobs/{done['id']}/results/segmentation.nii.gz"
     whole = client.get(path)
     assert whole.headers["content-type"] == "application/gzip"
@@ -75,14 +75,14 @@ def test_one_zip_holds_all_results(client, done):
         assert archive.read(f"{folder}/segmentation.nii.gz") == bytes(range(256)) * 40
 
 
-def test_a_result_that_is_not_there_names_those_that_are(client, done):
+def test_unknown_result_error_lists_results(client, done):
     for name in ("scene.mrb", "..%2f..%2frecords.sqlite3", "all.zip.partial"):
         answer = client.get(f"/v1/jobs/{done['id']}/results/{name}")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
+def test_accepts_zip_of_case_folder(client, made_head):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(made_head.iterdir()):
@@ -99,14 +99,14 @@ def test_a_zip_of_a_case_folder_is_a_case(client, made_head):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
-def test_a_volume_may_have_any_format_that_the_page_names(client, made_head, tmp_path, suffix):
+def test_accepts_every_documented_volume_format(client, made_head, tmp_path, suffix):
     path = tmp_path / f"t1ce{suffix}"
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(made_head / "BraTS-GLI-00000-000-t1c.nii.gz")), str(path))
     sent = client.post("/v1/jobs", files={"t1ce": (path.name, path.read_bytes())})
     assert (sent.status_code, sent.json()["sequences_found"]) == (202, ["t1ce"])
 
 
-def test_uploads_are_gone_once_used_unless_requested_otherwise(client, made_head, done):
+def test_uploads_are_deleted_after_use_unless_kept(client, made_head, done):
     until(lambda: not client.service.queue.files.upload(done["id"]).exists())
     kept = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"keep_upload": true}'}).json()
     ended(client, kept["id"])
@@ -116,7 +116,7 @@ def test_uploads_are_gone_once_used_unless_requested_otherwise(client, made_head
     }
 
 
-def test_the_same_key_is_the_same_job_and_is_run_once(client, made_head):
+def test_same_key_returns_same_job_which_runs_once(client, made_head):
     key = {"Idempotency-Key": "study-7"}
     first = client.post("/v1/jobs", files=two_files(made_head), headers=key)
     second = client.post("/v1/jobs", files=two_files(made_head), headers=key)
@@ -127,7 +127,7 @@ def test_the_same_key_is_the_same_job_and_is_run_once(client, made_head):
     assert "used with other files or options" in other.json()["detail"]
 
 
-def test_the_list_is_paged_and_newest_first(client, made_head):
+def test_job_list_is_paged_and_newest_first(client, made_head):
     made = [client.post("/v1/jobs", files=two_files(made_head)).json()["id"] for _ in range(3)]
     first = client.get("/v1/jobs", params={"limit": 2}).json()
     second = client.get(first["next"]).json()
@@ -136,7 +136,7 @@ def test_the_list_is_paged_and_newest_first(client, made_head):
     assert client.get("/v1/jobs", params={"cursor": "zzzz"}).status_code == 400
 
 
-def test_events_report_each_change_until_the_end(client, made_head):
+def test_events_report_each_change_until_end(client, made_head):
     job = client.post("/v1/jobs", files=two_files(made_head)).json()
     with client.stream("GET", job["links"]["events"]) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -145,7 +145,7 @@ def test_events_report_each_change_until_the_end(client, made_head):
     assert all(event["id"] == job["id"] for event in events)
 
 
-def test_a_deleted_job_is_gone_with_its_files(client, made_head):
+def test_deleted_job_is_removed_with_its_files(client, made_head):
     job = client.post("/v1/jobs", files=two_files(made_head)).json()
     ended(client, job["id"])
     assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
@@ -156,8 +156,8 @@ def test_a_deleted_job_is_gone_with_its_files(client, made_head):
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["cooperative", "deaf"])
-def test_a_running_job_stops_within_two_seconds(tmp_path, made_head, deaf):
-    """A worker that ignores the command is stopped too. Its job would never end."""
+def test_running_job_stops_within_two_seconds(tmp_path, made_head, deaf):
+    """A worker that ignores the cancel command is stopped too."""
     behaviour = {"deaf": deaf, **StepGate(tmp_path / "gate").behaviour}
     with serving(small_settings(tmp_path / "data"), behaviour=behaviour) as client:
         job = client.post("/v1/jobs", files=two_files(made_head)).json()
@@ -173,7 +173,7 @@ def test_a_running_job_stops_within_two_seconds(tmp_path, made_head, deaf):
         until(lambda: client.get("/readyz").status_code == 200)
 
 
-def test_a_crash_of_the_worker_fails_that_job_with_a_reason_and_a_new_worker_comes(tmp_path, made_head):
+def test_worker_crash_fails_job_with_reason_and_starts_new_worker(tmp_path, made_head):
     with serving(small_settings(tmp_path), behaviour={"crash_at": 0}) as client:
         job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
         assert job["state"] == "failed"
@@ -185,7 +185,7 @@ def test_a_crash_of_the_worker_fails_that_job_with_a_reason_and_a_new_worker_com
         until(lambda: 'brats_mm_failures_total{kind="worker-crash"} 2.0' in client.get("/metrics").text)
 
 
-def test_a_case_that_the_worker_refuses_fails_with_its_sentence(tmp_path, made_head):
+def test_job_fails_with_message_of_worker(tmp_path, made_head):
     with serving(small_settings(tmp_path), behaviour={"fail": "bad-grid"}) as client:
         job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
         assert job["error"]["status"] == 422
@@ -199,7 +199,7 @@ def test_models_health_and_metrics(client, done):
     assert list(model["sequences"]) == ["t1", "t1ce", "t2", "flair"]
     assert "folder" not in model["models"][0]
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready", "confinement": "none"}  # the stand-in is not confined
+    assert client.get("/readyz").json() == {"status": "ready", "confinement": "none"}  # the fake worker is not confined
     until(lambda: "brats_mm_queue_length 0.0" in client.get("/metrics").text)  # jobs of other tests may still wait
     until(lambda: 'brats_mm_stage_seconds_count{stage="network"}' in client.get("/metrics").text)
     text = client.get("/metrics").text
@@ -207,7 +207,7 @@ def test_models_health_and_metrics(client, done):
     assert done["id"] not in text
 
 
-def test_answers_carry_headers_that_keep_browsers_strict(client):
+def test_responses_have_security_headers(client):
     headers = client.get("/healthz").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -215,20 +215,20 @@ def test_answers_carry_headers_that_keep_browsers_strict(client):
     assert "access-control-allow-origin" not in headers
 
 
-def test_web_pages_cannot_reach_a_local_service(client, made_head):
+def test_other_web_pages_cannot_reach_local_service(client, made_head):
     crossed = client.post("/v1/jobs", files=two_files(made_head), headers={"Origin": "https://evil.example"})
     assert crossed.status_code == 403
     rebound = client.get("/v1/jobs", headers={"Host": "evil.example"})
     assert rebound.status_code == 421
 
 
-def test_unknown_addresses_and_methods_are_problems(client):
+def test_unknown_paths_and_methods_are_problems(client):
     for answer, status in ((client.get("/nothing"), 404), (client.put("/v1/jobs"), 405)):
         assert answer.status_code == answer.json()["status"] == status
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_full_queue_answers_429_with_a_time(tmp_path, made_head):
+def test_full_queue_returns_429_with_retry_time(tmp_path, made_head):
     from brats_mm_service.settings import QueueLimits
 
     settings = small_settings(tmp_path / "data", queue=QueueLimits(queued=2))
@@ -243,7 +243,7 @@ def test_a_full_queue_answers_429_with_a_time(tmp_path, made_head):
         assert "The queue is full: 2 jobs are waiting." in full.json()["detail"]
 
 
-def test_results_expire_and_say_so(tmp_path, made_head):
+def test_expired_results_are_reported(tmp_path, made_head):
     from brats_mm_service.settings import Retention
 
     with serving(small_settings(tmp_path, retention=Retention(result_s=0.5, record_s=3600, sweep_s=0.1))) as client:
@@ -254,7 +254,7 @@ def test_results_expire_and_say_so(tmp_path, made_head):
         until(lambda: not (client.service.queue.files.root / "jobs" / job["id"]).exists())
 
 
-def test_a_slow_upload_is_ended(tmp_path):
+def test_slow_upload_is_ended(tmp_path):
     from brats_mm_service.settings import UploadLimits
 
     settings = small_settings(tmp_path, uploads=UploadLimits(free_bytes=0, idle_s=0.3))
@@ -270,7 +270,7 @@ def test_a_slow_upload_is_ended(tmp_path):
         until(lambda: not list((tmp_path / "incoming").iterdir()))
 
 
-def test_a_model_that_cannot_be_loaded_is_reported(tmp_path):
+def test_reports_model_that_cannot_be_loaded(tmp_path):
     with serving(small_settings(tmp_path), behaviour={"unable": True}) as client:
         until(lambda: "no weights" in client.get("/readyz").json().get("detail", ""))
         assert client.get("/readyz").status_code == 503

@@ -37,7 +37,7 @@ class Killed:
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             timeout=LONGEST_S,
-            limits=httpx.Limits(max_keepalive_connections=0),  # a kept one may be closed at the moment it is used
+            limits=httpx.Limits(max_keepalive_connections=0),  # a kept connection may close at the moment of use
             trust_env=False,
         )
         self.start()
@@ -82,7 +82,7 @@ def test_no_accepted_job_is_lost_or_has_two_results(tmp_path, made_head):
                 service.kill_worker()
             else:
                 with contextlib.suppress(httpx.TransportError):
-                    # A submission that is cut off in the middle: accepted or not, its key says which.
+                    # If a submission is interrupted, its key tells whether it was accepted.
                     if chance.random() < 0.5:
                         submit(service.client, files, f"cut-{number}")
                 service.kill_service()
@@ -112,7 +112,10 @@ def submit(client, files, key):
 
 
 def look(client, accepted, seen, *, again=False):
-    """Return the number of ended jobs. Check that results are complete and, with `again`, that outcomes never change."""
+    """Return the number of ended jobs.
+
+    Check that results are complete and, with `again`, that outcomes never change.
+    """
     ended = 0
     for job_id in accepted:
         if job_id in seen and not again:

@@ -1,4 +1,4 @@
-"""The whole loop with the unmodified client of MONAI Label: correct, train, activate, segment with the new version."""
+"""The whole loop with the unmodified MONAI Label client: correct, train, activate, segment with the new version."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def submit_both(http, truths):
         assert answer.status_code == 200, answer.text
 
 
-def test_the_loop_from_a_correction_to_a_result_of_the_new_version(truths, tiny_bundle, tmp_path):
+def test_correction_trains_version_that_segments_after_activation(truths, tiny_bundle, tmp_path):
     module = real_client()
     with serving(settings_of(truths, tmp_path / "data", tiny_bundle), behaviour="real") as http:
         http.timeout = PATIENT_S
@@ -104,7 +104,7 @@ def test_the_loop_from_a_correction_to_a_result_of_the_new_version(truths, tiny_
 
 
 def train(client, http):
-    """Train to the end, and return the new version, which is not active."""
+    """Train to the end and return the new, inactive version."""
     started = client.train_start("brats_mm", dict(QUICK))
     assert started["cases"] == {"training": 1, "replay": 0, "held_out": 1}
     again = http.post("/train/brats_mm", json={})
@@ -133,7 +133,7 @@ def activate_and_go_back(client, http, new, earlier_job):
     assert http.put("/v1/models/active", json={"version": "nothing"}).status_code == 404
 
 
-def test_a_training_can_be_stopped_and_leaves_no_version(truths, tiny_bundle, tmp_path):
+def test_stopped_training_leaves_no_version(truths, tiny_bundle, tmp_path):
     with serving(settings_of(truths, tmp_path, tiny_bundle), behaviour="real") as http:
         http.timeout = PATIENT_S
         submit_both(http, truths)
@@ -176,7 +176,7 @@ class Killable:
         self._process.wait()
 
 
-def test_a_kill_of_the_service_in_the_middle_of_a_training_loses_no_label(truths, tiny_bundle, tmp_path):
+def test_service_kill_during_training_loses_no_label(truths, tiny_bundle, tmp_path):
     service = Killable(tmp_path, truths, tiny_bundle)
     try:
         http = service.http
@@ -198,7 +198,7 @@ def test_a_kill_of_the_service_in_the_middle_of_a_training_loses_no_label(truths
         service.http.close()
 
 
-def test_a_kill_of_the_training_loses_no_label_and_keeps_the_old_model(truths, tiny_bundle, tmp_path):
+def test_training_kill_loses_no_label_and_keeps_old_model(truths, tiny_bundle, tmp_path):
     settings = settings_of(truths, tmp_path, tiny_bundle)
     with serving(settings, behaviour="real") as http:
         http.timeout = PATIENT_S
@@ -216,7 +216,7 @@ def test_a_kill_of_the_training_loses_no_label_and_keeps_the_old_model(truths, t
         assert http.get(f"/v1/jobs/{started['id']}").json()["state"] == "failed"
 
 
-def test_training_and_choosing_a_version_need_a_scope_of_their_own(tmp_path, made_head):
+def test_training_and_activation_need_models_write_scope(tmp_path, made_head):
     with serving(small_settings(tmp_path, require_tokens=True)) as http:
         plain = {"Authorization": f"Bearer {http.service.tokens.create('ann')[1]}"}
         head = {"Authorization": f"Bearer {http.service.tokens.create('boss', ('jobs:read', 'models:write'))[1]}"}

@@ -54,7 +54,7 @@ def image(**values):
 
 
 def deflated_bomb():
-    """A header that unpacks to 600 MB, with the transfer syntax behind 3,000 bytes of its meta group."""
+    """A header that inflates to 600 MB, with the transfer syntax after 3,000 bytes of its meta group."""
     whole = dicom(image(), DeflatedExplicitVRLittleEndian, padding=3000)
     head = whole[: 144 + int.from_bytes(whole[140:144], "little")]
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -133,7 +133,7 @@ def _private(process):
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("Private_Dirty", "Private_Clean")))
 
 
-def test_a_description_that_is_too_long_or_too_deep_is_passed_over(tmp_path):
+def test_ignores_dataset_json_that_is_too_long_or_too_deep(tmp_path):
     from brats_mm.io.naming import _dataset_names
 
     path = tmp_path / "dataset.json"

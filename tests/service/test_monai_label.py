@@ -76,7 +76,7 @@ def same_grid(result, made_head):
     return image
 
 
-def test_info_has_what_the_viewers_build_their_panels_from(client):
+def test_info_has_fields_that_viewers_need(client):
     info = client.info()
     assert list(info["models"]) == ["brats_mm", "brats_mm_entropy"]
     assert {model["type"] for model in info["models"].values()} == {"segmentation"}
@@ -90,13 +90,13 @@ def test_info_has_what_the_viewers_build_their_panels_from(client):
     assert info["datastore"]["total"] >= 3
 
 
-def test_no_login_and_no_training_where_the_viewer_asks(client):
+def test_login_and_training_are_reported_unavailable(client):
     assert client.auth_enabled() is False
     assert client.train_status(check_if_running=True) is False
 
 
 @pytest.mark.parametrize(("image", "found"), [("case-1", ["t1", "t1ce", "t2", "flair"]), ("case-2", ["t1ce", "flair"])])
-def test_a_case_folder_on_the_server_is_an_image(client, made_head, image, found):
+def test_case_folder_on_server_is_an_image(client, made_head, image, found):
     result, params = client.infer("brats_mm", image, dict(SLICER))
     assert params["sequences_found"] == found
     assert params["label_names"] == LABELS
@@ -106,7 +106,7 @@ def test_a_case_folder_on_the_server_is_an_image(client, made_head, image, found
     assert "not for diagnosis" in params["disclaimer"]
 
 
-def test_the_answer_is_the_result_of_a_job_of_the_own_api(client, http, made_head):
+def test_response_equals_result_of_own_api(client, http, made_head):
     result, params = client.infer("brats_mm", "case-2", {"result_extension": ".nii.gz"})
     there = http.get(params["results"]["segmentation.nii.gz"]).content
     assert Path(result).read_bytes() == there
@@ -116,7 +116,7 @@ def test_the_answer_is_the_result_of_a_job_of_the_own_api(client, http, made_hea
         assert all(0 <= place < size for place, size in zip(centre, (64, 72, 56), strict=True))
 
 
-def test_the_entropy_is_a_second_model_with_bands_and_is_not_computed_again(client, http, made_head):
+def test_entropy_is_second_model_with_bands_and_reuses_job(client, http, made_head):
     _, first = client.infer("brats_mm", "case-1", dict(SLICER))
     result, params = client.infer("brats_mm_entropy", "case-1", dict(SLICER))
     assert params["job"] == first["job"]
@@ -134,13 +134,13 @@ def test_the_entropy_is_a_second_model_with_bands_and_is_not_computed_again(clie
         assert set(np.unique(bands[voxels])) <= {band}
 
 
-def test_a_volume_sent_along_is_recognised_by_its_name(client, made_head):
+def test_sent_volume_is_recognised_by_name(client, made_head):
     _, params = client.infer("brats_mm", "", dict(SLICER), file=str(volume(made_head, "t2f")))
     assert params["sequences_found"] == ["flair"]
     assert params["sequences_missing"] == ["t1", "t1ce", "t2"]
 
 
-def test_a_volume_without_a_telling_name_needs_its_modality(client, client_module, made_head, tmp_path):
+def test_volume_without_recognised_name_needs_modality(client, client_module, made_head, tmp_path):
     plain = tmp_path / "tmpq1x8.nii.gz"
     shutil.copy(volume(made_head), plain)
     with pytest.raises(client_module.MONAILabelClientException) as refused:
@@ -150,7 +150,7 @@ def test_a_volume_without_a_telling_name_needs_its_modality(client, client_modul
     assert params["sequences_found"] == ["t1ce"]
 
 
-def test_slicers_way_upload_under_the_nodes_name_then_infer(client, made_head, tmp_path):
+def test_slicer_workflow_uploads_under_node_name_then_infers(client, made_head, tmp_path):
     plain = tmp_path / "tmpzz77.nii.gz"
     shutil.copy(volume(made_head), plain)
     assert client.upload_image(str(plain), "Smith T1ce") == {"image": "Smith T1ce"}
@@ -161,7 +161,7 @@ def test_slicers_way_upload_under_the_nodes_name_then_infer(client, made_head, t
     assert params["sequences_found"] == ["t2"]
 
 
-def test_a_session_of_one_file_lives_and_ends(client, client_module, made_head):
+def test_session_of_one_file_is_created_and_removed(client, client_module, made_head):
     made = client.create_session(str(volume(made_head, "t2f")))
     assert made["session_info"]["meta"]["sequences"] == ["flair"]
     assert client.get_session(made["session_id"])["expiry"] == 3600
@@ -173,7 +173,7 @@ def test_a_session_of_one_file_lives_and_ends(client, client_module, made_head):
     assert gone.value.status_code == 404
 
 
-def test_a_zip_of_a_case_is_a_session(client, made_head, tmp_path):
+def test_zip_of_case_is_a_session(client, made_head, tmp_path):
     packed = tmp_path / "head.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("t1n", "t1c", "t2w"):
@@ -183,7 +183,7 @@ def test_a_zip_of_a_case_is_a_session(client, made_head, tmp_path):
     assert params["sequences_found"] == ["t1", "t1ce", "t2"]
 
 
-def test_several_files_are_one_session_distinguished_by_their_names(client, http, made_head):
+def test_several_files_form_one_session_and_are_told_apart_by_name(client, http, made_head):
     files = [("files", (volume(made_head, name).name, volume(made_head, name).read_bytes())) for name in ("t2w", "t2f")]
     made = http.put("/session/", files=files).json()
     assert made["session_info"]["meta"]["sequences"] == ["t2", "flair"]
@@ -194,7 +194,7 @@ def test_several_files_are_one_session_distinguished_by_their_names(client, http
     assert "/" not in again.json()["detail"].replace(".nii.gz", "")
 
 
-def test_the_datastore_lists_cases_uploads_and_labels(client, http, made_head):
+def test_datastore_lists_cases_uploads_and_labels(client, http, made_head):
     client.upload_image(str(volume(made_head, "t1n")), "mine_t1n")
     objects = client.datastore()["objects"]
     assert {"case-1", "case-2", "single_t1ce", "mine_t1n"} <= set(objects)
@@ -205,7 +205,7 @@ def test_the_datastore_lists_cases_uploads_and_labels(client, http, made_head):
     assert info["params"] == {"client_id": "user-xyz"}
 
 
-def test_images_are_fetched_and_checked_by_their_sum(client, http, made_head):
+def test_images_are_downloaded_and_verified_by_checksum(client, http, made_head):
     case = http.get("/datastore/image", params={"image": "case-2"})
     assert case.content == volume(made_head).read_bytes()
     assert "case-2_BraTS-GLI" in case.headers["content-disposition"]
@@ -218,7 +218,7 @@ def test_images_are_fetched_and_checked_by_their_sum(client, http, made_head):
     assert http.head("/datastore/image", params={**head, "check_sum": "SHA256:00"}).status_code == 404
 
 
-def test_a_corrected_label_is_saved_and_fetched_and_the_case_is_done(client, client_module, made_head):
+def test_corrected_label_is_saved_and_marks_case_as_done(client, client_module, made_head):
     result, _ = client.infer("brats_mm", "case-1", dict(SLICER))
     saved = client.save_label("case-1", result, params={"label_info": [{"name": "necrosis", "idx": 1}]})
     assert saved == {"image": "case-1", "label": "case-1", "version": 1}
@@ -233,7 +233,7 @@ def test_a_corrected_label_is_saved_and_fetched_and_the_case_is_done(client, cli
     assert missing.value.status_code == 404
 
 
-def test_the_expected_dice_of_a_case_on_the_server_is_stored_for_the_strategy_uncertain(client, http, made_head):
+def test_expected_dice_is_stored_for_strategy_uncertain(client, http, made_head):
     _, params = client.infer("brats_mm", "case-2", dict(SLICER))
     report = http.get(params["results"]["report.json"]).json()
     file = ExpectedDiceFile(http.service.settings.data)
@@ -243,14 +243,14 @@ def test_the_expected_dice_of_a_case_on_the_server_is_stored_for_the_strategy_un
 
 
 @pytest.mark.parametrize("image", ["nobody", "../case-1", "notes", "..", "case-1/../case-2"])
-def test_images_that_are_not_there_are_404(client, client_module, http, image):
+def test_unknown_images_return_404(client, client_module, http, image):
     assert http.get("/datastore/image", params={"image": image}).status_code == 404
     with pytest.raises(client_module.MONAILabelClientException) as missing:
         client.infer("brats_mm", image, dict(SLICER))
     assert "Status: 404" in missing.value.msg
 
 
-def test_models_and_sessions_that_are_not_there_are_404(client, client_module):
+def test_unknown_models_and_sessions_return_404(client, client_module):
     for call in (
         lambda: client.infer("deepedit", "case-1", {}),
         lambda: client.infer("brats_mm", "", {}, session_id="none"),
@@ -260,7 +260,7 @@ def test_models_and_sessions_that_are_not_there_are_404(client, client_module):
         assert "Status: 404" in missing.value.msg
 
 
-def test_a_request_without_an_image_says_what_to_send(client, client_module):
+def test_request_without_image_names_what_to_send(client, client_module):
     with pytest.raises(client_module.MONAILabelClientException) as refused:
         client.infer("brats_mm", "", {})
     assert "Name one with `image`, a session with `session_id`, or send a `file`" in refused.value.msg
@@ -276,7 +276,7 @@ def ohif_parts(answer):
     return message[message.index("{") : message.rindex("}") + 1], binary[: binary.rindex("\r\n")].encode("latin-1")
 
 
-def test_ohif_reads_the_answer_as_text_and_finds_two_bytes_a_voxel(http):
+def test_ohif_reads_response_as_text_with_two_bytes_per_voxel(http):
     params = (
         '{"result_extension": ".nrrd", "result_dtype": "uint16", "result_compress": false, "restore_label_idx": false}'
     )
@@ -291,7 +291,7 @@ def test_ohif_reads_the_answer_as_text_and_finds_two_bytes_a_voxel(http):
     assert Counter(answer.content.split())[b"application/octet-stream"] == 1
 
 
-def test_the_output_may_be_the_image_or_the_json_alone(http):
+def test_output_may_be_only_image_or_json(http):
     image = http.post("/infer/brats_mm", params={"image": "case-2", "output": "image"}, data={"params": "{}"})
     assert image.headers["content-type"] == "application/octet-stream"
     assert image.content[:2] == b"\x1f\x8b"
@@ -303,7 +303,7 @@ def test_the_output_may_be_the_image_or_the_json_alone(http):
     assert (odd.status_code, "result_dtype" in odd.json()["detail"]) == (422, True)
 
 
-def test_uploads_are_as_hostile_as_anywhere(http):
+def test_rejects_hostile_uploads(http):
     for name, data, status in (
         ("x.nii.gz", b"not a volume", 415),
         ("x.nii.gz", b"", 422),

@@ -67,14 +67,14 @@ def guarded(tmp_path_factory):
         ("POST", "/infer?model_name=brats-mm-t1"),
     ],
 )
-def test_every_route_of_the_viewers_requires_a_token(guarded, method, path):
+def test_every_viewer_route_requires_token(guarded, method, path):
     assert guarded.request(method, path).status_code == 401
     if method in ("POST", "PUT", "DELETE") and "active" not in path:
         refused = guarded.request(method, path, headers=bearer(guarded.reader))
         assert (refused.status_code, "jobs:write" in refused.json()["detail"]) == (403, True)
 
 
-def test_no_caller_sees_anothers_images_sessions_and_labels(guarded, made_head):
+def test_callers_see_only_their_own_images_sessions_and_labels(guarded, made_head):
     ann, bob = bearer(guarded.ann), bearer(guarded.bob)
     file = {"file": ("flair.nii.gz", flair(made_head))}
     assert guarded.put("/datastore/image?image=head", files=file, headers=ann).json() == {"image": "head"}
@@ -95,7 +95,7 @@ def test_no_caller_sees_anothers_images_sessions_and_labels(guarded, made_head):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_the_real_client_logs_in_with_a_token_as_its_password(guarded):
+def test_real_client_logs_in_with_token_as_password(guarded):
     """3D Slicer asks for a name and a password. The client leaves sockets open."""
     module = real_client()
     client = module.MONAILabelClient(str(guarded.base_url))
@@ -112,7 +112,7 @@ def test_the_real_client_logs_in_with_a_token_as_its_password(guarded):
     assert "brats_mm" in client.info()["models"]
 
 
-def test_uploads_and_sessions_end_with_their_files(tmp_path, made_head, monkeypatch):
+def test_expired_uploads_and_sessions_are_deleted_with_files(tmp_path, made_head, monkeypatch):
     with serving(small_settings(tmp_path)) as http:
         http.put("/datastore/image?image=head", files={"file": ("t1.nii.gz", flair(made_head))})
         session = http.put("/session/?expiry=600", files={"files": ("t1.nii.gz", flair(made_head))}).json()
@@ -125,14 +125,14 @@ def test_uploads_and_sessions_end_with_their_files(tmp_path, made_head, monkeypa
         until(lambda: not list(tmp_path.glob("viewers/*/*/*")))
 
 
-def test_uploads_outlive_a_restart(tmp_path, made_head):
+def test_uploads_survive_restart(tmp_path, made_head):
     with serving(small_settings(tmp_path)) as http:
         http.put("/datastore/image?image=head", files={"file": ("t1.nii.gz", flair(made_head))})
     with serving(small_settings(tmp_path)) as http:
         assert http.get("/datastore/image?image=head").content == flair(made_head)
 
 
-def test_a_viewer_that_goes_away_cancels_its_job(tmp_path, made_head):
+def test_disconnected_viewer_cancels_its_job(tmp_path, made_head):
     with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as http:
         file = {"file": ("flair.nii.gz", flair(made_head))}
         request = http.build_request("POST", "/infer/brats_mm", files=file)
@@ -143,16 +143,16 @@ def test_a_viewer_that_goes_away_cancels_its_job(tmp_path, made_head):
         until(lambda: http.get("/v1/jobs").json()["jobs"][0]["state"] == "cancelled")
 
 
-def test_a_failed_job_answers_with_its_sentence(tmp_path, made_head):
+def test_failed_job_responds_with_its_message(tmp_path, made_head):
     with serving(small_settings(tmp_path), behaviour={"fail": "bad-grid"}) as http:
         for _ in range(2):
             answer = http.post("/infer/brats_mm", files={"file": ("flair.nii.gz", flair(made_head))})
             assert answer.status_code == 422
             assert answer.json()["detail"] == "t1.nii.gz cannot be used."
-        assert len(http.get("/v1/jobs").json()["jobs"]) == 2  # a failed job is tried anew
+        assert len(http.get("/v1/jobs").json()["jobs"]) == 2  # a failed job is run again
 
 
-def test_names_in_any_script_and_whole_paths_are_only_names(tmp_path, made_head):
+def test_names_in_any_script_and_paths_are_plain_names(tmp_path, made_head):
     with serving(small_settings(tmp_path)) as http:
         for sent in ("/home/Łukasz/Żółć/głowa_t1ce.nii.gz", "C:\\Bilder\\头_t1ce.nii.gz", "../../../tmp/x_t1ce.nii.gz"):
             made = http.put("/session/", files={"files": (sent, flair(made_head))})
@@ -161,7 +161,7 @@ def test_names_in_any_script_and_whole_paths_are_only_names(tmp_path, made_head)
         assert {path.name for path in tmp_path.glob("viewers/*/*/*/*")} == {"item.json", "t1ce.nii.gz"}
 
 
-def test_cases_on_the_server_cannot_be_changed(tmp_path, made_head):
+def test_cases_on_server_cannot_be_changed(tmp_path, made_head):
     data, store = tmp_path / "data", tmp_path / "store"
     store.mkdir()
     (store / "a_t1.nii.gz").write_bytes(flair(made_head))
@@ -175,7 +175,7 @@ def test_cases_on_the_server_cannot_be_changed(tmp_path, made_head):
         assert str(store) not in http.get("/datastore/?output=all").text
 
 
-def test_ids_of_cases_are_names_in_the_folder_and_nothing_else(tmp_path):
+def test_case_ids_are_names_in_folder_only(tmp_path):
     (tmp_path / "store" / "a").mkdir(parents=True)
     (tmp_path / "t1.nii.gz").write_bytes(b"x")
     cases = ServerCases(tmp_path / "store")
@@ -184,29 +184,29 @@ def test_ids_of_cases_are_names_in_the_folder_and_nothing_else(tmp_path):
     assert ServerCases(None).ids() == []
 
 
-def test_bands_begin_where_a_choice_between_two_has_that_entropy():
+def test_entropy_bands_start_at_entropy_of_two_way_choice():
     assert [round(bound, 3) for bound in BAND_NATS] == [0.199, 0.423, 0.611]
     entropy = np.array([0, 0.198, 0.2, 0.42, 0.43, 0.6, 0.62, 1.386], np.float32)
     assert entropy_bands(entropy).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_label_values_run_from_one_without_a_gap():
+def test_label_values_are_consecutive_from_one():
     """3D Slicer takes the first name for value 1, the second for value 2, and so on."""
     for model in ViewerModel:
         assert list(model.labels.values()) == [1, 2, 3]
 
 
-def test_an_nrrd_file_has_the_voxels_in_the_grids_order_and_lps_geometry():
+def test_nrrd_file_has_voxels_in_grid_order_and_lps_geometry():
     labels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     affine = np.array([[2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]], np.float64)
     data = nrrd_bytes(labels, Grid((1, 2, 3), affine), LabelForm(".nrrd", "uint16", compressed=False))
     header, _, voxels = data.partition(b"\n\n")
-    assert np.frombuffer(voxels, "<u2").tolist() == [0, 3, 1, 4, 2, 5]  # the first axis fastest
+    assert np.frombuffer(voxels, "<u2").tolist() == [0, 3, 1, 4, 2, 5]  # first axis fastest
     assert b"space directions: (-2.0,0.0,0.0) (0.0,-3.0,0.0) (0.0,0.0,4.0)" in header
     assert b"space origin: (-10.0,-20.0,30.0)" in header
 
 
-def test_a_caller_can_leave_only_so_much(tmp_path, monkeypatch):
+def test_stored_uploads_per_caller_are_limited(tmp_path, monkeypatch):
     from brats_mm_service.jobs.files import JobFiles
     from brats_mm_service.problems import Problem
 

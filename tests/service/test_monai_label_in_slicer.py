@@ -1,4 +1,4 @@
-"""3D Slicer's code reads the label maps for viewers (slicer-core, Python 3.11)."""
+"""3D Slicer's code (slicer-core, Python 3.11) reads the label maps for viewers."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def slicer():
 
 
 def answer(folder, present):
-    """Return a response as a file, with a slab of voxels for each present value."""
+    """A response as a file, with a slab of voxels for each present value."""
     labels = np.zeros(SHAPE, np.uint8)
     for value in present:
         labels[1:7, 1:7, 2 * value : 2 * value + 1 + value] = value
@@ -27,7 +27,7 @@ def answer(folder, present):
 
 
 def voxels(slicer, node, segment):
-    """Return the number of voxels of a segment."""
+    """Number of voxels of a segment."""
     image = slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment, image)
     scalars = image.GetPointData().GetScalars()
@@ -35,12 +35,12 @@ def voxels(slicer, node, segment):
 
 
 @pytest.mark.parametrize("present", [(1, 2, 3), (1, 3), (3,), (2,)])
-def test_each_segment_gets_its_own_voxels_also_where_others_are_absent(slicer, tmp_path, present):
+def test_each_segment_has_its_voxels_when_others_are_absent(slicer, tmp_path, present):
     """The MONAI Label module passes all names in order. Slicer assigns them to the values from 1."""
     vtk = pytest.importorskip("vtk")
     place, labels = answer(tmp_path, present)
     scene, logic = slicer.vtkMRMLScene(), slicer.vtkSlicerSegmentationsModuleLogic()
-    logic.SetMRMLScene(scene)  # registers conversions
+    logic.SetMRMLScene(scene)  # registers the conversions
     label_map, storage = slicer.vtkMRMLLabelMapVolumeNode(), slicer.vtkMRMLVolumeArchetypeStorageNode()
     node = slicer.vtkMRMLSegmentationNode()
     for one in (label_map, storage, node):
@@ -57,7 +57,7 @@ def test_each_segment_gets_its_own_voxels_also_where_others_are_absent(slicer, t
         assert (voxels(slicer, node, name) if expected else 0) == expected
 
 
-def test_auto3dsegs_module_names_segments_by_the_descriptions(slicer, tmp_path):
+def test_auto3dseg_module_names_segments_by_descriptions(slicer, tmp_path):
     """The module creates a colour table from the CSV file, and reads the response with it."""
     place, labels = answer(tmp_path, (1, 3))
     rows = [line.split(",")[:2] for line in label_descriptions().decode().splitlines()[1:]]

@@ -1,4 +1,4 @@
-"""Edge cases of access: misleading names, reserved callers, origins, issuers, and tokens that expire meanwhile."""
+"""Edge cases of access: misleading names, reserved callers, origins, issuers, and tokens revoked during a request."""
 
 import threading
 import time
@@ -18,21 +18,21 @@ from tests.fakes.serving import LONGEST_S, serving, small_settings, two_files
 from tests.fakes.stopwatch import stopwatch
 
 
-def test_names_that_turn_the_direction_of_writing_are_not_plain():
+def test_names_with_bidirectional_controls_are_not_plain():
     assert is_plain("głowa_t1ce.nii.gz")
     assert not is_plain("t1ce\u202egz.iin")
     assert plain_name("/home/x/t1ce\u202e\x07.nii.gz") == "t1ce.nii.gz"
 
 
 @pytest.mark.parametrize("name", ["local", "dicomweb"])
-def test_a_token_cannot_have_a_name_of_the_service(tmp_path, name):
+def test_token_cannot_have_reserved_name(tmp_path, name):
     database = open_database(tmp_path)
     with pytest.raises(OptionError, match="is reserved"):
         Tokens(database).create(name)
     database.close()
 
 
-def test_any_origin_needs_tokens_and_a_port_is_a_port(tmp_path):
+def test_any_origin_needs_tokens_and_port_must_be_valid(tmp_path):
     settings = Settings(data=tmp_path, allowed_origins=("*",))
     with pytest.raises(OptionError, match="would let any web page that you open read every job"):
         check_settings(settings, has_tokens=True)
@@ -41,20 +41,20 @@ def test_any_origin_needs_tokens_and_a_port_is_a_port(tmp_path):
         check_settings(Settings(data=tmp_path, port=99999), has_tokens=True)
 
 
-def test_keys_come_from_https_or_this_machine_only():
+def test_keys_come_only_from_https_or_loopback():
     for address in ("http://127.0.0.1.evil/keys", "http://localhost.evil/keys", "ftp://127.0.0.1/keys", "http://a.b/"):
         with pytest.raises(ValueError, match="not an https address"):
             oidc._document(address)
 
 
 @pytest.mark.parametrize("answer", [[], ["x"], {"keys": ["x"]}, {"keys": 1}, {}])
-def test_keys_of_another_form_are_no_traceback(monkeypatch, answer):
+def test_malformed_keys_raise_no_traceback(monkeypatch, answer):
     monkeypatch.setattr(oidc, "_document", lambda _: answer)
     issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
     assert issuer._key("k") is None
 
 
-def test_an_unknown_key_does_not_stall_known_ones(monkeypatch):
+def test_unknown_key_does_not_delay_known_keys(monkeypatch):
     issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
     issuer._keys, issuer._fetched = {"known": "key"}, time.monotonic() - 60
     asked, answer = threading.Event(), threading.Event()
@@ -74,14 +74,14 @@ def test_an_unknown_key_does_not_stall_known_ones(monkeypatch):
     stalled.join()
 
 
-def test_running_out_of_memory_is_recognised_by_its_message():
+def test_out_of_memory_is_recognised_by_message():
     assert _is_out_of_memory(MemoryError())
     assert _is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
     assert _is_out_of_memory(RuntimeError("Exception thrown: std::bad_alloc"))
     assert not _is_out_of_memory(RuntimeError("shapes do not match"))
 
 
-def test_the_stream_of_a_revoked_token_ends_within_five_seconds(tmp_path, made_head):
+def test_stream_of_revoked_token_ends_within_five_seconds(tmp_path, made_head):
     database = open_database(tmp_path)
     token, text = Tokens(database).create("ann")
     settings = small_settings(tmp_path, require_tokens=True)

@@ -1,4 +1,4 @@
-"""Waiting callers are notified of job changes at once, without polling."""
+"""Waiting callers are notified of job changes immediately."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from brats_mm_service.jobs.notifications import JobNotifications
 from tests.fakes.event_loop import run_coroutine
 
 
-def test_a_change_from_another_thread_ends_the_wait():
+def test_change_from_other_thread_ends_wait():
     async def waited():
         changes = JobNotifications()
         with changes.subscribe("a") as mine:
@@ -20,7 +20,7 @@ def test_a_change_from_another_thread_ends_the_wait():
     assert run_coroutine(waited()) < 300
 
 
-def test_a_change_between_looking_and_waiting_is_not_missed():
+def test_change_between_check_and_wait_is_not_missed():
     async def waited():
         changes = JobNotifications()
         with changes.subscribe("a") as mine:
@@ -33,7 +33,7 @@ def test_a_change_between_looking_and_waiting_is_not_missed():
     assert run_coroutine(waited()) < 300
 
 
-def test_changes_of_other_jobs_and_old_ones_do_not_count():
+def test_ignores_other_jobs_and_old_changes():
     async def waited():
         changes = JobNotifications()
         with changes.subscribe("a") as mine:
@@ -48,7 +48,7 @@ def test_changes_of_other_jobs_and_old_ones_do_not_count():
     assert run_coroutine(waited()) >= 0.04
 
 
-def test_notifying_no_one_or_a_closed_loop_does_no_harm():
+def test_notifying_no_one_or_closed_loop_is_harmless():
     changes, kept = JobNotifications(), []
 
     async def leave():
@@ -60,7 +60,7 @@ def test_notifying_no_one_or_a_closed_loop_does_no_harm():
     changes.notify("a")
 
 
-def test_a_coroutine_runs_where_the_thread_has_a_running_loop():
+def test_coroutine_runs_in_thread_with_running_loop():
     """Playwright leaves a running loop in this thread after the browser tests."""
 
     async def inner():

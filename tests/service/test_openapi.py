@@ -1,4 +1,4 @@
-"""The OpenAPI document describes every route with examples and holds for random requests."""
+"""The OpenAPI document describes every route with examples, and responses to random requests match it."""
 
 import os
 import warnings
@@ -16,7 +16,7 @@ def client(tmp_path_factory):
         yield client
 
 
-def test_every_route_has_a_summary_and_an_example(client):
+def test_every_route_has_summary_and_example(client):
     document = client.get("/openapi.json").json()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -29,7 +29,7 @@ def test_every_route_has_a_summary_and_an_example(client):
     assert form["examples"]
 
 
-def test_a_token_is_described_and_required_only_where_the_service_needs_one(client, tmp_path):
+def test_token_is_described_only_when_required(client, tmp_path):
     document = client.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     assert document["paths"]["/v1/jobs"]["post"]["security"] == [{}, {"token": []}]
@@ -40,7 +40,7 @@ def test_a_token_is_described_and_required_only_where_the_service_needs_one(clie
 
 
 @pytest.mark.slow
-def test_random_requests_never_cause_a_server_error(client):
+def test_random_requests_never_cause_server_errors(client):
     """Run Schemathesis over all routes. BRATS_MM_API_EXAMPLES sets the number of requests per route."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -53,7 +53,7 @@ def test_random_requests_never_cause_a_server_error(client):
     assert len(operations) >= 10
     tried = 0
     for operation in operations:
-        # A stream of events has no end while its job waits, and a made-up job is a 404 on the same way as elsewhere.
+        # An event stream does not end while its job waits, and an unknown job gives the same 404 as on other routes.
 
         @hypothesis.settings(
             max_examples=EXAMPLES,

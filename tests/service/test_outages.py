@@ -1,7 +1,4 @@
-"""Records or disk that cannot be written for a while: every accepted job ends within a minute of recovery.
-
-BRATS_MM_OUTAGE_S sets the length of each outage in seconds (default: 1).
-"""
+"""Temporary failures to write records or files: every accepted job ends within a minute of recovery."""
 
 import errno
 import os
@@ -27,7 +24,7 @@ WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", 
 
 
 class Outage:
-    """Makes a method fail during the outage, before or after its effect."""
+    """Make a method fail during the outage, before or after its effect."""
 
     def __init__(self, monkeypatch, owner, name, error, *, after=False):
         self.on = False
@@ -84,7 +81,7 @@ def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True)
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_every_accepted_job_ends_after_records_could_not_be_written(tmp_path, made_head, monkeypatch, name):
+def test_every_accepted_job_ends_after_record_outage(tmp_path, made_head, monkeypatch, name):
     behaviour = {"steps": 3, "pause_s": 0.2, "fail": "bad-volume"} if name == "fail" else None
     outage = Outage(monkeypatch, JobRecords, name, locked)
     is_called = name in ("start_next", "get", "finish", "fail")
@@ -96,7 +93,7 @@ def test_every_accepted_job_ends_after_records_could_not_be_written(tmp_path, ma
 
 
 @pytest.mark.parametrize("name", ["finish", "start_next"])
-def test_a_call_that_wrote_and_then_failed_loses_no_job(tmp_path, made_head, monkeypatch, name):
+def test_failure_after_write_loses_no_job(tmp_path, made_head, monkeypatch, name):
     outage = Outage(monkeypatch, JobRecords, name, locked, after=True)
     seconds, states = jobs_through(tmp_path, made_head, outage)
     print(f"{name}, written: {outage.failed} calls failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
@@ -104,7 +101,7 @@ def test_a_call_that_wrote_and_then_failed_loses_no_job(tmp_path, made_head, mon
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_every_accepted_job_ends_after_the_disk_was_full(tmp_path, made_head, monkeypatch, name):
+def test_every_accepted_job_ends_after_full_disk(tmp_path, made_head, monkeypatch, name):
     outage = Outage(monkeypatch, JobFiles, name, full)
     is_called = name in ("publish", "adopt", "incoming", "drop_upload")
     seconds, states = jobs_through(tmp_path, made_head, outage, is_called=is_called)
@@ -123,7 +120,7 @@ def test_every_accepted_job_ends_after_the_disk_was_full(tmp_path, made_head, mo
     ids=["cancel", "delete", "remove", "erase"],
 )
 @pytest.mark.parametrize("state", ["running", "done"])
-def test_a_delete_in_an_outage_is_answered_and_leaves_nothing_after_it(
+def test_delete_during_outage_is_accepted_and_completed_later(
     tmp_path, made_head, monkeypatch, owner, name, error, state
 ):
     outage = Outage(monkeypatch, owner, name, error)
@@ -152,7 +149,7 @@ def _is_cancelled(client, job):
     return client.get(f"/v1/jobs/{job}").json().get("state") == "cancelled"
 
 
-def test_a_lost_job_that_cannot_be_queued_again_at_once_is_so_after_the_outage(tmp_path, made_head, monkeypatch):
+def test_lost_job_is_requeued_after_outage(tmp_path, made_head, monkeypatch):
     outage = Outage(monkeypatch, JobRecords, "requeue", locked)
     gate = StepGate(tmp_path / "gate")
     with serving(small_settings(tmp_path / "data"), behaviour={"steps": 1, **gate.behaviour}) as client:
@@ -161,7 +158,7 @@ def test_a_lost_job_that_cannot_be_queued_again_at_once_is_so_after_the_outage(t
         until(lambda: client.get(f"/v1/jobs/{first}").json()["state"] == "running")
         waiting = client.post("/v1/jobs", files=files).json()["id"]
         outage.on = True
-        lost = client.service.queue.records.start_next()  # a job that no worker has
+        lost = client.service.queue.records.start_next()  # a job without a worker
         until(lambda: outage.failed)
         outage.on = False
         gate.open(1)
@@ -170,7 +167,7 @@ def test_a_lost_job_that_cannot_be_queued_again_at_once_is_so_after_the_outage(t
     assert job["state"] == "done"
 
 
-def test_a_lock_held_by_another_program_is_waited_out(tmp_path, made_head):
+def test_waits_for_lock_of_other_program(tmp_path, made_head):
     gate = StepGate(tmp_path / "gate")
     with serving(small_settings(tmp_path / "data"), behaviour={"steps": 1, **gate.behaviour}) as client:
         sent = client.post("/v1/jobs", files=two_files(made_head)).json()
@@ -185,14 +182,14 @@ def test_a_lock_held_by_another_program_is_waited_out(tmp_path, made_head):
                 released.set()
                 with_lock.execute("ROLLBACK")
 
-            timer = threading.Timer(12, release)  # longer than a connection waits
+            timer = threading.Timer(12, release)  # longer than the timeout of a connection
             timer.start()
             assert ended(client, sent["id"])["state"] == "done"
             assert released.is_set(), "the records were locked until then"
             timer.join()
 
 
-def test_a_transaction_that_failed_leaves_the_connection_usable(tmp_path):
+def test_failed_transaction_leaves_connection_usable(tmp_path):
     database = open_database(tmp_path)
     insert = "INSERT INTO tokens (id, caller, digest, scopes, created) VALUES ('1', 'a', 'd', 's', 0)"
 

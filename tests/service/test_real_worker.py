@@ -15,7 +15,7 @@ from tests.fakes.serving import ended, serving, small_settings, two_files, until
 pytestmark = pytest.mark.slow
 
 
-def test_two_sequences_give_every_result_and_the_model_stays_loaded(tiny_bundle, made_head, tmp_path):
+def test_two_sequences_give_every_result_and_model_stays_loaded(tiny_bundle, made_head, tmp_path):
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200)

@@ -1,4 +1,4 @@
-"""The file of records: its version, damage, and a job's end in it."""
+"""The file of records: version, damage, and the end of a job."""
 
 import sqlite3
 
@@ -8,7 +8,7 @@ from brats_mm.errors import OptionError
 from brats_mm_service.database import MIGRATIONS, Database, check_records
 
 
-def test_a_new_file_has_the_present_version_and_opens_again(tmp_path):
+def test_new_file_has_current_version_and_reopens(tmp_path):
     path = tmp_path / "records.sqlite3"
     Database(path).close()
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
@@ -16,7 +16,7 @@ def test_a_new_file_has_the_present_version_and_opens_again(tmp_path):
     assert check_records(path) is None
 
 
-def test_a_file_from_before_versions_is_brought_up_and_keeps_its_rows(tmp_path):
+def test_unversioned_file_is_upgraded_and_keeps_rows(tmp_path):
     path = tmp_path / "records.sqlite3"
     with sqlite3.connect(path) as old:
         old.execute(
@@ -31,7 +31,7 @@ def test_a_file_from_before_versions_is_brought_up_and_keeps_its_rows(tmp_path):
     database.close()
 
 
-def test_a_newer_file_is_refused_with_a_sentence(tmp_path):
+def test_rejects_newer_file(tmp_path):
     path = tmp_path / "records.sqlite3"
     with sqlite3.connect(path) as newer:
         newer.execute("PRAGMA user_version = 999")
@@ -42,7 +42,7 @@ def test_a_newer_file_is_refused_with_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["no database", "a page"])
-def test_a_damaged_file_is_refused_with_a_sentence(tmp_path, damage):
+def test_rejects_damaged_file(tmp_path, damage):
     path = tmp_path / "records.sqlite3"
     Database(path).close()
     content = bytearray(path.read_bytes())

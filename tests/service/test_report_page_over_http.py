@@ -20,7 +20,7 @@ def answers(client, made_head):
     return {name: client.get(one["href"]) for name, one in results.items()}
 
 
-def test_a_browser_shows_the_page_instead_of_saving_it(answers):
+def test_browser_shows_page_inline(answers):
     answer = answers["report.html"]
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-disposition"].startswith("inline")
@@ -28,7 +28,7 @@ def test_a_browser_shows_the_page_instead_of_saving_it(answers):
     assert "A page." in answer.text
 
 
-def test_the_page_may_show_its_own_styles_and_pictures_and_nothing_else(answers):
+def test_policy_allows_only_own_styles_and_pictures(answers):
     policy = dict(part.strip().partition(" ")[::2] for part in answers["report.html"].headers[_CSP].split(";"))
     assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     assert policy["style-src"] == "'unsafe-inline'"

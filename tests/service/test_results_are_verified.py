@@ -37,7 +37,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("name", [NAME, "all.zip"])
-def test_a_damaged_result_is_gone_and_its_job_failed(client, job, kind, name):
+def test_damaged_result_returns_410_and_fails_job(client, job, kind, name):
     address = f"/v1/jobs/{job['id']}/results"
     assert client.get(f"{address}/{NAME}").status_code == 200
     DAMAGE[kind](client.service.queue.files.result(job["id"]) / NAME)
@@ -48,7 +48,7 @@ def test_a_damaged_result_is_gone_and_its_job_failed(client, job, kind, name):
     assert "damaged or lost" in after["error"]["detail"]
 
 
-def test_the_zip_is_made_and_hashed_once_and_made_again_when_it_is_damaged(client, job, monkeypatch):
+def test_zip_is_created_once_and_recreated_when_damaged(client, job, monkeypatch):
     address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.all_results(job["id"])
     first = client.get(address)
     made = path.stat().st_mtime_ns
@@ -59,7 +59,7 @@ def test_the_zip_is_made_and_hashed_once_and_made_again_when_it_is_damaged(clien
     assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, first.headers["etag"])
 
 
-def test_a_deletion_that_is_killed_half_way_is_finished_at_the_next_start(client, job, monkeypatch):
+def test_interrupted_deletion_is_finished_at_next_start(client, job, monkeypatch):
     queue = client.service.queue
 
     def killed(*_):
@@ -75,7 +75,7 @@ def test_a_deletion_that_is_killed_half_way_is_finished_at_the_next_start(client
     assert not queue.files.result(job["id"]).exists()
 
 
-def test_a_lost_running_job_is_found_by_the_sweep(client, job):
+def test_sweep_finds_lost_running_job(client, job):
     records = client.service.queue.records
     with records._database.writing() as connection:
         connection.execute(
@@ -84,7 +84,7 @@ def test_a_lost_running_job_is_found_by_the_sweep(client, job):
     assert ended(client, job["id"])["state"] == "done"
 
 
-def test_the_audit_log_says_who_did_what_and_names_nothing(client, job, made_head):
+def test_audit_log_has_caller_and_action_but_no_names(client, job, made_head):
     canary = "CANARY-Smith"
     client.get(f"/v1/jobs/{job['id']}/results/{NAME}")
     client.get(f"/v1/jobs/{canary}")
@@ -97,7 +97,7 @@ def test_the_audit_log_says_who_did_what_and_names_nothing(client, job, made_hea
     assert (client.service.settings.data / "audit.jsonl").stat().st_mode & 0o77 == 0
 
 
-def test_ready_only_while_the_data_folder_is_there(tmp_path):
+def test_ready_only_while_data_folder_exists(tmp_path):
     data = tmp_path / "data"
     with serving(small_settings(data)) as client:
         ended_or_ready = client.get("/readyz")

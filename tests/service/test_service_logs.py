@@ -19,7 +19,7 @@ def restored():
 
 
 @pytest.mark.usefixtures("restored")
-def test_a_line_after_standard_error_was_closed_and_replaced_is_written(monkeypatch):
+def test_log_uses_replaced_standard_error(monkeypatch):
     first, second = io.StringIO(), io.StringIO()
     monkeypatch.setattr(logging, "raiseExceptions", True)
     monkeypatch.setattr(sys, "stderr", first)

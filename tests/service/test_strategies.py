@@ -1,4 +1,4 @@
-"""Strategies for the next case on the server: the first, a random one, or the one with the lowest expected Dice."""
+"""Strategies for the next case on the server: first, random, or lowest expected Dice."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def correct(client, case, volume):
     assert answer.status_code == 200, answer.text
 
 
-def test_the_case_with_the_lowest_expected_dice_without_a_corrected_label_comes_first(settings, tmp_path):
+def test_uncorrected_case_with_lowest_expected_dice_is_first(settings, tmp_path):
     file = ExpectedDiceFile(settings.data)
     for case, dice in {"case-1": 0.9, "case-2": 0.8, "case-3": 0.4}.items():
         file.set(case, dice)
@@ -49,25 +49,25 @@ def test_the_case_with_the_lowest_expected_dice_without_a_corrected_label_comes_
         assert {following(client, "random") for _ in range(40)} == {"case-1", "case-2"}
 
 
-def test_cases_without_a_result_come_last(settings):
+def test_cases_without_result_are_last(settings):
     ExpectedDiceFile(settings.data).set("case-2", 1.0)
     with serving(settings) as client:
         assert following(client, "uncertain") == "case-2"
 
 
-def test_an_unknown_strategy_is_refused_with_the_names_of_those_there_are(settings):
+def test_unknown_strategy_error_lists_strategies(settings):
     with serving(settings) as client:
         answer = client.post("/activelearning/epistemic", json={})
         assert answer.status_code == 404
         assert "first, random, uncertain" in answer.json()["detail"]
 
 
-def test_the_calibrated_dice_ranks_cases_and_no_tumour_counts_as_0():
+def test_calibrated_dice_ranks_cases_and_no_tumour_counts_as_zero():
     assert expected_dice_of({"regions": {"wt": {"estimated_dice": 0.9, "expected_dice": 0.7}}}) == 0.7
     assert expected_dice_of({"regions": {"wt": {"estimated_dice": None, "expected_dice": None}}}) == 0.0
 
 
-def test_an_unreadable_file_counts_as_empty(tmp_path):
+def test_unreadable_file_counts_as_empty(tmp_path):
     (tmp_path / "expected_dice.json").write_text("{")
     file = ExpectedDiceFile(tmp_path)
     assert file.read() == {}

@@ -35,7 +35,7 @@ def files_with(folder, text):
 
 
 @pytest.mark.parametrize("fail", [None, "bad-volume", "internal"])
-def test_a_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
+def test_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
     caplog.set_level(logging.DEBUG)
     volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
     case = zipped(f"{CANARY}/{CANARY}_t1ce.nii.gz", volume)
@@ -46,7 +46,7 @@ def test_a_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
             assert client.post("/v1/jobs", files=refused).status_code >= 400
         client.get(f"/v1/jobs/{CANARY}")
         assert client.delete(f"/v1/jobs/{sent['id']}").status_code == 204
-        # On a busy machine a reader can keep the write-ahead log from being emptied until the next sweep.
+        # On a busy machine, a reader can delay emptying the write-ahead log until the next sweep.
         until(lambda: not files_with(tmp_path, CANARY))
         named = list(tmp_path.rglob(f"*{CANARY}*"))
     print(f"{fail}: 0 files with the name, {len(named)} named so")  # noqa: T201
@@ -83,7 +83,7 @@ def named_study(description):
 
 
 @pytest.mark.parametrize("fail", [None, "bad-volume", "internal"])
-def test_a_deleted_job_leaves_no_text_of_its_dicom_headers(tmp_path, caplog, fail):
+def test_deleted_job_leaves_no_text_of_dicom_headers(tmp_path, caplog, fail):
     caplog.set_level(logging.DEBUG)
     case, unknown = named_study("AX T2 TSE"), named_study("phase contrast")
     with serving(small_settings(tmp_path), behaviour={"fail": fail, "detail": f"{CANARY} cannot be used."}) as client:
@@ -106,7 +106,7 @@ def test_a_deleted_job_leaves_no_text_of_its_dicom_headers(tmp_path, caplog, fai
     assert CANARY[:16] not in " ".join(str(vars(record)) for record in ours)
 
 
-def test_a_caller_has_a_share_of_the_disk(tmp_path, made_head):
+def test_disk_use_per_caller_is_limited(tmp_path, made_head):
     volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
     limits = QueueLimits(kept_bytes_per_caller=1000)
     with serving(small_settings(tmp_path, queue=limits)) as client:

@@ -48,7 +48,7 @@ def supervisor(queue, tmp_path, **options):
 PLAN = {"version": "1.0+site.1", "parent": "base", "minutes": 1.0}
 
 
-def test_a_training_pauses_while_a_segmentation_waits_or_runs_and_then_goes_on(queue, tmp_path):
+def test_training_pauses_while_segmentation_waits_or_runs(queue, tmp_path):
     trainer, worker = supervisor(queue, tmp_path), Listener()
     submit(queue, "train", PLAN)
     trainer._tick(worker)
@@ -64,14 +64,14 @@ def test_a_training_pauses_while_a_segmentation_waits_or_runs_and_then_goes_on(q
     assert worker.heard == ["pause", "resume"]
 
 
-def test_where_it_may_run_beside_them_it_does_not_pause(queue, tmp_path):
+def test_training_does_not_pause_when_it_may_run_in_parallel(queue, tmp_path):
     trainer, worker = supervisor(queue, tmp_path, beside=True), Listener()
     submit(queue, "segment")
     trainer._tick(worker)
     assert worker.heard == []
 
 
-def test_segmentations_and_trainings_are_taken_by_their_own_supervisors(queue):
+def test_segmentations_and_trainings_have_separate_supervisors(queue):
     submit(queue, "train", PLAN)
     assert queue.take() is None
     submit(queue, "segment")
@@ -81,7 +81,7 @@ def test_segmentations_and_trainings_are_taken_by_their_own_supervisors(queue):
     assert queue.take(training=True) is None
 
 
-def test_a_paused_computation_stops_at_its_next_check_and_the_pause_is_counted():
+def test_paused_computation_stops_at_next_check_and_pause_is_counted():
     commands, passed = Commands(), threading.Event()
     commands.put({"command": "train", "job": "a"})
     commands.next()
@@ -103,7 +103,7 @@ def test_a_paused_computation_stops_at_its_next_check_and_the_pause_is_counted()
     assert commands.paused_s == before
 
 
-def test_a_paused_training_can_be_cancelled():
+def test_paused_training_can_be_cancelled():
     commands = Commands()
     commands.put({"command": "train", "job": "a"})
     commands.next()

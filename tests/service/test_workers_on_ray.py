@@ -28,7 +28,7 @@ def cluster():
         yield made
 
 
-def test_without_a_cluster_the_error_says_what_to_start():
+def test_missing_cluster_error_names_command():
     with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"), joined("127.0.0.1:1"):
         pass
 
@@ -50,7 +50,7 @@ def workers_ready(client, count):
     return f"brats_mm_worker_up {count:.1f}" in client.get("/metrics").text
 
 
-def test_each_job_is_done_once_though_a_node_is_killed(cluster, tmp_path, made_head):
+def test_each_job_is_done_once_after_node_kill(cluster, tmp_path, made_head):
     second = second_node(cluster)
     with serving(None, app=on_ray(tmp_path, 4, FakeWork(held=True))) as client:
         until(lambda: workers_ready(client, 4))
@@ -68,7 +68,7 @@ def test_each_job_is_done_once_though_a_node_is_killed(cluster, tmp_path, made_h
     assert sorted(attempts) == [1] * 10 + [2] * 2, "those that the node held were begun again"
 
 
-def test_a_job_whose_process_is_killed_is_done_by_another(cluster, tmp_path, made_head):
+def test_job_of_killed_process_is_done_by_another(cluster, tmp_path, made_head):
     with serving(None, app=on_ray(tmp_path, 1, FakeWork(held=True))) as client:
         until(lambda: workers_ready(client, 1))
         (job,) = submit(client, made_head, 1)
@@ -82,7 +82,7 @@ def test_a_job_whose_process_is_killed_is_done_by_another(cluster, tmp_path, mad
         assert client.service.queue.records.get(job).attempts == 2
 
 
-def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path, made_head):
+def test_job_that_kills_every_worker_fails_with_reason(cluster, tmp_path, made_head):
     with serving(None, app=on_ray(tmp_path, 1, FakeWork(dies=True))) as client:
         (job,) = submit(client, made_head, 1)
         finished = ended(client, job)
@@ -90,7 +90,7 @@ def test_a_job_that_takes_down_each_worker_fails_with_a_reason(cluster, tmp_path
     assert "was lost in each of 3 attempts" in finished["error"]["detail"]
 
 
-def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(cluster, tmp_path, made_head):
+def test_running_job_is_cancelled_within_two_seconds_and_worker_survives(cluster, tmp_path, made_head):
     """A slow worker is not killed here, even on a busy machine."""
     with serving(None, app=on_ray(tmp_path, 1, FakeWork(held=True), cancel_s=LONGEST_S)) as client:
         until(lambda: workers_ready(client, 1))
@@ -109,7 +109,7 @@ def test_a_running_job_is_cancelled_within_two_seconds_and_its_worker_stays(clus
         assert client.service.workers.pids[0] == first
 
 
-def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
+def test_worker_waits_for_free_resources_and_reports_it(cluster, tmp_path):
     from brats_mm_service.workers.ray import RayWorker
 
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", 1, ActorShare(cores=64)))
@@ -118,7 +118,7 @@ def test_a_worker_waits_for_room_on_the_cluster_and_says_so(cluster, tmp_path):
         until(lambda: "no room for a worker yet" in client.get("/readyz").json()["detail"])
 
 
-def test_a_machine_without_the_data_folder_says_what_it_needs(cluster, tmp_path):
+def test_machine_without_data_folder_reports_requirement(cluster, tmp_path):
     from brats_mm_service.workers.ray import RayWorker
 
     worker = RayWorker(small_settings(tmp_path / "elsewhere"), ActorShare(cores=1), FakeWork())
@@ -128,7 +128,7 @@ def test_a_machine_without_the_data_folder_says_what_it_needs(cluster, tmp_path)
     assert "a shared file system" in message["detail"]
 
 
-def test_serving_here_imports_no_ray():
+def test_local_serving_does_not_import_ray():
     code = (
         "import sys; from brats_mm_service.app import create_app; from brats_mm_service.settings import Settings; "
         "import pathlib, tempfile; create_app(Settings(pathlib.Path(tempfile.mkdtemp()))); sys.exit('ray' in sys.modules)"
