@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cuda_inference
 import files_to_files
 import roofline
+import training_step
 
 
 def test_operations_of_convolutions_are_two_per_weight_and_voxel():
@@ -59,3 +60,24 @@ def test_the_gpu_benchmark_runs_dry_on_a_cpu():
         "bfloat16, batch 2",
     ]
     assert all(row["median_s"] > 0 and row["cases_per_s"] > 0 for row in rows)
+
+
+def test_training_step_has_a_row_for_each_expert_precision_and_normalisation():
+    rows = training_step.measure(
+        ["cross", "modality"], 1, {"cross": (2, 4, 32, 32, 32), "modality": (1, 1, 64, 32, 32)}
+    )
+    assert [(row["expert"], row["precision"], row["norm"]) for row in rows] == [
+        (expert, precision, norm)
+        for expert in ("cross", "modality")
+        for precision in ("float32", "bfloat16")
+        for norm in ("PyTorch's", "ours")
+    ]
+    assert all(row["s"] > 0 and row["share"] > 0 for row in rows)
+    assert "| cross | bfloat16 | ours |" in training_step.table(rows)
+
+
+def test_pytorch_norm_computes_the_same_logits():
+    expert = training_step.build_expert("modality").eval()
+    crop = torch.randn(1, 1, 64, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(training_step.with_pytorch_norm(expert)(crop), expert(crop), rtol=1e-4, atol=1e-4)
