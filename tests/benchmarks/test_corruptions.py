@@ -1,4 +1,4 @@
-"""Corruptions of a case: their effect, and the unchanged background and reference."""
+"""Corruptions of a case: their effect on images, and unchanged background and labels."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ MASKS = {region: _case().volumes[Modality.T1].data > 110 for region in Region}
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=lambda shift: shift.name)
-def test_every_change_keeps_sequences_shapes_and_an_empty_background(shift):
+def test_every_corruption_keeps_sequences_shapes_and_background(shift):
     changed, masks = shift.apply(_case(), MASKS, np.random.default_rng(0))
 
     assert changed.available == {Modality.T1, Modality.FLAIR}
@@ -35,7 +35,7 @@ def test_every_change_keeps_sequences_shapes_and_an_empty_background(shift):
         assert np.isfinite(volume.data).all()
 
 
-def test_other_axes_leave_each_voxel_at_its_place_in_the_patient():
+def test_reorientation_keeps_patient_positions():
     case = _case()
     changed, masks = reoriented("PIR").apply(case, MASKS, np.random.default_rng(0))
 
@@ -47,7 +47,7 @@ def test_other_axes_leave_each_voxel_at_its_place_in_the_patient():
     assert masks[Region.WT][tuple(there)]
 
 
-def test_integers_have_no_fractions_and_brain_never_becomes_background():
+def test_rounding_never_turns_brain_into_background():
     case = _case()
     changed, _ = rescaled("bytes", 255.0, integer=True).apply(case, MASKS, np.random.default_rng(0))
 
@@ -57,7 +57,7 @@ def test_integers_have_no_fractions_and_brain_never_becomes_background():
     assert np.array_equal(voxels != 0, case.volumes[Modality.T1].data != 0)
 
 
-def test_flair_stays_where_it_is_and_the_others_move_by_the_distance_named():
+def test_shift_moves_all_sequences_except_flair():
     case = _case()
     changed, _ = misregistered(4.0, 0.0).apply(case, MASKS, np.random.default_rng(0))
 
@@ -70,7 +70,7 @@ def test_flair_stays_where_it_is_and_the_others_move_by_the_distance_named():
     assert np.linalg.norm(moved_mm) == pytest.approx(4, abs=0.3)
 
 
-def test_noise_has_the_strength_named():
+def test_noise_has_named_strength():
     case = _case()
     changed, _ = noisy(0.05).apply(case, MASKS, np.random.default_rng(0))
 
@@ -79,7 +79,7 @@ def test_noise_has_the_strength_named():
     assert (after - before)[inside].std() == pytest.approx(0.05 * before[inside].mean(), rel=0.1)
 
 
-def test_a_bias_field_stays_within_its_strength_and_differs_between_sequences():
+def test_bias_field_is_bounded_and_differs_between_sequences():
     case = _case()
     changed, _ = biased(0.2).apply(case, MASKS, np.random.default_rng(0))
 
@@ -89,7 +89,7 @@ def test_a_bias_field_stays_within_its_strength_and_differs_between_sequences():
     assert np.abs(t1 - flair).max() > 0.02
 
 
-def test_thick_slices_average_along_the_last_axis_up_to_the_rim_of_the_brain():
+def test_thick_slices_average_along_last_axis_inside_brain():
     case = _case()
     changed, _ = thick_slices(8.0).apply(case, MASKS, np.random.default_rng(0))
 

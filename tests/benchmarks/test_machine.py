@@ -1,4 +1,4 @@
-"""Benchmarks refuse to measure on a busy machine, and record what they ran on."""
+"""Benchmarks refuse to run on a busy machine, and record its properties."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ def parser():
     return made
 
 
-def test_a_busy_machine_is_refused_unless_forced(monkeypatch, capsys):
+def test_rejects_busy_machine_unless_forced(monkeypatch, capsys):
     monkeypatch.setattr(machine, "load_average", lambda: 0.51)
     with pytest.raises(SystemExit):
         machine.parse(parser(), [])
@@ -28,12 +28,12 @@ def test_a_busy_machine_is_refused_unless_forced(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("load", [0.5, None])
-def test_an_idle_machine_and_one_that_knows_no_load_are_measured(monkeypatch, load):
+def test_accepts_idle_machine_and_machine_without_load_average(monkeypatch, load):
     monkeypatch.setattr(machine, "load_average", lambda: load)
     assert machine.parse(parser(), []).machine["load_average"] == load
 
 
-def test_the_description_names_processor_versions_and_date():
+def test_description_has_processor_versions_and_date():
     described = machine.describe()
     assert described["processor"]
     assert described["torch"]
@@ -41,7 +41,7 @@ def test_the_description_names_processor_versions_and_date():
 
 
 @pytest.mark.parametrize("script", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
-def test_every_script_with_options_parses_them_here(script):
+def test_every_script_uses_shared_option_parser(script):
     text = script.read_text(encoding="utf-8")
     has_options = "ArgumentParser(" in text or "case_parser(__doc__)" in text
     if has_options and script.stem not in ("machine", "case_list"):

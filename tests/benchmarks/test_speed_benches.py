@@ -23,7 +23,7 @@ def test_operations_of_convolutions_are_two_per_weight_and_voxel():
 
 
 @pytest.mark.slow
-def test_the_roofline_has_a_row_for_each_expert():
+def test_roofline_has_row_per_expert():
     pytest.importorskip("openvino")
     rows = roofline.measure(["openvino", "torch"], 1, {"flair": (1, 1, 128, 64, 64), "cross": (1, 4, 32, 32, 32)})
     assert [(row["backend"], row["expert"]) for row in rows] == [
@@ -37,7 +37,7 @@ def test_the_roofline_has_a_row_for_each_expert():
     assert "| openvino | cross |" in roofline.table(rows)
 
 
-def test_the_first_round_does_not_count_and_shares_are_of_four_sequences():
+def test_first_round_is_excluded_and_shares_refer_to_four_sequences():
     def row(name, *seconds):
         return {"backend": "torch", "sequences": name, "rounds": [{"whole": value} for value in seconds]}
 
@@ -51,7 +51,7 @@ def test_the_first_round_does_not_count_and_shares_are_of_four_sequences():
 
 
 @pytest.mark.slow
-def test_the_gpu_benchmark_runs_dry_on_a_cpu():
+def test_gpu_benchmark_runs_dry_on_cpu():
     rows = cuda_inference.measure("cpu", sides=(128, 64, 64), repeat=1, cases=1, batches=(1, 2))
     assert [row["way"] for row in rows] == [
         "float32, batch 1",

@@ -33,7 +33,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     )
 
 
-def test_the_plain_side_doubles_the_batch_into_views_with_more_and_with_fewer_sequences() -> None:
+def test_plain_side_doubles_batch_into_larger_and_smaller_subsets() -> None:
     np.random.seed(0)
     image, label = torch.ones(3, 4, 2, 2, 2), torch.ones(3, 3, 2, 2, 2)
 
@@ -65,7 +65,7 @@ def test_both_sides_train_all_crops_in_every_round(plan: Plan, tmp_path: Path, s
     assert row["ratio"] == pytest.approx(plain.rounds[0]["seconds"] / ours.rounds[0]["seconds"])
 
 
-def test_the_table_has_a_row_for_each_stage_and_number_of_processes() -> None:
+def test_table_has_row_per_stage_and_number_of_processes() -> None:
     def side(speed: float, wait: float) -> dict[str, object]:
         return {"crops_per_second": speed, "wait_share": wait, "rounds": []}
 

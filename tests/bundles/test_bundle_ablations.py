@@ -1,4 +1,4 @@
-"""Each ablation is one override of MONAI's command line. The networks of the presets train."""
+"""Each ablation is one override on MONAI's command line."""
 
 import json
 from pathlib import Path
@@ -82,7 +82,7 @@ def _pretrained(start: dict[str, Tensor], experts: Path, prefix: str = "") -> li
     return result
 
 
-def test_the_default_starts_from_the_experts_and_moves_experts_and_gate(
+def test_default_starts_from_experts_and_trains_experts_and_gate(
     cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]
 ) -> None:
     after = _train(cases, experts, tmp_path)
@@ -94,12 +94,14 @@ def test_the_default_starts_from_the_experts_and_moves_experts_and_gate(
     assert any(name.startswith("gate.") for name in moved)
 
 
-def test_no_pretraining(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+def test_without_pretraining_experts_start_from_random_weights(
+    cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]
+) -> None:
     _train(cases, experts, tmp_path, "--experts_dir", "none")
     assert _pretrained(caught["start"], experts) == [False] * 4
 
 
-def test_static_mean_of_the_available_experts(
+def test_static_mean_averages_available_experts(
     cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]
 ) -> None:
     after = _train(cases, experts, tmp_path, "--network_def::weighting", "mean")
@@ -112,7 +114,7 @@ def test_static_mean_of_the_available_experts(
 
 
 @pytest.mark.parametrize("level", ["probability", "feature"])
-def test_mixing_at_another_level_still_starts_from_the_experts(
+def test_other_mixing_level_starts_from_experts(
     cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any], level: str
 ) -> None:
     after = _train(cases, experts, tmp_path, "--network_def::level", level)
@@ -125,14 +127,14 @@ def test_mixing_at_another_level_still_starts_from_the_experts(
 
 
 def _losses(loss: nn.Module) -> tuple[float, float]:
-    """Return the loss of a pair whose view with more sequences is worse, and of the same views in order."""
+    """Losses of a pair whose larger subset is worse, and of the same views in order."""
     target = torch.ones(1, 3, 4, 4, 4)
     good, bad = torch.full_like(target, 4.0), torch.full_like(target, -4.0)
     both = torch.cat([target, target])
     return float(loss(torch.cat([bad, good]), both)), float(loss(torch.cat([good, bad]), both))
 
 
-def test_no_ranking(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+def test_ranking_can_be_disabled(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
     _train(cases, experts, tmp_path, "--ranking_weight", "0")
 
     violated, ordered = _losses(caught["workflow"].parser.get_parsed_content("loss"))
@@ -141,7 +143,7 @@ def test_no_ranking(cases: Path, experts: Path, tmp_path: Path, caught: dict[str
     assert violated > ordered + 0.1
 
 
-def test_the_released_codes_loss(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+def test_loss_of_released_code(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
     _train(cases, experts, tmp_path, "--loss::_target_", "brats_mm.losses.mofe.ReleasedMoFeLoss")
 
     loss = caught["workflow"].parser.get_parsed_content("loss")
@@ -151,7 +153,7 @@ def test_the_released_codes_loss(cases: Path, experts: Path, tmp_path: Path, cau
     assert released_order == pytest.approx(paper_order / 2)
 
 
-def test_uniform_pairs(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+def test_pairs_can_be_uniform(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
     _train(cases, experts, tmp_path, "--pair_sampler", "uniform")
 
     chain = caught["workflow"].parser.get_parsed_content("train::preprocessing").transforms
@@ -161,7 +163,7 @@ def test_uniform_pairs(cases: Path, experts: Path, tmp_path: Path, caught: dict[
     assert share == pytest.approx(14 / 50, abs=0.03), "the released rule has 14 of 86"
 
 
-def test_independent_crops(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+def test_crops_can_be_independent(cases: Path, experts: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
     _train(cases, experts, tmp_path, "--crops", "independent")
 
     parser = caught["workflow"].parser

@@ -1,4 +1,4 @@
-"""Requirements of MONAI's tools: metadata, input and output of the network, export, clean configs."""
+"""Requirements of MONAI's tools: metadata, input and output of the network, export, and valid configs."""
 
 import json
 import re
@@ -53,7 +53,7 @@ SCHEMA = {
 
 
 @pytest.mark.parametrize("path", JSON_FILES, ids=lambda path: path.name)
-def test_each_config_parses_and_is_laid_out_alike(path: Path) -> None:
+def test_configs_parse_and_have_one_layout(path: Path) -> None:
     """The indent is four, and values that fit into 100 characters are on one line."""
     text = path.read_text(encoding="utf-8")
     content = json.loads(text)
@@ -63,7 +63,7 @@ def test_each_config_parses_and_is_laid_out_alike(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", JSON_FILES, ids=lambda path: path.name)
-def test_each_component_that_a_config_names_exists(path: Path) -> None:
+def test_components_named_in_configs_exist(path: Path) -> None:
     parser = ConfigParser(json.loads(path.read_text()))
     parser.parse()
     for node in _nodes(parser.config):
@@ -77,7 +77,7 @@ WHOLE = [path for path in JSON_FILES if path.stem not in OVERLAYS]
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.name)
-def test_every_key_of_a_config_is_used(path: Path) -> None:
+def test_every_config_key_is_used(path: Path) -> None:
     content = json.loads(path.read_text())
     entry_points = {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root"}
     text = json.dumps(content)
@@ -87,7 +87,7 @@ def test_every_key_of_a_config_is_used(path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["train", "pretrain_expert"])
 @pytest.mark.parametrize("overlay", ["multi_gpu_train", "paper"])
-def test_every_override_finds_its_place(stage: str, overlay: str) -> None:
+def test_every_override_matches_a_config_key(stage: str, overlay: str) -> None:
     overrides = json.loads((CONFIGS / f"{overlay}.json").read_text())
     files = [str(path) for path in training_configs(CONFIGS, stage)]
     parser = ConfigParser(ConfigParser.load_config_files(files))
@@ -96,17 +96,17 @@ def test_every_override_finds_its_place(stage: str, overlay: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*CONFIGS.glob("*.json"), *CONFIGS.glob("methods/*.json")], ids=lambda path: path.name)
-def test_steps_are_named_and_not_counted(path: Path) -> None:
+def test_steps_are_referenced_by_name(path: Path) -> None:
     assert not re.search(r"transforms::\d", path.read_text(encoding="utf-8"))
 
 
-def test_the_metadata_fit_the_schema(tmp_path: Path) -> None:
+def test_metadata_match_schema(tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps(SCHEMA))
     verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
 
 
-def test_the_metadata_schema_refuses_what_lacks_a_required_key(tmp_path: Path) -> None:
+def test_metadata_schema_rejects_missing_keys(tmp_path: Path) -> None:
     schema, broken = tmp_path / "schema.json", tmp_path / "metadata.json"
     schema.write_text(json.dumps(SCHEMA))
     broken.write_text(json.dumps({key: value for key, value in METADATA.items() if key != "task"}))
@@ -114,7 +114,7 @@ def test_the_metadata_schema_refuses_what_lacks_a_required_key(tmp_path: Path) -
         verify_metadata(meta_file=str(broken), filepath=str(schema))
 
 
-def test_channels_are_those_of_the_domain() -> None:
+def test_channels_match_domain() -> None:
     formats = METADATA["network_data_format"]
     labels = {"0": "background"}
     for part, style in SEGMENT_STYLES.items():
@@ -126,12 +126,12 @@ def test_channels_are_those_of_the_domain() -> None:
     assert first["channel_def"] == labels, "MONAI Label takes label values from the first output"
 
 
-def test_the_version_is_in_the_changelog() -> None:
+def test_version_is_in_changelog() -> None:
     assert METADATA["version"] in METADATA["changelog"]
 
 
 @pytest.mark.slow
-def test_the_network_takes_and_gives_what_the_metadata_say() -> None:
+def test_network_input_and_output_match_metadata() -> None:
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(CONFIGS / "metadata.json"),
@@ -140,7 +140,7 @@ def test_the_network_takes_and_gives_what_the_metadata_say() -> None:
     )
 
 
-def test_a_checkpoint_exports_to_torchscript_that_answers_alike(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_checkpoint_exports_to_equivalent_torchscript(tiny: dict[str, Any], tmp_path: Path) -> None:
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
@@ -158,7 +158,7 @@ def test_a_checkpoint_exports_to_torchscript_that_answers_alike(tiny: dict[str, 
     assert torch.allclose(exported(image, available), plain.eval()(image, available), atol=1e-5)
 
 
-def test_the_bundle_is_complete() -> None:
+def test_bundle_is_complete() -> None:
     for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/data_license.txt"):
         assert (BUNDLE / name).is_file(), name
     assert not list(BUNDLE.rglob("*.py")), "a bundle holds configuration and weights, no Python"
@@ -173,7 +173,7 @@ def _nodes(value: Any) -> list[Any]:
 
 
 def laid_out(value: Any, indent: int = 0, room: int = 100) -> str:
-    """Return JSON with one line for every mapping or list that fits into `room` characters."""
+    """JSON with one line for every mapping or list that fits into `room` characters."""
     plain = json.dumps(value)
     if not isinstance(value, dict | list) or (indent and len(plain) + indent <= room):
         return plain

@@ -77,13 +77,13 @@ def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder, reported
 
 
-def test_experts_come_before_the_mixture_and_mmp_needs_none(done: tuple[Path, list[str]]) -> None:
+def test_experts_are_trained_before_mixture_and_mmp_needs_none(done: tuple[Path, list[str]]) -> None:
     _, reported = done
     assert [Path(one).name for one in reported[:4]] == ["t1", "t1ce", "t2", "flair"]
     assert reported[4:] == ["runs/mixture/seed_1", "runs/mmp/seed_1"]
 
 
-def test_the_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list[str]]) -> None:
+def test_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list[str]]) -> None:
     """5/8 of 3 epochs are 2 for the experts. The mixture gets the third, and MMP all three."""
     folder, reported = done
     epochs = [json.loads((folder / one / "trained.json").read_text())["epochs"] for one in reported]
@@ -91,7 +91,7 @@ def test_the_budget_is_shared_between_experts_and_mixture(done: tuple[Path, list
     assert "Epoch 3 of 3" in (folder / reported[-1] / "train.log").read_text()
 
 
-def test_the_mixture_starts_from_the_experts_last_weights(done: tuple[Path, list[str]]) -> None:
+def test_mixture_starts_from_last_weights_of_experts(done: tuple[Path, list[str]]) -> None:
     folder, reported = done
     expert = folder / reported[0]
     last = torch.load(expert / "models" / "expert_t1_last.pt", weights_only=True)["network"]
@@ -101,7 +101,7 @@ def test_the_mixture_starts_from_the_experts_last_weights(done: tuple[Path, list
     assert config["experts_dir"] == str((expert.parent / "ready").resolve())
 
 
-def test_a_bundle_holds_the_network_that_was_trained_and_says_what_it_is(done: tuple[Path, list[str]]) -> None:
+def test_bundle_holds_trained_network_and_its_description(done: tuple[Path, list[str]]) -> None:
     from brats_mm.pipeline.network import load_network
 
     bundle = open_bundle(done[0] / "runs" / "mmp" / "seed_1" / "bundle")
@@ -111,7 +111,7 @@ def test_a_bundle_holds_the_network_that_was_trained_and_says_what_it_is(done: t
     assert "projected" in bundle.metadata()["description"]
 
 
-def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[str]]) -> None:
+def test_comparison_has_every_figure_of_every_method(done: tuple[Path, list[str]]) -> None:
     folder, _ = done
     with (folder / "runs.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -139,19 +139,19 @@ def test_the_comparison_has_every_figure_of_every_method(done: tuple[Path, list[
     assert "| MMP |" in page
 
 
-def test_no_gate_weights_are_reported_for_a_method_without_a_gate(done: tuple[Path, list[str]]) -> None:
+def test_method_without_gate_has_no_gate_weights(done: tuple[Path, list[str]]) -> None:
     folders = [done[0] / "runs" / name / "seed_1" / "evaluation" for name in ("mixture", "mmp")]
     rows = [len((folder / "gate_weights.csv").read_text().splitlines()) for folder in folders]
     assert rows == [1 + 2 * 32 * 3, 1]
 
 
-def test_the_tables_come_as_parquet_too(done: tuple[Path, list[str]]) -> None:
+def test_tables_are_written_as_parquet_too(done: tuple[Path, list[str]]) -> None:
     from pyarrow.parquet import read_table
 
     assert read_table(done[0] / "sets.parquet").num_rows == 2 * 15 * 3
 
 
-def test_a_second_call_trains_nothing_and_finds_the_same(
+def test_second_call_trains_nothing_and_gives_same_tables(
     done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path
 ) -> None:
     experiment = planned(cases, methods, done[0])
@@ -167,7 +167,7 @@ def test_a_second_call_trains_nothing_and_finds_the_same(
     assert after["reference"] == "mixture"
 
 
-def test_other_settings_are_not_mixed_into_an_experiment(
+def test_rejects_other_settings_for_existing_experiment(
     done: tuple[Path, list[str]], cases: Path, methods: Path
 ) -> None:
     experiment = planned(cases, methods, done[0], epochs=4)
@@ -175,7 +175,7 @@ def test_other_settings_are_not_mixed_into_an_experiment(
     assert "training with other settings" in outcome.failure
 
 
-def test_a_killed_run_resumes_and_a_failed_run_does_not_stop_the_others(
+def test_killed_run_resumes_and_failed_run_does_not_stop_others(
     cases: Path, methods: Path, done: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     """MMP stops after its first epoch, and the mixture fails. The next call only finishes MMP."""
@@ -208,7 +208,7 @@ def test_a_killed_run_resumes_and_a_failed_run_does_not_stop_the_others(
     assert "Failed: mixture, seed 1" in (folder / "experiment.md").read_text()
 
 
-def test_the_command_rewrites_the_tables_of_a_finished_experiment(
+def test_command_rewrites_tables_of_finished_experiment(
     done: tuple[Path, list[str]], cases: Path, methods: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(done[0], tmp_path / "copy"))
@@ -231,12 +231,12 @@ def test_the_command_rewrites_the_tables_of_a_finished_experiment(
         (["mmp", "{own}"], "Several methods are named mmp"),
     ],
 )
-def test_invalid_methods_are_refused(words: list[str], message: str, methods: Path) -> None:
+def test_rejects_invalid_methods(words: list[str], message: str, methods: Path) -> None:
     with pytest.raises(OptionError, match=message):
         read_methods([word.format(own=methods) for word in words], open_bundle(None))
 
 
-def test_the_lists_that_come_with_the_bundle() -> None:
+def test_shipped_experiment_files_are_valid() -> None:
     template = open_bundle(None)
     assert [method.name for method in read_methods(["ladder"], template)] == [
         "simmlm",
@@ -252,7 +252,7 @@ def test_the_lists_that_come_with_the_bundle() -> None:
     assert both.count("simmlm") == 1
 
 
-def test_an_experiment_file_may_name_others_whose_methods_all_join(methods: Path, tmp_path: Path) -> None:
+def test_experiment_file_may_include_others(methods: Path, tmp_path: Path) -> None:
     """Settings of a file apply to the methods of included files, but settings of those files take precedence."""
     inner = {"settings": {"window": [8]}, "methods": {"mine": {"experts_dir": "none", "seed": 1}, "same": "x.json"}}
     outer = {"settings": {"window": [4], "seed": 2}, "expert_settings": {"seed": 3}, "methods": {"list": "inner.json"}}
@@ -268,14 +268,14 @@ def test_an_experiment_file_may_name_others_whose_methods_all_join(methods: Path
     assert same.settings == {"window": [8], "seed": 2}
 
 
-def test_an_experiment_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
+def test_rejects_experiment_file_that_includes_itself(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps({"methods": {"other": "two.json"}}))
     (tmp_path / "two.json").write_text(json.dumps({"methods": {"other": "one.json"}}))
     with pytest.raises(OptionError, match="includes itself"):
         read_methods([str(tmp_path / "one.json")], open_bundle(None))
 
 
-def test_the_small_experiment_has_all_of_the_papers_and_of_the_ladder() -> None:
+def test_small_experiment_has_all_methods_of_papers_and_ladder() -> None:
     template = open_bundle(None)
     small = Path(__file__).resolve().parents[2] / "benchmarks" / "small_experiment.json"
     names = [method.name for method in read_methods([str(small)], template)]
@@ -283,7 +283,7 @@ def test_the_small_experiment_has_all_of_the_papers_and_of_the_ladder() -> None:
     assert names == [*both, "no_transplants"]
 
 
-def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_experiment() -> None:
+def test_ladder_has_same_settings_alone_and_in_small_experiment() -> None:
     """Both files must contain the same settings, so that their runs are comparable."""
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
     small, ladder = (json.loads((folder / f"{name}_experiment.json").read_text()) for name in ("small", "ladder"))
@@ -291,12 +291,12 @@ def test_the_ladder_is_trained_alike_by_itself_and_in_the_small_experiment() -> 
 
 
 @pytest.mark.parametrize("budget", [{}, {"epochs": 3, "minutes": 2}, {"epochs": 3, "expert_share": 1.0}])
-def test_a_experiment_has_one_budget(budget: dict[str, float]) -> None:
+def test_rejects_two_budgets(budget: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="budget"):
         Budget(**budget)
 
 
-def test_minutes_are_shared_as_epochs_are() -> None:
+def test_minutes_are_shared_like_epochs() -> None:
     budget = Budget(minutes=80)
     assert budget.for_expert() == {"minutes": 12.5}
     assert budget.for_method(after_experts=True) == {"minutes": 30.0}
@@ -307,7 +307,7 @@ def test_minutes_are_shared_as_epochs_are() -> None:
     )
 
 
-def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods: Path, tmp_path: Path) -> None:
+def test_given_experts_are_used_and_cost_no_budget(cases: Path, methods: Path, tmp_path: Path) -> None:
     """A method with its own `experts_dir` keeps it."""
     content = json.loads(methods.read_text())
     content["methods"] = {"mixture": {"network_def": NETWORKS["simmlm"]}, "fresh": {"experts_dir": "none"}}
@@ -332,6 +332,6 @@ def test_given_experts_are_where_all_start_and_cost_nothing(cases: Path, methods
     }
 
 
-def test_given_experts_must_be_there(cases: Path, methods: Path, tmp_path: Path) -> None:
+def test_given_experts_must_exist(cases: Path, methods: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"no experts at .*nowhere"):
         planned(cases, methods, tmp_path / "out", experts=tmp_path / "nowhere")

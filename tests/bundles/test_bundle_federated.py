@@ -29,7 +29,7 @@ SMALL = {
 
 @pytest.fixture
 def bundle(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> Path:
-    """A bundle of the toy network, whose own configs have small settings."""
+    """A bundle of the toy network with small settings."""
     folder = tmp_path / "bundle"
     shutil.copytree(open_bundle(None).root / "configs", folder / "configs")
     (folder / "models").mkdir()
@@ -67,7 +67,7 @@ def test_two_clients_train_two_rounds_with_default_arguments(bundle: Path) -> No
     assert all(bool(torch.isfinite(value).all()) for value in weights.values())
 
 
-def test_evaluate_json_scores_the_weights_of_the_bundle(bundle: Path) -> None:
+def test_evaluate_json_scores_bundle_weights(bundle: Path) -> None:
     files = [str(bundle / "configs" / name) for name in ("train.json", "evaluate.json")]
     workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False)
     workflow.initialize()

@@ -53,9 +53,7 @@ def two_cases(cases: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_label_maps_are_on_the_input_grid_and_equal_those_of_the_library(
-    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_label_maps_are_on_input_grid_and_match_library(two_cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     workflow = _workflow(tiny, dataset_dir=str(two_cases), output_dir=str(tmp_path / "out"))
     workflow.initialize()
     assert workflow.check_properties() == []
@@ -76,7 +74,7 @@ def test_label_maps_are_on_the_input_grid_and_equal_those_of_the_library(
         assert expected.any(), "a toy network that says nothing proves nothing"
 
 
-def test_the_command_line_segments_from_any_working_directory(
+def test_command_line_segments_from_any_working_directory(
     two_cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
@@ -95,7 +93,7 @@ def test_the_command_line_segments_from_any_working_directory(
     }
 
 
-def test_a_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     entry = {"name": "renamed", "image": {"flair": "one/one-flair.nii.gz"}}
     (tmp_path / "list.json").write_text(json.dumps({"testing": [entry]}))
     workflow = _workflow(
@@ -107,14 +105,12 @@ def test_a_list_may_name_files_and_outputs(cases: Path, tiny: dict[str, Any], tm
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["renamed"]
 
 
-def test_the_window_is_a_multiple_of_what_the_metadata_promises() -> None:
+def test_window_is_multiple_of_metadata_patch_size() -> None:
     window = json.loads((CONFIGS / "inference.json").read_text())["window"]
     assert all(side % 64 == 0 for side in window)
 
 
-def test_results_are_those_of_the_library_with_calibration_applied(
-    two_cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_results_match_library_with_calibration(two_cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """Segmentation, entropy and importance equal those that `brats-mm segment` writes with the same bundle."""
     bundle = tmp_path / "packed"
     create_bundle([Path(tiny["weights"])], bundle, open_bundle(None), version="1", configs=[Path(tiny["train"])])

@@ -1,4 +1,4 @@
-"""The config of every method trains on top of the bundle's config and matches its description."""
+"""The config of each method trains on top of the bundle's config and matches its description."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def _workflow(name: str, cases: Path, models: Path, **override: Any) -> ConfigWo
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 @pytest.mark.slow
-def test_a_step_of_each_method_moves_its_weights_and_is_validated(name: str, cases: Path, tmp_path: Path) -> None:
+def test_each_method_trains_a_step_and_validates(name: str, cases: Path, tmp_path: Path) -> None:
     training = _workflow(name, cases, tmp_path)
     assert training.check_properties() == []
     before = {
@@ -99,7 +99,7 @@ def _merged(name: str) -> ConfigParser:
         ("early_fusion", EarlyFusionNetwork, "uniform"),
     ],
 )
-def test_the_shipped_network_and_sampling_of_each_method(name: str, kind: type, sampler: str) -> None:
+def test_network_and_sampling_of_each_method(name: str, kind: type, sampler: str) -> None:
     parser = _merged(name)
     assert isinstance(parser.get_parsed_content("network_def"), kind)
     assert parser["steps::subsets::sampler"] == "@subset_sampler"
@@ -122,14 +122,14 @@ def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, pro
     assert (loss.weight, loss.detach) == (weight, True)
 
 
-def test_methods_say_their_name_and_what_they_are() -> None:
+def test_methods_have_names_and_descriptions() -> None:
     for name in NETWORKS:
         described = _merged(name)["method"]
         assert described["name"]
         assert described["description"].endswith(".")
 
 
-def test_every_method_is_in_its_page() -> None:
+def test_every_method_is_documented() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
     for path in METHODS.glob("*.json"):
         assert f"`{path.stem}`" in page, path.stem

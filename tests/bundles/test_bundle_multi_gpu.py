@@ -58,7 +58,7 @@ def test_two_processes_train_one_mixture(cases: Path, tiny: dict[str, Any], tmp_
     assert len(list((tmp_path / "curves").iterdir())) == 2, "training and validation, of the first process alone"
 
 
-def test_two_processes_train_an_expert_with_deep_supervision(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_train_expert_with_deep_supervision(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """Every head in the loss changes, including that of the second level, which only deep supervision trains."""
     start = ConfigParser.load_config_file(tiny["pretrain_expert"])
     expert = ConfigParser(start).get_parsed_content("network_def")
@@ -72,13 +72,13 @@ def test_two_processes_train_an_expert_with_deep_supervision(cases: Path, tiny: 
     assert not any(torch.equal(last[f"heads.{level}.weight"], expert.heads[level].weight) for level in (0, 1))
 
 
-def test_without_torchrun_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_torchrun_names_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(TrainingError, match="torchrun --nproc_per_node=N -m monai"):
         join()
 
 
-def test_only_the_first_process_writes_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_first_process_writes_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "0")
     assert (untracked("curves"), untracked(None)) == (False, True)
     monkeypatch.setenv("RANK", "1")

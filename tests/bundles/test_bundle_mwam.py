@@ -48,7 +48,7 @@ def _last(models: Path) -> dict[str, Any]:
     return state
 
 
-def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_bank(
+def test_ratios_are_logged_and_resumed_training_restores_bank(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -70,9 +70,7 @@ def test_ratios_are_logged_and_in_tensorboard_and_a_resumed_training_has_its_ban
     assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= set(tags)
 
 
-def test_weights_of_one_leave_the_training_unchanged_and_others_do_not(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_only_weights_of_one_leave_training_unchanged(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     ones = {**FINER, "mwam::weights::alpha": 1.0, "mwam::weights::beta": 0.0}
     _run(tiny, cases, tmp_path / "plain", epochs=1)
     _run(tiny, cases, tmp_path / "ones", MWAM, epochs=1, **ones)
@@ -83,7 +81,7 @@ def test_weights_of_one_leave_the_training_unchanged_and_others_do_not(
     assert not torch.equal(loss["experts.t1.stem.conv1.weight"], plain["experts.t1.stem.conv1.weight"])
 
 
-def test_it_wraps_mmps_training_with_encoders_as_branches(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_mwam_wraps_mmp_training_with_encoders_as_branches(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     mmp = str(CONFIGS / "methods" / "mmp.json")
     settings = {"epochs": 1, "network_def": NETWORKS["mmp"], "mwam::branches": "encoders", **FINER}
     trainer = _run(tiny, cases, tmp_path, mmp, MWAM, **settings)

@@ -1,4 +1,4 @@
-"""The trainer resumes, reports faults before training, and logs its progress."""
+"""Training resumes, reports faults before it starts, and logs progress."""
 
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,13 @@ def _flat(value: Any) -> list[float]:
         ("train", "model_last.pt", {"experts_dir": None, "augmentation": "paper", "val_interval": 2}),
     ],
 )
-def test_two_epochs_and_two_resumed_ones_are_four(
+def test_two_epochs_and_two_resumed_epochs_equal_four(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, stage: str, file: str, settings: dict[str, Any]
 ) -> None:
     _run(_workflow(tiny, cases, tmp_path / "straight", stage, **settings))
     _run(_workflow(tiny, cases, tmp_path / "resumed", stage, **settings), until=2)
     half = torch.load(tmp_path / "resumed" / file, weights_only=True)
-    torch.rand(5)  # whatever else happens in between
+    torch.rand(5)  # independent of other random draws in between
     _run(_workflow(tiny, cases, tmp_path / "resumed", stage, **settings, resume="true"))
 
     straight, resumed = (torch.load(tmp_path / run / file, weights_only=True) for run in ("straight", "resumed"))
@@ -77,7 +77,7 @@ def test_two_epochs_and_two_resumed_ones_are_four(
     assert resumed["best"]["score"] > 0
 
 
-def test_the_saved_best_is_the_average_of_weights(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_best_checkpoint_holds_averaged_weights(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     _run(_workflow(tiny, cases, tmp_path, epochs=1))
 
     best = torch.load(tmp_path / "expert_flair.pt", weights_only=True)
@@ -86,9 +86,7 @@ def test_the_saved_best_is_the_average_of_weights(cases: Path, tiny: dict[str, A
     assert not torch.equal(best["stem.conv1.weight"], last["network"]["stem.conv1.weight"])
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_non_finite_loss_ends_run_and_keeps_last_checkpoint(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     workflow = _workflow(tiny, cases, tmp_path)
     workflow.initialize()
     trainer = workflow.parser.get_parsed_content("train::trainer")
@@ -105,13 +103,13 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
     assert all(bool(torch.isfinite(value).all()) for value in last["network"].values())
 
 
-def test_a_checkpoint_of_another_network_is_refused(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_rejects_checkpoint_of_other_network(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     torch.save({"network": {}, "epoch": 1}, tmp_path / "expert_flair_last.pt")
     with pytest.raises(TrainingError, match=r"expert_flair_last\.pt does not fit this training"):
         _run(_workflow(tiny, cases, tmp_path, resume="true"))
 
 
-def test_resuming_without_a_checkpoint_starts_from_the_beginning(
+def test_resume_without_checkpoint_starts_from_beginning(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _run(_workflow(tiny, cases, tmp_path, resume=True, epochs=1))
@@ -120,7 +118,7 @@ def test_resuming_without_a_checkpoint_starts_from_the_beginning(
     assert (tmp_path / "expert_flair_last.pt").is_file()
 
 
-def test_faulty_cases_are_reported_before_training_and_the_check_can_be_turned_off(
+def test_faulty_cases_are_reported_before_training_unless_check_is_disabled(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     listed = tmp_path / "list.json"
@@ -138,7 +136,7 @@ def test_faulty_cases_are_reported_before_training_and_the_check_can_be_turned_o
     assert "nobody" in str(cause)
 
 
-def test_tensorboard_gets_curves_and_deep_supervision_trains(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_tensorboard_has_curves_with_deep_supervision(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     curves = tmp_path / "curves"
     _run(_workflow(tiny, cases, tmp_path, epochs=1, tensorboard_dir=str(curves), supervised_levels=2))
@@ -147,7 +145,7 @@ def test_tensorboard_gets_curves_and_deep_supervision_trains(cases: Path, tiny: 
     assert {"train_loss", "val_mean_dice", "mean_loss", "data_wait_share", "learning_rate"} <= set(tags)
 
 
-def test_the_bundle_runner_can_add_its_own_tracking(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_bundle_runner_can_add_tracking(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     workflow = _workflow(tiny, cases, tmp_path, tracking="mlflow", save_execute_config=False)
 
     for handlers in ("train::handlers", "validate::handlers"):

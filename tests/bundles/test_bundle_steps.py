@@ -23,7 +23,7 @@ from brats_mm.pipeline.segment import load_case
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 
-def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
+def test_training_and_inference_see_same_voxels(cases: Path) -> None:
     """The cached part of the training transforms gives the same tensor as `prepare`."""
     steps = ConfigParser.load_config_file(CONFIGS / "train.json")["steps"]
     names = ("load", "orient", "crop_brain", "normalise", "regions")
@@ -42,7 +42,7 @@ def test_training_sees_the_voxels_that_inference_sees(cases: Path) -> None:
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0], ids=["1 mm", "2 mm, resampled"])
-def test_a_voxel_keeps_its_place_in_the_patient(tmp_path: Path, spacing: float) -> None:
+def test_voxels_keep_patient_positions(tmp_path: Path, spacing: float) -> None:
     """The affines of box and input map the brightest voxel to the same position."""
     affine = np.array([[0, -spacing, 0, 10], [spacing, 0, 0, -20], [0, 0, -spacing, 30], [0, 0, 0, 1.0]])
     voxels = np.zeros((40, 44, 48), np.float32)
@@ -57,7 +57,7 @@ def test_a_voxel_keeps_its_place_in_the_patient(tmp_path: Path, spacing: float) 
     assert np.allclose(in_patient, affine @ [20.5, 10.5, 12.5, 1], atol=0.01)
 
 
-def test_the_inverse_brings_maps_back_to_the_input_grid(cases: Path, tmp_path: Path) -> None:
+def test_inverse_restores_input_grid(cases: Path, tmp_path: Path) -> None:
     step = ToModelGridd("image", load_case)
     source = nib.load(cases / "one" / "one-t2.nii.gz")
     data = step({"image": str(cases / "two")})
@@ -83,7 +83,7 @@ class _Says(torch.nn.Module):
         return torch.full((len(x), 3, *x.shape[2:]), self.logit)
 
 
-def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> None:
+def test_availability_is_passed_on_or_derived_from_whole_case() -> None:
     """Experts with logits 1, 2, 4 and 8 and equal weights give 1.5 with T1 and T1ce, and 2 with T1ce alone."""
     experts = {modality.value: _Says(2.0**modality.channel) for modality in MODALITIES}
     network = DMoME(experts, UniformGate(modalities=4, outputs=3))
@@ -100,10 +100,10 @@ def test_availability_is_passed_on_and_otherwise_read_from_the_whole_case() -> N
     given += 1  # an ordinary tensor, not one of inference mode
 
 
-def test_a_case_of_zeros_counts_as_complete() -> None:
+def test_all_zero_case_counts_as_complete() -> None:
     assert len(available_of(torch.zeros(1, 4, 2, 2, 2))[0]) == 4
 
 
-def test_an_unknown_convention_is_named_with_its_rivals() -> None:
+def test_unknown_convention_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'brats2020'\. Choose one of brats2023, brats2021"):
         named_convention("brats2020")

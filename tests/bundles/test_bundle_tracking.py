@@ -1,4 +1,4 @@
-"""MLflow finds a training's settings and curves, and one command trains every expert."""
+"""MLflow gets the settings and curves of a training, and one command trains every expert."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def _command(cases: Path, tiny: dict[str, Any], models: Path, *override: str) ->
     return [*command, "--window", "[64,32,32]", "--validation_window", "[64,32,32]", *override]
 
 
-def test_mlflow_has_parameters_loss_and_validation_and_a_resumed_training_continues_in_its_run(
+def test_mlflow_has_parameters_and_scores_and_resumed_training_continues_run(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     mlflow = pytest.importorskip("mlflow")
@@ -52,7 +52,7 @@ def test_mlflow_has_parameters_loss_and_validation_and_a_resumed_training_contin
     assert max(point.value for point in curves["val_mean_dice"]) == pytest.approx(best)
 
 
-def test_a_training_that_breaks_off_is_marked_as_failed(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_failed_training_is_marked_as_failed(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     settings = ["--mlflow", str(tmp_path / "tracked"), "--learning_rate", "1e30"]
 
@@ -64,14 +64,14 @@ def test_a_training_that_breaks_off_is_marked_as_failed(cases: Path, tiny: dict[
     assert [one.info.status for one in client.search_runs([experiment.experiment_id])] == ["FAILED"]
 
 
-def test_a_bar_is_one_override_away(
+def test_progress_bar_is_one_override(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fire.Fire(run, command=_command(cases, tiny, tmp_path, "--progress_bar", "true"))
     assert "Epoch 1 of 1:" in capsys.readouterr().err
 
 
-def test_float16_on_a_processor_is_refused(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_rejects_float16_on_cpu(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"mixed_precision|instantiate") as caught:
         fire.Fire(run, command=_command(cases, tiny, tmp_path, "--precision", "float16"))
 
@@ -81,7 +81,7 @@ def test_float16_on_a_processor_is_refused(cases: Path, tiny: dict[str, Any], tm
     assert "Use --precision bfloat16" in str(cause)
 
 
-def test_one_command_trains_the_experts_of_all_modalities(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_one_command_trains_experts_of_all_modalities(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     sides = {"window": [64, 32, 32], "validation_window": [64, 32, 32]}
     settings = {**sides, "device": "cpu", "epochs": 1, "val_interval": 1, "spacing_mm": 4.0, "seed": 5}
     plan = Plan(cases, tmp_path, stage="experts", configs=(str(tiny["pretrain_expert"]),), settings=settings)

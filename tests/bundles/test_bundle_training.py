@@ -35,9 +35,7 @@ def _workflow(name: str, tiny: dict[str, Any], **override: Any) -> ConfigWorkflo
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **override})
 
 
-def test_an_epoch_of_each_stage_leaves_checkpoints_that_the_next_stage_finds(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_each_stage_writes_checkpoints_for_next_stage(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     models = tmp_path / "models"
     stage = _workflow("pretrain_expert", tiny, dataset_dir=str(cases), output_dir=str(models))
     stage.initialize()
@@ -62,9 +60,7 @@ def test_an_epoch_of_each_stage_leaves_checkpoints_that_the_next_stage_finds(
     assert {name.split(".")[0] for name in saved} == {"experts", "gate"}
 
 
-def test_the_validation_score_is_the_mean_dice_over_the_15_subsets(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_validation_score_is_mean_dice_over_15_subsets(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """Scored together in one pass of the experts, equal to 15 passes with one subset each."""
     mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path), experts_dir=None)
     mixture.initialize()
@@ -82,9 +78,7 @@ def test_the_validation_score_is_the_mean_dice_over_the_15_subsets(
     assert evaluator.state.metrics["val_mean_dice"] == pytest.approx(float(plain.aggregate()), abs=1e-5)
 
 
-def test_a_mixture_without_its_experts_names_the_command_that_trains_them(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_mixture_without_experts_names_training_command(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path))
     mixture.initialize()
 
@@ -98,7 +92,7 @@ def test_a_mixture_without_its_experts_names_the_command_that_trains_them(
     assert "--stage experts --modality t1" in str(cause)
 
 
-def test_the_command_line_pretrains_an_expert_from_any_working_directory(
+def test_command_line_pretrains_expert_from_any_working_directory(
     cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]

@@ -39,7 +39,7 @@ def _run(bundle: str, config: str, *overlay: str, **settings: Any) -> ConfigWork
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parts[-3]}/{path.name}")
-def test_each_config_parses_uses_its_keys_and_names_components_that_exist(path: Path) -> None:
+def test_configs_parse_use_their_keys_and_name_existing_components(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     content = json.loads(text)
     assert text == json.dumps(content, indent=4) + "\n"
@@ -54,7 +54,7 @@ def test_each_config_parses_uses_its_keys_and_names_components_that_exist(path: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_bundle_is_complete_and_holds_no_python(name: str, tmp_path: Path) -> None:
+def test_bundles_are_complete_and_hold_no_python(name: str, tmp_path: Path) -> None:
     root = BUNDLES / name
     for part in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"):
         assert (root / part).is_file(), part
@@ -67,8 +67,8 @@ def test_each_bundle_is_complete_and_holds_no_python(name: str, tmp_path: Path) 
     verify_metadata(meta_file=str(root / "configs" / "metadata.json"), filepath=str(schema))
 
 
-def test_avmnist_trains_with_sounds_missing_and_its_mixture_does_well_under_every_set(tmp_path: Path) -> None:
-    """Run both stages with 30 % of the sounds, the second with MWAM and a resume, then predict every set."""
+def test_avmnist_mixture_is_accurate_for_every_subset(tmp_path: Path) -> None:
+    """Train both stages with 30 % of the sounds, the second with MWAM and a resume, then predict every subset."""
     data = write_avmnist_arrays(tmp_path / "data", side=40)
     places = {"dataset_dir": str(data), "output_dir": str(tmp_path / "models"), "available_share::audio": 0.3}
     for modality in AVMNIST_SIDES:
@@ -100,7 +100,7 @@ def test_avmnist_trains_with_sounds_missing_and_its_mixture_does_well_under_ever
     assert {name.split(".")[0] for name in saved} == {"experts", "gate"}
 
 
-def test_food101_trains_both_stages_with_tiny_networks_of_the_same_interface(tmp_path: Path) -> None:
+def test_food101_trains_both_stages_with_tiny_networks(tmp_path: Path) -> None:
     data = write_food101(tmp_path / "data")
     places = {"dataset_dir": str(data), "output_dir": str(tmp_path / "models"), "learning_rate": 0.01, **LETTERS}
     for modality in FOOD101:

@@ -1,4 +1,4 @@
-"""The shipped bundle: a cross-sequence mixture, its export, and its agreement with the method's config."""
+"""The shipped bundle: its cross-sequence mixture, export, and agreement with the method's config."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from brats_mm.networks.presets import cross_sequence
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
 
 
-def test_the_method_config_and_the_inference_config_name_the_same_network() -> None:
+def test_method_and_inference_configs_define_same_network() -> None:
     inference = json.loads((CONFIGS / "inference.json").read_text())
     method = json.loads((CONFIGS / "methods" / "cross_sequence.json").read_text())
     assert method["network_def"] == inference["network_def"]
@@ -23,7 +23,7 @@ def test_the_method_config_and_the_inference_config_name_the_same_network() -> N
 
 
 @pytest.mark.slow
-def test_the_shipped_weights_export_to_torchscript_that_answers_alike() -> None:
+def test_shipped_weights_export_to_equivalent_torchscript() -> None:
     network = cross_sequence()
     network.load_state_dict(torch.load(default_bundle() / "models" / "model.pt", weights_only=True))
     network.eval()

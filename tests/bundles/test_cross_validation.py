@@ -1,4 +1,4 @@
-"""One command trains and evaluates every fold, pools the scores and leaves an ensemble."""
+"""One command trains and evaluates every fold, pools the scores, and creates an ensemble."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ QUICK = ["epochs=1", "val_interval=1", "window=[64,32,32]", "validation_window=[
 QUICK += ["augmentation=paper", "device=cpu"]
 
 
-def test_two_folds_are_pooled_and_averaged_and_a_second_call_changes_nothing(
+def test_two_folds_are_pooled_and_second_call_changes_nothing(
     cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(presets.WIDTHS, "light", (2, 2, 4))

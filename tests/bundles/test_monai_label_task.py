@@ -58,9 +58,7 @@ def _infer(bundle: Path, image: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("image", ["one", "one/one-t1ce.nii.gz"])
-def test_a_case_folder_and_a_single_file_give_the_label_map_of_the_library(
-    bundle: Path, cases: Path, image: str
-) -> None:
+def test_case_folder_and_single_file_match_library_label_map(bundle: Path, cases: Path, image: str) -> None:
     made = _infer(bundle, str(cases / image))
     case = load_case(cases / image)
     windows = WindowSettings((64, 64, 64))

@@ -1,4 +1,4 @@
-"""A created or copied bundle that MONAI runs uses its own weights, not those of the package."""
+"""MONAI runs a created or copied bundle with its own weights, not those of the package."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def packed(tiny: dict[str, Any], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_the_bundle_runner_gives_what_the_library_gives_with_the_same_bundle(
+def test_bundle_runner_matches_library_with_same_bundle(
     cases: Path, packed: Path, tmp_path: Path, copied: bool
 ) -> None:
     bundle = Path(shutil.copytree(packed, tmp_path / "elsewhere")) if copied else packed
@@ -55,13 +55,13 @@ def test_the_bundle_runner_gives_what_the_library_gives_with_the_same_bundle(
 
 
 @pytest.mark.parametrize("name", ["train", "pretrain_expert"])
-def test_the_root_of_a_bundle_is_the_folder_of_its_config(packed: Path, name: str) -> None:
+def test_bundle_root_is_folder_of_its_config(packed: Path, name: str) -> None:
     workflow = ConfigWorkflow([str(path) for path in training_configs(packed / "configs", name)], logging_file=False)
     workflow.parser["initialize"] = ["$@bundle_root"]
     assert workflow.initialize() == [str(packed)]
 
 
-def test_a_config_outside_of_a_bundle_takes_the_current_directory(
+def test_config_outside_bundle_uses_current_directory(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lone.json").write_text(
@@ -80,7 +80,7 @@ def test_a_config_outside_of_a_bundle_takes_the_current_directory(
         bundle_folder()
 
 
-def test_the_toy_weights_are_not_those_that_ship(packed: Path) -> None:
+def test_toy_weights_differ_from_shipped_weights(packed: Path) -> None:
     mine = torch.load(packed / "models" / "model.pt", weights_only=True)
     shipped = torch.load(open_bundle(None).weights, weights_only=True)
     assert mine.keys() != shipped.keys() or any(not torch.equal(mine[name], shipped[name]) for name in mine)

@@ -37,7 +37,7 @@ def small(tmp_path: Path) -> list[str]:
     return ["--config", str(path)]
 
 
-def test_one_command_leaves_four_experts_and_the_mixture_that_starts_from_them(
+def test_one_command_trains_four_experts_and_mixture(
     cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = tmp_path / "models"
@@ -61,7 +61,7 @@ def test_one_command_leaves_four_experts_and_the_mixture_that_starts_from_them(
         (["epochs"], "error: Expected NAME=VALUE, such as epochs=100, got 'epochs'."),
     ],
 )
-def test_an_error_is_one_line(
+def test_error_is_one_line(
     cases: Path, small: list[str], tmp_path: Path, settings: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", str(cases), "-o", str(tmp_path), *small, "--stage", "experts", "--modality", "t1", "-q"]
@@ -71,7 +71,7 @@ def test_an_error_is_one_line(
     assert errors[0].startswith(said)
 
 
-def test_a_dry_run_checks_and_trains_nothing(
+def test_dry_run_checks_and_trains_nothing(
     cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--dry-run", "--json", "-q"]
@@ -82,7 +82,7 @@ def test_a_dry_run_checks_and_trains_nothing(
     assert not (tmp_path / "models").exists()
 
 
-def test_an_estimate_measures_both_stages_and_the_data_and_writes_nothing(
+def test_estimate_measures_stages_and_data_and_writes_nothing(
     cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]

@@ -1,4 +1,4 @@
-"""Settings of a training: records next to checkpoints, refusals, resumed learning rates, metrics."""
+"""Settings of a training: records next to checkpoints, errors, learning rates after a resume, and metrics."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def trained(cases: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPath
     return models
 
 
-def test_a_record_beside_each_checkpoint_says_how_it_was_trained(trained: Path, cases: Path) -> None:
+def test_record_next_to_checkpoint_has_training_settings(trained: Path, cases: Path) -> None:
     for name in ("model.pt", "model_last.pt"):
         record = read_record(trained / name)
         assert record is not None
@@ -71,13 +71,13 @@ def test_a_record_beside_each_checkpoint_says_how_it_was_trained(trained: Path, 
         assert len(record["settings"]["datalist_sha256"]) == 64
 
 
-def test_packing_takes_the_network_and_the_voxel_size_of_the_training(trained: Path, tmp_path: Path) -> None:
+def test_bundle_create_uses_network_and_voxel_size_of_training(trained: Path, tmp_path: Path) -> None:
     create_bundle([trained / "model.pt"], tmp_path / "packed", open_bundle(None), version="1")
     _, identity = load_network(open_bundle(tmp_path / "packed"))
     assert identity.spacing_mm == 4.0
 
 
-def test_packing_refuses_configs_of_another_training(trained: Path, tmp_path: Path) -> None:
+def test_bundle_create_rejects_configs_of_other_training(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"spacing_mm": 3.0}))
     with pytest.raises(BundleError, match=r"spacing_mm was 4\.0 and is 3\.0"):
         create_bundle(
@@ -89,9 +89,7 @@ def test_packing_refuses_configs_of_another_training(trained: Path, tmp_path: Pa
         )
 
 
-def test_a_resumed_training_refuses_other_data_settings(
-    trained: Path, cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_resume_rejects_other_data_settings(trained: Path, cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     listed = tmp_path / "other.json"
     listed.write_text(json.dumps({"training": ["one"], "validation": ["three"]}))
     with pytest.raises(
@@ -102,7 +100,7 @@ def test_a_resumed_training_refuses_other_data_settings(
         _run(_workflow(tiny, cases, trained, resume=True, epochs=2, datalist=str(listed)))
 
 
-def test_weights_of_another_voxel_size_are_refused_unless_allowed(
+def test_rejects_weights_of_other_voxel_size_unless_allowed(
     trained: Path, cases: Path, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     start = {"initial_weights": str(trained / "model.pt"), "spacing_mm": 3.0}
@@ -114,9 +112,7 @@ def test_weights_of_another_voxel_size_are_refused_unless_allowed(
     assert workflow.parser.get_parsed_content("network") is not None
 
 
-def test_a_resumed_training_takes_the_new_learning_rate_and_wastes_no_epoch(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_resume_applies_new_learning_rate_from_first_epoch(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """A cosine over 2 epochs ends at 0. With 4 epochs, the third runs at half of the full rate."""
     rates: list[float] = []
     _run(_workflow(tiny, cases, tmp_path, epochs=2, learning_rate=0.01))
@@ -142,7 +138,7 @@ def test_a_resumed_training_takes_the_new_learning_rate_and_wastes_no_epoch(
         ({"spacing_mm": "big"}, "spacing_mm is 'big'"),
     ],
 )
-def test_mistyped_settings_and_impossible_values_are_refused_at_once(
+def test_rejects_unknown_settings_and_impossible_values_at_start(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, override: dict[str, Any], said: str
 ) -> None:
     workflow = _workflow(tiny, cases, tmp_path)
@@ -154,9 +150,7 @@ def test_mistyped_settings_and_impossible_values_are_refused_at_once(
         raise _cause(caught.value)
 
 
-def test_a_window_of_48_trains_the_gate_and_one_of_32_an_expert(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_window_of_48_trains_gate_and_32_an_expert(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     side = {"window": [48, 48, 48], "validation_window": [48, 48, 48]}
     network = {"network_def": {"_target_": "brats_mm.networks.presets.simmlm", "size": "light"}}
     workflow = _workflow(tiny, cases, tmp_path, **side, **network)
@@ -167,7 +161,7 @@ def test_a_window_of_48_trains_the_gate_and_one_of_32_an_expert(
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "val_dice_et", "val_dice_without_t1ce"])
-def test_the_checkpoint_is_chosen_by_a_named_metric(
+def test_best_checkpoint_is_chosen_by_named_metric(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, metric: str
 ) -> None:
     workflow = _workflow(tiny, cases, tmp_path, checkpoint_metric=metric)
@@ -180,7 +174,7 @@ def test_the_checkpoint_is_chosen_by_a_named_metric(
 
 
 @pytest.mark.parametrize(("stage", "epochs", "rate"), [("train", 300, 0.001), ("pretrain_expert", 500, 0.01)])
-def test_the_papers_recipe_has_one_name(
+def test_paper_recipe_is_one_setting(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, stage: str, epochs: int, rate: float
 ) -> None:
     files = [*map(str, training_configs(CONFIGS, stage)), str(CONFIGS / "paper.json"), tiny[stage]]

@@ -1,4 +1,4 @@
-"""The tutorial docs/add_output.md, followed in a copy of the repository, leads to a passing test."""
+"""Following docs/add_output.md in a copy of the repository gives a passing test."""
 
 import os
 import re
@@ -18,7 +18,7 @@ COPIED = ("apps/service", "brats_mm", "bundles/brats_mm_segmentation", "tests", 
 
 @pytest.fixture
 def clone(tmp_path):
-    """What the tutorial changes and its test needs."""
+    """Copy of the files that the tutorial changes and its test needs."""
     for name in COPIED:
         source, target = ROOT / name, tmp_path / name
         if source.is_file():
@@ -37,7 +37,7 @@ def insert(path, line, block, *, before=False):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_the_tutorial_adds_a_working_output(clone):
+def test_tutorial_adds_working_output(clone):
     page = (ROOT / "docs" / "add_output.md").read_text(encoding="utf-8")
     field, name, writer, call, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     options, results = (clone / "brats_mm" / place for place in ("domain/options.py", "outputs/results.py"))

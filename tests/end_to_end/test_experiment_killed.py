@@ -33,7 +33,7 @@ def epochs_in(log: Path) -> list[int]:
     return [int(epoch) for epoch in re.findall(r"Epoch (\d+) of", log.read_text())] if log.is_file() else []
 
 
-def test_a_killed_experiment_resumes(tmp_path: Path) -> None:
+def test_killed_experiment_resumes(tmp_path: Path) -> None:
     for seed, name in enumerate(("one", "two", "three")):
         write_small_case(tmp_path / "cases", name, seed)
     (tmp_path / "cases" / "list.json").write_text(json.dumps({"training": ["one", "two"], "validation": ["three"]}))

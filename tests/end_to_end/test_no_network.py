@@ -1,4 +1,4 @@
-"""No command looks up a name or connects beyond this machine, and none writes to the home folder but its cache."""
+"""No command resolves a host name, connects beyond this machine, or writes to the home folder outside its cache."""
 
 import json
 import os
@@ -58,7 +58,7 @@ sys.addaudithook(_judge)
 
 @pytest.fixture
 def guarded(tmp_path):
-    """An environment for child processes, and the file in which they record what they tried."""
+    """Environment for child processes, and the file in which they record their attempts."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
     (tmp_path / "home").mkdir()
@@ -122,7 +122,7 @@ def attempts(log):
     return log.read_text() if log.exists() else ""
 
 
-def test_the_guard_sees_a_look_up_and_a_connection(guarded):
+def test_guard_records_lookups_and_connections(guarded):
     environment, log = guarded
     program = (
         "import socket\n"
@@ -137,18 +137,18 @@ def test_the_guard_sees_a_look_up_and_a_connection(guarded):
 
 
 @pytest.mark.parametrize("words", [["info"], ["doctor"]])
-def test_info_and_doctor(guarded, words):
+def test_info_and_doctor_make_no_connections(guarded, words):
     environment, log = guarded
     run(environment, *words)
 
     assert attempts(log) == ""
 
 
-def test_segment(guarded, made_head, tmp_path):
+def test_segment_makes_no_connections(guarded, made_head, tmp_path):
     """Use the shipped weights and the default backend."""
     environment, log = guarded
     run(environment, "segment", made_head, "-o", tmp_path / "out", "--no-preview")
-    _wait_for_children(environment)  # a report of use was sent by one that outlived the run
+    _wait_for_children(environment)  # a usage report could come from a process that outlives the run
 
     assert attempts(log) == ""
     written = {path.relative_to(tmp_path / "home").parts[:2] for path in (tmp_path / "home").rglob("*")}
@@ -156,7 +156,7 @@ def test_segment(guarded, made_head, tmp_path):
 
 
 @pytest.mark.parametrize("engine", [(), ("--ray", "local")], ids=["local", "ray"])
-def test_cohort(guarded, made_head, tmp_path, engine):
+def test_cohort_makes_no_connections(guarded, made_head, tmp_path, engine):
     if engine:
         pytest.importorskip("ray")
     environment, log = guarded
@@ -167,7 +167,7 @@ def test_cohort(guarded, made_head, tmp_path, engine):
     assert attempts(log) == ""
 
 
-def test_serve(guarded, tmp_path):
+def test_serve_makes_no_connections(guarded, tmp_path):
     environment, log = guarded
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -198,7 +198,7 @@ def _is_ready(port):
         return False
 
 
-def test_train(guarded, tmp_path):
+def test_train_makes_no_connections(guarded, tmp_path):
     """Train one epoch with MLflow tracking."""
     pytest.importorskip("mlflow")
     environment, log = guarded

@@ -19,12 +19,12 @@ def code_cells(notebook):
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_the_notebooks_are_there():
+def test_expected_notebooks_exist():
     assert {path.stem for path in NOTEBOOKS} == {"quick_start", "missing_sequences", "train"}
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_outputs_and_parses(notebook):
+def test_notebook_has_no_outputs_and_parses(notebook):
     for cell in code_cells(notebook):
         assert cell["outputs"] == [], "clear the outputs"
         assert cell["execution_count"] is None, "clear the outputs"

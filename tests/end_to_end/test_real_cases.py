@@ -37,7 +37,7 @@ def complete_cases(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids=subset_name)
-def test_every_output_of_every_subset_opens_on_the_input_grid(real_cases, segmenter, tmp_path, subset):
+def test_every_output_of_every_subset_is_on_input_grid(real_cases, segmenter, tmp_path, subset):
     cases = complete_cases(real_cases)
     if not cases:
         pytest.skip("no case with four sequences on one grid")

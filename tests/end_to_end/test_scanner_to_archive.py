@@ -1,4 +1,4 @@
-"""One command turns a folder of raw DICOM, made from real scans, into a SEG that is aligned with the original series."""
+"""One command converts a folder of raw DICOM, made from real scans, to a SEG aligned with the original series."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def export(folder: Path, files: dict[Modality, Path]) -> None:
 
 @pytest.fixture(scope="module")
 def done(real_cases, tmp_path_factory):
-    """The folders of the study and of the results, after the command."""
+    """Folders of the study and of the results after the command."""
     place = tmp_path_factory.mktemp("scanner")
     export(place / "study", multi_grid_case(real_cases))
     options = ["--dicom", "--keep-intermediate", "--device", "cpu", "-q"]
@@ -66,7 +66,7 @@ def segmentation(done):
     return hd.seg.segread(done / "result" / "dicom" / "segmentation.dcm")
 
 
-def test_the_segmentation_belongs_to_the_patient_the_study_and_the_series(segmentation, reference):
+def test_segmentation_references_patient_study_and_series(segmentation, reference):
     one = next(iter(reference.values()))
     for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"):
         assert segmentation[keyword].value == one[keyword].value, keyword
@@ -75,7 +75,7 @@ def test_the_segmentation_belongs_to_the_patient_the_study_and_the_series(segmen
     assert {str(item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence} <= set(reference)
 
 
-def test_every_frame_is_on_the_slice_that_it_was_derived_from(segmentation, reference):
+def test_every_frame_is_on_its_source_slice(segmentation, reference):
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     turned = shared.PlaneOrientationSequence[0].ImageOrientationPatient
     assert segmentation.NumberOfFrames > 0
@@ -87,7 +87,7 @@ def test_every_frame_is_on_the_slice_that_it_was_derived_from(segmentation, refe
         assert (segmentation.Rows, segmentation.Columns) == (source.Rows, source.Columns)
 
 
-def test_highdicom_finds_the_same_voxels_in_the_same_place_as_the_nifti_file(done, segmentation, reference):
+def test_highdicom_reads_same_voxels_and_positions_as_nifti(done, segmentation, reference):
     series = hd.get_volume_from_series(list(reference.values()))
     volume = segmentation.get_volume(combine_segments=True).match_geometry(series)
     labels = nib.load(done / "result" / "segmentation.nii.gz")
@@ -102,7 +102,7 @@ def test_highdicom_finds_the_same_voxels_in_the_same_place_as_the_nifti_file(don
     assert np.count_nonzero(volume.array) == len(where)
 
 
-def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segmentation):
+def test_tumour_is_where_registered_flair_is_bright(done, segmentation):
     """Independent check of the position. The patient moved between the series, so FLAIR is registered first."""
     image = nib.load(done / "result" / "intermediate" / "flair_registered.nii.gz")
     flair = image.get_fdata(dtype=np.float32)
@@ -113,7 +113,7 @@ def test_the_tumour_is_where_flair_is_bright_once_it_is_registered(done, segment
     assert float(np.median(flair[tuple(np.rint(voxels[:3]).astype(int))])) > 1.15 * brain
 
 
-def test_the_name_is_in_the_dicom_objects_alone(done):
+def test_patient_name_is_only_in_dicom_objects(done):
     for path in (done / "result").rglob("*"):
         if path.is_file() and path.suffix != ".dcm":
             assert b"Zwackelmann" not in path.read_bytes(), path.name

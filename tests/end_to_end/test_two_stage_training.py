@@ -1,16 +1,4 @@
-"""Both stages of a training with the bundle's commands, on synthetic cases: it learns, ranks, and survives a kill.
-
-Stage 1 sees clean cases. In the cases of stage 2 and in the held-out cases, T1 shows tumour in a wrong position, so the
-mixture must learn that an additional sequence can do harm. Steps are few and small, so that the effect of the ranking
-loss is visible at the end: the same start, crops and pairs, with MoFe (lambda 5) and without.
-
-Results on 12 held-out cases with seeds 1, 2 and 3: the mean hinge of the task loss over the 50 nested pairs was 0.0084,
-0.0052 and 0.0321 without MoFe, and 0.0025, 0.0020 and 0.0146 with it. The Dice lost where more sequences scored worse,
-averaged over all pairs, was 0.0113, 0.0133 and 0.0739 without MoFe, and 0.0062, 0.0076 and 0.0489 with it. With one
-pair per crop and half the learning rate, a larger lambda (0, 2, 5) gave smaller losses for every seed. In so short a
-training, the number of misordered pairs hardly changes, but their size does. With Adam, lambda 10 and a misleading T1
-in a third or half of the cases, where not all pairs can be in order, MoFe did not help reliably.
-"""
+"""Both stages of training on synthetic cases: the models learn, the ranking loss works, and a killed run resumes."""
 
 import json
 import os
@@ -236,19 +224,17 @@ def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
     return sum(hinges) / len(hinges), tally
 
 
-def test_the_loss_of_every_expert_falls(experts: dict[str, dict[int, float]]) -> None:
+def test_loss_of_every_expert_falls(experts: dict[str, dict[int, float]]) -> None:
     for modality, loss in experts.items():
         assert loss[EXPERT_EPOCHS] < 0.6 * loss[1], modality
 
 
-def test_the_loss_of_the_mixture_falls(mixtures: dict[str, dict[int, float]]) -> None:
+def test_loss_of_mixture_falls(mixtures: dict[str, dict[int, float]]) -> None:
     for name, loss in mixtures.items():
         assert (loss[EPOCHS - 1] + loss[EPOCHS]) / 2 < 0.9 * loss[1], name
 
 
-def test_more_sequences_rank_above_fewer_better_with_mofe_than_without(
-    place: Place, mixtures: dict[str, dict[int, float]]
-) -> None:
+def test_mofe_improves_ranking_of_more_sequences(place: Place, mixtures: dict[str, dict[int, float]]) -> None:
     (hinge_with, with_mofe), (hinge_without, without) = (ranking_of(place, name) for name in ("ranked", "unranked"))
 
     assert with_mofe.pairs == without.pairs == 50 * len(REGIONS) * HELD_OUT
@@ -256,7 +242,7 @@ def test_more_sequences_rank_above_fewer_better_with_mofe_than_without(
     assert with_mofe.lost_dice < 0.8 * without.lost_dice
 
 
-def test_a_training_that_is_killed_and_resumed_ends_as_an_unbroken_one(
+def test_killed_and_resumed_training_ends_like_uninterrupted_one(
     place: Place, mixtures: dict[str, dict[int, float]]
 ) -> None:
     broken = stage_2(place, "broken", RANKING_WEIGHT, kill_at=f"Epoch {EPOCHS // 2} of {EPOCHS}")

@@ -45,7 +45,7 @@ def call(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_brings_the_bundle_and_segments(site, head_folder, tmp_path):
+def test_wheel_contains_bundle_and_segments(site, head_folder, tmp_path):
     doctor = call(site, tmp_path, "doctor", "--json")
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     (head_folder / "BraTS-GLI-00000-000-t1n.nii.gz").unlink()
@@ -60,7 +60,7 @@ def test_the_wheel_brings_the_bundle_and_segments(site, head_folder, tmp_path):
     assert (tmp_path / "out" / "preview.png").stat().st_size > 10_000
 
 
-def test_the_demo_makes_segments_and_draws(site, tmp_path):
+def test_demo_creates_head_segments_and_draws(site, tmp_path):
     done = call(site, tmp_path, "demo", "-o", "demo", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert "Dice against the true labels" in done.stdout

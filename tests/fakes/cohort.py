@@ -1,4 +1,4 @@
-"""Workers of a cohort without a model. The name of a case determines its result. Importable by worker processes."""
+"""Fake cohort workers without a model. The name of a case determines its result. Importable by worker processes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Idle connections. Run as a program with PORT COUNT, they stay open until its input ends."""
+"""Open idle connections. Run as `python crowding.py PORT COUNT`. The connections stay open until its input ends."""
 
 import contextlib
 import resource

@@ -21,7 +21,7 @@ def small_cluster():
         for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
             patched.setenv(name, "1")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patched.setenv("RAY_worker_niceness", "0")  # at Ray's own 15, workers starve on a busy machine
+        patched.setenv("RAY_worker_niceness", "0")  # with Ray's default of 15, workers starve on a busy machine
         patched.setenv("RAY_agent_register_timeout_ms", "300000")
         made = again(lambda: Cluster(initialize_head=True, head_node_args={**small(), "include_dashboard": False}))
         yield made
@@ -36,7 +36,7 @@ def second_node(cluster):
 
 
 def small():
-    """Return the settings of a node. Fixed ports of its helpers save waiting for them."""
+    """Settings of a node. Fixed ports of its helpers shorten the start."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
     ports = {name: one.getsockname()[1] for name, one in zip(_PORTS, sockets, strict=True)}
     for one in sockets:

@@ -1,4 +1,4 @@
-"""Work of an actor in tests instead of segmenting. Importable by the machines of a cluster."""
+"""Fake work of a Ray actor in place of segmentation. Importable by the machines of a cluster."""
 
 import json
 import os

@@ -18,7 +18,7 @@ from brats_mm_service.settings import Retention, Settings, UploadLimits, WorkerS
 from brats_mm_service.workers.process import WorkerProcess
 
 FAKE = Path(__file__).with_name("service_worker.py")
-# A limit is there to end a test that would hang. On a busy machine, what takes a moment elsewhere takes a minute.
+# Limits only end tests that hang. On a busy machine, a short step can take a minute.
 LONGEST_S = 600.0
 
 

@@ -1,4 +1,4 @@
-"""Step a fake worker, so that a test sees each state on a machine of any speed."""
+"""Advance a fake worker step by step, so that a test sees each state on a machine of any speed."""
 
 from pathlib import Path
 

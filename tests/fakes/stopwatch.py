@@ -1,4 +1,4 @@
-"""Measure time without the time that other programs used the processor."""
+"""Measure time without the time in which other programs used the processor."""
 
 import os
 import time

@@ -76,7 +76,7 @@ class Tab:
         return dict(self.page.locator(".readout > div").evaluate_all(text))
 
     def until(self, condition):
-        """Wait from outside: waiting inside the page would evaluate text, which its policy forbids."""
+        """Wait outside the page, because its policy forbids the evaluation of text."""
         end = time.monotonic() + LONGEST_MS / 1000
         while not condition():
             assert time.monotonic() < end, "it did not come in time"
@@ -84,7 +84,7 @@ class Tab:
 
     @contextmanager
     def redrawn(self):
-        """Wait until the images are drawn anew after what is done inside."""
+        """Wait until the images are redrawn after the block."""
         drawn = "Number(document.querySelector('canvas').dataset.drawn)"
         before = self.page.evaluate(drawn)
         yield
@@ -109,15 +109,15 @@ class Tab:
             self.page.select_option("#background", name)
 
     def errors_are_expected(self, *words):
-        """Expect errors with these words, because the browser logs refused requests."""
+        """Expect errors with these words, because the browser logs rejected requests."""
         self.expected = words
 
 
 def count(picture, colour, within=40):
-    """Return the number of pixels with about a colour."""
+    """Number of pixels with about the given colour."""
     return int((np.abs(picture - np.array(colour)).max(axis=-1) < within).sum())
 
 
 def changed(before, after):
-    """Return the number of pixels that differ clearly."""
+    """Number of pixels that differ clearly."""
     return int((np.abs(before - after).max(axis=-1) > 24).sum())

@@ -24,12 +24,12 @@ WRITER = load_writer()
 CLAIMS = [claim for topic in WRITER.topics() for claim in topic["claims"]]
 
 
-def test_the_page_is_in_step_with_its_sources():
+def test_page_matches_its_sources():
     written = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     assert written == WRITER.render(), "run python docs/tools/write_claims.py"
 
 
-def test_the_accuracy_is_that_of_the_shipped_card():
+def test_accuracy_matches_model_card():
     """The README states the same figures."""
     figures = WRITER.card_figures()
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
@@ -40,7 +40,7 @@ def test_the_accuracy_is_that_of_the_shipped_card():
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["claim"][:40])
-def test_a_claim_has_a_command_that_exists_and_a_date(claim):
+def test_claim_has_existing_command_and_date(claim):
     words = [word for word in shlex.split(claim["command"]) if not re.match(r"BRATS_MM_\w+=", word)]
     if words[0] == "brats-mm":
         assert make_parser().parse_args(words[1:]).command
@@ -54,11 +54,11 @@ def test_a_claim_has_a_command_that_exists_and_a_date(claim):
 @pytest.mark.parametrize(
     "claim", [claim for claim in CLAIMS if "weights" in claim], ids=lambda claim: claim["claim"][:40]
 )
-def test_a_figure_of_weights_is_of_the_shipped_ones_or_names_its_own(claim):
+def test_figure_of_weights_names_its_version(claim):
     assert claim["weights"] == WRITER.shipped_version() or claim.get("dated"), "measure it again"
 
 
-def test_a_missed_aim_is_shown_beside_the_figure():
+def test_missed_target_is_shown_next_to_figure():
     page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     for claim in CLAIMS:
         if "aim" in claim:

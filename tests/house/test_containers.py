@@ -42,16 +42,16 @@ def stages() -> dict[str, list[str]]:
     return result
 
 
-def test_hadolint_finds_nothing():
+def test_hadolint_reports_nothing():
     lint(linter("hadolint"), str(DOCKERFILE))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_shellcheck_finds_nothing(script):
+def test_shellcheck_reports_nothing(script):
     lint(linter("shellcheck"), str(script))
 
 
-def test_the_image_runs_as_a_user_without_rights_and_knows_how_it_is():
+def test_image_runs_unprivileged_with_health_check():
     last = stages()["run"]
     assert "USER 10001:10001" in last
     assert any(line.startswith("HEALTHCHECK ") and "/healthz" in line for line in last)
@@ -59,7 +59,7 @@ def test_the_image_runs_as_a_user_without_rights_and_knows_how_it_is():
     assert not any(line.startswith(("RUN", "COPY", "ADD")) for line in after)
 
 
-def test_what_stages_copy_is_there_and_let_through():
+def test_copied_paths_exist_and_are_not_ignored():
     ignore = (ROOT / "docker" / "Dockerfile.dockerignore").read_text().split()
     assert ignore[0] == "*"
     allowed = [line[1:] for line in ignore if line.startswith("!")]
@@ -73,20 +73,20 @@ def test_what_stages_copy_is_there_and_let_through():
                     )
 
 
-def test_the_wheel_finds_in_the_image_what_pyproject_packs():
-    """What the build names must be copied before the package is installed."""
+def test_image_has_files_that_pyproject_packs():
+    """The build needs them before the package is installed."""
     copied = " ".join(line for line in stages()["build"] if line.startswith("COPY"))
     for needed in ("pyproject.toml", "README.md", "LICENSE", "brats_mm", "apps", "bundles"):
         assert f" {needed}" in copied
 
 
-def test_every_port_of_the_compose_file_is_this_machine_s_only():
+def test_compose_ports_are_loopback_only():
     for name, service in COMPOSE["services"].items():
         assert service["ports"], name
         assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
 
 
-def test_the_service_in_compose_can_write_to_its_volume_and_tmp_only():
+def test_compose_service_writes_only_to_volume_and_tmp():
     service = COMPOSE["services"]["brats-mm"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -94,7 +94,7 @@ def test_the_service_in_compose_can_write_to_its_volume_and_tmp_only():
     assert service["volumes"] == ["results:/data"]
 
 
-def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes():
+def test_commands_of_image_and_compose_parse():
     from brats_mm.cli.parser import make_parser
 
     (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]
@@ -102,8 +102,8 @@ def test_the_commands_of_image_and_compose_are_ones_that_the_command_line_takes(
         assert make_parser().parse_args(words).command == "serve"
 
 
-def test_the_first_start_needs_no_token_made_before():
-    """The file is in the volume, which the service may write to."""
+def test_first_start_needs_no_token():
+    """The token file is in the volume, which the service can write to."""
     from brats_mm.cli.parser import make_parser
 
     (command,) = [line for line in stages()["run"] if line.startswith("CMD ")]
@@ -112,7 +112,7 @@ def test_the_first_start_needs_no_token_made_before():
     assert "cat /data/first-token" in (ROOT / "docs" / "containers.md").read_text()
 
 
-def test_the_page_s_stage_has_every_file_that_the_page_shares_with_the_library():
+def test_page_stage_has_files_shared_with_library():
     sources = (ROOT / "apps" / "viewer" / "src").glob("*.ts")
     shared = {name for path in sources for name in re.findall(r"brats_mm/domain/\w+\.json", path.read_text("utf-8"))}
     copied = " ".join(line for line in stages()["page"] if line.startswith("COPY "))
@@ -120,7 +120,7 @@ def test_the_page_s_stage_has_every_file_that_the_page_shares_with_the_library()
     assert all(name in copied for name in shared)
 
 
-def test_no_password_is_in_the_compose_file():
+def test_compose_file_has_no_password():
     text = (ROOT / "docker" / "compose.yaml").read_text()
     assert "${ORTHANC_PASSWORD:?" in text
     assert {"orthanc_header", ".env"} <= set((ROOT / "docker" / ".gitignore").read_text().split())

@@ -38,7 +38,7 @@ PINNED = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", LOCK, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ADVISORIES)
-def test_the_lowest_version_that_is_admitted_has_no_known_advisory(name):
+def test_lowest_allowed_version_has_no_known_advisory(name):
     fixed, advisory = ADVISORIES[name]
     rows = [(extra, lowest) for extra, declared, lowest in DECLARED if declared == name]
     assert rows, f"{name} is not declared, so that any version is admitted"
@@ -46,13 +46,13 @@ def test_the_lowest_version_that_is_admitted_has_no_known_advisory(name):
         assert lowest >= fixed, f"{name} of extra {extra!r} admits {lowest}: {advisory}"
 
 
-def test_the_lock_file_has_no_version_with_a_known_advisory():
+def test_lock_file_has_no_version_with_known_advisory():
     known = {name: version for name, version in PINNED.items() if name in ADVISORIES}
     assert len(known) > 8
     assert {name: version for name, version in known.items() if Version(version) < ADVISORIES[name][0]} == {}
 
 
-def test_the_lock_file_has_a_hash_for_each_package_and_fits_what_the_project_asks_for():
+def test_lock_file_has_hashes_and_meets_requirements():
     blocks = re.split(r"^(?=[a-z0-9.-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert len(blocks) == len(PINNED) > 60
     assert [block.split("==")[0] for block in blocks if "--hash=sha256:" not in block] == []
@@ -61,6 +61,6 @@ def test_the_lock_file_has_a_hash_for_each_package_and_fits_what_the_project_ask
             assert Version(PINNED[name]) >= lowest, name
 
 
-def test_the_image_installs_the_lock_file_by_its_hashes():
+def test_image_installs_lock_file_by_hashes():
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert "pip install --require-hashes --no-deps -r docker/requirements.lock" in dockerfile

@@ -47,7 +47,7 @@ NOT_RUN = ("docs/add_output.md", "docs/learn_from_corrections.md", "docs/service
 """Pages whose blocks change the repository or need a running service."""
 
 
-def test_every_page_is_in_the_navigation_once():
+def test_every_page_is_in_navigation_once():
     listed = list(nav_pages(SITE["nav"]))
     assert len(listed) == len(set(listed))
     pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
@@ -58,7 +58,7 @@ def test_every_page_is_in_the_navigation_once():
     assert set(listed) - {"decisions/*.md"} == pages | generated
 
 
-def test_links_out_of_the_folder_are_resolved():
+def test_links_outside_docs_are_resolved():
     pattern, resolve = hook().LINK, hook().resolve
     text = "[card](../bundles/brats_mm_segmentation/docs/README.md#figures), [yaml](../docker/kuberay.yaml), [a](cohorts.md)"
     result = pattern.sub(lambda link: resolve(link, "docs/clusters.md", "clusters.md"), text)
@@ -66,13 +66,13 @@ def test_links_out_of_the_folder_are_resolved():
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_python_block_parses(block):
+def test_python_block_parses(block):
     ast.parse(block)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [one for one in BLOCKS if not one.id.startswith(NOT_RUN)])
-def test_a_python_block_runs(block, made_head, tmp_path, monkeypatch):
+def test_python_block_runs(block, made_head, tmp_path, monkeypatch):
     """Each block runs in a folder with a.nii.gz, b.nii.gz and CASE_FOLDER of a synthetic head."""
     for word, package in NEEDS.items():
         if word in block:

@@ -1,4 +1,4 @@
-"""Workflows, forms and sessions parse, agree with each other, and name files that exist."""
+"""Workflows, forms and nox sessions parse, agree with each other, and name existing files."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def quoted(name):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_read_only_and_ends(path):
+def test_workflow_is_read_only_and_has_timeout(path):
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
@@ -33,7 +33,7 @@ def test_a_workflow_may_read_only_and_ends(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_runs_files_and_sessions_that_exist(path):
+def test_workflow_runs_existing_files_and_sessions(path):
     for step in steps(path):
         words = step.get("run", "").split()
         for word in words:
@@ -57,7 +57,7 @@ def test_every_supported_python_and_pytorch_is_tested():
 
 
 @pytest.mark.parametrize("path", sorted((GITHUB / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem)
-def test_a_form_has_fields_with_unique_names(path):
+def test_form_fields_have_unique_names(path):
     form = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert form["name"]
     assert form["description"]
@@ -66,7 +66,7 @@ def test_a_form_has_fields_with_unique_names(path):
     assert any(field.get("validations", {}).get("required") for field in form["body"])
 
 
-def test_dependabot_watches_folders_that_have_something_to_watch():
+def test_dependabot_watches_existing_folders():
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     watched = {update["package-ecosystem"]: ROOT / update["directory"].lstrip("/") for update in updates}
     assert (watched["pip"] / "pyproject.toml").is_file()
@@ -75,7 +75,7 @@ def test_dependabot_watches_folders_that_have_something_to_watch():
     assert watched["github-actions"] == ROOT
 
 
-def test_hooks_before_a_commit_run_the_versions_of_the_test_extra():
+def test_pre_commit_hooks_use_versions_of_test_extra():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     local = next(repo for repo in config["repos"] if repo["repo"] == "local")
     assert {hook["id"] for hook in local["hooks"]} >= {"ruff-check", "ruff-format", "lint-imports", "claims"}

@@ -1,4 +1,4 @@
-"""Rules of the repository: sizes, links, versions, commands that parse."""
+"""Rules of the repository: file sizes, links, versions, and commands that parse."""
 
 import argparse
 import ast
@@ -18,8 +18,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 PAGES += sorted((ROOT / "bundles").rglob("*.md"))
 
 
-def test_a_file_holds_one_idea():
-    """A file has at most 400 lines and a module docstring."""
+def test_file_is_short_and_has_module_docstring():
+    """At most 400 lines."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 400, path
@@ -27,11 +27,11 @@ def test_a_file_holds_one_idea():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
-def test_a_test_module_states_its_subject(path):
+def test_test_module_has_docstring(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} needs a one-line docstring"
 
 
-def test_the_checks_of_a_merge_leave_no_test_out():
+def test_merge_checks_run_all_tests():
     """Plain pytest deselects slow tests. `.ci/run` selects all tests."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "tests=\"$tests -m '' " in script
@@ -43,7 +43,7 @@ def test_no_python_inside_bundles():
     assert not list((ROOT / "bundles").rglob("*.py"))
 
 
-def test_only_output_prints():
+def test_only_output_modules_print():
     for path in SOURCES:
         if path.name != "output.py":
             assert not re.search(r"^\s*print\(", path.read_text(encoding="utf-8"), re.MULTILINE), path
@@ -58,7 +58,7 @@ def test_versions_agree():
     assert f"\n## {brats_mm.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_every_error_is_in_the_drawn_tree():
+def test_every_error_is_in_documented_tree():
     tree = errors.__doc__ or ""
     for name, kind in vars(errors).items():
         if isinstance(kind, type):
@@ -66,7 +66,7 @@ def test_every_error_is_in_the_drawn_tree():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page):
+def test_links_between_pages_resolve(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page} links to {target}"
@@ -83,7 +83,7 @@ def commands():
 
 
 @pytest.mark.parametrize("words", list(commands()))
-def test_commands_in_the_pages_parse(words):
+def test_commands_in_pages_parse(words):
     options = make_parser().parse_args(words)
     assert options.command
 
@@ -98,7 +98,7 @@ def command_parsers(parser, name=""):
             yield from command_parsers(inner, f"{name} {word}")
 
 
-def test_the_reference_documents_every_option():
+def test_reference_documents_every_option():
     """docs/commands.md names each option of each command."""
     reference = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for name, parser in command_parsers(make_parser()):

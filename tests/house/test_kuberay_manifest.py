@@ -69,29 +69,29 @@ CLUSTER = JOB["spec"]["rayClusterSpec"]
 GROUPS = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
 
 
-def test_it_is_a_ray_job():
+def test_manifest_is_a_valid_ray_job():
     import jsonschema
 
     jsonschema.validate(JOB, RAY_JOB)
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=["head", *(group["groupName"] for group in GROUPS[1:])])
-def test_kubernetes_takes_its_pods(group):
+def test_pods_match_kubernetes_schema(group):
     validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
     validate.validate(pod, "1.34", strict=True)
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
-def test_callers_need_a_token():
+def test_callers_need_token():
     assert CLUSTER["authOptions"] == {"mode": "token"}
 
 
-def test_the_head_computes_nothing():
+def test_head_node_runs_no_workers():
     assert CLUSTER["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
 
-def test_its_command_is_one_of_ours():
+def test_command_parses():
     from brats_mm.cli.parser import make_parser
 
     words = shlex.split(JOB["spec"]["entrypoint"])

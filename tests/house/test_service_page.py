@@ -1,4 +1,4 @@
-"""docs/service.md names every option of a job, only routes that exist, and the limits that the settings have."""
+"""docs/service.md names every job option, only existing routes, and the limits of the settings."""
 
 import re
 from pathlib import Path
@@ -22,18 +22,18 @@ def routes(tmp_path_factory):
     return [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in app.openapi()["paths"]]
 
 
-def test_every_option_of_a_job_is_named():
+def test_every_job_option_is_documented():
     assert {name for name in OptionsBody.model_fields if f"`{name}`" not in PAGE} == set()
 
 
-def test_every_route_that_is_named_exists(routes):
+def test_every_documented_route_exists(routes):
     named = set(re.findall(r"(?:127\.0\.0\.1:8000|`(?:GET |POST |PUT |DELETE )?)(/[a-z1][\w./*-]*)", PAGE))
     unknown = {path for path in named if not any(route.fullmatch(path) for route in routes)}
     assert unknown == {"/docs", "/openapi.json"}, "these two are not described by the document itself"
     assert {"/v1/jobs", "/v1/jobs/ID/events", "/v1/inspect", "/healthz", "/readyz", "/metrics", "/session/"} <= named
 
 
-def test_the_limits_are_those_of_the_settings():
+def test_documented_limits_match_settings():
     hours, days = (seconds / HOUR_S for seconds in (Retention().result_s, Retention().record_s))
     assert f"`--keep-hours` ({hours:g})" in PAGE
     assert f"`--keep-records-days` ({days / 24:g})" in PAGE
@@ -43,5 +43,5 @@ def test_the_limits_are_those_of_the_settings():
     assert Settings(data=Path()).host == "127.0.0.1"
 
 
-def test_the_models_of_monai_label_are_named():
+def test_monai_label_models_are_documented():
     assert {model.value for model in ViewerModel if f"`{model.value}`" not in PAGE} == set()

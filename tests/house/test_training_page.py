@@ -1,4 +1,4 @@
-"""docs/training.md lists each setting with the default that the bundle's configs have."""
+"""docs/training.md lists each setting with its default in the bundle's configs."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def default_of(key):
 
 
 @pytest.mark.parametrize(("key", "value"), list(rows()))
-def test_a_default_is_that_of_the_config(key, value):
+def test_documented_default_matches_config(key, value):
     default = default_of(key)
     if default is None:
         assert value == "none"
@@ -41,6 +41,6 @@ def test_a_default_is_that_of_the_config(key, value):
         assert json.loads(value) == default
 
 
-def test_the_settings_of_an_expert_are_named():
+def test_expert_settings_are_documented():
     expert = json.loads((CONFIGS / "pretrain_expert.json").read_text())
     assert "of an expert {batch_size}, {epochs} and {learning_rate}".format(**expert) in SETTINGS

@@ -33,7 +33,7 @@ def package(tmp_path_factory):
 
 
 @pytest.mark.parametrize("versions", ["lowest", "newest"])
-def test_it_installs_segments_and_serves(package, versions):
+def test_wheel_installs_segments_and_serves(package, versions):
     script = [str(ROOT / "docker" / "check_install.sh"), package, versions, sys.executable]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -79,18 +79,18 @@ def configured(tmp_path_factory):
     return done.stdout
 
 
-def test_every_file_of_the_module_is_installed(configured):
+def test_every_module_file_is_installed(configured):
     listed = set(re.findall(r"-- listed (\S+)", configured))
     code = {path.relative_to(MODULE).as_posix() for path in MODULE.glob("BratsMM*/**/*.*") if path.suffix != ".pyc"}
     resources = {path.relative_to(MODULE).as_posix() for path in (MODULE / "Resources").rglob("*.*")}
     assert listed == code | resources | {"BratsMM.py"}
 
 
-def test_the_module_and_its_scene_are_tested(configured):
+def test_module_and_scene_have_ctest_tests(configured):
     assert re.findall(r"-- tested (\S+)", configured) == ["BratsMM.py", "BratsMMSceneTest.py"]
 
 
-def test_the_description_has_every_field_and_its_pictures_exist(configured):
+def test_description_has_every_field_and_existing_pictures(configured):
     fields = dict(re.findall(r"-- field (\w+)=(.*)", configured))
     address = fields["HOMEPAGE"]
     assert address.startswith("https://")
@@ -103,7 +103,7 @@ def test_the_description_has_every_field_and_its_pictures_exist(configured):
     assert "not for diagnosis" in fields["DESCRIPTION"]
 
 
-def test_the_entry_for_the_index_fits_its_schema():
+def test_index_entry_matches_schema():
     """The keys of Slicer's extension-catalog-entry schema 1.0.2."""
     assert set(ENTRY) == {
         "$schema",
@@ -119,11 +119,11 @@ def test_the_entry_for_the_index_fits_its_schema():
     assert ENTRY["scm_url"].endswith(".git")
 
 
-def test_both_files_name_one_repository():
+def test_both_files_name_same_repository():
     (address,) = re.findall(r'set\(REPOSITORY "(.*)"\)', LISTS)
     assert ENTRY["scm_url"] == f"{address}.git"
 
 
-def test_the_icon_has_the_size_that_slicer_shows():
+def test_icon_has_slicer_size():
     with Image.open(MODULE / "Resources" / "Icons" / "BratsMM.png") as icon:
         assert icon.size == (128, 128)

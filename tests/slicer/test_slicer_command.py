@@ -41,8 +41,7 @@ def run(process, tmp_path):
     return reported
 
 
-def test_the_words_are_those_that_the_command_line_takes(tmp_path):
-    """The parser of the command line accepts the arguments."""
+def test_arguments_parse(tmp_path):
     inputs = {Sequence.T1CE: tmp_path / "a.nrrd", Sequence.FLAIR: tmp_path / "b.nrrd"}
     words = command("brats-mm", inputs, tmp_path / "out", "cpu")
     options = make_parser().parse_args(words[1:])
@@ -53,14 +52,14 @@ def test_the_words_are_those_that_the_command_line_takes(tmp_path):
     assert make_parser().parse_args(words[1:]).leave_one_out
 
 
-def test_progress_is_that_of_the_program(tmp_path):
+def test_progress_comes_from_program_output(tmp_path):
     """Only lines about windows are progress."""
     reported = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
     assert reported == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
     assert progress_in("12 files in out") is None
 
 
-def test_its_own_message_is_shown(tmp_path):
+def test_error_message_of_program_is_shown(tmp_path):
     """Without an error message, the last line and the exit code are shown."""
     with pytest.raises(Refused, match=r"^The volumes differ\.$"):
         run(FakeProcess(("error: The volumes differ.\n",), 2), tmp_path)
@@ -68,20 +67,20 @@ def test_its_own_message_is_shown(tmp_path):
         run(FakeProcess(("Killed\n",), 9), tmp_path)
 
 
-def test_a_missing_program_is_reported(tmp_path):
-    """The message says what to do."""
+def test_missing_program_is_reported(tmp_path):
+    """The message names the remedy."""
     with pytest.raises(Refused, match="no program no-such-program"):
         CommandRunner("no-such-program").run({}, tmp_path, lambda progress: None, Stop())
 
 
-def test_slicers_python_is_not_handed_on(monkeypatch):
+def test_slicer_python_variables_are_removed(monkeypatch):
     """Its environment variables would break another Python."""
     monkeypatch.setenv("PYTHONHOME", "/opt/Slicer/lib/Python")
     assert "PYTHONHOME" not in own_environment()
     assert "PATH" in own_environment()
 
 
-def test_cancel_kills_it(tmp_path):
+def test_cancel_kills_process(tmp_path):
     """The outcome is a cancellation, not a failure."""
     process = FakeProcess(code=-15, forever=True)
     job = Run(CommandRunner(sys.executable, start=process), {Sequence.T2: tmp_path / "a.nrrd"}, tmp_path).start()
@@ -92,7 +91,7 @@ def test_cancel_kills_it(tmp_path):
 
 
 @pytest.mark.parametrize(("code", "kind"), [(0, Done), (3, Failed)])
-def test_a_real_program_runs_beside(tmp_path, code, kind):
+def test_real_program_runs_in_background(tmp_path, code, kind):
     """Its output is read until it ends."""
 
     def start(words, environment):
@@ -106,7 +105,7 @@ def test_a_real_program_runs_beside(tmp_path, code, kind):
     assert isinstance(news[-1], kind)
 
 
-def test_a_real_program_is_killed(tmp_path):
+def test_real_program_is_killed(tmp_path):
     """The program is killed long before it would end."""
 
     def start(words, environment):

@@ -62,20 +62,20 @@ def exported(slicer, edited, path):
     return read_correction(path, Grid(SHAPE, AFFINE), names)
 
 
-def test_segments_are_exported_on_the_grid_of_the_result(slicer, edited, tmp_path):
+def test_segments_are_exported_on_result_grid(slicer, edited, tmp_path):
     np.testing.assert_array_equal(exported(slicer, edited, tmp_path / LABEL_FILE), edited[3])
     np.testing.assert_allclose(read_stored(tmp_path / LABEL_FILE).grid.affine, AFFINE, atol=1e-6)
 
 
-def test_an_edited_segment_is_exported_as_it_is_now(slicer, edited, tmp_path):
+def test_edited_segment_is_exported_with_edits(slicer, edited, tmp_path):
     """Segments are cropped to their extent, and one of them is removed."""
     edited[1].GetSegmentation().RemoveSegment("ncr")
     expected = np.where(edited[3] == 1, 0, edited[3])
     np.testing.assert_array_equal(exported(slicer, edited, tmp_path / LABEL_FILE), expected)
 
 
-def test_a_moved_result_is_exported_in_its_own_space(slicer, edited, tmp_path):
-    """Segmentation and entropy follow the transform of the reference; the service knows only the grid without it."""
+def test_transformed_result_is_exported_without_transform(slicer, edited, tmp_path):
+    """Segmentation and entropy follow the transform of the reference. The service knows only the grid without it."""
     scene, segmentation, entropy, _ = edited
     moved = slicer.vtkMRMLLinearTransformNode()
     scene.AddNode(moved)
@@ -87,14 +87,14 @@ def test_a_moved_result_is_exported_in_its_own_space(slicer, edited, tmp_path):
     np.testing.assert_array_equal(exported(slicer, edited, tmp_path / LABEL_FILE), edited[3])
 
 
-def test_an_added_segment_is_refused_by_its_name(slicer, edited, tmp_path):
+def test_rejects_added_segment_by_name(slicer, edited, tmp_path):
     edited[1].GetSegmentation().AddEmptySegment("Segment_1", "Cyst")
     with pytest.raises(Refused, match="“Cyst” is not part of the result"):
         export_labels(slicer, *edited[:3], tmp_path / LABEL_FILE)
 
 
 @pytest.mark.slow
-def test_a_kept_job_takes_a_correction_from_the_module(made_head, tmp_path):
+def test_kept_job_accepts_correction_from_module(made_head, tmp_path):
     """Run with the images kept, then submit: the service scores the result and names the author."""
     image = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz")
     results = make_results(tmp_path / "results", image.affine)
@@ -132,7 +132,7 @@ def refused(_):
     yield Answer()
 
 
-def test_a_refusal_is_the_service_s_sentence_and_another_machine_needs_consent(tmp_path):
+def test_shows_service_error_and_asks_consent_for_other_machine(tmp_path):
     (tmp_path / LABEL_FILE).write_bytes(b"NRRD")
     transport = type("Refusing", (), {"send": staticmethod(refused)})()
     with pytest.raises(Refused, match="The label map is empty"):
@@ -143,6 +143,6 @@ def test_a_refusal_is_the_service_s_sentence_and_another_machine_needs_consent(t
         Submission(Place("https://example.org"), "job", "Ann", print, transport).run({}, tmp_path, print, Stop())
 
 
-def test_a_label_that_is_not_trained_on_says_why():
+def test_label_not_used_for_training_reports_reason():
     said = outcome({"version": 2}, {"scores": {"et": {"dice": None}}, "trainable": False})
     assert said == "Version 2 is stored. The model is not trained on it, because these are raw scans."

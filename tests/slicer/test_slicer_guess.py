@@ -11,7 +11,7 @@ def chosen(*volumes):
     return {sequence: result.key for sequence, result in guess(volumes).items() if result.key}
 
 
-def test_named_volumes_are_chosen_with_the_reason():
+def test_named_volumes_are_chosen_with_reason():
     """The reason of an empty selector says that no volume matches."""
     guesses = guess([Loaded("a", "study_T1ce"), Loaded("b", "study_FLAIR"), Loaded("c", "study_seg")])
     assert guesses[Sequence.T1CE].key == "a"
@@ -21,7 +21,7 @@ def test_named_volumes_are_chosen_with_the_reason():
     assert "Leave it empty" in guesses[Sequence.T1].reason
 
 
-def test_two_equal_candidates_are_left_to_the_person():
+def test_two_equal_candidates_are_left_to_user():
     """Neither volume is chosen, and the reason names both."""
     guesses = guess([Loaded("a", "T2 tra"), Loaded("b", "T2 cor")])[Sequence.T2]
     assert guesses.key is None
@@ -43,14 +43,14 @@ def test_two_equal_candidates_are_left_to_the_person():
         ({"EchoTime": "3.2", "ContrastBolusAgent": "Dotarem"}, Sequence.T1CE, "and contrast"),
     ],
 )
-def test_dicom_fields_speak_where_the_name_does_not(dicom, sequence, said):
+def test_dicom_fields_decide_when_name_does_not(dicom, sequence, said):
     """The description takes precedence over echo, repetition and inversion time."""
     guesses = guess([Loaded("a", "12: series", dicom)])
     assert guesses[sequence].key == "a"
     assert said in guesses[sequence].reason
 
 
-def test_contrast_agent_makes_a_t1_by_name_a_t1ce():
+def test_contrast_agent_turns_t1_into_t1ce():
     """A name that denies contrast takes precedence."""
     assert chosen(Loaded("a", "T1 tra", {"ContrastBolusAgent": "Gadovist"})) == {Sequence.T1CE: "a"}
     assert chosen(Loaded("a", "T1 native", {"ContrastBolusAgent": "Gadovist"})) == {Sequence.T1: "a"}
@@ -70,35 +70,35 @@ def test_other_images_are_not_chosen(dicom):
     assert chosen(Loaded("a", "series", dicom)) == {}
 
 
-def test_channel_numbers_are_those_of_the_decathlon():
+def test_channel_numbers_follow_decathlon():
     """Channel numbers count only if names contain no other evidence."""
     result = chosen(*(Loaded(str(number), f"BRATS_001_000{number}") for number in range(4)))
     assert result == {Sequence.FLAIR: "0", Sequence.T1: "1", Sequence.T1CE: "2", Sequence.T2: "3"}
 
 
-def test_no_dicom_field_says_who_the_patient_is():
+def test_dicom_fields_do_not_identify_patient():
     """All requested fields describe the acquisition."""
     assert not [name for name in DICOM_FIELDS if "Patient" in name or "Name" in name.replace("ProtocolName", "")]
 
 
-def test_the_sequences_are_those_of_the_library():
+def test_sequences_match_library():
     """Names, labels and order are the same."""
     assert [(one.value, one.label) for one in SEQUENCES] == [(m.value, m.label) for m in modality.MODALITIES]
 
 
-def test_names_are_read_together():
+def test_common_prefix_of_names_is_ignored():
     """The common prefix of all names is the case's name."""
     result = read_names(["T1_study_007_flair", "T1_study_007_C+", "T1_study_007_mask"])
     assert result[0].sequences == (Sequence.FLAIR,)
     assert result[2].is_label
 
 
-def test_an_ambiguous_name_is_left_to_the_person():
+def test_ambiguous_name_is_left_to_user():
     """The header does not resolve an ambiguous name."""
     assert chosen(Loaded("a", "T1 pre and post", {"EchoTime": "3"})) == {}
 
 
-def test_an_original_is_chosen_before_its_annotated_copy():
+def test_prefers_original_to_annotated_copy():
     """A copy is used if there is no original."""
     assert chosen(Loaded("a", "T1_annotated"), Loaded("b", "T1")) == {Sequence.T1: "b"}
     assert chosen(Loaded("a", "T1_annotated")) == {Sequence.T1: "a"}

@@ -83,7 +83,7 @@ def inputs_of(slicer, scene):
     return nodes
 
 
-def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
+def test_result_nodes_have_documented_display(slicer, scene, result):
     """Window, threshold, colours, opacities and legend match in every view."""
     inputs, look = inputs_of(slicer, scene), Look()
     shown = SceneBuilder(slicer, scene).show(result, inputs)
@@ -102,7 +102,7 @@ def test_result_becomes_the_nodes_of_the_look(slicer, scene, result):
         assert layers.GetForegroundOpacity() == pytest.approx(look.overlay.opacity)
 
 
-def test_raw_scans_are_shown_as_they_were_registered(slicer, scene, result):
+def test_raw_scans_are_shown_registered(slicer, scene, result):
     """The header of the loaded FLAIR may place it elsewhere, but its registered copy matches the segmentation."""
     vtk = pytest.importorskip("vtk")
     inputs, grid = inputs_of(slicer, scene), Grid(SHAPE, AFFINE)
@@ -144,7 +144,7 @@ def test_segments_keep_names_colours_and_codes(slicer, scene, result):
     assert display.GetSegmentOpacity3D("ed") == pytest.approx(0.3)
 
 
-def test_entropy_is_where_the_file_has_it(slicer, scene, result):
+def test_entropy_matches_file(slicer, scene, result):
     """Values are the same at the same positions."""
     vtk = pytest.importorskip("vtk")
     node = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene)).entropy
@@ -155,7 +155,7 @@ def test_entropy_is_where_the_file_has_it(slicer, scene, result):
     assert node.GetImageData().GetScalarRange()[1] == pytest.approx(1.0, abs=1e-4)
 
 
-def test_the_panel_s_controls_change_the_nodes(slicer, scene, result):
+def test_panel_controls_change_nodes(slicer, scene, result):
     """Controls: opacity, threshold and legend."""
     builder = SceneBuilder(slicer, scene)
     shown = builder.show(result, inputs_of(slicer, scene))
@@ -167,7 +167,7 @@ def test_the_panel_s_controls_change_the_nodes(slicer, scene, result):
     assert not shown.legend.GetVisibility()
 
 
-def test_slices_go_to_the_first_uncertain_place(slicer, scene, result):
+def test_slices_go_to_first_uncertain_region(slicer, scene, result):
     """The uncertain region is also a labelled point."""
     shown = SceneBuilder(slicer, scene).show(result, inputs_of(slicer, scene))
     assert shown.places.GetNthControlPointLabel(0) == "1: WT, 1.0 mL"
@@ -181,7 +181,7 @@ def test_slices_go_to_the_first_uncertain_place(slicer, scene, result):
         assert through @ (np.array(UNCERTAIN_REGION["position_mm_ras"]) - origin) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_second_run_shares_the_colours(slicer, scene, result):
+def test_second_run_shares_colour_nodes(slicer, scene, result):
     """All other nodes are separate."""
     builder = SceneBuilder(slicer, scene)
     first, second = (builder.show(result, inputs_of(slicer, scene)) for _ in range(2))
@@ -189,7 +189,7 @@ def test_a_second_run_shares_the_colours(slicer, scene, result):
     assert first.entropy.GetDisplayNode().GetColorNodeID() == second.entropy.GetDisplayNode().GetColorNodeID()
 
 
-def test_a_damaged_file_is_reported(slicer, scene, result):
+def test_damaged_file_is_reported(slicer, scene, result):
     """The message contains the file name."""
     (result.folder / "segmentation.seg.nrrd").unlink()
     with pytest.raises(Refused, match=r"segmentation.seg.nrrd"):

@@ -1,7 +1,4 @@
-"""The panel's code with fake qt and slicer modules. This shows that it runs, not that it works in 3D Slicer.
-
-The widgets are fakes. The tests that run in the application are in apps/slicer/BratsMM/Testing.
-"""
+"""The panel's code with fake qt and slicer modules. This checks that it runs, not that it works in 3D Slicer."""
 
 import importlib.util
 import json
@@ -57,7 +54,7 @@ class Node:
 
 
 class Settings:
-    """Qt's settings, kept for one test."""
+    """Qt's settings for one test."""
 
     kept = {}  # noqa: RUF012 (Slicer's are shared by all, too)
 
@@ -123,7 +120,7 @@ class Ui(SimpleNamespace):
         return getattr(self, name)
 
 
-def test_panel_guesses_as_it_opens_and_says_why(panel):
+def test_panel_guesses_sequences_with_reasons_on_start(panel):
     """The Run button is enabled."""
     assert {sequence.value: node.GetID() for sequence, node in panel.chosen().items()} == {"t1ce": "a", "flair": "b"}
     assert "Its name says so" in panel.ui.t1ceReason.text
@@ -132,7 +129,7 @@ def test_panel_guesses_as_it_opens_and_says_why(panel):
     assert panel.ui.runButton.enabled
 
 
-def test_another_machine_needs_the_tick_and_loses_it_with_its_address(panel):
+def test_other_machine_needs_consent_which_is_reset_with_address(panel):
     """The Run button is disabled until then. Neither consent nor token is stored."""
     panel.ui.urlEdit.text = "https://example.org"
     panel.onSettings()
@@ -147,7 +144,7 @@ def test_another_machine_needs_the_tick_and_loses_it_with_its_address(panel):
     assert set(Settings.kept) == {"BratsMM/place", "BratsMM/url", "BratsMM/program"}
 
 
-def test_settings_come_back(panel):
+def test_settings_are_restored(panel):
     """The panel restores the saved settings."""
     panel.ui.urlEdit.text, panel.ui.placeBox.currentIndex = "http://localhost:9", 1
     panel.onSettings()
@@ -156,7 +153,7 @@ def test_settings_come_back(panel):
     assert (panel.ui.urlEdit.text, panel.ui.placeBox.currentIndex) == ("http://localhost:9", 1)
 
 
-def test_one_volume_for_two_sequences_cannot_run(panel):
+def test_same_volume_for_two_sequences_cannot_run(panel):
     """The panel shows the reason."""
     panel.selectors[Sequence.T2].setCurrentNode(panel.selectors[Sequence.FLAIR].currentNode())
     panel.showState()
@@ -167,7 +164,7 @@ def test_one_volume_for_two_sequences_cannot_run(panel):
 @pytest.mark.parametrize(
     ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled. Nothing was kept.")]
 )
-def test_end_of_a_run_is_reported(panel, end, said):
+def test_end_of_run_is_reported(panel, end, said):
     """Afterwards the panel can start another run."""
     panel.run = SimpleNamespace(news=lambda: [Progress("Reading", 0.1), end])
     panel.onTimer()
@@ -176,7 +173,7 @@ def test_end_of_a_run_is_reported(panel, end, said):
     assert panel.ui.runButton.enabled
 
 
-def test_result_is_shown_with_table_chart_and_places(panel, tmp_path):
+def test_result_is_shown_with_table_chart_and_uncertain_regions(panel, tmp_path):
     """Stepping goes to each region, and the controls change the scene."""
     region = {"volume_ml": 1.0, "volume_range_ml": [0.5, 1.5], "mean_entropy_inside_nats": 0.2}
     area = {"rank": 1, "region": "tc", "position_mm_ras": [1, 2, 3], "volume_ml": 2, "mean_entropy_nats": 0.6}
@@ -216,8 +213,8 @@ def kept_result(panel, job):
     panel.showState()
 
 
-def test_a_correction_needs_a_kept_job_an_author_and_a_confirmation(panel):
-    """And says what is missing."""
+def test_correction_needs_kept_job_author_and_confirmation(panel):
+    """The panel names what is missing."""
     kept_result(panel, None)
     assert "Keep the images" in panel.ui.submitButton.toolTip
     kept_result(panel, "abc")
@@ -232,7 +229,7 @@ def test_a_correction_needs_a_kept_job_an_author_and_a_confirmation(panel):
 @pytest.mark.parametrize(
     ("end", "said"), [(Done(Path()), "Version 1 is stored."), (Failed("The grids differ."), "The grids differ.")]
 )
-def test_a_correction_is_submitted_in_the_background(panel, end, said):
+def test_correction_is_submitted_in_background(panel, end, said):
     kept_result(panel, "abc")
     panel.ui.authorEdit.text, panel.ui.checkedBox.checked = "Dr Ann", True
     submitted = []
@@ -251,7 +248,7 @@ def test_a_correction_is_submitted_in_the_background(panel, end, said):
     assert panel.submission is None
 
 
-def test_a_segmentation_that_cannot_be_exported_says_why(panel):
+def test_failed_export_reports_reason(panel):
     kept_result(panel, "abc")
     panel.logic.submit = MagicMock(side_effect=Refused("The segment “Cyst” is not part of the result."))
     panel.onSubmit()

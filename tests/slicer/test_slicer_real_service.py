@@ -25,7 +25,7 @@ def runner(client):
     return ServiceRunner(Place(str(client.base_url)))
 
 
-def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
+def test_form_is_accepted_and_job_deleted(inputs, tmp_path):
     """The fake model writes no .seg.nrrd, so the client reports it as missing. Nothing stays on the service."""
     reported, gate = [], StepGate(tmp_path / "gate")
 
@@ -43,7 +43,7 @@ def test_a_form_is_taken_and_the_job_deleted(inputs, tmp_path):
     assert any("windows" in one.text for one in reported)
 
 
-def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
+def test_cancel_cancels_job_at_service(inputs, tmp_path):
     """The job is cancelled while it computes."""
     with serving(small_settings(tmp_path / "data"), behaviour=StepGate(tmp_path / "gate").behaviour) as client:
         run = Run(runner(client), inputs, tmp_path).start()
@@ -55,15 +55,14 @@ def test_cancel_ends_the_job_at_the_service(inputs, tmp_path):
         assert set(states) <= {"cancelled"}
 
 
-def test_a_failed_job_says_why(inputs, tmp_path):
-    """The message is that of the service."""
+def test_failed_job_reports_message_of_service(inputs, tmp_path):
     with serving(small_settings(tmp_path / "data"), behaviour={"fail": "bad-volume"}) as client:
         run = Run(runner(client), inputs, tmp_path).start()
         assert run.join(300)
         assert run.news()[-1] == Failed("t1.nii.gz cannot be used.")
 
 
-def test_a_file_that_is_no_volume_is_refused_at_once(inputs, tmp_path):
+def test_file_that_is_no_volume_is_rejected_at_submission(inputs, tmp_path):
     """The service's message names the sequence."""
     broken = tmp_path / "flair.nii.gz"
     broken.write_bytes(b"no volume")

@@ -43,14 +43,14 @@ def write_result(folder, **report):
     return folder
 
 
-def test_volumes_have_their_range_and_uncertainty(tmp_path):
+def test_volumes_have_ranges_and_uncertainty(tmp_path):
     """Covers an empty region, and a report of an older version without ranges."""
     rows = read_result(write_result(tmp_path)).volumes
     assert rows[0].cells == ("Whole tumour", "12.3", "10.0 to 15.0", "0.21", "", "")
     assert rows[2].cells == ("Enhancing tumour", "0.0", "", "none found", "", "")
 
 
-def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp_path):
+def test_volumes_have_expected_dice_reliability_and_interval(tmp_path):
     """They are shown if the result has them."""
     region = {
         "volume_ml": 12.34,
@@ -65,7 +65,7 @@ def test_volumes_have_their_expected_dice_reliability_and_conformal_interval(tmp
     assert len(rows[0].cells) == len(VOLUME_HEADS)
 
 
-def test_advice_and_changes_without_a_sequence_are_with_the_warnings(tmp_path):
+def test_advice_and_leave_one_out_changes_are_with_warnings(tmp_path):
     """They are shown if the result has them. Changes that round to nothing have no sign."""
     folder = write_result(tmp_path, trust={"advice": "Adding T2 would raise the expected Dice."})
     importance = json.loads((folder / "importance.json").read_text())
@@ -91,13 +91,13 @@ def test_missing_sequences_have_no_bar(tmp_path):
     assert result.summary == "Used T1ce, FLAIR; missing T1, T2. model 1"
 
 
-def test_a_model_that_weighs_no_sequences_has_no_bars(tmp_path):
+def test_model_without_gate_weights_has_no_bars(tmp_path):
     folder = write_result(tmp_path)
     (folder / "importance.json").write_text(json.dumps({"weights": {}}))
     assert read_result(folder).bars == ()
 
 
-def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
+def test_bar_length_is_proportional_to_share(tmp_path):
     """Twice the share gives a bar of twice the length. Missing sequences are named."""
     chart = bar_blocks(read_result(write_result(tmp_path)).bars, 360, 46)
     long = [block.width for block in chart.blocks if block.x == 64]
@@ -107,7 +107,7 @@ def test_bars_are_as_long_as_their_share_and_stay_inside(tmp_path):
     assert bar_blocks((), 360, 46).height == 0
 
 
-def test_steps_go_round_both_ways(tmp_path):
+def test_stepping_wraps_in_both_directions(tmp_path):
     """Steps begin at the first region, and going back from it leads to the last one."""
     result = read_result(
         write_result(tmp_path, uncertain_regions=[UNCERTAIN_REGION, UNCERTAIN_REGION | {"rank": 2, "region": "et"}])
@@ -120,13 +120,13 @@ def test_steps_go_round_both_ways(tmp_path):
     assert "0.66 nats of at most 0.69" in result.areas[0].sentence
 
 
-def test_a_report_without_places_has_none(tmp_path):
+def test_report_without_uncertain_regions_is_accepted(tmp_path):
     """A report of an older version has no uncertain regions."""
     assert Stepper(read_result(write_result(tmp_path)).areas).next() is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_report_is_reported(tmp_path, content):
+def test_damaged_report_is_reported(tmp_path, content):
     """The message is one sentence."""
     write_result(tmp_path)
     (tmp_path / "report.json").write_text(content)
@@ -134,7 +134,7 @@ def test_a_damaged_report_is_reported(tmp_path, content):
         read_result(tmp_path)
 
 
-def test_module_and_scene_file_look_the_same():
+def test_module_and_scene_file_have_same_style():
     """The style is defined twice, because Slicer's Python does not have the library."""
     look = Look()
     low, high = scene_style.UNCERTAINTY_WINDOW
@@ -156,13 +156,13 @@ def test_module_and_scene_file_look_the_same():
     assert NOT_FOR_DIAGNOSIS == THEIRS
 
 
-def test_flair_is_below_if_there_is_one():
+def test_flair_is_background_if_available():
     """Without FLAIR, the next most informative sequence is used."""
     assert background_of({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
     assert background_of({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE
 
 
-def test_library_needs_nothing_but_the_standard_library_and_numpy():
+def test_library_needs_only_standard_library_and_numpy():
     """The library imports no qt, slicer or vtk."""
     text = "\n".join(path.read_text("utf-8") for path in (MODULE / "BratsMMLib").glob("*.py"))
     imported = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
@@ -170,7 +170,7 @@ def test_library_needs_nothing_but_the_standard_library_and_numpy():
     assert imported <= set(sys.stdlib_module_names) | {"numpy", "BratsMMLib"}
 
 
-def test_module_compiles_and_each_widget_it_names_is_in_the_panel():
+def test_module_compiles_and_its_widgets_exist_in_panel():
     """The module is only compiled, because its imports need Slicer."""
     source = (MODULE / "BratsMM.py").read_text("utf-8")
     compile(source, "BratsMM.py", "exec")
@@ -180,7 +180,7 @@ def test_module_compiles_and_each_widget_it_names_is_in_the_panel():
     assert {f"{one.value}{what}" for one in Sequence for what in ("Selector", "Reason")} <= names
 
 
-def test_each_script_and_resource_is_installed():
+def test_cmake_installs_every_script_and_resource():
     """The CMake file lists every file of the library, and only existing files."""
     cmake = (MODULE / "CMakeLists.txt").read_text("utf-8").replace("${MODULE_NAME}", "BratsMM")
     named = set(re.findall(r"BratsMMLib/\w+\.py", cmake))
@@ -188,7 +188,7 @@ def test_each_script_and_resource_is_installed():
     assert all((MODULE / name).is_file() for name in re.findall(r"Resources/\S+", cmake))
 
 
-def test_index_entry_has_what_the_index_asks_for():
+def test_index_entry_has_required_fields():
     """Schema 1.0.2 requires a category and an address. The file has the name of the project."""
     entry = json.loads((MODULE.parent / "BratsMM.json").read_text("utf-8"))
     assert "v1.0.2" in entry["$schema"]

@@ -1,6 +1,4 @@
-"""The client streams a form, follows, fetches and deletes a job, requires consent for other machines, and reports
-errors.
-"""
+"""The client submits a form, follows, fetches and deletes a job, and asks consent for other machines."""
 
 import json
 from contextlib import contextmanager
@@ -87,7 +85,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("BratsMMLib.service._ASK_S", 0.001)
 
 
-def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
+def test_run_submits_follows_fetches_and_deletes(inputs, out):
     """The job is deleted at the end."""
     service, reported = FakeService(), []
     ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, reported.append, Stop())
@@ -104,7 +102,7 @@ def test_a_run_submits_follows_fetches_and_deletes(inputs, out):
     assert all(after >= before - 1e-9 for before, after in pairwise(shares))
 
 
-def test_leaving_out_each_sequence_is_asked_for_only_on_request(inputs, out):
+def test_leave_one_out_is_sent_only_on_request(inputs, out):
     """A service of an earlier version does not support the option."""
     for wanted in (False, True):
         service = FakeService()
@@ -112,7 +110,7 @@ def test_leaving_out_each_sequence_is_asked_for_only_on_request(inputs, out):
         assert (b'"leave_one_out": true' in service.sent) == wanted
 
 
-def test_no_name_of_a_file_is_sent(inputs, out):
+def test_file_names_are_not_sent(inputs, out):
     """Parts have the name of their sequence."""
     service = FakeService()
     ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
@@ -121,7 +119,7 @@ def test_no_name_of_a_file_is_sent(inputs, out):
     assert int(service.headers["Content-Length"]) == len(service.sent)
 
 
-def test_another_machine_needs_consent_before_a_byte_is_sent(inputs, out):
+def test_other_machine_needs_consent_before_anything_is_sent(inputs, out):
     """The service received no request."""
     service = FakeService()
     with pytest.raises(NotAllowed, match="Tick the box"):
@@ -144,26 +142,26 @@ def test_another_machine_needs_consent_before_a_byte_is_sent(inputs, out):
         ("", False),
     ],
 )
-def test_only_loopback_stays_here(url, here):
+def test_only_loopback_counts_as_this_machine(url, here):
     """Host names do not matter."""
     assert stays_here(url) is here
 
 
-def test_the_sentence_says_what_leaves_and_where_to():
-    """The text names the sequences and the host, and says that a head can identify a person."""
+def test_consent_text_names_sequences_and_host():
+    """It also says that a head can identify a person."""
     message = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
     assert "T1ce, FLAIR to example.org:8443" in message
     assert "can identify a person" in message
 
 
 @pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://me:secret@example.org"])
-def test_a_text_that_is_no_address_is_refused(url):
+def test_rejects_invalid_address(url):
     """The message is one sentence."""
     with pytest.raises(NotAllowed, match="not the address of a service"):
         checked_url(url)
 
 
-def test_the_message_of_the_service_is_shown(inputs, out):
+def test_message_of_service_is_shown(inputs, out):
     """Covers a refused submission and a failed job, which is deleted."""
     refused = FakeService(submit=(415, "t1ce is a DICOM file."))
     with pytest.raises(Refused, match="t1ce is a DICOM file"):
@@ -174,14 +172,14 @@ def test_the_message_of_the_service_is_shown(inputs, out):
     assert failing.asked[-1] == ("DELETE", "/v1/jobs/abc")
 
 
-def test_a_service_without_the_needed_results_is_reported(inputs, out):
+def test_missing_results_are_reported(inputs, out):
     """The version of the service does not match."""
     service = FakeService(results=tuple(name for name in NEEDED if name != "entropy.nii.gz"))
     with pytest.raises(Refused, match=r"no entropy\.nii\.gz"):
         ServiceRunner(Place(HERE), service).run(inputs, out, lambda progress: None, Stop())
 
 
-def test_cancel_deletes_the_job(inputs, out):
+def test_cancel_deletes_job(inputs, out):
     """Cancellation returns at once in the window's thread."""
     service = FakeService(states=["running"])
     run = Run(ServiceRunner(Place(HERE), service), inputs, out).start()
@@ -195,7 +193,7 @@ def test_cancel_deletes_the_job(inputs, out):
     assert service.asked[-1] == ("DELETE", "/v1/jobs/abc")
 
 
-def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
+def test_run_ends_with_folder_or_reason(inputs, out):
     """Covers errors of the module itself."""
 
     class Broken:
@@ -208,7 +206,7 @@ def test_a_run_ends_with_its_folder_or_its_reason(inputs, out):
         assert isinstance(run.news()[-1], kind)
 
 
-def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
+def test_form_is_streamed_in_bounded_chunks(inputs):
     """The length is known in advance."""
     form = Form.of({one.value: path for one, path in inputs.items()}, {"options": "{}"})
     pieces = list(form.chunks())
@@ -216,20 +214,20 @@ def test_a_form_is_streamed_in_pieces_of_bounded_size(inputs):
     assert sum(map(len, pieces)) == form.length
 
 
-def test_an_unreachable_address_is_reported(tmp_path):
+def test_unreachable_address_is_reported(tmp_path):
     """The message says what to do."""
     transport = HttpTransport(timeout_s=300)
     with pytest.raises(Unreachable, match="brats-mm serve"), transport.send(Request("GET", "http://127.0.0.1:9/")):
         pass
 
 
-def test_progress_has_words_for_each_state():
+def test_progress_describes_each_state():
     """Covers the head of the queue, and a stage without windows."""
     assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
     assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
 
 
-def test_stop_is_raised_in_a_wait():
+def test_stop_interrupts_wait():
     """It is raised during the wait, not after it."""
     stop = Stop()
     stop.event.set()
@@ -237,7 +235,7 @@ def test_stop_is_raised_in_a_wait():
         stop.wait(60)
 
 
-def test_registered_scans_are_fetched_where_there_are_some(inputs, out):
+def test_registered_scans_are_fetched_if_available(inputs, out):
     service = FakeService(results=(*NEEDED, "registered_flair.nii.gz", "preview.png"))
     ServiceRunner(Place(HERE, "secret"), service).run(inputs, out, lambda _: None, Stop())
     assert {path.name for path in out.iterdir()} == {*NEEDED, "registered_flair.nii.gz"}

@@ -17,15 +17,15 @@ from tests.fakes.viewer_tab import LONGEST_MS, Tab
 
 VIEWER = Path(__file__).resolve().parents[2] / "apps" / "viewer"
 LAPTOP = {"width": 1366, "height": 768}
-# Where pytest runs in several processes, one installs and builds, and the others wait for it.
+# With several pytest processes, one installs and builds, and the others wait.
 BUILDING = FileLock(Path(tempfile.gettempdir()) / f"brats-mm-page-{sha256(str(VIEWER).encode()).hexdigest()[:16]}.lock")
-# Chromium draws in software where there is no graphics card.
+# Chromium renders in software without a graphics card.
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
 
 @pytest.fixture(scope="session")
 def node_modules():
-    """The page's packages, as its lock file names them."""
+    """The page's packages from its lock file."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed, so the web page cannot be built")
     with BUILDING:
@@ -36,7 +36,7 @@ def node_modules():
 
 @pytest.fixture(scope="session")
 def built_page(node_modules):
-    """The page, built anew where its sources have changed, so that the tests see what they say."""
+    """The page, rebuilt if its sources have changed."""
     index = VIEWER / "dist" / "index.html"
     sources = [VIEWER / "index.html", VIEWER / "vite.config.ts", VIEWER / "package-lock.json"]
     sources += [*(VIEWER / "src").iterdir(), *(VIEWER.parents[1] / "brats_mm" / "domain").glob("*.json")]
@@ -53,7 +53,7 @@ def run_npm(*arguments):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Debian's Chromium, without a window."""
+    """Headless Chromium from Debian."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("chromium is not installed")
@@ -72,7 +72,7 @@ def made_results(made_head, tmp_path_factory):
 
 
 def ready_service(results, settings, **behaviour):
-    """A service whose results are ready at once, unless its worker is told otherwise."""
+    """A service whose fake worker returns results at once, unless configured otherwise."""
     return serving(settings, behaviour={"results": str(results), "pause_s": 0.05} | behaviour)
 
 
@@ -84,7 +84,7 @@ def tabs():
 
 @pytest.fixture
 def page_service(built_page, made_results, tmp_path, tabs):
-    """Starts such services; pages leave before theirs stops, so that none asks one that is gone."""
+    """Start services. Pages close before their service stops, so that no page requests a stopped service."""
 
     @contextmanager
     def start(settings=None, folder=made_results, **behaviour):
@@ -100,7 +100,7 @@ def page_service(built_page, made_results, tmp_path, tabs):
 
 @pytest.fixture
 def open_tab(browser, tabs):
-    """Opens pages; at the end none of them may have met an error, or have asked another host for anything."""
+    """Open pages. At the end, no page may have logged an error or requested another host."""
 
     def open_(client, address="/", **context):
         tab = Tab(browser.new_context(**({"viewport": LAPTOP} | context)), client)
@@ -116,7 +116,7 @@ def open_tab(browser, tabs):
 
 @pytest.fixture(scope="session")
 def result_tab(built_page, browser, made_results, made_head, tmp_path_factory):
-    """A tab that shows a result, for tests that only look; opening one takes seconds without a graphics card."""
+    """A tab that shows a result, for read-only tests. Opening one takes seconds without a graphics card."""
     with ready_service(made_results, small_settings(tmp_path_factory.mktemp("looked-at"))) as client:
         tab = Tab(browser.new_context(viewport=LAPTOP), client)
         with closing(tab):
@@ -127,11 +127,11 @@ def result_tab(built_page, browser, made_results, made_head, tmp_path_factory):
 
 @pytest.fixture
 def result(result_tab):
-    """That tab, as it was when the result was opened: crosshair in the tumour, all planes, outlines."""
+    """The shared tab in its initial state: crosshair in the tumour, all planes, outlines."""
     result_tab.page.set_viewport_size(LAPTOP)
     result_tab.page.keyboard.press("c")
     result_tab.page.keyboard.press("Escape")
-    result_tab.page.click(".area >> nth=1")  # the middle of the tumour
+    result_tab.page.click(".area >> nth=1")  # middle of the tumour
     result_tab.background("t1ce")
     result_tab.view("All")
     result_tab.outline(on=True)

@@ -8,7 +8,7 @@ def focused(page):
 
 
 def press_until(page, wanted, key="Tab", most=60):
-    """Go on with a key until something has the focus, which must then be seen to have it."""
+    """Press a key until an element has the focus, and check that the focus is visible."""
     for _ in range(most):
         page.keyboard.press(key)
         if focused(page) == wanted:
@@ -17,14 +17,14 @@ def press_until(page, wanted, key="Tab", most=60):
     raise AssertionError(message)
 
 
-def test_the_whole_way_with_the_keyboard_alone(page_service, open_tab, made_head):
+def test_whole_session_works_with_keyboard_only(page_service, open_tab, made_head):
     with page_service() as client:
         tab = open_tab(client)
         page = tab.page
         press_until(page, "choose-files")
         outline = "getComputedStyle(document.querySelector('[for=choose-files]')).outlineStyle"
         assert page.evaluate(outline) == "solid", "the focus is seen"
-        tab.give(made_head)  # the system's own window for files is beyond a page
+        tab.give(made_head)  # a page cannot control the file dialog of the system
         press_until(page, "sequence-1")
         assert page.evaluate("document.activeElement.value") == "flair"
         press_until(page, "run")
@@ -51,7 +51,7 @@ def test_the_whole_way_with_the_keyboard_alone(page_service, open_tab, made_head
         assert tab.readout()["Entropy"] == "1.20 nats"
 
 
-def test_axe_finds_nothing_to_object_to_in_both_themes(page_service, open_tab, made_head, node_modules, tmp_path):
+def test_axe_reports_no_violations_in_either_theme(page_service, open_tab, made_head, node_modules, tmp_path):
     axe = (node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
     gate = StepGate(tmp_path / "gate")
     with page_service(steps=1, **gate.behaviour) as client:
@@ -70,7 +70,7 @@ def test_axe_finds_nothing_to_object_to_in_both_themes(page_service, open_tab, m
 
 
 def faults(page, axe):
-    """What axe objects to; injected by the debugger, which the page's policy does not bind."""
+    """Violations that axe reports. It is injected by the debugger, because the page's policy forbids it."""
     page.evaluate(axe)
     met = []
     for scheme in ("light", "dark"):
@@ -80,7 +80,7 @@ def faults(page, axe):
     return met
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(page_service, open_tab):
+def test_theme_follows_system_until_chosen(page_service, open_tab):
     ground = "getComputedStyle(document.body).backgroundColor"
     with page_service() as client:
         tab = open_tab(client, color_scheme="dark")

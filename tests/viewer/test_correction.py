@@ -1,4 +1,4 @@
-"""Send a corrected label file of a job from the page, in Chromium."""
+"""Submit a corrected label file of a job from the page, in Chromium."""
 
 import shutil
 
@@ -27,7 +27,7 @@ def fill_in(page, file, author="Dr Ann"):
     page.check("#correction-confirmed")
 
 
-def test_a_corrected_label_is_sent_with_its_author_and_scored(page_service, open_tab, made_head, corrected):
+def test_corrected_label_is_sent_with_author_and_scored(page_service, open_tab, made_head, corrected):
     with page_service() as client:
         tab = open_tab(client)
         page = tab.page
@@ -55,7 +55,7 @@ def test_a_corrected_label_is_sent_with_its_author_and_scored(page_service, open
         assert client.get("/scoring/").json()["history"] == []
 
 
-def test_a_file_with_another_grid_is_refused_with_the_reason(page_service, open_tab, made_head, tmp_path):
+def test_rejects_file_on_other_grid_with_reason(page_service, open_tab, made_head, tmp_path):
     other = tmp_path / "other.nii.gz"
     nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.diag([3.0, 3, 3, 1])), other)
     with page_service() as client:
@@ -68,8 +68,8 @@ def test_a_file_with_another_grid_is_refused_with_the_reason(page_service, open_
         assert tab.page.locator("#correction-send").is_enabled(), "another file can be chosen"
 
 
-def test_values_of_another_convention_are_understood(page_service, open_tab, made_head, made_results, tmp_path):
-    """The result, and so its correction, numbers enhancing tumour 4."""
+def test_values_of_other_convention_are_translated(page_service, open_tab, made_head, made_results, tmp_path):
+    """In the result and its correction, enhancing tumour has the value 4."""
     image = nib.load(made_results / "segmentation.nii.gz")
     affine = image.affine
     results = make_results(tmp_path / "results", affine, labels={"ncr": 1, "ed": 2, "et": 4})
@@ -89,7 +89,7 @@ def test_values_of_another_convention_are_understood(page_service, open_tab, mad
 
 
 @pytest.mark.parametrize(("raw", "why"), [(False, "the images were not kept"), (True, "these are raw scans")])
-def test_a_label_that_is_not_trained_on_says_why(
+def test_label_not_used_for_training_reports_reason(
     page_service, open_tab, made_head, made_results, corrected, tmp_path, raw, why
 ):
     results = made_results

@@ -1,4 +1,4 @@
-"""A complete session in Chromium: submit two of four sequences, follow the job, view the result."""
+"""A complete session in Chromium: submit two of four sequences, follow the job, and view the result."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.fakes.step_gate import StepGate
 from tests.fakes.viewer_tab import TWO, changed
 
 STATEMENT = "Not a medical device; not for diagnosis"
-# Every value that the bar of a job takes is noted in the page itself, so that none is missed.
+# The page records every value of the progress bar, so that none is missed.
 RECORD_THE_BAR = """() => {
     window.bar = [];
     const set = Object.getOwnPropertyDescriptor(HTMLProgressElement.prototype, "value");
@@ -28,7 +28,7 @@ RECORD_THE_BAR = """() => {
 }"""
 
 
-def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, made_head, tmp_path):
+def test_two_of_four_sequences_from_files_to_results(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
     with page_service(steps=3, **gate.behaviour) as client:
         tab = open_tab(client)
@@ -53,7 +53,7 @@ def test_two_of_four_sequences_from_files_to_findings(page_service, open_tab, ma
         assert "something-new.bin" in page.locator(".results").inner_text()
 
 
-def test_files_can_be_corrected(page_service, open_tab, made_head, tmp_path):
+def test_file_assignment_can_be_corrected(page_service, open_tab, made_head, tmp_path):
     unnamed = tmp_path / "first.nii.gz"
     unnamed.write_bytes((made_head / TWO[0]).read_bytes())
     with page_service() as client:
@@ -72,7 +72,7 @@ def test_files_can_be_corrected(page_service, open_tab, made_head, tmp_path):
         assert job["options"]["probabilities"] is True
 
 
-def test_a_folder_and_a_drop_are_read_too(page_service, open_tab, made_head):
+def test_accepts_folder_and_dropped_files(page_service, open_tab, made_head):
     with page_service() as client:
         tab = open_tab(client)
         tab.page.set_input_files("#choose-folder", str(made_head))
@@ -88,7 +88,7 @@ def test_a_folder_and_a_drop_are_read_too(page_service, open_tab, made_head):
         assert tab.page.locator(".slot.there").count() == 1
 
 
-def test_a_job_is_opened_again_by_its_address(page_service, open_tab, made_head):
+def test_job_reopens_from_its_address(page_service, open_tab, made_head):
     with page_service() as client:
         options = {"options": '{"probabilities": true, "keep_upload": true}'}
         job = client.post("/v1/jobs", files=two_files(made_head), data=options).json()
@@ -103,7 +103,7 @@ def test_a_job_is_opened_again_by_its_address(page_service, open_tab, made_head)
         again.page.wait_for_selector("text=None yet")
 
 
-def test_images_that_were_not_kept_can_be_given_again(page_service, open_tab, made_head):
+def test_images_that_were_not_kept_can_be_added_again(page_service, open_tab, made_head):
     with page_service() as client:
         job = client.post("/v1/jobs", files=two_files(made_head), data={"options": '{"probabilities": true}'}).json()
         again = open_tab(client, f"/viewer/#job={job['id']}")
@@ -113,7 +113,7 @@ def test_images_that_were_not_kept_can_be_given_again(page_service, open_tab, ma
         again.until(lambda: changed(dark, again.picture()) > 1000)
 
 
-def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head, tmp_path):
+def test_service_problems_are_shown(page_service, open_tab, made_head, tmp_path):
     wrong = tmp_path / "case_t1.nii.gz"
     wrong.write_bytes(b"not a volume")
     with page_service(
@@ -131,7 +131,7 @@ def test_problems_are_shown_as_their_sentences(page_service, open_tab, made_head
         assert f"{TWO[1]} holds labels, not an image" in reported, "the name of the user's file, not the service's"
 
 
-def test_a_job_is_cancelled(page_service, open_tab, made_head, tmp_path):
+def test_job_can_be_cancelled(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
     gate.open(1)
     with page_service(steps=1, **gate.behaviour) as client:
@@ -149,7 +149,7 @@ def test_a_job_is_cancelled(page_service, open_tab, made_head, tmp_path):
         waiting.page.wait_for_selector("h1:has-text('Cancelled')")
 
 
-def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_service, open_tab, made_head, tmp_path):
+def test_progress_bar_grows_and_is_full_only_at_end(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
     with page_service(steps=4, **gate.behaviour) as client:
         tab = open_tab(client)
@@ -168,7 +168,7 @@ def test_the_bar_grows_over_all_stages_and_is_never_full_before_the_end(page_ser
         assert sorted(set(every)) == pytest.approx([0, 0.4, 0.55, 0.7, 0.85])
 
 
-def test_an_unreachable_service_is_reported_until_it_responds(page_service, open_tab, made_head, tmp_path):
+def test_unreachable_service_is_reported_until_it_responds(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
     with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
@@ -186,7 +186,7 @@ def test_an_unreachable_service_is_reported_until_it_responds(page_service, open
         tab.shown()
 
 
-def test_a_dicom_folder_is_zipped_in_the_page(page_service, open_tab, tmp_path):
+def test_dicom_folder_is_zipped_in_page(page_service, open_tab, tmp_path):
     rng = np.random.default_rng(0)
     for name in ("t1ce", "flair"):
         write_series(
@@ -203,7 +203,7 @@ def test_a_dicom_folder_is_zipped_in_the_page(page_service, open_tab, tmp_path):
         assert client.get("/v1/jobs").json()["jobs"][0]["sequences_found"] == ["t1ce", "flair"]
 
 
-def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open_tab, made_head):
+def test_job_is_polled_when_events_fail(page_service, open_tab, made_head):
     with page_service(steps=2) as client:
         tab = open_tab(client)
         tab.errors_are_expected("ERR_FAILED")
@@ -211,7 +211,7 @@ def test_a_job_is_followed_by_asking_where_events_do_not_come(page_service, open
         tab.run(made_head)
 
 
-def test_a_token_is_requested_and_stays_out_of_the_address(page_service, open_tab, made_head, tmp_path):
+def test_token_is_requested_and_not_in_address(page_service, open_tab, made_head, tmp_path):
     settings = small_settings(tmp_path / "guarded", require_tokens=True)
     with page_service(settings) as client:
         _, text = client.service.tokens.create("viewer", ("jobs:read", "jobs:write"), 1)
@@ -232,8 +232,8 @@ def test_a_token_is_requested_and_stays_out_of_the_address(page_service, open_ta
         assert everything.value.path().read_bytes()[:2] == b"PK"
 
 
-def test_the_real_worker_s_results_fill_the_page(built_page, open_tab, tiny_bundle, made_head, tmp_path):
-    """What the library writes has every part that the page reads; the network is tiny and random."""
+def test_real_worker_results_fill_page(built_page, open_tab, tiny_bundle, made_head, tmp_path):
+    """The library writes every part that the page reads. The network is tiny and random."""
     worker = WorkerSettings(ModelOptions(bundle=tiny_bundle, device="cpu", window=64))
     with serving(replace(small_settings(tmp_path), worker=worker), behaviour="real") as client:
         until(lambda: client.get("/readyz").status_code == 200)

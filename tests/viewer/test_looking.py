@@ -1,4 +1,4 @@
-"""Images and panels of the page, on results with known positions."""
+"""Images and panels of the page, with results at known positions."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 SIZES = {"laptop": (1366, 768), "tablet": (1024, 768), "upright tablet": (768, 1024)}
 
 
-def test_overlays_show_what_the_volumes_hold(result):
+def test_overlays_match_volumes(result):
     tab = result
     tab.view("Axial")
     tab.outline(on=False)
@@ -38,7 +38,7 @@ def test_overlays_show_what_the_volumes_hold(result):
     assert changed(bare, tab.picture()) > 1000
 
 
-def test_the_readout_shows_a_place_and_uncertain_regions_lead_there(result):
+def test_readout_shows_position_and_uncertain_regions_move_crosshair(result):
     tab = result
     page = tab.page
     tab.until(lambda: "Whole tumour" in tab.readout())
@@ -58,7 +58,7 @@ def test_the_readout_shows_a_place_and_uncertain_regions_lead_there(result):
     tab.until(lambda: "Crosshair" in tab.readout())
 
 
-def test_every_plane_and_the_render_show_something(result):
+def test_every_plane_and_the_render_are_drawn(result):
     tab = result
     for view in ("Axial", "Coronal", "Sagittal", "3D", "All"):
         tab.view(view)
@@ -68,8 +68,8 @@ def test_every_plane_and_the_render_show_something(result):
     assert all((part.max(axis=-1) > 60).mean() > 0.02 for part in parts), "three planes beside the large one"
 
 
-def test_what_is_certain_is_not_veiled_by_the_uncertainty(result):
-    """Beside the head the picture is as black with the uncertainty as without, in the planes and in the render."""
+def test_uncertainty_leaves_certain_voxels_unchanged(result):
+    """Outside the head, the picture is equally black with and without uncertainty, in the planes and in the render."""
     tab = result
     tab.slide("entropy-opacity", 1)
     for view in ("Axial", "3D"):
@@ -78,22 +78,22 @@ def test_what_is_certain_is_not_veiled_by_the_uncertainty(result):
         assert corners.max() <= 2, view
 
 
-def test_the_render_shows_the_labels_and_not_the_uncertainty_over_them(result):
-    """The uncertainty of all voxels covers the tumour. It is blue, the oedema at the outside of the tumour green."""
+def test_render_shows_labels_not_uncertainty(result):
+    """The uncertainty of all voxels covers the tumour. It is blue, and the oedema outside the tumour is green."""
     tab = result
     tab.slide("entropy-opacity", 1)
     tab.slide("threshold", 0)
     for view in ("3D", "All"):
         tab.view(view)
         picture = tab.picture()
-        if view == "All":  # the render is at the lower right
+        if view == "All":  # the render is at the bottom right
             picture = np.array_split(picture[:, int(picture.shape[1] * 0.64) :], 3)[2]
         red, green, blue = np.moveaxis(picture, -1, 0)
         assert ((green > blue + 30) & (green > red + 15)).sum() > 100, view
         assert ((blue > green + 40) & (blue > red + 40)).sum() < 20, view
 
 
-def test_every_file_and_the_whole_can_be_downloaded(result):
+def test_each_file_and_zip_can_be_downloaded(result):
     tab = result
     job = tab.client.get("/v1/jobs").json()["jobs"][0]
     tab.page.evaluate("document.querySelector('details').open = true")
@@ -107,7 +107,7 @@ def test_every_file_and_the_whole_can_be_downloaded(result):
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_nothing_is_cut_off_at_usual_sizes(result, size):
+def test_nothing_is_cut_off_at_common_window_sizes(result, size):
     page = result.page
     page.set_viewport_size({"width": size[0], "height": size[1]})
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]

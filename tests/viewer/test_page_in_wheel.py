@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def wheel_names(folder, viewer, source=ROOT, kind="wheel", **changes):
-    """The names in a wheel that was built with BRATS_MM_VIEWER set so."""
+    """File names in a wheel that was built with this value of BRATS_MM_VIEWER."""
     build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
     environment = {**os.environ, "BRATS_MM_VIEWER": viewer, **changes}
     done = subprocess.run(build, capture_output=True, text=True, check=False, env=environment)
@@ -28,14 +28,14 @@ def wheel_names(folder, viewer, source=ROOT, kind="wheel", **changes):
         return archive.namelist()
 
 
-def test_the_wheel_brings_the_page(built_page, tmp_path):
+def test_wheel_contains_page(built_page, tmp_path):
     names = wheel_names(tmp_path, "require")
     assert "brats_mm_service/page/index.html" in names
     assert any(name.startswith("brats_mm_service/page/assets/result-") for name in names)
     assert not any("node_modules" in name for name in names)
 
 
-def test_a_source_distribution_brings_the_page_so_that_its_wheel_needs_no_node(built_page, tmp_path):
+def test_source_distribution_contains_page_so_wheel_needs_no_node(built_page, tmp_path):
     names = wheel_names(tmp_path / "sdist", "require", kind="sdist")
     assert any(name.endswith("/apps/viewer/dist/index.html") for name in names)
     assert not any("node_modules" in name for name in names)
@@ -50,7 +50,7 @@ def test_a_source_distribution_brings_the_page_so_that_its_wheel_needs_no_node(b
 
 
 @pytest.mark.slow
-def test_the_wheel_is_built_without_the_page(tmp_path):
+def test_wheel_builds_without_page(tmp_path):
     names = wheel_names(tmp_path, "skip")
     assert "brats_mm_service/app.py" in names
     assert not any(name.startswith("brats_mm_service/page/") for name in names)
@@ -66,7 +66,7 @@ def hook_module():
 
 
 class App:
-    """What hatchling gives a hook to speak through."""
+    """Stand-in for hatchling's application object."""
 
     def __init__(self):
         self.warnings = []
@@ -82,7 +82,7 @@ def run_hook(module, root, version="standard"):
     return data["force_include"], app.warnings
 
 
-def test_without_npm_the_wheel_is_built_with_a_warning(hook_module, tmp_path, monkeypatch):
+def test_wheel_builds_with_warning_without_npm(hook_module, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
     included, warnings = run_hook(hook_module, tmp_path)
@@ -93,7 +93,7 @@ def test_without_npm_the_wheel_is_built_with_a_warning(hook_module, tmp_path, mo
         run_hook(hook_module, tmp_path)
 
 
-def test_an_existing_page_is_used_unchanged(hook_module, tmp_path, monkeypatch):
+def test_existing_page_is_used_unchanged(hook_module, tmp_path, monkeypatch):
     monkeypatch.delenv("BRATS_MM_VIEWER", raising=False)
     dist = tmp_path / "apps" / "viewer" / "dist"
     dist.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_an_existing_page_is_used_unchanged(hook_module, tmp_path, monkeypatch):
     assert run_hook(hook_module, tmp_path, "editable") == ({}, [])
 
 
-def test_a_build_that_fails_is_reported(hook_module, tmp_path, monkeypatch):
+def test_failed_build_is_reported(hook_module, tmp_path, monkeypatch):
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
     npm.chmod(0o755)

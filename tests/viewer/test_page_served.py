@@ -22,7 +22,7 @@ def small_page(tmp_path, monkeypatch):
     return root
 
 
-def test_the_root_leads_to_the_page_with_a_strict_policy(small_page, tmp_path):
+def test_root_redirects_to_page_with_strict_policy(small_page, tmp_path):
     with serving(small_settings(tmp_path / "data")) as client:
         answer = client.get("/", follow_redirects=True)
         assert str(answer.url).endswith("/viewer/")
@@ -41,12 +41,12 @@ def test_the_root_leads_to_the_page_with_a_strict_policy(small_page, tmp_path):
 @pytest.mark.parametrize(
     "name", ["../secret.json", "assets/../../secret.json", "/etc/hosts", "a\0.js", "assets", "x.py"]
 )
-def test_nothing_beside_the_page_is_handed_out(small_page, name):
+def test_serves_only_files_of_page(small_page, name):
     with pytest.raises(Problem, match="no such file"):
         page_file(small_page, name)
 
 
-def test_the_service_says_how_to_build_the_page_where_it_is_absent(small_page, tmp_path):
+def test_missing_page_explains_how_to_build_it(small_page, tmp_path):
     (small_page / "index.html").unlink()
     with serving(small_settings(tmp_path / "data")) as client:
         answer = client.get("/", follow_redirects=True)
@@ -57,13 +57,13 @@ def test_the_service_says_how_to_build_the_page_where_it_is_absent(small_page, t
         assert client.get("/viewer/").text == "built meanwhile"
 
 
-def test_an_installed_package_says_what_works_there(tmp_path):
+def test_missing_page_in_installed_package_names_alternatives(tmp_path):
     reported = absent_page(tmp_path)
     assert "pip wheel" in reported
     assert "cd apps/viewer" not in reported, "there is no such folder in site-packages"
 
 
-def test_kept_images_are_served_and_others_are_not(made_head, tmp_path):
+def test_serves_only_kept_images(made_head, tmp_path):
     with serving(small_settings(tmp_path)) as client:
         sent = two_files(made_head)
         kept = client.post("/v1/jobs", files=sent, data={"options": json.dumps({"keep_upload": True})}).json()
@@ -81,7 +81,7 @@ def test_kept_images_are_served_and_others_are_not(made_head, tmp_path):
         assert client.get(listed[0]["href"]).status_code == 404
 
 
-def test_kept_images_are_their_owner_s_alone(made_head, tmp_path):
+def test_kept_images_are_served_only_to_owner(made_head, tmp_path):
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         mine, theirs = (
             {"Authorization": f"Bearer {client.service.tokens.create(name, ('jobs:read', 'jobs:write'), 1)[1]}"}
@@ -95,8 +95,8 @@ def test_kept_images_are_their_owner_s_alone(made_head, tmp_path):
         assert client.get(path).status_code == 401
 
 
-def test_the_api_is_described_in_the_browser_without_another_host(page_service, open_tab):
-    """Swagger UI from the service's own files; the tab fails on a request elsewhere and on a breach of the policy."""
+def test_api_docs_load_without_other_hosts(page_service, open_tab):
+    """Swagger UI comes from the service. The tab fails on requests elsewhere and on policy violations."""
     with page_service() as client:
         tab = open_tab(client, "/docs")
         tab.page.wait_for_selector(".opblock-post [data-path='/v1/jobs']")

@@ -1,4 +1,4 @@
-"""The page on a phone: header, room for fingers, swipes and taps."""
+"""The page on a phone: layout, touch targets, swipes and taps."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def phone(page_service, open_tab, made_head):
         yield tab
 
 
-def test_a_phone_shows_the_case_with_room_for_fingers(phone):
+def test_phone_layout_has_large_touch_targets(phone):
     page = phone.page
     page.click("summary")
     assert page.locator("header").bounding_box()["height"] <= 60
@@ -29,7 +29,7 @@ def test_a_phone_shows_the_case_with_room_for_fingers(phone):
 
 
 def swipe(page, x, y, up):
-    """A finger that is moved upwards, as the browser hears of it."""
+    """Send the touch events of an upward swipe."""
     touch = page.context.new_cdp_session(page)
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
     for moved in range(0, up + 1, 20):
@@ -37,7 +37,7 @@ def swipe(page, x, y, up):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-def test_swipes_scroll_the_page_and_a_tap_moves_the_crosshair(phone):
+def test_swipe_scrolls_page_and_tap_moves_crosshair(phone):
     page = phone.page
     box = page.locator("canvas").bounding_box()
     middle = {"x": box["x"] + box["width"] / 4, "y": box["y"] + box["height"] / 4}

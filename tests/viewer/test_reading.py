@@ -1,4 +1,4 @@
-"""The tools to read a case: slices, letters, ruler, measuring, grey window, labels, keys."""
+"""Tools for reading a case: slices, letters, ruler, measurement, grey window, labels, keys."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from tests.fakes.viewer_results import CENTRE, ENHANCING_MM, make_results
 from tests.fakes.viewer_tab import GREEN, RED, YELLOW, changed, count
 
 
-def test_slices_are_numbered_from_1_as_in_the_file_and_reached_by_their_sliders(result):
+def test_slice_sliders_count_from_1(result):
     page = result.page
     page.click(".area >> nth=1")
     numbers = {plane: page.inner_text(f"#slice-{plane} ~ output") for plane in ("sagittal", "coronal", "axial")}
@@ -29,7 +29,7 @@ def test_slices_are_numbered_from_1_as_in_the_file_and_reached_by_their_sliders(
     assert not page.locator("#slice-axial").is_visible()
 
 
-def test_letters_say_the_sides_of_the_patient(result):
+def test_letters_show_sides_of_patient(result):
     result.view("Axial")
     assert sorted(result.marks("letter")) == ["A", "L", "P", "R"]
     box = {text: result.page.locator(f".marks .letter:text-is('{text}')").bounding_box() for text in "ALPR"}
@@ -39,10 +39,10 @@ def test_letters_say_the_sides_of_the_patient(result):
     assert sorted(result.marks("letter")) == ["A", "I", "P", "S"]
 
 
-def test_a_distance_is_measured_and_the_ruler_is_as_long_as_it_says(result):
+def test_measured_distance_and_ruler_length_are_right(result):
     result.view("Axial")
     (length,) = result.marks("ruler-text")
-    bar = result.page.locator(".marks .ruler").evaluate("bar => bar.getBBox().width")  # without its stroke
+    bar = result.page.locator(".marks .ruler").evaluate("bar => bar.getBBox().width")  # without its outline
     result.page.click("text=Measure")
     result.drag((0.4, 0.5), (bar, 0))
     shown = float(result.page.inner_text("#distance").removesuffix(" mm"))
@@ -58,7 +58,7 @@ def test_a_distance_is_measured_and_the_ruler_is_as_long_as_it_says(result):
     assert not result.page.locator("#distance").is_visible()
 
 
-def test_the_grey_window_is_dragged_shown_and_reset(result):
+def test_grey_window_can_be_dragged_and_reset(result):
     page = result.page
     result.view("Axial")
     page.click("#overlays-shown")
@@ -96,7 +96,7 @@ def level_of(text):
     return float(text.split()[3])
 
 
-def test_the_crosshair_can_be_hidden(result):
+def test_crosshair_can_be_hidden(result):
     result.view("Axial")
     page = result.page
     with_lines = result.picture()
@@ -128,7 +128,7 @@ def test_each_label_can_be_hidden(result):
         assert changed(every, result.picture()) == 0
 
 
-def test_one_key_hides_all_overlays_and_brings_them_back(result):
+def test_one_key_toggles_all_overlays(result):
     result.view("Axial")
     shown = result.picture()
     assert count(shown, GREEN) > 40
@@ -141,20 +141,20 @@ def test_one_key_hides_all_overlays_and_brings_them_back(result):
     assert changed(shown, result.picture()) == 0
 
 
-def test_outlines_follow_the_slice_alone(result):
-    """A label that ends on the next slice is outlined, not filled: the top of the tumour shows a ring."""
+def test_outlines_depend_only_on_slice(result):
+    """A label that ends on the next slice is outlined, not filled, so the top of the tumour shows a ring."""
     page = result.page
     result.view("Axial")
     result.slide("entropy-opacity", 0)
     page.click(".area >> nth=1")
-    page.fill("#slice-axial", str(CENTRE[2] + 1 + ENHANCING_MM - 1))  # the last slice with enhancing tumour
+    page.fill("#slice-axial", str(CENTRE[2] + 1 + ENHANCING_MM - 1))  # last slice with enhancing tumour
     outlined = count(result.picture(), YELLOW)
     result.outline(on=False)
     filled = count(result.picture(), YELLOW)
     assert 0 < outlined < filled / 2
 
 
-def test_the_keys_are_listed_and_can_be_turned_off(result):
+def test_keys_are_listed_and_can_be_turned_off(result):
     page = result.page
     page.keyboard.press("?")
     listed = page.inner_text("#help")
@@ -172,14 +172,14 @@ def test_the_keys_are_listed_and_can_be_turned_off(result):
     page.keyboard.press("o")
 
 
-def test_the_row_of_a_volume_leads_into_its_region(result):
+def test_volume_row_moves_crosshair_into_region(result):
     result.page.click(".area >> nth=0")
     assert result.readout()["Label"] == "Peritumoural oedema"
     result.page.click("th >> text=Enhancing tumour")
     assert result.readout()["Label"] == "Enhancing tumour"
 
 
-def test_two_sequences_are_side_by_side_and_move_together(result):
+def test_two_sequences_are_side_by_side_and_linked(result):
     page = result.page
     page.select_option("#beside", "flair")
     page.wait_for_selector(".picture[data-state=ready] >> nth=1")
@@ -199,8 +199,8 @@ def test_two_sequences_are_side_by_side_and_move_together(result):
 
 
 @pytest.mark.parametrize(("shift_mm", "flair"), [(0, "FLAIR"), (25, "FLAIR, not registered")])
-def test_titles_say_which_image_was_registered(page_service, open_tab, made_head, tmp_path, shift_mm, flair):
-    """The registered T1ce lies on the grid of the results; the FLAIR as sent may not, and then its title says so."""
+def test_titles_state_which_image_was_registered(page_service, open_tab, made_head, tmp_path, shift_mm, flair):
+    """The registered T1ce is on the grid of the results. The submitted FLAIR may not be, and then its title says so."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine.copy()
     affine[:3, 3] += shift_mm
     results = make_results(tmp_path / "results", affine)

@@ -16,16 +16,14 @@ ONLY_WITH, ONLY_WITHOUT = (64, 156, 255), (232, 93, 224)
 
 @pytest.fixture(scope="module")
 def smaller_results(made_head, tmp_path_factory):
-    """What the model makes of the case without FLAIR: less oedema."""
+    """Results of the case without FLAIR: less oedema."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
     regions = report(affine)["regions"]
     regions["wt"]["volume_ml"] = 9.0
     return make_results(tmp_path_factory.mktemp("smaller") / "results", affine, oedema_mm=13, regions=regions)
 
 
-def test_a_case_is_run_without_a_sequence_and_both_results_are_compared(
-    page_service, open_tab, made_head, smaller_results
-):
+def test_case_is_rerun_without_sequence_and_compared(page_service, open_tab, made_head, smaller_results):
     with page_service(without={"flair": str(smaller_results)}) as client:
         tab = open_tab(client)
         page = tab.page
@@ -61,7 +59,7 @@ def test_a_case_is_run_without_a_sequence_and_both_results_are_compared(
         assert "with=" not in page.url
 
 
-def test_a_zip_is_run_without_a_sequence_although_the_service_kept_no_image(
+def test_zip_is_rerun_without_sequence_when_no_images_were_kept(
     page_service, open_tab, made_head, smaller_results, tmp_path
 ):
     archive = tmp_path / "case.zip"
@@ -85,10 +83,10 @@ def test_a_zip_is_run_without_a_sequence_although_the_service_kept_no_image(
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["in the tab that sent it", "from what the service kept"])
-def test_a_dicom_study_is_run_without_a_sequence(
+def test_dicom_study_is_rerun_without_sequence(
     page_service, open_tab, made_head, made_results, smaller_results, tmp_path, reopened
 ):
-    """Its results bring the series as volumes, on which the page shows both results."""
+    """The results contain the series as volumes, on which the page shows both results."""
     for name in ("t1ce", "flair"):
         data = np.random.default_rng(0).integers(0, 900, (24, 24, 12))
         write_series(tmp_path / "exam" / name, data, np.diag([8.0, 8, 12, 1]), TYPICAL[name])
@@ -113,7 +111,7 @@ def test_a_dicom_study_is_run_without_a_sequence(
         assert row[1:4] == ["17.1 mL", "9.0 mL", "−8.1 mL"]
 
 
-def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, open_tab, made_head):
+def test_case_without_kept_images_cannot_be_rerun(page_service, open_tab, made_head):
     from tests.fakes.serving import two_files
 
     with page_service() as client:
@@ -124,7 +122,7 @@ def test_a_case_whose_images_were_not_kept_cannot_be_run_again(page_service, ope
         assert not tab.page.locator("text=Without FLAIR").count()
 
 
-def test_a_rerun_that_fails_is_reported_beside_the_result(page_service, open_tab, made_head):
+def test_failed_rerun_is_reported_next_to_result(page_service, open_tab, made_head):
     with page_service() as client:
         tab = open_tab(client)
         tab.run(made_head)
