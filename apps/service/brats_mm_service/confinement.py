@@ -1,8 +1,7 @@
 """Confine the calling thread and its children to a few folders with Landlock (Linux 5.13).
 
 A parser of untrusted files may be tricked into opening other files. When confined, the kernel refuses all other paths
-and
-every TCP connection (from Linux 6.7). A restriction cannot be lifted.
+and every TCP connection (from Linux 6.7). A restriction cannot be lifted.
 """
 
 import ctypes
@@ -100,14 +99,16 @@ def library_paths() -> list[str]:
     """Return the read-only paths of Python and its packages, but never the whole home or working folder."""
     import brats_mm
 
-    whole = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}
+    excluded = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}
     packages = [Path(brats_mm.__file__).resolve().parent, Path(__file__).resolve().parent]
     entries = [sys.prefix, sys.base_prefix, *sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
     folders = [Path(entry).resolve() for entry in entries if entry]
-    kept = [
-        folder for folder in folders if folder not in whole and not any(one.is_relative_to(folder) for one in whole)
+    paths = [
+        folder
+        for folder in folders
+        if folder not in excluded and not any(path.is_relative_to(folder) for path in excluded)
     ]
-    return [*map(str, dict.fromkeys([*packages, *kept])), *SYSTEM]
+    return [*map(str, dict.fromkeys([*packages, *paths])), *SYSTEM]
 
 
 def _allow(ruleset: int, path: Path | str, access: int) -> None:

@@ -23,21 +23,21 @@ class _Waiting:
         self._all: OrderedDict[_Connection, None] = OrderedDict()
         self._by_peer: dict[str, OrderedDict[_Connection, None]] = {}
 
-    def add(self, one: "_Connection") -> None:
-        of_peer = self._by_peer.setdefault(one.peer, OrderedDict())
-        of_peer[one] = self._all[one] = None
+    def add(self, connection: "_Connection") -> None:
+        of_peer = self._by_peer.setdefault(connection.peer, OrderedDict())
+        of_peer[connection] = self._all[connection] = None
         if len(of_peer) > self._limits.waiting_per_peer:
             next(iter(of_peer)).close()
         if len(self._all) > self._limits.waiting:
             next(iter(self._all)).close()
 
-    def discard(self, one: "_Connection") -> None:
-        self._all.pop(one, None)
-        of_peer = self._by_peer.get(one.peer)
+    def discard(self, connection: "_Connection") -> None:
+        self._all.pop(connection, None)
+        of_peer = self._by_peer.get(connection.peer)
         if of_peer is not None:
-            of_peer.pop(one, None)
+            of_peer.pop(connection, None)
             if not of_peer:
-                del self._by_peer[one.peer]
+                del self._by_peer[connection.peer]
 
 
 class _Connection(H11Protocol):

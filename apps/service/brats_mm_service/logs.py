@@ -43,7 +43,7 @@ def start_logging(*, verbose: bool) -> None:
     """Send the logs of the service and of uvicorn to standard error."""
     handler = StandardError()
     handler.setFormatter(JsonLines())
-    for one, level in ((logger, logging.DEBUG if verbose else logging.INFO), (_server_logger, logging.WARNING)):
-        one.handlers[:] = [handler]
-        one.setLevel(level)
-        one.propagate = False
+    for target, level in ((logger, logging.DEBUG if verbose else logging.INFO), (_server_logger, logging.WARNING)):
+        target.handlers[:] = [handler]
+        target.setLevel(level)
+        target.propagate = False

@@ -103,11 +103,11 @@ class Guard:
         method = scope["method"] if scope["method"] in (*_SAFE_METHODS, "POST", "PUT", "DELETE") else "other"
         self._metrics.requests.labels(method, route, str(status)).observe(seconds)
         # The route's template, never the path, which can contain any input.
-        known = {"job": job} if job is not None and status < 400 else {}
-        log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **known)
+        fields = {"job": job} if job is not None and status < 400 else {}
+        log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **fields)
         state = scope.get("state", {})
         if "caller" in state:
-            self._audit.note(state["caller"], method, route, status, job=state.get("job", known.get("job")))
+            self._audit.note(state["caller"], method, route, status, job=state.get("job", fields.get("job")))
 
 
 def _host_of(header: str) -> str:

@@ -77,7 +77,7 @@ class OptionsBody(_RequestOptions):
     def of(cls, request: SegmentRequest, *, keep_upload: bool) -> "OptionsBody":
         """Return the options of a job for its owner."""
         values = to_json(request)
-        return cls(**{one.name: values[one.name] for one in HTTP_OPTIONS}, keep_upload=keep_upload)
+        return cls(**{option.name: values[option.name] for option in HTTP_OPTIONS}, keep_upload=keep_upload)
 
 
 class ProblemBody(BaseModel):
@@ -154,7 +154,7 @@ class JobBody(BaseModel):
         """Return the body of a job for its owner."""
         job = view.job
         sequences = list(job.sequences)
-        ended = job.state in (JobState.DONE, JobState.FAILED)
+        is_finished = job.state in (JobState.DONE, JobState.FAILED)
         return cls(
             id=job.id,
             kind="segmentation" if job.training is None else "training",
@@ -170,7 +170,7 @@ class JobBody(BaseModel):
             created=_time(job.created),
             started=None if job.started is None else _time(job.started),
             finished=None if job.finished is None else _time(job.finished),
-            expires=_time(job.finished + keep_s) if ended and job.finished is not None else None,
+            expires=_time(job.finished + keep_s) if is_finished and job.finished is not None else None,
             error=None if job.error is None else ProblemBody(**job.error),
             seconds=dict(job.seconds),
             results=[ResultBody.of(job.id, file) for file in job.results],

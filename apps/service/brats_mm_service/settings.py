@@ -23,16 +23,16 @@ class UploadLimits:
         file_bytes: largest single file, as sent.
         total_bytes: largest request body.
         unpacked_bytes: largest unpacked size of the files of one zip.
-            zip_entries: largest number of entries in a zip.
-            parts: largest number of parts in a multipart body.
+        zip_entries: largest number of entries in a zip.
+        parts: largest number of parts in a multipart body.
         text_bytes: largest text field.
         idle_s: longest pause between two pieces of the body.
         total_s: longest time for the whole body.
         at_once: largest number of concurrent uploads.
-            at_once_per_caller: largest number of concurrent uploads per caller, if callers have tokens.
-            free_bytes: disk space that must remain free.
-            check_bytes: largest memory for checking one upload.
-            check_s: longest time for checking one upload.
+        at_once_per_caller: largest number of concurrent uploads per caller, if callers have tokens.
+        free_bytes: disk space that must remain free.
+        check_bytes: largest memory for checking one upload.
+        check_s: longest time for checking one upload.
     """
 
     file_bytes: int = 512 * MIB

@@ -48,13 +48,13 @@ class Authenticator:
         async def caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
             # Only fetching an issuer's keys may block. Everything else is faster than a thread switch.
             if self._issuer is None:
-                known = self.authenticate(request)
+                authenticated = self.authenticate(request)
             else:
-                known = await asyncio.to_thread(self.authenticate, request)
-            request.state.caller = known.name
-            if scope not in known.scopes:
+                authenticated = await asyncio.to_thread(self.authenticate, request)
+            request.state.caller = authenticated.name
+            if scope not in authenticated.scopes:
                 raise Problem("forbidden", f"Your token lacks the scope {scope}. Ask for one that has it.")
-            return known
+            return authenticated
 
         return caller
 

@@ -80,9 +80,9 @@ class OidcIssuer:
 
         where = self._settings.jwks or _document(f"{self.name}/.well-known/openid-configuration")["jwks_uri"]
         keys = {}
-        for one in _document(where)["keys"]:
+        for key in _document(where)["keys"]:
             try:
-                keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
+                keys[str(key.get("kid", ""))] = jwt.PyJWK(key).key
             except jwt.PyJWTError:  # noqa: PERF203 (a key of an unknown type)
                 log("oidc_key_skipped", level="warning")
         return keys
@@ -93,5 +93,5 @@ def _document(url: str) -> Any:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         message = f"{url} is not an https address"
         raise ValueError(message)
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-        return json.loads(answer.read(_LARGEST))
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
+        return json.loads(response.read(_LARGEST))

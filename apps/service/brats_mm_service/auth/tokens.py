@@ -70,9 +70,9 @@ class Tokens:
         if days is not None and days <= 0:
             message = f"The token would expire after {days:g} days. Give a positive number."
             raise OptionError(message)
-        made = self._now()
+        created = self._now()
         token = Token(
-            secrets.token_hex(4), caller, tuple(scopes), made, None if days is None else made + days * 86400, None
+            secrets.token_hex(4), caller, tuple(scopes), created, None if days is None else created + days * 86400, None
         )
         # A fast hash is enough for 256 random bits. Only passwords need a slow one.
         secret = secrets.token_urlsafe(32)
@@ -110,8 +110,8 @@ class Tokens:
 
     def check(self, text: str) -> Token | None:
         """Return a caller's token if it is valid."""
-        prefix, _, rest = text.partition("_")
-        token_id, _, secret = rest.partition("_")
+        prefix, _, key = text.partition("_")
+        token_id, _, secret = key.partition("_")
         row = self._database.connection().execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()
         expected = row["digest"] if row is not None else _digest("")
         good = hmac.compare_digest(expected, _digest(secret)) and prefix == _PREFIX

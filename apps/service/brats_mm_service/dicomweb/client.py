@@ -55,7 +55,7 @@ class DicomwebClient:
                 fields=["NumberOfStudyRelatedInstances"],
                 limit=limit,
             )
-        return [(_value(one, "0020000D"), int(_value(one, "00201208") or 0)) for one in datasets]
+        return [(_value(dataset, "0020000D"), int(_value(dataset, "00201208") or 0)) for dataset in datasets]
 
     def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
         """Fetch the MR series of a study unchanged, one file per instance, and return their number.
@@ -66,18 +66,18 @@ class DicomwebClient:
         """
         with _told():
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
-            uids = [_value(one, "0020000E") for one in series if _value(one, "00080060") in ("MR", "")]
+            uids = [_value(dataset, "0020000E") for dataset in series if _value(dataset, "00080060") in ("MR", "")]
             if not uids:
                 message = "The archive has no MR series of this study. Check the Study Instance UID."
                 raise DicomwebRefused(message)
-            count = left = 0
-            left = most_bytes
+            count = excess = 0
+            excess = most_bytes
             for uid in filter(is_uid, uids):
                 for image in self._client.iter_series(study_uid, uid, media_types=(("application/dicom", "*"),)):
                     place = folder / f"{count:06d}.dcm"
                     image.save_as(place)
-                    count, left = count + 1, left - place.stat().st_size
-                    if left < 0:
+                    count, excess = count + 1, excess - place.stat().st_size
+                    if excess < 0:
                         message = "The study exceeds the size limit. Send the four series as a job instead."
                         raise DicomwebRefused(message)
         return count
@@ -88,7 +88,7 @@ class DicomwebClient:
             datasets = self._client.search_for_instances(
                 study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}
             )
-        return any(_value(one, "00080018") == instance_uid for one in datasets)
+        return any(_value(dataset, "00080018") == instance_uid for dataset in datasets)
 
     def store(self, study_uid: str, objects: Sequence[Any]) -> None:
         """Store objects in a study.
@@ -98,8 +98,8 @@ class DicomwebClient:
                 DicomwebUnreachable: the archive does not respond.
         """
         with _told():
-            answer = self._client.store_instances(list(objects), study_instance_uid=study_uid)
-        failed = answer.get("FailedSOPSequence") or ()
+            response = self._client.store_instances(list(objects), study_instance_uid=study_uid)
+        failed = response.get("FailedSOPSequence") or ()
         if len(failed):
             message = f"The archive refused {len(failed)} of {len(objects)} objects. Ask whether it takes SEG."
             raise DicomwebRefused(message)
@@ -121,14 +121,14 @@ def _told() -> Iterator[None]:
         if status in _PASSING or status == 0:
             message = f"it answered with status {status}"
             raise DicomwebUnreachable(message) from error
-        known = {404: "does not know this study", 401: "wants another token", 403: "does not allow this"}
-        message = f"The archive {known.get(status, f'refused the request with status {status}')}."
+        messages = {404: "does not know this study", 401: "wants another token", 403: "does not allow this"}
+        message = f"The archive {messages.get(status, f'refused the request with status {status}')}."
         raise DicomwebRefused(message) from error
     except (requests.RequestException, OSError) as error:
         message = f"it did not answer ({type(error).__name__})"
         raise DicomwebUnreachable(message) from error
 
 
-def _value(one: dict[str, Any], tag: str) -> str:
-    values = one.get(tag, {}).get("Value") or [""]
+def _value(dataset: dict[str, Any], tag: str) -> str:
+    values = dataset.get(tag, {}).get("Value") or [""]
     return str(values[0])

@@ -83,7 +83,7 @@ class DicomwebLink:
         except (DicomwebRefused, DicomwebUnreachable):
             log("dicomweb_poll_failed", level="warning")
             return
-        for study in self._transfers.new_stable([one for one in studies if is_uid(one[0])]):
+        for study in self._transfers.new_stable([entry for entry in studies if is_uid(entry[0])]):
             self._transfers.begin(study, POLLER)
 
     def _advance(self, transfer: Transfer) -> None:
@@ -166,11 +166,11 @@ class DicomwebLink:
             objects = [pydicom.dcmread(name) for name in names]
         present: list[Any] = []
         new: list[Any] = []
-        for one in objects:
-            (present if self._holds(one) else new).append(one)
+        for dataset in objects:
+            (present if self._holds(dataset) else new).append(dataset)
         if new:
             self._client.store(transfer.study, new)
-            absent = sum(not self._holds(one) for one in new)
+            absent = sum(not self._holds(dataset) for dataset in new)
             if absent:
                 message = f"{absent} objects were stored, but the archive does not show them"
                 raise DicomwebUnreachable(message)
@@ -179,11 +179,11 @@ class DicomwebLink:
         )
         log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(present))
 
-    def _holds(self, one: object) -> bool:
-        uids = [str(getattr(one, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    def _holds(self, dataset: object) -> bool:
+        uids = [str(getattr(dataset, name)) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         return self._client.holds(uids[0], uids[1], uids[2])
 
 
 def _instance_uids(objects: Iterable[Any]) -> str:
     """Return the SOP Instance UIDs of DICOM objects as a JSON list, as the records store them."""
-    return json.dumps([str(one.SOPInstanceUID) for one in objects])
+    return json.dumps([str(dataset.SOPInstanceUID) for dataset in objects])

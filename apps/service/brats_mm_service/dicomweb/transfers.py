@@ -65,12 +65,12 @@ class Transfers:
             ).fetchone()
             if row is not None:
                 return _transfer(row), False
-            made, now = secrets.token_urlsafe(18), self._now()
+            transfer_id, now = secrets.token_urlsafe(18), self._now()
             connection.execute(
                 "INSERT INTO transfers (id, study, owner, state, created, next) VALUES (?, ?, ?, ?, ?, ?)",
-                (made, study, owner, TransferState.FETCHING.value, now, now),
+                (transfer_id, study, owner, TransferState.FETCHING.value, now, now),
             )
-        transfer = self.get(made)
+        transfer = self.get(transfer_id)
         assert transfer is not None, "it has just been committed"
         return transfer, True
 
@@ -120,18 +120,18 @@ class Transfers:
         Studies found by the first poll count as known.
         """
         with self._database.writing() as connection:
-            seen = {row["study"]: row for row in connection.execute("SELECT * FROM seen_studies")}
+            rows = {row["study"]: row for row in connection.execute("SELECT * FROM seen_studies")}
             stable = []
             for study, instances in studies:
-                before = seen.get(study)
+                before = rows.get(study)
                 if before is None:
-                    connection.execute("INSERT INTO seen_studies VALUES (?, ?, ?)", (study, instances, int(not seen)))
+                    connection.execute("INSERT INTO seen_studies VALUES (?, ?, ?)", (study, instances, int(not rows)))
                 elif not before["done"] and before["instances"] == instances:
                     stable.append(study)
                     connection.execute("UPDATE seen_studies SET done = 1 WHERE study = ?", (study,))
                 elif not before["done"]:
                     connection.execute("UPDATE seen_studies SET instances = ? WHERE study = ?", (instances, study))
-            if not seen:  # marks that the archive was polled, even if it is empty
+            if not rows:  # marks that the archive was polled, even if it is empty
                 connection.execute("INSERT OR IGNORE INTO seen_studies VALUES ('', 0, 1)")
         return stable
 

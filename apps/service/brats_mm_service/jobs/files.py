@@ -74,8 +74,8 @@ class JobFiles:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
             synced = [pool.submit(sync, path) for path in attempt.iterdir()]
             files = manifest(attempt)
-            for one in synced:
-                one.result()
+            for target in synced:
+                target.result()
         sync(attempt)
         attempt.rename(result)
         sync(attempt.parent)
@@ -104,21 +104,21 @@ class JobFiles:
         """Remove an upload that was not accepted."""
         self._trash(incoming, incoming.name)
 
-    def clean(self, known: Collection[str]) -> None:
+    def clean(self, job_ids: Collection[str]) -> None:
         """Remove orphaned files after a start."""
         for folder in (self.root / "incoming").iterdir():
             self._trash(folder, folder.name)
         for folder in (self.root / "jobs").iterdir():
-            if folder.name not in known:
+            if folder.name not in job_ids:
                 self._trash(folder, folder.name)
         for folder in (self.root / "trash").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
-    def clean_orphans(self, known: Collection[str]) -> None:
+    def clean_orphans(self, job_ids: Collection[str]) -> None:
         """Remove folders without a job that are older than the longest submission."""
         oldest = time.time() - _ORPHANED_S
         for folder in (self.root / "jobs").iterdir():
-            if folder.name not in known and folder.stat().st_mtime < oldest:
+            if folder.name not in job_ids and folder.stat().st_mtime < oldest:
                 self._trash(folder, folder.name)
 
     def used_bytes(self, job_id: str) -> int:

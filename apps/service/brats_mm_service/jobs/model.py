@@ -125,4 +125,4 @@ class Job:
 
     def result(self, name: str) -> ResultFile | None:
         """Return the result with a name, or None."""
-        return next((one for one in self.results if one.name == name), None)
+        return next((file for file in self.results if file.name == name), None)

@@ -109,10 +109,10 @@ class JobQueue:
         with self.notifications.subscribe(job_id) as subscription:
             while True:
                 job = await asyncio.to_thread(self.records.get, job_id)
-                left = end - time.monotonic()
-                if job is None or job.state not in OPEN or left <= 0:
+                remaining_s = end - time.monotonic()
+                if job is None or job.state not in OPEN or remaining_s <= 0:
                     return job
-                await subscription.wait(left)
+                await subscription.wait(remaining_s)
 
     def remove(self, job: Job) -> None:
         """Cancel a running or waiting job, or delete an ended one with its files.
@@ -258,8 +258,9 @@ class JobQueue:
         self.notifications.notify(job.id)
 
     def retry(self, job: Job, kind: str, detail: str) -> None:
-        """Retry a job after a failure that it did not cause, or fail it after the last attempt. Called by the
-        supervisor.
+        """Retry a job after a failure that it did not cause, or fail it after the last attempt.
+
+        Called by the supervisor.
         """
         if not may_retry(job.attempts, self.limits.attempts):
             self.fail(job, kind, detail)

@@ -153,7 +153,7 @@ class JobRecords:
             job_id,
             JobState.DONE,
             finished=self._now(),
-            results=json.dumps([asdict(one) for one in results]),
+            results=json.dumps([asdict(file) for file in results]),
             seconds=json.dumps(dict(seconds)),
         )
 
@@ -197,13 +197,13 @@ class JobRecords:
         columns = "".join(f", {name} = ?" for name in values)
         marks = ", ".join("?" * len(sources))
         with self._database.writing() as connection:
-            done = connection.execute(
+            cursor = connection.execute(
                 f"UPDATE jobs SET state = ?{columns} WHERE id = ? AND state IN ({marks})",
                 (target.value, *values.values(), job_id, *(state.value for state in sources)),
             )
             if target in (JobState.CANCELLED, JobState.EXPIRED):
                 _forget_image(connection, job_id)
-            return done.rowcount == 1
+            return cursor.rowcount == 1
 
 
 def _forget_image(connection: sqlite3.Connection, job_id: str) -> None:
@@ -221,15 +221,15 @@ def _waiting(connection: sqlite3.Connection, *, training: bool = False) -> list[
 
 
 def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits) -> None:
-    counted = connection.execute(
+    row = connection.execute(
         "SELECT COUNT(*) AS every, COALESCE(SUM(owner = ?), 0) AS own FROM jobs WHERE state = ?",
         (owner, JobState.QUEUED.value),
     ).fetchone()
-    if counted["own"] >= limits.queued_per_caller:
-        message = f"You already have {counted['own']} waiting jobs, the largest number allowed."
+    if row["own"] >= limits.queued_per_caller:
+        message = f"You already have {row['own']} waiting jobs, the largest number allowed."
         raise QueueFull(message)
-    if counted["every"] >= limits.queued:
-        message = f"The queue is full: {counted['every']} jobs are waiting."
+    if row["every"] >= limits.queued:
+        message = f"The queue is full: {row['every']} jobs are waiting."
         raise QueueFull(message)
 
 
@@ -250,7 +250,7 @@ def _job(row: sqlite3.Row) -> Job:
         finished=row["finished"],
         attempts=row["attempts"],
         error=None if row["error"] is None else json.loads(row["error"]),
-        results=tuple(ResultFile(**one) for one in json.loads(row["results"])),
+        results=tuple(ResultFile(**file) for file in json.loads(row["results"])),
         seconds=json.loads(row["seconds"]),
         fingerprint=row["fingerprint"],
         names=json.loads(row["names"]),

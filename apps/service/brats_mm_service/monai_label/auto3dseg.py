@@ -87,9 +87,9 @@ def router(service: Service) -> APIRouter:
             job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
-        made = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
+        label = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
         headers = {"Content-Disposition": 'attachment; filename="segmentation.nrrd"'}
-        return Response(made.data, media_type="application/octet-stream", headers=headers)
+        return Response(label.data, media_type="application/octet-stream", headers=headers)
 
     return routes
 
@@ -181,12 +181,12 @@ def _subset(name: str) -> Availability:
 
 def _named(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
     """Return the volumes by the sequences of the model's inputs, regardless of their file names."""
-    wanted = ordered(subset)
-    sent = {file.field: file for file in form.files}
-    if len(form.files) != len(sent) or set(sent) != set(FILES[: len(wanted)]):
-        message = f"This model takes {len(wanted)} volumes: {describe(subset)}. Send each once, as "
-        raise Problem("bad-case", f"{message}{', '.join(FILES[: len(wanted)])}.")
+    modalities = ordered(subset)
+    files = {file.field: file for file in form.files}
+    if len(form.files) != len(files) or set(files) != set(FILES[: len(modalities)]):
+        message = f"This model takes {len(modalities)} volumes: {describe(subset)}. Send each once, as "
+        raise Problem("bad-case", f"{message}{', '.join(FILES[: len(modalities)])}.")
     return tuple(
         ReceivedFile(modality.value, plain_name(file.filename), file.path, file.size, file.sha256)
-        for modality, file in zip(wanted, (sent[field] for field in FILES[: len(wanted)]), strict=True)
+        for modality, file in zip(modalities, (files[field] for field in FILES[: len(modalities)]), strict=True)
     )

@@ -93,9 +93,9 @@ class ViewerCorrections:
                 info=info,
             )
 
-        made = self._store.add(folder, make)
-        log("label_stored", correction=made.id, version=made.version, scored=bool(scores))
-        return made
+        correction = self._store.add(folder, make)
+        log("label_stored", correction=correction.id, version=correction.version, scored=bool(scores))
+        return correction
 
     def get(self, caller: Caller, image: str, tag: str, version: int | None = None) -> Correction:
         """Return a version of a label, by default the newest.
@@ -104,13 +104,14 @@ class ViewerCorrections:
             Problem: the caller has no such label.
         """
         versions = self._store.of_image(caller.name, image, tag)
-        found = next((one for one in reversed(versions) if version in (None, one.version)), None)
-        if found is None:
-            which = "" if version is None else f" in version {version}"
+        correction = next((candidate for candidate in reversed(versions) if version in (None, candidate.version)), None)
+        if correction is None:
+            version_text = "" if version is None else f" in version {version}"
             raise Problem(
-                "not-found", f"{image[:80]!r} has no label with the tag {tag!r}{which}. Check the tag and the version."
+                "not-found",
+                f"{image[:80]!r} has no label with the tag {tag!r}{version_text}. Check the tag and the version.",
             )
-        return found
+        return correction
 
     def file(self, correction: Correction, *, as_sent: bool = True) -> Path:
         """Return the file of a label, as submitted or on the grid of its image."""
@@ -118,22 +119,22 @@ class ViewerCorrections:
 
     def remove(self, caller: Caller, image: str, tag: str | None = None) -> None:
         """Delete all versions of an image's labels, of one tag or of all."""
-        for one in self._store.all(caller.name):
-            if one.image == image and tag in (None, one.tag):
-                self._store.remove(one)
+        for correction in self._store.all(caller.name):
+            if correction.image == image and tag in (None, correction.tag):
+                self._store.remove(correction)
 
     def merge_info(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Merge information into the newest version of a label, and return it."""
-        found = self.get(caller, image, tag)
-        merged = {**found.info, **info}
-        self._store.change(replace(found, info=merged))
+        correction = self.get(caller, image, tag)
+        merged = {**correction.info, **info}
+        self._store.change(replace(correction, info=merged))
         return merged
 
     def score_again(self, caller: Caller) -> None:
         """Score the caller's final labels that have a prediction and no scores yet."""
-        for one in self._store.all(caller.name):
-            if one.tag == FINAL and one.prediction is not None and not one.scores:
-                self._store.change(replace(one, scores=self._scores(self._store.folder(one))))
+        for correction in self._store.all(caller.name):
+            if correction.tag == FINAL and correction.prediction is not None and not correction.scores:
+                self._store.change(replace(correction, scores=self._scores(self._store.folder(correction))))
 
     def _files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
         """Return the images of a label. Raw scans are left out, because the model is trained on preprocessed ones."""

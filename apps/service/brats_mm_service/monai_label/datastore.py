@@ -166,8 +166,8 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("label",), texts=("params", "client_id")
             )
-            made = await run_in_threadpool(corrections.submit, caller, form, folder, image, tag or FINAL)
-        return {"image": image, "label": image, "version": made.version}
+            correction = await run_in_threadpool(corrections.submit, caller, form, folder, image, tag or FINAL)
+        return {"image": image, "label": image, "version": correction.version}
 
     @routes.get("/label", summary="MONAI Label: a label's file", response_class=FileResponse, responses=_FILE)
     @routes.head("/label", include_in_schema=False)
@@ -249,8 +249,8 @@ def _has_sum(path: Path, text: str) -> bool:
     algorithm = (algorithm or "SHA256").upper()
     if algorithm not in _ALGORITHMS:
         raise Problem("bad-option", f"The checksum must be one of {', '.join(_ALGORITHMS)}, as in SHA256:0f1e.")
-    made = hashlib.new(algorithm.lower(), usedforsecurity=False)
-    return _digest(path, made.update, made.hexdigest) == digest.lower()
+    hasher = hashlib.new(algorithm.lower(), usedforsecurity=False)
+    return _digest(path, hasher.update, hasher.hexdigest) == digest.lower()
 
 
 def _digest(path: Path, update: Callable[[bytes], None], finish: Callable[[], str]) -> str:

@@ -73,20 +73,20 @@ class ViewerImages:
         Raises:
             Problem: there are no sequences, or the sequence of the only volume is unknown.
         """
-        named = modality_of(modality)
-        sent = next((file for file in form.files if file.field == "file"), None)
-        _drop(form, keep=sent)
+        modality_named = modality_of(modality)
+        upload = next((file for file in form.files if file.field == "file"), None)
+        _drop(form, keep=upload)
         if session_id:
             item = self.store.get(caller.name, Kind.SESSION, session_id)
             if item is None:
                 raise no_session()
-            return self._kept(caller, Kind.SESSION, item, named, folder)
-        if sent is not None:
-            return self._sent(sent, named, folder, image)
+            return self._kept(caller, Kind.SESSION, item, modality_named, folder)
+        if upload is not None:
+            return self._sent(upload, modality_named, folder, image)
         item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
-            return self._kept(caller, Kind.IMAGE, item, named, folder)
-        return self._on_server(image, named, folder)
+            return self._kept(caller, Kind.IMAGE, item, modality_named, folder)
+        return self._on_server(image, modality_named, folder)
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """Return the number of images, and of the caller's labels."""
@@ -140,8 +140,8 @@ class ViewerImages:
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
         """Record which job segmented a named image."""
-        sent = session_id or any(file.field == "file" for file in form.files)
-        if image and not sent:
+        is_upload = session_id or any(file.field == "file" for file in form.files)
+        if image and not is_upload:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
@@ -173,8 +173,8 @@ class ViewerImages:
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
         """Return the ID of the server case that a request segments, or None for uploaded files."""
-        sent = session_id or any(file.field == "file" for file in form.files)
-        if sent or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
+        is_upload = session_id or any(file.field == "file" for file in form.files)
+        if is_upload or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
             return None
         return image
 
@@ -194,30 +194,30 @@ class ViewerImages:
             raise no_image(image)
         return _chosen(case.sequences, named, case.main_file, image)
 
-    def _sent(self, file: ReceivedFile, named: Modality | None, folder: Path, image: str) -> SortedUpload:
-        hint = named.value if named is not None else image
-        renamed = file if named is None else replace(file, filename="", field=named.value)
+    def _sent(self, file: ReceivedFile, modality: Modality | None, folder: Path, image: str) -> SortedUpload:
+        hint = modality.value if modality is not None else image
+        renamed = file if modality is None else replace(file, filename="", field=modality.value)
         sorted_file = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
         if sorted_file.unsorted is not None:
             raise _unnamed()
         return sorted_file.upload
 
-    def _kept(self, caller: Caller, kind: Kind, item: Item, named: Modality | None, folder: Path) -> SortedUpload:
+    def _kept(self, caller: Caller, kind: Kind, item: Item, modality: Modality | None, folder: Path) -> SortedUpload:
         place = self.store.folder(caller.name, kind, item.id)
-        sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, named)
+        sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, modality)
         upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         self.store.change(caller.name, kind, item)
         notes = item.notes
         return replace(upload, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
 
-    def _on_server(self, image: str, named: Modality | None, folder: Path) -> SortedUpload:
+    def _on_server(self, image: str, modality: Modality | None, folder: Path) -> SortedUpload:
         if not image:
             message = "No image was named. Name one with `image`, a session with `session_id`, or send a `file`."
             raise Problem("bad-request", message)
         case = self.cases.get(image)
         if case is None:
             raise no_image(image)
-        sources = _select(case.sequences, case.unsorted, named)
+        sources = _select(case.sequences, case.unsorted, modality)
         upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         ignored: Any = case.notes.get("ignored", {})
         notes: Any = case.notes.get("notes", ())
@@ -230,28 +230,28 @@ def _paths(item: Item, folder: Path) -> dict[Modality, Path]:
 
 
 def _select(
-    sequences: Mapping[Modality, Path], unsorted: Path | None, named: Modality | None
+    sequences: Mapping[Modality, Path], unsorted: Path | None, requested: Modality | None
 ) -> Mapping[Modality, Path]:
     """Select the volumes of a request, which may name the sequence of a single volume or of a case."""
-    if len(sequences) <= 1 and named is not None:
+    if len(sequences) <= 1 and requested is not None:
         only = next(iter(sequences.values()), unsorted)
-        return {} if only is None else {named: only}
+        return {} if only is None else {requested: only}
     if not sequences:
         raise _unnamed()
-    if named is None:
+    if requested is None:
         return sequences
-    if named not in sequences:
+    if requested not in sequences:
         choices = ", ".join(modality.value for modality in sequences)
-        raise Problem("bad-case", f"The case has no {named.value}, only {choices}. Leave the modality at auto.")
-    return {named: sequences[named]}
+        raise Problem("bad-case", f"The case has no {requested.value}, only {choices}. Leave the modality at auto.")
+    return {requested: sequences[requested]}
 
 
-def _chosen(sequences: Mapping[Modality, Path], named: Modality | None, main: Path, image: str) -> Path:
-    if named is None:
+def _chosen(sequences: Mapping[Modality, Path], modality: Modality | None, main: Path, image: str) -> Path:
+    if modality is None:
         return main
-    if named not in sequences:
-        raise no_image(f"{image} ({named.value})")
-    return sequences[named]
+    if modality not in sequences:
+        raise no_image(f"{image} ({modality.value})")
+    return sequences[modality]
 
 
 def _drop(form: Form, *, keep: ReceivedFile | None) -> None:
@@ -270,21 +270,21 @@ def _unnamed() -> Problem:
     )
 
 
-def about_label(one: Correction) -> dict[str, Any]:
+def about_label(correction: Correction) -> dict[str, Any]:
     """Return the information about a label for its owner."""
-    predicted = one.prediction
+    predicted = correction.prediction
     return {
-        "name": one.name,
-        "ts": int(one.created),
-        "version": one.version,
-        "author": one.author,
-        "role": one.role.value,
-        "sequences": list(one.sequences),
-        "trainable": one.is_trainable,
-        "volumes_ml": dict(one.volumes_ml),
+        "name": correction.name,
+        "ts": int(correction.created),
+        "version": correction.version,
+        "author": correction.author,
+        "role": correction.role.value,
+        "sequences": list(correction.sequences),
+        "trainable": correction.is_trainable,
+        "volumes_ml": dict(correction.volumes_ml),
         "prediction": None if predicted is None else asdict(predicted),
-        "scores": {region: dict(values) for region, values in one.scores.items()},
-        **one.info,
+        "scores": {region: dict(values) for region, values in correction.scores.items()},
+        **correction.info,
     }
 
 

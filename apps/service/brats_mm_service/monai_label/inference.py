@@ -109,8 +109,8 @@ def router(service: Service) -> APIRouter:
                 service, request, caller, folder, files=("file", "label"), texts=("params",)
             )
             params = json_object(form.texts.get("params"), "params")
-            wanted = _label_form(params)
-            check_form(wanted)
+            label_form = _label_form(params)
+            check_form(label_form)
             case = images.server_case(caller, form, image=image, session_id=session_id)
             upload = await run_in_threadpool(
                 images.gather, caller, form, folder, image=image, session_id=session_id, modality=params.get("modality")
@@ -122,9 +122,9 @@ def router(service: Service) -> APIRouter:
         if case is not None:
             report = result_json(result, "report.json")
             await run_in_threadpool(images.expected_dice.set, case, expected_dice_of(report))
-        made = await run_in_threadpool(label_answer, result, view, wanted)
+        label = await run_in_threadpool(label_answer, result, view, label_form)
         return _answer(
-            output, _params_of(job, view, made, result, time.monotonic() - start), made, _filename(view, wanted)
+            output, _params_of(job, view, label, result, time.monotonic() - start), label, _filename(view, label_form)
         )
 
     @routes.post(
@@ -248,12 +248,12 @@ def _label_form(params: Mapping[str, Any]) -> LabelForm:
     )
 
 
-def _params_of(job: Job, model: ViewerModel, made: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
+def _params_of(job: Job, model: ViewerModel, label: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
     """Return the part `params`: information for viewers and readers of the result."""
     sequences = list(job.sequences)
     return {
         "label_names": model.labels,
-        "centroids": made.centroids,
+        "centroids": label.centroids,
         "latencies": {**job.seconds, "total": round(seconds, 3)},
         "sequences_found": sequences,
         "sequences_missing": [modality.value for modality in MODALITIES if modality.value not in sequences],
@@ -272,19 +272,19 @@ def _filename(model: ViewerModel, form: LabelForm) -> str:
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 
 
-def _answer(output: Output | None, document: Mapping[str, Any], made: LabelAnswer, name: str) -> Response:
+def _answer(output: Output | None, document: Mapping[str, Any], label: LabelAnswer, name: str) -> Response:
     text = json.dumps(document).encode("ascii")
     if output is Output.JSON:
         return Response(text, media_type="application/json")
     if output is Output.IMAGE:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(made.data, media_type="application/octet-stream", headers=headers)
+        return Response(label.data, media_type="application/octet-stream", headers=headers)
     boundary = secrets.token_hex(16)
     mark = boundary.encode()
     # Keep the spelling of these headers: OHIF finds the parts by their text.
     parts = (
         (b'name="params"', b"application/json", text),
-        (f'name="image"; filename="{name}"'.encode(), b"application/octet-stream", made.data),
+        (f'name="image"; filename="{name}"'.encode(), b"application/octet-stream", label.data),
     )
     body = b"".join(
         b"--%b\r\nContent-Disposition: form-data; %b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (mark, said_of, kind, content)

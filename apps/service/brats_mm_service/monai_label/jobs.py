@@ -77,14 +77,14 @@ class ViewerJobs:
     async def _wait(self, request: Request, job: Job) -> Job:
         queue = self._service.queue
         while True:
-            seen = await queue.wait(job.id, _LOOK_S)
-            if seen is None:
+            current = await queue.wait(job.id, _LOOK_S)
+            if current is None:
                 raise not_found()
-            if seen.state not in OPEN:
-                return seen
+            if current.state not in OPEN:
+                return current
             if await request.is_disconnected():
                 if self._waiting[job.id] == 1:
-                    await asyncio.to_thread(queue.remove, seen)
+                    await asyncio.to_thread(queue.remove, current)
                 raise Problem("cancelled", "The viewer disconnected, so the job was cancelled.")
 
 

@@ -49,20 +49,27 @@ def router(service: Service) -> APIRouter:
 
 
 def _scored(corrections: list[Correction]) -> list[Correction]:
-    return [one for one in corrections if one.tag == FINAL and one.scores and one.prediction is not None]
+    return [
+        correction
+        for correction in corrections
+        if correction.tag == FINAL and correction.scores and correction.prediction is not None
+    ]
 
 
 def _document(scored: list[Correction]) -> dict[str, Any]:
     rows = [
         {
-            "image": one.image,
-            "version": one.version,
-            "ts": int(one.created),
-            "model_version": "" if one.prediction is None else one.prediction.version,
-            "role": one.role.value,
-            "scores": {region: dict(values) for region, values in one.scores.items()},
+            "image": correction.image,
+            "version": correction.version,
+            "ts": int(correction.created),
+            "model_version": "" if correction.prediction is None else correction.prediction.version,
+            "role": correction.role.value,
+            "scores": {region: dict(values) for region, values in correction.scores.items()},
         }
-        for one in scored
+        for correction in scored
     ]
-    pairs = [("" if one.prediction is None else one.prediction.version, one.scores) for one in scored]
+    pairs = [
+        ("" if correction.prediction is None else correction.prediction.version, correction.scores)
+        for correction in scored
+    ]
     return {"status": "DONE", "labels": len(scored), "by_version": summary_by_version(pairs), "history": rows}

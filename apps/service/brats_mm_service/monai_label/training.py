@@ -109,8 +109,8 @@ def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
     settings = _settings(service, params)
     parent = service.models.active().version
     planned = [str((job.training or {})["version"]) for job in service.queue.records.trainings()]
-    taken = [*service.models.names(), *planned]
-    version = next_version(base_version(service) if parent == BASE else parent, taken)
+    names = [*service.models.names(), *planned]
+    version = next_version(base_version(service) if parent == BASE else parent, names)
     folder = service.queue.files.incoming()
     try:
         plan = _gather(service, folder, version, parent, settings)
@@ -128,16 +128,16 @@ def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
 def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
     """Return the settings of a request: at the top level, or under the name of the model."""
     nested = params.get(TRAINABLE)
-    asked = {**params, **(nested if isinstance(nested, Mapping) else {})}
+    values = {**params, **(nested if isinstance(nested, Mapping) else {})}
     limits, default = service.settings.learning, FineTuning()
     try:
         return check_settings(
             FineTuning(
-                minutes=float(asked.get("minutes", limits.minutes)),
-                side=int(asked.get("side", default.side)),
-                learning_rate=float(asked.get("learning_rate", default.learning_rate)),
-                batch=min(8, max(1, int(asked.get("batch", default.batch)))),
-                seed=int(asked.get("seed", default.seed)),
+                minutes=float(values.get("minutes", limits.minutes)),
+                side=int(values.get("side", default.side)),
+                learning_rate=float(values.get("learning_rate", default.learning_rate)),
+                batch=min(8, max(1, int(values.get("batch", default.batch)))),
+                seed=int(values.get("seed", default.seed)),
             ),
             limits.longest_minutes,
         )
@@ -150,35 +150,35 @@ def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
 def _gather(service: Service, folder: Path, version: str, parent: str, settings: FineTuning) -> TrainingPlan:
     """Link the cases of a training into a folder, which is then independent of later changes."""
     try:
-        chosen = choose_cases(service.corrections.all())
+        corrections = choose_cases(service.corrections.all())
         replay = service.settings.learning.replay
         replayed = [] if replay is None else replay_cases(replay, MOST_REPLAYED)
     except BratsMMError as error:
         raise Problem(kind_of(error), str(error)) from error
-    cases = [_linked(service, one, folder) for one in chosen]
-    cases += [_linked_replay(one, folder, number) for number, one in enumerate(replayed)]
+    cases = [_linked(service, correction, folder) for correction in corrections]
+    cases += [_linked_replay(correction, folder, number) for number, correction in enumerate(replayed)]
     return TrainingPlan(version, parent, settings, tuple(cases))
 
 
-def _linked(service: Service, one: Correction, folder: Path) -> PlannedCase:
-    source = service.corrections.folder(one)
-    (folder / one.id).mkdir()
-    for name in (*one.sequences.values(), LABELS):
-        link_or_copy(source / name, folder / one.id / name)
-    sequences = {sequence: f"{one.id}/{name}" for sequence, name in one.sequences.items()}
-    return PlannedCase(one.id, one.role.value, sequences, f"{one.id}/{LABELS}")
+def _linked(service: Service, correction: Correction, folder: Path) -> PlannedCase:
+    source = service.corrections.folder(correction)
+    (folder / correction.id).mkdir()
+    for name in (*correction.sequences.values(), LABELS):
+        link_or_copy(source / name, folder / correction.id / name)
+    sequences = {sequence: f"{correction.id}/{name}" for sequence, name in correction.sequences.items()}
+    return PlannedCase(correction.id, correction.role.value, sequences, f"{correction.id}/{LABELS}")
 
 
-def _linked_replay(one: ReplayCase, folder: Path, number: int) -> PlannedCase:
+def _linked_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
     place = folder / f"{REPLAY}-{number}"
     place.mkdir()
     sequences = {}
-    for modality, source in (*one.sequences.items(), (None, one.label)):
+    for modality, source in (*case.sequences.items(), (None, case.label)):
         name = f"{'labels' if modality is None else modality.value}{''.join(_suffixes(source))}"
         link_or_copy(source, place / name)
         if modality is not None:
             sequences[modality.value] = f"{place.name}/{name}"
-    return PlannedCase(place.name, REPLAY, sequences, f"{place.name}/labels{''.join(_suffixes(one.label))}")
+    return PlannedCase(place.name, REPLAY, sequences, f"{place.name}/labels{''.join(_suffixes(case.label))}")
 
 
 def _suffixes(path: Path) -> list[str]:

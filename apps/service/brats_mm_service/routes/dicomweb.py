@@ -42,18 +42,18 @@ class TransferBody(BaseModel):
     already_there: list[str] = Field(description="objects that the archive already had")
 
     @classmethod
-    def of(cls, one: Transfer) -> "TransferBody":
+    def of(cls, transfer: Transfer) -> "TransferBody":
         """Return the body of a transfer."""
         return cls(
-            id=one.id,
-            study=one.study,
-            state=one.state.value,
-            detail=one.detail,
-            attempts=one.attempts,
-            created=datetime.fromtimestamp(one.created, tz=timezone.utc),
-            job=None if one.job is None else path_of(one.job),
-            stored=list(one.stored),
-            already_there=list(one.present),
+            id=transfer.id,
+            study=transfer.study,
+            state=transfer.state.value,
+            detail=transfer.detail,
+            attempts=transfer.attempts,
+            created=datetime.fromtimestamp(transfer.created, tz=timezone.utc),
+            job=None if transfer.job is None else path_of(transfer.job),
+            stored=list(transfer.stored),
+            already_there=list(transfer.present),
         )
 
 
@@ -63,7 +63,7 @@ def router(service: Service) -> APIRouter:
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)
-    shown = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "State of the transfer"}
+    example_response = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "State of the transfer"}
     listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "State of each transfer"}
 
     @routes.post(
@@ -71,7 +71,7 @@ def router(service: Service) -> APIRouter:
         status_code=202,
         summary="Fetch a study from the archive, segment it, and store the results there",
         responses=problems(401, 403, 404, 422, 429, 503, 507)
-        | {202: shown, 200: {**shown, "description": "The transfer is already in progress"}},
+        | {202: example_response, 200: {**example_response, "description": "The transfer is already in progress"}},
     )
     def begin(uid: Annotated[str, study], response: Response, caller: Annotated[Caller, writer]) -> TransferBody:
         """Start a transfer. The results are a Segmentation, a Parametric Map and a Structured Report."""
@@ -90,7 +90,7 @@ def router(service: Service) -> APIRouter:
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
         """Return the caller's transfers of a study."""
         _check(service, uid)
-        return [TransferBody.of(one) for one in service.transfers.of_study(uid, caller.name)]
+        return [TransferBody.of(transfer) for transfer in service.transfers.of_study(uid, caller.name)]
 
     return routes
 

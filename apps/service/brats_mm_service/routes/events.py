@@ -63,7 +63,7 @@ def router(service: Service) -> APIRouter:
 async def follow(service: Service, job_id: str, request: Request) -> AsyncIterator[str]:
     """Stream the events. Checks records and the caller's token at each change and every 2 s."""
     keep_s = service.settings.retention.result_s
-    sent, sent_at = "", time.monotonic()
+    last_event, sent_at = "", time.monotonic()
 
     def look() -> tuple[str, JobView]:
         caller = service.auth.authenticate(request)
@@ -73,14 +73,14 @@ async def follow(service: Service, job_id: str, request: Request) -> AsyncIterat
         while not service.stopping.is_set():
             try:
                 caller, view = await asyncio.to_thread(look)
-                if not sent:
+                if not last_event:
                     slot.enter_context(service.streams.held(caller))
             except (Problem, NoSlot):
                 yield "event: gone\ndata: {}\n\n"
                 return
             text = JobBody.of(view, keep_s).model_dump_json()
-            if text != sent:
-                sent, sent_at = text, time.monotonic()
+            if text != last_event:
+                last_event, sent_at = text, time.monotonic()
                 yield f"event: job\ndata: {text}\n\n"
             elif time.monotonic() - sent_at > _SIGN_S:
                 sent_at = time.monotonic()

@@ -78,8 +78,8 @@ def router(service: Service) -> APIRouter:
             raise Problem("not-found", message)
         path = service.queue.files.incoming() / STUDY
         _zip(folders, path)
-        done = BackgroundTask(service.queue.files.discard, path.parent)
-        return FileResponse(path, media_type="application/zip", filename=STUDY, background=done)
+        cleanup = BackgroundTask(service.queue.files.discard, path.parent)
+        return FileResponse(path, media_type="application/zip", filename=STUDY, background=cleanup)
 
     @routes.get(
         "/{sequence}",

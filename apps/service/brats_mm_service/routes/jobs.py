@@ -171,9 +171,9 @@ def parse_options(text: str | None) -> OptionsBody:
     try:
         body: OptionsBody = OptionsBody.model_validate_json(text)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors()]
-        known = ", ".join(OptionsBody.model_fields)
-        message = f"The options cannot be used: {'; '.join(faults[:5])}. Send a JSON object with any of {known}."
+        faults = [f"{'.'.join(map(str, detail['loc'])) or 'options'}: {detail['msg']}" for detail in error.errors()]
+        names = ", ".join(OptionsBody.model_fields)
+        message = f"The options cannot be used: {'; '.join(faults[:5])}. Send a JSON object with any of {names}."
         raise Problem("bad-option", message) from error
     return body
 

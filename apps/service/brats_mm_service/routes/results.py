@@ -87,31 +87,31 @@ def router(service: Service) -> APIRouter:
         check_range(range_, file.size)
         if name.endswith(".html"):
             headers |= PAGE_HEADERS
-        shown = "inline" if name.endswith(".html") else "attachment"
+        disposition = "inline" if name.endswith(".html") else "attachment"
         return FileResponse(
-            path, headers=headers, media_type=content_type(name), filename=name, content_disposition_type=shown
+            path, headers=headers, media_type=content_type(name), filename=name, content_disposition_type=disposition
         )
 
     return routes
 
 
-def check_range(asked: str | None, size: int) -> None:
+def check_range(header: str | None, size: int) -> None:
     """Raise a problem if a Range header requests bytes beyond the file."""
-    kind, _, spec = (asked or "").partition("=")
-    if not asked or kind.strip() != "bytes":
+    kind, _, spec = (header or "").partition("=")
+    if not header or kind.strip() != "bytes":
         return
-    for one in spec.split(","):
-        first, dash, last = one.strip().partition("-")
+    for part in spec.split(","):
+        first, dash, last = part.strip().partition("-")
         if not dash or not (first + last).isdecimal() or not (first + last).isascii():
             raise Problem("bad-request", "The Range header is malformed. Use a range such as bytes=0-1023.")
-        beyond = int(first) >= size if first else int(last) == 0
-        if beyond or (first and last and int(last) < int(first)):
+        is_beyond_end = int(first) >= size if first else int(last) == 0
+        if is_beyond_end or (first and last and int(last) < int(first)):
             message = f"The file has {size:,} bytes. Ask for a range within them."
             raise Problem("range-not-satisfiable", message, {"Content-Range": f"bytes */{size}"})
 
 
 def _matches(header: str, tag: str) -> bool:
-    return any(one.strip().removeprefix("W/").strip('"') in (tag, "*") for one in header.split(","))
+    return any(etag.strip().removeprefix("W/").strip('"') in (tag, "*") for etag in header.split(","))
 
 
 def _finished(service: Service, job_id: str, caller: Caller) -> Job:
@@ -140,9 +140,9 @@ def _zip(service: Service, job: Job) -> ResultFile:
     path = files.all_results(job.id)
     record = path.with_suffix(".json")
     with suppress(OSError, ValueError, TypeError):
-        made = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
-        if files.matches(path, made):
-            return made
+        result = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
+        if files.matches(path, result):
+            return result
     folder = f"brats-mm_{datetime.fromtimestamp(job.created, tz=timezone.utc):%Y-%m-%d_%H%M%S}"
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -155,9 +155,9 @@ def _zip(service: Service, job: Job) -> ResultFile:
                     packed.open(entry, "w", force_zip64=True) as target,
                 ):
                     shutil.copyfileobj(source, target, 1 << 20)
-        made = ResultFile(ALL_RESULTS, partial.stat().st_size, sha256_of(partial))
+        result = ResultFile(ALL_RESULTS, partial.stat().st_size, sha256_of(partial))
         partial.replace(path)
-        record.write_text(json.dumps(asdict(made)), encoding="utf-8")
+        record.write_text(json.dumps(asdict(result)), encoding="utf-8")
     finally:
         partial.unlink(missing_ok=True)
-    return made
+    return result

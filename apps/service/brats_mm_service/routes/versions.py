@@ -83,10 +83,10 @@ def _change(service: Service, version: str | None) -> VersionsBody:
 
 def _versions(service: Service) -> VersionsBody:
     active = service.models.active().version
-    shown = [VersionBody(version=BASE, number=base_version(service), active=active == BASE)]
+    versions = [VersionBody(version=BASE, number=base_version(service), active=active == BASE)]
     for name in service.models.names():
         report = service.models.report(name)
-        shown.append(
+        versions.append(
             VersionBody(
                 version=name,
                 number=name,
@@ -96,4 +96,4 @@ def _versions(service: Service) -> VersionsBody:
                 held_out=report.get("held_out"),
             )
         )
-    return VersionsBody(active=active, versions=shown)
+    return VersionsBody(active=active, versions=versions)

@@ -78,8 +78,14 @@ def _is_nifti(head: bytes) -> bool:
 
 def _is_mgh(head: bytes) -> bool:
     """Whether bytes start like a FreeSurfer volume: version 1, four sizes and a voxel type, big-endian."""
-    words = [int.from_bytes(head[at : at + 4], "big") for at in range(0, 24, 4)]
-    return len(head) >= 284 and words[0] == 1 and min(words[1:5]) > 0 and max(words[1:5]) < 2**16 and words[5] <= 10
+    integers = [int.from_bytes(head[at : at + 4], "big") for at in range(0, 24, 4)]
+    return (
+        len(head) >= 284
+        and integers[0] == 1
+        and min(integers[1:5]) > 0
+        and max(integers[1:5]) < 2**16
+        and integers[5] <= 10
+    )
 
 
 def _inflated(head: bytes) -> bytes:

@@ -24,4 +24,4 @@ def inspect_zip(path: Path, folder: Path, limits: UploadLimits, overrides: Serie
         table = inspect_input(unpacked.folder, overrides)
     except InputError as error:
         raise Problem(kind_of(error), for_zips(str(error), unpacked.folder)) from error
-    return {**table, "problems": [for_requests(one, unpacked.folder) for one in table["problems"]]}
+    return {**table, "problems": [for_requests(problem, unpacked.folder) for problem in table["problems"]]}

@@ -147,7 +147,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     except InputError as error:
         raise Problem(kind_of(error), for_zips(str(error), unpacked.folder)) from error
     stored, names = {}, {}
-    left_out = {m for m, word in (dicom.series if dicom else {}).items() if word == LEAVE_OUT} & set(case.paths)
+    left_out = {m for m, label in (dicom.series if dicom else {}).items() if label == LEAVE_OUT} & set(case.paths)
     if left_out == set(case.paths):
         raise Problem("bad-case", "The option series leaves out every sequence of the zip file. Keep at least one.")
     for modality in ordered(set(case.paths) - left_out):

@@ -131,8 +131,8 @@ class _Receiver:
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options:
             part.filename = options[b"filename"].decode("utf-8", "replace")
-        known = self._file_fields if part.filename is not None else self._text_fields
-        if part.name not in known:
+        allowed_fields = self._file_fields if part.filename is not None else self._text_fields
+        if part.name not in allowed_fields:
             raise _unknown_part(part, self._file_fields, self._text_fields)
         if part.filename is not None:
             part.path = self._folder / f"part-{self._parts}"
@@ -262,8 +262,8 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
         )
     if part.filename is not None and part.name in texts:
         return Problem("bad-request", f"The part {part.name!r} must be text, not a file.")
-    named = ", ".join([*files, *texts])
-    return Problem("bad-request", f"Unknown part {part.name[:80]!r}. Use {named}.")
+    fields_text = ", ".join([*files, *texts])
+    return Problem("bad-request", f"Unknown part {part.name[:80]!r}. Use {fields_text}.")
 
 
 def _body_too_large(limits: UploadLimits) -> Problem:

@@ -84,5 +84,5 @@ def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
 
 
 def _from_file(case_id: str, file: Path) -> ServerCase:
-    named = modalities_in_name(case_id)
-    return ServerCase(case_id, {named.pop(): file}) if len(named) == 1 else ServerCase(case_id, {}, file)
+    modalities = modalities_in_name(case_id)
+    return ServerCase(case_id, {modalities.pop(): file}) if len(modalities) == 1 else ServerCase(case_id, {}, file)

@@ -36,7 +36,7 @@ class ExpectedDiceFile:
     def set(self, case: str, dice: float) -> None:
         """Store the expected Dice of a case and replace its previous value."""
         with self._lock:
-            known = {**self.read(), case: round(dice, 4)}
+            values = {**self.read(), case: round(dice, 4)}
             partial = self._path.with_suffix(".partial")
-            partial.write_text(json.dumps(known, sort_keys=True), encoding="utf-8")
+            partial.write_text(json.dumps(values, sort_keys=True), encoding="utf-8")
             partial.replace(self._path)

@@ -59,11 +59,11 @@ def modality_of(text: object) -> Modality | None:
     """
     if text in (None, "", AUTO):
         return None
-    named = modalities_in_name(str(text)[:80])
-    if len(named) != 1:
+    modalities = modalities_in_name(str(text)[:80])
+    if len(modalities) != 1:
         choices = ", ".join([AUTO, *(modality.value for modality in MODALITIES)])
         raise Problem("bad-option", f"Unknown modality {str(text)[:40]!r}. Choose one of {choices}.")
-    return named.pop()
+    return modalities.pop()
 
 
 def sort_viewer_files(
@@ -83,12 +83,12 @@ def sort_viewer_files(
     """
     if not files:
         raise Problem("bad-request", "No file was sent. Send at least one volume, or a zip of a case's folder.")
-    named = tuple(replace(file, filename=plain_name(file.filename)) for file in files)
-    if len(named) == 1 and named[0].size and content_of(named[0].path) is Content.ZIP:
-        return SortedViewerFiles(sort_upload((replace(named[0], field=CASE),), folder, limits))
-    if len(named) == 1:
-        return _single(named[0], folder, limits, hint)
-    return _several(named, folder, limits)
+    files_named = tuple(replace(file, filename=plain_name(file.filename)) for file in files)
+    if len(files_named) == 1 and files_named[0].size and content_of(files_named[0].path) is Content.ZIP:
+        return SortedViewerFiles(sort_upload((replace(files_named[0], field=CASE),), folder, limits))
+    if len(files_named) == 1:
+        return _single(files_named[0], folder, limits, hint)
+    return _several(files_named, folder, limits)
 
 
 def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
@@ -145,14 +145,14 @@ class StoredLabel:
     volumes_ml: dict[str, float]
 
 
-def store_label(file: ReceivedFile, folder: Path, image: str, named: dict[int, int]) -> StoredLabel:
+def store_label(file: ReceivedFile, folder: Path, image: str, value_names: dict[int, int]) -> StoredLabel:
     """Check a corrected label map against its image, and store it as submitted and on the grid of the image.
 
     Args:
         file: received file.
         folder: folder of the file and the image.
         image: file name of the image in `folder`.
-        named: BraTS 2023 value by stored value, if the viewer named its labels.
+        value_names: BraTS 2023 value by stored value, if the viewer named its labels.
 
     Raises:
         Problem: the file is not a volume, is damaged or empty, has another grid or unknown values.
@@ -164,7 +164,7 @@ def store_label(file: ReceivedFile, folder: Path, image: str, named: dict[int, i
     _check(folder / stored)
     try:
         grid = read_grid(folder / image)
-        labels = read_correction(folder / stored, grid, named)
+        labels = read_correction(folder / stored, grid, value_names)
     except InputError as fault:
         raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
     write_labels(folder / LABELS, labels, grid)

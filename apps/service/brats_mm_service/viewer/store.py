@@ -75,17 +75,17 @@ class ViewerStore:
             OSError: the disk is full.
         """
         now = self._now()
-        kept = replace(item, created=now, used=now)
+        stored = replace(item, created=now, used=now)
         target = self.folder(owner, kind, item.id)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not target.exists() and sum(1 for _ in target.parent.iterdir()) >= MOST_OF_A_KIND:
             message = f"You already have {MOST_OF_A_KIND} {kind.value}, the maximum of this service. Delete some first."
             raise Problem("too-many", message, {"Retry-After": "600"})
-        _write(incoming, kept)
+        _write(incoming, stored)
         with self._lock:
             self._files.discard(target)
             incoming.rename(target)
-        return kept
+        return stored
 
     def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
         """Return a caller's item by its ID. None if it does not exist or has expired."""

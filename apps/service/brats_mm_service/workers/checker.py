@@ -70,9 +70,9 @@ class UploadChecker:
         arguments = {"files": files, "folder": folder, "limits": self._limits, "hint": hint}
         return self._call("sort_viewer_files", SortedViewerFiles, [folder], arguments)
 
-    def store_label(self, file: ReceivedFile, folder: Path, image: str, named: Mapping[int, int]) -> StoredLabel:
+    def store_label(self, file: ReceivedFile, folder: Path, image: str, value_names: Mapping[int, int]) -> StoredLabel:
         """See `viewer.intake.store_label`."""
-        arguments = {"file": file, "folder": folder, "image": image, "named": dict(named)}
+        arguments = {"file": file, "folder": folder, "image": image, "named": dict(value_names)}
         return self._call("store_label", StoredLabel, [folder], arguments)
 
     def score_label(self, folder: Path) -> dict[str, dict[str, float | None]]:
@@ -98,16 +98,16 @@ class UploadChecker:
             "seconds": int(limits.check_s),
             "arguments": arguments,
         }
-        answer = json.loads(self._exchange(json.dumps(to_jsonable_python(request)).encode() + b"\n") or b"{}")
-        if "result" in answer:
-            return TypeAdapter(result).validate_python(answer["result"])
-        if "problem" in answer:
-            kind, detail = answer["problem"]
+        response = json.loads(self._exchange(json.dumps(to_jsonable_python(request)).encode() + b"\n") or b"{}")
+        if "result" in response:
+            return TypeAdapter(result).validate_python(response["result"])
+        if "problem" in response:
+            kind, detail = response["problem"]
             raise Problem(kind, detail)
-        if "os_error" in answer:
-            raise OSError(answer["os_error"], "upload")
-        if "error" in answer:
-            log("upload_error", level="error", error=answer["error"], task=task)
+        if "os_error" in response:
+            raise OSError(response["os_error"], "upload")
+        if "error" in response:
+            log("upload_error", level="error", error=response["error"], task=task)
             raise Problem("bad-case", "The upload cannot be read. Create its files again, or send them separately.")
         process = self._process
         if process is None or process.poll() is not None:
@@ -121,15 +121,15 @@ class UploadChecker:
 
     def _exchange(self, request: bytes) -> bytes:
         """Send a request to a fork and return its reply. Empty if the fork died."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                self._hand_over(theirs)
-            ours.settimeout(self._limits.check_s + 10)
+        our_end, worker_end = socket.socketpair()
+        with our_end:
+            with worker_end:
+                self._hand_over(worker_end)
+            our_end.settimeout(self._limits.check_s + 10)
             received = bytearray()
             with suppress(OSError):
-                ours.sendall(request)
-                while chunk := ours.recv(1 << 16):
+                our_end.sendall(request)
+                while chunk := our_end.recv(1 << 16):
                     received += chunk
                     if len(received) > _LARGEST_ANSWER:
                         return b""
@@ -148,15 +148,19 @@ class UploadChecker:
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
         self._drop()
-        ours, theirs = socket.socketpair()
-        with theirs:
+        our_end, worker_end = socket.socketpair()
+        with worker_end:
             environment = {**worker_environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
-                _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+                _COMMAND,
+                stdin=worker_end.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
                 start_new_session=True,
-            )  # fmt: skip
-        self._control = ours
-        return ours
+            )
+        self._control = our_end
+        return our_end
 
     def _drop(self) -> None:
         if self._control is not None:

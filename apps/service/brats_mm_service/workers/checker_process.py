@@ -49,8 +49,8 @@ def main() -> None:
 def _serve(handle: int) -> None:
     try:
         with socket.socket(fileno=handle) as connection, connection.makefile("rwb") as stream:
-            answer = _answer(json.loads(stream.readline()))
-            stream.write(json.dumps(answer).encode())
+            response = _answer(json.loads(stream.readline()))
+            stream.write(json.dumps(response).encode())
     finally:
         os._exit(0)
 

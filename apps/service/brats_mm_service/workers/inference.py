@@ -208,8 +208,8 @@ def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, m
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError with a typical message."""
-    words = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
-    return isinstance(error, MemoryError) or any(one in str(error).lower() for one in words)
+    phrases = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in phrases)
 
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Computed":
@@ -233,9 +233,9 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
     # The series of a study were chosen when it was received.
     request = replace(from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None)
-    made = segment(request, segmenter, on_window=on_window, on_step=on_step)
+    result = segment(request, segmenter, on_window=on_window, on_step=on_step)
     commands.check()
-    return made.report["run"]["seconds"], made
+    return result.report["run"]["seconds"], result
 
 
 def _kind(error: BratsMMError) -> str:
@@ -263,13 +263,13 @@ def _confine_process(start: dict[str, Any]) -> None:
         return
     from brats_mm.inference.openvino_cache import cache_folder
 
-    kept = cache_folder()
-    home = kept / "home"  # packages store settings and caches there, and some fail otherwise
+    cache = cache_folder()
+    home = cache / "home"  # packages store settings and caches there, and some fail otherwise
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
     # With CI set, OpenVINO sends no telemetry, for which it would fork.
-    os.environ.update(BRATS_MM_CACHE=str(kept), HOME=str(home), CI="true")
-    confine([*library_paths(), *_model_files(start), "/proc", "/sys"], [start["jobs"], kept, *_devices(), "/dev/shm"])
+    os.environ.update(BRATS_MM_CACHE=str(cache), HOME=str(home), CI="true")
+    confine([*library_paths(), *_model_files(start), "/proc", "/sys"], [start["jobs"], cache, *_devices(), "/dev/shm"])
 
 
 def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:

@@ -16,42 +16,46 @@ class WorkerPool:
         self._queue = queue
         self._stopping = threading.Event()
         self._supervisors = [Supervisor(queue, settings, spawn, self._stopping, self._given_up) for _ in range(count)]
-        queue.metrics.worker_up.set_function(lambda: sum(one.readiness.ready for one in self._supervisors))
-        queue.metrics.worker_memory.set_function(lambda: max(one.memory_bytes for one in self._supervisors))
+        queue.metrics.worker_up.set_function(
+            lambda: sum(supervisor.readiness.ready for supervisor in self._supervisors)
+        )
+        queue.metrics.worker_memory.set_function(
+            lambda: max(supervisor.memory_bytes for supervisor in self._supervisors)
+        )
 
     def start(self) -> None:
         """Start the workers."""
-        for one in self._supervisors:
-            one.start()
+        for supervisor in self._supervisors:
+            supervisor.start()
 
     def stop(self) -> None:
         """Stop all workers. Running jobs return to the queue."""
         self._stopping.set()
         self._queue.wake.set()
-        for one in self._supervisors:
-            one.stop()
+        for supervisor in self._supervisors:
+            supervisor.stop()
 
     def restart(self) -> None:
         """Restart every worker after its current job, with the active model."""
-        for one in self._supervisors:
-            one.restart()
+        for supervisor in self._supervisors:
+            supervisor.restart()
         self._queue.wake.set()
 
     @property
     def readiness(self) -> Readiness:
         """Return the state of a ready worker, or else of the first."""
-        states = [one.readiness for one in self._supervisors]
-        return next((one for one in states if one.ready), states[0])
+        states = [supervisor.readiness for supervisor in self._supervisors]
+        return next((supervisor for supervisor in states if supervisor.ready), states[0])
 
     @property
     def is_hopeless(self) -> bool:
         """Whether no worker could load the model, several times in a row."""
-        return all(one.is_hopeless for one in self._supervisors)
+        return all(supervisor.is_hopeless for supervisor in self._supervisors)
 
     @property
     def pids(self) -> tuple[int | None, ...]:
         """Return the process IDs of the workers on their machines. None for a worker that has not started."""
-        return tuple(one.pid for one in self._supervisors)
+        return tuple(supervisor.pid for supervisor in self._supervisors)
 
     def _given_up(self, kind: str, detail: str) -> None:
         if self.is_hopeless:

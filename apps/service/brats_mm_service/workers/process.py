@@ -74,9 +74,9 @@ class WorkerProcess:
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
         """Return the next event except heartbeats. None after the timeout or if the process has ended."""
         end = time.monotonic() + timeout_s
-        while (left := end - time.monotonic()) > 0:
+        while (remaining_s := end - time.monotonic()) > 0:
             try:
-                message = self._messages.get(timeout=left)
+                message = self._messages.get(timeout=remaining_s)
             except queue.Empty:
                 return None
             if message is None:
@@ -134,7 +134,7 @@ class WorkerProcess:
 
 def worker_environment() -> dict[str, str]:
     """Return the environment of a worker: module paths and threads, without the service's secrets."""
-    kept = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
+    variables = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
     python = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
     # PyTorch's compiler looks up the user's name, and a confined worker cannot read /etc/passwd.
-    return {"USER": "brats-mm", **kept, **python}
+    return {"USER": "brats-mm", **variables, **python}

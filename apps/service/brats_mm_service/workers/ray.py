@@ -91,8 +91,8 @@ class RayWorker:
                 message = self._messages.popleft()
                 if not self._is_sign(message):
                     return message
-            left = end - time.monotonic()
-            if left <= 0 or not self.running or not self._fetched(left):
+            remaining_s = end - time.monotonic()
+            if remaining_s <= 0 or not self.running or not self._fetched(remaining_s):
                 return None
 
     def kill(self) -> None:
@@ -118,8 +118,8 @@ class RayWorker:
         import ray
         from ray.exceptions import RayError
 
-        done, _ = ray.wait([self._coming], timeout=timeout_s)
-        if not done:
+        ready, _ = ray.wait([self._coming], timeout=timeout_s)
+        if not ready:
             return False
         try:
             self._messages.extend(ray.get(self._coming))

@@ -29,7 +29,7 @@ def _fine_tune(job: dict[str, Any], start: dict[str, Any], commands: Commands, c
     from brats_mm.learning.plan import read_plan
     from brats_mm.pipeline.request import ModelOptions, options_from_json
 
-    upload, begun = Path(job["upload"]), time.monotonic()
+    upload, started_at = Path(job["upload"]), time.monotonic()
     last = 0.0
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -43,8 +43,8 @@ def _fine_tune(job: dict[str, Any], start: dict[str, Any], commands: Commands, c
     watch = Watch(commands.check, progress, lambda: time.perf_counter() - commands.paused_s)
     options = options_from_json(ModelOptions, start)
     report = fine_tune(read_plan(upload), upload, options, Path(job["output"]), watch)
-    whole = time.monotonic() - begun
-    return {"train": round(report["minutes"] * 60, 3), "training": round(whole, 3)}, None
+    total_s = time.monotonic() - started_at
+    return {"train": round(report["minutes"] * 60, 3), "training": round(total_s, 3)}, None
 
 
 if __name__ == "__main__":

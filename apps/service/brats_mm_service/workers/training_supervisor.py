@@ -83,10 +83,10 @@ class TrainingSupervisor(Supervisor):
                 worker.send({"command": "pause" if busy else "resume"})
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        made = self._queue.files.attempt(job.id, job.attempts) / BUNDLE
-        if made.is_dir():  # absent on a retry
+        bundle = self._queue.files.attempt(job.id, job.attempts) / BUNDLE
+        if bundle.is_dir():  # absent on a retry
             version = str((job.training or {})["version"])
-            self._models.adopt(made, version)
+            self._models.adopt(bundle, version)
             log("version_made", job=job.id, version=version)
         super()._finish(job, seconds)
 
