@@ -64,13 +64,13 @@ class CasesOnDisk(PersistentDataset):
         )
 
     def _cachecheck(self, item_transformed: Item) -> Any:
-        kept = self.cache_dir / f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
+        path = self.cache_dir / f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
         try:
             return super()._cachecheck(item_transformed)
         except (RuntimeError, OSError, EOFError):
-            if not kept.is_file():
+            if not path.is_file():
                 raise
-        kept.unlink()
+        path.unlink()
         return super()._cachecheck(item_transformed)
 
 
@@ -84,8 +84,8 @@ class PreparedCases:
         self.dataset = dataset
 
     def __len__(self) -> int:
-        kept = len(self.dataset._cache) if isinstance(self.dataset, CacheDataset) else 0
-        return kept or len(self.dataset.data)
+        cached = len(self.dataset._cache) if isinstance(self.dataset, CacheDataset) else 0
+        return cached or len(self.dataset.data)
 
     def __getitem__(self, index: int) -> Mapping[Hashable, Any]:
         prepared: Mapping[Hashable, Any]
@@ -113,26 +113,26 @@ def chain_fingerprint(chain: Sequence[Transform]) -> bytes:
 
 
 def _digest(content: Any) -> bytes:
-    written = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(written.encode()).hexdigest()[:32].encode()
+    document = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(document.encode()).hexdigest()[:32].encode()
 
 
 def _described(value: Any) -> Any:
     """Describe settings as plain values. Objects that are neither settings nor contain any are described by type."""
-    made: Any = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
+    description: Any = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
     if value is None or isinstance(value, str | int | float | bool):
-        made = value
+        description = value
     elif isinstance(value, Mapping):
-        made = {str(key): _described(part) for key, part in value.items()}
+        description = {str(key): _described(part) for key, part in value.items()}
     elif isinstance(value, list | tuple):
-        made = [_described(part) for part in value]
+        description = [_described(part) for part in value]
     elif isinstance(value, np.ndarray | torch.Tensor):
-        made = value.tolist()
+        description = value.tolist()
     elif isinstance(value, Transform):
-        made = [type(value).__qualname__, _described(vars(value))]
+        description = [type(value).__qualname__, _described(vars(value))]
     elif isinstance(value, torch.dtype | np.dtype | type):
-        made = str(value)
-    return made
+        description = str(value)
+    return description
 
 
 def _is_random(step: Callable[..., Any]) -> bool:

@@ -85,7 +85,7 @@ def check_cases(
         item.update(with_scheme)
     with ThreadPoolExecutor(THREADS) as pool:
         findings = list(pool.map(partial(_findings, needs=tuple(needs)), listed))
-    faults = [one.fault for one in findings if one.fault]
+    faults = [finding.fault for finding in findings if finding.fault]
     faults += _listed_twice(listed)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
@@ -95,7 +95,7 @@ def check_cases(
         )
         raise CaseError(message)
     _warn_of_shared_patients(listed)
-    _warn_of_exchanged_fronts([one.name for one in findings if one.is_backwards])
+    _warn_of_exchanged_fronts([finding.name for finding in findings if finding.is_backwards])
     logger.info("All %d cases of %s passed the check.", len(listed), datalist)
     return len(listed)
 
@@ -251,8 +251,8 @@ def _label_faults(item: Item) -> Iterator[str]:
     scheme = named_scheme(item["label_scheme"])
     unknown = unknown_values(values, scheme)
     if unknown:
-        held = ", ".join(map(str, unknown))
-        yield f"{path.name}: the label map holds {held}, which the label scheme {scheme.value} does not know"
+        values_text = ", ".join(map(str, unknown))
+        yield f"{path.name}: the label map holds {values_text}, which the label scheme {scheme.value} does not know"
 
 
 def _same_grid(image: Any, first: Any) -> bool:

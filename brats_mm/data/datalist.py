@@ -17,8 +17,7 @@ from brats_mm.errors import CaseError, OptionError
 Item = dict[str, Any]
 """A case: `name`, `image` (files by modality), and optionally `label` and `label_scheme` (see `domain.label_scheme`, by
 default detected from the names and values of all cases). If all sequences are in one file, `volumes` maps each sequence
-to its
-volume."""
+to its volume."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +113,11 @@ def make_datalist(
     labelled = [item for item in entries if "label" in item]
     _refuse_unknown([*validation, *testing], labelled, root)
     unlabelled = {item["name"] for item in entries} - {item["name"] for item in labelled}
-    taken = {*validation, *testing}
+    held_out_names = {*validation, *testing}
     return {
         "name": root.resolve().name,
         "modality": {str(modality.channel): modality.value for modality in MODALITIES},
-        "training": [item for item in labelled if item["name"] not in taken],
+        "training": [item for item in labelled if item["name"] not in held_out_names],
         "validation": [item for item in labelled if item["name"] in validation],
         "testing": [item for item in entries if item["name"] in testing or item["name"] in unlabelled],
     }
@@ -157,15 +156,15 @@ def training_items(
         )
         raise CaseError(message)
     is_named = label_scheme is not None or all(item.get("label_scheme") for item in items)
-    others = [] if is_named else _other_labelled(path, root, section)
-    items = with_schemes([*items, *others], label_scheme)[: len(items)]
+    unlisted = [] if is_named else _other_labelled(path, root, section)
+    items = with_schemes([*items, *unlisted], label_scheme)[: len(items)]
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
     left_out = [item["name"] for item in items if item not in usable]
     if left_out and usable:
-        shown = ", ".join(left_out[:SHOWN]) + (" and others" if len(left_out) > SHOWN else "")
+        names_text = ", ".join(left_out[:SHOWN]) + (" and others" if len(left_out) > SHOWN else "")
         logger.warning(
             "%d of the %d cases for %s lack %s and are left out: %s.",
-            *(len(left_out), len(items), section, ", ".join(needs), shown),
+            *(len(left_out), len(items), section, ", ".join(needs), names_text),
         )
     if not usable:
         message = f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}."
@@ -176,9 +175,9 @@ def training_items(
 def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
     """Return the labelled items of the other sections of the list, which help to detect the label scheme."""
     items: list[Item] = []
-    for other in SECTIONS:
+    for other_section in SECTIONS:
         with suppress(CaseError):
-            entries = list(section_entries(path, other)) if other != section else []
+            entries = list(section_entries(path, other_section)) if other_section != section else []
             items += [item for item in (resolved_item(entry, root) for entry in entries) if "label" in item]
     return items
 
@@ -244,20 +243,20 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
             raise CaseError(message)
         return item
     image = entry["image"]
-    named = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
-    unknown = [name for name in named if name not in {modality.value for modality in Modality}]
+    paths = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
+    unknown = [name for name in paths if name not in {modality.value for modality in Modality}]
     if unknown:
         message = f"A case in the list has sequences named {', '.join(unknown)}. Name them t1, t1ce, t2, flair."
         raise CaseError(message)
-    images = {name: str(root / path) for name, path in named.items() if path}
+    images = {name: str(root / path) for name, path in paths.items() if path}
     item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}
     return {**item, "label": str(root / entry["label"])} if entry.get("label") else item
 
 
 def _relative(item: Item, root: Path) -> Item:
     images = {name: Path(path).relative_to(root).as_posix() for name, path in item["image"].items()}
-    made = {**item, "image": images}
-    return {**made, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else made
+    relative = {**item, "image": images}
+    return {**relative, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else relative
 
 
 def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:

@@ -1,8 +1,7 @@
 """Brain tumour task of the Medical Segmentation Decathlon: one four-dimensional file per case, and its own labels.
 
 Its `dataset.json` names the sequences of a file's volumes (`modality`: 0 FLAIR, 1 T1w, 2 t1gd, 3 T2w) and the meaning
-of
-label values (`labels`: 1 oedema, 2 non-enhancing, 3 enhancing), which differs from BraTS.
+of label values (`labels`: 1 oedema, 2 non-enhancing, 3 enhancing), which differs from BraTS.
 """
 
 import json
@@ -54,25 +53,25 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
         return entry
     file = entry["image"]
     volumes = _volumes(content.get("modality") or content.get("channel_names") or {}, path)
-    made = {"name": Path(file).name.split(".nii")[0], **entry, "image": dict.fromkeys(volumes, file)}
+    item = {"name": Path(file).name.split(".nii")[0], **entry, "image": dict.fromkeys(volumes, file)}
     if len(volumes) > 1:
-        made["volumes"] = volumes
+        item["volumes"] = volumes
     if entry.get("label"):
-        made["label_scheme"] = scheme_of_labels(content.get("labels") or {}, path).value
-    return made
+        item["label_scheme"] = scheme_of_labels(content.get("labels") or {}, path).value
+    return item
 
 
 def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
-    named = {number: modalities_in_name(str(name)) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
-    if odd or not named:
+    candidates = {number: modalities_in_name(str(name)) for number, name in names.items()}
+    odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
+    if odd or not candidates:
         message = (
             f"{path} lists one file per case, but does not say which sequence each volume is: "
             f'{", ".join(odd) or "it has no modality"}. Add such as "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
         raise CaseError(message)
-    return {next(iter(modalities)).value: int(number) for number, modalities in named.items()}
+    return {next(iter(modalities)).value: int(number) for number, modalities in candidates.items()}
 
 
 def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
@@ -108,15 +107,15 @@ def _values_by_name(labels: Mapping[str, Any]) -> dict[str, frozenset[int]]:
     is_decathlon = all(key.isdigit() for key in labels)
     entries = [(name, value) for value, name in labels.items()] if is_decathlon else labels.items()
     return {
-        str(name).lower(): frozenset(int(one) for one in (value if isinstance(value, list) else [value]))
+        str(name).lower(): frozenset(int(number) for number in (value if isinstance(value, list) else [value]))
         for name, value in entries
     }
 
 
 def _compartment(name: str) -> Compartment | None:
     """Return the compartment of a label name. A whole tumour minus inner regions is oedema, and a core is necrosis."""
-    if any(word in name for word in ("edema", "oedema", "whole", "flair")):
+    if any(keyword in name for keyword in ("edema", "oedema", "whole", "flair")):
         return Compartment.OEDEMA
-    if any(word in name for word in ("non", "necro", "ncr", "core", "cyst")):
+    if any(keyword in name for keyword in ("non", "necro", "ncr", "core", "cyst")):
         return Compartment.NECROSIS
     return Compartment.ENHANCING if "enhanc" in name else None

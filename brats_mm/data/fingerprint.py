@@ -86,16 +86,16 @@ def summarise(facts: Sequence[CaseFacts]) -> dict[str, Any]:
     names = [modality.value for modality in MODALITIES]
     return {
         "cases": len(facts),
-        "cases_with_sequence": {name: sum(name in one.intensities for one in facts) for name in names},
-        "cases_by_number_of_sequences": _counts(len(one.intensities) for one in facts),
-        "label_schemes": _counts(one.label_scheme for one in facts),
-        "shape": _spread([one.shape for one in facts]),
-        "voxel_mm": _spread([one.spacing_mm for one in facts]),
-        "volumes_ml": {region.value: _volumes([one.volumes_ml[region.value] for one in facts]) for region in REGIONS},
+        "cases_with_sequence": {name: sum(name in case.intensities for case in facts) for name in names},
+        "cases_by_number_of_sequences": _counts(len(case.intensities) for case in facts),
+        "label_schemes": _counts(case.label_scheme for case in facts),
+        "shape": _spread([case.shape for case in facts]),
+        "voxel_mm": _spread([case.spacing_mm for case in facts]),
+        "volumes_ml": {region.value: _volumes([case.volumes_ml[region.value] for case in facts]) for region in REGIONS},
         "intensities": {
-            name: _intensities([one.intensities[name] for one in facts if name in one.intensities])
+            name: _intensities([case.intensities[name] for case in facts if name in case.intensities])
             for name in names
-            if any(name in one.intensities for one in facts)
+            if any(name in case.intensities for case in facts)
         },
     }
 
@@ -123,4 +123,7 @@ def _volumes(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _intensities(values: Sequence[tuple[float, ...]]) -> dict[str, Any]:
-    return {f"p{share:g}": _spread([one[place] for one in values]) for place, share in enumerate(PERCENTILES)}
+    return {
+        f"p{share:g}": _spread([percentiles[place] for percentiles in values])
+        for place, share in enumerate(PERCENTILES)
+    }

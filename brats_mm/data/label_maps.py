@@ -41,21 +41,23 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
 
     Raises:
         CaseError: names and values match more than one scheme.
-            OptionError: the scheme is unknown.
+        OptionError: the scheme is unknown.
     """
-    given = [dict(item) for item in items]
+    copies = [dict(item) for item in items]
     if scheme is not None:
-        return [{**item, "label_scheme": named_scheme(scheme).value} if item.get("label") else item for item in given]
-    open_items = [item for item in given if item.get("label") and not item.get("label_scheme")]
+        return [{**item, "label_scheme": named_scheme(scheme).value} if item.get("label") else item for item in copies]
+    open_items = [item for item in copies if item.get("label") and not item.get("label_scheme")]
     if open_items:
         with ThreadPoolExecutor(THREADS) as pool:
-            held = list(pool.map(_values_if_sound, (item["label"] for item in open_items)))
+            label_values = list(pool.map(_values_if_sound, (item["label"] for item in open_items)))
         names = [f"{item['name']}" for item in open_items]
-        decided = decide_schemes({name: values for name, values in zip(names, held, strict=True) if values is not None})
+        decided = decide_schemes(
+            {name: values for name, values in zip(names, label_values, strict=True) if values is not None}
+        )
         for item in open_items:
             if item["name"] in decided:
                 item["label_scheme"] = decided[item["name"]].value
-    return given
+    return copies
 
 
 def named_scheme(name: str) -> LabelScheme:

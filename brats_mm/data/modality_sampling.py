@@ -37,8 +37,13 @@ def accepted_draws(available: Availability) -> tuple[Pair, ...]:
     Source: the released code. Four sequences have 86 accepted draws.
     """
     sets = subsets_of(available)
-    kept = [(one, two) for one in sets for two in sets if one != available and (one < two or two < one)]
-    return tuple((max(draw, key=len), min(draw, key=len)) for draw in kept)
+    pairs = [
+        (first, second)
+        for first in sets
+        for second in sets
+        if first != available and (first < second or second < first)
+    ]
+    return tuple((max(draw, key=len), min(draw, key=len)) for draw in pairs)
 
 
 @lru_cache(maxsize=len(SUBSETS))
@@ -114,5 +119,5 @@ class EverySubsetd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         choices = subsets_of(as_set(data["available"]))
-        shown = [choices[index % len(choices)] for index in range(len(SUBSETS))]
-        return {**data, "available": torch.tensor([flags(subset) for subset in shown])}
+        subsets = [choices[index % len(choices)] for index in range(len(SUBSETS))]
+        return {**data, "available": torch.tensor([flags(subset) for subset in subsets])}

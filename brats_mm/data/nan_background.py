@@ -17,8 +17,7 @@ def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     """Set NaN outside the head to 0. NaN inside is unchanged, and the caller must refuse it.
 
     NaN voxels are outside if they are connected to the border of the volume. With such a background, pinholes of a mask
-    are
-    accepted: a few voxels each, and a thousandth of the image in total.
+    are accepted: a few voxels each, and a thousandth of the image in total.
 
     Returns:
         The voxels, and a note if any were set to 0.

@@ -65,12 +65,12 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
-    named = {number: modalities_in_name(name) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, modalities in named.items() if len(modalities) != 1]
-    if odd or not named:
+    candidates = {number: modalities_in_name(name) for number, name in names.items()}
+    odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
+    if odd or not candidates:
         message = (
             f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Name "
             "them T1, T1ce, T2, FLAIR in its channel_names."
         )
         raise CaseError(message)
-    return {number: next(iter(modalities)) for number, modalities in named.items()}
+    return {number: next(iter(modalities)) for number, modalities in candidates.items()}

@@ -30,9 +30,9 @@ class TwoWindowsd(Randomizable, Transform):
         return {**more, "image_fewer": fewer["image"], "label_fewer": fewer["label"]}
 
 
-def _single(made: Any) -> Mapping[Hashable, Any]:
+def _single(crops: Any) -> Mapping[Hashable, Any]:
     """Return the only window of MONAI's croppers, which return a list."""
-    window: Mapping[Hashable, Any] = made[0] if isinstance(made, list) else made
+    window: Mapping[Hashable, Any] = crops[0] if isinstance(crops, list) else crops
     return window
 
 

@@ -51,7 +51,7 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
     return tuple(_cases_of(patients[fold::folds], names) for fold in range(folds))
 
 
-def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]:
+def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str], ...]:
     """Read the case names of a published list: one set, or one set per bracketed line.
 
     Formats in use: a text file with one name per line (RFNet, M2FTrans, DeMoSeg), optionally with a prefix and an
@@ -69,7 +69,7 @@ def read_names(path: Path, known: Collection[str]) -> tuple[frozenset[str], ...]
     except (OSError, ValueError, SyntaxError) as error:
         message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
         raise CaseError(message) from error
-    known_names = {name: _known_name(name, known) for part in parts for name in part}
+    known_names = {name: _known_name(name, case_names) for part in parts for name in part}
     absent = sorted(name for name, case in known_names.items() if case is None)
     if absent:
         message = (
@@ -87,18 +87,18 @@ def _parts(lines: list[str]) -> Iterator[Iterator[str]]:
         return
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     column = rows[0].index("case") if rows and "case" in rows[0] else None
-    named = rows if column is None else rows[1:]
-    yield (_last_part(row[column or 0]) for row in named)
+    data_rows = rows if column is None else rows[1:]
+    yield (_last_part(row[column or 0]) for row in data_rows)
 
 
 def _last_part(name: str) -> str:
     return name.strip().rstrip("/").rsplit("/", 1)[-1]
 
 
-def _known_name(line: str, known: Collection[str]) -> str | None:
-    if line in known:
+def _known_name(line: str, case_names: Collection[str]) -> str | None:
+    if line in case_names:
         return line
-    ends = [name for name in known if line.endswith(f"_{name}")]
+    ends = [name for name in case_names if line.endswith(f"_{name}")]
     return max(ends, key=len, default=None)
 
 

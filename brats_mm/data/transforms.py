@@ -131,22 +131,21 @@ def _clean(volume: MetaTensor) -> MetaTensor:
 def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
     """Return the volume (1, h, w, d) at an index of the fourth axis, or the only volume of the file."""
     if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
-        wanted = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
-        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {wanted}."
+        problem = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
+        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {problem}."
         raise VolumeError(message)
     if place is None:
         return volumes
-    one = MetaTensor(torch.as_tensor(volumes)[place : place + 1].clone(), affine=volumes.affine)
-    one.meta["file"] = path
-    return one
+    volume = MetaTensor(torch.as_tensor(volumes)[place : place + 1].clone(), affine=volumes.affine)
+    volume.meta["file"] = path
+    return volume
 
 
 class LabelsToRegionsd(MapTransform):
     """Replace a label map (1, h, w, d) by the masks (3, h, w, d) of WT, TC, ET, as uint8.
 
     The item's `label_scheme` defines the values (see `domain.label_scheme`). Without it, the scheme is detected from
-    the
-    values if possible.
+    the values if possible.
 
     Raises:
         VolumeError: the map has values outside its scheme, or values that match several schemes.
@@ -196,14 +195,14 @@ class ToSpacingd(Transform):
         )
         if (x, y, z) == old:
             return dict(data)
-        made = dict(data)
+        result = dict(data)
         affine = _scaled(image.affine, old, (x, y, z))
         channels = [resample_signal(channel.numpy(), (x, y, z)) for channel in image.as_tensor()]
-        made["image"] = MetaTensor(torch.from_numpy(np.stack(channels)), affine=affine)
+        result["image"] = MetaTensor(torch.from_numpy(np.stack(channels)), affine=affine)
         if "label" in data:
             masks = [resample(mask.float().numpy(), (x, y, z)) >= 0.5 for mask in data["label"].as_tensor()]
-            made["label"] = MetaTensor(torch.from_numpy(np.stack(masks).astype(np.uint8)), affine=affine)
-        return made
+            result["label"] = MetaTensor(torch.from_numpy(np.stack(masks).astype(np.uint8)), affine=affine)
+        return result
 
 
 def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
@@ -221,20 +220,20 @@ def region_masks(
 ) -> Shaped[Tensor, "c h w d"]:
     """Return the masks of WT, TC and ET, (3, h, w, d) uint8, of a label map. See `LabelsToRegionsd`."""
     values = whole_labels(torch.as_tensor(labels).numpy(), name)
-    held = frozenset(np.unique(values).tolist()) - {0}
+    label_values = frozenset(np.unique(values).tolist()) - {0}
     try:
-        meant = named_scheme(scheme) if scheme else decide_schemes({name: held})[name]
+        decided = named_scheme(scheme) if scheme else decide_schemes({name: label_values})[name]
     except CaseError as error:
         raise VolumeError(str(error)) from error
-    unknown = unknown_values(held, meant)
+    unknown = unknown_values(label_values, decided)
     if unknown:
         message = (
             f"The label map of {name} has the values {', '.join(map(str, unknown))}, but the label scheme "
-            f"{meant.value} has "
-            f"{', '.join(map(str, sorted(meant.values)))}. Name another scheme, or correct the map."
+            f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
+            "Select another scheme or correct the map."
         )
         raise VolumeError(message)
-    masks = regions_from_labels(values, meant)
+    masks = regions_from_labels(values, decided)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
 

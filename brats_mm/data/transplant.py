@@ -92,9 +92,9 @@ class RandTransplantTumourd(RandomizableTransform):
             return dict(data)
         for _ in range(DONORS):
             donor = self.donors[int(self.R.randint(len(self.donors)))]
-            made = with_tumour_of(data, donor, self.R)
-            if made["label"] is not data["label"]:
-                return made
+            result = with_tumour_of(data, donor, self.R)
+            if result["label"] is not data["label"]:
+                return result
         return dict(data)
 
 
@@ -105,9 +105,9 @@ def with_tumour_of(
 
     Impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
     """
-    has, lends = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
+    case_flags, donor_flags = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
     itself = case.get("name") is not None and case.get("name") == donor.get("name")
-    piece = None if itself or bool((has & ~lends).any()) else cut_tumour(donor)
+    piece = None if itself or bool((case_flags & ~donor_flags).any()) else cut_tumour(donor)
     if piece is None:
         return dict(case)
     image, label = torch.as_tensor(case["image"]), torch.as_tensor(case["label"])
@@ -116,8 +116,10 @@ def with_tumour_of(
         middle = (tried.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
         placed = _set_in(image, label, tried, [round(float(at)) for at in middle])
         if placed is not None:
-            made = {**case, "image": placed[0], "label": placed[1]}
-            return {**made, "centres": _more_centres(case["centres"], placed[1], label)} if "centres" in case else made
+            result = {**case, "image": placed[0], "label": placed[1]}
+            return (
+                {**result, "centres": _more_centres(case["centres"], placed[1], label)} if "centres" in case else result
+            )
     return dict(case)
 
 
@@ -129,8 +131,8 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
         return None
     box, centre = [], []
     for axis in range(3):
-        others = [other for other in range(3) if other != axis]
-        indices = torch.nonzero(tumour.any(dim=others[1]).any(dim=others[0])).flatten()
+        other_axes = [other_axis for other_axis in range(3) if other_axis != axis]
+        indices = torch.nonzero(tumour.any(dim=other_axes[1]).any(dim=other_axes[0])).flatten()
         low = max(0, int(indices[0]) - FEATHER)
         high = min(tumour.shape[axis], int(indices[-1]) + 1 + FEATHER)
         box.append(slice(low, high))
@@ -166,33 +168,33 @@ def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tu
     target = [slice(max(0, s), min(n, s + side)) for s, side, n in zip(starts, size, image.shape[1:], strict=True)]
     if any(part.start >= part.stop for part in target):
         return None
-    here = [slice(part.start - s, part.stop - s) for part, s in zip(target, starts, strict=True)]
-    (i, j, k), (x, y, z) = target, here
+    source = [slice(part.start - s, part.stop - s) for part, s in zip(target, starts, strict=True)]
+    (i, j, k), (x, y, z) = target, source
     old, new = image[:, i, j, k], piece.image[:, x, y, z]
     brain = (old != 0).any(dim=0)
     tumour = piece.label[Region.WT.channel, x, y, z] > 0
     weight = piece.weight[x, y, z] * brain
     inside = int((tumour & brain).sum())
-    own = label[Region.WT.channel, i, j, k] > 0
-    if inside < INSIDE * int((piece.label[Region.WT.channel] > 0).sum()) or bool((own & (weight > 0)).any()):
+    case_tumour = label[Region.WT.channel, i, j, k] > 0
+    if inside < INSIDE * int((piece.label[Region.WT.channel] > 0).sum()) or bool((case_tumour & (weight > 0)).any()):
         return None
     around = (weight > 0) & ~tumour
     if int(around.sum()) < FEWEST:
         return None
     mixed = weight * _matched(new, old, around) + (1 - weight) * old
-    made, masks = image.clone(), label.clone()
-    made[:, i, j, k] = torch.where(old != 0, mixed.to(old.dtype), old)
+    result, masks = image.clone(), label.clone()
+    result[:, i, j, k] = torch.where(old != 0, mixed.to(old.dtype), old)
     masks[:, i, j, k] = torch.maximum(label[:, i, j, k], piece.label[:, x, y, z] * brain)
-    return made, masks
+    return result, masks
 
 
 def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
     """Match the mean and standard deviation of the donor's intensities to the new surroundings."""
     matched = torch.empty_like(new)
     for channel in range(new.shape[0]):
-        given, wanted = new[channel][around], old[channel][around]
-        contrast = (wanted.std() / given.std().clamp(min=1e-6)).clamp(*CONTRAST)
-        matched[channel] = (new[channel] - given.mean()) * contrast + wanted.mean()
+        donor_values, case_values = new[channel][around], old[channel][around]
+        contrast = (case_values.std() / donor_values.std().clamp(min=1e-6)).clamp(*CONTRAST)
+        matched[channel] = (new[channel] - donor_values.mean()) * contrast + case_values.mean()
     return matched
 
 

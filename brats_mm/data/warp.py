@@ -84,10 +84,10 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the matrix of successive rotations about the three axes, in radians."""
     turns = []
     for axis, angle in enumerate((x, y, z)):
-        one, two = [other for other in range(3) if other != axis]
+        first, second = [other_axis for other_axis in range(3) if other_axis != axis]
         turn = np.eye(3)
-        turn[[one, two], [one, two]] = np.cos(angle)
-        turn[one, two], turn[two, one] = -np.sin(angle), np.sin(angle)
+        turn[[first, second], [first, second]] = np.cos(angle)
+        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
         turns.append(turn)
     return np.asarray(turns[0] @ turns[1] @ turns[2])
 
@@ -116,9 +116,9 @@ def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
 def spline_weights(side: int, count: int) -> np.ndarray:
     """Return (side, count + 3) weights of cubic B-splines with `count` intervals per side. Rows sum to 1."""
     place = np.arange(side)[:, None] * (count / max(side - 1, 1))
-    away = np.abs(place - (np.arange(count + 3)[None] - 1))
-    near, far = 2 / 3 - away**2 + away**3 / 2, np.clip(2 - away, 0, None) ** 3 / 6
-    return np.asarray(np.where(away < 1, near, far), np.float32)
+    distance = np.abs(place - (np.arange(count + 3)[None] - 1))
+    near, far = 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.asarray(np.where(distance < 1, near, far), np.float32)
 
 
 def sampled(

@@ -1,14 +1,14 @@
 """Measures of a rigid registration, and the warnings derived from them.
 
-No single measure proves a registration right. Each threshold lies between deliberately spoilt registrations and good
-ones. `docs/raw_scans.md` has the figures.
+No single measure proves that a registration is correct. Each threshold separates good registrations from deliberately
+perturbed ones. `docs/raw_scans.md` has the figures.
 """
 
 from dataclasses import dataclass
 
 LARGEST_ROTATION_DEG = 30.0
 LARGEST_SHIFT_MM = 60.0
-"""Largest rotation and shift of the head to expect between the sequences of one session."""
+"""Largest plausible rotation and shift of the head between the sequences of one session."""
 
 LEAST_COVERED = 0.5
 """Share of the reference's head that the other sequence must show."""
@@ -50,17 +50,17 @@ def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     """Return the reasons to check a registration. Empty if there are none."""
     doubts = []
     if alignment.covered < LEAST_COVERED:
-        doubts.append(f"it shows only {alignment.covered:.0%} of the head")
+        doubts.append(f"it covers only {alignment.covered:.0%} of the head")
     if alignment.head_overlap < LEAST_HEAD_OVERLAP:
-        doubts.append(f"the heads overlap only to a Dice of {alignment.head_overlap:.2f}")
+        doubts.append(f"the heads overlap only with a Dice of {alignment.head_overlap:.2f}")
     if alignment.information_nats < LEAST_INFORMATION_NATS:
-        doubts.append(f"the images share little information ({alignment.information_nats:.2f} nats)")
+        doubts.append(f"the mutual information is low ({alignment.information_nats:.2f} nats)")
     if alignment.information_nats < alignment.information_before_nats:
-        doubts.append("the images share less information than when aligned by their headers")
+        doubts.append("the mutual information is lower than with the alignment of the headers")
     if alignment.peak < LEAST_PEAK:
-        doubts.append("moving it by 10 mm or 10 degrees fits about as well")
+        doubts.append("a shift by 10 mm or a rotation by 10 degrees fits about as well")
     if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:
-        doubts.append(f"edges have a correlation of only {alignment.edge_agreement:.2f}")
+        doubts.append(f"the edges have a correlation of only {alignment.edge_agreement:.2f}")
     if alignment.rotation_deg > LARGEST_ROTATION_DEG or alignment.shift_mm > LARGEST_SHIFT_MM:
         doubts.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
     return tuple(doubts)

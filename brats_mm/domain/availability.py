@@ -23,8 +23,8 @@ NESTED_PAIRS: tuple[tuple[Availability, Availability], ...] = tuple(
 
 def ordered(available: Iterable[Modality]) -> tuple[Modality, ...]:
     """Sort modalities in channel order."""
-    chosen = set(available)
-    return tuple(modality for modality in MODALITIES if modality in chosen)
+    members = set(available)
+    return tuple(modality for modality in MODALITIES if modality in members)
 
 
 def flags(available: Availability) -> tuple[bool, ...]:

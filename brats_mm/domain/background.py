@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 RANGE_PERCENTILE = 99.0
-"""Percentile that ends the intensity range, so that single bright voxels do not stretch it."""
+"""Percentile at the end of the intensity range. It excludes single bright voxels."""
 
 LEAST_TOLERANCE, MOST_TOLERANCE = 0.02, 0.06
 """Share of the intensity range within which a blurred background may vary."""
@@ -38,10 +38,10 @@ ONE_SIDED_SHARE = 0.2
 """Foreground is on one side of the background when less than this share of it is on the other side."""
 
 INVERTED_SHARE = 0.95
-"""Share of foreground darker than the background from which the contrast counts as inverted."""
+"""Smallest share of foreground darker than the background for which the contrast counts as inverted."""
 
 ZERO_SHARE = 0.01
-"""Share of exact zeros from which 0 counts as background if the corners disagree."""
+"""Smallest share of exact zeros for which 0 counts as background if the corners disagree."""
 
 _SAMPLED_SIDE = 64
 
@@ -86,9 +86,9 @@ def find_background(data: Array) -> Background:
     Large images are subsampled by two along each axis.
     """
     sample = data[tuple(slice(None, None, 2 if side >= _SAMPLED_SIDE else 1) for side in data.shape)]
-    known = sample[np.isfinite(sample)] if not _all_finite(sample) else sample.ravel()
-    value = _value(data, known)
-    distance = np.abs(known - np.float32(value))
+    finite = sample[np.isfinite(sample)] if not _all_finite(sample) else sample.ravel()
+    value = _value(data, finite)
+    distance = np.abs(finite - np.float32(value))
     scale = float(np.percentile(distance, RANGE_PERCENTILE)) if distance.size else 0.0
     if scale == 0.0:  # foreground fills less than a hundredth of the image
         scale = float(distance.max(initial=0.0))
@@ -98,45 +98,47 @@ def find_background(data: Array) -> Background:
     strong = distance > tolerance
     count = max(1, int(np.count_nonzero(strong)))
     nearly = int(np.count_nonzero(distance)) - int(np.count_nonzero(strong))
-    below = int(np.count_nonzero(known < value - tolerance)) / count
+    below = int(np.count_nonzero(finite < value - tolerance)) / count
     if nearly <= EXACT_SHARE * count:
         return Background(value, 0.0, scale, 0.0, below)
     near = distance[(distance > 0) & (distance <= MOST_TOLERANCE * scale)]
-    noise = 1.4826 * float(np.median(near)) / scale  # of a normal distribution, from its median absolute deviation
+    noise = (
+        1.4826 * float(np.median(near)) / scale
+    )  # estimated from the median absolute deviation, assuming a normal distribution
     tolerance = float(np.clip(NOISE_FACTOR * noise, LEAST_TOLERANCE, MOST_TOLERANCE)) * scale
     return Background(value, tolerance, scale, noise, below)
 
 
 def foreground_of(data: Array, background: Background | None = None) -> Mask:
-    """Mark the voxels that are not background.
+    """Return the mask of the voxels that are not background.
 
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
     background at any distance, and vice versa.
     """
-    known = background or find_background(data)
-    value = np.float32(known.value)
-    if known.is_exact:
+    rule = background or find_background(data)
+    value = np.float32(rule.value)
+    if rule.is_exact:
         mask = data != value
-    elif known.below < ONE_SIDED_SHARE:
-        mask = data > value + np.float32(known.tolerance)
-    elif known.below > 1 - ONE_SIDED_SHARE:
-        mask = data < value - np.float32(known.tolerance)
+    elif rule.below < ONE_SIDED_SHARE:
+        mask = data > value + np.float32(rule.tolerance)
+    elif rule.below > 1 - ONE_SIDED_SHARE:
+        mask = data < value - np.float32(rule.tolerance)
     else:
-        mask = np.abs(data - value) > np.float32(known.tolerance)
+        mask = np.abs(data - value) > np.float32(rule.tolerance)
     return mask if _all_finite(data) else np.asarray(mask & np.isfinite(data))
 
 
 def without_background(data: Array, background: Background | None = None) -> Array:
-    """Return the image with a background of exactly 0 and without outliers. Other voxels keep their distance to it.
+    """Return the image with a background of exactly 0 and without outliers. Other voxels keep their difference from it.
 
     Returns:
         `data` itself if its background is already exactly 0.
     """
-    known = background or find_background(data)
+    rule = background or find_background(data)
     clean = data
-    if not (known.is_exact and known.value == 0 and _all_finite(data)):
-        clean = np.where(foreground_of(data, known), data - np.float32(known.value), np.float32(0))
-    return limit_outliers(clean, OUTLIER_FACTOR * known.scale)
+    if not (rule.is_exact and rule.value == 0 and _all_finite(data)):
+        clean = np.where(foreground_of(data, rule), data - np.float32(rule.value), np.float32(0))
+    return limit_outliers(clean, OUTLIER_FACTOR * rule.scale)
 
 
 def limit_outliers(data: Array, limit: float) -> Array:
@@ -146,13 +148,13 @@ def limit_outliers(data: Array, limit: float) -> Array:
     return np.clip(data, np.float32(-limit), np.float32(limit))
 
 
-def _value(data: Array, known: Array) -> float:
+def _value(data: Array, finite: Array) -> float:
     """Return the value of the corners if they agree, else 0 if the image has zeros, else the median of the corners."""
     corners = _corners(data)
     corners = corners[np.isfinite(corners)]
     if corners.size and (corners == corners.flat[0]).all():
         return float(corners.flat[0])
-    if not corners.size or np.count_nonzero(known == 0) >= ZERO_SHARE * known.size:
+    if not corners.size or np.count_nonzero(finite == 0) >= ZERO_SHARE * finite.size:
         return 0.0
     sides = [max(1, side // 16) for side in data.shape]
     blocks = [

@@ -42,14 +42,14 @@ def copies(volumes: Mapping[Modality, Volume]) -> list[str]:
     pairs = []
     for i, a in enumerate(present):
         for b in present[i + 1 :]:
-            one, other = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
+            first, second = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
             both = volumes[a].foreground[::4, ::4, ::4] & volumes[b].foreground[::4, ::4, ::4]
-            x, y = one[both], other[both]
+            x, y = first[both], second[both]
             if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
                 continue
             if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
                 pairs.append(
-                    f"{a.label} and {b.label} are the same image except for scale. Give each sequence its own file, "
-                    "and leave out missing ones."
+                    f"{a.label} and {b.label} are the same image except for scale. Provide a separate file for each "
+                    "sequence, and omit missing sequences."
                 )
     return pairs

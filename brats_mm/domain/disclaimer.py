@@ -1,3 +1,3 @@
-"""The disclaimer of all outputs. In its own module, so that `--help` loads nothing else."""
+"""The disclaimer of all outputs. It has a separate module so that `--help` imports nothing else."""
 
 NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."

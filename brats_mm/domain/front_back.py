@@ -1,4 +1,4 @@
-"""Whether front and back of a brain are exchanged, by where its lowest part lies."""
+"""Detect exchanged front and back of a brain from the position of its lowest part."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,23 +6,25 @@ import numpy.typing as npt
 from brats_mm.domain.label_map import Mask
 
 LEAST_BRAIN_ML, LARGEST_BRAIN_ML = 600.0, 2300.0
-"""Brains of 88 BraTS cases have 1.1 to 1.9 L."""
+"""Plausible volume of a brain. Brains of 88 BraTS cases have 1.1 to 1.9 L."""
 
 LEAST_HEIGHT_MM = 100.0
-"""A lower slab holds too little of the brain."""
+"""Smallest height of a brain. A slab below this contains too little of the brain."""
 
 LOW_SHARE = 0.12
 """Share of the brain's height that counts as its lowest part: cerebellum and brain stem."""
 
 FRONT_LEAD = 0.05
-"""From here on, front and back appear exchanged. 120 brains with a right header have -0.27 to -0.03, five exchanged
-ones 0.12 to 0.18."""
+"""Lead from which front and back appear exchanged.
+
+120 correct brains have -0.27 to -0.03, and five exchanged ones 0.12 to 0.18.
+"""
 
 
 def front_lead(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
-    """Return how far the lowest part of a brain lies in front of its centre, as a share of the brain's length.
+    """Return the distance of a brain's lowest part in front of its centre, as a share of the brain's length.
 
-    Cerebellum and brain stem lie at the back, so the value is negative in a brain whose header is right.
+    Cerebellum and brain stem lie at the back, so the value is negative in a brain with a correct header.
 
     Args:
         inside: skull-stripped brain, with axes in the order and direction of RAS.

@@ -49,13 +49,13 @@ class Recognition:
 
 
 def recognise_kind(
-    volumes: Mapping[Modality, Volume], wanted: InputKind | None = None, *, tolerance: float = GRID_TOLERANCE
+    volumes: Mapping[Modality, Volume], expected: InputKind | None = None, *, tolerance: float = GRID_TOLERANCE
 ) -> Recognition:
     """Decide whether sequences are prepared, that is on one grid and skull-stripped.
 
     Args:
         volumes: one volume per sequence.
-        wanted: kind given by the user. It takes precedence, and the evidence is recorded anyway.
+        expected: kind given by the user. It takes precedence, and the evidence is recorded anyway.
         tolerance: largest distance of corresponding voxel centres, as a share of a voxel.
     """
     together = unify_grids(volumes, tolerance)
@@ -67,23 +67,23 @@ def recognise_kind(
         if bare:
             stripped.add(modality)
     kind = InputKind.PREPARED if together is not None and len(stripped) == len(volumes) else InputKind.RAW
-    if wanted is not None and wanted is not kind:
-        evidence.append(f"The input looks {kind.value}, but is treated as {wanted.value}, as requested.")
-    return Recognition(wanted or kind, tuple(evidence), frozenset(stripped))
+    if expected is not None and expected is not kind:
+        evidence.append(f"The input looks {kind.value}, but is treated as {expected.value}, as requested.")
+    return Recognition(expected or kind, tuple(evidence), frozenset(stripped))
 
 
 def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None, tolerance: float) -> str:
     if len(volumes) == 1:
         return "There is only one sequence, so no registration is needed."
     if together is None:
-        seen: list[Grid] = []
+        distinct: list[Grid] = []
         for modality in ordered(volumes):
             grid = volumes[modality].grid
-            if not any(match_lattice(grid, other, tolerance) for other in seen):
-                seen.append(grid)
-        if len(seen) == 1:
+            if not any(match_lattice(grid, previous, tolerance) for previous in distinct):
+                distinct.append(grid)
+        if len(distinct) == 1:
             return f"The {len(volumes)} sequences share a lattice, but cover different parts of it."
-        return f"The {len(volumes)} sequences have {len(seen)} different grids."
+        return f"The {len(volumes)} sequences have {len(distinct)} different grids."
     if together.moved:
         return (
             f"The {len(volumes)} sequences share a grid. {describe(together.moved)} had another axis order, direction "
@@ -105,11 +105,12 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
         return False, f"{background}: with skull"
     if volume.foreground_ml > LARGEST_BRAIN_ML:
         return False, (
-            f"{background}, but {volume.foreground_ml / 1000:.1f} L are not, more than a brain has: with skull"
+            f"{background}, but {volume.foreground_ml / 1000:.1f} L are not, more than the volume of a brain: with "
+            "skull"
         )
     if not volume.background.is_exact and (section := _widest_section_cm2(volume)) > LARGEST_SECTION_CM2:
         return False, (
-            f"{background}, but the widest axial section has {section:.0f} cm2, more than a brain has: with skull"
+            f"{background}, but the largest axial section has {section:.0f} cm2, more than that of a brain: with skull"
         )
     if share > STRIPPED_SHARE and _reaches_corners(volume):
         return False, f"{background}, and the corners are not: with skull"

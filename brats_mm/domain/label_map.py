@@ -33,9 +33,9 @@ def regions_from_labels(
 ) -> dict[Region, Mask]:
     """Return the region masks of a label map. Unknown values count as background."""
     parts = LabelScheme(convention.value).parts
-    core, enhancing, whole = ([value for value, part in parts.items() if part in inside] for inside in _INSIDE)
+    core, enhancing, tumour = ([value for value, part in parts.items() if part in inside] for inside in _INSIDE)
     return {
-        Region.WT: np.isin(labels, whole),
+        Region.WT: np.isin(labels, tumour),
         Region.TC: np.isin(labels, core),
         Region.ET: np.isin(labels, enhancing),
     }
@@ -52,20 +52,20 @@ def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
         VolumeError: values are not integers, as in a probability map, or too large.
     """
     rounded = np.round(values)
-    # Not a number and infinity fail every comparison. Larger values would wrap around.
+    # NaN and infinity fail every comparison. Larger values would overflow.
     off = ~((np.abs(values - rounded) <= ROUNDING) & (np.abs(rounded) <= np.iinfo(np.int16).max))
     if bool(off.any()):
-        shown = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
+        examples = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
         message = (
-            f"The label map of {name} has the values {shown}, but labels are integers up to 32767. Threshold soft "
-            "masks, and resample label maps with nearest-neighbour interpolation."
+            f"The label map of {name} has the values {examples}, but labels are integers up to 32767. Threshold "
+            "probability maps, and resample label maps with nearest-neighbour interpolation."
         )
         raise VolumeError(message)
     return np.asarray(rounded, np.int16)
 
 
 def central_voxel(mask: Mask) -> tuple[int, int, int] | None:
-    """Return the voxel of a mask nearest to its centre of gravity. None for an empty mask."""
+    """Return the voxel of a mask nearest to its centre of gravity, or None for an empty mask."""
     inside = np.argwhere(mask)
     if not inside.size:
         return None

@@ -40,7 +40,7 @@ class LabelScheme(str, Enum):
 
     @property
     def values(self) -> Values:
-        """All values that the scheme knows, without background."""
+        """All values of the scheme, without background."""
         return frozenset(self.parts) | (frozenset({4}) if self is self.BRATS2024_POST_TREATMENT else frozenset())
 
     @property
@@ -85,7 +85,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
         values: case name -> values of its label map.
 
     Returns:
-        Case name -> scheme. Cases that different challenges named may differ.
+        Case name -> scheme. Cases of different challenges can have different schemes.
 
     Raises:
         CaseError: names and values match more than one scheme.
@@ -104,7 +104,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
 
 
 def scheme_with(parts: Mapping[int, Compartment]) -> LabelScheme | None:
-    """Find the scheme that gives these values these meanings. None if there is no such scheme."""
+    """Return the scheme with these meanings of the values, or None if there is no such scheme."""
     return next((scheme for scheme in LabelScheme if scheme.parts == dict(parts)), None)
 
 
@@ -115,7 +115,8 @@ def _family(name: str) -> str:
 def _family_of_case(name: str, values: Values) -> str:
     """Return the family of a case's name, corrected if its own values rule that family out.
 
-    Until 2021, no label was 3. So a case of those years with label 3 but not 4 was republished with labels of 2023.
+    Until 2021, no scheme used label 3. So a case of those years with label 3 but not 4 was republished with labels of
+    2023.
     """
     family = _family(name)
     return "2023" if family == "2018" and 3 in values and 4 not in values else family
@@ -134,22 +135,25 @@ def _scheme_of(family: str, values: Values) -> LabelScheme | None:
 
 
 def _undecided(names: Sequence[str], values: Values) -> str:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    held = ", ".join(str(value) for value in sorted(values))
-    return f"The label maps of {shown} contain {held}, {_doubt(values)}. Name their label scheme: one of {SCHEMES}."
+    names_text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    values_text = ", ".join(str(value) for value in sorted(values))
+    return (
+        f"The label maps of {names_text} contain {values_text}, {_doubt(values)}. "
+        f"Select their label scheme, one of {SCHEMES}."
+    )
 
 
 def _doubt(values: Iterable[int]) -> str:
-    held = set(values)
-    if held == {1}:
+    label_values = set(values)
+    if label_values == {1}:
         return "only one label, like a mask of the whole tumour"
-    if {3, 4} <= held:
-        return "and in these schemes 3 and 4 mean different things"
-    if 4 in held:
+    if {3, 4} <= label_values:
+        return "and the meaning of 3 and 4 depends on the scheme"
+    if 4 in label_values:
         return "and 4 is enhancing tumour, the resection cavity or oedema, depending on the scheme"
     return "and 3 is enhancing tumour or the cystic component, depending on the scheme"
 
 
 def unknown_values(values: Iterable[int], scheme: LabelScheme) -> list[int]:
-    """List the values that a scheme does not know."""
+    """Return the values that are not part of a scheme."""
     return sorted(set(values) - {0} - scheme.values)

@@ -58,12 +58,12 @@ class LatticeMatch:
 
     @property
     def is_stored_alike(self) -> bool:
-        """Whether axis order and directions are the same."""
+        """Whether both grids have the same axis order and directions."""
         return self.order == (0, 1, 2) and not self.flipped
 
 
 def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> LatticeMatch | None:
-    """Match the voxels of two grids. None if they do not share a lattice.
+    """Match the voxels of two grids, or return None if they do not share a lattice.
 
     Args:
         old: grid of the voxels.
@@ -107,12 +107,12 @@ def place_voxels(
     if match.fills(shape):
         return np.asfortranarray(turned)
     placed = np.full(shape, fill, data.dtype, order="F")
-    here = tuple(slice(max(0, at), max(0, at + n)) for at, n in zip(match.start, match.shape, strict=True))
+    overlap = tuple(slice(max(0, at), max(0, at + n)) for at, n in zip(match.start, match.shape, strict=True))
     target = tuple(
         slice(max(0, -at), max(0, min(n, side - at)))
         for at, n, side in zip(match.start, match.shape, shape, strict=True)
     )
-    placed[here] = turned[target]
+    placed[overlap] = turned[target]
     return placed
 
 
@@ -140,13 +140,15 @@ class OneGrid:
 
 
 def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLERANCE) -> OneGrid | None:
-    """Bring sequences that share a lattice to one grid. None if they do not share one or foreground would be cut
-    off.
+    """Bring sequences that share a lattice to one grid.
+
+    Returns:
+        The sequences, or None if they do not share a lattice or foreground would be cut off.
     """
     names = ordered(volumes)
     largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first one if several are equal
     grid = volumes[largest].grid
-    made: dict[Modality, Volume] = {}
+    unified: dict[Modality, Volume] = {}
     moved, apart_mm = [], {}
     for modality in names:
         volume = volumes[modality]
@@ -155,13 +157,13 @@ def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLE
             return None
         apart_mm[modality] = match.apart_mm
         if match.is_stored_alike and match.fills(grid.shape):
-            made[modality] = volume
+            unified[modality] = volume
             continue
         if not match.lies_in(grid.shape):
-            kept = int(np.count_nonzero(place_voxels(volume.foreground, match, grid.shape)))
-            if kept < (1 - LOST_SHARE) * np.count_nonzero(volume.foreground):
+            inside = int(np.count_nonzero(place_voxels(volume.foreground, match, grid.shape)))
+            if inside < (1 - LOST_SHARE) * np.count_nonzero(volume.foreground):
                 return None
         moved.append(modality)
         data = place_voxels(volume.data, match, grid.shape, volume.background.value)
-        made[modality] = Volume(data, grid, volume.notes)
-    return OneGrid(grid, made, tuple(moved), apart_mm)
+        unified[modality] = Volume(data, grid, volume.notes)
+    return OneGrid(grid, unified, tuple(moved), apart_mm)

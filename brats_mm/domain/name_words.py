@@ -1,4 +1,4 @@
-"""Vocabulary of sequence names, and splitting of names into words: contrast signs, compounds, time points.
+"""Vocabulary of sequence names, and functions that split names into words: contrast signs, compounds, time points.
 
 See `name_rules.py`, which reads these words. The 3D Slicer module carries a copy of this file.
 """
@@ -37,7 +37,7 @@ WEIGHTING = {word: name for name in ORDER for word in word_list("weighting", nam
 DECATHLON = word_list("decathlon")
 """Sequence of each channel number in the brain tumour task of the Medical Segmentation Decathlon."""
 CHANNEL_NUMBERS = tuple(f"{number:04d}" for number in range(len(DECATHLON)))
-"""Spelling of the channel numbers in file names."""
+"""Channel numbers as spelled in file names."""
 LABELS, FAT_SATURATED, ANNOTATED = word_set("labels"), word_set("fat_saturated"), word_set("annotated")
 CONTRAST, NATIVE = word_set("contrast"), word_set("native")
 
@@ -156,32 +156,33 @@ def _word(text: str, start: int, end: int) -> Word:
 
 
 def without_entities(stem: str) -> str:
-    """Return a BIDS name without its entities: values of `acq-`, `rec-` and `desc-` stay, `ce-` becomes a word.
+    """Return a BIDS name without its entities: keep the values of `acq-`, `rec-` and `desc-`, and turn `ce-` into a
+    word.
 
-    Names without `sub-` or `ses-` stay as they are.
+    Names without `sub-` or `ses-` are returned unchanged.
     """
     folded = stem.lower()
     if not _BIDS_MARKER.search(folded):
         return stem
-    kept = []
+    remaining = []
     for part in folded.split("_"):
         key, dash, value = part.partition("-")
         if dash and key in _BIDS_CONTRAST:
-            kept.append("native" if value in _BIDS_NO_CONTRAST else "contrast")
+            remaining.append("native" if value in _BIDS_NO_CONTRAST else "contrast")
         elif not (dash and key in _BIDS_DROPPED):
-            kept.append(value if dash and key in ("acq", "rec", "desc") else part)
-    return "_".join(kept)
+            remaining.append(value if dash and key in ("acq", "rec", "desc") else part)
+    return "_".join(remaining)
 
 
-def expanded(words: Iterable[Word]) -> list[Word]:
+def expanded(tokens: Iterable[Word]) -> list[Word]:
     """Split unknown words that consist of known words and name a sequence, such as `axt1postgd` and `t2flair`."""
     result: list[Word] = []
-    for word in words:
-        pieces = [] if word.text in _KNOWN else _pieces(word.text)
+    for token in tokens:
+        pieces = [] if token.text in _KNOWN else _pieces(token.text)
         if any(piece in WEIGHTING for piece in pieces):
-            result += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], word.sign)]
+            result += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], token.sign)]
         else:
-            result.append(word)
+            result.append(token)
     return result
 
 
@@ -191,38 +192,38 @@ def _pieces(text: str) -> list[str]:
         return []
     for length in range(len(text), 1, -1):
         if text[:length] in _PIECES:
-            rest = _pieces(text[length:])
-            if rest or length == len(text):
-                return [text[:length], *rest]
+            remaining = _pieces(text[length:])
+            if remaining or length == len(text):
+                return [text[:length], *remaining]
     return []
 
 
-def without_time_points(words: Sequence[Word]) -> list[Word]:
-    """Leave out time points: `post-op`, `preop`, `post RT`, `post 3 months`."""
-    kept: list[Word] = []
+def without_time_points(tokens: Sequence[Word]) -> list[Word]:
+    """Remove time points: `post-op`, `preop`, `post RT`, `post 3 months`."""
+    remaining: list[Word] = []
     index = 0
-    while index < len(words):
-        text = words[index].text
-        length = _time_point(text, [word.text for word in words[index + 1 : index + 3]])
+    while index < len(tokens):
+        text = tokens[index].text
+        length = _time_point(text, [token.text for token in tokens[index + 1 : index + 3]])
         if length == 0:
-            kept.append(words[index])
+            remaining.append(tokens[index])
         index += max(length, 1)
-    return kept
+    return remaining
 
 
-def may_be_time_point(words: Sequence[Word], index: int) -> bool:
+def may_be_time_point(tokens: Sequence[Word], index: int) -> bool:
     """Whether a word such as `post` may mean a time point, because an unknown word follows or a time span precedes it.
 
     `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast. `T1_post_reg` is not a time point.
     """
-    following = words[index + 1].text if index + 1 < len(words) else ""
+    following = tokens[index + 1].text if index + 1 < len(tokens) else ""
     is_unknown = len(following) > 2 and following.isalpha() and following not in _KNOWN | _NOT_A_TIME
-    before = re.fullmatch("[0-9]+([a-z]+)", words[index - 1].text) if index else None
+    before = re.fullmatch("[0-9]+([a-z]+)", tokens[index - 1].text) if index else None
     return is_unknown or (before is not None and before.group(1) in _TIME_UNITS - {"d"})
 
 
 def _time_point(text: str, following: Sequence[str]) -> int:
-    """Return the number of words of a time point that starts here. 0 if none does."""
+    """Return the number of words of a time point that starts here, or 0 if there is none."""
     for prefix in _TIME_PREFIXES:
         if text.startswith(prefix) and text[len(prefix) :] in _TIME_WORDS:
             return 1

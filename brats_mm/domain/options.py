@@ -19,7 +19,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("default", "fast", "tta")
 DICOM_FOLDER = "dicom/"
 DICOM_WRITTEN = "dicom_results_written"
-"""Key of `report.json` where DICOM results were requested: false if the headers of the series do not allow them."""
+"""Key of `report.json` if DICOM results were requested: false if the headers of the series do not allow them."""
 INTERMEDIATE_FOLDER = "intermediate"
 """Registered volumes, brain mask and transforms, below the output folder."""
 
@@ -63,7 +63,7 @@ class Option:
 
 
 def option(default: T, help: str, **how: Any) -> T:
-    """Return a dataclass field that is offered to users. `how` are attributes of `Offer`."""
+    """Return a dataclass field that is offered to users. `how` holds attributes of `Offer`."""
     return field(default=default, metadata={"offer": Offer(help, **how)})
 
 
@@ -71,9 +71,9 @@ def option(default: T, help: str, **how: Any) -> T:
 def options_of(kind: type) -> tuple[Option, ...]:
     """Return the options of a dataclass, in the order of its fields."""
     return tuple(
-        Option(one.name, one.type, {} if one.default is MISSING else one.default, one.metadata["offer"])
-        for one in fields(kind)
-        if "offer" in one.metadata
+        Option(field.name, field.type, {} if field.default is MISSING else field.default, field.metadata["offer"])
+        for field in fields(kind)
+        if "offer" in field.metadata
     )
 
 
@@ -90,13 +90,13 @@ class OutputOptions:
     )
     probabilities: bool = option(default=False, help="write probability_{wt,tc,et}.nii.gz")
     masks: bool = option(default=False, help="write mask_{wt,tc,et}.nii.gz, a binary mask of each region")
-    importance_maps: bool = option(default=False, help="write each gate weight as a map")
+    importance_maps: bool = option(default=False, help="write a map of each gate weight")
     leave_one_out: bool = option(
         default=False,
         help="measure how the result changes when each sequence is left out (in importance.json)",
     )
     preview: bool = option(default=True, help="write preview.png")
-    report: bool = option(default=False, help="write report.html, a page to read and to print")
+    report: bool = option(default=False, help="write report.html, a page to read or print")
     scene: bool = option(default=False, help="write scene.mrb for 3D Slicer")
     overwrite: bool = option(default=False, help="replace results in the output folder", http=False)
     dicom: bool = option(
@@ -111,7 +111,7 @@ class OutputOptions:
     )
     dicom_reference: Path | None = option(
         None,
-        "folder of the DICOM series that NIfTI input was converted from, to write DICOM results for it",
+        "folder of the DICOM series from which NIfTI input was converted, to write DICOM results",
         group="DICOM results",
         metavar="DIR",
         http=False,
@@ -125,12 +125,12 @@ class OutputOptions:
     def __post_init__(self) -> None:
         if self.deidentify and not self.wants_dicom:
             message = (
-                "deidentify removes the identity from DICOM results, but none were requested. Add dicom. "
-                "Other results contain no patient identity."
+                "deidentify needs DICOM results. Add dicom, or omit deidentify: other results contain no patient "
+                "identity."
             )
             raise OptionError(message)
         if self.rtstruct and not self.wants_dicom:
-            message = "rtstruct is one of the DICOM results, but none were requested. Add dicom."
+            message = "rtstruct needs DICOM results. Add dicom."
             raise OptionError(message)
 
     @property
@@ -149,7 +149,7 @@ class OutputOptions:
         if self.importance_maps:
             names += [f"importance_{m.value}_{region.value}.nii.gz" for m in ordered(available) for region in REGIONS]
         extra = {"preview.png": self.preview, "report.html": self.report, "scene.mrb": self.scene}
-        names += [name for name, wanted in extra.items() if wanted]
+        names += [name for name, is_requested in extra.items() if is_requested]
         if self.wants_dicom:
             names += [f"{self.dicom_folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
         if self.rtstruct:
@@ -165,7 +165,12 @@ class PreprocessingOptions:
         OptionError: the options contradict each other.
     """
 
-    raw: bool = option(default=False, help="preprocess the input without detection", group="raw scans", excludes="kind")
+    raw: bool = option(
+        default=False,
+        help="treat the input as raw scans, and preprocess it",
+        group="raw scans",
+        excludes="kind",
+    )
     prepared: bool = option(
         default=False,
         help="use the input unchanged. Sequences on different grids are an error",
@@ -187,7 +192,7 @@ class PreprocessingOptions:
     )
     brain_mask: Path | None = option(
         None,
-        "brain mask to use instead of extracting the brain: a volume that is above 0.5 inside",
+        "brain mask to use instead of extracting the brain: a volume with values above 0.5 inside the brain",
         group="raw scans",
         metavar="FILE",
         http=False,
@@ -199,7 +204,7 @@ class PreprocessingOptions:
 
     def __post_init__(self) -> None:
         if self.raw and self.prepared:
-            message = "raw and prepared were both given, but the input cannot be both. Give one of them."
+            message = "raw and prepared exclude each other. Set at most one of them."
             raise OptionError(message)
         if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
             message = f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."
@@ -208,7 +213,7 @@ class PreprocessingOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Model to run, and how.
+    """Model to run, and its settings.
 
     Raises:
         OptionError: an option has an invalid value.
@@ -220,7 +225,7 @@ class ModelOptions:
     )
     trust_bundle: bool = option(
         default=False,
-        help="load and run a bundle that names code other than known networks, or records no hash",
+        help="trust a bundle that refers to code other than known networks, or has no recorded hash",
         group="model",
         http=False,
     )
@@ -239,9 +244,11 @@ class ModelOptions:
         group="model",
         choices=PRESETS,
         flags={
-            "fast": "use a smaller margin around the brain: a fifth faster, slightly different outlines",
-            "tta": "average over the mirrored brain (test-time augmentation): twice the time, and no better on ten "
-            "validation cases",
+            "fast": "use a smaller margin around the brain, which is 20 % faster and changes outlines slightly",
+            "tta": (
+                "average with the mirrored brain (test-time augmentation), which doubles the time and was no better "
+                "on ten validation cases"
+            ),
         },
         http=False,
     )
@@ -256,7 +263,7 @@ class ModelOptions:
         if self.device.split(":", maxsplit=1)[0] not in DEVICES:
             message = f"The device is {self.device!r}. It must be auto, cpu, cuda or cuda:N."
             raise OptionError(message)
-        for name, known in (("backend", BACKENDS), ("preset", PRESETS)):
-            if getattr(self, name) not in known:
-                message = f"The {name} is {getattr(self, name)!r}. Choose one of {', '.join(known)}."
+        for name, choices in (("backend", BACKENDS), ("preset", PRESETS)):
+            if getattr(self, name) not in choices:
+                message = f"The {name} is {getattr(self, name)!r}. Choose one of {', '.join(choices)}."
                 raise OptionError(message)

@@ -12,7 +12,7 @@ LETTERS = ("LR", "PA", "IS")
 
 
 def redirected(grid: Grid, codes: str) -> Grid:
-    """Return the grid with its axes in other directions, over the same box.
+    """Return the grid with other axis directions over the same box.
 
     Args:
         grid: grid as in the file's header.
@@ -26,8 +26,8 @@ def redirected(grid: Grid, codes: str) -> Grid:
     pairs = [LETTERS[axis] for axis, _ in grid.ras_axes]
     if len(codes) != len(pairs) or any(code not in pair for code, pair in zip(codes, pairs, strict=True)):
         message = (
-            f"The orientation is {codes!r}, but the header's is {current}. Only the direction of an axis can be "
-            f"corrected: give one letter each of {', '.join(pairs)}."
+            f"The orientation is {codes!r}, but the header has {current}. Only axis directions can be corrected. Give "
+            f"one letter each of {', '.join(pairs)}."
         )
         raise GridError(message)
     affine = np.array(grid.affine, np.float64)

@@ -51,7 +51,7 @@ class ModelIdentity:
     trust: TrustProfile | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """Return everything that predictions depend on, for documents. Excludes the scores of the model card."""
+        """Return everything that determines predictions, as a JSON document. Excludes the scores of the model card."""
         corrections = self.calibration.corrections if self.calibration else {}
         return {
             "name": self.name,
@@ -60,7 +60,7 @@ class ModelIdentity:
             "parameters": self.parameters,
             "spacing_mm": self.spacing_mm,
             "calibration": {
-                subset_name(subset): {region.value: asdict(one) for region, one in regions.items()}
+                subset_name(subset): {region.value: asdict(correction) for region, correction in regions.items()}
                 for subset, regions in corrections.items()
             },
         }
@@ -101,12 +101,12 @@ class Importance:
 
     @property
     def known(self) -> bool:
-        """Whether the model weighs its sequences."""
+        """Whether the model has gate weights."""
         return bool(self.weights)
 
 
 NO_IMPORTANCE = Importance({})
-"""Importance for a model that does not weigh its sequences."""
+"""Importance for a model without gate weights."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Prediction:
         """Show the prediction in a notebook, as a widget to scroll through: image, labels and entropy.
 
         Args:
-            options: as `brats_mm.outputs.notebook_view.show` takes them, such as `height_px`.
+            options: options of `brats_mm.outputs.notebook_view.show`, such as `height_px`.
 
         Raises:
             OptionError: ipyniivue is not installed, or this prediction has no tools.
@@ -189,7 +189,7 @@ class Prediction:
     def save(self, folder: Path | str, **options: Any) -> tuple[Path, ...]:
         """Write the results into a folder, like `brats-mm segment`. Writes all files or none.
 
-        Does not write raw scans, which a prediction no longer holds. Use `brats-mm segment` for them.
+        Does not write raw scans, because a prediction does not hold them. Use `brats-mm segment` for them.
 
         Args:
             folder: output folder. Created if needed.
@@ -217,13 +217,13 @@ class Prediction:
         return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
 
     def to_sitk(self, content: str = "labels", *, labels: LabelConvention | str = LabelConvention.BRATS2023) -> Any:
-        """Return a volume as a `SimpleITK.Image`. Arguments and errors are those of `to_nibabel`."""
+        """Return a volume as a `SimpleITK.Image`. Takes the arguments and raises the errors of `to_nibabel`."""
         return self._need_tools().to_sitk(self, content, LabelConvention.of(labels))
 
     def _need_tools(self) -> PredictionTools:
         if self.tools is None:
             message = (
-                "This prediction has no tools, so it cannot be shown or saved. Create it with Segmenter.predict, "
+                "This prediction cannot be shown or saved, because it has no tools. Create it with Segmenter.predict, "
                 "or set "
                 "tools to brats_mm.outputs.prediction_tools.TOOLS."
             )
@@ -266,7 +266,7 @@ class Prediction:
         return low * self.case.grid.voxel_ml, high * self.case.grid.voxel_ml
 
     def mean_entropy_inside(self, region: Region | str) -> float | None:
-        """Return the mean entropy inside a region in nats. None if the region is empty."""
+        """Return the mean entropy inside a region in nats, or None if the region is empty."""
         return self._mean_entropies[Region(region)]
 
     @cached_property
@@ -280,22 +280,23 @@ class Prediction:
         return means
 
     def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
-        """Apply a voxelwise function to maps: to the first voxel for all voxels outside the box, and inside the box."""
-        result = np.full_like(maps[0], function(*(one[:1, :1, :1] for one in maps)).item())
+        """Apply a voxelwise function to maps, once for all voxels outside the box and to each voxel inside."""
+        result = np.full_like(maps[0], function(*(probability[:1, :1, :1] for probability in maps)).item())
         x, y, z = self._box
         for start in range(z.start, z.stop, _SLAB):
             slab = (x, y, slice(start, min(start + _SLAB, z.stop)))
-            result[slab] = function(*(one[slab] for one in maps))
+            result[slab] = function(*(probability[slab] for probability in maps))
         return result
 
     @cached_property
     def _box(self) -> tuple[slice, slice, slice]:
-        """Return the box outside of which all probabilities equal those of the first voxel. Two thirds of a scan are
-        outside.
+        """Return the box that contains every voxel that differs from the first.
+
+        Two thirds of a scan lie outside.
         """
         differs = np.zeros_like(self.probabilities[Region.WT], np.bool_)
-        for one in self.probabilities.values():
-            differs |= one != one.flat[0]
+        for probability in self.probabilities.values():
+            differs |= probability != probability.flat[0]
         return bounding_box(differs)
 
     @cached_property

@@ -74,23 +74,23 @@ class Preparation:
         return {step.name: step.seconds for step in self.steps}
 
 
-def choose_reference(grids: Mapping[Modality, Grid], wanted: Modality | None = None) -> tuple[Modality, str]:
+def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None = None) -> tuple[Modality, str]:
     """Choose the sequence to register the others to, and give the reason.
 
     Prefers thin slices, because lost resolution cannot be restored. Skips sequences that cover much less than the
     widest one. Breaks ties in the order T1ce, FLAIR, T1, T2.
 
     Raises:
-        OptionError: the wanted sequence is missing.
+        OptionError: the requested sequence is missing.
     """
-    if wanted is not None:
-        if wanted not in grids:
+    if reference is not None:
+        if reference not in grids:
             message = (
-                f"The reference {wanted.label} was requested, but it is not among the available sequences "
-                f"({describe(grids)}). Name one of those, or omit the option."
+                f"The reference {reference.label} is not among the available sequences ({describe(grids)}). Select "
+                "one of them, or omit the option."
             )
             raise OptionError(message)
-        return wanted, f"{wanted.label} was requested."
+        return reference, f"{reference.label} was requested."
     covered = {modality: grid.voxels * grid.voxel_ml for modality, grid in grids.items()}
     wide = [modality for modality in ordered(grids) if covered[modality] >= LEAST_COVERAGE * max(covered.values())]
     thickness = {modality: max(grids[modality].spacing_mm) for modality in wide}
@@ -125,8 +125,8 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
 
 def _upright_grid(sheared: Grid, spacing_mm: float) -> Grid:
     """Return the orthogonal grid that contains a sheared grid and is oriented most like it."""
-    left, _, right = np.linalg.svd(sheared.affine[:3, :3] / np.array(sheared.spacing_mm))
-    turn = left @ right
+    u, _, right = np.linalg.svd(sheared.affine[:3, :3] / np.array(sheared.spacing_mm))
+    turn = u @ right
     edges = np.array(list(product(*((-0.5, side - 0.5) for side in sheared.shape))))
     along = (edges @ sheared.affine[:3, :3].T + sheared.affine[:3, 3]) @ turn
     low, high = along.min(axis=0), along.max(axis=0)

@@ -64,7 +64,9 @@ class LabelConvention(str, Enum):
         try:
             return cls(name)
         except ValueError as error:
-            message = f"The label convention is {name!r}. Choose one of {', '.join(one.value for one in cls)}."
+            message = (
+                f"The label convention is {name!r}. Choose one of {', '.join(convention.value for convention in cls)}."
+            )
             raise OptionError(message) from error
 
     def value_of(self, compartment: Compartment) -> int:

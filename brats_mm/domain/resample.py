@@ -2,8 +2,7 @@
 
 Along an axis that shrinks, each new voxel averages the voxels that it covers. Along an axis that grows, values are
 interpolated linearly. Training and inference share this code, so the network sees the same kind of image in both. Only
-the
-box with signal is computed, because a head fills a third of its field of view.
+the box with signal is computed, because a head fills a third of its field of view.
 """
 
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ HALF = 0.4999
 """Half a voxel minus a tolerance, so that rounding does not decide whether a voxel is kept."""
 
 
-def resampled_side(size: int, spacing_mm: float, wanted_mm: float) -> int:
-    """Return the number of voxels along an axis after resampling from `spacing_mm` to `wanted_mm`."""
-    if abs(spacing_mm / wanted_mm - 1) <= SPACING_TOLERANCE:
+def resampled_side(size: int, spacing_mm: float, target_mm: float) -> int:
+    """Return the number of voxels along an axis after resampling from `spacing_mm` to `target_mm`."""
+    if abs(spacing_mm / target_mm - 1) <= SPACING_TOLERANCE:
         return size
-    return max(1, round(size * spacing_mm / wanted_mm))
+    return max(1, round(size * spacing_mm / target_mm))
 
 
 def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
@@ -69,7 +68,7 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     """Return the smallest box that holds a mask, or one voxel for an empty mask."""
     sides = []
     for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        inside = np.flatnonzero(mask.any(axis=tuple(other_axis for other_axis in range(3) if other_axis != axis)))
         sides.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 1))
     return sides[0], sides[1], sides[2]
 
@@ -101,9 +100,9 @@ def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
         return volume
     old = (volume.shape[0], volume.shape[1], volume.shape[2])
     part = resample_signal_part(part_with_signal(volume), old, shape)
-    whole = np.zeros(shape, np.float32)
-    whole[part.box] = part.data
-    return whole
+    restored = np.zeros(shape, np.float32)
+    restored[part.box] = part.data
+    return restored
 
 
 def resample_signal_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
@@ -119,10 +118,10 @@ def _along(weights: npt.NDArray[np.float32], volume: Array, axis: int) -> Array:
     """Multiply by weights along one axis without changing the memory order."""
     if volume.flags.f_contiguous and not volume.flags.c_contiguous:
         return _along(weights, volume.T, 2 - axis).T
-    whole = np.ascontiguousarray(volume)
-    first, second, third = whole.shape
+    contiguous = np.ascontiguousarray(volume)
+    first, second, third = contiguous.shape
     if axis == 0:
-        return np.asarray((weights @ whole.reshape(first, -1)).reshape(-1, second, third))
+        return np.asarray((weights @ contiguous.reshape(first, -1)).reshape(-1, second, third))
     if axis == 1:
-        return np.asarray(np.matmul(weights, whole))
-    return np.asarray((whole.reshape(-1, third) @ weights.T).reshape(first, second, -1))
+        return np.asarray(np.matmul(weights, contiguous))
+    return np.asarray((contiguous.reshape(-1, third) @ weights.T).reshape(first, second, -1))

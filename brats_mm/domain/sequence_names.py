@@ -60,7 +60,7 @@ class Reading:
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
     """Read the names of a folder's images together. See `name_rules.read_names`."""
     readings = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
-    return tuple(_reading(one) for one in readings)
+    return tuple(_reading(name_reading) for name_reading in readings)
 
 
 def modalities_in_name(stem: str) -> set[Modality]:
@@ -94,6 +94,14 @@ def modality_named(name: str) -> Modality:
     return Modality(weighting)
 
 
-def _reading(one: NameReading) -> Reading:
-    named = tuple(modality for modality in MODALITIES if modality.value in one.sequences)
-    return Reading(named, bool(one.label), one.kind, one.kind_word, one.copy, one.number or None, one.doubt)
+def _reading(reading: NameReading) -> Reading:
+    modalities = tuple(modality for modality in MODALITIES if modality.value in reading.sequences)
+    return Reading(
+        modalities,
+        bool(reading.label),
+        reading.kind,
+        reading.kind_word,
+        reading.copy,
+        reading.number or None,
+        reading.doubt,
+    )

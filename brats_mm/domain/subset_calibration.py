@@ -35,7 +35,7 @@ class SubsetCalibration:
 
     Attributes:
         cases: number of labelled cases.
-        corrections: corrections by subset of sequences and region. Subsets that no case has are absent.
+        corrections: corrections by subset of sequences and region. Subsets without a case are absent.
     """
 
     cases: int

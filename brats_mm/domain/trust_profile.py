@@ -51,7 +51,7 @@ class DiceCurve:
 
     Attributes:
         estimates: ascending estimates, 0 to 1.
-        dice: expected Dice at each estimate, 0 to 1, never falling. Linear between estimates, constant beyond both
+        dice: expected Dice at each estimate, 0 to 1, non-decreasing. Linear between estimates, constant beyond both
             ends.
         width: half width of the interval in units of `spread`. None if too few cases support an interval.
     """
@@ -65,7 +65,7 @@ class DiceCurve:
         return float(np.interp(estimate, self.estimates, self.dice))
 
     def interval(self, estimate: float) -> tuple[float, float] | None:
-        """Return the interval of the Dice for an estimate, clipped to [0, 1]. None without a width."""
+        """Return the interval of the Dice for an estimate, clipped to [0, 1], or None without a width."""
         if self.width is None:
             return None
         middle = self.expected(estimate)
@@ -74,14 +74,14 @@ class DiceCurve:
 
 
 def spread(expected: float) -> float:
-    """Scale of the Dice's deviation from its expectation: largest at 0.5, small near 0 and 1."""
+    """Return the scale of the Dice's deviation from its expectation: largest at 0.5, small near 0 and 1."""
     return 0.05 + expected * (1 - expected)
 
 
 def volume_scale(expected: float | None) -> float:
-    """Largest logarithm of the ratio of two volumes whose Dice is `expected`: log((2 - Dice) / Dice).
+    """Return the largest logarithm of the ratio of two volumes with a Dice of `expected`: log((2 - Dice) / Dice).
 
-    Clipped to Dice from 0.1, which also stands for an empty segmentation, to 0.95.
+    The Dice is clipped to 0.1 to 0.95. An empty segmentation counts as 0.1.
     """
     dice = min(0.95, max(0.1, 0.0 if expected is None else expected))
     return math.log((2 - dice) / dice)
@@ -154,8 +154,8 @@ class TrustProfile:
         coverage: nominal coverage of the intervals, such as 0.9.
         coverage_floor: lower 95 % confidence bound of the coverage, given the number of cases.
         curves: region -> calibration of the estimated Dice.
-        volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing
-            where too few cases support it.
+        volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing if
+            too few cases support it.
         gains: expected gains of absent sequences.
     """
 
@@ -174,7 +174,7 @@ class TrustProfile:
     def volume_interval_ml(
         self, available: Availability, region: Region, predicted_ml: float, expected: float | None
     ) -> tuple[float, float] | None:
-        """Return the interval of a region's true volume in millilitres. None if too few cases support it.
+        """Return the interval of a region's true volume in millilitres, or None if too few cases support it.
 
         Args:
             available: sequences of the case.

@@ -162,10 +162,10 @@ def _hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
     return np.asarray(-outside, np.float32)
 
 
-def _blend(one: Array, other: Array, reach_mm: float) -> Array:
+def _blend(first: Array, second: Array, reach_mm: float) -> Array:
     """Return the smooth minimum of two distances."""
-    overlap = np.maximum(reach_mm - np.abs(one - other), 0) / reach_mm
-    return np.asarray(np.minimum(one, other) - overlap**2 * np.float32(reach_mm / 4))
+    overlap = np.maximum(reach_mm - np.abs(first - second), 0) / reach_mm
+    return np.asarray(np.minimum(first, second) - overlap**2 * np.float32(reach_mm / 4))
 
 
 def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:

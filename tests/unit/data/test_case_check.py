@@ -115,7 +115,7 @@ def test_label_maps_must_follow_one_scheme_or_the_one_that_is_named(tmp_path: Pa
     _case(tmp_path, "a", label=3)
     _case(tmp_path, "b", label=4)
     listed = _list(tmp_path, training=["a", "b"])
-    with pytest.raises(CaseError, match="Name their label scheme"):
+    with pytest.raises(CaseError, match="Select their label scheme"):
         check_cases(tmp_path, listed, sections=["training"])
     with pytest.raises(CaseError, match=r"b-seg.nii.gz: the label map holds 4, which the label scheme brats2023"):
         check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2023")

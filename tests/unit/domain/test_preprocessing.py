@@ -68,11 +68,11 @@ def test_a_good_registration_raises_no_warning():
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"covered": 0.3}, "shows only 30% of the head"),
-        ({"head_overlap": 0.6}, "overlap only to a Dice of 0.60"),
-        ({"information_nats": 0.01}, "share little"),
-        ({"information_before_nats": 0.7}, "less information than when aligned by their headers"),
-        ({"peak": -0.1}, "moving it by 10 mm or 10 degrees"),
+        ({"covered": 0.3}, "covers only 30% of the head"),
+        ({"head_overlap": 0.6}, "overlap only with a Dice of 0.60"),
+        ({"information_nats": 0.01}, "mutual information is low"),
+        ({"information_before_nats": 0.7}, "lower than with the alignment of the headers"),
+        ({"peak": -0.1}, "a shift by 10 mm or a rotation by 10 degrees"),
         ({"edge_agreement": 0.05}, "edges have a correlation of only 0.05"),
         ({"rotation_deg": 80.0}, "80 degrees"),
         ({"shift_mm": 90.0}, "90 mm"),

@@ -24,14 +24,15 @@ GREY_PERCENTILES: dict[str, tuple[float, float]] = {
 }
 """Sequence -> percentiles of the foreground drawn black and white.
 
-Vessels with contrast agent must not darken the brain on T1ce. Bright tumour must keep its texture on FLAIR.
+The T1ce window prevents enhanced vessels from darkening the brain. The FLAIR window preserves the texture of bright
+tumour.
 """
 
 
 def entropy_colours() -> npt.NDArray[np.float64]:
     """Return the (256, 3) colours of entropy, 0 to 255, from nearly black through blue to pale cyan.
 
-    The colours are perceptually uniform, and no hue is that of a segment, so that outlines stay visible.
+    The colours are perceptually uniform, and no hue equals that of a segment, so that outlines stay visible.
     """
     import numpy as np  # imported here to keep the command line fast
 

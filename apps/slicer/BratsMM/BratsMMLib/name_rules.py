@@ -1,8 +1,8 @@
-"""Read MR sequence names: file names, DICOM descriptions, node names of a viewer.
+"""Read MR sequence names: file names, DICOM descriptions, or node names of a viewer.
 
-`sequence_words.json` holds the vocabulary, `name_words.py` splits a name into words, this module holds the rules. All
-three use the standard library only, and the 3D Slicer module carries copies. The web page implements the same rules in
-TypeScript. One table of names (`tests/names/names.json`) tests them all.
+`sequence_words.json` holds the vocabulary, `name_words.py` splits a name into words, and this module holds the rules.
+They use only the standard library, and the 3D Slicer module carries copies. The web page implements the same rules in
+TypeScript. A common table of names (`tests/names/names.json`) tests all implementations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COPIES, _MPR_OF = word_set("copies"), word_set("mpr_of")
 _HARMLESS = {word: frozenset(others.split()) for word, others in VOCABULARY["harmless_beside"].items()}
 _FLAIR_PHRASES: Sequence[str] = VOCABULARY["phrases"]["flair"]
 _REACH: int = VOCABULARY["negation_reach"]
-"""A negation counts up to this many words before a word for contrast: `sans injection de gado`."""
+"""Largest number of words between a negation and a word for contrast: `sans injection de gado`."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def _read_shared(words: Sequence[Word]) -> NameReading:
 
 
 def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
-    """Read the part that sets a name apart, else the whole name, else the sub-folder's name."""
+    """Read the distinctive part of a name, else the whole name, else the sub-folder's name."""
     first = _read(_without_identifier(tail) if len(tail) == len(stem) else tail)
-    for words in (tail, stem, sub):
-        reading = _read(_without_identifier(words))
+    for candidate in (tail, stem, sub):
+        reading = _read(_without_identifier(candidate))
         if reading.sequences:
             marks = {"label": first.label, "kind": first.kind, "kind_word": first.kind_word, "copy": first.copy}
             return replace(reading, doubt=first.doubt, **marks)
@@ -126,44 +126,46 @@ def _compared(readings: list[NameReading], shared: NameReading) -> list[NameRead
 
     `T1_post` beside `FLAIR_post` can be a time point. `gd_T1` and `gd_FLAIR` share a word for contrast.
     """
-    named = {one.sequences[0] for one in readings if len(one.sequences) == 1}
-    others_post = any(one.contrast and one.is_weak and one.sequences in (("t2",), ("flair",)) for one in readings)
-    vague_post = others_post and "t1" not in named
-    vague_native = shared.contrast is True and "t1ce" not in named
-    marked = shared.kind in _PREFIX_KINDS
-    readings = [replace(one, doubt=one.doubt or shared.kind) for one in readings] if marked else readings
+    sequences = {reading.sequences[0] for reading in readings if len(reading.sequences) == 1}
+    others_post = any(
+        reading.contrast and reading.is_weak and reading.sequences in (("t2",), ("flair",)) for reading in readings
+    )
+    vague_post = others_post and "t1" not in sequences
+    vague_native = shared.contrast is True and "t1ce" not in sequences
+    if shared.kind in _PREFIX_KINDS:
+        readings = [replace(reading, doubt=reading.doubt or shared.kind) for reading in readings]
     return [
-        replace(one, sequences=("t1", "t1ce"))
-        if (one.sequences == ("t1ce",) and one.is_weak and vague_post)
-        or (one.sequences == ("t1",) and one.contrast is None and vague_native)
-        else one
-        for one in readings
+        replace(reading, sequences=("t1", "t1ce"))
+        if (reading.sequences == ("t1ce",) and reading.is_weak and vague_post)
+        or (reading.sequences == ("t1",) and reading.contrast is None and vague_native)
+        else reading
+        for reading in readings
     ]
 
 
-def _without_identifier(words: Sequence[Word]) -> Sequence[Word]:
-    """Leave out a first word that is part of an identifier, as in `GD_001_t1` or `sub-03`."""
-    return words[2:] if len(words) > 2 and _starts_with_identifier(words) else words
+def _without_identifier(tokens: Sequence[Word]) -> Sequence[Word]:
+    """Remove a first word that is part of an identifier, as in `GD_001_t1` or `sub-03`."""
+    return tokens[2:] if len(tokens) > 2 and _starts_with_identifier(tokens) else tokens
 
 
-def _starts_with_identifier(words: Sequence[Word]) -> bool:
-    return len(words) > 1 and words[1].text.isdigit() and (words[0].text in CONTRAST or words[0].text == "sub")
+def _starts_with_identifier(tokens: Sequence[Word]) -> bool:
+    return len(tokens) > 1 and tokens[1].text.isdigit() and (tokens[0].text in CONTRAST or tokens[0].text == "sub")
 
 
-def _read(words: Sequence[Word], *, is_file: bool = True) -> NameReading:
-    whole = expanded(words)
-    timeless = without_time_points(whole)
+def _read(tokens: Sequence[Word], *, is_file: bool = True) -> NameReading:
+    all_tokens = expanded(tokens)
+    timeless = without_time_points(all_tokens)
     texts = [word.text for word in timeless]
-    named, word = _weighting(texts)
+    sequences, word = _weighting(texts)
     contrast = _contrast(timeless)
     kind, kind_word = _kind(texts, is_file=is_file)
     return NameReading(
-        sequences=_with_contrast(named, contrast, joins_two=_joins_two_t1(texts)),
+        sequences=_with_contrast(sequences, contrast, joins_two=_joins_two_t1(texts)),
         word=word,
         contrast=contrast.verdict,
         contrast_word=contrast.word,
         is_weak=contrast.is_weak,
-        label=next((word.text for word in whole if word.text in LABELS), ""),
+        label=next((word.text for word in all_tokens if word.text in LABELS), ""),
         kind=kind,
         kind_word=kind_word,
         doubt=_doubt(texts) if is_file and not kind else "",
@@ -211,22 +213,22 @@ class _Contrast:
         return " ".join((*self.before, *self.after))
 
 
-def _contrast(words: Sequence[Word]) -> _Contrast:
+def _contrast(tokens: Sequence[Word]) -> _Contrast:
     after: list[str] = []
     before: list[str] = []
     is_weak = True
     is_time_point = False
     index = 0
-    while index < len(words):
-        word = words[index]
-        text = word.text
-        if word.sign:
-            (after if word.sign == "+" else before).append(f"{text}{word.sign}")
+    while index < len(tokens):
+        token = tokens[index]
+        text = token.text
+        if token.sign:
+            (after if token.sign == "+" else before).append(f"{text}{token.sign}")
             is_weak = False
         elif text in NEGATION or text in BEFORE:
-            target = _negated(words, index)
-            if target or text in BEFORE or index == len(words) - 1:
-                before.append(" ".join(one.text for one in words[index : (target or index) + 1]))
+            target = _negated(tokens, index)
+            if target or text in BEFORE or index == len(tokens) - 1:
+                before.append(" ".join(part.text for part in tokens[index : (target or index) + 1]))
             index = target or index
         elif text in NATIVE:
             before.append(text)
@@ -235,23 +237,23 @@ def _contrast(words: Sequence[Word]) -> _Contrast:
             is_weak = False
         elif text in AFTER:
             after.append(text)
-            is_time_point |= may_be_time_point(words, index)
+            is_time_point |= may_be_time_point(tokens, index)
         elif text == "c":
-            beside = index > 0 and WEIGHTING.get(words[index - 1].text) == "t1"
+            beside = index > 0 and WEIGHTING.get(tokens[index - 1].text) == "t1"
             after.append("c")
-            before += [] if beside and not word.dashed else ["c"]
+            before += [] if beside and not token.dashed else ["c"]
         index += 1
     is_weak = is_weak and bool(after) and "c" not in after
     return _Contrast(tuple(after), tuple(before), is_weak, is_time_point)
 
 
-def _negated(words: Sequence[Word], index: int) -> int:
-    """Return the index of the last word for contrast that a negation covers. 0 if there is none."""
+def _negated(tokens: Sequence[Word], index: int) -> int:
+    """Return the index of the last word for contrast that a negation covers, or 0 if there is none."""
     start = 0
-    for place in range(index + 1, min(index + 1 + _REACH, len(words))):
-        if words[place].text in AFTER:
+    for place in range(index + 1, min(index + 1 + _REACH, len(tokens))):
+        if tokens[place].text in AFTER:
             break
-        if words[place].text in CONTRAST or words[place].text == "c":
+        if tokens[place].text in CONTRAST or tokens[place].text == "c":
             start = place
     return start
 
@@ -262,8 +264,8 @@ def _joins_two_t1(texts: Sequence[str]) -> bool:
     return bool(places) and not _CONNECTORS.isdisjoint(texts[places[0] : places[-1]])
 
 
-def _with_contrast(named: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:
-    kinds = set(named)
+def _with_contrast(sequences: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:
+    kinds = set(sequences)
     if "t1" in kinds and contrast.after:
         kinds.add("t1ce")
         if not contrast.is_vague and not joins_two:
@@ -281,32 +283,35 @@ def _word_of(kind: Kind, texts: Sequence[str]) -> str:
     if word:
         return word
     joined = f" {' '.join(texts)} "
-    return next((match.group().strip() for one in kind.patterns if (match := one.search(joined))), "")
+    return next((match.group().strip() for pattern in kind.patterns if (match := pattern.search(joined))), "")
 
 
 def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
     for kind in KINDS:
         if kind.names_only and not is_file:
             continue
-        word = _word_of(kind, texts)
-        if word and _HARMLESS.get(word, frozenset()).isdisjoint(texts):
-            return kind.name, word
+        keyword = _word_of(kind, texts)
+        if keyword and _HARMLESS.get(keyword, frozenset()).isdisjoint(texts):
+            return kind.name, keyword
     return "", ""
 
 
 def _copy(texts: Sequence[str]) -> str:
-    word = next((text for text in texts if text in _COPIES), "")
-    if not word and "mpr" in texts and (texts.count("mpr") > 1 or not _MPR_OF.isdisjoint(texts)):
+    keyword = next((text for text in texts if text in _COPIES), "")
+    if not keyword and "mpr" in texts and (texts.count("mpr") > 1 or not _MPR_OF.isdisjoint(texts)):
         return "mpr"
-    return word
+    return keyword
 
 
 def _tails(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]], list[Word]]:
-    """Return each name without the folder's name and the common prefix of all names, and that prefix."""
+    """Remove the folder's name and the common prefix from each name. Return the names and the prefix."""
     length = len(folder)
-    own = [word.text for word in folder]
-    tails = [words[length:] if length and [word.text for word in words[:length]] == own else words for words in names]
-    tails = [tail or words for tail, words in zip(tails, names, strict=True)]
+    folder_texts = [word.text for word in folder]
+    tails = [
+        tokens[length:] if length and [word.text for word in tokens[:length]] == folder_texts else tokens
+        for tokens in names
+    ]
+    tails = [tail or tokens for tail, tokens in zip(tails, names, strict=True)]
     if len(tails) < 2:
         return tails, []
     shared = common_prefix([[word.text for word in tail] for tail in tails])
@@ -323,9 +328,9 @@ def common_prefix(names: Sequence[Sequence[str]]) -> int:
 
 def _numbers(names: list[list[Word]], tails: list[list[Word]]) -> list[str | None]:
     """Return the channel number of each name that ends in `_0000` to `_0003`, if no words name the sequences."""
-    last = [words[-1].text if words else "" for words in names]
+    last = [tokens[-1].text if tokens else "" for tokens in names]
     numbers = [text if text in CHANNEL_NUMBERS else None for text in last]
-    numbered = [words for words, number in zip(names, numbers, strict=True) if number]
-    in_words = any(_read(words).sequences for words in numbered)
+    numbered = [tokens for tokens, number in zip(names, numbers, strict=True) if number]
+    in_words = any(_read(tokens).sequences for tokens in numbered)
     only = len(numbered) == len(names) == len(CHANNEL_NUMBERS) and all(len(tail) <= 1 for tail in tails)
     return numbers if not in_words or only else [None] * len(names)
